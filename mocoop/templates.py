@@ -1,0 +1,82 @@
+"""Hard prompt templates and their semantic groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from mocoop.assets import asset
+from mocoop.errors import UserError, choose_from
+
+SLOT = "{}"
+
+Groups = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class TemplateSet:
+    """A data set's words: its groups of templates and its plain zero-shot template."""
+
+    groups: Groups
+    """Group name to its templates; the first template of each initialises the expert."""
+    zero_shot: str
+    """The one template that the set is classified with before any training."""
+
+    def __post_init__(self) -> None:
+        check_groups(self.groups)
+        check_template(self.zero_shot)
+
+
+def load_templates(name: str) -> TemplateSet:
+    """Returns the shipped template set called `name` (a key of assets/templates.yaml)."""
+    known = yaml.safe_load(asset("templates.yaml").read_text(encoding="utf-8"))
+    if name not in known:
+        raise choose_from("template set", name, sorted(known))
+    return TemplateSet(as_groups(known[name]["groups"]), known[name]["zero_shot"])
+
+
+def as_groups(value: Mapping[str, Sequence[str]]) -> Groups:
+    """Returns checked groups with tuples for lists, in the given order."""
+    groups = {
+        str(name): (templates,) if isinstance(templates, str) else tuple(templates)
+        for name, templates in value.items()
+    }
+    check_groups(groups)
+    return groups
+
+
+def check_groups(groups: Mapping[str, Sequence[str]]) -> None:
+    """Raises UserError unless there is a group, each with at least one good template."""
+    if not groups:
+        raise UserError("Expected at least one group of templates, got none. Add a group.")
+    for name, templates in groups.items():
+        if not templates:
+            raise UserError(
+                f"Group {name!r} has no template: expected at least one, such as "
+                "'a photo of a {}.'. Add one or remove the group."
+            )
+        for template in templates:
+            check_template(template)
+
+
+def check_template(template: str) -> None:
+    """Raises UserError unless `{}` stands in the template once, apart from letters."""
+    slots = template.count(SLOT)
+    if slots != 1:
+        raise UserError(
+            f"A template needs {{}} exactly once, where the class name goes; {template!r} has "
+            f"it {slots} times. Write it like 'a photo of a {{}}.'."
+        )
+    before, after = template.split(SLOT)
+    if before[-1:].isalnum() or after[:1].isalnum():
+        raise UserError(
+            f"Template {template!r} joins {{}} to a letter or digit, so that the class name "
+            "would melt into another word. Put a space or punctuation between them."
+        )
+
+
+def fill(template: str, class_name: str) -> str:
+    """Returns the template with the class name in its slot, e.g. 'a photo of a cat.'."""
+    return template.replace(SLOT, class_name.replace("_", " "))
