@@ -1,0 +1,3 @@
+"""Mixtures of soft prompts for CLIP."""
+
+__version__ = "0.1.0"

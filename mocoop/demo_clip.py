@@ -24,7 +24,7 @@ from mocoop.datasets.drawing import EASY, STYLES, Shape, draw
 from mocoop.datasets.glyphs import DIGIT_FONTS, DIGITS, FACES, GAMES, PICTOGRAPHS, glyph
 from mocoop.files import write_json, write_tensors, write_text
 from mocoop.templates import TemplateSet, fill, load_templates
-from mocoop.text import encode_tokens
+from mocoop.text import TextTower
 
 MODEL_CONFIG = {
     "embed_dim": 128,
@@ -137,7 +137,7 @@ def train_demo_clip(config: DemoClipConfig, folder: Path) -> Iterator[dict[str, 
         tokens = tokenizer(captions).to(device)
         with autocast:
             image_features = F.normalize(model.encode_image(images), dim=-1)
-            text_features = F.normalize(encode_tokens(model, tokens), dim=-1)
+            text_features = F.normalize(TextTower.of(model, tokenizer).encode_tokens(tokens), dim=-1)
             logits = model.logit_scale.exp() * image_features.float() @ text_features.float().T
         loss = multi_match_loss(logits.float(), matches.to(device))
         optimizer.zero_grad(set_to_none=True)
@@ -201,7 +201,7 @@ def style_accuracy(
     for dataset in dict.fromkeys(c.dataset for c in classes):
         members = [c for c in classes if c.dataset == dataset]
         tokens = tokenizer([fill(template, c.name) for c in members]).to(device)
-        text = F.normalize(encode_tokens(model, tokens), dim=-1)
+        text = F.normalize(TextTower.of(model, tokenizer).encode_tokens(tokens), dim=-1)
         rng = np.random.default_rng([977, len(members)])  # never a training seed
         scores[dataset] = {}
         for style in STYLES:

@@ -1,0 +1,29 @@
+"""Data sets: the built-in ones and any folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mocoop.datasets.base import Dataset, Item
+from mocoop.datasets.builtin import BUILTIN, load_builtin
+from mocoop.datasets.folder import load_folder
+from mocoop.errors import UserError, choose_from
+
+__all__ = ["BUILTIN", "Dataset", "Item", "load_dataset"]
+
+
+def load_dataset(name: str) -> Dataset:
+    """Returns a built-in set by its name, or the folder of images at a path.
+
+    Raises:
+        UserError: for a name that is neither, or a folder that does not fit.
+    """
+    if name in BUILTIN:
+        return load_builtin(name)
+    path = Path(name).expanduser()
+    if path.exists():
+        return load_folder(path)
+    if "/" in name or "\\" in name:
+        raise UserError(f"{name}: no such folder. Expected a folder of class folders.")
+    error = choose_from("data set", name, BUILTIN)
+    raise UserError(f"{error} Or give the path of a folder of class folders.")

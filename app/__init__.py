@@ -1,0 +1,1 @@
+"""The Streamlit app's own modules; the pages are in `pages/`."""

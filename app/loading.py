@@ -1,0 +1,84 @@
+"""What the pages load and keep: every cache names all that its value depends on."""
+
+from __future__ import annotations
+
+import io
+
+import streamlit as st
+from PIL import Image
+
+from mocoop.backbone import Backbone, load_backbone
+from mocoop.datasets import Dataset, Item, load_dataset
+from mocoop.evaluate import RoutedItems, check_same_data, route_items
+from mocoop.features import FeatureCache
+from mocoop.predict import Classifier
+from mocoop.runs import FINISHED, Run, list_runs, open_run
+
+
+@st.cache_resource(show_spinner="Loading the CLIP …", max_entries=2)
+def backbone(name: str) -> Backbone:
+    """Returns a frozen CLIP; shared by all sessions, never trained in place."""
+    return load_backbone(name, "auto")
+
+
+@st.cache_resource(show_spinner="Opening the data set …", max_entries=8)
+def dataset(name: str) -> Dataset:
+    """Returns a data set; immutable and shared by all sessions."""
+    return load_dataset(name)
+
+
+def finished_runs() -> list[Run]:
+    """Returns the runs that can be looked at, newest first; read from disk each time."""
+    return [run for run in list_runs() if run.status().state == FINISHED]
+
+
+def _stamp(run: Run) -> float:
+    """Returns what changes when a run of the same name is made anew."""
+    return (run.path / "status.json").stat().st_mtime
+
+
+def classifier(run: Run, epoch: int | None = None) -> Classifier:
+    """Returns a run's classifier."""
+    return _classifier(str(run.path), _stamp(run), epoch)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _classifier(path: str, stamp: float, epoch: int | None) -> Classifier:
+    return Classifier.from_run(open_run(path), epoch)
+
+
+def routed_test_items(run: Run, choice: str) -> RoutedItems:
+    """Returns every test image of a choice of classes with its routing.
+
+    Raises:
+        UserError: if data or weights changed since the run was trained.
+    """
+    return _routed(str(run.path), _stamp(run), choice)
+
+
+@st.cache_resource(show_spinner="Routing the test images …", max_entries=8)
+def _routed(path: str, stamp: float, choice: str) -> RoutedItems:
+    run = open_run(path)
+    made_of = run.setup()
+    data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
+    check_same_data(run, made_of, data, clip)
+    return route_items(Classifier.from_run(run), data, FeatureCache(clip), choice)
+
+
+@st.cache_data(show_spinner=False, max_entries=4000)
+def thumbnail(data_name: str, item_id: str, label: int, style: str | None, side: int) -> bytes:
+    """Returns an item's picture as a small PNG, `side` pixels wide."""
+    image = dataset(data_name).image(Item(item_id, label, style))
+    return as_png(image, side)
+
+
+def as_png(image: Image.Image, side: int) -> bytes:
+    """Returns an image as PNG bytes, fitted into a square of `side` pixels."""
+    scale = side / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    sharp = scale >= 1  # enlarge drawings without blurring their pixels
+    shown = image.resize(size, Image.Resampling.NEAREST if sharp else Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    shown.save(buffer, "PNG")
+    return buffer.getvalue()
+

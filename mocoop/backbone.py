@@ -1,0 +1,229 @@
+"""A frozen CLIP, its tokenizer and its image transform as one value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.factory import get_model_config
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from torch import Tensor, nn
+
+from mocoop.assets import asset
+from mocoop.errors import UserError, choose_from
+from mocoop.text import TextTower
+
+DEMO = "demo"
+OFFLINE_HINT = "The built-in demo works offline: use backbone 'demo'."
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen CLIP: nothing in it changes after loading."""
+
+    name: str
+    model: nn.Module
+    tokenizer: Callable[[list[str]], Tensor]
+    transform: Callable[[Image.Image], Tensor]
+    fingerprint: str
+    """Hash of weights and transform: features with the same one can be shared."""
+    device: torch.device
+
+    @property
+    def text(self) -> TextTower:
+        """The text tower."""
+        return TextTower.of(self.model, self.tokenizer)
+
+    @property
+    def logit_scale(self) -> float:
+        """The scale of the logits, exp of the learnt parameter."""
+        return float(self.model.logit_scale.exp())
+
+    @torch.no_grad()
+    def image_features(self, images: Tensor) -> Tensor:
+        """Returns L2-normalised features (batch, dim), fp32, of transformed images."""
+        features = self.model.encode_image(images.to(self.device))
+        return F.normalize(features.float(), dim=-1)
+
+
+def choose_device(name: str) -> torch.device:
+    """Returns the torch device called `name`; `auto` takes a GPU where there is one.
+
+    Raises:
+        UserError: for an unknown device or one that this machine lacks.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(
+            f"Device {name!r} cannot be used here. Expected 'auto', 'cpu' or a GPU of this "
+            "machine such as 'cuda'."
+        ) from error
+    return device
+
+
+def load_backbone(name: str, device: str | torch.device = "cpu") -> Backbone:
+    """Returns a frozen CLIP in evaluation mode.
+
+    Args:
+        name: `demo`; an open_clip `NAME/TAG`; `NAME/FILE.safetensors` with local weights of a
+            known architecture; or a folder with `open_clip_config.json` and weights.
+        device: where to put it.
+
+    Raises:
+        UserError: for an unknown name, weights that cannot be had, or an activation mismatch.
+    """
+    target = choose_device(device) if isinstance(device, str) else device
+    if name == DEMO:
+        folder = asset("demo-clip")
+        if not (folder / "open_clip_model.safetensors").is_file():
+            raise UserError(
+                f"The demo CLIP is missing at {folder}. Check the project out again, or train "
+                "it with `mocoop demo-clip`."
+            )
+        return _load_folder(name, folder, target)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _load_folder(name, path, target)
+    if path.is_file():
+        raise UserError(
+            f"Backbone {name!r} is a file. Expected its folder, with open_clip_config.json beside "
+            "the weights, or ARCHITECTURE/FILE such as ViT-B-32/weights.safetensors."
+        )
+    return _load_named(name, target)
+
+
+def make_backbone(name: str, model: nn.Module, tokenizer, device: torch.device) -> Backbone:
+    """Returns a backbone from an open_clip model that is already built."""
+    model = model.to(device).eval().requires_grad_(False)
+    settings = open_clip.get_model_preprocess_cfg(model)
+    transform = image_transform_v2(PreprocessCfg(**settings), is_train=False)
+    fingerprint = _fingerprint(model, settings)
+    return Backbone(name, model, tokenizer, transform, fingerprint, device)
+
+
+def _load_folder(name: str, folder: Path, device: torch.device) -> Backbone:
+    """Loads `open_clip_config.json` and the safetensors file beside it."""
+    config = folder / "open_clip_config.json"
+    if not config.is_file():
+        raise UserError(
+            f"{folder} has no open_clip_config.json. A local checkpoint is a folder with that "
+            "file and one .safetensors file."
+        )
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        pickles = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
+        found = f"found {pickles[0]}, which could run code when loaded" if pickles else "found none"
+        raise UserError(
+            f"{folder} needs weights in a .safetensors file; {found}. Convert them with "
+            "safetensors.torch.save_file."
+        )
+    try:
+        if "model_cfg" not in json.loads(config.read_text(encoding="utf-8")):
+            raise ValueError("it has no key model_cfg")
+        model = _create(f"local-dir:{folder}", None)
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+        raise UserError(
+            f"The checkpoint in {folder} does not load: {_first_line(error)}. Check that "
+            "open_clip_config.json and the weights belong together."
+        ) from error
+    return make_backbone(name, model, tokenizer, device)
+
+
+def _load_named(name: str, device: torch.device) -> Backbone:
+    """Loads open_clip's NAME/TAG (fetched on first use) or NAME/FILE.safetensors."""
+    architecture, _, tag = name.partition("/")
+    known = open_clip.list_models()
+    if architecture not in known:
+        near = choose_from("backbone", name, ["demo", *known])
+        suggestion = str(near).rpartition(" Did you mean ")[2] if "Did you mean" in str(near) else ""
+        raise UserError(
+            f"Unknown backbone {name!r}: expected 'demo', an open_clip NAME/TAG such as "
+            "ViT-B-16-quickgelu/openai, or a checkpoint folder."
+            + (f" Did you mean {suggestion}" if suggestion else "")
+        )
+    file = Path(tag).expanduser()
+    if not tag or (file.suffix and file.suffix != ".safetensors"):
+        tags = open_clip.list_pretrained_tags_by_model(architecture)
+        what = f"got the file {tag}" if tag else "got none"
+        raise UserError(
+            f"Backbone {architecture!r} needs weights after a slash, one of "
+            f"{', '.join(tags) or '(no tag known)'} or a local .safetensors file; {what}."
+        )
+    if file.suffix == ".safetensors" and not file.is_file():
+        raise UserError(f"No such weights file: {file}. Check the path after {architecture}/.")
+    settings = open_clip.get_pretrained_cfg(architecture, tag)
+    if not file.suffix:
+        if not settings:
+            tags = open_clip.list_pretrained_tags_by_model(architecture)
+            raise choose_from(f"weights tag for {architecture}", tag, tags)
+        _check_quick_gelu(architecture, tag, bool(settings.get("quick_gelu", False)))
+    try:
+        model = _create(architecture, tag)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        if file.suffix:
+            raise UserError(
+                f"{file} does not fit {architecture}: {_first_line(error)}. Check that the file "
+                "holds this architecture's weights."
+            ) from error
+        raise UserError(
+            f"The weights {name} are not on this machine and could not be downloaded: connect to "
+            f"the internet once, or give a local checkpoint folder. {OFFLINE_HINT}"
+        ) from error
+    return make_backbone(name, model, open_clip.get_tokenizer(architecture), device)
+
+
+def _check_quick_gelu(architecture: str, tag: str, weights_quick: bool) -> None:
+    """Raises UserError if weights and architecture differ in their activation.
+
+    OpenAI's weights were trained with QuickGELU; with plain GELU they load without complaint
+    and lose several points of accuracy.
+    """
+    config = get_model_config(architecture) or {}
+    if bool(config.get("quick_gelu", False)) == weights_quick:
+        return
+    plain = architecture.removesuffix("-quickgelu")
+    better = f"{plain}-quickgelu" if weights_quick else plain
+    activation = "QuickGELU" if weights_quick else "plain GELU"
+    raise UserError(
+        f"The weights {tag!r} were trained with {activation}, which {architecture} does not use: "
+        f"accuracy would drop silently. Use {better}/{tag}."
+    )
+
+
+def _create(model: str, pretrained: str | None) -> nn.Module:
+    """Returns open_clip's model, its log messages kept from the screen."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        return open_clip.create_model(model, pretrained=pretrained, require_pretrained=True)
+    finally:
+        logger.setLevel(level)
+
+
+def _fingerprint(model: nn.Module, settings: dict) -> str:
+    """Returns a hash of all weights and of the image transform's settings."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(data.numpy().data)
+    return digest.hexdigest()[:32]
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")[:200]

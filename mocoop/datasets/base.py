@@ -1,0 +1,75 @@
+"""What every data set is: class names in label order, splits of items, and their images."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from mocoop.errors import UserError
+from mocoop.templates import TemplateSet
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a data set."""
+
+    id: str
+    """Unique in its data set: a relative path, or the recipe of a drawing."""
+    label: int
+    """Index into the set's class names."""
+    style: str | None = None
+    """The true style, where it is known."""
+
+
+@dataclass(frozen=True)
+class Dataset(ABC):
+    """A data set: class order is the order of `class_names`, everywhere."""
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[Item, ...]]
+    templates: TemplateSet
+
+    def __post_init__(self) -> None:
+        check_class_names(self.class_names)
+
+    @abstractmethod
+    def image(self, item: Item) -> Image.Image:
+        """Returns the item's picture in RGB."""
+
+    @abstractmethod
+    def content_key(self, item: Item) -> str:
+        """Returns a text that differs whenever the picture's pixels could differ."""
+
+    def items(self, split: str, labels: Sequence[int] | None = None) -> tuple[Item, ...]:
+        """Returns the items of a split, of all classes or of the given labels."""
+        items = self.splits[split]
+        if labels is None:
+            return items
+        wanted = frozenset(labels)
+        return tuple(item for item in items if item.label in wanted)
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The true styles in order of first appearance; empty where none is known."""
+        found = dict.fromkeys(i.style for part in self.splits.values() for i in part if i.style)
+        return tuple(found)
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """Raises UserError unless there are two or more names, all different."""
+    if len(names) < 2:
+        raise UserError(f"Expected at least two classes, got {len(names)}. Add another class.")
+    folded = Counter(" ".join(name.lower().split()) for name in names)
+    twice = [name for name, count in folded.items() if count > 1]
+    if twice:
+        raise UserError(
+            f"Two classes have the same name {twice[0]!r} (case, spaces and underscores do not "
+            "count). A prompt could not tell them apart: rename or merge them."
+        )

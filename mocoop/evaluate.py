@@ -1,0 +1,144 @@
+"""Accuracies on the test split, and how much the routing says about the true style."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from sklearn.metrics import normalized_mutual_info_score
+
+from mocoop.backbone import Backbone
+from mocoop.datasets.base import Dataset, Item
+from mocoop.errors import UserError
+from mocoop.features import FeatureCache, Progress
+from mocoop.predict import Classifier, Routed
+from mocoop.runs import Run, RunSetup
+from mocoop.splits import base_size
+
+CLASS_CHOICES = ("all", "base", "new")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results on the test images of some classes, told apart among those classes' names."""
+
+    classes: str
+    """all, base or new."""
+    accuracy: float
+    """Percent."""
+    num_images: int
+    per_class: dict[str, float] = field(default_factory=dict)
+    """Class name → percent."""
+    per_style: dict[str, float] = field(default_factory=dict)
+    """True style → percent; empty where styles are unknown."""
+    expert_usage: dict[str, float] = field(default_factory=dict)
+    """Expert → mean mixture weight."""
+    style_nmi: float | None = None
+    """Normalised mutual information of the first chosen expert and the true style, 0 to 1;
+    None with one expert or unknown styles."""
+
+
+@dataclass(frozen=True)
+class RoutedItems:
+    """Test images of a data set with what the model says of each."""
+
+    items: tuple[Item, ...]
+    labels: torch.Tensor  # (images,), into `routed.class_names`
+    routed: Routed
+
+
+def class_range(choice: str, num_classes: int) -> range:
+    """Returns the labels of a choice of classes: all, the base half or the new half.
+
+    Raises:
+        UserError: for another word.
+    """
+    half = base_size(num_classes)
+    ranges = {
+        "all": range(num_classes),
+        "base": range(half),
+        "new": range(half, num_classes),
+    }
+    if choice not in ranges:
+        raise UserError(f"classes must be one of {', '.join(ranges)}; got {choice!r}.")
+    return ranges[choice]
+
+
+def route_items(
+    classifier: Classifier,
+    dataset: Dataset,
+    cache: FeatureCache,
+    choice: str = "all",
+    split: str = "test",
+    progress: Progress | None = None,
+) -> RoutedItems:
+    """Returns a split's images of some classes, classified among those classes.
+
+    Args:
+        classifier: a trained run.
+        dataset: the data set it was trained on.
+        cache: image features of the run's backbone.
+        choice: all, base or new.
+        split: train, val or test.
+        progress: called while image features are computed.
+    """
+    labels = class_range(choice, len(classifier.class_names))
+    items = dataset.items(split, labels)
+    if not items:
+        raise UserError(f"{dataset.name} has no {split} image of the {choice} classes.")
+    features = cache.features(dataset, items, progress=progress)[:, 0]
+    routed = classifier.only(labels).classify(features)
+    shifted = torch.tensor([item.label - labels.start for item in items])
+    return RoutedItems(items, shifted, routed)
+
+
+def evaluate(found: RoutedItems, choice: str) -> Evaluation:
+    """Returns the accuracies of classified images."""
+    routed = found.routed
+    right = routed.probabilities.argmax(dim=-1) == found.labels
+    styles = [item.style for item in found.items]
+    known = all(style is not None for style in styles)
+    nmi = None
+    if known and len(routed.experts) > 1 and len(set(styles)) > 1:
+        first = routed.weights.argmax(dim=-1).tolist()
+        nmi = float(normalized_mutual_info_score(styles, first))
+    names = [routed.class_names[label] for label in found.labels.tolist()]
+    usage = routed.weights.mean(dim=0).tolist()
+    return Evaluation(
+        choice,
+        100.0 * right.float().mean().item(),
+        len(found.items),
+        _share_right(names, right),
+        _share_right([str(style) for style in styles], right) if known else {},
+        dict(zip(routed.experts, usage, strict=True)),
+        nmi,
+    )
+
+
+def harmonic_mean(base: float, new: float) -> float:
+    """Returns 2·b·n / (b + n), 0 where both are 0."""
+    return 2 * base * new / (base + new) if base + new > 0 else 0.0
+
+
+def check_same_data(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> None:
+    """Raises UserError if data or weights are no longer those that the run was trained with."""
+    if dataset.class_names != setup.class_names:
+        raise UserError(
+            f"Run {run.path} was trained on {len(setup.class_names)} classes of "
+            f"{setup.config.data}, which now has {len(dataset.class_names)} or other names. Put "
+            "the data back as it was, or train again."
+        )
+    if backbone.fingerprint != setup.backbone_fingerprint:
+        raise UserError(
+            f"Run {run.path} was trained with other weights of {setup.config.backbone} than those "
+            "found now. Put the weights back, or train again."
+        )
+
+
+def _share_right(names: Sequence[str], right: torch.Tensor) -> dict[str, float]:
+    """Returns name → percent right, names in order of first appearance."""
+    hits: dict[str, list[bool]] = {}
+    for name, is_right in zip(names, right.tolist(), strict=True):
+        hits.setdefault(name, []).append(is_right)
+    return {name: 100.0 * sum(values) / len(values) for name, values in hits.items()}

@@ -1,0 +1,48 @@
+"""The router: which experts an image gets, with which weights, and what it should learn."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+GUIDE_BONUS = 10.0  # added to the K best scores of the guide before its softmax
+
+
+def top_weights(scores: Tensor, num_chosen: int) -> Tensor:
+    """Returns mixture weights: softmax over the K largest scores, zero elsewhere.
+
+    Args:
+        scores: the router's scores, (batch, experts).
+        num_chosen: K, from 1 to experts.
+
+    Returns:
+        (batch, experts); each row sums to 1 and has K non-zero entries.
+    """
+    best, chosen = scores.topk(num_chosen, dim=-1)  # (batch, K)
+    return torch.zeros_like(scores).scatter(-1, chosen, best.softmax(dim=-1))
+
+
+@torch.no_grad()
+def guide_target(
+    image_features: Tensor, prototypes: Tensor, labels: Tensor, num_chosen: int
+) -> Tensor:
+    """Returns the distribution over experts that the hard prompts of the true class suggest.
+
+    `softmax_g(<f, prototype[g, y]> + 10 * [g among the K largest])`, detached.
+
+    Args:
+        image_features: (batch, dim), L2-normalised.
+        prototypes: (experts, classes, dim), L2-normalised.
+        labels: true classes, (batch,).
+        num_chosen: K.
+    """
+    own = prototypes[:, labels]  # (experts, batch, dim)
+    scores = torch.einsum("bd,gbd->bg", image_features, own)
+    best = scores.topk(num_chosen, dim=-1).indices
+    return (scores + torch.zeros_like(scores).scatter(-1, best, GUIDE_BONUS)).softmax(dim=-1)
+
+
+def routing_entropy(scores: Tensor) -> Tensor:
+    """Returns the entropy of softmax(scores) per image in nats, (batch,)."""
+    logs = scores.log_softmax(dim=-1)
+    return -(logs.exp() * logs).sum(dim=-1)

@@ -1,0 +1,382 @@
+"""The run store: a folder per run, whose files are written whole and never look finished
+before they are.
+
+    config.json           the resolved settings, class names and groups
+    status.json           state, process, progress; `finished` is written last of all
+    metrics.jsonl         one record per epoch
+    weights.safetensors   what was learnt
+    features.safetensors  soft features per saved epoch, hard features, prototypes
+    results.json          accuracies on the test split
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mocoop.assets import asset
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.files import write_json, write_tensors
+from mocoop.templates import Groups, as_groups
+
+FORMAT = 1  # of the run folder; raise it when an old reader would misread a new run
+
+QUEUED, RUNNING, FINISHED = "queued", "running", "finished"
+CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands."""
+
+    state: str
+    """queued, running, finished, cancelled, failed or interrupted."""
+    message: str = ""
+    """What it is doing, or why it stopped."""
+    epoch: int = 0
+    epochs: int = 0
+    pid: int = 0
+    process_started: float = 0.0
+    """Start time of the process, since process ids are used again."""
+    started: float = 0.0
+    """Unix time in seconds."""
+    updated: float = 0.0
+    """Unix time in seconds."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it may still change by itself."""
+        return self.state in (QUEUED, RUNNING)
+
+
+@dataclass(frozen=True)
+class RunSetup:
+    """What a run was made of, as saved in config.json."""
+
+    config: TrainConfig
+    class_names: tuple[str, ...]
+    """All names of the data set, in label order."""
+    groups: Groups
+    """The groups of templates that the experts started from."""
+    trained_classes: int
+    """How many of the first classes had images in training."""
+    logit_scale: float
+    backbone_fingerprint: str
+    version: str = ""
+    """The version of mocoop that made it."""
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Names of the experts, those of their groups."""
+        return tuple(self.groups)
+
+
+@dataclass(frozen=True)
+class SavedFeatures:
+    """Text features that a run keeps, all L2-normalised and fp32."""
+
+    soft: dict[int, Tensor] = field(repr=False)
+    """Epoch → (experts, classes, dim); epoch 0 is before training."""
+    hard: tuple[Tensor, ...] = field(repr=False)
+    """Per group (templates, classes, dim)."""
+    prototypes: Tensor = field(repr=False)
+    """(experts, classes, dim)."""
+
+    @property
+    def last(self) -> Tensor:
+        """The soft features after the last saved epoch, (experts, classes, dim)."""
+        return self.soft[max(self.soft)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read when asked."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def shipped(self) -> bool:
+        """Whether the run came with the project (and is not to be deleted)."""
+        return self.path.parent == shipped_runs()
+
+    def status(self) -> Status:
+        """Returns where the run stands; one whose process is gone is interrupted.
+
+        Raises:
+            UserError: for a folder without a readable status.
+        """
+        saved = Status(**self._json("status.json"))
+        if saved.state == RUNNING and not _alive(saved.pid, saved.process_started):
+            message = "its process ended without finishing; train it again"
+            return replace(saved, state=INTERRUPTED, message=message)
+        return saved
+
+    def setup(self) -> RunSetup:
+        """Returns what the run was made of.
+
+        Raises:
+            UserError: for a run of another format or with damaged settings.
+        """
+        values = self._json("config.json")
+        if values.get("format") != FORMAT:
+            raise UserError(
+                f"Run {self.path} has format {values.get('format')!r}; this version of MoCoOp "
+                f"reads format {FORMAT}. Train it again, or use the version that made it "
+                f"({values.get('version') or 'unknown'})."
+            )
+        try:
+            return RunSetup(
+                TrainConfig.from_dict(values["config"]),
+                tuple(values["class_names"]),
+                as_groups(values["groups"]),
+                int(values["trained_classes"]),
+                float(values["logit_scale"]),
+                str(values["backbone_fingerprint"]),
+                str(values["version"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"Run {self.path} has an incomplete config.json ({error}). Train it again."
+            ) from error
+
+    def records(self) -> list[dict[str, Any]]:
+        """Returns the records so far, one per epoch; a half-written last line is left out."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def results(self) -> dict[str, Any]:
+        """Returns the accuracies on the test split; empty before the end."""
+        path = self.path / "results.json"
+        return self._json("results.json") if path.exists() else {}
+
+    def features(self) -> SavedFeatures:
+        """Returns the run's text features.
+
+        Raises:
+            UserError: for a run that is incomplete.
+        """
+        tensors = self._tensors("features.safetensors")
+        soft = {int(k.removeprefix("soft/")): v for k, v in tensors.items() if "soft/" in k}
+        hard = [(int(k.removeprefix("hard/")), v) for k, v in tensors.items() if "hard/" in k]
+        if not soft or not hard or "prototypes" not in tensors:
+            raise UserError(f"Run {self.path} has incomplete features. Train it again.")
+        return SavedFeatures(
+            {epoch: soft[epoch].float() for epoch in sorted(soft)},
+            tuple(value.float() for _, value in sorted(hard, key=lambda pair: pair[0])),
+            tensors["prototypes"].float(),
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        """Returns what was learnt, by parameter name.
+
+        Raises:
+            UserError: for a run that is incomplete.
+        """
+        return self._tensors("weights.safetensors")
+
+    def require_finished(self) -> None:
+        """Raises UserError unless the run finished."""
+        status = self.status()
+        if status.state != FINISHED:
+            raise UserError(
+                f"Run {self.path} is {status.state}, not finished"
+                + (f" ({status.message})" if status.message else "")
+                + ". Wait for it, or train it again."
+            )
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{self.path} is no complete run: it has no {name}. Expected a folder that "
+                "`mocoop train` made; `mocoop runs` lists them."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read ({error}). Train the run again.") from error
+        if not isinstance(value, dict):
+            raise UserError(f"{path} holds no settings. Train the run again.")
+        return value
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        try:
+            return load_file(self.path / name)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"Run {self.path} has no {name}: it did not finish. Train it again."
+            ) from error
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{self.path / name} is damaged ({error}). Train the run again."
+            ) from error
+
+
+class RunWriter:
+    """Writes a run folder while it trains; one process per run.
+
+    Args:
+        path: the run's folder; made if it does not exist.
+
+    Raises:
+        UserError: if the folder holds a run already, or something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.exists() and any(path.iterdir()):
+            existing = Run(path)
+            if not (path / "status.json").exists():
+                raise UserError(
+                    f"{path} exists and is not empty. Choose another folder for the run."
+                )
+            if existing.status().state != QUEUED:
+                raise UserError(
+                    f"{path} holds a run already ({existing.status().state}). Choose another name."
+                )
+        self.run = Run(path)
+        now = time.time()
+        process = psutil.Process()
+        self._status = Status(
+            RUNNING,
+            "starting",
+            pid=process.pid,
+            process_started=process.create_time(),
+            started=now,
+            updated=now,
+        )
+        path.mkdir(parents=True, exist_ok=True)
+        self.update()
+
+    def update(self, **changes: Any) -> None:
+        """Writes the status with some fields changed."""
+        self._status = replace(self._status, **changes, updated=time.time())
+        write_json(self.run.path / "status.json", asdict(self._status))
+
+    def save_setup(self, setup: RunSetup) -> None:
+        """Writes config.json."""
+        values = asdict(setup) | {"format": FORMAT, "config": setup.config.to_dict()}
+        write_json(self.run.path / "config.json", values)
+
+    def add_record(self, record: Mapping[str, Any]) -> None:
+        """Appends one record to metrics.jsonl."""
+        with (self.run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def save_features(self, features: SavedFeatures) -> None:
+        """Writes features.safetensors."""
+        tensors = {f"soft/{epoch}": value for epoch, value in features.soft.items()}
+        tensors |= {f"hard/{index}": value for index, value in enumerate(features.hard)}
+        tensors["prototypes"] = features.prototypes
+        write_tensors(self.run.path / "features.safetensors", tensors)
+
+    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Writes weights.safetensors."""
+        write_tensors(self.run.path / "weights.safetensors", dict(weights))
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """Writes results.json, and only then the state `finished`."""
+        write_json(self.run.path / "results.json", dict(results))
+        self.update(state=FINISHED, message="")
+
+
+def queue_run(path: Path) -> Run:
+    """Returns a new run folder marked queued, for a process that is about to start."""
+    path.mkdir(parents=True, exist_ok=False)
+    now = time.time()
+    write_json(path / "status.json", asdict(Status(QUEUED, started=now, updated=now)))
+    return Run(path)
+
+
+def default_runs() -> Path:
+    """Returns the folder of runs: MOCOOP_RUNS, or ./runs."""
+    return Path(os.environ.get("MOCOOP_RUNS") or "runs")
+
+
+def shipped_runs() -> Path:
+    """Returns the folder of the finished runs that come with the project."""
+    return asset("runs")
+
+
+def list_runs(roots: Iterable[Path] | None = None) -> list[Run]:
+    """Returns the runs found in folders of runs, newest first.
+
+    Args:
+        roots: folders of runs; the default folder and the shipped runs if None.
+    """
+    found: list[tuple[float, Run]] = []
+    for root in roots if roots is not None else (default_runs(), shipped_runs()):
+        for path in root.glob("*/status.json"):
+            try:
+                found.append((Run(path.parent).status().started, Run(path.parent)))
+            except (UserError, TypeError):
+                continue  # not ours, or of a future format: `open_run` says so by name
+    return [run for _, run in sorted(found, key=lambda pair: -pair[0])]
+
+
+def open_run(name: str | Path) -> Run:
+    """Returns the run at a path, or of that name in the default or shipped folder.
+
+    Raises:
+        UserError: if there is none.
+    """
+    given = Path(name)
+    for path in (given, default_runs() / given, shipped_runs() / given):
+        if path.is_dir():
+            Run(path).status()
+            return Run(path)
+    raise UserError(
+        f"No run {str(name)!r}. Expected the folder of a run or its name; `mocoop runs` lists them."
+    )
+
+
+def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
+    """Returns a path for a new run that says what it is, not yet in use."""
+    root = root or default_runs()
+    data = Path(config.data).name
+    stem = f"{data}-{config.method}-{config.shots}shot-seed{config.seed}"
+    if config.classes == "base":
+        stem += "-base"
+    number = 1
+    while (root / f"{stem}-{number:03d}").exists():
+        number += 1
+    return root / f"{stem}-{number:03d}"
+
+
+def load_gate(weights: Mapping[str, Tensor]) -> torch.nn.Linear | None:
+    """Returns the trained router; None where there was one expert."""
+    if "gate.weight" not in weights:
+        return None
+    experts, dim = weights["gate.weight"].shape
+    gate = torch.nn.Linear(dim, experts)
+    gate.load_state_dict({"weight": weights["gate.weight"], "bias": weights["gate.bias"]})
+    return gate.requires_grad_(False)
+
+
+def _alive(pid: int, process_started: float) -> bool:
+    """Returns whether the process still runs and is the same one."""
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - process_started) < 2
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
