@@ -49,6 +49,11 @@ class TextTower:
                 f"transformer with CLIP's tokenizer, got {type(tower).__name__} with "
                 f"{type(tokenizer).__name__}. Choose another backbone."
             )
+        if getattr(tower, "cls_emb", None) is not None:
+            raise UserError(
+                "This CLIP's text tower takes no soft prompts: it appends a class token of its "
+                "own (CoCa). Choose another backbone."
+            )
         projection = tower.text_projection
         if isinstance(projection, Tensor):
             matrix = projection
@@ -63,7 +68,7 @@ class TextTower:
             tower.ln_final,
             project,
             tower.attn_mask,
-            "last" if getattr(tower, "cls_emb", None) is not None else pool,
+            pool,
             tokenizer,
         )
 
