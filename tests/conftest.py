@@ -1,0 +1,45 @@
+"""Fixtures that the tests share; nothing here needs the network."""
+
+from __future__ import annotations
+
+import open_clip
+import pytest
+import torch
+from tiny import tiny_clip
+
+from mocoop.backbone import load_backbone, make_backbone
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """Makes every download fail at once, so that no test can depend on the network."""
+
+    def refuse(*args, **kwargs):
+        raise OSError("no network in tests")
+
+    for name in ("download_pretrained", "download_pretrained_from_hf"):
+        monkeypatch.setattr(f"open_clip.factory.{name}", refuse)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """CLIP's own tokenizer."""
+    return open_clip.SimpleTokenizer()
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tokenizer):
+    """A small random CLIP, frozen; tests must not change it."""
+    return make_backbone("tiny", tiny_clip(), tokenizer, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def demo_backbone():
+    """The small CLIP that ships with the project."""
+    return load_backbone("demo")
+
+
+@pytest.fixture
+def generator():
+    """A seeded random generator on the CPU."""
+    return torch.Generator().manual_seed(7)

@@ -1,0 +1,167 @@
+"""Plain, slow, obvious versions of what the library computes; they import nothing from it."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def encode_prompt(model, tokenizer, before, name, after):
+    """Returns the feature (dim,) of one soft prompt, run with all its padding."""
+    tower = getattr(model, "text", model)
+    embedding = tower.token_embedding.weight
+    rows = [embedding[tokenizer.sot_token_id]]
+    rows += list(before)
+    rows += [embedding[token] for token in tokenizer.encode(name)]
+    rows += list(after)
+    rows += [embedding[tokenizer.eot_token_id]]
+    end = len(rows) - 1
+    context = tower.positional_embedding.shape[0]
+    assert len(rows) <= context
+    rows += [embedding[0]] * (context - len(rows))
+    x = torch.stack(rows) + tower.positional_embedding  # (context, width)
+    x = tower.transformer(x[None], attn_mask=tower.attn_mask)[0]
+    x = tower.ln_final(x)
+    pool = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
+    pooled = x[{"argmax": end, "eos": end, "first": 0, "last": context - 1}[pool]]
+    projection = tower.text_projection
+    if projection is None:
+        return pooled
+    return projection(pooled) if isinstance(projection, nn.Module) else pooled @ projection
+
+
+def encode_prompts(model, tokenizer, befores, names, afters):
+    """Returns features (experts, classes, dim), one prompt after the other."""
+    experts = []
+    for before, after in zip(befores, afters, strict=True):
+        row = [encode_prompt(model, tokenizer, before, name, after) for name in names]
+        experts.append(torch.stack(row))
+    return torch.stack(experts)
+
+
+def top_weights(scores, num_chosen):
+    """Returns the softmax over each row's K largest scores, zero elsewhere."""
+    rows = []
+    for row in scores.tolist():
+        chosen = sorted(range(len(row)), key=lambda g: -row[g])[:num_chosen]
+        total = sum(math.exp(row[g]) for g in chosen)
+        rows.append([math.exp(row[g]) / total if g in chosen else 0.0 for g in range(len(row))])
+    return torch.tensor(rows, dtype=scores.dtype)
+
+
+def mixture_logits(image_features, soft, gate, scale, num_chosen):
+    """Returns mixed logits (batch, classes); every image's text feature is really mixed."""
+    rows = []
+    for f in image_features:
+        scores = gate.weight @ f + gate.bias
+        chosen = sorted(range(len(soft)), key=lambda g: -scores[g].item())[:num_chosen]
+        weights = torch.stack([scores[g].exp() for g in chosen])
+        weights = weights / weights.sum()
+        row = []
+        for c in range(soft.shape[1]):
+            mixed = sum(a * soft[g, c] for a, g in zip(weights, chosen, strict=True))
+            row.append(scale * (f @ mixed))
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+def cross_entropy(logits, target):
+    """Returns -log of the softmax of one row of logits at the target."""
+    return torch.log(sum(torch.exp(z) for z in logits)) - logits[target]
+
+
+def classification_loss(logits, labels):
+    """Returns the mean cross-entropy, image by image."""
+    losses = [cross_entropy(row, int(y)) for row, y in zip(logits, labels, strict=True)]
+    return sum(losses) / len(losses)
+
+
+def text_supervision_loss(soft, prototypes, scale):
+    """Returns the mean cross-entropy over experts and classes, one at a time."""
+    losses = []
+    for g in range(len(soft)):
+        for c in range(soft.shape[1]):
+            own = [scale * (soft[g, c] @ prototype) for prototype in prototypes[g]]
+            losses.append(cross_entropy(torch.stack(own), c))
+    return sum(losses) / len(losses)
+
+
+def gating_loss(scores, target):
+    """Returns the mean over images of -sum_g target_g log softmax(scores)_g."""
+    losses = []
+    for row, wanted in zip(scores, target, strict=True):
+        losses.append(sum(wanted[g] * cross_entropy(row, g) for g in range(len(row))))
+    return sum(losses) / len(losses)
+
+
+def guide_target(image_features, prototypes, labels, num_chosen):
+    """Returns the guide's distribution over experts, image by image."""
+    rows = []
+    for f, y in zip(image_features, labels, strict=True):
+        scores = [float(f @ prototypes[g, int(y)]) for g in range(len(prototypes))]
+        for g in sorted(range(len(scores)), key=lambda g: -scores[g])[:num_chosen]:
+            scores[g] += 10.0
+        total = sum(math.exp(z) for z in scores)
+        rows.append([math.exp(z) / total for z in scores])
+    return torch.tensor(rows)
+
+
+def few_shot(train, val, shots, seed):
+    """Returns CoOp's selection of (label, index) items, with the global generator as there."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        return _select(train, shots), _select(val, min(shots, 4))
+    finally:
+        random.setstate(state)
+
+
+def _select(items, shots):
+    selection = []
+    labels = []
+    for label, _ in items:
+        if label not in labels:
+            labels.append(label)
+    for label in labels:
+        own = [item for item in items if item[0] == label]
+        if len(own) >= shots:
+            own = random.sample(own, shots)
+        selection.extend(own)
+    return selection
+
+
+class PlainCoOp(nn.Module):
+    """CoOp with a shared context and the class name at the end, as if nothing else existed.
+
+    Args:
+        clip: an open_clip CLIP.
+        tokenizer: CLIP's tokenizer.
+        class_names: names in label order.
+        context: words whose embeddings the context starts from.
+    """
+
+    def __init__(self, clip, tokenizer, class_names, context="a photo of a"):
+        super().__init__()
+        tokens = tokenizer([f"{context} {name}." for name in class_names])
+        count = len(tokenizer.encode(context))
+        with torch.no_grad():
+            embedded = clip.token_embedding(tokens)  # (classes, 77, width)
+        self.ctx = nn.Parameter(embedded[0, 1 : 1 + count].clone())
+        self.prefix = embedded[:, :1]
+        self.suffix = embedded[:, 1 + count :]
+        self.ends = tokens.argmax(dim=-1)
+        self.clip = [clip]  # in a list, so that its weights are not parameters of this module
+
+    def forward(self, image_features):
+        """Returns logits (batch, classes) of normalised image features (batch, dim)."""
+        clip = self.clip[0]
+        ctx = self.ctx.expand(len(self.prefix), -1, -1)
+        x = torch.cat([self.prefix, ctx, self.suffix], dim=1) + clip.positional_embedding
+        x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
+        x = x[torch.arange(len(x)), self.ends] @ clip.text_projection
+        text_features = F.normalize(x, dim=-1)
+        return clip.logit_scale.exp() * image_features @ text_features.T
