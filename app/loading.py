@@ -12,7 +12,8 @@ from mocoop.datasets import Dataset, Item, load_dataset
 from mocoop.evaluate import RoutedItems, check_same_data, route_items
 from mocoop.features import FeatureCache
 from mocoop.predict import Classifier
-from mocoop.runs import FINISHED, Run, list_runs, open_run
+from mocoop.runs import Run, list_runs, open_run
+from mocoop.status import FINISHED
 
 
 @st.cache_resource(show_spinner="Loading the CLIP …", max_entries=2)

@@ -19,17 +19,9 @@ from mocoop.evaluate import class_range, evaluate, harmonic_mean, route_items
 from mocoop.features import FeatureCache
 from mocoop.model import PromptMixture, build_model, expert_groups, group_prototypes, hard_features
 from mocoop.predict import Classifier
-from mocoop.runs import (
-    CANCELLED,
-    FAILED,
-    QUEUED,
-    RUNNING,
-    Run,
-    RunSetup,
-    RunWriter,
-    SavedFeatures,
-)
+from mocoop.runs import Run, RunSetup, RunWriter, SavedFeatures
 from mocoop.splits import few_shot
+from mocoop.status import CANCELLED, FAILED, QUEUED, RUNNING
 from mocoop.templates import Groups
 from mocoop.text import ClassTokens
 from mocoop.trainer import EpochRecord, TrainingData, fit
@@ -109,7 +101,9 @@ def run_experiment(
         raise
 
 
-def _run(prepared: Prepared, writer: RunWriter, cache_folder: Path | None) -> Iterator[EpochRecord]:
+def _run(
+    prepared: Prepared, writer: RunWriter, cache_folder: Path | None
+) -> Iterator[EpochRecord]:
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
     writer.update(state=RUNNING, message="encoding the hard prompts", epochs=config.epochs)
     names, tower = dataset.class_names, backbone.text
@@ -209,4 +203,3 @@ def _fail_queued(path: Path, error: UserError) -> None:
     """Marks a queued run as failed with the reason; touches nothing else."""
     if (path / "status.json").exists() and Run(path).status().state == QUEUED:
         RunWriter(path).update(state=FAILED, message=str(error))
-

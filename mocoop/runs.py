@@ -29,36 +29,21 @@ from mocoop.assets import asset
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.files import write_json, write_tensors
+from mocoop.status import (
+    CANCELLED,
+    FINISHED,
+    INTERRUPTED,
+    QUEUED,
+    RUNNING,
+    STATUS_FILE,
+    Status,
+    identity,
+    read_status,
+    read_values,
+)
 from mocoop.templates import Groups, as_groups
 
 FORMAT = 1  # of the run folder; raise it when an old reader would misread a new run
-
-QUEUED, RUNNING, FINISHED = "queued", "running", "finished"
-CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where a run stands."""
-
-    state: str
-    """queued, running, finished, cancelled, failed or interrupted."""
-    message: str = ""
-    """What it is doing, or why it stopped."""
-    epoch: int = 0
-    epochs: int = 0
-    pid: int = 0
-    process_started: float = 0.0
-    """Start time of the process, since process ids are used again."""
-    started: float = 0.0
-    """Unix time in seconds."""
-    updated: float = 0.0
-    """Unix time in seconds."""
-
-    @property
-    def active(self) -> bool:
-        """Whether it may still change by itself."""
-        return self.state in (QUEUED, RUNNING)
 
 
 @dataclass(frozen=True)
@@ -81,6 +66,14 @@ class RunSetup:
     def experts(self) -> tuple[str, ...]:
         """Names of the experts, those of their groups."""
         return tuple(self.groups)
+
+    def check_backbone(self, fingerprint: str) -> None:
+        """Raises UserError if these are other weights than the run was trained with."""
+        if fingerprint != self.backbone_fingerprint:
+            raise UserError(
+                f"The run was trained with other weights of {self.config.backbone!r} than those "
+                "found now. Put the weights back, or train again."
+            )
 
 
 @dataclass(frozen=True)
@@ -122,11 +115,7 @@ class Run:
         Raises:
             UserError: for a folder without a readable status.
         """
-        saved = Status(**self._json("status.json"))
-        if saved.state == RUNNING and not _alive(saved.pid, saved.process_started):
-            message = "its process ended without finishing; train it again"
-            return replace(saved, state=INTERRUPTED, message=message)
-        return saved
+        return read_status(self.path)
 
     def setup(self) -> RunSetup:
         """Returns what the run was made of.
@@ -134,7 +123,7 @@ class Run:
         Raises:
             UserError: for a run of another format or with damaged settings.
         """
-        values = self._json("config.json")
+        values = read_values(self.path, "config.json")
         if values.get("format") != FORMAT:
             raise UserError(
                 f"Run {self.path} has format {values.get('format')!r}; this version of MoCoOp "
@@ -166,8 +155,8 @@ class Run:
 
     def results(self) -> dict[str, Any]:
         """Returns the accuracies on the test split; empty before the end."""
-        path = self.path / "results.json"
-        return self._json("results.json") if path.exists() else {}
+        exists = (self.path / "results.json").exists()
+        return read_values(self.path, "results.json") if exists else {}
 
     def features(self) -> SavedFeatures:
         """Returns the run's text features.
@@ -203,21 +192,6 @@ class Run:
                 + (f" ({status.message})" if status.message else "")
                 + ". Wait for it, or train it again."
             )
-
-    def _json(self, name: str) -> dict[str, Any]:
-        path = self.path / name
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise UserError(
-                f"{self.path} is no complete run: it has no {name}. Expected a folder that "
-                "`mocoop train` made; `mocoop runs` lists them."
-            ) from error
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read ({error}). Train the run again.") from error
-        if not isinstance(value, dict):
-            raise UserError(f"{path} holds no settings. Train the run again.")
-        return value
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
         try:
@@ -255,22 +229,15 @@ class RunWriter:
                 )
         self.run = Run(path)
         now = time.time()
-        process = psutil.Process()
-        self._status = Status(
-            RUNNING,
-            "starting",
-            pid=process.pid,
-            process_started=process.create_time(),
-            started=now,
-            updated=now,
-        )
+        process = identity(psutil.Process())
+        self._status = Status(RUNNING, "starting", started=now, updated=now, **process)
         path.mkdir(parents=True, exist_ok=True)
         self.update()
 
     def update(self, **changes: Any) -> None:
         """Writes the status with some fields changed."""
         self._status = replace(self._status, **changes, updated=time.time())
-        write_json(self.run.path / "status.json", asdict(self._status))
+        _write_status(self.run.path, self._status)
 
     def save_setup(self, setup: RunSetup) -> None:
         """Writes config.json."""
@@ -300,11 +267,33 @@ class RunWriter:
 
 
 def queue_run(path: Path) -> Run:
-    """Returns a new run folder marked queued, for a process that is about to start."""
+    """Returns a new run folder marked queued, on the account of the calling process.
+
+    `hand_over` names the process that will train it; until then the run counts as interrupted
+    as soon as the caller is gone.
+    """
     path.mkdir(parents=True, exist_ok=False)
     now = time.time()
-    write_json(path / "status.json", asdict(Status(QUEUED, started=now, updated=now)))
+    process = identity(psutil.Process())
+    _write_status(path, Status(QUEUED, started=now, updated=now, **process))
     return Run(path)
+
+
+def hand_over(run: Run, pid: int) -> None:
+    """Names the process that will train a queued run when its turn comes.
+
+    Raises:
+        psutil.NoSuchProcess: if there is none.
+    """
+    _write_status(run.path, replace(run.status(), **identity(psutil.Process(pid))))
+
+
+def mark_cancelled(run: Run) -> None:
+    """Marks a run whose process was stopped on request, unless it ended by itself before."""
+    status = run.status()
+    if status.state == INTERRUPTED:
+        stopped = replace(status, state=CANCELLED, message="stopped on request")
+        _write_status(run.path, replace(stopped, updated=time.time()))
 
 
 def default_runs() -> Path:
@@ -345,7 +334,8 @@ def open_run(name: str | Path) -> Run:
             Run(path).status()
             return Run(path)
     raise UserError(
-        f"No run {str(name)!r}. Expected the folder of a run or its name; `mocoop runs` lists them."
+        f"No run {str(name)!r}. Expected the folder of a run or its name; `mocoop runs` lists "
+        "them."
     )
 
 
@@ -372,11 +362,5 @@ def load_gate(weights: Mapping[str, Tensor]) -> torch.nn.Linear | None:
     return gate.requires_grad_(False)
 
 
-def _alive(pid: int, process_started: float) -> bool:
-    """Returns whether the process still runs and is the same one."""
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - process_started) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+def _write_status(path: Path, status: Status) -> None:
+    write_json(path / STATUS_FILE, asdict(status))
