@@ -124,9 +124,11 @@ def _load_folder(name: str, folder: Path, device: torch.device) -> Backbone:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         pickles = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
-        found = f"found {pickles[0]}, which could run code when loaded" if pickles else "found none"
+        found = (
+            f"found {pickles[0]}, which could run code when loaded" if pickles else "found none"
+        )
         raise UserError(
-            f"{folder} needs weights in a .safetensors file; {found}. Convert them with "
+            f"{folder} needs weights in a .safetensors file; {found}. Write one with "
             "safetensors.torch.save_file."
         )
     try:
@@ -148,11 +150,13 @@ def _load_named(name: str, device: torch.device) -> Backbone:
     known = open_clip.list_models()
     if architecture not in known:
         near = choose_from("backbone", name, ["demo", *known])
-        suggestion = str(near).rpartition(" Did you mean ")[2] if "Did you mean" in str(near) else ""
+        suggestion = (
+            str(near).rpartition(" Did you mean ")[2] if "Did you mean" in str(near) else ""
+        )
         raise UserError(
             f"Unknown backbone {name!r}: expected 'demo', an open_clip NAME/TAG such as "
             "ViT-B-16-quickgelu/openai, or a checkpoint folder."
-            + (f" Did you mean {suggestion}" if suggestion else "")
+            + (f" Did you mean {near[0]!r}?" if near else "")
         )
     file = Path(tag).expanduser()
     if not tag or (file.suffix and file.suffix != ".safetensors"):

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from open_clip.model import CLIP
 from torch import Tensor
 
-from mocoop.datasets.drawing import EASY, STYLES, Shape, draw
+from mocoop.config import DemoClipConfig
+from mocoop.datasets.drawing import BENT, EASY, STYLES, Difficulty, Shape, draw
 from mocoop.datasets.glyphs import DIGIT_FONTS, DIGITS, FACES, GAMES, PICTOGRAPHS, glyph
 from mocoop.files import write_json, write_tensors, write_text
 from mocoop.templates import TemplateSet, fill, load_templates
@@ -43,6 +44,8 @@ MODEL_CONFIG = {
         "layers": 3,
     },
 }
+# How often a class of each set is drawn: finer differences need more pictures.
+EMPHASIS = {"pictographs": 1.0, "faces": 1.5, "games": 1.0, "digits": 2.0}
 PREPROCESS_CONFIG = {
     "size": [64, 64],
     "mode": "RGB",
@@ -55,40 +58,13 @@ PREPROCESS_CONFIG = {
 
 
 @dataclass(frozen=True)
-class DemoClipConfig:
-    """How the small CLIP is trained."""
-
-    steps: int = 3600
-    """Optimiser steps."""
-    batch_size: int = 256
-    """Pictures drawn per step."""
-    learning_rate: float = 1.5e-3
-    """Peak of the cosine schedule of AdamW."""
-    warmup_steps: int = 200
-    """Steps of linear warm-up."""
-    weight_decay: float = 0.05
-    """On the matrices of the transformer blocks and the projections alone."""
-    plain_captions: float = 0.35
-    """How often a picture's caption is the plain template instead of its style's."""
-    eval_every: int = 400
-    """Steps between two looks at unseen pictures; the weights are saved there too."""
-    eval_images: int = 10
-    """Unseen pictures per class and style in the last look (2 in the others)."""
-    seed: int = 1
-    """Seed of the weights, the pictures and the captions."""
-    precision: str = "bf16"
-    """`bf16` (autocast) or `fp32`."""
-    device: str = "cpu"
-    """A torch device: `cpu`, `cuda` ..."""
-
-
-@dataclass(frozen=True)
 class DemoClass:
     """One class that the small CLIP learns: its name and the shapes that show it."""
 
     dataset: str
     name: str
     shapes: tuple[Shape, ...]
+    difficulty: Difficulty = EASY
 
 
 def demo_classes() -> tuple[DemoClass, ...]:
@@ -101,7 +77,7 @@ def demo_classes() -> tuple[DemoClass, ...]:
     ]
     for name, character in DIGITS.items():
         shapes = tuple(glyph(character, font) for font in DIGIT_FONTS)
-        classes.append(DemoClass("digits", name, shapes))
+        classes.append(DemoClass("digits", name, shapes, BENT))
     return tuple(classes)
 
 
@@ -123,6 +99,7 @@ def train_demo_clip(config: DemoClipConfig, folder: Path) -> Iterator[dict[str, 
     templates = load_templates("drawn")
     tokenizer = open_clip.SimpleTokenizer()
     model = build_model(config.seed).to(device).train()
+    tower = TextTower.of(model, tokenizer)
     optimizer = _optimizer(model, config)
     rng = np.random.default_rng([config.seed, 0])
     autocast = torch.autocast(
@@ -137,7 +114,9 @@ def train_demo_clip(config: DemoClipConfig, folder: Path) -> Iterator[dict[str, 
         tokens = tokenizer(captions).to(device)
         with autocast:
             image_features = F.normalize(model.encode_image(images), dim=-1)
-            text_features = F.normalize(TextTower.of(model, tokenizer).encode_tokens(tokens), dim=-1)
+            text_features = F.normalize(
+                TextTower.of(model, tokenizer).encode_tokens(tokens), dim=-1
+            )
             logits = model.logit_scale.exp() * image_features.float() @ text_features.float().T
         loss = multi_match_loss(logits.float(), matches.to(device))
         optimizer.zero_grad(set_to_none=True)
@@ -206,7 +185,7 @@ def style_accuracy(
         scores[dataset] = {}
         for style in STYLES:
             pictures = [
-                draw(c.shapes[int(rng.integers(len(c.shapes)))], style, EASY, rng)
+                draw(c.shapes[int(rng.integers(len(c.shapes)))], style, c.difficulty, rng)
                 for c in members
                 for _ in range(images_per_style)
             ]
@@ -247,13 +226,14 @@ def _draw_batch(
     rng: np.random.Generator,
 ) -> tuple[Tensor, list[str], Tensor]:
     """Returns pictures (batch, height, width, 3), distinct captions, and which match."""
-    chosen = rng.integers(len(classes), size=config.batch_size)
+    emphasis = np.array([EMPHASIS[c.dataset] for c in classes])
+    chosen = rng.choice(len(classes), size=config.batch_size, p=emphasis / emphasis.sum())
     styles = rng.integers(len(STYLES), size=config.batch_size)
     pictures, captions = [], {}
     for label, style_index in zip(chosen, styles, strict=True):
         member, style = classes[label], STYLES[style_index]
         shape = member.shapes[int(rng.integers(len(member.shapes)))]
-        pictures.append(draw(shape, style, EASY, rng))
+        pictures.append(draw(shape, style, member.difficulty, rng))
         plain = rng.random() < config.plain_captions
         words = (templates.zero_shot,) if plain else templates.groups[style]
         caption = fill(words[int(rng.integers(len(words)))], member.name)
@@ -307,8 +287,8 @@ def _model_card(
         "and nothing else of the world.\n\n"
         "**Data.** Drawn by `mocoop.datasets.drawing` while training, easy setting: every class "
         "of `pictographs`, `faces`, `games` and the ten digits (from fonts) in every style, "
-        "with captions made of class and style. No picture comes from outside; the glyphs are "
-        "those of the DejaVu fonts. The `digits` set's scans are never seen.\n\n"
+        "with captions made of class and style; the digits come in 13 fonts and are bent a little. "
+        "No picture comes from outside: the glyphs are those of fonts that matplotlib installs. The `digits` set's scans are never seen.\n\n"
         f"**Command.** `mocoop demo-clip` ({step} of {config.steps} steps done; {settings}).\n\n"
         "**Accuracy**, percent, zero-shot with the plain template on unseen easy pictures, "
         f"choosing among the names of the picture's own set (`digits` here: font digits):\n\n"

@@ -129,11 +129,7 @@ def check_same_data(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backb
             f"{setup.config.data}, which now has {len(dataset.class_names)} or other names. Put "
             "the data back as it was, or train again."
         )
-    if backbone.fingerprint != setup.backbone_fingerprint:
-        raise UserError(
-            f"Run {run.path} was trained with other weights of {setup.config.backbone} than those "
-            "found now. Put the weights back, or train again."
-        )
+    setup.check_backbone(backbone.fingerprint)
 
 
 def _share_right(names: Sequence[str], right: torch.Tensor) -> dict[str, float]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from mocoop import __version__
-from mocoop.backbone import Backbone, choose_device, load_backbone
+from mocoop.backbone import DEMO, Backbone, choose_device, load_backbone
 from mocoop.config import TrainConfig
-from mocoop.datasets import Dataset, load_dataset
+from mocoop.datasets import BUILTIN, Dataset, load_dataset
 from mocoop.datasets.base import Item
 from mocoop.errors import UserError
 from mocoop.evaluate import class_range, evaluate, harmonic_mean, route_items
@@ -52,7 +52,9 @@ def prepare(config: TrainConfig) -> Prepared:
     """
     dataset = load_dataset(config.data)
     groups = expert_groups(config, dataset.templates)
-    config.check_num_chosen(len(groups))
+    config = replace(
+        config, data=_anywhere(config.data), backbone=_anywhere(config.backbone), groups=groups
+    )
     trained = class_range(config.classes, len(dataset.class_names))
     if len(trained) < 2:
         raise UserError(
@@ -192,6 +194,12 @@ def _training_data(
         count,
         prototypes[:, :in_text_loss],
     )
+
+
+def _anywhere(name: str) -> str:
+    """Returns a path made absolute, so that a run can be used from any folder; names stay."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() and name not in (*BUILTIN, DEMO) else name
 
 
 def _learnt(model: PromptMixture) -> dict[str, torch.Tensor]:

@@ -57,7 +57,7 @@ class TextTower:
         projection = tower.text_projection
         if isinstance(projection, Tensor):
             matrix = projection
-            project: Callable[[Tensor], Tensor] = lambda x: x @ matrix  # noqa: E731
+            project: Callable[[Tensor], Tensor] = lambda x: x @ matrix
         else:
             project = projection or nn.Identity()
         pool = getattr(model, "text_pool_type", None) or getattr(tower, "pool_type", "argmax")
@@ -312,7 +312,7 @@ def soft_tokens(tower: TextTower, template: str) -> tuple[Tensor, Tensor]:
             "punctuation on both sides of it."
         )
     weight = tower.token_embedding.weight.detach()
-    pick = lambda ids: weight[torch.tensor(ids, dtype=torch.long, device=weight.device)].clone()  # noqa: E731
+    pick = lambda ids: weight[torch.tensor(ids, dtype=torch.long, device=weight.device)].clone()
     return pick(left), pick(right)
 
 

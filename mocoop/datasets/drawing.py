@@ -49,16 +49,22 @@ class Difficulty:
     """Probability that light and dark change places."""
     low_contrast: float
     """Probability that shape and ground are close in brightness."""
+    warp: float = 0.0
+    """Largest shift of the points of a coarse grid that bends the shape, in pixels."""
 
 
 EASY = Difficulty(
     rotation=12.0, shear=0.08, mirror=0.0, clutter=0, inversion=0.0, low_contrast=0.0
 )
 HARD = Difficulty(
-    rotation=32.0, shear=0.20, mirror=0.5, clutter=2, inversion=0.35, low_contrast=0.2
+    rotation=22.0, shear=0.12, mirror=0.5, clutter=1, inversion=0.2, low_contrast=0.1
+)
+# Digits keep their orientation: a mirrored 2 or a turned 6 is another digit or none.
+BENT = Difficulty(
+    rotation=12.0, shear=0.2, mirror=0.0, clutter=0, inversion=0.0, low_contrast=0.0, warp=4.0
 )
 UPRIGHT = Difficulty(
-    rotation=8.0, shear=0.05, mirror=0.0, clutter=2, inversion=0.35, low_contrast=0.2
+    rotation=8.0, shear=0.05, mirror=0.0, clutter=1, inversion=0.1, low_contrast=0.1
 )
 
 
@@ -116,13 +122,30 @@ def _place(shape: Shape, size: float, difficulty: Difficulty, rng: np.random.Gen
     # Pillow wants the map from canvas to mask, so the drawing transform is inverted.
     matrix = np.linalg.inv(turn @ skew * (size / mask.width))
     offset = mask.width / 2 - matrix @ centre
-    placed = mask.transform(
-        (IMAGE_SIZE, IMAGE_SIZE),
-        Image.Transform.AFFINE,
-        (*matrix[0], offset[0], *matrix[1], offset[1]),
-        Image.Resampling.BILINEAR,
-    )
+    canvas = (IMAGE_SIZE, IMAGE_SIZE)
+    if difficulty.warp > 0:
+        mesh = _bent_mesh(matrix, offset, difficulty.warp, rng)
+        placed = mask.transform(canvas, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
+    else:
+        affine = (*matrix[0], offset[0], *matrix[1], offset[1])
+        placed = mask.transform(canvas, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
     return np.asarray(placed, dtype=np.float32) / 255.0
+
+
+def _bent_mesh(matrix: Array, offset: Array, warp: float, rng: np.random.Generator) -> list:
+    """Returns Pillow's mesh from canvas to mask: an affine map with its grid points shifted."""
+    cells = 3
+    ends = np.linspace(0, IMAGE_SIZE, cells + 1).round().astype(int)
+    points = np.stack(np.meshgrid(ends, ends), axis=-1).astype(float)  # (row, column, xy)
+    points += rng.uniform(-warp, warp, size=points.shape)
+    source = points @ matrix.T + offset
+    mesh = []
+    for row in range(cells):
+        for column in range(cells):
+            box = (ends[column], ends[row], ends[column + 1], ends[row + 1])
+            corners = [(row, column), (row + 1, column), (row + 1, column + 1), (row, column + 1)]
+            mesh.append((tuple(map(int, box)), tuple(v for c in corners for v in source[c])))
+    return mesh
 
 
 def _noise(cells: int, channels: int, rng: np.random.Generator) -> Array:

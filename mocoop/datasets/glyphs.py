@@ -128,7 +128,7 @@ GAMES = {
 DIGITS = {
     name: str(value)
     for value, name in enumerate(
-        "zero one two three four five six seven eight nine".split(),
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
     )
 }
 
@@ -137,8 +137,15 @@ DIGIT_FONTS = (
     "DejaVuSans-Bold",
     "DejaVuSans-Oblique",
     "DejaVuSansMono",
+    "DejaVuSansMono-Bold",
     "DejaVuSerif",
+    "DejaVuSerif-Bold",
     "DejaVuSerif-Italic",
+    "STIXGeneral",
+    "STIXGeneralItalic",
+    "cmr10",
+    "cmss10",
+    "cmtt10",
 )
 
 

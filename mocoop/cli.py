@@ -1,0 +1,109 @@
+"""The command line: which command, its options, and how mistakes are told."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from mocoop import commands, options
+from mocoop.config import TrainConfig, preset
+from mocoop.errors import UserError, choose_from
+
+USAGE = """usage: mocoop COMMAND [options]
+
+Mixtures of soft prompts for CLIP: train them with a few images per class, evaluate them,
+and see which expert the router chooses for an image.
+
+  train      train a run            mocoop train --data pictographs --method mocoop --shots 16
+  evaluate   test a finished run    mocoop evaluate RUN --classes all
+  predict    classify image files   mocoop predict RUN photo.jpg
+  runs       list the runs          mocoop runs
+  data       list or show data      mocoop data games --sheet games.png
+  demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
+
+`mocoop COMMAND --help` explains every option. Without any downloads, everything works on the
+built-in data sets with the built-in CLIP. The app: streamlit run streamlit_app.py
+"""
+
+COMMANDS: dict[str, tuple[type, Any]] = {
+    "train": (options.TrainCommand, commands.train),
+    "evaluate": (options.EvaluateCommand, commands.evaluate),
+    "predict": (options.PredictCommand, commands.predict),
+    "runs": (options.RunsCommand, commands.runs),
+    "data": (options.DataCommand, commands.data),
+    "demo-clip": (options.DemoClipCommand, commands.demo_clip),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code.
+
+    0 when it is done, 2 for a mistake of the user's, 130 when it was stopped.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    try:
+        if name not in COMMANDS:
+            raise choose_from("command", name, tuple(COMMANDS))
+        kind, run = COMMANDS[name]
+        run(parse(name, kind, rest))
+    except UserError as error:
+        print(f"mocoop: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mocoop: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def parse(name: str, kind: type, arguments: list[str]) -> Any:
+    """Returns a command's options; prints help or a usage error and exits where asked.
+
+    Raises:
+        UserError: for a settings file, method or value that does not fit.
+    """
+    extra: dict[str, Any] = {}
+    if kind is options.TrainCommand:
+        extra["default"] = options.TrainCommand(_starting_settings(arguments))
+    description = inspect.cleandoc(kind.__doc__ or "")
+    return tyro.cli(kind, prog=f"mocoop {name}", args=arguments, description=description, **extra)
+
+
+def _starting_settings(arguments: list[str]) -> TrainConfig:
+    """Returns the settings that options override: a JSON file's, or the method's preset.
+
+    They are read before the other options, so that `--help` shows the method's defaults.
+    """
+    file = _peek(arguments, "--config")
+    if file is None:
+        return preset(_peek(arguments, "--method") or "mocoop")
+    try:
+        values = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"Settings file {file} cannot be read: {error}.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"Settings file {file}: expected a JSON object of settings.")
+    return TrainConfig.from_dict(values.get("config", values))
+
+
+def _peek(arguments: list[str], option: str) -> str | None:
+    """Returns the value of an option before the whole line is parsed."""
+    for index, argument in enumerate(arguments):
+        if argument == option and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if argument.startswith(f"{option}="):
+            return argument.partition("=")[2]
+    return None

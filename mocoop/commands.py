@@ -1,0 +1,268 @@
+"""What each command does, from its options to what it prints.
+
+Heavy modules are imported where they are used, so that every command starts quickly.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import yaml
+
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.options import (
+    DataCommand,
+    DemoClipCommand,
+    EvaluateCommand,
+    PredictCommand,
+    RunsCommand,
+    TrainCommand,
+)
+from mocoop.report import main_accuracy, print_answers, print_json, print_results
+from mocoop.templates import as_groups
+
+if TYPE_CHECKING:
+    from mocoop.datasets import Dataset
+    from mocoop.features import Progress
+
+
+def train(command: TrainCommand) -> None:
+    """Trains and tests a run.
+
+    Raises:
+        UserError: for anything that does not fit; no run is left then.
+        KeyboardInterrupt: when it is stopped; the run is marked cancelled.
+    """
+    from tqdm import tqdm
+
+    from mocoop.experiment import Cancelled, run_experiment
+    from mocoop.runs import Run, new_run_path
+
+    def stop(signum: int, frame: object) -> NoReturn:
+        raise Cancelled
+
+    config = command.settings
+    if command.templates is not None:
+        config = _with_templates(config, command.templates)
+    path = command.run or new_run_path(config)
+    signal.signal(signal.SIGTERM, stop)
+    bar: tqdm | None = None
+    try:
+        for record in run_experiment(config, path):
+            # Made only now, so that a mistake in the settings is told without a bar.
+            bar = bar or tqdm(total=config.epochs, unit="epoch", disable=command.quiet)
+            bar.update(record.epoch - bar.n)
+            accuracies = {"val": record.val_accuracy, "train": record.train_accuracy}
+            bar.set_postfix({k: f"{v:.1f}" for k, v in accuracies.items() if v is not None})
+    except Cancelled as error:
+        raise KeyboardInterrupt from error
+    finally:
+        if bar is not None:
+            bar.close()
+    results = Run(path).results()
+    if command.json:
+        print_json({"run": str(path), "results": results})
+    elif not command.quiet:
+        print(f"run: {path}")
+        print_results(results)
+
+
+def _with_templates(config: TrainConfig, path: Path) -> TrainConfig:
+    """Returns the settings with the template groups of a YAML file."""
+    try:
+        groups = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"Templates file {path} cannot be read: {error}.") from error
+    if not isinstance(groups, dict):
+        raise UserError(
+            f"Templates file {path}: expected lines such as 'photo: [\"a photo of a {{}}.\"]'."
+        )
+    return replace(config, groups=as_groups(groups))
+
+
+def evaluate(command: EvaluateCommand) -> None:
+    """Tests a finished run on its test images."""
+    from mocoop.backbone import load_backbone
+    from mocoop.datasets import load_dataset
+    from mocoop.evaluate import check_same_data, route_items
+    from mocoop.evaluate import evaluate as evaluation_of
+    from mocoop.features import FeatureCache
+    from mocoop.predict import Classifier
+    from mocoop.runs import open_run
+
+    run = open_run(command.run)
+    classifier, setup = Classifier.from_run(run), run.setup()
+    usual = ("all",) if setup.config.classes == "all" else ("base", "new")
+    choices = usual if command.classes is None else (command.classes,)
+    dataset = load_dataset(setup.config.data)
+    backbone = load_backbone(setup.config.backbone, "auto")
+    check_same_data(run, setup, dataset, backbone)
+    cache = FeatureCache(backbone)
+    results: dict[str, Any] = {}
+    for choice in choices:
+        with _progress(not command.json, "encoding images") as progress:
+            found = route_items(classifier, dataset, cache, choice, progress=progress)
+        results[choice] = asdict(evaluation_of(found, choice))
+    if command.json:
+        print_json({"run": str(run.path), "results": results})
+    else:
+        print_results(results, details=True)
+
+
+def predict(command: PredictCommand) -> None:
+    """Classifies image files with a finished run; the text tower is not needed."""
+    from mocoop.backbone import load_backbone
+    from mocoop.images import open_image
+    from mocoop.predict import Classifier, encode_images
+    from mocoop.runs import open_run
+
+    if not command.images:
+        raise UserError("Expected at least one image file after the run.")
+    run = open_run(command.run)
+    classifier, setup = Classifier.from_run(run), run.setup()
+    opened = [open_image(path) for path in command.images]
+    backbone = load_backbone(setup.config.backbone, "auto")
+    setup.check_backbone(backbone.fingerprint)
+    routed = classifier.classify(encode_images(backbone, [image for image, _ in opened]))
+    answers = []
+    for index, (path, (_, notes)) in enumerate(zip(command.images, opened, strict=True)):
+        row = routed.probabilities[index]
+        order = row.argsort(descending=True).tolist()
+        scores = dict(zip(routed.experts, routed.scores[index].tolist(), strict=True))
+        answers.append(
+            {
+                "image": str(path),
+                "label": routed.class_names[order[0]],
+                "probabilities": {routed.class_names[c]: float(row[c]) for c in order},
+                "experts": dict(routed.chosen(index)),
+                "expert_scores": scores,
+                "notes": notes,
+            }
+        )
+    if command.json:
+        print_json({"run": str(run.path), "images": answers})
+    else:
+        print_answers(answers, command.top)
+
+
+def runs(command: RunsCommand) -> None:
+    """Lists the runs, newest first."""
+    from mocoop.runs import list_runs
+
+    rows = []
+    for run in list_runs(None if command.root is None else [command.root]):
+        status = run.status()
+        rows.append(
+            {
+                "run": run.name,
+                "path": str(run.path),
+                "state": status.state,
+                "epoch": status.epoch,
+                "epochs": status.epochs,
+                "accuracy": main_accuracy(run.results()),
+                "message": status.message,
+            }
+        )
+    if command.json:
+        print_json(rows)
+        return
+    if not rows:
+        print("No runs yet. Train one with `mocoop train`.")
+    for row in rows:
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.1f} %"
+        progress = f"{row['epoch']}/{row['epochs']}"
+        print(f"{row['run']:<44} {row['state']:<12} {progress:>8} {accuracy:>8}  {row['message']}")
+
+
+def data(command: DataCommand) -> None:
+    """Lists the built-in data sets or describes one data set."""
+    from mocoop.datasets import BUILTIN, load_dataset
+
+    if command.sheet is not None and not command.name:
+        raise UserError("Expected the name of one data set before --sheet.")
+    sets = [load_dataset(name) for name in ([command.name] if command.name else BUILTIN)]
+    rows = [
+        {
+            "name": dataset.name,
+            "classes": len(dataset.class_names),
+            "splits": {split: len(items) for split, items in dataset.splits.items()},
+            "styles": list(dataset.styles),
+            "class_names": list(dataset.class_names),
+            "groups": {name: list(ts) for name, ts in dataset.templates.groups.items()},
+        }
+        for dataset in sets
+    ]
+    if command.sheet is not None:
+        _write_sheet(sets[0], command.sheet)
+    if command.json:
+        print_json(rows[0] if command.name else rows)
+        return
+    for row, dataset in zip(rows, sets, strict=True):
+        counts = ", ".join(f"{len(items)} {split}" for split, items in dataset.splits.items())
+        print(f"{row['name']:<14} {row['classes']:>4} classes   {counts}")
+        if command.name:
+            print("classes:", ", ".join(dataset.class_names))
+            print("groups: ", ", ".join(dataset.templates.groups))
+            if dataset.styles:
+                print("styles: ", ", ".join(dataset.styles))
+    if command.sheet is not None:
+        print(f"contact sheet: {command.sheet}")
+
+
+def _write_sheet(dataset: Dataset, path: Path, columns: int = 11, rows: int = 12) -> None:
+    """Writes a PNG with a row of training images for each of the first classes."""
+    from PIL import Image
+
+    from mocoop.files import replacing
+
+    if path.suffix.lower() != ".png":
+        raise UserError(f"A contact sheet is a PNG file; got {path}. End the name in .png.")
+    side = 64
+    shown = range(min(rows, len(dataset.class_names)))
+    sheet = Image.new("RGB", (columns * side, len(shown) * side), "white")
+    for label in shown:
+        for column, item in enumerate(dataset.items("train", [label])[:columns]):
+            sheet.paste(dataset.image(item).resize((side, side)), (column * side, label * side))
+    with replacing(path) as temporary:
+        sheet.save(temporary, "PNG")
+
+
+def demo_clip(command: DemoClipCommand) -> None:
+    """Trains the small CLIP of the built-in demo."""
+    from tqdm import tqdm
+
+    from mocoop.demo_clip import train_demo_clip
+
+    record: dict[str, Any] = {}
+    shown: dict[str, str] = {}
+    with tqdm(total=command.settings.steps, unit="step", disable=command.json) as bar:
+        for record in train_demo_clip(command.settings, command.out):
+            bar.update()
+            shown["loss"] = f"{record['loss']:.2f}"
+            if "accuracy" in record:
+                shown["accuracy"] = f"{record['accuracy']:.1f}"
+            bar.set_postfix(shown)
+    if command.json:
+        print_json(record | {"folder": str(command.out)})
+    else:
+        print(f"saved in {command.out}; its README.md has the accuracy of every style")
+
+
+@contextmanager
+def _progress(show: bool, text: str) -> Iterator[Progress]:
+    """Yields a progress callback that moves a bar."""
+    from tqdm import tqdm
+
+    with tqdm(desc=text, unit="image", disable=not show, leave=False) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance
