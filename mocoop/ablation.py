@@ -1,0 +1,106 @@
+"""Does routing matter at all: the router against simpler and against all-knowing choices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mocoop.config import TrainConfig
+from mocoop.datasets.base import Dataset, Item
+from mocoop.evaluate import class_range, route_items
+from mocoop.features import FeatureCache
+from mocoop.predict import Classifier
+from mocoop.splits import few_shot
+
+
+@dataclass(frozen=True)
+class RoutingValue:
+    """Test accuracies, in percent, of ways to choose the experts."""
+
+    router: float
+    """The trained router, K experts per image."""
+    uniform: float
+    """All experts with equal weight."""
+    random: float
+    """One expert drawn at random per image: the mean over experts, which is what to expect."""
+    best_single: float
+    """The same one expert for all images, the best on the run's validation images."""
+    best_expert: str
+    """Which one that is."""
+    chosen_on: str
+    """validation, or training where the data have no validation images."""
+    oracle: float
+    """Images that at least one expert gets right: an upper bound for choosing one."""
+    per_expert: dict[str, float]
+    """Expert → test accuracy of that expert alone."""
+
+
+def routing_value(
+    classifier: Classifier,
+    dataset: Dataset,
+    cache: FeatureCache,
+    config: TrainConfig,
+    choice: str = "all",
+) -> RoutingValue:
+    """Returns what the router is worth on the test images of a choice of classes.
+
+    Args:
+        classifier: a trained run.
+        dataset: the data set it was trained on.
+        cache: image features of the run's backbone.
+        config: the run's settings, which say what its validation images are.
+        choice: all, base or new: the test images, told apart among those classes' names.
+    """
+    found = route_items(classifier, dataset, cache, choice)
+    right = _right_by_expert(found.routed.expert_probabilities, found.labels)
+    everyone = replace(classifier, gate=None, num_chosen=len(classifier.experts))
+    uniform = route_items(everyone, dataset, cache, choice)
+    items, chosen_on = selection_items(config, dataset)
+    trained = class_range(config.classes, len(classifier.class_names))
+    features = cache.features(dataset, items)[:, 0]
+    known = classifier.only(trained).classify(features)
+    labels = torch.tensor([item.label for item in items])
+    best = int(_right_by_expert(known.expert_probabilities, labels).mean(dim=0).argmax())
+    alone = (100.0 * right.mean(dim=0)).tolist()
+    return RoutingValue(
+        _accuracy(found.routed.probabilities, found.labels),
+        _accuracy(uniform.routed.probabilities, uniform.labels),
+        sum(alone) / len(alone),
+        alone[best],
+        classifier.experts[best],
+        chosen_on,
+        100.0 * right.amax(dim=1).mean().item(),
+        dict(zip(classifier.experts, alone, strict=True)),
+    )
+
+
+def selection_items(config: TrainConfig, dataset: Dataset) -> tuple[Sequence[Item], str]:
+    """Returns the few-shot images on which a run may choose, and the split they are from.
+
+    These are the run's validation images, or its training images where it has none; never
+    the test split.
+    """
+    train, val = dataset.items("train"), dataset.items("val")
+    chosen, chosen_val = few_shot(
+        [item.label for item in train],
+        [item.label for item in val],
+        config.shots,
+        config.seed,
+    )
+    trained = class_range(config.classes, len(dataset.class_names))
+    items = [val[index] for index in chosen_val if val[index].label in trained]
+    if items:
+        return items, "validation"
+    return [train[index] for index in chosen if train[index].label in trained], "training"
+
+
+def _right_by_expert(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Returns (images, experts): 1 where the expert alone is right."""
+    return (probabilities.argmax(dim=-1) == labels[:, None]).float()
+
+
+def _accuracy(probabilities: Tensor, labels: Tensor) -> float:
+    return 100.0 * (probabilities.argmax(dim=-1) == labels).float().mean().item()
