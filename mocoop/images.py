@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mocoop.errors import UserError
 
 MAX_PIXELS = 50_000_000
+# What Pillow's readers raise on damaged files.
+DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
@@ -55,7 +58,7 @@ def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Ima
             f"{label}: its content is no image that can be read, whatever its name says. "
             "Expected JPEG, PNG, BMP, GIF, TIFF or WebP."
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise UserError(
             f"{label}: the image is damaged or cut short ({error}). Copy or export it again."
         ) from error

@@ -66,7 +66,7 @@ def check_class_names(names: Sequence[str]) -> None:
     """Raises UserError unless there are two or more names, all different."""
     if len(names) < 2:
         raise UserError(f"Expected at least two classes, got {len(names)}. Add another class.")
-    folded = Counter(" ".join(name.lower().split()) for name in names)
+    folded = Counter(" ".join(name.lower().replace("_", " ").split()) for name in names)
     twice = [name for name, count in folded.items() if count > 1]
     if twice:
         raise UserError(

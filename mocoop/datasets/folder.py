@@ -81,7 +81,7 @@ def _class_files(folder: Path) -> dict[str, list[Path]]:
     for child in sorted(folder.iterdir()):
         if child.name.startswith(".") or not child.is_dir():
             continue
-        files = sorted(p for p in child.rglob("*") if p.suffix.lower() in SUFFIXES)
+        files = sorted(p for p in child.rglob("*") if _is_image(p, child))
         if not files:
             raise UserError(
                 f"Class folder {child} holds no image. Expected files such as .jpg or .png: add "
@@ -94,6 +94,12 @@ def _class_files(folder: Path) -> dict[str, list[Path]]:
             "class_name/*.jpg."
         )
     return found
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    """Returns whether a path is an image file that is not hidden anywhere below `folder`."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def _items(root: Path, by_class: dict[str, list[Path]]) -> tuple[Item, ...]:
