@@ -198,7 +198,7 @@ def test_longest_prompt_that_fits(tokenizer):
 @pytest.mark.parametrize("template", ["a photo{}", "{}s on a table", "no{}body"])
 def test_template_that_does_not_split(tiny_backbone, template):
     """A template whose slot melts into a word is refused."""
-    with pytest.raises(UserError, match="does not split at its .* into whole tokens"):
+    with pytest.raises(UserError, match=r"does not split at its .* into whole tokens"):
         soft_tokens(tiny_backbone.text, template)
 
 
@@ -211,9 +211,9 @@ def test_name_without_a_token(tiny_backbone, name):
 
 def test_foreign_towers_are_refused(tokenizer, tiny_backbone):
     """A tower without open_clip's parts, or another tokenizer, takes no soft prompts."""
-    with pytest.raises(UserError, match="takes no soft prompts.*got SimpleNamespace with"):
+    with pytest.raises(UserError, match=r"takes no soft prompts.*got SimpleNamespace with"):
         TextTower.of(SimpleNamespace(), tokenizer)
-    with pytest.raises(UserError, match="takes no soft prompts.*CLIP with function"):
+    with pytest.raises(UserError, match=r"takes no soft prompts.*CLIP with function"):
         TextTower.of(tiny_backbone.model, lambda texts: texts)
 
 
