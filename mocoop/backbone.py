@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import torch.nn.functional as F
 from open_clip.factory import get_model_config
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mocoop.assets import asset
@@ -22,6 +25,11 @@ from mocoop.errors import UserError, choose_from
 from mocoop.text import TextTower
 
 DEMO = "demo"
+# What open_clip raises for a configuration or weights that do not fit.
+MISFITS = (
+    RuntimeError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+    SafetensorError,
+)  # fmt: skip
 OFFLINE_HINT = "The built-in demo works offline: use backbone 'demo'."
 
 
@@ -121,27 +129,35 @@ def _load_folder(name: str, folder: Path, device: torch.device) -> Backbone:
             f"{folder} has no open_clip_config.json. A local checkpoint is a folder with that "
             "file and one .safetensors file."
         )
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        pickles = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
-        found = (
-            f"found {pickles[0]}, which could run code when loaded" if pickles else "found none"
-        )
-        raise UserError(
-            f"{folder} needs weights in a .safetensors file; {found}. Write one with "
-            "safetensors.torch.save_file."
-        )
+    weights = _weights_in(folder)
     try:
         if "model_cfg" not in json.loads(config.read_text(encoding="utf-8")):
             raise ValueError("it has no key model_cfg")
-        model = _create(f"local-dir:{folder}", None)
+        model = _create_with(f"local-dir:{folder}", weights)
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+    except MISFITS as error:
         raise UserError(
-            f"The checkpoint in {folder} does not load: {_first_line(error)}. Check that "
+            f"The checkpoint in {folder} does not load: {_in_short(error)}. Check that "
             "open_clip_config.json and the weights belong together."
         ) from error
     return make_backbone(name, model, tokenizer, device)
+
+
+def _weights_in(folder: Path) -> Path:
+    """Returns the folder's weights: open_clip_model.safetensors, or its one such file."""
+    files = sorted(folder.glob("*.safetensors"))
+    usual = folder / "open_clip_model.safetensors"
+    if usual in files or len(files) == 1:
+        return usual if usual in files else files[0]
+    if files:
+        found = f"found {len(files)} of them; call the right one {usual.name}"
+    else:
+        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth"))
+        found = (
+            f"found {pickles[0]}, which could run code when loaded" if pickles else "found none"
+        )
+        found += ". Write one with safetensors.torch.save_file"
+    raise UserError(f"{folder} needs weights in a .safetensors file; {found}.")
 
 
 def _load_named(name: str, device: torch.device) -> Backbone:
@@ -149,10 +165,7 @@ def _load_named(name: str, device: torch.device) -> Backbone:
     architecture, _, tag = name.partition("/")
     known = open_clip.list_models()
     if architecture not in known:
-        near = choose_from("backbone", name, ["demo", *known])
-        suggestion = (
-            str(near).rpartition(" Did you mean ")[2] if "Did you mean" in str(near) else ""
-        )
+        near = difflib.get_close_matches(architecture, [DEMO, *known], n=1)
         raise UserError(
             f"Unknown backbone {name!r}: expected 'demo', an open_clip NAME/TAG such as "
             "ViT-B-16-quickgelu/openai, or a checkpoint folder."
@@ -168,25 +181,36 @@ def _load_named(name: str, device: torch.device) -> Backbone:
         )
     if file.suffix == ".safetensors" and not file.is_file():
         raise UserError(f"No such weights file: {file}. Check the path after {architecture}/.")
-    settings = open_clip.get_pretrained_cfg(architecture, tag)
-    if not file.suffix:
-        if not settings:
-            tags = open_clip.list_pretrained_tags_by_model(architecture)
-            raise choose_from(f"weights tag for {architecture}", tag, tags)
-        _check_quick_gelu(architecture, tag, bool(settings.get("quick_gelu", False)))
-    try:
-        model = _create(architecture, tag)
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        if file.suffix:
-            raise UserError(
-                f"{file} does not fit {architecture}: {_first_line(error)}. Check that the file "
-                "holds this architecture's weights."
-            ) from error
-        raise UserError(
-            f"The weights {name} are not on this machine and could not be downloaded: connect to "
-            f"the internet once, or give a local checkpoint folder. {OFFLINE_HINT}"
-        ) from error
+    model = _create_from_file(architecture, file) if file.suffix else _fetch(architecture, tag)
     return make_backbone(name, model, open_clip.get_tokenizer(architecture), device)
+
+
+def _create_from_file(architecture: str, file: Path) -> nn.Module:
+    try:
+        return _create_with(architecture, file)
+    except MISFITS as error:
+        raise UserError(
+            f"{file} does not fit {architecture}: {_in_short(error)}. Check that the file "
+            "holds this architecture's weights."
+        ) from error
+
+
+def _fetch(architecture: str, tag: str) -> nn.Module:
+    """Returns the model with open_clip's weights called `tag`, fetched on first use."""
+    settings = open_clip.get_pretrained_cfg(architecture, tag)
+    if not settings:
+        tags = open_clip.list_pretrained_tags_by_model(architecture)
+        raise choose_from(f"weights tag for {architecture}", tag, tags)
+    _check_quick_gelu(architecture, tag, bool(settings.get("quick_gelu", False)))
+    try:
+        with _quiet():
+            return open_clip.create_model(architecture, pretrained=tag, require_pretrained=True)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"The weights {architecture}/{tag} are not on this machine and could not be "
+            "downloaded: connect to the internet once, or give a local checkpoint folder. "
+            f"{OFFLINE_HINT}"
+        ) from error
 
 
 def _check_quick_gelu(architecture: str, tag: str, weights_quick: bool) -> None:
@@ -200,20 +224,33 @@ def _check_quick_gelu(architecture: str, tag: str, weights_quick: bool) -> None:
         return
     plain = architecture.removesuffix("-quickgelu")
     better = f"{plain}-quickgelu" if weights_quick else plain
+    better_config = get_model_config(better) or {}
+    fits = bool(better_config.get("quick_gelu", False)) == weights_quick and better_config
+    advice = f"Use {better}/{tag}." if fits else "Choose other weights."
     activation = "QuickGELU" if weights_quick else "plain GELU"
     raise UserError(
         f"The weights {tag!r} were trained with {activation}, which {architecture} does not use: "
-        f"accuracy would drop silently. Use {better}/{tag}."
+        f"accuracy would drop silently. {advice}"
     )
 
 
-def _create(model: str, pretrained: str | None) -> nn.Module:
-    """Returns open_clip's model, its log messages kept from the screen."""
+def _create_with(model_name: str, weights: Path) -> nn.Module:
+    """Returns open_clip's model with the weights of exactly this file."""
+    with _quiet():
+        # open_clip itself would prefer a pickle of a usual name that lies beside the file.
+        model = open_clip.create_model(model_name, load_weights=False, pretrained_text=False)
+        open_clip.load_checkpoint(model, str(weights))
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps open_clip's log messages from the screen."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        return open_clip.create_model(model, pretrained=pretrained, require_pretrained=True)
+        yield
     finally:
         logger.setLevel(level)
 
@@ -228,6 +265,6 @@ def _fingerprint(model: nn.Module, settings: dict) -> str:
     return digest.hexdigest()[:32]
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")[:200]
+def _in_short(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:200].rstrip(".")

@@ -132,7 +132,7 @@ class TrainConfig:
         checked = {}
         for key, value in values.items():
             default = fields[key].default
-            if isinstance(default, float) and isinstance(value, int):
+            if isinstance(default, float) and type(value) is int:
                 value = float(value)
             if default is not None and type(value) is not type(default):
                 raise UserError(

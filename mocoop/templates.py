@@ -38,13 +38,28 @@ def load_templates(name: str) -> TemplateSet:
 
 
 def as_groups(value: Mapping[str, Sequence[str]]) -> Groups:
-    """Returns checked groups with tuples for lists, in the given order."""
+    """Returns checked groups with tuples for lists, in the given order.
+
+    Raises:
+        UserError: for anything that is not a mapping of names to good templates.
+    """
+    if not isinstance(value, Mapping) or not all(map(_are_texts, value.values())):
+        raise UserError(
+            "Groups are expected as names with a list of templates each, such as "
+            f"{{'photo': ['a photo of a {{}}.']}}; got {value!r}."
+        )
     groups = {
         str(name): (templates,) if isinstance(templates, str) else tuple(templates)
         for name, templates in value.items()
     }
     check_groups(groups)
     return groups
+
+
+def _are_texts(value: object) -> bool:
+    """Returns whether `value` is a text or a list of texts."""
+    texts = isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value)
+    return texts or isinstance(value, str)
 
 
 def check_groups(groups: Mapping[str, Sequence[str]]) -> None:
