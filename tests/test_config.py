@@ -1,0 +1,147 @@
+"""Settings: presets, every check with its message, and the way through JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from mocoop.config import METHODS, TrainConfig, preset, uses_single_prompt
+from mocoop.errors import UserError
+
+GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of a {}.")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "mocop"}, r"Unknown method 'mocop'.*Did you mean 'mocoop'\?"),
+        ({"method": "kgcoop"}, r"expected one of mocoop, coop, zero-shot"),
+        ({"classes": "new"}, r"Unknown classes 'new': expected one of all, base"),
+        ({"text_scale": "two"}, r"Unknown text_scale 'two': expected one of one, logit"),
+        ({"text_classes": "base"}, r"Unknown text_classes 'base': expected one of seen, all"),
+        ({"shots": 0}, r"shots must be at least 1; got 0"),
+        ({"num_chosen": 0}, r"num_chosen must be at least 1; got 0"),
+        ({"batch_size": -3}, r"batch_size must be at least 1; got -3"),
+        ({"views": 0}, r"views must be at least 1; got 0"),
+        ({"save_every": 0}, r"save_every must be at least 1; got 0"),
+        ({"epochs": -1}, r"epochs must be at least 0; got -1"),
+        ({"warmup_epochs": -1}, r"warmup_epochs must be at least 0; got -1"),
+        ({"text_weight": -0.5}, r"text_weight must be at least 0; got -0\.5"),
+        ({"gate_weight": -1.0}, r"gate_weight must be at least 0; got -1\.0"),
+        ({"learning_rate": float("nan")}, r"learning_rate must be at least 0; got nan"),
+        ({"learning_rate": float("inf")}, r"learning_rate must be at least 0; got inf"),
+        ({"momentum": -0.1}, r"momentum must be at least 0; got -0\.1"),
+        ({"weight_decay": -0.1}, r"weight_decay must be at least 0; got -0\.1"),
+        ({"warmup_rate": -0.1}, r"warmup_rate must be at least 0; got -0\.1"),
+        ({"clip_norm": -1.0}, r"clip_norm must be at least 0; got -1\.0"),
+        ({"seed": -1}, r"seed must be from 0 to 4294967295; got -1"),
+        ({"seed": 2**32}, r"seed must be from 0 to 4294967295; got 4294967296"),
+        ({"groups": {}}, r"at least one group of templates"),
+        ({"groups": {"a": ()}}, r"Group 'a' has no template"),
+        ({"groups": {"a": ("photo",), "b": ("{}",)}}, r"needs {} exactly once"),
+        ({"groups": GROUPS, "num_chosen": 3}, r"num_chosen is 3, but there are only 2 experts"),
+    ],
+)  # fmt: skip
+def test_checks(changes, message):
+    """Each setting out of range is refused, and replacing settings checks again."""
+    with pytest.raises(UserError, match=message):
+        TrainConfig(**changes)
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(TrainConfig(), **changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 0}, {"seed": 2**32 - 1}, {"epochs": 0}, {"clip_norm": 0.0}, {"shots": 1}]
+)
+def test_limits_are_allowed(changes):
+    """The ends of the ranges are good values."""
+    assert dataclasses.asdict(TrainConfig(**changes)).items() >= changes.items()
+
+
+def test_settings_cannot_be_changed():
+    """A config is a value."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().shots = 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_presets(method):
+    """Each method's preset is of that method, and survives JSON."""
+    config = preset(method)
+    assert config.method == method
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert TrainConfig.from_dict({"method": method}) == config
+    assert uses_single_prompt(method) == (method != "mocoop")
+
+
+def test_coop_is_one_prompt_without_the_extras():
+    """The CoOp preset switches off what CoOp does not have."""
+    config = preset("coop")
+    extras = (config.text_weight, config.gate_weight, config.correction, config.learn_after)
+    assert extras == (0.0, 0.0, False, False)
+    assert config.num_chosen == 1
+    assert config.learning_rate == 0.002
+    assert preset("zero-shot").epochs == 0
+
+
+def test_unknown_preset():
+    """An unknown method has no preset."""
+    with pytest.raises(UserError, match=r"Unknown method 'cop'.*Did you mean 'coop'\?"):
+        preset("cop")
+
+
+def test_round_trip_with_groups():
+    """Groups come back from JSON in order, as tuples."""
+    config = TrainConfig(groups=GROUPS, seed=3, data="games", learning_rate=0.01)
+    again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    assert again.groups == GROUPS
+    assert list(again.groups) == ["photo", "art"]
+
+
+def test_missing_keys_take_the_preset():
+    """A dictionary of few keys is the preset with those keys changed."""
+    config = TrainConfig.from_dict({"method": "coop", "shots": 4})
+    assert config == dataclasses.replace(preset("coop"), shots=4)
+    assert TrainConfig.from_dict({}) == TrainConfig()
+
+
+def test_whole_numbers_serve_as_floats():
+    """JSON and forms write 1 for 1.0."""
+    config = TrainConfig.from_dict({"clip_norm": 2})
+    assert config.clip_norm == 2.0
+    assert isinstance(config.clip_norm, float)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"shot": 4}, r"Unknown setting 'shot': .*Did you mean 'shots'\?"),
+        ({"shots": "4"}, r"Setting shots expects int, got str \('4'\)"),
+        ({"shots": 4.0}, r"Setting shots expects int, got float \(4\.0\)"),
+        ({"shots": True}, r"Setting shots expects int, got bool \(True\)"),
+        ({"shots": None}, r"Setting shots expects int, got NoneType"),
+        ({"correction": 1}, r"Setting correction expects bool, got int \(1\)"),
+        ({"clip_norm": "1"}, r"Setting clip_norm expects float, got str"),
+        ({"clip_norm": True}, r"Setting clip_norm expects float, got bool \(True\)"),
+        ({"data": 5}, r"Setting data expects str, got int \(5\)"),
+        ({"method": 5}, r"Unknown method '5'"),
+        ({"groups": "a photo of a {}."}, r"Groups are expected as names with a list.*got"),
+        ({"groups": {"a": 5}}, r"Groups are expected as names with a list.*got"),
+        ({"groups": {"a": [5]}}, r"Groups are expected as names with a list.*got"),
+        ({"shots": 0}, r"shots must be at least 1; got 0"),
+    ],
+)  # fmt: skip
+def test_dictionaries_are_checked(values, message):
+    """A key that is no setting, and a value of another type, are refused."""
+    with pytest.raises(UserError, match=message):
+        TrainConfig.from_dict(values)
+
+
+def test_num_chosen_is_checked_against_the_experts():
+    """More experts than there are cannot be chosen."""
+    TrainConfig(num_chosen=3).check_num_chosen(3)
+    with pytest.raises(UserError, match=r"only 2 experts .*Choose 1 to 2, or add groups"):
+        TrainConfig(num_chosen=3).check_num_chosen(2)
