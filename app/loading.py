@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import random
 
 import streamlit as st
 from PIL import Image
 
 from mocoop.backbone import Backbone, load_backbone
 from mocoop.datasets import Dataset, Item, load_dataset
+from mocoop.errors import UserError
 from mocoop.evaluate import RoutedItems, check_same_data, route_items
 from mocoop.features import FeatureCache
-from mocoop.predict import Classifier
+from mocoop.predict import Classifier, Routed, encode_images
 from mocoop.runs import Run, list_runs, open_run
 from mocoop.status import FINISHED
 
@@ -83,3 +85,22 @@ def as_png(image: Image.Image, side: int) -> bytes:
     shown.save(buffer, "PNG")
     return buffer.getvalue()
 
+
+def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
+    """Returns a test image of a run's data set by a number, as PNG, with its routing.
+
+    Numbers 0, 1, 2 ... visit the test images in a shuffled order that stays the same.
+
+    Raises:
+        UserError: if data or weights changed since the run was trained.
+    """
+    made_of = run.setup()
+    data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
+    check_same_data(run, made_of, data, clip)
+    items = data.items("test")
+    if not items:
+        raise UserError(f"{data.name} has no test image.")
+    item = random.Random(0).sample(items, len(items))[number % len(items)]
+    image = data.image(item)
+    routed = classifier(run).classify(encode_images(clip, [image]))
+    return item, as_png(image, 336), routed

@@ -6,3 +6,34 @@ What is in the address is restored by a link; what must survive a restart is on 
 RUN = "run"  # name of the run that is looked at; also in the address
 CLASSES = "classes"  # all, base or new; also in the address
 QUERY = "query-params"  # the widgets' `bind`, which keeps a value in the address
+
+SAMPLE = "sample"  # number of Home's sample image; in the address
+
+# The Train page's form; these are also in the address.
+DATA = "data"
+METHOD = "method"
+SHOTS = "shots"
+SEED = "seed"
+TRAIN_ON = "train_on"
+# These are kept for the session: settings as "<name> <method>", templates as "<name> <data>".
+SETTING = "setting"
+TEMPLATES_SHOWN = "templates shown"  # the rows that the table started from
+TEMPLATES_EDITED = "templates edited"  # the rows as they are now
+TEMPLATES_RESETS = "templates resets"  # how often they were reset, part of the table's key
+
+# Routing page, all in the address.
+VIEW = "view"  # the open tab
+ONLY_EXPERT, ONLY_STYLE, ONLY_CLASS = "expert", "style", "class"  # the gallery's filters
+OUTCOME, ORDER, PAGE = "outcome", "order", "page"
+IMAGE = "image"  # item that is looked at closely; set by a button, not by a widget
+FORCED = "forced"  # expert that decides instead of the router
+SOURCE = "source"  # where the picture to try comes from
+UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay with the session
+CHANGED = "changed"  # which of the uploaded pictures is changed
+EFFECTS = ("blur", "pixelate", "darken", "grey", "sketch")
+
+# Prompt-space page, all in the address.
+MAP_METHOD, MAP_DIMS, MAP_COLOUR = "map", "dims", "colour"
+MAP_EPOCH, MAP_CLASSES, MAP_KINDS = "epoch", "names", "kinds"
+MAP_EXPERT, MAP_CLASS = "look_expert", "look_class"  # which point's images and words
+MAP_POINTS = "points"  # the selection on the map; not in the address

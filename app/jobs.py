@@ -1,0 +1,178 @@
+"""Trainings as processes of their own, which outlive the page, the browser and the server.
+
+All that is known of a job lies in its run's folder: the settings asked for (`request.json`),
+what it printed (`log.txt`) and its status. Jobs of one folder of runs take turns.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from app.worker import REQUEST, ahead_of
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.files import write_json
+from mocoop.runs import (
+    Run,
+    default_runs,
+    hand_over,
+    list_runs,
+    mark_cancelled,
+    new_run_path,
+    queue_run,
+)
+from mocoop.status import FINISHED, QUEUED, RUNNING, Status, read_values
+
+LOG = "log.txt"
+ROOT = Path(__file__).resolve().parents[1]
+
+START_SECONDS = 6.0  # imports, backbone, hard prompts, test images
+DEMO_TEXT_SECONDS = 1.1e-4  # one text forward and backward on 2 CPU cores, with the demo CLIP
+
+
+def start_run(config: TrainConfig) -> Run:
+    """Returns a new queued run, whose process trains it as soon as its turn comes."""
+    run = queue_run(new_run_path(config, default_runs().resolve()))
+    write_json(run.path / REQUEST, config.to_dict())
+    # The process works in the checkout, so that relative folders must be made absolute.
+    folders = {"MOCOOP_RUNS": str(run.path.parent)}
+    if cache := os.environ.get("MOCOOP_CACHE"):
+        folders["MOCOOP_CACHE"] = str(Path(cache).resolve())
+    with (run.path / LOG).open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.worker", str(run.path)],
+            cwd=ROOT,
+            env=os.environ | folders,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    hand_over(run, process.pid)
+    # A thread that only waits takes the process's exit status, which leaves no zombie.
+    threading.Thread(target=process.wait, daemon=True, name=f"reap {run.name}").start()
+    return run
+
+
+def requested(run: Run) -> TrainConfig:
+    """Returns the settings that a run was or will be trained with.
+
+    Raises:
+        UserError: if the run's folder does not say.
+    """
+    if (run.path / REQUEST).exists():
+        return TrainConfig.from_dict(read_values(run.path, REQUEST))
+    return run.setup().config
+
+
+def cancel_run(run: Run, patience: float = 5.0) -> None:
+    """Stops a run that is queued or running and returns when its process has ended.
+
+    Args:
+        run: the run; nothing happens if it is over.
+        patience: seconds to wait after the polite signal before the process is killed.
+    """
+    status = run.status()
+    process = status.process() if status.active else None
+    # A run that was never handed over is on the account of this process: nothing to stop.
+    if process is None or process.pid == os.getpid():
+        return
+    try:
+        process.terminate()
+        process.wait(patience)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(patience)
+    except psutil.NoSuchProcess:
+        pass  # it ended by itself
+    mark_cancelled(run)
+
+
+def active_runs() -> list[Run]:
+    """Returns the runs that are running or waiting, in the order of their turns."""
+    found = [(run, run.status()) for run in list_runs([default_runs()])]
+    active = [(run, status) for run, status in found if status.active]
+    active.sort(key=lambda pair: (pair[1].state == QUEUED, pair[1].started, pair[0].name))
+    return [run for run, _ in active]
+
+
+def waits_for(run: Run) -> str | None:
+    """Returns the name of the run whose end a queued run waits for; None if it may start."""
+    before = ahead_of(run.path)
+    return before[-1].name if before else None
+
+
+def log_tail(run: Run, lines: int = 20) -> str:
+    """Returns the last lines that a run's process printed; empty if it printed nothing."""
+    path = run.path / LOG
+    if not path.exists():
+        return ""
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def estimate_seconds(
+    config: TrainConfig, num_classes: int, num_experts: int, history: Iterable[Run] = ()
+) -> float | None:
+    """Returns about how long a training will take; None for a backbone never trained here.
+
+    The text side makes the time: epochs x steps x experts x classes, times what one text took
+    in the median epoch of earlier runs with the same backbone.
+
+    Args:
+        config: the settings.
+        num_classes: classes with training images.
+        num_experts: prompts that are trained.
+        history: finished runs of this machine.
+    """
+    if config.epochs == 0:
+        return START_SECONDS
+    known = [pair for run in history if (pair := _seconds_and_texts(run, config)) is not None]
+    if known:
+        # A quotient of sums, so that tiny runs, which are mostly overhead, count little.
+        per_text = sum(seconds for seconds, _ in known) / sum(texts for _, texts in known)
+    elif config.backbone == "demo":
+        per_text = DEMO_TEXT_SECONDS
+    else:
+        return None
+    texts = _texts_per_epoch(config, num_classes, num_experts)
+    return START_SECONDS + config.epochs * texts * per_text
+
+
+def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float | None:
+    """Returns the time until the last epoch's end by the recent epochs; None before the first."""
+    recent = [record["seconds"] for record in records if record["epoch"] > 0][-5:]
+    if status.state != RUNNING or not recent:
+        return None
+    return statistics.median(recent) * (status.epochs - status.epoch)
+
+
+def _seconds_and_texts(run: Run, config: TrainConfig) -> tuple[float, float] | None:
+    """Returns a run's median epoch and its number of texts; None if it says nothing here."""
+    try:
+        made_of = run.setup() if run.status().state == FINISHED else None
+    except UserError:
+        return None  # a run of another format
+    if made_of is None:
+        return None
+    epochs = [record["seconds"] for record in run.records() if record["epoch"] > 0]
+    same = (made_of.config.backbone, made_of.config.device) == (config.backbone, config.device)
+    if not same or not epochs:
+        return None
+    experts, classes = len(made_of.experts), made_of.trained_classes
+    return statistics.median(epochs), _texts_per_epoch(made_of.config, classes, experts)
+
+
+def _texts_per_epoch(config: TrainConfig, num_classes: int, num_experts: int) -> float:
+    """Returns how many texts an epoch encodes: every prompt in every step."""
+    steps = math.ceil(config.shots * num_classes / config.batch_size)
+    return steps * num_experts * num_classes

@@ -1,0 +1,41 @@
+"""What this machine offers to a training."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from mocoop.assets import asset
+from mocoop.backbone import choose_device
+from mocoop.datasets import BUILTIN
+from mocoop.runs import Run
+from mocoop.status import FINISHED
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What Home says of the machine."""
+
+    device: str
+    """The GPU's name, or the number of processor cores."""
+    clip: str
+    data_sets: tuple[str, ...]
+    finished: int
+    runs: int
+
+
+def describe_machine(runs: list[Run]) -> Machine:
+    """Returns what was found on this machine, given its runs."""
+    device = choose_device("auto")
+    cores = os.cpu_count() or 1
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "No GPU"
+    found = (asset("demo-clip") / "open_clip_model.safetensors").is_file()
+    return Machine(
+        f"{name}, {cores} processor cores" if cores > 1 else f"{name}, 1 processor core",
+        "the built-in demo" if found else "the built-in demo is missing",
+        BUILTIN,
+        sum(run.status().state == FINISHED for run in runs),
+        len(runs),
+    )

@@ -1,0 +1,72 @@
+"""Home: what this is, one image's way through the mixture, and what to do next."""
+
+import streamlit as st
+
+from app import loading, state
+from app.machine import describe_machine
+from app.pipeline import pipeline_svg, pipeline_view
+from mocoop.errors import UserError
+from mocoop.runs import list_runs
+
+st.title("MoCoOp: a mixture of prompts")
+st.markdown(
+    "CLIP recognises what is in a picture by comparing it with sentences such as *a photo of a "
+    "cat*. Here several such sentences are **learnt** from a few pictures per class, each for a "
+    "style of its own: the experts. For every picture, a small **router** picks the experts "
+    "that suit it and mixes their answers."
+)
+runs = loading.finished_runs()
+names = [run.name for run in runs]
+with st.container(horizontal=True):
+    if st.button(
+        "Train one now (about 20 s)",
+        icon=":material/model_training:",
+        type="secondary" if runs else "primary",
+    ):
+        st.switch_page("pages/train.py")
+    if runs:
+        explore = st.button("Explore a finished run", icon=":material/alt_route:", type="primary")
+        st.space("stretch")
+        mixtures = [run.name for run in runs if len(run.setup().experts) > 1]
+        chosen = st.selectbox(
+            "Run",
+            names,
+            index=names.index(mixtures[0]) if mixtures else 0,
+            key=state.RUN,
+            bind=state.QUERY,
+            label_visibility="collapsed",
+            width=360,
+        )
+        if explore:
+            st.switch_page("pages/routing.py", query_params={state.RUN: chosen})
+        number = int(st.query_params.get(state.SAMPLE, "0"))
+        if st.button("Another image", icon=":material/shuffle:"):
+            number += 1
+            st.query_params[state.SAMPLE] = str(number)
+
+
+if runs:
+    try:
+        run = runs[names.index(chosen)]
+        item, image, routed = loading.routed_sample(run, number)
+        label = routed.class_names[item.label]
+        view = pipeline_view(routed, run.setup().groups, image, label, item.style)
+        st.markdown(pipeline_svg(view), unsafe_allow_html=True)  # st.html would drop the SVG
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+else:
+    st.info(
+        "There is no finished run yet. Train one: it takes about 20 seconds and needs no GPU "
+        "and no network. Its images then appear here.",
+        icon=":material/model_training:",
+    )
+
+machine = describe_machine(list_runs())
+facts = {
+    ":material/memory: This machine": machine.device,
+    ":material/visibility: CLIP": machine.clip,
+    ":material/image: Data sets": ", ".join(machine.data_sets) + "; any folder of images",
+    ":material/history: Runs": f"{machine.finished} finished of {machine.runs}",
+}
+for column, (title, text) in zip(st.columns(len(facts), border=True), facts.items(), strict=True):
+    column.markdown(f"**{title}**  \n{text}")

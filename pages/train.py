@@ -1,0 +1,27 @@
+"""Train: settings on the left; the run in progress, or the templates, on the right."""
+
+import streamlit as st
+
+from app import loading, widgets
+from app.live import training_panel
+from mocoop.errors import UserError
+
+st.title("Train")
+form, panel = st.columns([1, 2], gap="large")
+progress, templates = panel.tabs(
+    [":material/show_chart: Progress", ":material/edit_note: Templates"]
+)
+
+with form:
+    try:
+        config = widgets.basic_settings()
+        dataset = loading.dataset(config.data)
+        config = widgets.more_settings(config)
+        with templates:
+            config = widgets.template_groups(config, dataset)
+        widgets.start_button(config, dataset)
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+
+with progress:
+    training_panel()

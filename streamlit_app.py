@@ -1,0 +1,17 @@
+"""The app: `streamlit run streamlit_app.py`."""
+
+import streamlit as st
+
+st.set_page_config("MoCoOp", "🔀", layout="wide")
+st.navigation(
+    [
+        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
+        # Data
+        st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
+        st.Page("pages/routing.py", title="Routing", icon=":material/alt_route:"),
+        st.Page("pages/prompt_space.py", title="Prompt space", icon=":material/scatter_plot:"),
+        # Overfitting lab
+        # Compare
+    ],
+    position="top",
+).run()
