@@ -51,14 +51,15 @@ def score_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
             "color": [colours[name] for name in table["expert"]],
             "opacity": [1.0 if is_chosen else FAINT for is_chosen in chosen],
         },
-        text=[f"weight {w:.0%}" if w > 0 else "" for w in table["weight"]],
-        textposition="auto",
+        text=_weights(table),
+        textposition="outside",
+        cliponaxis=False,
         customdata=table["score"],
         hovertemplate="%{y}: %{x:.1f} % (raw score %{customdata:.2f})<extra></extra>",
     )
     figure = plain(go.Figure(bars), 70 + 24 * len(table))
-    figure.update_yaxes(autorange="reversed")
-    return figure.update_xaxes(title="router's preference, %", range=[0, 100])
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure.update_xaxes(title="router's preference, %", range=_room(table["share"]))
 
 
 def moved_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
@@ -83,14 +84,17 @@ def moved_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         orientation="h",
         name="now",
         marker_color=hues,
-        text=[f"weight {w:.0%}" if w > 0 else "" for w in table["weight"]],
-        textposition="auto",
+        text=_weights(table),
+        textposition="outside",
+        cliponaxis=False,
         hovertemplate="%{y}, now: %{x:.1f} %<extra></extra>",
     )
     figure = plain(go.Figure([after, before]), 70 + 34 * len(table))
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0, showlegend=False)
-    figure.update_yaxes(autorange="reversed")
-    return figure.update_xaxes(title="router's preference, % (grey: before)", range=[0, 100])
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    largest = table[["before", "after"]].max(axis=1)
+    title = "router's preference, % (grey: before)"
+    return figure.update_xaxes(title=title, range=_room(largest))
 
 
 def class_bars(table: pd.DataFrame, true: str | None = None) -> go.Figure:
@@ -108,7 +112,7 @@ def class_bars(table: pd.DataFrame, true: str | None = None) -> go.Figure:
         hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
     )
     figure = plain(go.Figure(bars), 60 + 26 * len(table))
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure.update_xaxes(range=[0, 100], title="probability, %")
 
 
@@ -127,6 +131,7 @@ def count_map(counts: pd.DataFrame, of: str) -> go.Figure:
         y=list(counts.index),
         colorscale=[[0.0, tint(TRAIN, 0.7)], [1.0, TRAIN]],
         zmin=0,
+        zmax=max(1, int(counts.to_numpy().max())),
         xgap=2,
         ygap=2,
         showscale=not few,
@@ -159,7 +164,7 @@ def routing_value_bars(table: pd.DataFrame) -> go.Figure:
         hovertemplate="%{y}: %{x:.1f} %<br>%{customdata}<extra></extra>",
     )
     figure = plain(go.Figure(bars), 60 + 34 * len(table))
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure.update_xaxes(range=[0, 100], title="accuracy on the test images, %")
 
 
@@ -178,6 +183,16 @@ def accuracy_bars(table: pd.DataFrame) -> go.Figure:
     figure = plain(go.Figure(bars), 260)
     figure.update_xaxes(tickangle=-40)
     return figure.update_yaxes(range=[0, 100], title="% right")
+
+
+def _weights(table: pd.DataFrame) -> list[str]:
+    """Returns the mixture weight of each chosen expert, as text beside its bar."""
+    return [f"weight {weight:.0%}" if weight > 0 else "" for weight in table["weight"]]
+
+
+def _room(shares: pd.Series) -> list[float]:
+    """Returns a range of percent with room for text, never narrower than 0 to 50."""
+    return [0.0, max(50.0, 125 * float(shares.max()))]
 
 
 def plain(figure: go.Figure, height: int) -> go.Figure:

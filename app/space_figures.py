@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.figures import plain
+from app.figures import plain, see_through
 from app.space_tables import AXES, soft_pairs
 from app.theme import EXPERT_COLOURS, NEUTRAL
 
@@ -48,12 +48,16 @@ def prompt_map(
         showlegend=False, dragmode="select" if flat else "turntable", uirevision="map"
     )
     ranges = {axis: _padded(bounds[axis]) for axis in axes}
-    clear = {"showticklabels": False, "title": None, "zeroline": False}
+    clear = {"showticklabels": False, "zeroline": False}
     if flat:
-        figure.update_xaxes(range=ranges["x"], **clear)
-        return figure.update_yaxes(range=ranges["y"], **clear)
+        figure.update_xaxes(range=ranges["x"], showgrid=False, title=None, **clear)
+        return figure.update_yaxes(range=ranges["y"], showgrid=False, title=None, **clear)
     scene = {f"{axis}axis": clear | {"range": ranges[axis]} for axis in axes}
-    ground = {"backgroundcolor": "rgba(0,0,0,0)", "gridcolor": NEUTRAL}
+    ground = {
+        "backgroundcolor": "rgba(0,0,0,0)",
+        "gridcolor": see_through(NEUTRAL, 0.35),
+        "title": "",
+    }
     figure.update_layout(
         scene={name: values | ground for name, values in scene.items()},
         margin={"l": 0, "r": 0, "t": 0, "b": 0},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from mocoop.ablation import RoutingValue
@@ -11,7 +12,7 @@ from mocoop.evaluate import RoutedItems
 from mocoop.predict import Routed
 from mocoop.router import routing_entropy
 
-ORDERS = ("as in the data", "most certain", "most ambiguous", "wrong first")
+ORDERS = ("shuffled", "as in the data", "most certain", "most ambiguous", "wrong first")
 OUTCOMES = ("right", "wrong")
 
 
@@ -31,11 +32,14 @@ class GalleryFilter:
 def gallery_table(found: RoutedItems) -> pd.DataFrame:
     """Returns a row per test image: truth, prediction, chosen experts, router's entropy.
 
-    Column `row` is the image's place in `found`; `entropy` is in nats.
+    Column `row` is the image's place in `found`, `shuffled` its place in an order that is
+    mixed and always the same; `entropy` is in nats.
     """
     routed = found.routed
     best = routed.probabilities.max(dim=-1)
-    chosen = [routed.chosen(index) for index in range(len(found.items))]
+    chosen = int((routed.weights > 0).sum(dim=-1).max())
+    weights, experts = (part.tolist() for part in routed.weights.topk(chosen, dim=-1))
+    names = [tuple(routed.experts[index] for index in row) for row in experts]
     return pd.DataFrame(
         {
             "row": range(len(found.items)),
@@ -45,10 +49,11 @@ def gallery_table(found: RoutedItems) -> pd.DataFrame:
             "probability": best.values.tolist(),
             "right": (best.indices == found.labels).tolist(),
             "style": [item.style for item in found.items],
-            "expert": [pairs[0][0] for pairs in chosen],
-            "experts": [tuple(name for name, _ in pairs) for pairs in chosen],
-            "weights": [tuple(weight for _, weight in pairs) for pairs in chosen],
+            "expert": [row[0] for row in names],
+            "experts": names,
+            "weights": [tuple(row) for row in weights],
             "entropy": routing_entropy(routed.scores).tolist(),
+            "shuffled": np.random.default_rng(0).permutation(len(found.items)),
         }
     )
 
@@ -66,6 +71,7 @@ def select_images(table: pd.DataFrame, wanted: GalleryFilter) -> pd.DataFrame:
         keep &= table["right"] == (wanted.outcome == "right")
     shown = table[keep]
     columns, ascending = {
+        "shuffled": (["shuffled"], [True]),
         "as in the data": (["row"], [True]),
         "most certain": (["probability", "row"], [False, True]),
         # With one expert every entropy is 0, and the least sure prediction comes first.
@@ -77,7 +83,7 @@ def select_images(table: pd.DataFrame, wanted: GalleryFilter) -> pd.DataFrame:
 
 def gallery_csv(table: pd.DataFrame) -> pd.DataFrame:
     """Returns a gallery with one plain value per cell, for a file."""
-    flat = table.drop(columns=["row", "experts", "weights"])
+    flat = table.drop(columns=["row", "experts", "weights", "shuffled"])
     for place in range(max((len(names) for names in table["experts"]), default=0)):
         flat[f"expert {place + 1}"] = [names[place] for names in table["experts"]]
         flat[f"weight {place + 1}"] = [weights[place] for weights in table["weights"]]
@@ -200,16 +206,12 @@ def nmi_in_words(nmi: float | None) -> str:
     return "the experts almost are the styles"
 
 
-def routing_in_words(value: RoutingValue, images: int) -> str:
+def routing_in_words(value: RoutingValue) -> str:
     """Returns whether the router beats what needs no router, with the error of counting."""
-    rival = max(value.uniform, value.best_single)
-    share = value.router / 100
-    noise = 100 * (max(share * (1 - share), 0.0) / images) ** 0.5
-    gain = value.router - rival
-    if abs(gain) <= 2 * noise:
-        return (
-            f"On these {images} images the router is {gain:+.1f} points from the best choice "
-            f"without a router: too close to call (chance alone moves it by ±{2 * noise:.1f})."
-        )
-    verdict = "pays" if gain > 0 else "does not pay"
-    return f"On these {images} images routing {verdict}: {gain:+.1f} points."
+    side = "ahead of" if value.gain >= 0 else "behind"
+    said = f"The router is {abs(value.gain):.1f} points {side} the best choice without a router"
+    margin = 2 * value.gain_error
+    if abs(value.gain) <= margin:
+        return f"{said}: **too close to call** on these images (±{margin:.1f})."
+    verdict = "it pays here" if value.gain > 0 else "it does not pay here"
+    return f"{said} (±{margin:.1f}): **{verdict}**."

@@ -34,6 +34,10 @@ class RoutingValue:
     """validation, or training where the data have no validation images."""
     oracle: float
     """Images that at least one expert gets right: an upper bound for choosing one."""
+    gain: float
+    """The router minus the better of `uniform` and `best_single`, in points."""
+    gain_error: float
+    """Standard error of the gain, from the same images told apart both ways, in points."""
     per_expert: dict[str, float]
     """Expert → test accuracy of that expert alone."""
 
@@ -65,14 +69,20 @@ def routing_value(
     labels = torch.tensor([item.label for item in items])
     best = int(_right_by_expert(known.expert_probabilities, labels).mean(dim=0).argmax())
     alone = (100.0 * right.mean(dim=0)).tolist()
+    by_router = _right(found.routed.probabilities, found.labels)
+    evenly = _right(uniform.routed.probabilities, uniform.labels)
+    rival = max(evenly, right[:, best], key=torch.mean)
+    gains = 100.0 * (by_router - rival)  # (images,)
     return RoutingValue(
-        _accuracy(found.routed.probabilities, found.labels),
-        _accuracy(uniform.routed.probabilities, uniform.labels),
+        100.0 * by_router.mean().item(),
+        100.0 * evenly.mean().item(),
         sum(alone) / len(alone),
         alone[best],
         classifier.experts[best],
         chosen_on,
         100.0 * right.amax(dim=1).mean().item(),
+        gains.mean().item(),
+        gains.std(unbiased=False).item() / len(gains) ** 0.5,
         dict(zip(classifier.experts, alone, strict=True)),
     )
 
@@ -102,5 +112,6 @@ def _right_by_expert(probabilities: Tensor, labels: Tensor) -> Tensor:
     return (probabilities.argmax(dim=-1) == labels[:, None]).float()
 
 
-def _accuracy(probabilities: Tensor, labels: Tensor) -> float:
-    return 100.0 * (probabilities.argmax(dim=-1) == labels).float().mean().item()
+def _right(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Returns (images,): 1 where the prediction is right."""
+    return (probabilities.argmax(dim=-1) == labels).float()

@@ -1,0 +1,99 @@
+"""Parts that several pages share: the choice of a run, errors in words, tables with files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import loading, state
+from mocoop.errors import UserError
+from mocoop.runs import Run
+
+
+@contextmanager
+def errors_in_words() -> Iterator[None]:
+    """Shows what the user can mend as a message; anything else is a bug and is raised."""
+    try:
+        yield
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def pick_run(what_for: str) -> Run:
+    """Returns the finished run that is looked at; without one, says what to do and stops.
+
+    Args:
+        what_for: what the page would show, for the empty state.
+    """
+    runs: dict[str, Run] = {}
+    for run in loading.finished_runs():
+        runs.setdefault(run.name, run)
+    if not runs:
+        st.info(f"No finished run yet. Train one (about 20 seconds) to see {what_for}.")
+        st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
+        st.stop()
+    asked = st.query_params.get(state.RUN)
+    if asked not in runs and st.session_state.get(state.RUN) not in runs:
+        # Written into the address rather than made the widget's default, which stays out of
+        # it: a link goes on to show the same run when newer ones exist.
+        if asked is not None:
+            st.session_state[state.RUN_MISSING] = asked
+        st.query_params[state.RUN] = _first_choice(runs)
+        st.rerun()
+    missing = st.session_state.pop(state.RUN_MISSING, None)
+    if missing is not None:
+        st.warning(
+            f"The link asks for run {missing!r}, which is not here or not finished. "
+            "This is another one."
+        )
+    name = st.selectbox(
+        "Run",
+        list(runs),
+        index=None,
+        key=state.RUN,
+        bind=state.QUERY,
+        required=True,
+        width=520,
+        label_visibility="collapsed",
+    )
+    return runs[name or _first_choice(runs)]
+
+
+def _first_choice(runs: dict[str, Run]) -> str:
+    """Returns the newest run with several experts, or else the newest run."""
+    for name, run in runs.items():
+        with suppress(UserError):  # a damaged run is named when it is chosen
+            if len(run.setup().experts) > 1:
+                return name
+    return next(iter(runs))
+
+
+def show_figure(figure: go.Figure, key: str, **options: Any) -> Any:
+    """Shows a figure, which can be downloaded as a picture, and returns what was selected."""
+    config = {"displaylogo": False, "toImageButtonOptions": {"filename": key, "scale": 2}}
+    return st.plotly_chart(figure, key=key, config=config, **options)
+
+
+def show_table(table: pd.DataFrame, name: str, **options: Any) -> None:
+    """Shows a table with a button that downloads it as CSV."""
+    st.dataframe(table, hide_index=options.pop("hide_index", True), **options)
+    csv_button(table, name)
+
+
+def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
+    """Shows the button that downloads a table as `name`.csv."""
+    st.download_button(
+        "CSV",
+        table.to_csv(index=index).encode(),
+        f"{name}.csv",
+        "text/csv",
+        key=f"download-{name}",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+    )

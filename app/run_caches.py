@@ -1,0 +1,106 @@
+"""What the pages compute from a finished run and keep: every cache names what it depends on."""
+
+from __future__ import annotations
+
+import threading
+
+import pandas as pd
+import streamlit as st
+import torch
+
+from app import loading, tables
+from mocoop.ablation import RoutingValue, routing_value
+from mocoop.drift import Drift, NearWord, drift_table, nearest_words
+from mocoop.evaluate import check_same_data, evaluate
+from mocoop.features import FeatureCache
+from mocoop.predict import Classifier
+from mocoop.projection import MapSettings, Projection, fit_umap, is_ready, projection_of
+from mocoop.runs import Run, open_run
+
+
+def _stamp(run: Run) -> float:
+    """Returns what changes when a run of the same name is made anew."""
+    return (run.path / "status.json").stat().st_mtime
+
+
+def gallery(run: Run, choice: str) -> pd.DataFrame:
+    """Returns the table of a run's test images; shared, so not to be changed in place."""
+    return _gallery(str(run.path), _stamp(run), choice)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _gallery(path: str, stamp: float, choice: str) -> pd.DataFrame:
+    return tables.gallery_table(loading.routed_test_items(open_run(path), choice))
+
+
+def style_nmi(run: Run, choice: str) -> float | None:
+    """Returns how much first-choice experts and true styles say of each other, 0 to 1."""
+    return _style_nmi(str(run.path), _stamp(run), choice)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _style_nmi(path: str, stamp: float, choice: str) -> float | None:
+    return evaluate(loading.routed_test_items(open_run(path), choice), choice).style_nmi
+
+
+def value_of_routing(run: Run, choice: str) -> RoutingValue:
+    """Returns what a run's router is worth on the test images."""
+    return _value_of_routing(str(run.path), _stamp(run), choice)
+
+
+@st.cache_data(show_spinner="Trying the other choices …", max_entries=32)
+def _value_of_routing(path: str, stamp: float, choice: str) -> RoutingValue:
+    run = open_run(path)
+    made_of = run.setup()
+    data = loading.dataset(made_of.config.data)
+    clip = loading.backbone(made_of.config.backbone)
+    check_same_data(run, made_of, data, clip)
+    return routing_value(
+        Classifier.from_run(run), data, FeatureCache(clip), made_of.config, choice
+    )
+
+
+def drift(run: Run) -> list[Drift]:
+    """Returns the drift of every expert after every saved epoch."""
+    return _drift(str(run.path), _stamp(run))
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _drift(path: str, stamp: float) -> list[Drift]:
+    return drift_table(open_run(path).features())
+
+
+def words(run: Run) -> list[list[list[NearWord]]]:
+    """Returns the nearest words of every learnt token, by expert."""
+    return _words(str(run.path), _stamp(run))
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _words(path: str, stamp: float) -> list[list[list[NearWord]]]:
+    run = open_run(path)
+    return nearest_words(run.weights(), loading.backbone(run.setup().config.backbone).text)
+
+
+def projection(run: Run, settings: MapSettings) -> Projection:
+    """Returns a run's joint map, with an honest word on the time it takes the first time."""
+    if settings.method == "pca" or is_ready(run, settings):
+        return _projection(str(run.path), _stamp(run), settings)
+    hint = "UMAP is drawing this map for the first time: up to a minute, then it is kept …"
+    with st.spinner(hint, show_time=True):
+        return _projection(str(run.path), _stamp(run), settings)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _projection(path: str, stamp: float, settings: MapSettings) -> Projection:
+    return projection_of(open_run(path), settings)
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up_umap() -> threading.Thread:
+    """Returns the thread in which UMAP is imported and compiled, once per server."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(80, 8, generator=generator)
+    settings = MapSettings(rounds=2)
+    thread = threading.Thread(target=fit_umap, args=(points, settings), daemon=True)
+    thread.start()
+    return thread

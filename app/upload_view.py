@@ -1,0 +1,157 @@
+"""The tab in which a picture of one's own is routed, and changed to see the routing move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+from PIL import Image
+
+from app import chips, effects, figures, loading, state, tables
+from app.page_parts import csv_button, errors_in_words, show_figure
+from app.theme import expert_colours
+from mocoop.errors import UserError
+from mocoop.images import open_image
+from mocoop.predict import Classifier, Routed, encode_images
+from mocoop.runs import Run
+
+MAX_FILES, MAX_MEGABYTES = 12, 10
+LARGEST = 640  # pixels of the longer side; larger pictures are made smaller first
+SOURCES = ("A test image", "My files", "Camera")
+COLUMNS = 4
+SLIDERS = {
+    "blur": "Blur",
+    "pixelate": "Pixelate",
+    "darken": "Darken",
+    "grey": "Take colour away",
+    "sketch": "Sketch",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to route."""
+
+    name: str
+    image: Image.Image
+    notes: tuple[str, ...] = ()
+    truth: str | None = None
+
+
+@st.fragment
+@errors_in_words()
+def try_a_picture(run: Run, picture: Picture) -> None:
+    """Shows a test image, uploaded files or a photo, their routing, and sliders to change one.
+
+    Args:
+        run: the run that routes.
+        picture: the test image to begin with.
+    """
+    source = st.segmented_control(
+        "Picture", SOURCES, default=SOURCES[0], required=True, key=state.SOURCE, bind=state.QUERY
+    )
+    classifier = loading.classifier(run)
+    pictures = [picture] if source == SOURCES[0] else own_pictures(source)
+    if not pictures:
+        return
+    clip = loading.backbone(run.setup().config.backbone)
+    features = encode_images(clip, [one.image for one in pictures])
+    routed = classifier.classify(features)
+    if source != SOURCES[0]:
+        cards(pictures, routed)
+    chosen = 0
+    if len(pictures) > 1:
+        names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
+        picked = st.selectbox("Change which one?", names, key=state.CHANGED)
+        chosen = names.index(picked)
+    before = classifier.classify(features[chosen : chosen + 1])
+    change(pictures[chosen], before, classifier, run)
+
+
+def own_pictures(source: str) -> list[Picture]:
+    """Returns the uploaded pictures or the photo; says which files cannot be read, and why."""
+    if source == "Camera":
+        photo = st.camera_input("Take a photo", key=state.CAMERA)
+        given = [] if photo is None else [photo]
+    else:
+        given = st.file_uploader(
+            f"Up to {MAX_FILES} pictures of at most {MAX_MEGABYTES} MB, of any common format",
+            accept_multiple_files=True,
+            max_upload_size=MAX_MEGABYTES,
+            key=state.UPLOADS,
+        )
+        if len(given) > MAX_FILES:
+            st.warning(f"{len(given)} files came; the first {MAX_FILES} are shown.")
+    pictures = []
+    for file in given[:MAX_FILES]:
+        try:
+            pictures.append(read_picture(file.getvalue(), file.name))
+        except UserError as error:
+            st.warning(str(error), icon=":material/broken_image:")
+    return pictures
+
+
+@st.cache_resource(show_spinner=False, max_entries=48)
+def read_picture(content: bytes, name: str) -> Picture:
+    """Returns an uploaded picture, made smaller if it is large.
+
+    Raises:
+        UserError: for content that is no image, or damaged.
+    """
+    image, notes = open_image(content, name)
+    if max(image.size) > LARGEST:
+        notes.append(f"{image.width} × {image.height} pixels: made smaller first")
+        image = image.copy()
+        image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    return Picture(name, image, tuple(notes))
+
+
+def cards(pictures: list[Picture], routed: Routed) -> None:
+    """Shows pictures with their prediction and experts."""
+    colours = expert_colours(routed.experts)
+    for line in range(0, len(pictures), COLUMNS):
+        part = list(enumerate(pictures))[line : line + COLUMNS]
+        for cell, (index, picture) in zip(st.columns(COLUMNS), part, strict=False):
+            with cell, st.container(border=True, gap="xsmall", height="stretch"):
+                st.image(loading.as_png(picture.image, 240), width="stretch", alt=picture.name)
+                best = tables.top_classes(routed, index, 1)
+                html = chips.verdict(best["class"][0], best["probability"][0], picture.truth)
+                if len(routed.experts) > 1:
+                    html += chips.expert_chips(routed.chosen(index), colours)
+                st.html(html)
+                st.caption(" · ".join((picture.name, *picture.notes)))
+
+
+def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -> None:
+    """Shows sliders, the changed picture, and how prediction and routing moved."""
+    left, middle, right = st.columns([2, 2, 3], gap="medium")
+    with left:
+        amounts = {
+            name: st.slider(SLIDERS[name], 0, 100, 0, step=5, key=name, bind=state.QUERY)
+            for name in state.EFFECTS
+        }
+    wanted = effects.Effects(**amounts)
+    clip = loading.backbone(run.setup().config.backbone)
+    changed = effects.apply_effects(picture.image, wanted)
+    now = classifier.classify(encode_images(clip, [changed])) if wanted.any else before
+    with middle:
+        st.image(loading.as_png(changed, 320), width="stretch", alt="The changed picture")
+        html = _said("before", before, picture.truth)
+        st.html(html + (_said("now", now, picture.truth) if wanted.any else ""))
+    with right:
+        moved = tables.share_table(before, now)
+        if len(before.experts) > 1:
+            figure = figures.moved_bars(moved, expert_colours(before.experts))
+            show_figure(figure, "routing-moved")
+            csv_button(moved, "routing-moved")
+        else:
+            best = tables.top_classes(now, 0)
+            show_figure(figures.class_bars(best, picture.truth), "classes-now")
+
+
+def _said(when: str, routed: Routed, truth: str | None) -> str:
+    """Returns the prediction of one picture and who made it, as HTML."""
+    best = tables.top_classes(routed, 0, 1)
+    said = chips.verdict(best["class"][0], best["probability"][0], truth)
+    label = f'<div style="font-size:.75rem;opacity:.7;margin-top:.4rem">{when}</div>'
+    return label + said

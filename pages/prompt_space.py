@@ -1,0 +1,30 @@
+"""Prompt space: where learnt prompts moved, in numbers first and then on a map."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import run_caches, space_view
+from app.page_parts import errors_in_words, pick_run
+from mocoop.runs import Run
+
+
+def page(run: Run) -> None:
+    setup = run.setup()
+    epoch = space_view.pick_epoch(run)
+    space_view.numbers(run, setup, epoch)
+    st.subheader("Map of the prompts")
+    choice = space_view.pick_map(epoch)
+    if choice.settings.method == "pca":
+        run_caches.warm_up_umap()
+    space_view.the_map(setup, run_caches.projection(run, choice.settings), choice)
+    space_view.behind_a_point(run, setup)
+
+
+st.title("Prompt space")
+st.caption(
+    "Hard prompts are sentences; soft prompts started from them and were learnt. Did they keep "
+    "their meaning?"
+)
+with errors_in_words():
+    page(pick_run("where its prompts moved"))

@@ -1,0 +1,53 @@
+"""Routing: which experts a run chooses for which images, and whether that matters."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import loading, routing_view, run_caches, state, upload_view
+from app.page_parts import errors_in_words, pick_run
+from mocoop.evaluate import RoutedItems
+from mocoop.runs import Run
+
+
+def page(run: Run) -> None:
+    choice = routing_view.pick_classes(run)
+    found = loading.routed_test_items(run, choice)
+    table = run_caches.gallery(run, choice)
+    routing_view.overview(found, table, run_caches.style_nmi(run, choice))
+    looked_at = position(found, st.query_params.get(state.IMAGE))
+    tabs = st.tabs(routing_view.TABS, key=state.VIEW, bind=state.QUERY)
+    if tabs[0].open:
+        with tabs[0]:
+            routing_view.gallery(run, found, table)
+        if looked_at is not None:
+            routing_view.look_closer(run, found, looked_at)
+    if tabs[1].open:
+        with tabs[1]:
+            routing_view.count_tables(found, table)
+    if tabs[2].open:
+        with tabs[2]:
+            routing_view.value_of_routing(run, choice)
+    if tabs[3].open:
+        with tabs[3]:
+            upload_view.try_a_picture(run, test_picture(run, found, looked_at or 0))
+
+
+def position(found: RoutedItems, item_id: str | None) -> int | None:
+    """Returns the place of the image that the address names; None without one."""
+    places = (index for index, item in enumerate(found.items) if item.id == item_id)
+    return next(places, None)
+
+
+def test_picture(run: Run, found: RoutedItems, index: int) -> upload_view.Picture:
+    """Returns a test image as a picture to try."""
+    item = found.items[index]
+    truth = found.routed.class_names[int(found.labels[index])]
+    image = loading.dataset(run.setup().config.data).image(item)
+    return upload_view.Picture(truth, image, truth=truth)
+
+
+st.title("Routing")
+st.caption("For every image the router chooses a few experts, and their prompts decide together.")
+with errors_in_words():
+    page(pick_run("which experts it chooses for every test image"))
