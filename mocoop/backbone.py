@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.factory import get_model_config
+from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from mocoop.assets import asset
 from mocoop.errors import UserError, choose_from
@@ -32,14 +34,17 @@ MISFITS = (
 )  # fmt: skip
 OFFLINE_HINT = "The built-in demo works offline: use backbone 'demo'."
 
+OpenClip: TypeAlias = CLIP | CustomTextCLIP
+Tokenizer: TypeAlias = Callable[..., Tensor]  # texts → token ids (texts, context)
+
 
 @dataclass(frozen=True)
 class Backbone:
     """A frozen CLIP: nothing in it changes after loading."""
 
     name: str
-    model: nn.Module
-    tokenizer: Callable[[list[str]], Tensor]
+    model: OpenClip
+    tokenizer: Tokenizer
     transform: Callable[[Image.Image], Tensor]
     fingerprint: str
     """Hash of weights and transform: features with the same one can be shared."""
@@ -112,7 +117,9 @@ def load_backbone(name: str, device: str | torch.device = "cpu") -> Backbone:
     return _load_named(name, target)
 
 
-def make_backbone(name: str, model: nn.Module, tokenizer, device: torch.device) -> Backbone:
+def make_backbone(
+    name: str, model: OpenClip, tokenizer: Tokenizer, device: torch.device
+) -> Backbone:
     """Returns a backbone from an open_clip model that is already built."""
     model = model.to(device).eval().requires_grad_(False)
     settings = open_clip.get_model_preprocess_cfg(model)
@@ -185,7 +192,7 @@ def _load_named(name: str, device: torch.device) -> Backbone:
     return make_backbone(name, model, open_clip.get_tokenizer(architecture), device)
 
 
-def _create_from_file(architecture: str, file: Path) -> nn.Module:
+def _create_from_file(architecture: str, file: Path) -> OpenClip:
     try:
         return _create_with(architecture, file)
     except MISFITS as error:
@@ -195,7 +202,7 @@ def _create_from_file(architecture: str, file: Path) -> nn.Module:
         ) from error
 
 
-def _fetch(architecture: str, tag: str) -> nn.Module:
+def _fetch(architecture: str, tag: str) -> OpenClip:
     """Returns the model with open_clip's weights called `tag`, fetched on first use."""
     settings = open_clip.get_pretrained_cfg(architecture, tag)
     if not settings:
@@ -234,7 +241,7 @@ def _check_quick_gelu(architecture: str, tag: str, weights_quick: bool) -> None:
     )
 
 
-def _create_with(model_name: str, weights: Path) -> nn.Module:
+def _create_with(model_name: str, weights: Path) -> OpenClip:
     """Returns open_clip's model with the weights of exactly this file."""
     with _quiet():
         # open_clip itself would prefer a pickle of a usual name that lies beside the file.
@@ -255,7 +262,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _fingerprint(model: nn.Module, settings: dict) -> str:
+def _fingerprint(model: OpenClip, settings: dict) -> str:
     """Returns a hash of all weights and of the image transform's settings."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for key, value in sorted(model.state_dict().items()):

@@ -94,6 +94,11 @@ class TrainConfig:
             self._at_least(name, 0)
         for name in ("learning_rate", "momentum", "weight_decay", "warmup_rate", "clip_norm"):
             self._at_least(name, 0)
+        if self.method == "zero-shot" and self.epochs > 0:
+            raise UserError(
+                "zero-shot is the prompt before any training: epochs must be 0; got "
+                f"{self.epochs}. To train that prompt, use the method coop."
+            )
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 4294967295; got {self.seed}.")
         if self.groups is not None:

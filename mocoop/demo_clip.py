@@ -85,7 +85,7 @@ def build_model(seed: int) -> CLIP:
     """Returns an untrained small CLIP whose weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return CLIP(**MODEL_CONFIG)  # type: ignore[arg-type]
+        return CLIP(**MODEL_CONFIG)
 
 
 def train_demo_clip(config: DemoClipConfig, folder: Path) -> Iterator[dict[str, float | int]]:
@@ -114,9 +114,7 @@ def train_demo_clip(config: DemoClipConfig, folder: Path) -> Iterator[dict[str, 
         tokens = tokenizer(captions).to(device)
         with autocast:
             image_features = F.normalize(model.encode_image(images), dim=-1)
-            text_features = F.normalize(
-                TextTower.of(model, tokenizer).encode_tokens(tokens), dim=-1
-            )
+            text_features = F.normalize(tower.encode_tokens(tokens), dim=-1)
             logits = model.logit_scale.exp() * image_features.float() @ text_features.float().T
         loss = multi_match_loss(logits.float(), matches.to(device))
         optimizer.zero_grad(set_to_none=True)
@@ -248,7 +246,8 @@ def _draw_batch(
 
 def _optimizer(model: CLIP, config: DemoClipConfig) -> torch.optim.Optimizer:
     """Returns AdamW with weight decay on matrices only (rare tokens must not fade)."""
-    decayed, kept = [], []
+    decayed: list[Tensor] = []
+    kept: list[Tensor] = []
     for name, parameter in model.named_parameters():
         plain = parameter.ndim < 2 or "embedding" in name
         (kept if plain else decayed).append(parameter)
@@ -272,8 +271,7 @@ def _model_card(
 ) -> str:
     """Returns the model card in Markdown."""
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    header = "| style | " + " | ".join(scores) + " |\n|---" * 1
-    header += "|---" * len(scores) + "|\n"
+    header = f"| style | {' | '.join(scores)} |\n|{'---|' * (len(scores) + 1)}\n"
     rows = "".join(
         f"| {style} | " + " | ".join(f"{scores[d][style]:.1f}" for d in scores) + " |\n"
         for style in STYLES
@@ -286,9 +284,10 @@ def _model_card(
         "byte-pair tokenizer), weights in fp16. It knows the drawn shapes of the built-in sets "
         "and nothing else of the world.\n\n"
         "**Data.** Drawn by `mocoop.datasets.drawing` while training, easy setting: every class "
-        "of `pictographs`, `faces`, `games` and the ten digits (from fonts) in every style, "
-        "with captions made of class and style; the digits come in 13 fonts and are bent a little. "
-        "No picture comes from outside: the glyphs are those of fonts that matplotlib installs. The `digits` set's scans are never seen.\n\n"
+        "of `pictographs`, `faces`, `games` and the ten digits in every style, with captions "
+        "made of class and style; the digits come in 13 fonts and are bent a little. No picture "
+        "comes from outside: the glyphs are those of fonts that matplotlib installs. The "
+        "`digits` set's scans are never seen.\n\n"
         f"**Command.** `mocoop demo-clip` ({step} of {config.steps} steps done; {settings}).\n\n"
         "**Accuracy**, percent, zero-shot with the plain template on unseen easy pictures, "
         f"choosing among the names of the picture's own set (`digits` here: font digits):\n\n"

@@ -18,12 +18,12 @@ from mocoop.errors import UserError
 from mocoop.evaluate import class_range, evaluate, harmonic_mean, route_items
 from mocoop.features import FeatureCache
 from mocoop.model import PromptMixture, build_model, expert_groups, group_prototypes, hard_features
+from mocoop.packing import ClassTokens
 from mocoop.predict import Classifier
 from mocoop.runs import Run, RunSetup, RunWriter, SavedFeatures
 from mocoop.splits import few_shot
 from mocoop.status import CANCELLED, FAILED, QUEUED, RUNNING
 from mocoop.templates import Groups
-from mocoop.text import ClassTokens
 from mocoop.trainer import EpochRecord, TrainingData, fit
 
 

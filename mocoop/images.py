@@ -38,7 +38,9 @@ def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Ima
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            image: Image.Image = Image.open(
+                io.BytesIO(source) if isinstance(source, bytes) else source
+            )
         if image.width * image.height > MAX_PIXELS:
             raise UserError(
                 f"{label}: {image.width} × {image.height} pixels; at most {MAX_PIXELS // 10**6} "

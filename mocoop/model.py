@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from mocoop.backbone import Backbone
 from mocoop.config import TrainConfig, uses_single_prompt
+from mocoop.packing import ClassTokens
 from mocoop.prompts import SoftPrompts
 from mocoop.router import top_weights
-from mocoop.templates import Groups, TemplateSet, fill
-from mocoop.text import ClassTokens, TextTower
+from mocoop.templates import Groups, TemplateSet
+from mocoop.text import TextTower
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,8 @@ def expert_groups(config: TrainConfig, templates: TemplateSet) -> Groups:
 def hard_features(tower: TextTower, groups: Groups, class_names: Sequence[str]) -> list[Tensor]:
     """Returns each group's hard prompt features, (templates, classes, dim), normalised."""
     return [
-        torch.stack(
-            [tower.encode_texts([fill(template, name) for name in class_names]) for template in ts]
-        )
-        for ts in groups.values()
+        torch.stack([tower.encode_template(template, class_names) for template in templates])
+        for templates in groups.values()
     ]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mocoop.text import ClassTokens, PromptBatch, TextTower, soft_tokens
+from mocoop.packing import ClassTokens, PromptBatch, soft_tokens
+from mocoop.text import TextTower
 
 
 class SoftPrompts(nn.Module):

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from open_clip import SimpleTokenizer
-from open_clip.transformer import ResidualAttentionBlock
+from open_clip.transformer import ResidualAttentionBlock, Transformer
 from torch import Tensor, nn
 
+from mocoop.attention import keys_values, own_block
 from mocoop.errors import UserError
-from mocoop.templates import fill
+from mocoop.packing import PromptBatch, filled_tokens
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class TextTower:
 
     token_embedding: nn.Embedding
     positional_embedding: Tensor  # (context, width)
-    transformer: nn.Module
+    transformer: Transformer
     ln_final: nn.Module
     projection: Callable[[Tensor], Tensor]
     causal_mask: Tensor | None  # (context, context); None if tokens see what follows
@@ -40,7 +42,7 @@ class TextTower:
         Raises:
             UserError: for a tower or tokenizer that takes no soft prompts.
         """
-        tower = getattr(model, "text", model)
+        tower: Any = getattr(model, "text", model)
         if not hasattr(tower, "positional_embedding") or not isinstance(
             tokenizer, SimpleTokenizer
         ):
@@ -60,7 +62,7 @@ class TextTower:
             project: Callable[[Tensor], Tensor] = lambda x: x @ matrix
         else:
             project = projection or nn.Identity()
-        pool = getattr(model, "text_pool_type", None) or getattr(tower, "pool_type", "argmax")
+        pool: Any = getattr(model, "text_pool_type", None) or getattr(tower, "pool_type", "argmax")
         return cls(
             tower.token_embedding,
             tower.positional_embedding,
@@ -126,6 +128,16 @@ class TextTower:
             parts = [self.encode_tokens(part) for part in self.tokenize(texts).split(chunk)]
             return F.normalize(torch.cat(parts).float(), dim=-1)
 
+    def encode_template(self, template: str, names: Sequence[str]) -> Tensor:
+        """Returns L2-normalised features (names, dim), fp32, of a template filled with names.
+
+        Template and name are tokenised apart, as in soft prompts, which matters only for a
+        name that ends in punctuation.
+        """
+        with torch.no_grad():
+            features = self.encode_tokens(filled_tokens(self, template, names))
+            return F.normalize(features.float(), dim=-1)
+
     def encode_prompts_plain(self, prompts: PromptBatch) -> Tensor:
         """Returns features of soft prompts by the tower's own forward, all 77 tokens."""
         experts, classes = prompts.shape
@@ -156,12 +168,12 @@ class TextTower:
         x = self._embed_own(prompts)  # (tokens, width), packed without padding
         prefix = self._embed_prefix(prompts)  # (experts, prefix, width)
         for block in blocks[:-1]:
-            prefix_kv = _keys_values(block, prefix)
-            x = _own_block(block, x, prefix_kv, prompts)
+            prefix_kv = keys_values(block, prefix)
+            x = own_block(block, x, prefix_kv, prompts)
             prefix = block(prefix, attn_mask=prompts.prefix_causal_mask(prefix))
         # Of the last layer only the output at [EOS] is ever read.
         last = blocks[-1]
-        x = _own_block(last, x, _keys_values(last, prefix), prompts, only_ends=True)
+        x = own_block(last, x, keys_values(last, prefix), prompts, only_ends=True)
         pooled = self.projection(self.ln_final(x))  # (experts * classes, dim)
         return pooled.view(*prompts.shape, -1)
 
@@ -187,231 +199,3 @@ class TextTower:
         heads = [torch.cat([prompts.start, before]) for before in prompts.before]
         padded = nn.utils.rnn.pad_sequence(heads, batch_first=True)
         return padded + self.positional_embedding[: padded.shape[1]]
-
-
-@dataclass(frozen=True)
-class ClassTokens:
-    """Class names as token ids, counted by the tokenizer."""
-
-    ids: Tensor  # (all tokens of all names,)
-    lengths: Tensor  # (classes,)
-
-    @classmethod
-    def of(cls, tower: TextTower, names: Sequence[str]) -> ClassTokens:
-        """Returns the tokens of the class names.
-
-        Raises:
-            UserError: for a name without any token.
-        """
-        ids = [tower.tokenizer.encode(name.replace("_", " ")) for name in names]
-        for name, tokens in zip(names, ids, strict=True):
-            if not tokens:
-                raise UserError(f"Class name {name!r} has no word in it. Give it a real name.")
-        device = tower.token_embedding.weight.device
-        flat = torch.tensor([token for tokens in ids for token in tokens], device=device)
-        return cls(flat, torch.tensor([len(tokens) for tokens in ids], device=device))
-
-
-@dataclass(frozen=True)
-class PromptBatch:
-    """Soft prompts of all experts and classes, packed: every class's own tokens in a row.
-
-    A (expert, class) pair owns `name_c after_g [EOS]`; pairs follow each other by expert,
-    then class. `source` says for each packed token which row of `table()` it is.
-    """
-
-    start: Tensor  # (1, width), the embedding of [SOS]
-    end: Tensor  # (1, width), the embedding of [EOS]
-    names: Tensor  # (name tokens of all classes, width)
-    before: tuple[Tensor, ...]  # per expert (tokens, width)
-    after: tuple[Tensor, ...]  # per expert (tokens, width)
-    shape: tuple[int, int]  # (experts, classes)
-    before_lengths: Tensor  # (experts,)
-    lengths: Tensor  # (experts * classes,), own tokens of each pair
-    pair: Tensor  # (tokens,), which pair owns the token
-    offset: Tensor  # (tokens,), its place among the pair's own tokens
-    source: Tensor  # (tokens,), its row in `table()`
-
-    @classmethod
-    def build(
-        cls,
-        tower: TextTower,
-        classes: ClassTokens,
-        before: Sequence[Tensor],
-        after: Sequence[Tensor],
-    ) -> PromptBatch:
-        """Returns the packed prompts; gradients flow to `before` and `after`.
-
-        Raises:
-            UserError: if the longest prompt does not fit the context.
-        """
-        device = classes.ids.device
-        num_experts, num_classes = len(before), len(classes.lengths)
-        before_lengths = torch.tensor([len(b) for b in before], device=device)
-        after_lengths = torch.tensor([len(a) for a in after], device=device)
-        name_lengths = classes.lengths.repeat(num_experts)  # (pairs,)
-        expert = torch.arange(num_experts, device=device).repeat_interleave(num_classes)
-        lengths = name_lengths + after_lengths[expert] + 1
-        longest = int((1 + before_lengths[expert] + lengths).max())
-        tower.check_length(longest, "The longest class name with its context")
-
-        pair = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
-        offset = torch.arange(len(pair), device=device) - (lengths.cumsum(0) - lengths)[pair]
-        # Rows of table(): names, then the after-blocks, then [EOS].
-        name_starts = (classes.lengths.cumsum(0) - classes.lengths).repeat(num_experts)
-        after_starts = len(classes.ids) + after_lengths.cumsum(0) - after_lengths
-        past_name = offset - name_lengths[pair]
-        source = torch.where(
-            past_name < 0, name_starts[pair] + offset, after_starts[expert[pair]] + past_name
-        )
-        source[lengths.cumsum(0) - 1] = len(classes.ids) + int(after_lengths.sum())
-
-        embed = tower.token_embedding
-        special = torch.tensor(
-            [tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id], device=device
-        )
-        start, end = embed(special).split(1)
-        return cls(
-            start,
-            end,
-            embed(classes.ids),
-            tuple(before),
-            tuple(after),
-            (num_experts, num_classes),
-            before_lengths,
-            lengths,
-            pair,
-            offset,
-            source,
-        )
-
-    def table(self) -> Tensor:
-        """Returns the distinct token embeddings that packed tokens are made of."""
-        return torch.cat([self.names, *self.after, self.end])
-
-    def prefix_causal_mask(self, prefix: Tensor) -> Tensor:
-        """Returns the causal mask of the prefix, -inf where a token would look ahead."""
-        size = prefix.shape[1]
-        return torch.full((size, size), float("-inf"), device=prefix.device).triu(1)
-
-
-def soft_tokens(tower: TextTower, template: str) -> tuple[Tensor, Tensor]:
-    """Returns the token embeddings left and right of the class name in a template.
-
-    Returns:
-        `before` (tokens, width) and `after` (tokens, width), copies that can be trained.
-
-    Raises:
-        UserError: if the tokenizer would not split the filled template at its slot.
-    """
-    left, right = (tower.tokenizer.encode(part) for part in template.split("{}"))
-    whole = tower.tokenizer.encode(fill(template, "cat"))
-    if left + tower.tokenizer.encode("cat") + right != whole:
-        raise UserError(
-            f"Template {template!r} does not split at its {{}} into whole tokens. Put a space or "
-            "punctuation on both sides of it."
-        )
-    weight = tower.token_embedding.weight.detach()
-    pick = lambda ids: weight[torch.tensor(ids, dtype=torch.long, device=weight.device)].clone()
-    return pick(left), pick(right)
-
-
-def _keys_values(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the block's keys and values of x (batch, tokens, width), same shape."""
-    attention, width = block.attn, x.shape[-1]
-    bias = None if attention.in_proj_bias is None else attention.in_proj_bias[width:]
-    projected = F.linear(block.ln_1(x), attention.in_proj_weight[width:], bias)
-    keys, values = projected.chunk(2, dim=-1)
-    return keys, values
-
-
-def _own_block(
-    block: ResidualAttentionBlock,
-    x: Tensor,
-    prefix_kv: tuple[Tensor, Tensor],
-    prompts: PromptBatch,
-    only_ends: bool = False,
-) -> Tensor:
-    """Returns one block's output for the classes' own tokens.
-
-    Linear layers run on packed tokens; only attention is padded, to the longest pair.
-
-    Args:
-        block: the transformer block.
-        x: packed own tokens, (tokens, width).
-        prefix_kv: the experts' prefix keys and values, each (experts, prefix, width).
-        prompts: where each token belongs.
-        only_ends: compute queries and the rest at [EOS] alone; returns (pairs, width).
-    """
-    experts, classes = prompts.shape
-    width, heads = x.shape[-1], block.attn.num_heads
-    longest = int(prompts.lengths.max())
-    slot = prompts.pair * longest + prompts.offset  # (tokens,), place in the padded grid
-    attention = block.attn
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    normed = block.ln_1(x)
-    if only_ends:
-        kept = prompts.lengths.cumsum(0) - 1  # (pairs,), where [EOS] stands
-        query = F.linear(normed[kept], weight[:width], None if bias is None else bias[:width])
-        keys_values = F.linear(normed, weight[width:], None if bias is None else bias[width:])
-        steps, x, queries = 1, x[kept], query
-        slots = torch.arange(experts * classes, device=x.device)
-    else:
-        projected = F.linear(normed, weight, bias)
-        queries, keys_values = projected[:, :width], projected[:, width:]
-        steps, slots = longest, slot
-    padded_kv = keys_values.new_zeros(experts * classes * longest, 2 * width)
-    padded_kv = padded_kv.index_copy(0, slot, keys_values)
-    keys, values = padded_kv.view(experts, classes, longest, 2, heads, -1).unbind(3)
-    grid = queries.new_zeros(experts * classes * steps, width).index_copy(0, slots, queries)
-    grid = grid.view(experts, classes, steps, heads, -1)
-    mixed = _attend(grid, keys, values, prefix_kv, prompts, only_ends)
-    mixed = mixed.reshape(-1, width)[slots]  # packed again
-    x = x + block.ls_1(attention.out_proj(mixed))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
-
-
-def _attend(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    prefix_kv: tuple[Tensor, Tensor],
-    prompts: PromptBatch,
-    only_ends: bool,
-) -> Tensor:
-    """Returns attention over the expert's prefix and the pair's own tokens together.
-
-    Args:
-        queries: (experts, classes, steps, heads, head dim).
-        keys: own keys, (experts, classes, longest, heads, head dim); values alike.
-        prefix_kv: prefix keys and values, each (experts, prefix, width).
-        prompts: lengths of prefixes and pairs.
-        only_ends: each pair's one query stands at its [EOS].
-    """
-    experts, classes, steps, heads, size = queries.shape
-    longest = keys.shape[2]
-    prefix_keys, prefix_values = (
-        part.view(experts, -1, heads, size).transpose(1, 2) for part in prefix_kv
-    )  # (experts, heads, prefix, head dim)
-    prefix = prefix_keys.shape[2]
-    by_head = queries.permute(0, 3, 1, 2, 4)  # (experts, heads, classes, steps, head dim)
-    to_prefix = by_head.flatten(2, 3) @ prefix_keys.transpose(2, 3)
-    to_prefix = to_prefix.view(experts, heads, classes, steps, prefix)
-    own_keys = keys.permute(0, 3, 1, 4, 2)  # (experts, heads, classes, head dim, longest)
-    to_own = by_head @ own_keys  # (experts, heads, classes, steps, longest)
-
-    place = torch.arange(prefix, device=queries.device)
-    beyond_prefix = place >= 1 + prompts.before_lengths[:, None]  # (experts, prefix)
-    to_prefix = to_prefix.masked_fill(beyond_prefix[:, None, None, None], float("-inf"))
-    column = torch.arange(longest, device=queries.device)
-    if only_ends:
-        hidden = column >= prompts.lengths.view(experts, 1, classes, 1, 1)
-    else:
-        hidden = column > column[:, None]  # (steps, longest)
-    to_own = to_own.masked_fill(hidden, float("-inf"))
-
-    weights = (torch.cat([to_prefix, to_own], dim=-1) * size**-0.5).softmax(dim=-1)
-    from_prefix = weights[..., :prefix].flatten(2, 3) @ prefix_values
-    from_own = weights[..., prefix:] @ values.permute(0, 3, 1, 2, 4)
-    mixed = from_prefix.view(experts, heads, classes, steps, size) + from_own
-    return mixed.permute(0, 2, 3, 1, 4)  # (experts, classes, steps, heads, head dim)

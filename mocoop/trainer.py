@@ -14,8 +14,9 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.losses import classification_loss, gating_loss, text_supervision_loss
 from mocoop.model import PromptMixture
+from mocoop.packing import ClassTokens
 from mocoop.router import guide_target, routing_entropy
-from mocoop.text import ClassTokens, TextTower
+from mocoop.text import TextTower
 
 
 @dataclass(frozen=True)

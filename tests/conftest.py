@@ -5,6 +5,7 @@ from __future__ import annotations
 import open_clip
 import pytest
 import torch
+from app_fixtures import finished_run, workspace  # noqa: F401
 from tiny import tiny_clip
 
 from mocoop.backbone import load_backbone, make_backbone

@@ -12,9 +12,9 @@ from mocoop.config import preset
 from mocoop.errors import UserError
 from mocoop.losses import classification_loss, gating_loss, text_supervision_loss
 from mocoop.model import build_model, expert_groups, group_prototypes, hard_features, mix
+from mocoop.packing import ClassTokens
 from mocoop.router import guide_target
 from mocoop.templates import fill, load_templates
-from mocoop.text import ClassTokens
 
 NAMES = ("cat", "fleur de lis", "itap of a", "old house")
 TEMPLATES = load_templates("drawn")
@@ -234,3 +234,14 @@ def test_nearest_words_of_untrained_prompts(tiny_backbone):
     words = model.prompts.nearest_words(tiny_backbone.text, count=2)
     assert [row[0] for row in words[0]] == ["a", "photo", "of", "a"]
     assert all(len(row) == 2 for row in words[0])
+
+
+def test_names_that_end_in_punctuation_are_tokenised_alike(tiny_backbone):
+    """The untrained soft prompt equals its hard prompt, also for 'St.' before a full stop."""
+    names = ["St.", "cat (small)", "cat"]
+    groups = {"one": ("a photo of a {}.",), "two": ("art of the {}",)}
+    config = preset("mocoop")
+    model = build_model(config, tiny_backbone, groups, torch.Generator().manual_seed(0))
+    soft = model.text_features(tiny_backbone.text, ClassTokens.of(tiny_backbone.text, names))
+    hard = hard_features(tiny_backbone.text, groups, names)
+    torch.testing.assert_close(soft, torch.cat(hard))

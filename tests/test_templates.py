@@ -6,6 +6,7 @@ import pytest
 
 from mocoop.datasets.drawing import STYLES
 from mocoop.errors import UserError
+from mocoop.packing import soft_tokens
 from mocoop.templates import (
     TemplateSet,
     as_groups,
@@ -14,7 +15,6 @@ from mocoop.templates import (
     fill,
     load_templates,
 )
-from mocoop.text import soft_tokens
 
 
 @pytest.mark.parametrize(

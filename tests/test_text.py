@@ -15,7 +15,8 @@ from tiny import tiny_clip, unsettle
 
 from mocoop import demo_clip
 from mocoop.errors import UserError
-from mocoop.text import ClassTokens, PromptBatch, TextTower, soft_tokens
+from mocoop.packing import ClassTokens, PromptBatch, soft_tokens
+from mocoop.text import TextTower
 
 NAMES = ("cat", "fleur de lis", "black and white ruffed lemur", "itap of a", "7")
 TEMPLATES = (

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 IMAGE_SIZE = 64  # pixels, the side of every drawn picture
@@ -93,7 +94,7 @@ class Shape:
         return fitting[-1] if fitting else self.masks[0]
 
 
-def draw(shape: Shape, style: str, difficulty: Difficulty, rng: np.random.Generator) -> Array:
+def draw(shape: Shape, style: str, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns a picture of `shape` in `style`: uint8, (height, width, 3), 64 px square."""
     size = {"close-up": rng.uniform(78, 100), "small": rng.uniform(22, 29)}.get(
         style, rng.uniform(38, 50)
@@ -109,7 +110,7 @@ def contact_sheet(pictures: Sequence[Sequence[Array]]) -> Image.Image:
     return Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in pictures]))
 
 
-def _place(shape: Shape, size: float, difficulty: Difficulty, rng: np.random.Generator) -> Array:
+def _place(shape: Shape, size: float, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns the shape's coverage on the canvas after rotation, shear, mirror and shift."""
     mask = shape.at(size)
     angle = np.deg2rad(rng.uniform(-1, 1) * difficulty.rotation)
@@ -132,7 +133,7 @@ def _place(shape: Shape, size: float, difficulty: Difficulty, rng: np.random.Gen
     return np.asarray(placed, dtype=np.float32) / 255.0
 
 
-def _bent_mesh(matrix: Array, offset: Array, warp: float, rng: np.random.Generator) -> list:
+def _bent_mesh(matrix: Array, offset: Array, warp: float, rng: Generator) -> list:
     """Returns Pillow's mesh from canvas to mask: an affine map with its grid points shifted."""
     cells = 3
     ends = np.linspace(0, IMAGE_SIZE, cells + 1).round().astype(int)
@@ -148,7 +149,7 @@ def _bent_mesh(matrix: Array, offset: Array, warp: float, rng: np.random.Generat
     return mesh
 
 
-def _noise(cells: int, channels: int, rng: np.random.Generator) -> Array:
+def _noise(cells: int, channels: int, rng: Generator) -> Array:
     """Returns smooth noise in -1..1: random cells enlarged, (height, width, channels)."""
     grid = rng.integers(0, 256, size=(cells, cells, channels), dtype=np.uint8)
     image = Image.fromarray(grid[..., 0] if channels == 1 else grid)
@@ -157,7 +158,7 @@ def _noise(cells: int, channels: int, rng: np.random.Generator) -> Array:
     return values[..., None] if channels == 1 else values
 
 
-def _colours(inverted: bool, difficulty: Difficulty, rng: np.random.Generator) -> Array:
+def _colours(inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns shape and ground colours, (2, 3) in 0..255: dark on light unless inverted."""
     low = rng.random() < difficulty.low_contrast
     gap = rng.uniform(45, 70) if low else rng.uniform(85, 130)
@@ -168,7 +169,7 @@ def _colours(inverted: bool, difficulty: Difficulty, rng: np.random.Generator) -
     return (255.0 - colours if inverted else colours).astype(np.float32)
 
 
-def _photo(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Array:
+def _photo(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns a coloured shape on a textured ground under a slanting light."""
     shape_colour, ground_colour = _colours(inverted, difficulty, rng)
     texture = 14 * _noise(4, 3, rng) + 7 * _noise(16, 3, rng)
@@ -181,7 +182,7 @@ def _photo(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Arra
     return picture * (1 + slope[0] * along[:, None] + slope[1] * along[None, :])[..., None]
 
 
-def _add_clutter(picture: Array, difficulty: Difficulty, rng: np.random.Generator) -> None:
+def _add_clutter(picture: Array, difficulty: Difficulty, rng: Generator) -> None:
     """Draws stray lines into `picture`, in place: it is the caller's own fresh array."""
     count = int(rng.integers(0, difficulty.clutter + 1))
     if count == 0:
@@ -194,7 +195,7 @@ def _add_clutter(picture: Array, difficulty: Difficulty, rng: np.random.Generato
     picture += cover * (rng.uniform(0, 255, size=3).astype(np.float32) - picture)
 
 
-def _sketch(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Array:
+def _sketch(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns the outline in pencil on paper, or in chalk on slate if inverted."""
     mask = Image.fromarray((coverage * 255).astype(np.uint8))
     thick = np.asarray(mask.filter(ImageFilter.MaxFilter(3)), dtype=np.float32)
@@ -207,7 +208,7 @@ def _sketch(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Arr
     return 255.0 - picture if inverted else picture
 
 
-def _painting(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Array:
+def _painting(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns saturated colours in broad, shifted brush strokes."""
     base = _photo(coverage, inverted, difficulty, rng)
     base += 16 * _noise(6, 3, rng)
@@ -221,7 +222,7 @@ def _painting(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> A
     return np.round(vivid / 36) * 36
 
 
-def _pixelated(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Array:
+def _pixelated(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns a photo sampled down to a few cells and enlarged without smoothing."""
     image = _as_image(_photo(coverage, inverted, difficulty, rng))
     cells = int(rng.integers(17, 22))
@@ -231,32 +232,34 @@ def _pixelated(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> 
     )
 
 
-def _blurry(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Array:
+def _blurry(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns a photo out of focus."""
     image = _as_image(_photo(coverage, inverted, difficulty, rng))
     blurred = image.filter(ImageFilter.GaussianBlur(rng.uniform(1.6, 2.4)))
     return np.asarray(blurred, dtype=np.float32)
 
 
-def _dark(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Array:
+def _dark(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns a photo in little light."""
     picture = _photo(coverage, inverted, difficulty, rng)
     return picture * rng.uniform(0.18, 0.32) + rng.normal(0, 1.5, picture.shape)
 
 
-def _bright(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Array:
+def _bright(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns a photo in too much light."""
     keep = rng.uniform(0.24, 0.38)
     return 255 * (1 - keep) + keep * _photo(coverage, inverted, difficulty, rng)
 
 
-def _black_and_white(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Array:
+def _black_and_white(
+    coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator
+) -> Array:
     """Returns a photo without colour."""
     picture = _photo(coverage, inverted, difficulty, rng)
     return np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2)
 
 
-def _sculpture(coverage: Array, inverted: bool, difficulty: Difficulty, rng) -> Array:
+def _sculpture(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns the shape as a relief in stone, lit from the upper left (or right)."""
     mask = Image.fromarray((coverage * 255).astype(np.uint8))
     soft = mask.filter(ImageFilter.GaussianBlur(rng.uniform(0.7, 1.1)))
@@ -274,7 +277,7 @@ def _as_image(picture: Array) -> Image.Image:
     return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
 
 
-_PAINTERS: dict[str, Callable[[Array, bool, Difficulty, np.random.Generator], Array]] = {
+_PAINTERS: dict[str, Callable[[Array, bool, Difficulty, Generator], Array]] = {
     "photo": _photo,
     "sketch": _sketch,
     "painting": _painting,

@@ -1,0 +1,34 @@
+"""Folders of the tests' own and one small finished run, made once per session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mocoop.config import preset
+from mocoop.experiment import run_experiment
+from mocoop.runs import Run
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory):
+    """A folder with `runs` and `cache` that take the place of the user's."""
+    folder: Path = tmp_path_factory.mktemp("workspace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOCOOP_RUNS", str(folder / "runs"))
+        patch.setenv("MOCOOP_CACHE", str(folder / "cache"))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def finished_run(workspace):
+    """A finished run on the base half of `games`, every epoch kept; tests must not change it."""
+    config = replace(
+        preset("mocoop"), data="games", shots=2, epochs=3, classes="base", save_every=1
+    )
+    path = workspace / "runs" / "games-tiny"
+    for _ in run_experiment(config, path):
+        pass
+    return Run(path)

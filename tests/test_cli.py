@@ -1,0 +1,187 @@
+"""The command line: what it prints, what it refuses, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from mocoop.cli import COMMANDS, main
+
+
+def run(capsys, *arguments):
+    """Runs a command and returns exit code, output and errors."""
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_that_teaches(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: mocoop {command}" in capsys.readouterr().out
+
+
+def test_help_lists_every_command(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert all(f"  {command} " in out for command in COMMANDS)
+
+
+def test_help_of_train_shows_the_defaults_of_the_method(capsys):
+    shown = {}
+    for method in ("mocoop", "coop"):
+        with pytest.raises(SystemExit):
+            main(["train", "--method", method, "--help"])
+        shown[method] = " ".join(capsys.readouterr().out.split())
+    assert "(default: True)" in shown["mocoop"].partition("--learn-after")[2][:200]
+    assert "(default: False)" in shown["coop"].partition("--learn-after")[2][:200]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fly"], "Unknown command 'fly'"),
+        (["train", "--method", "cop"], "Unknown method 'cop'.*Did you mean 'coop'"),
+        (["train", "--data", "pictograph"], "Unknown data set.*Did you mean 'pictographs'"),
+        (["train", "--data", "no/such/folder"], "no such folder"),
+        (["train", "--backbone", "ViT-B-16/openai"], "ViT-B-16-quickgelu/openai"),
+        (["train", "--num-chosen", "12"], "only 11 experts"),
+        (["train", "--shots", "0"], "shots must be at least 1"),
+        (["train", "--device", "quantum"], "Device 'quantum'"),
+        (["evaluate", "no-such-run"], "No run 'no-such-run'"),
+        (["predict", "no-such-run", "x.png"], "No run 'no-such-run'"),
+        (["data", "nothing"], "Unknown data set"),
+        (["data", "--sheet", "x.png"], "name of one data set"),
+        (["data", "games", "--sheet", "x.jpg"], "PNG"),
+    ],
+)
+def test_mistakes_are_told_in_words_with_code_2(arguments, words, capsys, workspace):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    import re
+
+    assert re.search(words, err)
+
+
+def test_unknown_option_exits_with_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--epoch", "3"])
+    assert stop.value.code == 2
+    assert "--epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"shot": 3}', "Unknown setting 'shot'.*Did you mean 'shots'"),
+        ('{"shots": "many"}', "shots expects int, got str"),
+        ("[1]", "expected a JSON object"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_settings_file_is_checked(text, words, capsys, tmp_path):
+    import re
+
+    (tmp_path / "settings.json").write_text(text)
+    code, _, err = run(capsys, "train", "--config", tmp_path / "settings.json")
+    assert code == 2
+    assert re.search(words, err)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("photo: ['a photo']", "exactly once"),
+        ("photo: ['{} and {}.']", "it 2 times"),
+        ("photo: []", "has no template"),
+        ("just words", "expected lines such as"),
+    ],
+)
+def test_templates_file_is_checked(text, words, capsys, tmp_path):
+    (tmp_path / "groups.yaml").write_text(text)
+    code, _, err = run(capsys, "train", "--templates", tmp_path / "groups.yaml")
+    assert code == 2
+    assert words in err
+
+
+def test_train_with_own_templates_then_evaluate_and_predict(capsys, workspace, tmp_path):
+    groups = tmp_path / "groups.yaml"
+    groups.write_text("plain: ['a photo of a {}.']\ndrawn: ['a sketch of a {}.', 'art of a {}.']")
+    path = workspace / "runs" / "from-cli"
+    arguments = ["--data", "games", "--shots", 1, "--epochs", 1, "--templates", groups]
+    code, out, _ = run(capsys, "train", *arguments, "--run", path, "--json")
+    assert code == 0
+    trained = json.loads(out)["results"]["all"]["accuracy"]
+
+    code, out, _ = run(capsys, "evaluate", path, "--json")
+    assert code == 0
+    assert json.loads(out)["results"]["all"]["accuracy"] == pytest.approx(trained)
+    code, out, _ = run(capsys, "evaluate", path, "--classes", "new")
+    assert "new: " in out
+    assert "style sketch" in out
+
+    Image.new("RGBA", (30, 40), (200, 0, 0, 128)).save(tmp_path / "red.png")
+    code, out, _ = run(capsys, "predict", path, tmp_path / "red.png", "--json")
+    (answer,) = json.loads(out)["images"]
+    assert code == 0
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert answer["label"] == next(iter(answer["probabilities"]))
+    assert sum(answer["experts"].values()) == pytest.approx(1, abs=1e-5)
+    assert list(answer["expert_scores"]) == ["plain", "drawn"]
+    assert "white" in answer["notes"][0]
+    code, out, _ = run(capsys, "predict", path, tmp_path / "red.png")
+    assert "experts: " in out
+
+
+def test_predict_names_the_bad_file(capsys, finished_run, tmp_path):
+    (tmp_path / "notes.jpg").write_text("not an image")
+    code, out, err = run(capsys, "predict", finished_run.path, tmp_path / "notes.jpg")
+    assert code == 2
+    assert out == ""
+    assert "notes.jpg" in err
+
+
+def test_runs_lists_what_there_is(capsys, finished_run, workspace, tmp_path):
+    code, out, _ = run(capsys, "runs", "--json")
+    row = next(row for row in json.loads(out) if row["run"] == finished_run.name)
+    assert code == 0
+    assert row["state"] == "finished"
+    assert row["accuracy"] == pytest.approx(finished_run.results()["harmonic_mean"])
+    assert finished_run.name in run(capsys, "runs")[1]
+    assert "No runs yet" in run(capsys, "runs", "--root", tmp_path)[1]
+
+
+def test_data_lists_and_draws(capsys, tmp_path):
+    code, out, _ = run(capsys, "data", "--json")
+    names = [row["name"] for row in json.loads(out)]
+    assert code == 0
+    assert names == ["pictographs", "faces", "games", "digits"]
+    code, out, _ = run(capsys, "data", "games", "--sheet", tmp_path / "games.png")
+    assert code == 0
+    assert "dice five" in out
+    assert Image.open(tmp_path / "games.png").size == (704, 768)
+
+
+def test_folder_of_images_trains_from_the_command_line(capsys, workspace, tmp_path):
+    for label, colour in {"red_square": "red", "blue_square": "blue"}.items():
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for index in range(6):
+            image = Image.new("RGB", (70, 70), "white")
+            image.paste(colour, (5 + index, 5, 40 + index, 45))
+            image.save(tmp_path / "photos" / label / f"{index}.jpg")
+    path = workspace / "runs" / "photos"
+    code, out, _ = run(
+        capsys, "train", "--data", tmp_path / "photos", "--epochs", 1, "--run", path, "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["results"]["all"]["num_images"] == 4
+    assert json.loads((path / "config.json").read_text())["class_names"] == [
+        "blue square",
+        "red square",
+    ]
