@@ -25,6 +25,7 @@ and see which expert the router chooses for an image.
   evaluate   test a finished run    mocoop evaluate RUN --classes all
   predict    classify image files   mocoop predict RUN photo.jpg
   runs       list the runs          mocoop runs
+  protocol   a table of runs        mocoop protocol few-shot --data games faces
   data       list or show data      mocoop data games --sheet games.png
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
 
@@ -37,6 +38,7 @@ COMMANDS: dict[str, tuple[type, Any]] = {
     "evaluate": (options.EvaluateCommand, commands.evaluate),
     "predict": (options.PredictCommand, commands.predict),
     "runs": (options.RunsCommand, commands.runs),
+    "protocol": (options.ProtocolCommand, commands.protocol),
     "data": (options.DataCommand, commands.data),
     "demo-clip": (options.DemoClipCommand, commands.demo_clip),
 }

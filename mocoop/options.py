@@ -86,6 +86,37 @@ class DataCommand:
 
 
 @dataclass(frozen=True)
+class ProtocolCommand:
+    """Train and test several data sets, methods and seeds, and print a table.
+
+    What is done already is read, not done again: run the same line to go on.
+
+    Examples:
+        mocoop protocol few-shot
+        mocoop protocol base-to-new --data games faces --methods coop mocoop
+    """
+
+    protocol: Annotated[
+        Literal["few-shot", "base-to-new"],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="{few-shot,base-to-new}"),
+    ]
+    """few-shot: all classes. base-to-new: train on the base half, test base and new."""
+    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    """Built-in sets or folders of images."""
+    methods: tuple[str, ...] = ("zero-shot", "coop", "mocoop")
+    """Methods, each with its default settings."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Seeds, one run each."""
+    shots: int = 16
+    """Training images per class."""
+    root: Path = Path("runs/protocol")
+    """Folder of the runs."""
+    json: bool = False
+    """Print one JSON document instead of a Markdown table."""
+
+
+@dataclass(frozen=True)
 class DemoClipCommand:
     """Train the small CLIP of the built-in demo, on pictures drawn while it trains."""
 

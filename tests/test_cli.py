@@ -185,3 +185,19 @@ def test_folder_of_images_trains_from_the_command_line(capsys, workspace, tmp_pa
         "blue square",
         "red square",
     ]
+
+
+def test_protocol_makes_a_table_and_does_nothing_twice(capsys, workspace, monkeypatch):
+    root = workspace / "protocol"
+    arguments = ["protocol", "base-to-new", "--data", "games", "--methods", "zero-shot"]
+    arguments += ["--seeds", "1", "2", "--shots", "1", "--root", root]
+    code, out, _ = run(capsys, *arguments, "--json")
+    (cell,) = json.loads(out)
+    assert code == 0
+    assert cell["values"]["base"][0] == cell["values"]["base"][1]  # no training, no seed
+    base, new = cell["values"]["base"][0], cell["values"]["new"][0]
+    assert cell["values"]["HM"][0] == pytest.approx(2 * base * new / (base + new))
+    monkeypatch.setattr("mocoop.protocols.run_experiment", lambda *_: pytest.fail("done twice"))
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0
+    assert f"**{base:.1f}** ± 0.0 ({base:.1f}, {base:.1f})" in out
