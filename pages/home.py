@@ -4,8 +4,8 @@ import streamlit as st
 
 from app import loading, state
 from app.machine import describe_machine
+from app.page_parts import errors_in_words, pick_run
 from app.pipeline import pipeline_svg, pipeline_view
-from mocoop.errors import UserError
 from mocoop.runs import list_runs
 
 st.title("MoCoOp: a mixture of prompts")
@@ -16,8 +16,10 @@ st.markdown(
     "that suit it and mixes their answers."
 )
 runs = loading.finished_runs()
-names = [run.name for run in runs]
+explore, number = False, 0
 with st.container(horizontal=True):
+    if runs:
+        explore = st.button("Explore a finished run", icon=":material/alt_route:", type="primary")
     if st.button(
         "Train one now (about 20 s)",
         icon=":material/model_training:",
@@ -25,35 +27,22 @@ with st.container(horizontal=True):
     ):
         st.switch_page("pages/train.py")
     if runs:
-        explore = st.button("Explore a finished run", icon=":material/alt_route:", type="primary")
         st.space("stretch")
-        mixtures = [run.name for run in runs if len(run.setup().experts) > 1]
-        chosen = st.selectbox(
-            "Run",
-            names,
-            index=names.index(mixtures[0]) if mixtures else 0,
-            key=state.RUN,
-            bind=state.QUERY,
-            label_visibility="collapsed",
-            width=360,
-        )
-        if explore:
-            st.switch_page("pages/routing.py", query_params={state.RUN: chosen})
-        number = int(st.query_params.get(state.SAMPLE, "0"))
+        run = pick_run("its images")
+        asked = st.query_params.get(state.SAMPLE, "")
+        number = int(asked) if asked.isdecimal() else 0
         if st.button("Another image", icon=":material/shuffle:"):
             number += 1
             st.query_params[state.SAMPLE] = str(number)
-
+if explore:
+    st.switch_page("pages/routing.py", query_params={state.RUN: run.name})
 
 if runs:
-    try:
-        run = runs[names.index(chosen)]
+    with errors_in_words():
         item, image, routed = loading.routed_sample(run, number)
         label = routed.class_names[item.label]
         view = pipeline_view(routed, run.setup().groups, image, label, item.style)
         st.markdown(pipeline_svg(view), unsafe_allow_html=True)  # st.html would drop the SVG
-    except UserError as error:
-        st.error(str(error), icon=":material/error:")
 else:
     st.info(
         "There is no finished run yet. Train one: it takes about 20 seconds and needs no GPU "

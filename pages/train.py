@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import loading, widgets
 from app.live import training_panel
-from mocoop.errors import UserError
+from app.page_parts import errors_in_words
 
 st.title("Train")
 form, panel = st.columns([1, 2], gap="large")
@@ -12,16 +12,13 @@ progress, templates = panel.tabs(
     [":material/show_chart: Progress", ":material/edit_note: Templates"]
 )
 
-with form:
-    try:
-        config = widgets.basic_settings()
-        dataset = loading.dataset(config.data)
-        config = widgets.more_settings(config)
-        with templates:
-            config = widgets.template_groups(config, dataset)
-        widgets.start_button(config, dataset)
-    except UserError as error:
-        st.error(str(error), icon=":material/error:")
+with form, errors_in_words():
+    config = widgets.basic_settings()
+    dataset = loading.dataset(config.data)
+    config = widgets.more_settings(config)
+    with templates:
+        config = widgets.template_groups(config, dataset)
+    widgets.start_button(config, dataset)
 
 with progress:
     training_panel()

@@ -1,0 +1,98 @@
+"""The way of a first visit, in a real browser: train, look at the routing, try a picture."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from PIL import Image, ImageDraw
+
+expect = pytest.importorskip("playwright.sync_api").expect
+expect.set_options(timeout=180_000)  # milliseconds; a training on a busy machine
+
+
+def heading(page, text: str) -> None:
+    """Waits until a page with this title is shown, whole and without a traceback."""
+    expect(page.get_by_role("heading", level=1, name=text)).to_be_visible()
+    settled(page)
+
+
+def settled(page) -> None:
+    """Waits until the page has run to its end; fails if it shows a traceback."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    assert page.get_by_test_id("stException").count() == 0, page.inner_text("body")
+
+
+def train_small_run(page) -> None:
+    """Fills the form for a run that takes a few seconds, and starts it."""
+    page.get_by_role("combobox", name="Data set").click()
+    page.get_by_role("option", name="games").click()
+    page.get_by_role("radio", name="2", exact=True).click()
+    page.get_by_text("More settings").click()
+    epochs = page.get_by_label("Epochs", exact=True)
+    epochs.fill("30")
+    epochs.press("Enter")
+    expect(page.get_by_text("25 classes, 11 experts")).to_be_visible()
+    page.get_by_role("button", name="Start training").click()
+
+
+def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
+    page, address = browser_page, start_app()
+    page.goto(address)
+    heading(page, "MoCoOp")
+    page.get_by_role("button", name="Train one now").click()
+    heading(page, "Train")
+
+    train_small_run(page)
+    progress = page.get_by_text(re.compile(r"Epoch \d+ of 30|Test accuracy")).first
+    expect(page.get_by_text("Starting")).to_be_visible()
+    page.reload()  # the training and its progress are on disk
+    expect(progress).to_be_visible()
+    expect(page.get_by_text("Test accuracy")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(4)
+    page.get_by_role("button", name="See the routing").click()
+
+    heading(page, "Routing")
+    assert "run=games-mocoop-2shot-seed1-001" in page.url
+    page.get_by_role("tab", name="Try a picture").click()
+    settled(page)
+    page.get_by_text("My files", exact=True).click()
+    settled(page)
+    picture = Image.new("RGB", (90, 60), "white")
+    ImageDraw.Draw(picture).ellipse((20, 10, 60, 50), fill="red")
+    picture.save(tmp_path / "mine.png")
+    page.locator("input[type=file]").set_input_files(tmp_path / "mine.png")
+    expect(page.get_by_role("img", name="mine.png").first).to_be_visible()
+    settled(page)
+
+    page.get_by_role("link", name="Prompt space").click()
+    heading(page, "Prompt space")
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    settled(page)
+
+    page.get_by_role("link", name="Home").click()
+    heading(page, "MoCoOp")
+    expect(page.get_by_text("Mixed answer")).to_be_visible()
+
+
+def test_training_outlives_the_server_and_can_be_cancelled(start_app, browser_page):
+    page, address = browser_page, start_app()
+    page.goto(address)
+    heading(page, "MoCoOp")
+    page.get_by_role("link", name="Train").click()
+    heading(page, "Train")
+    page.get_by_text("More settings").click()
+    epochs = page.get_by_label("Epochs", exact=True)
+    epochs.fill("3000")
+    epochs.press("Enter")
+    expect(page.get_by_text(re.compile("about .* (min|h)"))).to_be_visible()
+    page.get_by_role("button", name="Start training").click()
+    expect(page.get_by_text(re.compile(r"Epoch \d+ of 3000"))).to_be_visible()
+
+    page.goto(start_app())  # another server on the same folder
+    heading(page, "MoCoOp")
+    page.get_by_role("link", name="Train").click()
+    expect(page.get_by_text(re.compile(r"Epoch \d+ of 3000"))).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled after epoch")).to_be_visible()
+    expect(page.get_by_role("button", name="Start training")).to_be_visible()

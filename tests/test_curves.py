@@ -1,0 +1,64 @@
+"""The training curves: right numbers, same colours, and no surprise with few records."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from app import curves
+from app.theme import expert_colours
+
+EXPERTS = ("photo", "sketch", "dark")
+
+
+def record(epoch: int, **changes):
+    values = {
+        "epoch": epoch,
+        "losses": {} if epoch == 0 else {"total": 9.0, "classification": 2.0, "gate": 1.0 / epoch},
+        "train_accuracy": None if epoch == 0 else 50.0 + epoch,
+        "val_accuracy": 40.0 + epoch,
+        "expert_usage": [0.5, 0.25, 0.25],
+        "routing_entropy": 0.9,
+    }
+    return values | changes
+
+
+RECORDS = [record(0), record(1), record(2)]
+
+
+def test_losses_are_drawn_by_term_and_only_those_in_use():
+    figure = curves.loss_figure(RECORDS, 20)
+    assert [trace.name for trace in figure.data] == ["classification", "gating"]
+    assert list(figure.data[1].x) == [1, 2]
+    assert list(figure.data[1].y) == [1.0, 0.5]
+    assert figure.layout.xaxis.range == (0, 20)
+
+
+def test_accuracy_leaves_out_what_is_unknown():
+    figure = curves.accuracy_figure(RECORDS, 20)
+    assert [list(trace.x) for trace in figure.data] == [[1, 2], [0, 1, 2]]
+    without = [record(epoch, val_accuracy=None) for epoch in range(3)]
+    assert [trace.name for trace in curves.accuracy_figure(without, 20).data] == [
+        "training images"
+    ]
+
+
+def test_usage_is_stacked_in_the_experts_colours():
+    figure = curves.usage_figure(RECORDS, 20, EXPERTS)
+    assert [trace.fillcolor for trace in figure.data] == list(expert_colours(EXPERTS).values())
+    assert [trace.y[0] for trace in figure.data] == [50.0, 25.0, 25.0]
+    assert {trace.stackgroup for trace in figure.data} == {"experts"}
+
+
+def test_entropy_shows_its_largest_value():
+    figure = curves.entropy_figure(RECORDS, 20, 3)
+    assert figure.layout.shapes[0].y0 == pytest.approx(math.log(3))
+
+
+@pytest.mark.parametrize("records", [[], [record(0)]])
+def test_figures_bear_a_training_that_has_hardly_begun(records):
+    curves.loss_figure(records, 5)
+    curves.accuracy_figure(records, 5)
+    curves.usage_figure(records, 5, EXPERTS)
+    curves.entropy_figure(records, 0, 3)

@@ -1,0 +1,156 @@
+"""Trainings as processes: start, order, cancel, and what a killed one leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import psutil
+import pytest
+from page_fixtures import empty_runs, one_run, tiny_config  # noqa: F401
+
+from app import jobs
+from app.worker import ahead_of, wait_for_turn
+from mocoop.errors import UserError
+from mocoop.runs import Run, hand_over, mark_cancelled, queue_run
+from mocoop.status import CANCELLED, FINISHED, INTERRUPTED, QUEUED, RUNNING, Status
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 90) -> None:
+    """Returns when `done()` is true; fails after some seconds."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def stop_all(empty_runs):  # noqa: F811
+    """Leaves no process behind, whatever a test does."""
+    yield
+    for run in jobs.active_runs():
+        jobs.cancel_run(run, patience=1)
+
+
+def long_config(**changes):
+    return replace(tiny_config(), epochs=2000, **changes)
+
+
+def is_running(run: Run) -> bool:
+    return run.status().state == RUNNING and run.status().epoch > 0
+
+
+def test_runs_train_one_after_the_other():
+    first, second = jobs.start_run(tiny_config()), jobs.start_run(tiny_config(seed=2))
+    assert jobs.active_runs() == [first, second]
+    assert jobs.waits_for(first) is None
+    assert jobs.waits_for(second) == first.name
+    seen = set()
+
+    def finished() -> bool:
+        states = (first.status().state, second.status().state)
+        seen.add(states)
+        return not jobs.active_runs()
+
+    wait_until(finished)
+    assert first.status().state == second.status().state == FINISHED, jobs.log_tail(first)
+    assert (RUNNING, RUNNING) not in seen
+    assert first.status().updated <= second.status().started
+    assert jobs.requested(second).seed == 2
+    assert second.setup().config.seed == 2
+    assert len(second.records()) == 3
+    children = [process.pid for process in psutil.Process().children()]
+    wait_until(lambda: not {first.status().pid, second.status().pid} & set(children), 5)
+
+
+def test_cancelled_run_stops_and_the_next_one_starts():
+    first, second = jobs.start_run(long_config()), jobs.start_run(tiny_config())
+    wait_until(lambda: is_running(first))
+    pid = first.status().pid
+    jobs.cancel_run(first)
+    assert first.status().state == CANCELLED
+    assert not psutil.pid_exists(pid)
+    wait_until(lambda: second.status().state == FINISHED)
+    jobs.cancel_run(second)  # over: nothing happens
+    assert second.status().state == FINISHED
+
+
+def test_waiting_run_can_be_cancelled():
+    first, second = jobs.start_run(long_config()), jobs.start_run(long_config(seed=2))
+    jobs.cancel_run(second)
+    assert second.status().state == CANCELLED
+    assert jobs.active_runs() == [first]
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_killed_run_reads_as_interrupted(waiting):
+    run = jobs.start_run(long_config())
+    if not waiting:
+        wait_until(lambda: is_running(run))
+    os.kill(run.status().pid, signal.SIGKILL)
+    wait_until(lambda: run.status().state == INTERRUPTED, 5)
+    assert jobs.active_runs() == []
+    assert "train it again" in run.status().message
+
+
+def test_deaf_process_is_killed(empty_runs, monkeypatch):  # noqa: F811
+    run = jobs.start_run(long_config())
+    monkeypatch.setattr(psutil.Process, "terminate", lambda self: None)
+    jobs.cancel_run(run, patience=0.3)
+    assert run.status().state == CANCELLED
+
+
+def test_failed_training_says_why(tmp_path):
+    run = jobs.start_run(replace(tiny_config(), data=str(tmp_path / "nowhere")))
+    wait_until(lambda: not run.status().active)
+    assert run.status().state == "failed"
+    assert "no such folder" in run.status().message
+    assert "no such folder" in jobs.log_tail(run)
+
+
+def test_run_that_nobody_answers_for_does_not_block_the_queue(empty_runs):  # noqa: F811
+    dead = queue_run(empty_runs / "dead")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    hand_over(dead, ended.pid)
+    wait_until(lambda: psutil.Process(ended.pid).status() == psutil.STATUS_ZOMBIE, 20)
+    assert dead.status().state == INTERRUPTED  # a zombie does no work
+    ended.wait()
+    assert dead.status().state == INTERRUPTED
+    waiting = queue_run(empty_runs / "waiting")
+    assert ahead_of(waiting.path) == []
+    assert wait_for_turn(dead.path) is False
+    assert wait_for_turn(waiting.path) is True  # queued on the account of this process
+
+
+def test_mark_cancelled_keeps_a_result(one_run):  # noqa: F811
+    mark_cancelled(one_run)
+    assert one_run.status().state == FINISHED
+
+
+def test_estimate_follows_earlier_runs(one_run):  # noqa: F811
+    config = replace(one_run.setup().config, epochs=2)
+    assert jobs.estimate_seconds(replace(config, epochs=0), 13, 11) == jobs.START_SECONDS
+    short = jobs.estimate_seconds(config, 13, 11, [one_run])
+    long = jobs.estimate_seconds(replace(config, epochs=20), 13, 11, [one_run])
+    assert long - jobs.START_SECONDS == pytest.approx(10 * (short - jobs.START_SECONDS))
+    epochs = sorted(record["seconds"] for record in one_run.records()[1:])
+    assert short - jobs.START_SECONDS == pytest.approx(2 * epochs[1])  # twice the median of 3
+    elsewhere = replace(config, backbone="ViT-B-32-quickgelu/openai")
+    assert jobs.estimate_seconds(elsewhere, 13, 11, [one_run]) is None
+
+
+def test_seconds_left_counts_the_epochs_to_come():
+    records = [{"epoch": epoch, "seconds": 2.0 * epoch} for epoch in range(4)]
+    assert jobs.seconds_left(Status(RUNNING, epoch=3, epochs=10), records) == 4.0 * 7
+    assert jobs.seconds_left(Status(RUNNING, epoch=0, epochs=10), records[:1]) is None
+    assert jobs.seconds_left(Status(QUEUED), records) is None
+
+
+def test_requested_settings_of_a_folder_without_any(tmp_path):
+    with pytest.raises(UserError, match="no complete run"):
+        jobs.requested(Run(tmp_path))

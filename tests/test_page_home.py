@@ -1,0 +1,88 @@
+"""Home: without a run, with one, and with one that no longer fits."""
+
+from __future__ import annotations
+
+import json
+
+from page_fixtures import empty_runs, one_run, open_page  # noqa: F401
+
+from app import state
+from app.pipeline import pipeline_svg, pipeline_view
+from mocoop.predict import Classifier
+
+PAGE = "pages/home.py"
+
+
+def texts(app) -> str:
+    """Returns all texts of a page."""
+    return "\n".join(element.value for element in app.markdown)
+
+
+def test_empty_home_says_what_to_do(empty_runs):  # noqa: F811
+    app = open_page(PAGE)
+    assert not app.exception
+    assert "no finished run yet" in app.info[0].value
+    assert [button.label for button in app.button] == ["Train one now (about 20 s)"]
+    assert "pictographs" in texts(app)
+    assert "0 finished of 0" in texts(app)
+
+
+def test_home_draws_a_test_image_of_the_run(one_run):  # noqa: F811
+    app = open_page(PAGE)
+    assert not app.exception
+    assert app.selectbox[0].options == [one_run.name]
+    first = texts(app)
+    assert "<svg" in first
+    assert "Mixed answer" in first
+    next(button for button in app.button if button.label == "Another image").click().run()
+    assert not app.exception
+    assert texts(app) != first
+    assert app.query_params[state.SAMPLE] == "1"
+
+
+def test_home_buttons_lead_on(one_run):  # noqa: F811
+    app = open_page(PAGE)
+    next(button for button in app.button if button.label.startswith("Train one")).click().run()
+    assert app.title[0].value == "Train"
+
+
+def test_run_of_another_clip_is_told_in_words(one_run):  # noqa: F811
+    path = one_run.path / "config.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"backbone_fingerprint": "other"}))
+    app = open_page(PAGE)
+    assert not app.exception
+    assert "other weights" in app.error[0].value
+
+
+def test_odd_sample_number_in_the_address_is_the_first(one_run):  # noqa: F811
+    assert not open_page(PAGE, sample="x").exception
+
+
+def test_pipeline_shows_the_numbers_of_the_image(finished_run, demo_backbone):
+    classifier = Classifier.from_run(finished_run)
+    feature = classifier.soft[3, 5:6]  # an image that looks just like expert 3's class 5
+    routed = classifier.classify(feature)
+    groups = finished_run.setup().groups
+    label = classifier.class_names[5]
+    view = pipeline_view(routed, groups, b"png", label, "dark & <odd>")
+    assert len(view.chosen) == 2
+    assert abs(sum(expert.weight for expert in view.chosen) - 1) < 1e-5
+    assert {expert.name for expert in view.chosen} == {name for name, _ in routed.chosen(0)}
+    assert abs(sum(share for _, share in view.router) - 1) < 1e-5
+    assert view.right == (view.answer[0][0] == label)
+    svg = pipeline_svg(view)
+    assert "dark &amp; &lt;odd&gt;" in svg
+    for expert in view.chosen:
+        assert view.colours[expert.name] in svg
+
+
+def test_pipeline_of_one_expert_has_no_router(finished_run):
+    classifier = Classifier.from_run(finished_run)
+    only = type(classifier)(
+        classifier.class_names, ("prompt",), classifier.soft[:1], None, classifier.logit_scale, 1
+    )
+    routed = only.classify(classifier.soft[0, :1])
+    view = pipeline_view(routed, {"prompt": ("a photo of a {}.",)}, b"", "x", None)
+    assert view.router == ()
+    assert "Router" not in pipeline_svg(view)
