@@ -38,11 +38,11 @@ def pick_run(what_for: str) -> Run:
         st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
         st.stop()
     asked = st.query_params.get(state.RUN)
+    if asked is not None and asked not in runs:
+        st.session_state[state.RUN_MISSING] = asked
     if asked not in runs and st.session_state.get(state.RUN) not in runs:
         # Written into the address rather than made the widget's default, which stays out of
         # it: a link goes on to show the same run when newer ones exist.
-        if asked is not None:
-            st.session_state[state.RUN_MISSING] = asked
         st.query_params[state.RUN] = _first_choice(runs)
         st.rerun()
     missing = st.session_state.pop(state.RUN_MISSING, None)

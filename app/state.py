@@ -3,9 +3,12 @@
 What is in the address is restored by a link; what must survive a restart is on disk.
 """
 
+from typing import Final
+
 RUN = "run"  # name of the run that is looked at; also in the address
+RUN_MISSING = "run missing"  # what a link asked for in vain, until it was said
 CLASSES = "classes"  # all, base or new; also in the address
-QUERY = "query-params"  # the widgets' `bind`, which keeps a value in the address
+QUERY: Final = "query-params"  # the widgets' `bind`, which keeps a value in the address
 
 SAMPLE = "sample"  # number of Home's sample image; in the address
 

@@ -1,0 +1,112 @@
+"""Figures: table in, Plotly figure out, on a clear ground, in the experts' colours."""
+
+from __future__ import annotations
+
+import pytest
+from routed_example import CLASSES, EXPERTS, routed_items
+from test_tables import GROUPS, projection  # noqa: F401
+
+from app import chips, figures, space_figures, space_tables, tables
+from app.theme import NEUTRAL, TRAIN, expert_colours
+from mocoop.ablation import RoutingValue
+from mocoop.drift import Drift
+
+COLOURS = expert_colours(EXPERTS)
+
+
+@pytest.fixture
+def found():
+    return routed_items()
+
+
+@pytest.fixture
+def all_figures(found, projection):  # noqa: F811
+    routed = found.routed
+    gallery = tables.gallery_table(found)
+    counts = tables.expert_counts(gallery, "true", EXPERTS, CLASSES)
+    value = RoutingValue(60, 59, 50, 57, "dark", "validation", 70, 1, 1, {})
+    points = space_tables.map_table(projection, GROUPS, CLASSES)
+    drift = space_tables.drift_frame([Drift(0, 0, 1, 1, 0), Drift(0, 5, 0.8, 1, 0)], EXPERTS)
+    flat = points.drop(columns="z")
+    return {
+        "usage": figures.usage_bars(tables.usage_table(found), COLOURS),
+        "scores": figures.score_bars(tables.experts_table(routed, 0), COLOURS),
+        "moved": figures.moved_bars(tables.share_table(routed, routed), COLOURS),
+        "classes": figures.class_bars(tables.top_classes(routed, 1), "cat"),
+        "counts": figures.count_map(counts, "class"),
+        "value": figures.routing_value_bars(tables.routing_value_table(value)),
+        "accuracy": figures.accuracy_bars(tables.accuracy_by(gallery, "true")),
+        "drift": space_figures.drift_lines(drift, COLOURS),
+        "map": space_figures.prompt_map(
+            space_tables.shown_points(flat, CLASSES, 4), "group", COLOURS, flat
+        ),
+        "map 3-D": space_figures.prompt_map(
+            space_tables.shown_points(points, CLASSES, 4),
+            "class",
+            space_figures.class_colours(CLASSES),
+            points,
+        ),
+    }
+
+
+def test_all_have_a_clear_ground_and_fixed_height(all_figures):
+    for name, figure in all_figures.items():
+        assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)", name
+        assert figure.layout.plot_bgcolor == "rgba(0,0,0,0)", name
+        assert figure.layout.height > 100, name
+        figure.to_json()
+
+
+def test_experts_keep_their_colours(all_figures):
+    expected = [COLOURS[name] for name in EXPERTS]
+    assert list(all_figures["usage"].data[0].marker.color) == expected
+    assert list(all_figures["scores"].data[0].marker.color) == expected
+    assert list(all_figures["moved"].data[0].marker.color) == expected
+
+
+def test_only_chosen_experts_are_full_and_carry_their_weight(all_figures):
+    bars = all_figures["scores"].data[0]
+    assert list(bars.marker.opacity) == [1.0, 1.0, figures.FAINT]
+    assert list(bars.text) == ["weight 73%", "weight 27%", ""]
+
+
+def test_the_true_class_stands_out(all_figures):
+    bars = all_figures["classes"].data[0]
+    assert dict(zip(bars.y, bars.marker.color, strict=True)) == {"dog": NEUTRAL, "cat": TRAIN}
+
+
+def test_zero_counts_stay_clear(all_figures):
+    heat = all_figures["counts"].data[0]
+    assert heat.z[2][0] != heat.z[2][0]  # not a number: no cell is drawn
+    assert heat.z[2][1] == 1
+    assert heat.zmax == 1
+
+
+def test_the_map_joins_each_soft_point_to_its_prototype(all_figures):
+    for name in ("map", "map 3-D"):
+        lines, *points = all_figures[name].data
+        assert len(lines.x) == 3 * 4  # two ends and a gap for each soft point
+        assert list(lines.x[2::3]) == [None] * 4
+        assert [trace.name for trace in points] == ["hard prompt", "prototype", "soft prompt"]
+        soft = points[2]
+        assert list(soft.x) == list(lines.x[0::3])
+        assert {row[2] for row in soft.customdata} == set(CLASSES)
+
+
+def test_the_axes_stay_the_same_over_epochs(projection):  # noqa: F811
+    table = space_tables.map_table(projection, GROUPS, CLASSES).drop(columns="z")
+    ranges = {
+        space_figures.prompt_map(
+            space_tables.shown_points(table, CLASSES, epoch), "group", COLOURS, table
+        ).layout.xaxis.range
+        for epoch in (0, 4)
+    }
+    assert len(ranges) == 1
+
+
+def test_chips_escape_names():
+    html = chips.expert_chips([("<b>x</b>", 0.7), ("y", 0.3)], {"<b>x</b>": "#000000", "y": TRAIN})
+    assert "&lt;b&gt;x&lt;/b&gt; 70%" in html
+    assert "<b>x" not in html
+    assert "truth: &lt;i&gt;" in chips.verdict("a", 0.5, "<i>")
+    assert "✓" in chips.verdict("a", 0.5, "a")
