@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from app.worker import REQUEST, ahead_of
+from app.worker import REQUEST
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.files import write_json
@@ -104,12 +104,6 @@ def active_runs() -> list[Run]:
     active = [(run, status) for run, status in found if status.active]
     active.sort(key=lambda pair: (pair[1].state == QUEUED, pair[1].started, pair[0].name))
     return [run for run, _ in active]
-
-
-def waits_for(run: Run) -> str | None:
-    """Returns the name of the run whose end a queued run waits for; None if it may start."""
-    before = ahead_of(run.path)
-    return before[-1].name if before else None
 
 
 def log_tail(run: Run, lines: int = 20) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 
 from app import curves, jobs, state
@@ -10,10 +12,12 @@ from mocoop.errors import UserError
 from mocoop.runs import Run, default_runs, list_runs
 from mocoop.status import CANCELLED, FINISHED, QUEUED, Status
 
+Colour = Literal["blue", "gray", "green", "orange", "red"]
+
 POLL_SECONDS = 1.0
 RECENT = 4  # earlier runs listed below the panel
 CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage"]]}  # shown on hover
-BADGES = {
+BADGES: dict[str, tuple[str, Colour, str]] = {
     "queued": ("waiting", "gray", ":material/hourglass_empty:"),
     "running": ("training", "blue", ":material/play_arrow:"),
     "finished": ("finished", "green", ":material/check:"),

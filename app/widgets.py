@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import streamlit as st
@@ -21,7 +21,7 @@ from app.settings import (
     groups_to_rows,
     rows_to_groups,
 )
-from mocoop.config import TrainConfig, preset, uses_single_prompt
+from mocoop.config import ClassesChoice, TrainConfig, preset, uses_single_prompt
 from mocoop.datasets import BUILTIN, Dataset
 from mocoop.runs import default_runs, list_runs
 
@@ -63,7 +63,7 @@ def basic_settings() -> TrainConfig:
     classes_column, seed_column = st.columns([5, 3])
     classes = classes_column.segmented_control(
         "Train on",
-        ["all", "base"],
+        get_args(ClassesChoice),
         format_func={"all": "All classes", "base": "Base half"}.__getitem__,
         default="all",
         required=True,

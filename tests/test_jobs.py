@@ -48,8 +48,8 @@ def is_running(run: Run) -> bool:
 def test_runs_train_one_after_the_other():
     first, second = jobs.start_run(tiny_config()), jobs.start_run(tiny_config(seed=2))
     assert jobs.active_runs() == [first, second]
-    assert jobs.waits_for(first) is None
-    assert jobs.waits_for(second) == first.name
+    assert ahead_of(first.path) == []
+    assert ahead_of(second.path) == [first.path]
     seen = set()
 
     def finished() -> bool:
