@@ -58,7 +58,7 @@ EASY = Difficulty(
     rotation=12.0, shear=0.08, mirror=0.0, clutter=0, inversion=0.0, low_contrast=0.0
 )
 HARD = Difficulty(
-    rotation=22.0, shear=0.12, mirror=0.5, clutter=1, inversion=0.2, low_contrast=0.1
+    rotation=28.0, shear=0.15, mirror=0.5, clutter=2, inversion=0.3, low_contrast=0.15, warp=2.0
 )
 # Digits keep their orientation: a mirrored 2 or a turned 6 is another digit or none.
 BENT = Difficulty(
