@@ -30,7 +30,7 @@ def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         customdata=table["chosen"],
         hovertemplate="%{x}: among the chosen for %{customdata:.1f} %<extra></extra>",
     )
-    figure = plain(go.Figure([first, also]), 240)
+    figure = plain(go.Figure([first, also]), 180)
     figure.update_layout(barmode="stack", showlegend=False)
     return figure.update_yaxes(title="% of images", rangemode="tozero")
 

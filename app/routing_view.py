@@ -52,26 +52,29 @@ def pick_classes(run: Run) -> str:
 def overview(found: RoutedItems, table: pd.DataFrame, nmi: float | None) -> None:
     """Shows accuracy, routing in words and the share of images per expert."""
     several = len(found.routed.experts) > 1
-    left, right = st.columns([1, 2], gap="large", vertical_alignment="center")
-    with left:
+    left, right = st.columns([2, 3], gap="medium")
+    with left, st.container(gap="xsmall"):
         wrong = int((~table["right"]).sum())
-        st.metric("Accuracy", f"{100 * table['right'].mean():.1f} %")
-        st.caption(f"{len(table)} test images, {wrong} of them wrong")
+        first, second = st.columns(2)
+        first.metric("Accuracy", f"{100 * table['right'].mean():.1f} %")
         if several:
-            number = "unknown" if nmi is None else f"{nmi:.2f}"
-            st.metric(
-                "Experts and true styles",
-                number,
+            second.metric(
+                "Experts and styles",
+                "unknown" if nmi is None else f"{nmi:.2f}",
                 help="Normalised mutual information of the first-choice expert and the style "
                 "the picture was made in: 0 is no relation, 1 means one tells the other.",
             )
+        st.caption(f"{len(table)} test images, {wrong} of them wrong.")
+        if several:
             st.caption(tables.nmi_in_words(nmi).capitalize() + ".")
     with right:
         if several:
             usage = tables.usage_table(found)
-            st.markdown("**Who gets the images?** Full: first choice · faint: also chosen")
-            show_figure(figures.usage_bars(usage, expert_colours(found.routed.experts)), "usage")
-            csv_button(usage, "experts")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown("**Who gets the images?** Full: first choice · faint: also chosen")
+                csv_button(usage, "experts")
+            colours = expert_colours(found.routed.experts)
+            show_figure(figures.usage_bars(usage, colours), "usage")
         else:
             st.info(
                 "This run has one prompt, so there is nothing to route: every image is compared "

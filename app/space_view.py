@@ -11,10 +11,10 @@ import streamlit as st
 from app import loading, run_caches, space_figures, space_tables, state
 from app.page_parts import csv_button, show_figure, show_table
 from app.theme import expert_colours
-from mocoop.projection import KINDS, MapSettings, Projection
+from mocoop.projection import KINDS, MapSettings, Method, Projection
 from mocoop.runs import Run, RunSetup
 
-METHODS = {"pca": "PCA", "umap": "UMAP"}
+METHODS: dict[Method, str] = {"pca": "PCA", "umap": "UMAP"}
 CALLED = {"hard": "hard prompts", "prototype": "prototypes", "soft": "soft prompts"}
 THUMBNAILS = 12
 DRIFT_COLUMNS = {
@@ -199,7 +199,7 @@ def selected_points() -> None:
     points = chosen.selection.points if chosen else []
     if len(points) > 1:
         table = space_tables.selected_table([point["customdata"] for point in points])
-        st.markdown(f"**{len(table)} points selected**, of {table['class'].nunique()} classes")
+        st.markdown(f"**{len(table)} points selected**, in {_classes(table['class'].nunique())}")
         show_table(table, "selected-points", height=220)
 
 
@@ -251,6 +251,10 @@ def near_words(run: Run, expert: int) -> None:
         "Do not read too much into these: a learnt token lies between words, and the nearest "
         "one can be far away. A cosine well below 1 says little."
     )
+
+
+def _classes(count: int) -> str:
+    return "one class" if count == 1 else f"{count} classes"
 
 
 def _legend(flat: bool) -> str:
