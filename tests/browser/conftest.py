@@ -10,10 +10,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from app.jobs import cancel_run
+from mocoop.runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = [
@@ -39,35 +43,42 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-def start_app(tmp_path_factory) -> Iterator:
-    """A function that starts the app with folders of its own and returns its address."""
-    started: list[subprocess.Popen] = []
-    folder = tmp_path_factory.mktemp("app")
+@dataclass(frozen=True)
+class Server:
+    """A running app."""
 
-    def start() -> str:
+    address: str
+    process: subprocess.Popen
+
+    def stop(self) -> None:
+        """Ends the server at once, as a crash or a restart would."""
+        self.process.kill()
+        self.process.wait(20)
+
+
+@pytest.fixture
+def start_app(tmp_path) -> Iterator[Callable[[], Server]]:
+    """A function that starts the app, always on the same folders of this test's own."""
+    started: list[Server] = []
+
+    def start() -> Server:
         port = _free_port()
         command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
         command += ["--server.headless", "true", "--server.port", str(port)]
-        folders = {"MOCOOP_RUNS": str(folder / "runs"), "MOCOOP_CACHE": str(folder / "cache")}
-        with (folder / f"server-{port}.txt").open("wb") as log:
-            started.append(
-                subprocess.Popen(
-                    command,
-                    cwd=ROOT,
-                    env=os.environ | folders,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
+        folders = {"MOCOOP_RUNS": str(tmp_path / "runs"), "MOCOOP_CACHE": str(tmp_path / "cache")}
+        with (tmp_path / f"server-{port}.txt").open("wb") as log:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | folders, stdout=log, stderr=subprocess.STDOUT
             )
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(f"{address}/_stcore/health")
-        return address
+        started.append(Server(f"http://127.0.0.1:{port}", process))
+        _wait_for(f"{started[-1].address}/_stcore/health")
+        return started[-1]
 
     yield start
-    for process in started:
-        process.terminate()
-        process.wait(20)
+    for run in (tmp_path / "runs").glob("*"):
+        cancel_run(Run(run), patience=2)
+    for server in started:
+        server.stop()
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ def train_small_run(page) -> None:
 
 
 def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
-    page, address = browser_page, start_app()
-    page.goto(address)
+    page, server = browser_page, start_app()
+    page.goto(server.address)
     heading(page, "MoCoOp")
     page.get_by_role("button", name="Train one now").click()
     heading(page, "Train")
@@ -76,8 +76,8 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
 
 
 def test_training_outlives_the_server_and_can_be_cancelled(start_app, browser_page):
-    page, address = browser_page, start_app()
-    page.goto(address)
+    page, server = browser_page, start_app()
+    page.goto(server.address)
     heading(page, "MoCoOp")
     page.get_by_role("link", name="Train").click()
     heading(page, "Train")
@@ -89,7 +89,8 @@ def test_training_outlives_the_server_and_can_be_cancelled(start_app, browser_pa
     page.get_by_role("button", name="Start training").click()
     expect(page.get_by_text(re.compile(r"Epoch \d+ of 3000"))).to_be_visible()
 
-    page.goto(start_app())  # another server on the same folder
+    server.stop()
+    page.goto(start_app().address)
     heading(page, "MoCoOp")
     page.get_by_role("link", name="Train").click()
     expect(page.get_by_text(re.compile(r"Epoch \d+ of 3000"))).to_be_visible()
