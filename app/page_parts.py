@@ -43,7 +43,7 @@ def pick_run(what_for: str) -> Run:
     if asked not in runs and st.session_state.get(state.RUN) not in runs:
         # Written into the address rather than made the widget's default, which stays out of
         # it: a link goes on to show the same run when newer ones exist.
-        st.query_params[state.RUN] = _first_choice(runs)
+        st.query_params[state.RUN] = first_choice(runs)
         st.rerun()
     missing = st.session_state.pop(state.RUN_MISSING, None)
     if missing is not None:
@@ -61,10 +61,10 @@ def pick_run(what_for: str) -> Run:
         width=520,
         label_visibility="collapsed",
     )
-    return runs[name or _first_choice(runs)]
+    return runs[name or first_choice(runs)]
 
 
-def _first_choice(runs: dict[str, Run]) -> str:
+def first_choice(runs: dict[str, Run]) -> str:
     """Returns the newest run with several experts, or else the newest run."""
     for name, run in runs.items():
         with suppress(UserError):  # a damaged run is named when it is chosen

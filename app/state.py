@@ -10,6 +10,7 @@ RUN_MISSING = "run missing"  # what a link asked for in vain, until it was said
 CLASSES = "classes"  # all, base or new; also in the address
 QUERY: Final = "query-params"  # the widgets' `bind`, which keeps a value in the address
 
+HOME_RUN = "home run"  # Home's own choice of a run, which it writes into the address as `run`
 SAMPLE = "sample"  # number of Home's sample image; in the address
 
 # The Train page's form; these are also in the address.

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import loading, state
 from app.machine import describe_machine
-from app.page_parts import errors_in_words, pick_run
+from app.page_parts import errors_in_words, first_choice
 from app.pipeline import pipeline_svg, pipeline_view
 from mocoop.runs import list_runs
 
@@ -15,33 +15,46 @@ st.markdown(
     "style of its own: the experts. For every picture, a small **router** picks the experts "
     "that suit it and mixes their answers."
 )
-runs = loading.finished_runs()
-explore, number = False, 0
+runs = {run.name: run for run in loading.finished_runs()}
+chosen, number = "", 0
 with st.container(horizontal=True):
     if runs:
         explore = st.button("Explore a finished run", icon=":material/alt_route:", type="primary")
-    if st.button(
+    train = st.button(
         "Train one now (about 20 s)",
         icon=":material/model_training:",
         type="secondary" if runs else "primary",
-    ):
-        st.switch_page("pages/train.py")
+    )
     if runs:
         st.space("stretch")
-        run = pick_run("its images")
-        asked = st.query_params.get(state.SAMPLE, "")
-        number = int(asked) if asked.isdecimal() else 0
+        asked = st.query_params.get(state.RUN, "")
+        names = list(runs)
+        # Not bound to the address: `switch_page` refuses to leave with a bound parameter.
+        chosen = st.selectbox(
+            "Run",
+            names,
+            index=names.index(asked if asked in runs else first_choice(runs)),
+            key=state.HOME_RUN,
+            width=440,
+            label_visibility="collapsed",
+        )
+        text = st.query_params.get(state.SAMPLE, "")
+        number = int(text) if text.isdecimal() else 0
         if st.button("Another image", icon=":material/shuffle:"):
             number += 1
             st.query_params[state.SAMPLE] = str(number)
-if explore:
-    st.switch_page("pages/routing.py", query_params={state.RUN: run.name})
+        if chosen != asked:
+            st.query_params[state.RUN] = chosen
+        if explore:
+            st.switch_page("pages/routing.py", query_params={state.RUN: chosen})
+if train:
+    st.switch_page("pages/train.py")
 
 if runs:
     with errors_in_words():
-        item, image, routed = loading.routed_sample(run, number)
+        item, image, routed = loading.routed_sample(runs[chosen], number)
         label = routed.class_names[item.label]
-        view = pipeline_view(routed, run.setup().groups, image, label, item.style)
+        view = pipeline_view(routed, runs[chosen].setup().groups, image, label, item.style)
         st.markdown(pipeline_svg(view), unsafe_allow_html=True)  # st.html would drop the SVG
 else:
     st.info(

@@ -64,8 +64,8 @@ def test_runs_train_one_after_the_other():
     assert jobs.requested(second).seed == 2
     assert second.setup().config.seed == 2
     assert len(second.records()) == 3
-    children = [process.pid for process in psutil.Process().children()]
-    wait_until(lambda: not {first.status().pid, second.status().pid} & set(children), 5)
+    ours = {first.status().pid, second.status().pid}
+    wait_until(lambda: not ours & {child.pid for child in psutil.Process().children()}, 20)
 
 
 def test_cancelled_run_stops_and_the_next_one_starts():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from page_fixtures import empty_runs, one_run, open_page  # noqa: F401
 
 from app import state
@@ -40,10 +41,13 @@ def test_home_draws_a_test_image_of_the_run(one_run):  # noqa: F811
     assert app.query_params[state.SAMPLE] == "1"
 
 
-def test_home_buttons_lead_on(one_run):  # noqa: F811
+@pytest.mark.parametrize(("start", "title"), [("Train one", "Train"), ("Explore", "Routing")])
+def test_home_buttons_lead_on(one_run, start, title):  # noqa: F811
     app = open_page(PAGE)
-    next(button for button in app.button if button.label.startswith("Train one")).click().run()
-    assert app.title[0].value == "Train"
+    assert app.query_params[state.RUN] == one_run.name
+    next(button for button in app.button if button.label.startswith(start)).click().run()
+    assert not app.exception
+    assert app.title[0].value == title
 
 
 def test_run_of_another_clip_is_told_in_words(one_run):  # noqa: F811

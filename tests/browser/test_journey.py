@@ -73,6 +73,9 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
     page.get_by_role("link", name="Home").click()
     heading(page, "MoCoOp")
     expect(page.get_by_text("Mixed answer")).to_be_visible()
+    page.get_by_role("button", name="Explore a finished run").click()
+    heading(page, "Routing")
+    assert "run=games-mocoop-2shot-seed1-001" in page.url
 
 
 def test_training_outlives_the_server_and_can_be_cancelled(start_app, browser_page):
