@@ -91,7 +91,8 @@ def _starting_settings(arguments: list[str]) -> TrainConfig:
     """
     file = _peek(arguments, "--config")
     if file is None:
-        return preset(_peek(arguments, "--method") or "mocoop")
+        method = _peek(arguments, "--method") or "mocoop"
+        return preset(method, _peek(arguments, "--backbone") or "demo")
     try:
         values = json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

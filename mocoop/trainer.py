@@ -87,15 +87,20 @@ def fit(
     if config.epochs == 0:
         return
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    router = [] if model.gate is None else list(model.gate.parameters())
+    others = [p for p in learnt if all(p is not q for q in router)]
     optimizer = torch.optim.SGD(
-        learnt, config.learning_rate, config.momentum, weight_decay=config.weight_decay
+        [{"params": others, "scale": 1.0}, {"params": router, "scale": config.gate_rate}],
+        config.learning_rate,
+        config.momentum,
+        weight_decay=config.weight_decay,
     )
     num_images, num_views = data.train_features.shape[:2]
     for epoch in range(1, config.epochs + 1):
         started = time.perf_counter()
         rate = learning_rate(epoch, config)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         totals: dict[str, float] = {}
         correct, steps = 0, 0
         order = torch.randperm(num_images, generator=generator)

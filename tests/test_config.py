@@ -82,7 +82,7 @@ def test_coop_is_one_prompt_without_the_extras():
     extras = (config.text_weight, config.gate_weight, config.correction, config.learn_after)
     assert extras == (0.0, 0.0, False, False)
     assert config.num_chosen == 1
-    assert config.learning_rate == 0.002
+    assert preset("coop", "ViT-B-16-quickgelu/openai").learning_rate == 0.002
     assert preset("zero-shot").epochs == 0
 
 
