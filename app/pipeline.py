@@ -173,7 +173,7 @@ def _card(view: PipelineView, expert: ChosenExpert, place: tuple[float, float]) 
 
 def _answer(view: PipelineView) -> list[str]:
     x, width = _ANSWER
-    verdict, colour = ("right", "#4aa564") if view.right else (f"wrong: {view.label}", WRONG)
+    verdict, colour = ("right", "#4aa564") if view.right else (f"true: {view.label}", WRONG)
     mark = "✓" if view.right else "✗"
     first = "3" if not view.router else "4"
     return [

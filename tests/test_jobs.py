@@ -68,6 +68,25 @@ def test_runs_train_one_after_the_other():
     wait_until(lambda: not ours & {child.pid for child in psutil.Process().children()}, 20)
 
 
+@pytest.mark.parametrize("threads", [None, "3"])
+def test_training_leaves_a_core_unless_told_otherwise(monkeypatch, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    environment: list[dict[str, str]] = []
+
+    def refuse(command, env, **options):
+        environment.append(env)
+        raise OSError("not in this test")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(OSError, match="not in this test"):
+        jobs.start_run(tiny_config())
+    assert environment[0]["OMP_NUM_THREADS"] == (threads or "7")
+    assert jobs.active_runs() == []  # nothing is left that would block the queue
+
+
 def test_cancelled_run_stops_and_the_next_one_starts():
     first, second = jobs.start_run(long_config()), jobs.start_run(tiny_config())
     wait_until(lambda: is_running(first))
