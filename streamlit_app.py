@@ -2,7 +2,11 @@
 
 import streamlit as st
 
+from app import state
+
 st.set_page_config("MoCoOp", "🔀", layout="wide")
+st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; }</style>")
+st.session_state[state.ENTERED] = True
 st.navigation(
     [
         st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),

@@ -5,6 +5,7 @@ What is in the address is restored by a link; what must survive a restart is on 
 
 from typing import Final
 
+ENTERED = "entered"  # the app itself has run, not a page alone
 RUN = "run"  # name of the run that is looked at; also in the address
 RUN_MISSING = "run missing"  # what a link asked for in vain, until it was said
 CLASSES = "classes"  # all, base or new; also in the address

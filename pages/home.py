@@ -3,11 +3,13 @@
 import streamlit as st
 
 from app import loading, state
+from app.entry import inside_the_app
 from app.machine import describe_machine
 from app.page_parts import errors_in_words, first_choice
 from app.pipeline import pipeline_svg, pipeline_view
 from mocoop.runs import list_runs
 
+inside_the_app()
 st.title("MoCoOp: a mixture of prompts")
 st.markdown(
     "CLIP recognises what is in a picture by comparing it with sentences such as *a photo of a "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import run_caches, space_view
+from app.entry import inside_the_app
 from app.page_parts import errors_in_words, pick_run
 from mocoop.runs import Run
 
@@ -21,6 +22,7 @@ def page(run: Run) -> None:
     space_view.behind_a_point(run, setup)
 
 
+inside_the_app()
 st.title("Prompt space")
 st.caption(
     "Hard prompts are sentences; soft prompts started from them and were learnt. Did they keep "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import loading, routing_view, run_caches, state, upload_view
+from app.entry import inside_the_app
 from app.page_parts import errors_in_words, pick_run
 from mocoop.evaluate import RoutedItems
 from mocoop.runs import Run
@@ -47,6 +48,7 @@ def test_picture(run: Run, found: RoutedItems, index: int) -> upload_view.Pictur
     return upload_view.Picture(truth, image, truth=truth)
 
 
+inside_the_app()
 st.title("Routing")
 st.caption("For every image the router chooses a few experts, and their prompts decide together.")
 with errors_in_words():

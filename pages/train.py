@@ -3,9 +3,11 @@
 import streamlit as st
 
 from app import loading, widgets
+from app.entry import inside_the_app
 from app.live import training_panel
 from app.page_parts import errors_in_words
 
+inside_the_app()
 st.title("Train")
 form, panel = st.columns([1, 2], gap="large")
 progress, templates = panel.tabs(

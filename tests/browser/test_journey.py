@@ -100,3 +100,12 @@ def test_training_outlives_the_server_and_can_be_cancelled(start_app, browser_pa
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled after epoch")).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_be_visible()
+
+
+def test_link_to_a_page_opens_the_app_on_a_fresh_server(start_app, browser_page):
+    page, server = browser_page, start_app()
+    page.goto(f"{server.address}/train?shots=4")
+    heading(page, "Train")
+    expect(page.get_by_role("link", name="Prompt space")).to_be_visible()
+    expect(page.get_by_role("link", name="streamlit app")).to_have_count(0)
+    expect(page.get_by_role("radio", name="4", exact=True)).to_be_checked()
