@@ -165,3 +165,53 @@ class PlainCoOp(nn.Module):
         x = x[torch.arange(len(x)), self.ends] @ clip.text_projection
         text_features = F.normalize(x, dim=-1)
         return clip.logit_scale.exp() * image_features @ text_features.T
+
+
+def tip_logits(features, text_features, scale, keys, values, alpha, beta):
+    """Returns Tip-Adapter's logits (batch, classes), image by image and shot by shot."""
+    rows = []
+    for f in features:
+        row = []
+        for c in range(len(text_features)):
+            logit = scale * (f @ text_features[c])
+            for key, value in zip(keys, values, strict=True):
+                logit = logit + alpha * torch.exp(-beta * (1 - f @ key)) * value[c]
+            row.append(logit)
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+def best_tip_mixture(features, labels, text_features, scale, keys, values, alphas, betas):
+    """Returns (accuracy in percent, alpha, beta), the first of the best over the whole grid."""
+    best = (-1.0, None, None)
+    for beta in betas:
+        for alpha in alphas:
+            hits = 0
+            for f, y in zip(features.tolist(), labels.tolist(), strict=True):
+                logits = [scale * _dot(f, text) for text in text_features.tolist()]
+                for key, value in zip(keys.tolist(), values.tolist(), strict=True):
+                    logits[value.index(1)] += alpha * math.exp(-beta * (1 - _dot(f, key)))
+                hits += logits.index(max(logits)) == y
+            if 100.0 * hits / len(labels) > best[0]:
+                best = (100.0 * hits / len(labels), alpha, beta)
+    return best
+
+
+def _dot(a, b):
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def probe_peak(accuracy, exponents, steps):
+    """Returns all (C, accuracy) in the order tried and the best C, by CoOp's kind of search."""
+    tried = [(10.0**exponent, accuracy(10.0**exponent)) for exponent in exponents]
+    peak = max(exponents, key=lambda exponent: (accuracy(10.0**exponent), -exponent))
+    distance = 1.0
+    for _ in range(steps):
+        left, right = peak - distance, peak + distance
+        tried += [(10.0**left, accuracy(10.0**left)), (10.0**right, accuracy(10.0**right))]
+        if accuracy(10.0**right) > accuracy(10.0**peak):
+            peak = right if accuracy(10.0**right) > accuracy(10.0**left) else left
+        elif accuracy(10.0**left) >= accuracy(10.0**peak):
+            peak = left
+        distance /= 2
+    return tried, 10.0**peak
