@@ -23,6 +23,7 @@ from app.worker import REQUEST
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.files import write_json
+from mocoop.presets import settings_from
 from mocoop.runs import (
     Run,
     default_runs,
@@ -72,7 +73,7 @@ def requested(run: Run) -> TrainConfig:
         UserError: if the run's folder does not say.
     """
     if (run.path / REQUEST).exists():
-        return TrainConfig.from_dict(read_values(run.path, REQUEST))
+        return settings_from(read_values(run.path, REQUEST))
     return run.setup().config
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from PIL import Image
 
 from mocoop.backbone import Backbone, load_backbone
+from mocoop.classifiers import open_classifier, run_backbone
 from mocoop.datasets import Dataset, Item, load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluate import RoutedItems, check_same_data, route_items
@@ -47,7 +48,7 @@ def classifier(run: Run, epoch: int | None = None) -> Classifier:
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _classifier(path: str, stamp: float, epoch: int | None) -> Classifier:
-    return Classifier.from_run(open_run(path), epoch)
+    return open_classifier(open_run(path), epoch)
 
 
 def routed_test_items(run: Run, choice: str) -> RoutedItems:
@@ -65,7 +66,8 @@ def _routed(path: str, stamp: float, choice: str) -> RoutedItems:
     made_of = run.setup()
     data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
     check_same_data(run, made_of, data, clip)
-    return route_items(Classifier.from_run(run), data, FeatureCache(clip), choice)
+    cache = FeatureCache(run_backbone(run, clip))
+    return route_items(open_classifier(run), data, cache, choice)
 
 
 @st.cache_data(show_spinner=False, max_entries=4000)
@@ -102,5 +104,5 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
         raise UserError(f"{data.name} has no test image.")
     item = random.Random(0).sample(items, len(items))[number % len(items)]
     image = data.image(item)
-    routed = classifier(run).classify(encode_images(clip, [image]))
+    routed = classifier(run).classify(encode_images(run_backbone(run, clip), [image]))
     return item, as_png(image, 336), routed

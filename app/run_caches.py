@@ -10,10 +10,10 @@ import torch
 
 from app import loading, tables
 from mocoop.ablation import RoutingValue, routing_value
+from mocoop.classifiers import open_classifier, run_backbone
 from mocoop.drift import Drift, NearWord, drift_table, nearest_words
 from mocoop.evaluate import check_same_data, evaluate
 from mocoop.features import FeatureCache
-from mocoop.predict import Classifier
 from mocoop.projection import MapSettings, Projection, fit_umap, is_ready, projection_of
 from mocoop.runs import Run, open_run
 
@@ -56,7 +56,7 @@ def _value_of_routing(path: str, stamp: float, choice: str) -> RoutingValue:
     clip = loading.backbone(made_of.config.backbone)
     check_same_data(run, made_of, data, clip)
     return routing_value(
-        Classifier.from_run(run), data, FeatureCache(clip), made_of.config, choice
+        open_classifier(run), data, FeatureCache(run_backbone(run, clip)), made_of.config, choice
     )
 
 

@@ -21,8 +21,9 @@ from app.settings import (
     groups_to_rows,
     rows_to_groups,
 )
-from mocoop.config import ClassesChoice, TrainConfig, preset, uses_single_prompt
+from mocoop.config import MIXTURES, ClassesChoice, TrainConfig
 from mocoop.datasets import BUILTIN, Dataset
+from mocoop.presets import preset
 from mocoop.runs import default_runs, list_runs
 
 
@@ -148,7 +149,7 @@ def template_groups(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     Raises:
         UserError: for a table that makes no good groups.
     """
-    if uses_single_prompt(config.method):
+    if config.method not in MIXTURES:
         words = dataset.templates.zero_shot
         st.caption(f"{METHOD_NAMES[config.method]} has one prompt, which starts as “{words}”")
         return config

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mocoop.classifiers import MixtureClassifier
 from mocoop.config import TrainConfig
 from mocoop.datasets.base import Dataset, Item
+from mocoop.errors import UserError
 from mocoop.evaluate import class_range, route_items
 from mocoop.features import FeatureCache
 from mocoop.predict import Classifier
-from mocoop.splits import few_shot
+from mocoop.prepare import few_shot_items
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,12 @@ def routing_value(
         cache: image features of the run's backbone.
         config: the run's settings, which say what its validation images are.
         choice: all, base or new: the test images, told apart among those classes' names.
+
+    Raises:
+        UserError: for a run without several experts.
     """
+    if not isinstance(classifier, MixtureClassifier) or len(classifier.experts) < 2:
+        raise UserError("This run has one prompt and no router. Choose a run of a mixture.")
     found = route_items(classifier, dataset, cache, choice)
     right = _right_by_expert(found.routed.expert_probabilities, found.labels)
     everyone = replace(classifier, gate=None, num_chosen=len(classifier.experts))
@@ -93,18 +100,8 @@ def selection_items(config: TrainConfig, dataset: Dataset) -> tuple[Sequence[Ite
     These are the run's validation images, or its training images where it has none; never
     the test split.
     """
-    train, val = dataset.items("train"), dataset.items("val")
-    chosen, chosen_val = few_shot(
-        [item.label for item in train],
-        [item.label for item in val],
-        config.shots,
-        config.seed,
-    )
-    trained = class_range(config.classes, len(dataset.class_names))
-    items = [val[index] for index in chosen_val if val[index].label in trained]
-    if items:
-        return items, "validation"
-    return [train[index] for index in chosen if train[index].label in trained], "training"
+    train, val = few_shot_items(config, dataset)
+    return (val, "validation") if val else (train, "training")
 
 
 def _right_by_expert(probabilities: Tensor, labels: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ import difflib
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.func import functional_call
 
 from mocoop.assets import asset
 from mocoop.errors import UserError, choose_from
@@ -49,6 +50,8 @@ class Backbone:
     fingerprint: str
     """Hash of weights and transform: features with the same one can be shared."""
     device: torch.device
+    image_overrides: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    """Values that take the place of the image tower's own parameters of these names."""
 
     @property
     def text(self) -> TextTower:
@@ -63,7 +66,8 @@ class Backbone:
     @torch.no_grad()
     def image_features(self, images: Tensor) -> Tensor:
         """Returns L2-normalised features (batch, dim), fp32, of transformed images."""
-        features = self.model.encode_image(images.to(self.device))
+        overrides = dict(self.image_overrides)
+        features = functional_call(self.model.visual, overrides, (images.to(self.device),))
         return F.normalize(features.float(), dim=-1)
 
 
@@ -264,8 +268,13 @@ def _quiet() -> Iterator[None]:
 
 def _fingerprint(model: OpenClip, settings: dict) -> str:
     """Returns a hash of all weights and of the image transform's settings."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for key, value in sorted(model.state_dict().items()):
+    return fingerprint_with(json.dumps(settings, sort_keys=True, default=str), model.state_dict())
+
+
+def fingerprint_with(start: str, tensors: Mapping[str, Tensor]) -> str:
+    """Returns a hash of a text and of tensors by name."""
+    digest = hashlib.sha256(start.encode())
+    for key, value in sorted(tensors.items()):
         digest.update(key.encode())
         data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(data.numpy().data)

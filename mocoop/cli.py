@@ -13,8 +13,9 @@ from typing import Any
 import tyro
 
 from mocoop import commands, options
-from mocoop.config import TrainConfig, preset
+from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
+from mocoop.presets import preset, settings_from
 
 USAGE = """usage: mocoop COMMAND [options]
 
@@ -99,7 +100,7 @@ def _starting_settings(arguments: list[str]) -> TrainConfig:
         raise UserError(f"Settings file {file} cannot be read: {error}.") from error
     if not isinstance(values, dict):
         raise UserError(f"Settings file {file}: expected a JSON object of settings.")
-    return TrainConfig.from_dict(values.get("config", values))
+    return settings_from(values.get("config", values))
 
 
 def _peek(arguments: list[str], option: str) -> str | None:

@@ -90,21 +90,21 @@ def _with_templates(config: TrainConfig, path: Path) -> TrainConfig:
 def evaluate(command: EvaluateCommand) -> None:
     """Tests a finished run on its test images."""
     from mocoop.backbone import load_backbone
+    from mocoop.classifiers import open_classifier, run_backbone
     from mocoop.datasets import load_dataset
     from mocoop.evaluate import check_same_data, route_items
     from mocoop.evaluate import evaluate as evaluation_of
     from mocoop.features import FeatureCache
-    from mocoop.predict import Classifier
     from mocoop.runs import open_run
 
     run = open_run(command.run)
-    classifier, setup = Classifier.from_run(run), run.setup()
+    classifier, setup = open_classifier(run), run.setup()
     usual = ("all",) if setup.config.classes == "all" else ("base", "new")
     choices = usual if command.classes is None else (command.classes,)
     dataset = load_dataset(setup.config.data)
     backbone = load_backbone(setup.config.backbone, "auto")
     check_same_data(run, setup, dataset, backbone)
-    cache = FeatureCache(backbone)
+    cache = FeatureCache(run_backbone(run, backbone))
     results: dict[str, Any] = {}
     for choice in choices:
         with _progress(not command.json, "encoding images") as progress:
@@ -118,18 +118,17 @@ def evaluate(command: EvaluateCommand) -> None:
 
 def predict(command: PredictCommand) -> None:
     """Classifies image files with a finished run; the text tower is not needed."""
-    from mocoop.backbone import load_backbone
+    from mocoop.classifiers import open_classifier, run_backbone
     from mocoop.images import open_image
-    from mocoop.predict import Classifier, encode_images
+    from mocoop.predict import encode_images
     from mocoop.runs import open_run
 
     if not command.images:
         raise UserError("Expected at least one image file after the run.")
     run = open_run(command.run)
-    classifier, setup = Classifier.from_run(run), run.setup()
+    classifier = open_classifier(run)
     opened = [open_image(path) for path in command.images]
-    backbone = load_backbone(setup.config.backbone, "auto")
-    setup.check_backbone(backbone.fingerprint)
+    backbone = run_backbone(run)
     routed = classifier.classify(encode_images(backbone, [image for image, _ in opened]))
     answers = []
     for index, (path, (_, notes)) in enumerate(zip(command.images, opened, strict=True)):

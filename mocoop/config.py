@@ -1,9 +1,8 @@
-"""The settings of a run: one frozen dataclass, and one preset of it for each method."""
+"""The settings of a run: one frozen dataclass, and its checks."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -13,8 +12,28 @@ from mocoop.errors import UserError, choose_from
 from mocoop.templates import Groups, as_groups
 
 ClassesChoice = Literal["all", "base"]
+ContextInit = Literal["template", "words", "random"]
+NamePosition = Literal["end", "middle"]
 TextScale = Literal["one", "logit"]
 TextClasses = Literal["seen", "all"]
+TextTarget = Literal["prototype", "templates"]
+GateTarget = Literal["hard", "scaled", "soft"]
+Augment = Literal["none", "crops"]
+Schedule = Literal["cosine", "constant"]
+Warmup = Literal["constant", "linear"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+BASELINES = ("ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
+"""Methods without soft prompts."""
+UNTRAINED = ("zero-shot", "ensemble", "linear-probe", "tip-adapter")
+"""Methods without epochs of training."""
+MIXTURES = ("mocoop", "mocoop-ln")
+"""Methods with an expert per semantic group of templates."""
+METHODS = (
+    "zero-shot", "ensemble", "linear-probe", "tip-adapter", "tip-adapter-f", "coop", "cocoop",
+    "prograd", "kgcoop", "lasp", "lasp-v", "lasp-ln", "lasp-v-ln", "mocoop", "mocoop-ln",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,7 +44,10 @@ class TrainConfig:
     """Built-in set (`pictographs`, `faces`, `games`, `digits`) or the path of a folder of
     images: `class_name/*.jpg`, or `train/`, `val/` and `test/` of such."""
     method: str = "mocoop"
-    """`mocoop`, `coop` or `zero-shot`: a preset of the settings below."""
+    """A preset of the settings below: `mocoop`, `coop`, `cocoop`, `prograd`, `kgcoop`, `lasp`,
+    `lasp-v`; with `-ln` after mocoop, lasp or lasp-v the published recipe that also tunes the
+    image tower's LayerNorms. Without prompt learning: `zero-shot`, `ensemble`, `linear-probe`,
+    `tip-adapter`, `tip-adapter-f`."""
     backbone: str = "demo"
     """`demo`, an open_clip `NAME/TAG` such as `ViT-B-16-quickgelu/openai`, or the path of a
     local checkpoint folder (`open_clip_config.json` beside a `.safetensors` file)."""
@@ -36,8 +58,23 @@ class TrainConfig:
     classes: ClassesChoice = "all"
     """Train on all classes, or on the base half only (base-to-new protocol)."""
 
+    style: str = ""
+    """Train on images of this true style alone (domain generalisation); empty for all."""
+
     groups: Annotated[Groups | None, tyro.conf.Suppress] = None
     """Semantic groups of templates, one expert each; None takes the data set's own."""
+    context_init: ContextInit = "template"
+    """What the context starts from: each group's first `template`, `words`, or `random`."""
+    context_words: str = "a photo of a"
+    """The words that `words` starts from, left of the class name."""
+    context_tokens: int = 16
+    """M: how many tokens `random` starts from, drawn with standard deviation 0.02."""
+    name_position: NamePosition = "end"
+    """Where the class name stands in a context of words or random tokens."""
+    class_context: bool = False
+    """A context of its own for every class (CoOp's CSC) instead of one for all."""
+    conditional: bool = False
+    """A small network adds a vector made from the image to the context (CoCoOp)."""
     learn_after: bool = True
     """Learn the tokens after the class name too (otherwise they stay the template's)."""
     correction: bool = True
@@ -51,30 +88,55 @@ class TrainConfig:
     """Inverse temperature of the text loss: `one` (the authors') or the CLIP's `logit` scale."""
     text_classes: TextClasses = "seen"
     """Class names in the text loss: `seen` in training, or `all`, new ones included."""
+    text_target: TextTarget = "prototype"
+    """What the text loss compares with: each group's mean `prototype`, or all its `templates`."""
+    anchor_weight: float = 0.0
+    """Weight of the squared distance between soft features and the first template's (KgCoOp)."""
+    align_gradient: bool = False
+    """Drop the part of the gradient that contradicts the untrained prompt (ProGrad)."""
     gate_weight: float = 1.0
     """Weight of the gating loss, which teaches the router from the hard prompts."""
+    gate_target: GateTarget = "hard"
+    """Whom the router learns from: `hard` prompts with 10 added to the K best (the paper), the
+    same without it but `scaled` by the logit scale, or the `soft` prompts with it."""
 
     epochs: int = 12
     """Passes over the few-shot images."""
     batch_size: int = 128
     """Images per step; the text side costs the same whatever the batch."""
     learning_rate: float = 0.5
-    """Peak learning rate of SGD."""
+    """Peak learning rate of SGD (of AdamW for tip-adapter-f)."""
     gate_rate: float = 20.0
     """Learning rate of the router as a multiple of the prompts'."""
     momentum: float = 0.9
     """Momentum of SGD."""
     weight_decay: float = 5e-4
     """Weight decay of SGD, on everything learnt."""
+    schedule: Schedule = "cosine"
+    """The learning rate after the warm-up: `cosine` towards zero, or `constant`."""
     warmup_epochs: int = 1
-    """First epochs, at a constant small rate."""
+    """First epochs, with a smaller rate."""
+    warmup: Warmup = "constant"
+    """The warm-up: at a `constant` small rate, or `linear` from it to the peak."""
     warmup_rate: float = 1e-5
-    """Learning rate of the warm-up epochs."""
+    """Learning rate of the warm-up epochs (its first epoch if linear)."""
     clip_norm: float = 1.0
     """Largest norm of the gradient; 0 does not clip."""
+    precision: Precision = "fp32"
+    """Number format inside the towers: fp32, or autocast to bf16, or to fp16 with scaled
+    gradients. Losses and what is learnt stay fp32."""
+
+    image_cache: bool = True
+    """Compute image features once and keep them; needs a frozen image tower."""
     views: int = 1
     """Cached views per training image: 1 is the centre crop, more add seeded random crops
     and mirror images drawn once."""
+    augment: Augment = "none"
+    """Without the cache: `crops` draws a random crop and mirror image in every epoch."""
+    tune_layer_norms: bool = False
+    """Without the cache: also train `ln_1` and `ln_2` of the image tower's blocks."""
+    layer_norm_rate: float = 0.1
+    """Learning rate of those LayerNorms as a multiple of the prompts'."""
     save_every: int = 3
     """Epochs between two saved copies of the soft text features (first and last always)."""
     device: str = "auto"
@@ -83,29 +145,66 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise choose_from("method", self.method, METHODS)
-        for name, choices in (
-            ("classes", ClassesChoice),
-            ("text_scale", TextScale),
-            ("text_classes", TextClasses),
-        ):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise choose_from(name, getattr(self, name), get_args(choices))
-        for name in ("shots", "num_chosen", "batch_size", "views", "save_every"):
+        for name in ("shots", "num_chosen", "batch_size", "views", "save_every", "context_tokens"):
             self._at_least(name, 1)
-        for name in ("epochs", "warmup_epochs", "text_weight", "gate_weight", "gate_rate"):
+        for name in (*_NON_NEGATIVE, "epochs", "warmup_epochs"):
             self._at_least(name, 0)
-        for name in ("learning_rate", "momentum", "weight_decay", "warmup_rate", "clip_norm"):
-            self._at_least(name, 0)
-        if self.method == "zero-shot" and self.epochs > 0:
+        if self.method in UNTRAINED and self.epochs > 0:
             raise UserError(
-                "zero-shot is the prompt before any training: epochs must be 0; got "
-                f"{self.epochs}. To train that prompt, use the method coop."
+                f"{self.method} is not trained in epochs: epochs must be 0; got {self.epochs}. "
+                "To train the plain prompt, use the method coop."
             )
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 4294967295; got {self.seed}.")
         if self.groups is not None:
             object.__setattr__(self, "groups", as_groups(self.groups))
             self.check_num_chosen(len(self.groups))
+        self._check_image_side()
+        self._check_context()
+
+    def _check_image_side(self) -> None:
+        """Refuses what cached features would get wrong without a word."""
+        live = [
+            name
+            for name, used in (
+                ("tune_layer_norms", self.tune_layer_norms),
+                ("augment crops", self.augment != "none"),
+            )
+            if used
+        ]
+        if self.image_cache and live:
+            raise UserError(
+                f"{live[0]} changes the image features in every step, so they cannot be cached: "
+                "turn image_cache off, or use cached views instead of random crops."
+            )
+        if not self.image_cache and self.views > 1:
+            raise UserError(
+                f"views is {self.views}, but views are cached features and image_cache is off. "
+                "Use augment crops, or turn the cache on."
+            )
+
+    def _check_context(self) -> None:
+        """Refuses contexts that no method gives a meaning to."""
+        if self.class_context and self.classes == "base":
+            raise UserError(
+                "With class_context every class learns its own context, so that new classes have "
+                "none: train on all classes, or share the context."
+            )
+        regularised = self.text_weight > 0 or self.anchor_weight > 0 or self.align_gradient
+        if self.conditional and (regularised or self.class_context or self.groups_differ()):
+            raise UserError(
+                "A conditional context is one prompt that changes with every image: use it with "
+                "one group, a shared context, and without text loss, anchor and aligned gradient."
+            )
+        if self.context_init == "random" and self.name_position == "middle":
+            self._at_least("context_tokens", 2)
+
+    def groups_differ(self) -> bool:
+        """Returns whether there is more than one group, as far as the settings say."""
+        return self.groups is not None and len(self.groups) > 1
 
     def _at_least(self, name: str, least: int) -> None:
         value = getattr(self, name)
@@ -124,104 +223,21 @@ class TrainConfig:
         """Returns the settings as plain values for JSON."""
         return dataclasses.asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Returns checked settings; missing keys take the preset of method and backbone.
 
-        Raises:
-            UserError: for a key that is no setting, or a value that does not fit.
-        """
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        for key in values:
-            if key not in fields:
-                raise choose_from("setting", key, sorted(fields))
-        base = preset(str(values.get("method", "mocoop")), str(values.get("backbone", "demo")))
-        checked = {}
-        for key, value in values.items():
-            default = fields[key].default
-            if isinstance(default, float) and type(value) is int:
-                value = float(value)
-            if default is not None and type(value) is not type(default):
-                raise UserError(
-                    f"Setting {key} expects {type(default).__name__}, "
-                    f"got {type(value).__name__} ({value!r})."
-                )
-            checked[key] = value
-        return dataclasses.replace(base, **checked)
-
-
-# What differs from the defaults above, which are the mixture on the small built-in CLIP. CoOp is
-# one expert whose context is "a photo of a", without text loss, gate and correction; zero-shot
-# is that prompt before any training.
-_SINGLE_PROMPT: dict[str, Any] = {
-    "learn_after": False,
-    "correction": False,
-    "num_chosen": 1,
-    "text_weight": 0.0,
-    "gate_weight": 0.0,
+_CHOICES: dict[str, Any] = {
+    "classes": ClassesChoice,
+    "context_init": ContextInit,
+    "name_position": NamePosition,
+    "text_scale": TextScale,
+    "text_classes": TextClasses,
+    "text_target": TextTarget,
+    "gate_target": GateTarget,
+    "schedule": Schedule,
+    "warmup": Warmup,
+    "precision": Precision,
+    "augment": Augment,
 }
-_METHODS: dict[str, dict[str, Any]] = {
-    "mocoop": {},
-    "coop": _SINGLE_PROMPT | {"learning_rate": 0.02},
-    "zero-shot": _SINGLE_PROMPT | {"epochs": 0},
-}
-# The published recipes, for real CLIPs. The rates above were chosen for the small CLIP on
-# validation images: with 0.032 for prompts and router its router sends all images to one expert.
-_PUBLISHED: dict[str, dict[str, Any]] = {
-    "mocoop": {
-        "text_scale": "one",
-        "epochs": 50,
-        "batch_size": 32,
-        "learning_rate": 0.032,
-        "gate_rate": 1.0,
-        "warmup_epochs": 5,
-    },
-    "coop": {"epochs": 50, "batch_size": 32, "learning_rate": 0.002, "clip_norm": 0.0},
-    "zero-shot": {},
-}
-METHODS = tuple(_METHODS)
-
-
-def preset(method: str, backbone: str = "demo") -> TrainConfig:
-    """Returns the default settings of a method: the published ones, or the demo CLIP's.
-
-    Raises:
-        UserError: for an unknown method.
-    """
-    if method not in METHODS:
-        raise choose_from("method", method, METHODS)
-    published = {} if backbone == "demo" else _PUBLISHED[method]
-    return TrainConfig(method=method, backbone=backbone, **_METHODS[method] | published)
-
-
-def uses_single_prompt(method: str) -> bool:
-    """Returns whether a method starts from the data set's one plain template."""
-    return method in ("coop", "zero-shot")
-
-
-@dataclass(frozen=True)
-class DemoClipConfig:
-    """How the small CLIP is trained."""
-
-    steps: int = 3600
-    """Optimiser steps."""
-    batch_size: int = 256
-    """Pictures drawn per step."""
-    learning_rate: float = 1.5e-3
-    """Peak of the cosine schedule of AdamW."""
-    warmup_steps: int = 200
-    """Steps of linear warm-up."""
-    weight_decay: float = 0.05
-    """On the matrices of the transformer blocks and the projections alone."""
-    plain_captions: float = 0.35
-    """How often a picture's caption is the plain template instead of its style's."""
-    eval_every: int = 400
-    """Steps between two looks at unseen pictures; the weights are saved there too."""
-    eval_images: int = 10
-    """Unseen pictures per class and style in the last look (2 in the others)."""
-    seed: int = 1
-    """Seed of the weights, the pictures and the captions."""
-    precision: str = "bf16"
-    """`bf16` (autocast) or `fp32`."""
-    device: str = "cpu"
-    """A torch device: `cpu`, `cuda` ..."""
+_NON_NEGATIVE = (
+    "text_weight", "anchor_weight", "gate_weight", "learning_rate", "gate_rate",
+    "layer_norm_rate", "momentum", "weight_decay", "warmup_rate", "clip_norm",
+)  # fmt: skip

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from open_clip.model import CLIP
 from torch import Tensor
 
-from mocoop.config import DemoClipConfig
 from mocoop.datasets.drawing import BENT, EASY, STYLES, Difficulty, Shape, draw
 from mocoop.datasets.glyphs import DIGIT_FONTS, DIGITS, FACES, GAMES, PICTOGRAPHS, glyph
+from mocoop.demo_config import DemoClipConfig
 from mocoop.files import write_json, write_tensors, write_text
 from mocoop.templates import TemplateSet, fill, load_templates
 from mocoop.text import TextTower

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
-from sklearn.metrics import normalized_mutual_info_score
 
 from mocoop.backbone import Backbone
 from mocoop.datasets.base import Dataset, Item
 from mocoop.errors import UserError
 from mocoop.features import FeatureCache, Progress
+from mocoop.measures import (
+    calibration_error,
+    guide_agreement,
+    routing_measures,
+    style_information,
+)
 from mocoop.predict import Classifier, Routed
+from mocoop.router import guide_scores
 from mocoop.runs import Run, RunSetup
 from mocoop.splits import base_size
 
@@ -37,6 +44,12 @@ class Evaluation:
     style_nmi: float | None = None
     """Normalised mutual information of the first chosen expert and the true style, 0 to 1;
     None with one expert or unknown styles."""
+    calibration_error: float = 0.0
+    """Expected calibration error in percent, 15 bins."""
+    routing: dict[str, Any] = field(default_factory=dict)
+    """Entropy and load of the router (`RoutingMeasures`); empty with one expert."""
+    agreement: dict[str, float] = field(default_factory=dict)
+    """Of the router with its guide, which knows the labels (`GuideAgreement`), in percent."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,7 @@ class RoutedItems:
     items: tuple[Item, ...]
     labels: torch.Tensor  # (images,), into `routed.class_names`
     routed: Routed
+    guide: torch.Tensor | None = None  # (images, experts), the hard prompts' scores
 
 
 def class_range(choice: str, num_classes: int) -> range:
@@ -72,6 +86,7 @@ def route_items(
     choice: str = "all",
     split: str = "test",
     progress: Progress | None = None,
+    prototypes: torch.Tensor | None = None,
 ) -> RoutedItems:
     """Returns a split's images of some classes, classified among those classes.
 
@@ -82,6 +97,7 @@ def route_items(
         choice: all, base or new.
         split: train, val or test.
         progress: called while image features are computed.
+        prototypes: (experts, classes, dim), to ask the router's guide as well.
     """
     labels = class_range(choice, len(classifier.class_names))
     items = dataset.items(split, labels)
@@ -90,7 +106,10 @@ def route_items(
     features = cache.features(dataset, items, progress=progress)[:, 0]
     routed = classifier.only(labels).classify(features)
     shifted = torch.tensor([item.label - labels.start for item in items])
-    return RoutedItems(items, shifted, routed)
+    if prototypes is None or len(routed.experts) == 1:
+        return RoutedItems(items, shifted, routed)
+    guide = guide_scores(features, prototypes[:, list(labels)], shifted)
+    return RoutedItems(items, shifted, routed, guide)
 
 
 def evaluate(found: RoutedItems, choice: str) -> Evaluation:
@@ -99,10 +118,14 @@ def evaluate(found: RoutedItems, choice: str) -> Evaluation:
     right = routed.probabilities.argmax(dim=-1) == found.labels
     styles = [item.style for item in found.items]
     known = all(style is not None for style in styles)
-    nmi = None
-    if known and len(routed.experts) > 1 and len(set(styles)) > 1:
-        first = routed.weights.argmax(dim=-1).tolist()
-        nmi = float(normalized_mutual_info_score(styles, first))
+    several = len(routed.experts) > 1
+    first = routed.weights.argmax(dim=-1).tolist()
+    nmi = style_information(styles, first) if several else None
+    routing = routing_measures(routed.scores, routed.weights) if several else None
+    agreement = None
+    if found.guide is not None:
+        num_chosen = int((routed.weights[0] > 0).sum())
+        agreement = guide_agreement(routed.scores, found.guide, num_chosen)
     names = [routed.class_names[label] for label in found.labels.tolist()]
     usage = routed.weights.mean(dim=0).tolist()
     return Evaluation(
@@ -113,6 +136,9 @@ def evaluate(found: RoutedItems, choice: str) -> Evaluation:
         _share_right([str(style) for style in styles], right) if known else {},
         dict(zip(routed.experts, usage, strict=True)),
         nmi,
+        calibration_error(routed.probabilities, found.labels),
+        {} if routing is None else asdict(routing),
+        {} if agreement is None else asdict(agreement),
     )
 
 

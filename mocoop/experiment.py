@@ -3,76 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from mocoop import __version__
-from mocoop.backbone import DEMO, Backbone, choose_device, load_backbone
+from mocoop.ablation import routing_value
+from mocoop.baseline_fit import FITTED, fit_baseline
+from mocoop.classifiers import ONE, ConditionalClassifier, MixtureClassifier
 from mocoop.config import TrainConfig
-from mocoop.datasets import BUILTIN, Dataset, load_dataset
-from mocoop.datasets.base import Item
 from mocoop.errors import UserError
-from mocoop.evaluate import class_range, evaluate, harmonic_mean, route_items
+from mocoop.evaluate import evaluate, harmonic_mean, route_items
 from mocoop.features import FeatureCache
-from mocoop.model import PromptMixture, build_model, expert_groups, group_prototypes, hard_features
+from mocoop.image_norms import with_norms
+from mocoop.model import PromptMixture, build_model, group_prototypes, hard_features
 from mocoop.packing import ClassTokens
 from mocoop.predict import Classifier
-from mocoop.runs import Run, RunSetup, RunWriter, SavedFeatures
-from mocoop.splits import few_shot
+from mocoop.prepare import Prepared, prepare, training_data
+from mocoop.runs import Run, RunSetup, RunWriter, SavedFeatures, load_gate
 from mocoop.status import CANCELLED, FAILED, QUEUED, RUNNING
-from mocoop.templates import Groups
+from mocoop.steps import DivergedError
 from mocoop.trainer import EpochRecord, TrainingData, fit
 
 
 class Cancelled(BaseException):
     """Raised into a training that someone stops; no error of anybody's."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run's checked ingredients, before anything is written."""
-
-    config: TrainConfig
-    dataset: Dataset
-    backbone: Backbone
-    groups: Groups
-    trained: range  # labels that have images in training
-    train_items: tuple[Item, ...]
-    val_items: tuple[Item, ...]
-
-
-def prepare(config: TrainConfig) -> Prepared:
-    """Returns a run's ingredients, checked together.
-
-    Raises:
-        UserError: for data, backbone or settings that do not fit.
-    """
-    dataset = load_dataset(config.data)
-    groups = expert_groups(config, dataset.templates)
-    config = replace(
-        config, data=_anywhere(config.data), backbone=_anywhere(config.backbone), groups=groups
-    )
-    trained = class_range(config.classes, len(dataset.class_names))
-    if len(trained) < 2:
-        raise UserError(
-            f"{dataset.name} has {len(dataset.class_names)} classes: its base half has too few to "
-            "train on. Use all classes."
-        )
-    backbone = load_backbone(config.backbone, choose_device(config.device))
-    train, val = dataset.items("train"), dataset.items("val")
-    chosen, chosen_val = few_shot(
-        [item.label for item in train],
-        [item.label for item in val],
-        config.shots,
-        config.seed,
-    )
-    # The halves are cut after sampling, as CoOp does, so that base images do not depend on it.
-    train_items = tuple(train[i] for i in chosen if train[i].label in trained)
-    val_items = tuple(val[i] for i in chosen_val if val[i].label in trained)
-    return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
 
 
 def run_experiment(
@@ -108,7 +65,7 @@ def _run(
 ) -> Iterator[EpochRecord]:
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
     writer.update(state=RUNNING, message="encoding the hard prompts", epochs=config.epochs)
-    names, tower = dataset.class_names, backbone.text
+    names = dataset.class_names
     writer.save_setup(
         RunSetup(
             config,
@@ -120,89 +77,122 @@ def _run(
             __version__,
         )
     )
-    hard = hard_features(tower, prepared.groups, names)
+    hard = hard_features(backbone.text, prepared.groups, names)
     prototypes = group_prototypes(hard)  # (experts, classes, dim)
-    generator = torch.Generator().manual_seed(config.seed)
-    model = build_model(config, backbone, prepared.groups, generator)
     cache = FeatureCache(backbone, cache_folder)
-    data = _training_data(prepared, prototypes, cache, writer).to(backbone.device)
-    all_classes = ClassTokens.of(tower, names)
-
-    soft: dict[int, torch.Tensor] = {}
     started = time.perf_counter()
-    for record in fit(model, tower, data, config, generator):
-        last = record.epoch == config.epochs
-        if last or record.epoch % config.save_every == 0:
-            with torch.no_grad():
-                soft[record.epoch] = model.text_features(tower, all_classes).cpu()
+    if config.method in FITTED:
+        writer.update(message="fitting")
+        classifier, weights, record = fit_baseline(prepared, hard[0][0].cpu(), cache)
         writer.add_record(asdict(record))
-        writer.update(epoch=record.epoch, message="training")
         yield record
-    training_seconds = time.perf_counter() - started
-
-    saved = SavedFeatures(soft, tuple(part.cpu() for part in hard), prototypes.cpu())
-    writer.save_features(saved)
-    writer.save_weights(_learnt(model))
+    else:
+        writer.update(message="encoding the training images")
+        generator = torch.Generator().manual_seed(config.seed)
+        count = len(prepared.trained)
+        model = build_model(config, backbone, prepared.groups, generator, count)
+        data = training_data(prepared, hard, prototypes, cache)
+        soft = yield from _train(prepared, model, data, generator, writer)
+        weights = learnt(model)
+        if config.method == "ensemble":
+            soft = {0: prototypes.cpu().clone()}
+        saved = SavedFeatures(soft, tuple(part.cpu() for part in hard), prototypes.cpu())
+        writer.save_features(saved)
+        classifier = trained_classifier(prepared, model, saved.last)
+    spent = {"training_seconds": time.perf_counter() - started}
+    writer.save_weights(weights)
     writer.update(message="evaluating on the test images")
-    gate = model.gate.cpu() if model.gate is not None else None
-    classifier = Classifier(
+    if config.tune_layer_norms:
+        cache = FeatureCache(with_norms(backbone, weights), keep=False)
+    writer.finish(results_on_test(classifier, prepared, cache, prototypes.cpu()) | spent)
+
+
+def _train(
+    prepared: Prepared,
+    model: PromptMixture,
+    data: TrainingData,
+    generator: torch.Generator,
+    writer: RunWriter,
+) -> Generator[EpochRecord, None, dict[int, torch.Tensor]]:
+    """Trains soft prompts; returns their features by epoch, (experts, classes, dim) each."""
+    config, backbone = prepared.config, prepared.backbone
+    names = ClassTokens.of(backbone.text, prepared.dataset.class_names)
+    soft: dict[int, torch.Tensor] = {}
+
+    def keep(epoch: int) -> None:
+        with torch.no_grad():
+            soft[epoch] = model.text_features(backbone.text, names).cpu()
+
+    done = 0
+    try:
+        for record in fit(model, backbone.text, data, config, generator):
+            done = record.epoch
+            if done == config.epochs or done % config.save_every == 0:
+                keep(done)
+            writer.add_record(asdict(record))
+            writer.update(epoch=done, message="training")
+            yield record
+    except DivergedError:
+        # The model went back to the last good weights: what was learnt so far is not lost.
+        writer.save_weights(learnt(model))
+        raise
+    return soft
+
+
+def trained_classifier(prepared: Prepared, model: PromptMixture, soft: torch.Tensor) -> Classifier:
+    """Returns what a trained model says of images.
+
+    Args:
+        prepared: the run's ingredients.
+        model: the trained model.
+        soft: its text features of all classes, (experts, classes, dim), on the CPU.
+    """
+    names, backbone = prepared.dataset.class_names, prepared.backbone
+    if model.shift is not None:
+        return ConditionalClassifier(names, ONE, model, backbone.text)
+    return MixtureClassifier(
         names,
         tuple(prepared.groups),
-        saved.last,
-        gate,
+        soft,
+        load_gate(learnt(model)),
         backbone.logit_scale,
-        config.num_chosen,
+        prepared.config.num_chosen,
     )
-    results = results_on_test(classifier, dataset, cache, config.classes)
-    writer.finish(results | {"training_seconds": training_seconds})
 
 
 def results_on_test(
-    classifier: Classifier, dataset: Dataset, cache: FeatureCache, trained: str
+    classifier: Classifier,
+    prepared: Prepared,
+    cache: FeatureCache,
+    prototypes: torch.Tensor,
 ) -> dict:
-    """Returns the results of a run on the test split: all classes, or base, new and their HM."""
-    choices = ("all",) if trained == "all" else ("base", "new")
+    """Returns the results of a run on the test split: all classes, or base, new and their HM.
+
+    Args:
+        classifier: the trained run.
+        prepared: its ingredients.
+        cache: features of the image tower as it is after training.
+        prototypes: (experts, classes, dim), what the router was taught from.
+    """
+    config, dataset = prepared.config, prepared.dataset
+    choices = ("all",) if config.classes == "all" else ("base", "new")
+    if config.method == "linear-probe" and config.classes == "base":
+        choices = ("base",)  # it has no weights for new classes
     results: dict = {}
     for choice in choices:
-        found = route_items(classifier, dataset, cache, choice)
+        found = route_items(classifier, dataset, cache, choice, prototypes=prototypes)
         results[choice] = asdict(evaluate(found, choice))
-    if trained == "base":
+        if isinstance(classifier, MixtureClassifier) and len(classifier.experts) > 1:
+            value = routing_value(classifier, dataset, cache, config, choice)
+            results[choice]["routing_value"] = asdict(value)
+    if "new" in results:
         results["harmonic_mean"] = harmonic_mean(
             results["base"]["accuracy"], results["new"]["accuracy"]
         )
     return results
 
 
-def _training_data(
-    prepared: Prepared, prototypes: torch.Tensor, cache: FeatureCache, writer: RunWriter
-) -> TrainingData:
-    config, dataset = prepared.config, prepared.dataset
-    writer.update(message="encoding the training images")
-    train = cache.features(dataset, prepared.train_items, config.views, config.seed)
-    if prepared.val_items:
-        val = cache.features(dataset, prepared.val_items)[:, 0]
-    else:
-        val = train.new_zeros(0, train.shape[-1])
-    count = len(prepared.trained)
-    in_text_loss = len(dataset.class_names) if config.text_classes == "all" else count
-    return TrainingData(
-        train,
-        torch.tensor([item.label for item in prepared.train_items]),
-        val,
-        torch.tensor([item.label for item in prepared.val_items], dtype=torch.long),
-        dataset.class_names[:in_text_loss],
-        count,
-        prototypes[:, :in_text_loss],
-    )
-
-
-def _anywhere(name: str) -> str:
-    """Returns a path made absolute, so that a run can be used from any folder; names stay."""
-    path = Path(name).expanduser()
-    return str(path.resolve()) if path.is_dir() and name not in (*BUILTIN, DEMO) else name
-
-
-def _learnt(model: PromptMixture) -> dict[str, torch.Tensor]:
+def learnt(model: PromptMixture) -> dict[str, torch.Tensor]:
     """Returns all parameters of the model, the frozen after-blocks included."""
     return {name: value.detach().cpu() for name, value in model.state_dict().items()}
 

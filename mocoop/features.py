@@ -18,12 +18,11 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torchvision.transforms import RandomResizedCrop
-from torchvision.transforms import functional as transforms
 
 from mocoop.backbone import Backbone
 from mocoop.datasets.base import Dataset, Item
 from mocoop.files import write_tensors
+from mocoop.images import random_crop
 
 Progress = Callable[[int, int], None]  # done, total
 VIEW_SCALE = (0.5, 1.0)  # area of a random crop, as a share of the image
@@ -43,12 +42,19 @@ class FeatureCache:
         backbone: the frozen CLIP that computes what is missing.
         folder: where all backbones' features lie; `default_cache()` if None.
         batch_size: images per forward pass.
+        keep: write new features to disk; without, they live as long as this object.
     """
 
     def __init__(
-        self, backbone: Backbone, folder: Path | None = None, batch_size: int = 64
+        self,
+        backbone: Backbone,
+        folder: Path | None = None,
+        batch_size: int = 64,
+        keep: bool = True,
     ) -> None:
         self.backbone = backbone
+        self.keep = keep
+        self._unkept: dict[bytes, Tensor] = {}
         self.folder = (folder or default_cache()) / "features" / backbone.fingerprint
         self.batch_size = batch_size
 
@@ -109,15 +115,19 @@ class FeatureCache:
                 progress(start + len(batch), len(missing))
         features = torch.cat(parts)
         keys = [key for _, _, key in missing]
+        found = dict(zip(keys, features, strict=True))
+        if not self.keep:
+            self._unkept |= found
+            return found
         table = torch.from_numpy(np.frombuffer(b"".join(keys), np.uint8).copy())
         name = hashlib.sha256(b"".join(keys)).hexdigest()[:16]
         shard = {"keys": table.view(-1, _KEY_BYTES), "features": features}
         write_tensors(self.folder / f"{name}.safetensors", shard)
-        return dict(zip(keys, features, strict=True))
+        return found
 
     def _load(self) -> dict[bytes, Tensor]:
         """Returns all cached features by key; a damaged shard counts as absent."""
-        known: dict[bytes, Tensor] = {}
+        known = dict(self._unkept)
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
                 shard = load_file(path)
@@ -133,13 +143,7 @@ def view_of(image: Image.Image, view: int, key: bytes) -> Image.Image:
     """Returns a view of an image: itself for view 0, else a crop drawn from `key`."""
     if view == 0:
         return image
-    seed = int.from_bytes(key[:8], "little") % 2**63
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        box = RandomResizedCrop.get_params(image, list(VIEW_SCALE), [3 / 4, 4 / 3])
-        mirror = bool(torch.rand(1) < 0.5)
-    cropped = transforms.crop(image, *box)
-    return transforms.hflip(cropped) if mirror else cropped
+    return random_crop(image, int.from_bytes(key[:8], "little") % 2**63, VIEW_SCALE)
 
 
 def _row_key(content: str, view: int, seed: int) -> bytes:

@@ -8,7 +8,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import functional as transforms
 
 from mocoop.errors import UserError
 
@@ -86,3 +89,19 @@ def _as_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
     if image.mode == "CMYK":
         notes.append("CMYK: converted to RGB")
     return image.convert("RGB")
+
+
+def random_crop(image: Image.Image, seed: int, scale: tuple[float, float]) -> Image.Image:
+    """Returns a random crop, mirrored every other time; the same for the same seed.
+
+    Args:
+        image: the picture.
+        seed: draws the crop.
+        scale: smallest and largest area of the crop, as a share of the image.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        box = RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3])
+        mirror = bool(torch.rand(1) < 0.5)
+    cropped = transforms.crop(image, *box)
+    return transforms.hflip(cropped) if mirror else cropped

@@ -147,34 +147,6 @@ def routing_measures(scores: Tensor, weights: Tensor) -> RoutingMeasures:
     )
 
 
-def guide_scores(image_features: Tensor, prototypes: Tensor, labels: Tensor) -> Tensor:
-    """Returns what the hard prompts of the true class say of each expert, (images, experts).
-
-    `<f, prototype[g, y]>`, the scores from which `mocoop.router.guide_target` makes the
-    gate's target.
-
-    Args:
-        image_features: (images, dim), L2-normalised.
-        prototypes: (experts, classes, dim), L2-normalised.
-        labels: true classes, (images,).
-
-    Raises:
-        UserError: for tensors that do not fit.
-    """
-    fits = image_features.ndim == 2 and prototypes.ndim == 3
-    if not fits or image_features.shape[1] != prototypes.shape[2]:
-        raise UserError(
-            "Expected image features (images, dim) and prototypes (experts, classes, dim) of the "
-            f"same dim; got {_shape(image_features)} and {_shape(prototypes)}. Take both from "
-            "the same backbone."
-        )
-    _check_labels(labels, len(image_features), prototypes.shape[1])
-    # A loop over experts never holds (experts, images, dim), and is over twice as fast
-    # for a whole test split.
-    scores = [torch.linalg.vecdot(image_features, group[labels]) for group in prototypes]
-    return torch.stack(scores, dim=-1)  # (images, experts)
-
-
 def guide_agreement(scores: Tensor, guide_scores: Tensor, num_chosen: int) -> GuideAgreement:
     """Returns how well the gate does without labels what the guide does with them.
 

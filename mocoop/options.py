@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import tyro
 
 from mocoop.assets import asset
-from mocoop.config import DemoClipConfig, TrainConfig
+from mocoop.config import TrainConfig
+from mocoop.demo_config import DemoClipConfig
 
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 

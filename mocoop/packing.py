@@ -38,6 +38,10 @@ class ClassTokens:
         flat = torch.tensor([token for tokens in ids for token in tokens], device=device)
         return cls(flat, torch.tensor([len(tokens) for tokens in ids], device=device))
 
+    def first(self, count: int) -> ClassTokens:
+        """Returns the first classes alone."""
+        return ClassTokens(self.ids[: int(self.lengths[:count].sum())], self.lengths[:count])
+
 
 @dataclass(frozen=True)
 class PromptBatch:
@@ -66,17 +70,27 @@ class PromptBatch:
         classes: ClassTokens,
         before: Sequence[Tensor],
         after: Sequence[Tensor],
+        own_class: bool = False,
     ) -> PromptBatch:
         """Returns the packed prompts; gradients flow to `before` and `after`.
+
+        Args:
+            tower: the frozen text tower.
+            classes: the class names.
+            before: each expert's token block (tokens, width) left of the name.
+            after: as many blocks right of it.
+            own_class: there is a block for each expert and class, which belongs to that class
+                alone; the shape is then (experts * classes, 1).
 
         Raises:
             UserError: if the longest prompt does not fit the context.
         """
         device = classes.ids.device
-        num_experts, num_classes = len(before), len(classes.lengths)
+        num_experts, num_classes = len(before), 1 if own_class else len(classes.lengths)
         before_lengths = torch.tensor([len(b) for b in before], device=device)
         after_lengths = torch.tensor([len(a) for a in after], device=device)
-        name_lengths = classes.lengths.repeat(num_experts)  # (pairs,)
+        times = num_experts * num_classes // len(classes.lengths)  # a name's number of pairs
+        name_lengths = classes.lengths.repeat(times)  # (pairs,)
         expert = torch.arange(num_experts, device=device).repeat_interleave(num_classes)
         lengths = name_lengths + after_lengths[expert] + 1
         longest = int((1 + before_lengths[expert] + lengths).max())
@@ -85,7 +99,7 @@ class PromptBatch:
         pair = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
         offset = torch.arange(len(pair), device=device) - (lengths.cumsum(0) - lengths)[pair]
         # Rows of table(): names, then the after-blocks, then [EOS].
-        name_starts = (classes.lengths.cumsum(0) - classes.lengths).repeat(num_experts)
+        name_starts = (classes.lengths.cumsum(0) - classes.lengths).repeat(times)
         after_starts = len(classes.ids) + after_lengths.cumsum(0) - after_lengths
         past_name = offset - name_lengths[pair]
         source = torch.where(

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mocoop.config import TrainConfig, preset
+from mocoop.config import TrainConfig
 from mocoop.experiment import run_experiment
+from mocoop.presets import preset
 from mocoop.runs import FINISHED, Run
 
 Protocol = Literal["few-shot", "base-to-new"]

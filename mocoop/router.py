@@ -22,22 +22,34 @@ def top_weights(scores: Tensor, num_chosen: int) -> Tensor:
     return torch.zeros_like(scores).scatter(-1, chosen, best.softmax(dim=-1))
 
 
-@torch.no_grad()
-def guide_target(
-    image_features: Tensor, prototypes: Tensor, labels: Tensor, num_chosen: int
-) -> Tensor:
-    """Returns the distribution over experts that the hard prompts of the true class suggest.
+def guide_scores(image_features: Tensor, prototypes: Tensor, labels: Tensor) -> Tensor:
+    """Returns how well each expert's hard prompts of the true class fit, (batch, experts).
 
-    `softmax_g(<f, prototype[g, y]> + 10 * [g among the K largest])`, detached.
+    `<f, prototype[g, y]>`, the scores from which the router is taught.
 
     Args:
         image_features: (batch, dim), L2-normalised.
         prototypes: (experts, classes, dim), L2-normalised.
         labels: true classes, (batch,).
-        num_chosen: K.
     """
-    own = prototypes[:, labels]  # (experts, batch, dim)
-    scores = torch.einsum("bd,gbd->bg", image_features, own)
+    return torch.stack(
+        [(image_features * prototype[labels]).sum(dim=-1) for prototype in prototypes], dim=1
+    )
+
+
+@torch.no_grad()
+def guide_target(scores: Tensor, num_chosen: int, scale: float | None = None) -> Tensor:
+    """Returns the distribution over experts that the router is to learn, detached.
+
+    `softmax_g(r_g + 10 * [g among the K largest])`, or `softmax_g(scale * r_g)`.
+
+    Args:
+        scores: r, (batch, experts), from `guide_scores`.
+        num_chosen: K.
+        scale: inverse temperature; None takes the bonus for the K largest (the paper).
+    """
+    if scale is not None:
+        return (scale * scores).softmax(dim=-1)
     best = scores.topk(num_chosen, dim=-1).indices
     return (scores + torch.zeros_like(scores).scatter(-1, best, GUIDE_BONUS)).softmax(dim=-1)
 

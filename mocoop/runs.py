@@ -29,6 +29,7 @@ from mocoop.assets import asset
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.files import write_json, write_tensors
+from mocoop.presets import settings_from
 from mocoop.status import (
     CANCELLED,
     FINISHED,
@@ -132,7 +133,7 @@ class Run:
             )
         try:
             return RunSetup(
-                TrainConfig.from_dict(values["config"]),
+                settings_from(values["config"]),
                 tuple(values["class_names"]),
                 as_groups(values["groups"]),
                 int(values["trained_classes"]),

@@ -80,6 +80,11 @@ class TextTower:
         return self.token_embedding.embedding_dim
 
     @property
+    def dim(self) -> int:
+        """Size of the joint embedding."""
+        return int(self.projection(self.positional_embedding[:1]).shape[-1])
+
+    @property
     def context_length(self) -> int:
         """Largest number of tokens, [SOS] and [EOS] included."""
         return self.positional_embedding.shape[0]
@@ -145,15 +150,14 @@ class TextTower:
         end = self.token_embedding.weight.new_zeros(1, dtype=torch.long)
         padding = self.token_embedding(end)[0]
         context = self.context_length
-        x = padding.expand(experts * classes, context, -1).clone()
+        rows = []
+        for before in prompts.before:
+            head = torch.cat([prompts.start, before])
+            room = padding.expand(context - len(head), -1)
+            rows.append(torch.cat([head, room]).expand(classes, -1, -1))
         pair, offset = prompts.pair, prompts.offset
         first = 1 + prompts.before_lengths[pair // classes]
-        x = x.index_put((pair, first + offset), embedded)
-        for g, before in enumerate(prompts.before):
-            rows = slice(g * classes, (g + 1) * classes)
-            head = torch.cat([prompts.start, before])
-            grown = torch.cat([head.expand(classes, -1, -1), x[rows, len(head) :]], dim=1)
-            x = torch.cat([x[: g * classes], grown, x[(g + 1) * classes :]])
+        x = torch.cat(rows).index_put((pair, first + offset), embedded)
         ends = prompts.before_lengths.repeat_interleave(classes) + prompts.lengths
         return self._encode(x, ends).view(experts, classes, -1)
 

@@ -1,8 +1,7 @@
-"""One training loop over cached image features; it yields records and prints nothing."""
+"""One training loop; it yields records and prints nothing."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,36 +10,80 @@ import torch
 from torch import Tensor
 
 from mocoop.config import TrainConfig
-from mocoop.errors import UserError
-from mocoop.losses import classification_loss, gating_loss, text_supervision_loss
-from mocoop.model import PromptMixture
+from mocoop.image_side import ImageSide
+from mocoop.losses import (
+    anchor_loss,
+    classification_loss,
+    gating_loss,
+    general_loss,
+    text_supervision_loss,
+)
+from mocoop.model import Mixture, PromptMixture
 from mocoop.packing import ClassTokens
-from mocoop.router import guide_target, routing_entropy
+from mocoop.router import guide_scores, guide_target, routing_entropy
+from mocoop.steps import Stepper, learning_rate
 from mocoop.text import TextTower
+
+IMAGES_AT_ONCE = 32  # whose own prompts a conditional context encodes together
+
+
+@dataclass(frozen=True)
+class HardText:
+    """Hard prompts as the losses need them; classes are those of the text loss."""
+
+    prototypes: Tensor  # (experts, classes, dim), each group's normalised mean
+    anchors: Tensor  # (experts, classes, dim), each group's first template
+    targets: Tensor  # (targets, classes, dim), what the text loss compares with
+    owner: Tensor  # (targets,), each target's expert
+
+    @classmethod
+    def of(cls, hard: tuple[Tensor, ...], prototypes: Tensor, every_template: bool) -> HardText:
+        """Returns the hard prompts of all groups.
+
+        Args:
+            hard: per expert (templates, classes, dim).
+            prototypes: (experts, classes, dim).
+            every_template: compare with every template instead of the prototypes.
+        """
+        anchors = torch.stack([features[0] for features in hard])
+        if not every_template:
+            return cls(prototypes, anchors, prototypes, torch.arange(len(hard)))
+        sizes = torch.tensor([len(features) for features in hard])
+        owner = torch.arange(len(hard)).repeat_interleave(sizes)
+        return cls(prototypes, anchors, torch.cat(list(hard)), owner)
+
+    def to(self, device: torch.device) -> HardText:
+        """Returns the same on a device."""
+        return HardText(
+            self.prototypes.to(device),
+            self.anchors.to(device),
+            self.targets.to(device),
+            self.owner.to(device),
+        )
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """What a model learns from; labels run from 0 over the trained classes."""
 
-    train_features: Tensor  # (images, views, dim)
+    train: ImageSide
     train_labels: Tensor  # (images,)
-    val_features: Tensor  # (images, dim)
+    val: ImageSide
     val_labels: Tensor  # (images,)
     class_names: tuple[str, ...]  # names in the text loss: the trained ones first
     num_trained: int  # classes that have images
-    prototypes: Tensor  # (experts, len(class_names), dim)
+    hard: HardText
 
     def to(self, device: torch.device) -> TrainingData:
         """Returns the same data on a device."""
         return TrainingData(
-            self.train_features.to(device),
+            self.train.to(device),
             self.train_labels.to(device),
-            self.val_features.to(device),
+            self.val.to(device),
             self.val_labels.to(device),
             self.class_names,
             self.num_trained,
-            self.prototypes.to(device),
+            self.hard.to(device),
         )
 
 
@@ -50,7 +93,7 @@ class EpochRecord:
 
     epoch: int
     losses: dict[str, float]
-    """Mean over the epoch's steps: total, classification, text, gate (those in use)."""
+    """Mean over the epoch's steps: total, classification, text, gate ... (those in use)."""
     train_accuracy: float | None
     """On the views trained on, while training; None for epoch 0."""
     val_accuracy: float | None
@@ -75,50 +118,35 @@ def fit(
     Args:
         model: the untrained model, on the data's device.
         tower: the frozen text tower.
-        data: features and labels.
+        data: images, labels and hard prompts.
         config: the run's settings.
         generator: draws batches and views; a CPU generator.
 
     Raises:
-        UserError: when a loss is no longer finite.
+        DivergedError: when a loss is no longer finite; the model then holds the last good weights.
     """
     classes = ClassTokens.of(tower, data.class_names)
     yield _record(0, model, tower, classes, data, {}, None, 0.0, 0.0)
     if config.epochs == 0:
         return
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    router = [] if model.gate is None else list(model.gate.parameters())
-    others = [p for p in learnt if all(p is not q for q in router)]
-    optimizer = torch.optim.SGD(
-        [{"params": others, "scale": 1.0}, {"params": router, "scale": config.gate_rate}],
-        config.learning_rate,
-        config.momentum,
-        weight_decay=config.weight_decay,
-    )
-    num_images, num_views = data.train_features.shape[:2]
+    stepper = Stepper(model, config)
+    num_images = len(data.train)
     for epoch in range(1, config.epochs + 1):
         started = time.perf_counter()
         rate = learning_rate(epoch, config)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
+        stepper.set_rate(rate)
         totals: dict[str, float] = {}
         correct, steps = 0, 0
         order = torch.randperm(num_images, generator=generator)
         for chosen in order.split(config.batch_size):
-            view = torch.randint(num_views, (len(chosen),), generator=generator)
-            features = data.train_features[chosen, view]  # (batch, dim)
+            features = data.train.batch(model, chosen, epoch, generator)  # (batch, dim)
             labels = data.train_labels[chosen]
             losses, logits = step_losses(model, tower, classes, features, labels, data, config)
-            _check_finite(losses, epoch, steps + 1)
-            optimizer.zero_grad(set_to_none=True)
-            losses["total"].backward()
-            if config.clip_norm > 0:
-                torch.nn.utils.clip_grad_norm_(learnt, config.clip_norm)
-            optimizer.step()
+            steps += 1
+            stepper.step(losses, epoch, steps)
             for name, loss in losses.items():
                 totals[name] = totals.get(name, 0.0) + loss.item()
             correct += int((logits.argmax(dim=-1) == labels).sum())
-            steps += 1
         means = {name: total / steps for name, total in totals.items()}
         accuracy = 100.0 * correct / num_images
         spent = time.perf_counter() - started
@@ -142,37 +170,55 @@ def step_losses(
         classes: tokens of `data.class_names`.
         features: (batch, dim), L2-normalised.
         labels: (batch,).
-        data: for prototypes and the number of trained classes.
+        data: for the hard prompts and the number of trained classes.
         config: weights and temperatures of the losses.
 
     Returns:
-        The losses (scalars) and the mixed logits (batch, trained classes).
+        The losses (scalars) and the mixed logits (batch, trained classes). `general` (ProGrad)
+        is not part of the total: it only turns the gradient.
     """
-    soft = model.text_features(tower, classes)  # (experts, classes, dim)
+    soft = model.text_features(tower, classes, features)  # (experts, classes, dim)
     mixture = model(features, soft[:, : data.num_trained])
     losses = {"classification": classification_loss(mixture.logits, labels)}
     total = losses["classification"]
+    hard, logit_scale = data.hard, model.logit_scale
     if config.text_weight > 0:
-        scale = model.logit_scale if config.text_scale == "logit" else 1.0
-        losses["text"] = text_supervision_loss(soft, data.prototypes, scale)
+        scale = logit_scale if config.text_scale == "logit" else 1.0
+        losses["text"] = text_supervision_loss(soft, hard.targets, scale, hard.owner)
         total = total + config.text_weight * losses["text"]
+    if config.anchor_weight > 0:
+        losses["anchor"] = anchor_loss(soft, hard.anchors)
+        total = total + config.anchor_weight * losses["anchor"]
     if config.gate_weight > 0 and model.gate is not None:
-        target = guide_target(features, data.prototypes, labels, config.num_chosen)
+        guides = soft.detach() if config.gate_target == "soft" else hard.prototypes
+        scores = guide_scores(features, guides, labels)
+        sharpness = logit_scale if config.gate_target == "scaled" else None
+        target = guide_target(scores, config.num_chosen, sharpness)
         losses["gate"] = gating_loss(mixture.scores, target)
         total = total + config.gate_weight * losses["gate"]
+    if config.align_gradient:
+        untrained = hard.anchors[:, : data.num_trained].mean(dim=0)  # (classes, dim)
+        losses["general"] = general_loss(mixture.logits, logit_scale * features @ untrained.T)
     return losses | {"total": total}, mixture.logits
 
 
-def learning_rate(epoch: int, config: TrainConfig) -> float:
-    """Returns the rate of an epoch (1-based): constant warm-up, then CoOp's cosine.
-
-    As in CoOp, the cosine spans all epochs but starts after the warm-up, so that it does not
-    quite reach zero.
-    """
-    if epoch <= config.warmup_epochs and config.epochs > config.warmup_epochs:
-        return config.warmup_rate
-    done = epoch - 1 - min(config.warmup_epochs, config.epochs - 1)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * max(done, 0) / config.epochs))
+@torch.no_grad()
+def predict(
+    model: PromptMixture, tower: TextTower, classes: ClassTokens, features: Tensor
+) -> Mixture:
+    """Returns what the model says of image features (images, dim) among some classes."""
+    if model.shift is None:
+        return model(features, model.text_features(tower, classes))
+    parts = [
+        model(part, model.text_features(tower, classes, part))
+        for part in features.split(IMAGES_AT_ONCE)
+    ]
+    return Mixture(
+        torch.cat([part.scores for part in parts]),
+        torch.cat([part.weights for part in parts]),
+        torch.cat([part.expert_logits for part in parts]),
+        torch.cat([part.logits for part in parts]),
+    )
 
 
 @torch.no_grad()
@@ -195,9 +241,8 @@ def _record(
 ) -> EpochRecord:
     """Returns the epoch's record with the validation images' accuracy and routing."""
     has_val = len(data.val_labels) > 0
-    features = data.val_features if has_val else data.train_features[:, 0]
-    soft = model.text_features(tower, classes)[:, : data.num_trained]
-    mixture = model(features, soft)
+    features = (data.val if has_val else data.train).plain(model)
+    mixture = predict(model, tower, classes.first(data.num_trained), features)
     return EpochRecord(
         epoch,
         losses,
@@ -208,12 +253,3 @@ def _record(
         rate,
         seconds,
     )
-
-
-def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
-    bad = [name for name, loss in losses.items() if not torch.isfinite(loss)]
-    if bad:
-        raise UserError(
-            f"The {bad[0]} loss is no longer a finite number in epoch {epoch}, step {step}. Use a "
-            "smaller learning rate, or clip the gradient (clip_norm 1)."
-        )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mocoop.config import preset
 from mocoop.experiment import run_experiment
+from mocoop.presets import preset
 from mocoop.runs import Run
 
 

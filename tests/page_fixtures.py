@@ -10,7 +10,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from mocoop.config import TrainConfig, preset
+from mocoop.config import TrainConfig
+from mocoop.presets import preset
 from mocoop.runs import Run
 
 APP = Path(__file__).resolve().parents[1] / "streamlit_app.py"

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from mocoop.config import METHODS, TrainConfig, preset, uses_single_prompt
+from mocoop.config import METHODS, TrainConfig
 from mocoop.errors import UserError
+from mocoop.presets import preset, settings_from
 
 GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of a {}.")}
 
@@ -71,9 +72,8 @@ def test_presets(method):
     """Each method's preset is of that method, and survives JSON."""
     config = preset(method)
     assert config.method == method
-    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    assert TrainConfig.from_dict({"method": method}) == config
-    assert uses_single_prompt(method) == (method != "mocoop")
+    assert settings_from(json.loads(json.dumps(config.to_dict()))) == config
+    assert settings_from({"method": method}) == config
 
 
 def test_coop_is_one_prompt_without_the_extras():
@@ -95,7 +95,7 @@ def test_unknown_preset():
 def test_round_trip_with_groups():
     """Groups come back from JSON in order, as tuples."""
     config = TrainConfig(groups=GROUPS, seed=3, data="games", learning_rate=0.01)
-    again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    again = settings_from(json.loads(json.dumps(config.to_dict())))
     assert again == config
     assert again.groups == GROUPS
     assert list(again.groups) == ["photo", "art"]
@@ -103,14 +103,14 @@ def test_round_trip_with_groups():
 
 def test_missing_keys_take_the_preset():
     """A dictionary of few keys is the preset with those keys changed."""
-    config = TrainConfig.from_dict({"method": "coop", "shots": 4})
+    config = settings_from({"method": "coop", "shots": 4})
     assert config == dataclasses.replace(preset("coop"), shots=4)
-    assert TrainConfig.from_dict({}) == TrainConfig()
+    assert settings_from({}) == TrainConfig()
 
 
 def test_whole_numbers_serve_as_floats():
     """JSON and forms write 1 for 1.0."""
-    config = TrainConfig.from_dict({"clip_norm": 2})
+    config = settings_from({"clip_norm": 2})
     assert config.clip_norm == 2.0
     assert isinstance(config.clip_norm, float)
 
@@ -137,7 +137,7 @@ def test_whole_numbers_serve_as_floats():
 def test_dictionaries_are_checked(values, message):
     """A key that is no setting, and a value of another type, are refused."""
     with pytest.raises(UserError, match=message):
-        TrainConfig.from_dict(values)
+        settings_from(values)
 
 
 def test_num_chosen_is_checked_against_the_experts():

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from mocoop.assets import asset
 from mocoop.backbone import load_backbone
-from mocoop.config import DemoClipConfig
 from mocoop.datasets import BUILTIN, load_dataset
 from mocoop.datasets.drawing import STYLES
 from mocoop.demo_clip import demo_classes, multi_match_loss, style_accuracy, train_demo_clip
+from mocoop.demo_config import DemoClipConfig
 from mocoop.features import FeatureCache
 from mocoop.templates import fill
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mocoop.config import preset
+from mocoop.classifiers import open_classifier
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluate import evaluate, harmonic_mean, route_items
 from mocoop.experiment import run_experiment
 from mocoop.features import FeatureCache
-from mocoop.predict import Classifier
+from mocoop.presets import preset
 from mocoop.runs import Run, list_runs, open_run
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +63,7 @@ def test_base_run_reports_base_new_and_their_harmonic_mean(finished_run):
 def test_accuracies_equal_a_loop_over_images(finished_run, demo_backbone, workspace):
     dataset = load_dataset("games")
     cache = FeatureCache(demo_backbone)
-    found = route_items(Classifier.from_run(finished_run), dataset, cache, "new")
+    found = route_items(open_classifier(finished_run), dataset, cache, "new")
     features = finished_run.features()
     weights = finished_run.weights()
     hits = {}
@@ -146,7 +146,7 @@ def test_stopped_training_never_looks_finished(workspace, signum):
     assert Run(path).status().state == expected
     assert Run(path).results() == {}
     with pytest.raises(UserError, match=f"{expected}, not finished"):
-        Classifier.from_run(Run(path))
+        open_classifier(Run(path))
 
 
 def test_mistakes_leave_nothing_behind(workspace):
@@ -224,7 +224,7 @@ def test_text_loss_over_all_names_changes_training(workspace):
 
 
 def test_forced_expert_takes_all_the_weight(finished_run):
-    classifier = Classifier.from_run(finished_run)
+    classifier = open_classifier(finished_run)
     image_features = torch.nn.functional.normalize(torch.randn(3, 128), dim=-1)
     forced = classifier.classify(image_features, expert=4)
     assert torch.equal(forced.weights.argmax(dim=1), torch.full((3,), 4))

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mocoop.config import preset
 from mocoop.errors import UserError
 from mocoop.losses import classification_loss, gating_loss, text_supervision_loss
 from mocoop.model import build_model, expert_groups, group_prototypes, hard_features, mix
 from mocoop.packing import ClassTokens
-from mocoop.router import guide_target
+from mocoop.presets import preset
+from mocoop.router import guide_scores, guide_target
 from mocoop.templates import fill, load_templates
 
 NAMES = ("cat", "fleur de lis", "itap of a", "old house")
@@ -38,7 +38,7 @@ def total_loss(model, tower, classes, prototypes, features, labels):
     """Returns the sum of the three losses for a batch."""
     soft = model.text_features(tower, classes)
     mixture = model(features, soft)
-    target = guide_target(features, prototypes, labels, model.num_chosen)
+    target = guide_target(guide_scores(features, prototypes, labels), model.num_chosen)
     return (
         classification_loss(mixture.logits, labels)
         + 5 * text_supervision_loss(soft, prototypes, 1.0)

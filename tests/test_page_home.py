@@ -9,7 +9,7 @@ from page_fixtures import empty_runs, one_run, open_page  # noqa: F401
 
 from app import state
 from app.pipeline import pipeline_svg, pipeline_view
-from mocoop.predict import Classifier
+from mocoop.classifiers import open_classifier
 
 PAGE = "pages/home.py"
 
@@ -64,7 +64,7 @@ def test_odd_sample_number_in_the_address_is_the_first(one_run):  # noqa: F811
 
 
 def test_pipeline_shows_the_numbers_of_the_image(finished_run, demo_backbone):
-    classifier = Classifier.from_run(finished_run)
+    classifier = open_classifier(finished_run)
     feature = classifier.soft[3, 5:6]  # an image that looks just like expert 3's class 5
     routed = classifier.classify(feature)
     groups = finished_run.setup().groups
@@ -82,7 +82,7 @@ def test_pipeline_shows_the_numbers_of_the_image(finished_run, demo_backbone):
 
 
 def test_pipeline_of_one_expert_has_no_router(finished_run):
-    classifier = Classifier.from_run(finished_run)
+    classifier = open_classifier(finished_run)
     only = type(classifier)(
         classifier.class_names, ("prompt",), classifier.soft[:1], None, classifier.logit_scale, 1
     )

@@ -13,8 +13,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app import state, upload_view
-from mocoop.config import preset
 from mocoop.experiment import run_experiment
+from mocoop.presets import preset
 
 PAGE = "pages/routing.py"
 FILES, TRY = "My files", "Try a picture"

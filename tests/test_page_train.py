@@ -9,8 +9,9 @@ import pytest
 from page_fixtures import empty_runs, one_run, open_page, tiny_config  # noqa: F401
 
 from app import jobs, settings, state
-from mocoop.config import TrainConfig, preset
+from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.presets import preset
 from mocoop.runs import Run, queue_run
 
 PAGE = "pages/train.py"

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 
 from mocoop import projection as projection_module
 from mocoop.ablation import routing_value, selection_items
+from mocoop.classifiers import open_classifier
 from mocoop.datasets import load_dataset
 from mocoop.drift import drift_table, nearest_words, share_outside_span
 from mocoop.errors import UserError
 from mocoop.evaluate import route_items
 from mocoop.features import FeatureCache
-from mocoop.predict import Classifier
 from mocoop.projection import (
     HARD,
     PROTOTYPE,
@@ -241,7 +241,7 @@ def test_words_of_untrained_tokens_are_the_template(tiny_backbone):
 
 @pytest.mark.parametrize("choice", ["base", "new"])
 def test_value_of_routing_equals_a_loop(finished_run, workspace, demo_backbone, choice):
-    classifier, config = Classifier.from_run(finished_run), finished_run.setup().config
+    classifier, config = open_classifier(finished_run), finished_run.setup().config
     data, cache = load_dataset(config.data), FeatureCache(demo_backbone)
     value = routing_value(classifier, data, cache, config, choice)
     found = route_items(classifier, data, cache, choice)

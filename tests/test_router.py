@@ -9,7 +9,7 @@ import reference
 import torch
 import torch.nn.functional as F
 
-from mocoop.router import GUIDE_BONUS, guide_target, routing_entropy, top_weights
+from mocoop.router import GUIDE_BONUS, guide_scores, guide_target, routing_entropy, top_weights
 
 
 def draw(*shape, seed=0):
@@ -50,7 +50,7 @@ def test_guide_target_by_hand():
     features = torch.tensor([[1.0, 0.0]])
     prototypes = torch.tensor([[[0.0, 1.0], [0.6, 0.8]], [[1.0, 0.0], [0.0, 1.0]],
                                [[0.8, 0.6], [0.8, 0.6]]])  # fmt: skip
-    target = guide_target(features, prototypes, torch.tensor([1]), 1)
+    target = guide_target(guide_scores(features, prototypes, torch.tensor([1])), 1)
     scores = [0.6, 0.0, 0.8 + GUIDE_BONUS]  # of class 1
     total = sum(math.exp(score) for score in scores)
     torch.testing.assert_close(target, torch.tensor([[math.exp(s) / total for s in scores]]))
@@ -63,7 +63,7 @@ def test_guide_target_equals_the_loops(num_chosen):
     features = F.normalize(draw(9, 8), dim=-1)
     prototypes = F.normalize(draw(4, 3, 8, seed=1), dim=-1)
     labels = torch.tensor([0, 1, 2, 2, 1, 0, 0, 1, 2])
-    target = guide_target(features, prototypes, labels, num_chosen)
+    target = guide_target(guide_scores(features, prototypes, labels), num_chosen)
     torch.testing.assert_close(
         target, reference.guide_target(features, prototypes, labels, num_chosen)
     )
@@ -74,7 +74,7 @@ def test_guide_target_is_detached():
     """No gradient flows through the target, even where its inputs would take one."""
     features = F.normalize(draw(3, 4), dim=-1).requires_grad_()
     prototypes = F.normalize(draw(2, 3, 4, seed=1), dim=-1).requires_grad_()
-    target = guide_target(features, prototypes, torch.tensor([0, 1, 2]), 1)
+    target = guide_target(guide_scores(features, prototypes, torch.tensor([0, 1, 2])), 1)
     assert not target.requires_grad
     assert target.grad_fn is None
 
