@@ -9,7 +9,7 @@ import streamlit as st
 import torch
 
 from app import loading, tables
-from mocoop.ablation import RoutingValue, routing_value
+from mocoop.routing_value import RoutingValue, routing_value
 from mocoop.classifiers import open_classifier, run_backbone
 from mocoop.drift import Drift, NearWord, drift_table, nearest_words
 from mocoop.evaluate import check_same_data, evaluate

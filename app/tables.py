@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mocoop.ablation import RoutingValue
+from mocoop.routing_value import RoutingValue
 from mocoop.evaluate import RoutedItems
 from mocoop.predict import Routed
 from mocoop.router import routing_entropy

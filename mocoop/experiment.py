@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mocoop import __version__
-from mocoop.ablation import routing_value
+from mocoop.routing_value import routing_value
 from mocoop.baseline_fit import FITTED, fit_baseline
 from mocoop.classifiers import ONE, ConditionalClassifier, MixtureClassifier
 from mocoop.config import TrainConfig

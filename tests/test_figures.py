@@ -8,7 +8,7 @@ from test_tables import GROUPS, projection  # noqa: F401
 
 from app import chips, figures, space_figures, space_tables, tables
 from app.theme import NEUTRAL, TRAIN, expert_colours
-from mocoop.ablation import RoutingValue
+from mocoop.routing_value import RoutingValue
 from mocoop.drift import Drift
 
 COLOURS = expert_colours(EXPERTS)

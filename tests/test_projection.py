@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from mocoop import projection as projection_module
-from mocoop.ablation import routing_value, selection_items
+from mocoop.routing_value import routing_value, selection_items
 from mocoop.classifiers import open_classifier
 from mocoop.datasets import load_dataset
 from mocoop.drift import drift_table, nearest_words, share_outside_span
