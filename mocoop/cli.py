@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from mocoop import commands, options
+from mocoop import commands, options, protocol_commands
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.presets import preset, settings_from
@@ -27,6 +27,8 @@ and see which expert the router chooses for an image.
   predict    classify image files   mocoop predict RUN photo.jpg
   runs       list the runs          mocoop runs
   protocol   a table of runs        mocoop protocol few-shot --data games faces
+  ablation   a mixture in parts     mocoop ablation --data games
+  results    all built-in tables    mocoop results --workers 2
   data       list or show data      mocoop data games --sheet games.png
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
 
@@ -39,7 +41,9 @@ COMMANDS: dict[str, tuple[type, Any]] = {
     "evaluate": (options.EvaluateCommand, commands.evaluate),
     "predict": (options.PredictCommand, commands.predict),
     "runs": (options.RunsCommand, commands.runs),
-    "protocol": (options.ProtocolCommand, commands.protocol),
+    "protocol": (options.ProtocolCommand, protocol_commands.protocol),
+    "ablation": (options.AblationCommand, protocol_commands.ablation),
+    "results": (options.ResultsCommand, protocol_commands.results),
     "data": (options.DataCommand, commands.data),
     "demo-clip": (options.DemoClipCommand, commands.demo_clip),
 }

@@ -21,7 +21,6 @@ from mocoop.options import (
     DemoClipCommand,
     EvaluateCommand,
     PredictCommand,
-    ProtocolCommand,
     RunsCommand,
     TrainCommand,
 )
@@ -231,33 +230,6 @@ def _write_sheet(dataset: Dataset, path: Path, columns: int = 11, rows: int = 12
             sheet.paste(dataset.image(item).resize((side, side)), (column * side, label * side))
     with replacing(path) as temporary:
         sheet.save(temporary, "PNG")
-
-
-def protocol(command: ProtocolCommand) -> None:
-    """Trains and tests a table of runs."""
-    from tqdm import tqdm
-
-    from mocoop.protocols import markdown_table, protocol_cells
-
-    cells = []
-    with tqdm(
-        total=len(command.data) * len(command.methods), unit="cell", disable=command.json
-    ) as bar:
-        for cell in protocol_cells(
-            command.protocol,
-            command.data,
-            command.methods,
-            command.seeds,
-            command.shots,
-            command.root,
-        ):
-            cells.append(cell)
-            bar.update()
-            bar.set_description(f"{cell.data} {cell.method}")
-    if command.json:
-        print_json([asdict(cell) for cell in cells])
-    else:
-        print(markdown_table(cells), end="")
 
 
 def demo_clip(command: DemoClipCommand) -> None:

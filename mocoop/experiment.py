@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from mocoop import __version__
-from mocoop.routing_value import routing_value
 from mocoop.baseline_fit import FITTED, fit_baseline
 from mocoop.classifiers import ONE, ConditionalClassifier, MixtureClassifier
 from mocoop.config import TrainConfig
@@ -22,6 +21,7 @@ from mocoop.model import PromptMixture, build_model, group_prototypes, hard_feat
 from mocoop.packing import ClassTokens
 from mocoop.predict import Classifier
 from mocoop.prepare import Prepared, prepare, training_data
+from mocoop.routing_value import routing_value
 from mocoop.runs import Run, RunSetup, RunWriter, SavedFeatures, load_gate
 from mocoop.status import CANCELLED, FAILED, QUEUED, RUNNING
 from mocoop.steps import DivergedError

@@ -1,0 +1,113 @@
+"""What the commands protocol, ablation and results do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mocoop.options import AblationCommand, ProtocolCommand, ResultsCommand, TableOutput
+from mocoop.report import print_json
+
+if TYPE_CHECKING:
+    from mocoop.protocols import Task
+    from mocoop.result_cells import Table
+    from mocoop.result_rows import Row
+    from mocoop.runs import Run
+
+
+def protocol(command: ProtocolCommand) -> None:
+    """Trains and tests a protocol's runs and prints its tables."""
+    from mocoop.protocols import Plan, tasks
+    from mocoop.results_page import tables_of
+
+    plan = Plan(
+        command.protocol,
+        command.data,
+        command.methods,
+        command.shots,
+        command.seeds,
+        command.backbone,
+        command.style,
+        command.targets,
+    )
+    rows, _ = run_all(tasks(plan), command.root, command.workers, quiet=command.output.json)
+    tell(rows, tables_of(rows, command.protocol), command.output)
+
+
+def ablation(command: AblationCommand) -> None:
+    """Trains and tests the variants of a mixture and prints their table."""
+    from mocoop.ablations import ablation_tasks
+    from mocoop.results_page import tables_of
+
+    tasks = ablation_tasks(
+        command.data,
+        command.variants,
+        command.method,
+        command.shots,
+        command.seeds,
+        command.backbone,
+    )
+    rows, _ = run_all(tasks, command.root, command.workers, quiet=command.output.json)
+    tell(rows, tables_of(rows, "ablation"), command.output)
+
+
+def results(command: ResultsCommand) -> None:
+    """Runs all protocols on the built-in sets and writes the page of results."""
+    from mocoop.files import replacing
+    from mocoop.result_tables import to_csv
+    from mocoop.results_page import all_tasks, page
+
+    rows, runs = run_all(all_tasks(command.seeds), command.root, command.workers)
+    for path, text in (
+        (command.out, page(rows, runs)),
+        (command.out.with_suffix(".csv"), to_csv(rows)),
+    ):
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(f"{command.out}: {len(rows)} numbers of {len(runs)} runs")
+
+
+def run_all(
+    tasks: Sequence[Task], root: Path, workers: int, quiet: bool = False
+) -> tuple[list[Row], list[Run]]:
+    """Returns the rows of all tasks in their order and the different runs, showing a bar."""
+    from tqdm import tqdm
+
+    from mocoop.protocol_rows import rows_of
+    from mocoop.protocol_runs import run_tasks
+
+    found: dict[int, list[Row]] = {}
+    runs: dict[Path, Run] = {}
+    place = {id(task): index for index, task in enumerate(tasks)}
+    with tqdm(total=len(tasks), unit="run", disable=quiet) as bar:
+        for task, run in run_tasks(tasks, root, workers):
+            found[place[id(task)]] = rows_of(task, run)
+            runs[run.path] = run
+            bar.update()
+            bar.set_description(f"{Path(task.config.data).name} {task.label}")
+    return [row for index in sorted(found) for row in found[index]], list(runs.values())
+
+
+def tell(rows: Sequence[Row], tables: Sequence[Table], output: TableOutput) -> None:
+    """Prints tables or JSON, and writes the files that were asked for."""
+    from mocoop.files import replacing
+    from mocoop.result_tables import to_csv
+    from mocoop.result_text import to_latex, to_markdown
+
+    markdown = "\n".join(to_markdown(table) for table in tables)
+    texts = (
+        (output.csv, to_csv(rows)),
+        (output.markdown, markdown),
+        (output.latex, "\n".join(to_latex(table) for table in tables)),
+    )
+    for path, text in texts:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    if output.json:
+        print_json([asdict(row) for row in rows])
+    else:
+        print(markdown, end="")

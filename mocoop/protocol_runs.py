@@ -1,0 +1,132 @@
+"""Runs the tasks of a protocol, several at once; what is done is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+
+from mocoop.config import TrainConfig
+from mocoop.datasets import load_dataset
+from mocoop.protocols import Task
+from mocoop.runs import FINISHED, Run
+from mocoop.transfer import transferred
+
+
+def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[tuple[Task, Run]]:
+    """Yields every task with its finished run, in the order in which they are done.
+
+    A run whose folder is finished is read, not trained again: the same tasks asked a second
+    time come back at once.
+
+    Args:
+        tasks: what to run; tasks of equal settings share a run.
+        root: folder of the runs.
+        workers: processes at once, each with its share of the processor cores.
+
+    Raises:
+        UserError: for a task that cannot be done; finished ones are kept.
+    """
+    # The settings are the identity of a run; the same run may serve several protocols.
+    by_key: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_key.setdefault(run_name(task.config), []).append(task)
+    waiting: list[str] = []
+    for key, same in by_key.items():
+        run = _finished(root, key)
+        if run is None or not all(_transferred(run, task) for task in same):
+            waiting.append(key)
+            continue
+        yield from ((task, run) for task in same)
+    jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
+    if workers <= 1:
+        for key, job in zip(waiting, jobs, strict=True):
+            run = Run(finish(*job))
+            yield from ((task, run) for task in by_key[key])
+        return
+    # Spawned, because a forked process may hang in torch's threads.
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with ProcessPoolExecutor(workers, context, _start_worker, (threads,)) as pool:
+        futures = {pool.submit(finish, *job): key for key, job in zip(waiting, jobs, strict=True)}
+        try:
+            for future in as_completed(futures):
+                run = Run(future.result())
+                yield from ((task, run) for task in by_key[futures[future]])
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
+    """Returns the folder of the finished run of these settings, trained now if there is none.
+
+    Args:
+        config: the run's settings.
+        targets: other data sets that it is to be tested on as well.
+        root: folder of the runs.
+    """
+    from mocoop.experiment import run_experiment
+
+    key = run_name(config)
+    run = _finished(root, key)
+    if run is None:
+        path = _free_path(root, key)
+        for _ in run_experiment(config, path):
+            pass
+        run = Run(path)
+    for target in targets:
+        transferred(run, load_dataset(target))
+    return run.path
+
+
+def run_name(config: TrainConfig) -> str:
+    """Returns the folder name of a run in a protocol: readable, and unique to its settings."""
+    # The device does not change what is computed, only how fast.
+    settings = replace(config, device="auto").to_dict()
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:10]
+    return f"{Path(config.data).name}-{config.method}-{config.shots}shot-seed{config.seed}-{key}"
+
+
+def _finished(root: Path, name: str) -> Run | None:
+    for path in _paths(root, name):
+        if not path.exists():
+            return None
+        if Run(path).status().state == FINISHED:
+            return Run(path)
+    return None
+
+
+def _free_path(root: Path, name: str) -> Path:
+    """Returns an unused folder: an unfinished run of the same settings is left alone."""
+    return next(path for path in _paths(root, name) if not path.exists())
+
+
+def _paths(root: Path, name: str) -> Iterator[Path]:
+    yield root / name
+    number = 1
+    while True:
+        yield root / f"{name}-{number}"
+        number += 1
+
+
+def _targets(same: Sequence[Task]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(target for task in same for target in task.targets))
+
+
+def _transferred(run: Run, task: Task) -> bool:
+    """Returns whether the run was tested on all the targets of a task."""
+    names = (load_dataset(target).name for target in task.targets)
+    return all((run.path / f"transfer-{name}.json").exists() for name in names)
+
+
+def _start_worker(threads: int) -> None:
+    """Gives a worker its share of the cores, before anything is computed."""
+    import torch
+
+    torch.set_num_threads(threads)

@@ -1,0 +1,113 @@
+"""RESULTS.md: every protocol on the built-in sets, as text around the tables."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from mocoop.ablations import ablation_tasks
+from mocoop.config import METHODS
+from mocoop.datasets import BUILTIN
+from mocoop.protocol_rows import time_spent
+from mocoop.protocols import OWN_CLASSES_ONLY, Plan, Task, tasks
+from mocoop.published_tables import published_domain_table
+from mocoop.result_cells import Table
+from mocoop.result_rows import Row
+from mocoop.result_tables import (
+    ablation_table,
+    base_to_new_tables,
+    every_seed,
+    few_shot_tables,
+    measure_table,
+    transfer_tables,
+)
+from mocoop.result_text import to_markdown
+from mocoop.runs import Run
+
+SHOTS = (1, 2, 4, 8, 16)
+STYLE_SHOTS = 4  # as many photos as each class of a drawn set has
+_BEYOND = ("calibration error", "style NMI", "routing entropy", "routing load balance",
+           "guide agreement, first", "guide agreement, chosen")  # fmt: skip
+_ROUTING = ("router", "uniform mixture", "random expert", "best single expert", "oracle")
+
+
+def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
+    """Returns the runs of the whole page, all protocols on the built-in sets."""
+    leaving = tuple(method for method in METHODS if method not in OWN_CLASSES_ONLY)
+    drawn = tuple(seeds)
+    return [
+        *tasks(Plan("few-shot", BUILTIN, METHODS, SHOTS, drawn)),
+        *tasks(Plan("base-to-new", BUILTIN, METHODS, (16,), drawn)),
+        *tasks(Plan("domain-generalization", BUILTIN, METHODS, (STYLE_SHOTS,), drawn)),
+        *tasks(Plan("cross-dataset", BUILTIN, leaving, (16,), drawn)),
+        *ablation_tasks(BUILTIN, seeds=drawn),
+    ]
+
+
+def tables_of(rows: Sequence[Row], protocol: str) -> list[Table]:
+    """Returns the tables of one protocol's rows."""
+    if protocol == "few-shot":
+        return [*few_shot_tables(rows), *_measures(rows, _BEYOND)]
+    if protocol == "base-to-new":
+        return list(base_to_new_tables(rows))
+    if protocol == "ablation":
+        return [ablation_table(rows)]
+    return list(transfer_tables(rows, protocol))
+
+
+def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
+    """Returns RESULTS.md as Markdown.
+
+    Args:
+        rows: the numbers of `all_tasks`.
+        runs: the different runs that they are of.
+    """
+    count, total, median = time_spent(runs)
+    few = [row for row in rows if row.protocol == "few-shot" and row.shots in (0, 16)]
+    parts = [
+        "# Results\n",
+        "All numbers on this page were measured with the small CLIP that ships with the "
+        "project, on the built-in sets, by one command:\n",
+        "```sh\nmocoop results --workers 2\n```\n",
+        f"{count} runs, together {total / 3600:.1f} hours of training and testing, each from "
+        f"its start to its end with one of {os.cpu_count()} processor cores (median "
+        f"{median:.1f} s); {platform.machine()}, no GPU; torch {version('torch')}, open_clip "
+        f"{version('open_clip_torch')}, Python {platform.python_version()}. Every seed's numbers "
+        "are in [RESULTS.csv](RESULTS.csv).\n",
+        "Accuracy in percent on the test images, mean ± standard deviation over the seeds; the "
+        "best of a column is bold. Recipes were chosen on validation images (see the README); "
+        "nothing was chosen on test images. Methods ending in -ln also tune the image tower's "
+        "LayerNorms, as the published LASP and MoCoOp do; the others leave it frozen.\n",
+        _section("Few-shot", few_shot_tables(rows)),
+        _section("Base-to-new", base_to_new_tables(rows)),
+        "## Domain generalisation\n",
+        f"Trained on {STYLE_SHOTS} images per class of the style photo alone (the first column), "
+        "tested on every other style.\n",
+        *map(to_markdown, transfer_tables(rows, "domain-generalization")),
+        to_markdown(published_domain_table()),
+        _section("Cross-data-set", transfer_tables(rows, "cross-dataset")),
+        "## Beyond accuracy\n",
+        "Few-shot runs with 16 shots.\n",
+        *map(to_markdown, _measures(few, _BEYOND)),
+        "## Does routing matter?\n",
+        "Test accuracy of the same trained experts under other choices: all with equal weight, "
+        "one at random, the one that is best on the validation images, and (an upper bound) "
+        "whichever is right. Few-shot runs with 16 shots.\n",
+        *map(to_markdown, _measures(few, _ROUTING)),
+        _section("Ablation", [ablation_table(rows)]),
+        "## Every seed\n",
+        *(to_markdown(every_seed(rows, measure)) for measure in ("accuracy", "HM")),
+    ]
+    return "\n".join(parts)
+
+
+def _section(title: str, tables: Sequence[Table]) -> str:
+    return "\n".join([f"## {title}\n", *map(to_markdown, tables)])
+
+
+def _measures(rows: Sequence[Row], measures: Sequence[str]) -> list[Table]:
+    """Returns a table for each of the measures that there is."""
+    there = {row.measure for row in rows if row.protocol == "few-shot"}
+    return [measure_table(rows, name, "few-shot") for name in measures if name in there]

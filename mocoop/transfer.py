@@ -1,0 +1,85 @@
+"""A trained run on another data set: the same prompts around other class names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from mocoop.backbone import Backbone
+from mocoop.classifiers import (
+    ONE,
+    ConditionalClassifier,
+    MixtureClassifier,
+    open_classifier,
+    restore_model,
+    run_backbone,
+)
+from mocoop.config import BASELINES
+from mocoop.datasets.base import Dataset
+from mocoop.errors import UserError
+from mocoop.evaluate import evaluate, route_items
+from mocoop.features import FeatureCache
+from mocoop.files import write_json
+from mocoop.model import group_prototypes, hard_features
+from mocoop.packing import ClassTokens
+from mocoop.predict import Classifier
+from mocoop.runs import Run, RunSetup
+from mocoop.status import read_values
+
+
+def transferred(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -> dict[str, Any]:
+    """Returns a run's results on the test images of another data set, kept with the run.
+
+    Args:
+        run: a finished run.
+        dataset: where it is tested; its own class names take the place of the run's.
+        cache: image features of the run's backbone; a usual one by default.
+
+    Raises:
+        UserError: for a method that cannot leave its own classes.
+    """
+    name = f"transfer-{dataset.name}.json"
+    if (run.path / name).exists():
+        return read_values(run.path, name)
+    setup = run.setup()
+    backbone = run_backbone(run, None if cache is None else cache.backbone)
+    if cache is None or setup.config.tune_layer_norms:
+        cache = FeatureCache(backbone, keep=not setup.config.tune_layer_norms)
+    classifier = classifier_for(run, setup, dataset, backbone)
+    results = asdict(evaluate(route_items(classifier, dataset, cache), "all"))
+    write_json(run.path / name, results)
+    return results
+
+
+@torch.no_grad()
+def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> Classifier:
+    """Returns a run's classifier of the classes of another data set."""
+    names, config = dataset.class_names, setup.config
+    if config.class_context or (config.method in BASELINES and config.method != "ensemble"):
+        return _among_known(run, setup, dataset)
+    if config.method == "ensemble":
+        soft = group_prototypes(hard_features(backbone.text, setup.groups, names)).cpu()
+        return MixtureClassifier(names, ONE, soft, None, setup.logit_scale, 1)
+    model = restore_model(setup, run.weights(), backbone)
+    if config.conditional:
+        return ConditionalClassifier(names, ONE, model, backbone.text)
+    soft = model.text_features(backbone.text, ClassTokens.of(backbone.text, names)).cpu()
+    gate = None if model.gate is None else model.gate.cpu()
+    return MixtureClassifier(
+        names, setup.experts, soft, gate, setup.logit_scale, config.num_chosen
+    )
+
+
+def _among_known(run: Run, setup: RunSetup, dataset: Dataset) -> Classifier:
+    """Returns the run's own classifier, cut to a data set whose classes it knows."""
+    known = {name: label for label, name in enumerate(setup.class_names)}
+    new = [name for name in dataset.class_names if name not in known]
+    if new:
+        raise UserError(
+            f"{setup.config.method} knows only the classes of {setup.config.data}, and "
+            f"{dataset.name} has others ({', '.join(new[:3])} ...). Leave this method out."
+        )
+    labels = [known[name] for name in dataset.class_names]
+    return replace(open_classifier(run).only(labels))
