@@ -80,13 +80,36 @@ def classification_loss(logits, labels):
     return sum(losses) / len(losses)
 
 
-def text_supervision_loss(soft, prototypes, scale):
-    """Returns the mean cross-entropy over experts and classes, one at a time."""
+def text_supervision_loss(soft, targets, scale, owner=None):
+    """Returns the mean cross-entropy over targets and classes, one at a time."""
     losses = []
+    for t in range(len(targets)):
+        g = t if owner is None else int(owner[t])
+        for c in range(soft.shape[1]):
+            own = [scale * (soft[g, c] @ target) for target in targets[t]]
+            losses.append(cross_entropy(torch.stack(own), c))
+    return sum(losses) / len(losses)
+
+
+def anchor_loss(soft, anchors):
+    """Returns the mean over experts and classes of the squared distance, number by number."""
+    distances = []
     for g in range(len(soft)):
         for c in range(soft.shape[1]):
-            own = [scale * (soft[g, c] @ prototype) for prototype in prototypes[g]]
-            losses.append(cross_entropy(torch.stack(own), c))
+            pairs = zip(soft[g, c], anchors[g, c], strict=True)
+            distances.append(sum((a - b) ** 2 for a, b in pairs))
+    return sum(distances) / len(distances)
+
+
+def general_loss(logits, general_logits):
+    """Returns the mean over images of sum_c p_c (log p_c - log q_c), p the general softmax."""
+    losses = []
+    for row, general in zip(logits, general_logits.detach(), strict=True):
+        loss = 0.0
+        for c in range(len(row)):
+            log_p = -cross_entropy(general, c)
+            loss = loss + log_p.exp() * (log_p + cross_entropy(row, c))
+        losses.append(loss)
     return sum(losses) / len(losses)
 
 

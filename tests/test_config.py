@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from mocoop.config import METHODS, TrainConfig
+from mocoop.config import METHODS, UNTRAINED, TrainConfig
 from mocoop.errors import UserError
 from mocoop.presets import preset, settings_from
 
@@ -18,19 +18,33 @@ GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of 
     ("changes", "message"),
     [
         ({"method": "mocop"}, r"Unknown method 'mocop'.*Did you mean 'mocoop'\?"),
-        ({"method": "kgcoop"}, r"expected one of mocoop, coop, zero-shot"),
+        ({"method": "maple"}, r"expected one of zero-shot, ensemble, .*, mocoop, mocoop-ln"),
         ({"classes": "new"}, r"Unknown classes 'new': expected one of all, base"),
         ({"text_scale": "two"}, r"Unknown text_scale 'two': expected one of one, logit"),
         ({"text_classes": "base"}, r"Unknown text_classes 'base': expected one of seen, all"),
+        ({"text_target": "mean"}, r"Unknown text_target 'mean': expected one of prototype, templ"),
+        ({"context_init": "noise"}, r"Unknown context_init 'noise': expected one of template, w"),
+        ({"name_position": "front"}, r"Unknown name_position 'front': .* one of end, middle"),
+        ({"gate_target": "softmax"}, r"Unknown gate_target 'softmax': .* hard, scaled, soft"),
+        ({"schedule": "linear"}, r"Unknown schedule 'linear': expected one of cosine, constant"),
+        ({"warmup": "cosine"}, r"Unknown warmup 'cosine': expected one of constant, linear"),
+        ({"precision": "fp8"}, r"Unknown precision 'fp8': expected one of fp32, bf16, fp16"),
+        ({"augment": "mixup"}, r"Unknown augment 'mixup': expected one of none, crops"),
         ({"shots": 0}, r"shots must be at least 1; got 0"),
         ({"num_chosen": 0}, r"num_chosen must be at least 1; got 0"),
         ({"batch_size": -3}, r"batch_size must be at least 1; got -3"),
         ({"views": 0}, r"views must be at least 1; got 0"),
         ({"save_every": 0}, r"save_every must be at least 1; got 0"),
+        ({"context_tokens": 0}, r"context_tokens must be at least 1; got 0"),
+        ({"context_init": "random", "name_position": "middle", "context_tokens": 1},
+         r"context_tokens must be at least 2; got 1"),
         ({"epochs": -1}, r"epochs must be at least 0; got -1"),
         ({"warmup_epochs": -1}, r"warmup_epochs must be at least 0; got -1"),
         ({"text_weight": -0.5}, r"text_weight must be at least 0; got -0\.5"),
         ({"gate_weight": -1.0}, r"gate_weight must be at least 0; got -1\.0"),
+        ({"anchor_weight": -1.0}, r"anchor_weight must be at least 0; got -1\.0"),
+        ({"gate_rate": -1.0}, r"gate_rate must be at least 0; got -1\.0"),
+        ({"layer_norm_rate": -1.0}, r"layer_norm_rate must be at least 0; got -1\.0"),
         ({"learning_rate": float("nan")}, r"learning_rate must be at least 0; got nan"),
         ({"learning_rate": float("inf")}, r"learning_rate must be at least 0; got inf"),
         ({"momentum": -0.1}, r"momentum must be at least 0; got -0\.1"),
@@ -43,6 +57,10 @@ GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of 
         ({"groups": {"a": ()}}, r"Group 'a' has no template"),
         ({"groups": {"a": ("photo",), "b": ("{}",)}}, r"needs {} exactly once"),
         ({"groups": GROUPS, "num_chosen": 3}, r"num_chosen is 3, but there are only 2 experts"),
+        ({"tune_layer_norms": True}, r"tune_layer_norms changes the image features.*cached"),
+        ({"augment": "crops"}, r"augment crops changes the image features.*turn image_cache off"),
+        ({"image_cache": False, "views": 2}, r"views is 2, but .* image_cache is off"),
+        ({"class_context": True, "classes": "base"}, r"new classes have none: train on all"),
     ],
 )  # fmt: skip
 def test_checks(changes, message):
@@ -51,6 +69,24 @@ def test_checks(changes, message):
         TrainConfig(**changes)
     with pytest.raises(UserError, match=message):
         dataclasses.replace(TrainConfig(), **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"text_weight": 1.0}, {"anchor_weight": 1.0}, {"align_gradient": True}, {"groups": GROUPS},
+     {"class_context": True}],
+)  # fmt: skip
+def test_conditional_context_is_one_shared_prompt_without_extras(changes):
+    """What has no meaning beside a prompt that changes with every image is refused."""
+    with pytest.raises(UserError, match="A conditional context is one prompt that changes"):
+        dataclasses.replace(preset("cocoop"), **changes)
+
+
+@pytest.mark.parametrize("method", UNTRAINED)
+def test_untrained_methods_have_no_epochs(method):
+    """A method that is not trained in epochs says so."""
+    with pytest.raises(UserError, match=f"{method} is not trained .* epochs must be 0; got 3"):
+        TrainConfig(method=method, epochs=3)
 
 
 @pytest.mark.parametrize(

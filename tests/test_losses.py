@@ -9,7 +9,13 @@ import reference
 import torch
 import torch.nn.functional as F
 
-from mocoop.losses import classification_loss, gating_loss, text_supervision_loss
+from mocoop.losses import (
+    anchor_loss,
+    classification_loss,
+    gating_loss,
+    general_loss,
+    text_supervision_loss,
+)
 
 
 def draw(*shape, seed=0):
@@ -59,6 +65,39 @@ def test_text_supervision_compares_with_the_own_group():
     assert crossed.item() == pytest.approx(math.log(1 + math.exp(1)))
 
 
+def test_text_supervision_with_owners_by_hand():
+    """Three targets of two experts: each meets the features of its owner."""
+    soft = torch.stack([torch.eye(2), torch.eye(2).flip(0)])
+    targets = torch.eye(2).expand(3, 2, 2)
+    right, wrong = math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))
+    loss = text_supervision_loss(soft, targets, 1.0, torch.tensor([0, 1, 1]))
+    assert loss.item() == pytest.approx((right + 2 * wrong) / 3)
+
+
+def test_anchor_by_hand():
+    """Of two classes one has not moved, and the other by a quarter turn."""
+    soft = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    anchors = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+    assert anchor_loss(soft, anchors).item() == pytest.approx((0 + 2) / 2)
+
+
+def test_general_by_hand():
+    """Probabilities 1/4 and 3/4 where the untrained prompt has two halves."""
+    logits = torch.tensor([[0.0, math.log(3.0)], [5.0, 5.0]])
+    general = torch.tensor([[2.0, 2.0], [-1.0, -1.0]])  # the second image agrees
+    divergence = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+    assert general_loss(logits, general).item() == pytest.approx(divergence / 2)
+
+
+def test_general_teaches_the_learnt_side_alone():
+    """No gradient reaches the untrained prompt's logits."""
+    logits, general = draw(3, 4).requires_grad_(), draw(3, 4, seed=1).requires_grad_()
+    found = torch.autograd.grad(general_loss(logits, general), [logits, general],
+                                allow_unused=True)  # fmt: skip
+    assert found[0].abs().max() > 0
+    assert found[1] is None
+
+
 def test_gating_by_hand():
     """The target weighs the cross-entropies of the experts."""
     scores = torch.tensor([[0.0, math.log(3.0)]])  # probabilities 1/4 and 3/4
@@ -71,6 +110,9 @@ def losses():
     labels = torch.tensor([0, 2, 1, 1])
     prototypes = F.normalize(draw(3, 4, 5, seed=1), dim=-1)
     target = draw(4, 3, seed=2).softmax(dim=-1)
+    templates = F.normalize(draw(5, 4, 5, seed=3), dim=-1)
+    owner = torch.tensor([0, 0, 1, 2, 2])
+    general = draw(4, 3, seed=4)
     return {
         "classification": (
             lambda x: classification_loss(x, labels),
@@ -81,6 +123,21 @@ def losses():
             lambda x: text_supervision_loss(x, prototypes, 3.0),
             F.normalize(draw(3, 4, 5), dim=-1),
             lambda x: reference.text_supervision_loss(x, prototypes, 3.0),
+        ),
+        "text with owners": (
+            lambda x: text_supervision_loss(x, templates, 3.0, owner),
+            F.normalize(draw(3, 4, 5), dim=-1),
+            lambda x: reference.text_supervision_loss(x, templates, 3.0, owner),
+        ),
+        "anchor": (
+            lambda x: anchor_loss(x, prototypes),
+            F.normalize(draw(3, 4, 5), dim=-1),
+            lambda x: reference.anchor_loss(x, prototypes),
+        ),
+        "general": (
+            lambda x: general_loss(x, general),
+            draw(4, 3),
+            lambda x: reference.general_loss(x, general),
         ),
         "gating": (
             lambda x: gating_loss(x, target),

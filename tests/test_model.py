@@ -228,14 +228,6 @@ def test_too_many_experts_chosen(tiny_backbone, generator):
         build_model(preset("mocoop"), tiny_backbone, {"one": ("a {}.",)}, generator)
 
 
-def test_nearest_words_of_untrained_prompts(tiny_backbone):
-    """A token that has not moved is nearest to its own word."""
-    model, _ = new_model(tiny_backbone, "coop")
-    words = model.prompts.nearest_words(tiny_backbone.text, count=2)
-    assert [row[0] for row in words[0]] == ["a", "photo", "of", "a"]
-    assert all(len(row) == 2 for row in words[0])
-
-
 def test_names_that_end_in_punctuation_are_tokenised_alike(tiny_backbone):
     """The untrained soft prompt equals its hard prompt, also for 'St.' before a full stop."""
     names = ["St.", "cat (small)", "cat"]

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 
 from mocoop import projection as projection_module
-from mocoop.routing_value import routing_value, selection_items
 from mocoop.classifiers import open_classifier
 from mocoop.datasets import load_dataset
 from mocoop.drift import drift_table, nearest_words, share_outside_span
 from mocoop.errors import UserError
 from mocoop.evaluate import route_items
 from mocoop.features import FeatureCache
+from mocoop.presets import preset
 from mocoop.projection import (
     HARD,
     PROTOTYPE,
@@ -28,7 +28,8 @@ from mocoop.projection import (
     projection_of,
     sample_classes,
 )
-from mocoop.prompts import SoftPrompts
+from mocoop.prompts import SoftPrompts, starts
+from mocoop.routing_value import routing_value, selection_items
 from mocoop.runs import Run, SavedFeatures
 
 PCA = MapSettings("pca")
@@ -228,15 +229,20 @@ def test_drift_equals_a_loop(features):
         assert row.own_nearest == pytest.approx(np.mean(nearest))
 
 
-def test_words_of_untrained_tokens_are_the_template(tiny_backbone):
-    prompts = SoftPrompts(tiny_backbone.text, ["a photo of a {}.", "drawing: {}."], True)
+def test_words_of_untrained_tokens_are_the_template(tiny_backbone, generator):
+    groups = {"photo": ("a photo of a {}.",), "drawing": ("drawing: {}.",)}
+    prompts = SoftPrompts(starts(preset("mocoop"), tiny_backbone.text, groups, generator))
     weights = {f"prompts.{name}": value for name, value in prompts.state_dict().items()}
     found = nearest_words(weights, tiny_backbone.text, count=2)
     assert [words[0].word for words in found[0]] == ["a", "photo", "of", "a"]
     assert [words[0].word for words in found[1]] == ["drawing", ":"]
     assert found[0][0][0].cosine == pytest.approx(1.0, abs=1e-5)
-    plain = [[[near.word for near in words] for words in tokens] for tokens in found]
-    assert plain == prompts.nearest_words(tiny_backbone.text, count=2)
+    table = F.normalize(tiny_backbone.text.token_embedding.weight, dim=-1)
+    for tokens, words in zip(prompts.before, found, strict=True):
+        for token, near in zip(tokens, words, strict=True):
+            cosines = table @ F.normalize(token.detach(), dim=0)
+            best = [float(cosine) for cosine in cosines.sort(descending=True).values[:2]]
+            assert [word.cosine for word in near] == pytest.approx(best, abs=1e-6)
 
 
 @pytest.mark.parametrize("choice", ["base", "new"])
