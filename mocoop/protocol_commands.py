@@ -55,17 +55,13 @@ def ablation(command: AblationCommand) -> None:
 
 def results(command: ResultsCommand) -> None:
     """Runs all protocols on the built-in sets and writes the page of results."""
-    from mocoop.files import replacing
+    from mocoop.files import write_text
     from mocoop.result_tables import to_csv
     from mocoop.results_page import all_tasks, page
 
     rows, runs = run_all(all_tasks(command.seeds), command.root, command.workers)
-    for path, text in (
-        (command.out, page(rows, runs)),
-        (command.out.with_suffix(".csv"), to_csv(rows)),
-    ):
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_text(command.out, page(rows, runs))
+    write_text(command.out.with_suffix(".csv"), to_csv(rows))
     print(f"{command.out}: {len(rows)} numbers of {len(runs)} runs")
 
 
@@ -92,7 +88,7 @@ def run_all(
 
 def tell(rows: Sequence[Row], tables: Sequence[Table], output: TableOutput) -> None:
     """Prints tables or JSON, and writes the files that were asked for."""
-    from mocoop.files import replacing
+    from mocoop.files import write_text
     from mocoop.result_tables import to_csv
     from mocoop.result_text import to_latex, to_markdown
 
@@ -104,9 +100,7 @@ def tell(rows: Sequence[Row], tables: Sequence[Table], output: TableOutput) -> N
     )
     for path, text in texts:
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(path, text)
     if output.json:
         print_json([asdict(row) for row in rows])
     else:
