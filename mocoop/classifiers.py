@@ -150,8 +150,15 @@ class TipClassifier(SingleClassifier):
         )
 
 
-def open_classifier(run: Run, epoch: int | None = None) -> Classifier:
+def open_classifier(
+    run: Run, epoch: int | None = None, loaded: Backbone | None = None
+) -> Classifier:
     """Returns the classifier of a finished run, or its text features of a saved epoch.
+
+    Args:
+        run: the run.
+        epoch: one of the epochs that it kept; the last if None.
+        loaded: the run's backbone, where it is loaded already.
 
     Raises:
         UserError: for a run that is not finished, or incomplete, or kept no such epoch.
@@ -166,7 +173,7 @@ def open_classifier(run: Run, epoch: int | None = None) -> Classifier:
         adapter = TipAdapter.from_tensors(weights)
         return TipClassifier(names, ONE, adapter, weights["text"], setup.logit_scale)
     if setup.config.conditional:
-        backbone = run_backbone(run)
+        backbone = run_backbone(run, loaded)
         model = restore_model(setup, run.weights(), backbone)
         return ConditionalClassifier(names, ONE, model, backbone.text)
     features = run.features()

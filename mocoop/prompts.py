@@ -73,6 +73,7 @@ class SoftPrompts(nn.Module):
     def __init__(self, begin: Sequence[Start], num_classes: int | None = None) -> None:
         super().__init__()
         self.num_classes = num_classes
+        self.learn_after = [start.learn_after for start in begin]
 
         def block(tokens: Tensor, learn: bool) -> nn.Parameter:
             if num_classes is not None:
@@ -114,8 +115,11 @@ class SoftPrompts(nn.Module):
             ends = [row for block in ends for row in block]
             return PromptBatch.build(tower, classes, own, ends, own_class=True)
         if shift is not None:
-            before = list(before[0] + shift[:, None])  # per image (tokens, width)
-            ends = ends * len(shift)
+            moved = shift[:, None]  # (images, 1, width)
+            before = list(before[0] + moved)  # per image (tokens, width)
+            # Right of the name stand learnt tokens, or fixed ones, which no image moves.
+            after = self.after[0] + moved * self.learn_after[0]
+            ends = [torch.cat([row, self._tail(0, row)]) for row in after]
         return PromptBatch.build(tower, classes, before, ends)
 
     def _tail(self, index: int, after: Tensor) -> Tensor:

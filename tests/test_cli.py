@@ -187,17 +187,38 @@ def test_folder_of_images_trains_from_the_command_line(capsys, workspace, tmp_pa
     ]
 
 
-def test_protocol_makes_a_table_and_does_nothing_twice(capsys, workspace, monkeypatch):
-    root = workspace / "protocol"
+def test_protocol_makes_tables_and_does_nothing_twice(capsys, workspace, monkeypatch):
+    root, files = workspace / "protocol", workspace / "tables"
     arguments = ["protocol", "base-to-new", "--data", "games", "--methods", "zero-shot"]
     arguments += ["--seeds", "1", "2", "--shots", "1", "--root", root]
     code, out, _ = run(capsys, *arguments, "--json")
-    (cell,) = json.loads(out)
+    rows = json.loads(out)
     assert code == 0
-    assert cell["values"]["base"][0] == cell["values"]["base"][1]  # no training, no seed
-    base, new = cell["values"]["base"][0], cell["values"]["new"][0]
-    assert cell["values"]["HM"][0] == pytest.approx(2 * base * new / (base + new))
-    monkeypatch.setattr("mocoop.protocols.run_experiment", lambda *_: pytest.fail("done twice"))
+    values = {(row["measure"], row["seed"]): row["value"] for row in rows}
+    base, new = values["base", 1], values["new", 1]
+    assert values["base", 2] == base  # no training, no seed
+    assert values["HM", 1] == pytest.approx(2 * base * new / (base + new))
+    monkeypatch.setattr("mocoop.experiment.run_experiment", lambda *_: pytest.fail("done twice"))
+    arguments += [
+        "--csv",
+        files / "a.csv",
+        "--markdown",
+        files / "a.md",
+        "--latex",
+        files / "a.tex",
+    ]
     code, out, _ = run(capsys, *arguments)
     assert code == 0
-    assert f"**{base:.1f}** ± 0.0 ({base:.1f}, {base:.1f})" in out
+    assert f"| zero-shot | {base:.1f} ± 0.0 | {new:.1f} ± 0.0 |" in out
+    assert (files / "a.md").read_text() == out
+    assert r"\toprule" in (files / "a.tex").read_text()
+    assert len((files / "a.csv").read_text().splitlines()) == 1 + len(rows)
+
+
+def test_ablation_compares_with_the_full_method(capsys, workspace):
+    arguments = ["ablation", "--data", "digits", "--variants", "k-1", "--seeds", "1"]
+    arguments += ["--shots", "1", "--root", workspace / "ablation"]
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0
+    lines = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("| ")]
+    assert lines == ["variant", "full (K = 2)", "K = 1"]

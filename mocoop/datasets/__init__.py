@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.builtin import BUILTIN, load_builtin
+from mocoop.datasets.coop_split import has_split, load_coop_split
 from mocoop.datasets.folder import load_folder
 from mocoop.errors import UserError, choose_from
 
@@ -15,6 +16,8 @@ __all__ = ["BUILTIN", "Dataset", "Item", "load_dataset"]
 def load_dataset(name: str) -> Dataset:
     """Returns a built-in set by its name, or the folder of images at a path.
 
+    A folder with one of CoOp's split files is read by that split, others by their layout.
+
     Raises:
         UserError: for a name that is neither, or a folder that does not fit.
     """
@@ -22,7 +25,7 @@ def load_dataset(name: str) -> Dataset:
         return load_builtin(name)
     path = Path(name).expanduser()
     if path.exists():
-        return load_folder(path)
+        return load_coop_split(path) if has_split(path) else load_folder(path)
     if "/" in name or "\\" in name:
         raise UserError(f"{name}: no such folder. Expected a folder of class folders.")
     error = choose_from("data set", name, BUILTIN)

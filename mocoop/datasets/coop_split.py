@@ -1,0 +1,83 @@
+"""A folder of images with CoOp's official split file, `split_zhou_*.json`, in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mocoop.datasets.base import SPLITS, Item
+from mocoop.datasets.folder import FolderDataset
+from mocoop.errors import UserError
+from mocoop.templates import load_templates
+
+PATTERN = "split_zhou_*.json"
+
+
+def has_split(root: Path) -> bool:
+    """Returns whether a folder holds one of CoOp's split files."""
+    return any(root.glob(PATTERN))
+
+
+def load_coop_split(root: Path) -> FolderDataset:
+    """Returns the data set of a split file; items, labels and names are the file's.
+
+    The paths in the file start at the folder itself or at one of its subfolders, such as
+    `101_ObjectCategories` beside `split_zhou_Caltech101.json`.
+
+    Raises:
+        UserError: for several split files, one that is damaged, or images that are not there.
+    """
+    files = sorted(root.glob(PATTERN))
+    if len(files) > 1:
+        raise UserError(
+            f"{root} holds {len(files)} split files ({files[0].name}, {files[1].name} ...): which "
+            "one counts? Keep one of them there."
+        )
+    rows = _read(files[0])
+    names: dict[int, str] = {}
+    for split in SPLITS:
+        for _, label, name in rows[split]:
+            if names.setdefault(label, name) != name:
+                raise UserError(
+                    f"{files[0]} calls label {label} both {names[label]!r} and {name!r}. Get the "
+                    "file again."
+                )
+    if sorted(names) != list(range(len(names))):
+        raise UserError(f"{files[0]} skips labels: expected 0 to {len(names) - 1}.")
+    images = _image_folder(root, files[0], rows["train"][0][0])
+    splits = {
+        split: tuple(Item(path, label) for path, label, _ in rows[split]) for split in SPLITS
+    }
+    in_order = tuple(names[label].replace("_", " ") for label in range(len(names)))
+    return FolderDataset(root.name, in_order, splits, load_templates("photos"), root=images)
+
+
+def _read(file: Path) -> dict[str, list[tuple[str, int, str]]]:
+    """Returns split → rows of (path, label, class name)."""
+    try:
+        known: Any = json.loads(file.read_text(encoding="utf-8"))
+        rows = {
+            split: [(str(path), int(label), str(name)) for path, label, name in known[split]]
+            for split in SPLITS
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file} is no split file of CoOp's ({type(error).__name__}: {error}). Expected train, "
+            "val and test, each with rows of path, label and class name. Get it again."
+        ) from error
+    if not rows["train"]:
+        raise UserError(f"{file} lists no training image. Get the file again.")
+    return rows
+
+
+def _image_folder(root: Path, file: Path, first: str) -> Path:
+    """Returns the folder at which the split's paths start."""
+    inside = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for folder in (root, *inside):
+        if (folder / first).is_file():
+            return folder
+    raise UserError(
+        f"{file.name} lists {first}, which is neither in {root} nor in a folder of it. Extract "
+        "the images beside the split file."
+    )

@@ -1,0 +1,60 @@
+"""Folders with CoOp's split files: items, labels and names are the file's."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from mocoop.datasets import load_dataset
+from mocoop.errors import UserError
+
+SPLIT = {
+    "train": [["owls/2.jpg", 1, "barn_owl"], ["cats/1.jpg", 0, "cat"], ["owls/1.jpg", 1, "barn_owl"]],
+    "val": [["cats/3.jpg", 0, "cat"]],
+    "test": [["cats/2.jpg", 0, "cat"]],
+}  # fmt: skip
+
+
+def folder(tmp_path, split=SPLIT, inside="images"):
+    """Makes a benchmark's folder: a split file, and the pictures in a folder beside it."""
+    for path in ("owls/1.jpg", "owls/2.jpg", "cats/1.jpg", "cats/2.jpg", "cats/3.jpg"):
+        file = tmp_path / inside / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (len(path), 20, 30)).save(file)
+    (tmp_path / "split_zhou_Pets.json").write_text(json.dumps(split))
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["images", "."])
+def test_order_and_labels_are_those_of_the_file(tmp_path, inside):
+    data = load_dataset(folder(tmp_path, inside=inside))
+    assert data.class_names == ("cat", "barn owl")
+    assert [(i.id, i.label) for i in data.items("train")] == [(p, n) for p, n, _ in SPLIT["train"]]
+    assert data.image(data.items("test")[0]).size == (8, 8)
+    assert len(data.content_key(data.items("val")[0])) == 64
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ({"train": []}, "no split file of CoOp's .KeyError: 'val'."),
+        ([1], "no split file of CoOp's"),
+        (SPLIT | {"train": [["a.jpg", 0]]}, "rows of path, label and class name"),
+        (SPLIT | {"train": []}, "lists no training image"),
+        (SPLIT | {"val": [["cats/3.jpg", 0, "lion"]]}, "calls label 0 both 'cat' and 'lion'"),
+        (SPLIT | {"train": [["owls/1.jpg", 4, "owl"]]}, "skips labels: expected 0 to 1"),
+        (SPLIT | {"train": [["far/1.jpg", 1, "barn_owl"]]}, "Extract the images beside the split"),
+    ],
+)
+def test_damaged_files_are_told(tmp_path, split, message):
+    with pytest.raises(UserError, match=message):
+        load_dataset(folder(tmp_path, split))
+
+
+def test_two_split_files_are_one_too_many(tmp_path):
+    path = folder(tmp_path)
+    (tmp_path / "split_zhou_Other.json").write_text("{}")
+    with pytest.raises(UserError, match="holds 2 split files"):
+        load_dataset(path)
