@@ -28,6 +28,7 @@ and see which expert the router chooses for an image.
   runs       list the runs          mocoop runs
   protocol   a table of runs        mocoop protocol few-shot --data games faces
   ablation   a mixture in parts     mocoop ablation --data games
+  tune       compare recipes        mocoop tune mocoop --grid learning_rate=0.2,0.5
   results    all built-in tables    mocoop results --workers 2
   data       list or show data      mocoop data games --sheet games.png
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
@@ -43,6 +44,7 @@ COMMANDS: dict[str, tuple[type, Any]] = {
     "runs": (options.RunsCommand, commands.runs),
     "protocol": (options.ProtocolCommand, protocol_commands.protocol),
     "ablation": (options.AblationCommand, protocol_commands.ablation),
+    "tune": (options.TuneCommand, protocol_commands.tune),
     "results": (options.ResultsCommand, protocol_commands.results),
     "data": (options.DataCommand, commands.data),
     "demo-clip": (options.DemoClipCommand, commands.demo_clip),

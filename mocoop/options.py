@@ -173,6 +173,34 @@ class AblationCommand:
 
 
 @dataclass(frozen=True)
+class TuneCommand:
+    """Compare recipes of a method on validation images; the test images are never touched.
+
+    Every combination of the grid is trained on every data set, shot and seed, and judged by
+    the mean accuracy on the whole validation splits.
+
+    Examples:
+        mocoop tune mocoop --grid learning_rate=0.1,0.2,0.5,1
+        mocoop tune lasp-ln --grid learning_rate=0.2,0.5 layer_norm_rate=0.03,0.1
+    """
+
+    method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="METHOD")]
+    """The preset to start from."""
+    grid: tuple[str, ...]
+    """Settings with the values to try, each as `name=value,value,...`."""
+    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    """Built-in sets or folders of images."""
+    shots: tuple[int, ...] = (16, 4)
+    """Training images per class."""
+    seeds: tuple[int, ...] = (1,)
+    """Seeds, one training each."""
+    backbone: str = "demo"
+    """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+@dataclass(frozen=True)
 class ResultsCommand:
     """Run all protocols on the built-in sets and write the page of results (RESULTS.md).
 

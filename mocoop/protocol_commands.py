@@ -7,7 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mocoop.options import AblationCommand, ProtocolCommand, ResultsCommand, TableOutput
+from mocoop.errors import UserError
+from mocoop.options import (
+    AblationCommand,
+    ProtocolCommand,
+    ResultsCommand,
+    TableOutput,
+    TuneCommand,
+)
 from mocoop.report import print_json
 
 if TYPE_CHECKING:
@@ -63,6 +70,32 @@ def results(command: ResultsCommand) -> None:
     write_text(command.out, page(rows, runs))
     write_text(command.out.with_suffix(".csv"), to_csv(rows))
     print(f"{command.out}: {len(rows)} numbers of {len(runs)} runs")
+
+
+def tune(command: TuneCommand) -> None:
+    """Prints every recipe of a grid with its validation accuracies as soon as it is trained."""
+    from mocoop.tuning import tune as candidates_of
+
+    grid = {}
+    for text in command.grid:
+        name, sign, values = text.partition("=")
+        if not sign or not values:
+            raise UserError(f"Expected a grid such as learning_rate=0.1,0.2; got {text!r}.")
+        grid[name] = values.split(",")
+    found = []
+    for candidate in candidates_of(
+        command.method, grid, command.data, command.shots, command.seeds, command.backbone
+    ):
+        found.append(candidate)
+        if not command.json:
+            settings = ", ".join(f"{name} {value}" for name, value in candidate.changes.items())
+            print(f"{candidate.mean:6.2f} %  {settings}", flush=True)
+    best = max(found, key=lambda candidate: candidate.mean)
+    if command.json:
+        print_json([asdict(candidate) | {"mean": candidate.mean} for candidate in found])
+    else:
+        settings = ", ".join(f"{name} {value}" for name, value in best.changes.items())
+        print(f"best on validation images: {settings} ({best.mean:.2f} %)")
 
 
 def run_all(

@@ -12,6 +12,9 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model import PromptMixture
 
+# A general gradient this much smaller than the other one is rounding, and points nowhere.
+NO_DIRECTION = 1e-5
+
 
 class DivergedError(UserError):
     """A loss that is no longer finite; the model holds the last good weights."""
@@ -106,7 +109,8 @@ def aligned(gradients: Sequence[Tensor], general: Sequence[Tensor]) -> list[Tens
     """Returns gradients without what contradicts the general direction (ProGrad).
 
     `g - min(0, <g, h>) / <h, h> * h`: unchanged where g and h agree, else its projection onto
-    the plane orthogonal to h. Products are over all parameters together.
+    the plane orthogonal to h. Products are over all parameters together. Before the first step
+    prompts predict what the untrained prompt does, and there is no h to speak of.
 
     Args:
         gradients: of the loss, by parameter.
@@ -114,7 +118,8 @@ def aligned(gradients: Sequence[Tensor], general: Sequence[Tensor]) -> list[Tens
     """
     product = sum(float((g * h).sum()) for g, h in zip(gradients, general, strict=True))
     square = sum(float(h.square().sum()) for h in general)
-    if product >= 0 or square == 0:
+    own = sum(float(g.square().sum()) for g in gradients)
+    if product >= 0 or square <= NO_DIRECTION**2 * own:
         return list(gradients)
     return [g - product / square * h for g, h in zip(gradients, general, strict=True)]
 
@@ -131,5 +136,5 @@ def learning_rate(epoch: int, config: TrainConfig) -> float:
         return config.warmup_rate + share * (config.learning_rate - config.warmup_rate)
     if config.schedule == "constant":
         return config.learning_rate
-    done = epoch - 1 - min(config.warmup_epochs, config.epochs - 1)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * max(done, 0) / config.epochs))
+    done = epoch - 1 - warm
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done / config.epochs))

@@ -61,9 +61,10 @@ def test_random_groups_are_a_seeded_shuffle_of_the_same_sizes():
 
 def test_fewer_experts_are_the_first_groups():
     assert list(changed("experts-3")["groups"].items()) == list(GROUPS.items())[:3]
+    small = dict(list(GROUPS.items())[:2])
+    variant = next(variant for variant in VARIANTS if variant.name == "experts-3")
     with pytest.raises(UserError, match="only 2 groups of templates, so that 3 experts"):
-        small = dict(list(GROUPS.items())[:2])
-        next(v for v in VARIANTS if v.name == "experts-3").change(preset("mocoop"), small)
+        variant.change(preset("mocoop"), small)
 
 
 def test_every_variant_runs_few_shot_and_base_to_new():

@@ -10,8 +10,9 @@ from PIL import Image
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 
+OWL = "barn_owl"
 SPLIT = {
-    "train": [["owls/2.jpg", 1, "barn_owl"], ["cats/1.jpg", 0, "cat"], ["owls/1.jpg", 1, "barn_owl"]],
+    "train": [["owls/2.jpg", 1, OWL], ["cats/1.jpg", 0, "cat"], ["owls/1.jpg", 1, OWL]],
     "val": [["cats/3.jpg", 0, "cat"]],
     "test": [["cats/2.jpg", 0, "cat"]],
 }  # fmt: skip

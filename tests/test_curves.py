@@ -29,10 +29,34 @@ RECORDS = [record(0), record(1), record(2)]
 
 def test_losses_are_drawn_by_term_and_only_those_in_use():
     figure = curves.loss_figure(RECORDS, 20)
-    assert [trace.name for trace in figure.data] == ["classification", "gating"]
+    assert [trace.name for trace in figure.data] == ["classification", "gating", "weighted sum"]
+    assert [trace.visible for trace in figure.data] == [True, True, "legendonly"]
     assert list(figure.data[1].x) == [1, 2]
     assert list(figure.data[1].y) == [1.0, 0.5]
     assert figure.layout.xaxis.range == (0, 20)
+
+
+@pytest.mark.parametrize(
+    ("losses", "names"),
+    [
+        ({"classification": 1.0, "total": 1.0}, ["classification"]),
+        (
+            {"classification": 1.0, "general": 0.1, "total": 1.0},
+            ["classification", "divergence from the plain prompt"],
+        ),
+        (
+            {"classification": 1.0, "anchor": 0.1, "total": 1.8},
+            ["classification", "distance from the plain prompt", "weighted sum"],
+        ),
+        (
+            {"classification": 1.0, "text": 0.1, "total": 1.5},
+            ["classification", "text supervision", "weighted sum"],
+        ),
+    ],
+)
+def test_losses_of_every_method_have_plain_names(losses, names):
+    figure = curves.loss_figure([record(0), record(1, losses=losses)], 20)
+    assert [trace.name for trace in figure.data] == names
 
 
 def test_accuracy_leaves_out_what_is_unknown():

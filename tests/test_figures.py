@@ -8,8 +8,8 @@ from test_tables import GROUPS, projection  # noqa: F401
 
 from app import chips, figures, space_figures, space_tables, tables
 from app.theme import NEUTRAL, TRAIN, expert_colours
-from mocoop.routing_value import RoutingValue
 from mocoop.drift import Drift
+from mocoop.routing_value import RoutingValue
 
 COLOURS = expert_colours(EXPERTS)
 

@@ -18,7 +18,7 @@ from app import jobs
 from app.worker import ahead_of, wait_for_turn
 from mocoop.errors import UserError
 from mocoop.runs import Run, hand_over, mark_cancelled, queue_run
-from mocoop.status import CANCELLED, FINISHED, INTERRUPTED, QUEUED, RUNNING, Status
+from mocoop.status import CANCELLED, FINISHED, INTERRUPTED, RUNNING
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 90) -> None:
@@ -149,25 +149,6 @@ def test_run_that_nobody_answers_for_does_not_block_the_queue(empty_runs):  # no
 def test_mark_cancelled_keeps_a_result(one_run):  # noqa: F811
     mark_cancelled(one_run)
     assert one_run.status().state == FINISHED
-
-
-def test_estimate_follows_earlier_runs(one_run):  # noqa: F811
-    config = replace(one_run.setup().config, epochs=2)
-    assert jobs.estimate_seconds(replace(config, epochs=0), 13, 11) == jobs.START_SECONDS
-    short = jobs.estimate_seconds(config, 13, 11, [one_run])
-    long = jobs.estimate_seconds(replace(config, epochs=20), 13, 11, [one_run])
-    assert long - jobs.START_SECONDS == pytest.approx(10 * (short - jobs.START_SECONDS))
-    epochs = sorted(record["seconds"] for record in one_run.records()[1:])
-    assert short - jobs.START_SECONDS == pytest.approx(2 * epochs[1])  # twice the median of 3
-    elsewhere = replace(config, backbone="ViT-B-32-quickgelu/openai")
-    assert jobs.estimate_seconds(elsewhere, 13, 11, [one_run]) is None
-
-
-def test_seconds_left_counts_the_epochs_to_come():
-    records = [{"epoch": epoch, "seconds": 2.0 * epoch} for epoch in range(4)]
-    assert jobs.seconds_left(Status(RUNNING, epoch=3, epochs=10), records) == 4.0 * 7
-    assert jobs.seconds_left(Status(RUNNING, epoch=0, epochs=10), records[:1]) is None
-    assert jobs.seconds_left(Status(QUEUED), records) is None
 
 
 def test_requested_settings_of_a_folder_without_any(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from page_fixtures import empty_runs, one_run, open_page  # noqa: F401
 
 from app import state
+from app.methods import experts_in_words
 from app.pipeline import pipeline_svg, pipeline_view
 from mocoop.classifiers import open_classifier
 
@@ -67,9 +68,9 @@ def test_pipeline_shows_the_numbers_of_the_image(finished_run, demo_backbone):
     classifier = open_classifier(finished_run)
     feature = classifier.soft[3, 5:6]  # an image that looks just like expert 3's class 5
     routed = classifier.classify(feature)
-    groups = finished_run.setup().groups
+    routed, starts = experts_in_words(routed, finished_run.setup())
     label = classifier.class_names[5]
-    view = pipeline_view(routed, groups, b"png", label, "dark & <odd>")
+    view = pipeline_view(routed, starts, b"png", label, "dark & <odd>")
     assert len(view.chosen) == 2
     assert abs(sum(expert.weight for expert in view.chosen) - 1) < 1e-5
     assert {expert.name for expert in view.chosen} == {name for name, _ in routed.chosen(0)}
@@ -87,6 +88,9 @@ def test_pipeline_of_one_expert_has_no_router(finished_run):
         classifier.class_names, ("prompt",), classifier.soft[:1], None, classifier.logit_scale, 1
     )
     routed = only.classify(classifier.soft[0, :1])
-    view = pipeline_view(routed, {"prompt": ("a photo of a {}.",)}, b"", "x", None)
+    view = pipeline_view(routed, {"prompt": "“a photo of a {}.”"}, b"", "x", None)
     assert view.router == ()
-    assert "Router" not in pipeline_svg(view)
+    svg = pipeline_svg(view)
+    assert "Router" not in svg
+    assert "Mixed" not in svg
+    assert "weight 100%" not in svg

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 from page_fixtures import APP, empty_runs, one_run, open_page  # noqa: F401
@@ -13,8 +12,6 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app import state, upload_view
-from mocoop.experiment import run_experiment
-from mocoop.presets import preset
 
 PAGE = "pages/routing.py"
 FILES, TRY = "My files", "Try a picture"
@@ -39,15 +36,6 @@ def page(one_run):  # noqa: F811
     app = open_page(PAGE, run=one_run.name)
     assert not app.exception
     return app
-
-
-@pytest.fixture
-def prompt_run(empty_runs):  # noqa: F811
-    """A finished zero-shot run: one prompt, no router."""
-    path = empty_runs / "one-prompt"
-    for _ in run_experiment(replace(preset("zero-shot"), data="games", shots=2), path):
-        pass
-    return path
 
 
 def test_empty_says_what_to_do(empty_runs):  # noqa: F811
@@ -112,17 +100,6 @@ def test_every_tab_opens(one_run, view):  # noqa: F811
     app = open_page(PAGE, run=one_run.name, view=view)
     assert not app.exception
     assert not app.error
-
-
-def test_one_prompt_is_said_plainly(prompt_run):
-    for view in (None, "Who gets what", "Does it matter?", TRY):
-        query = {"run": prompt_run.name} | ({"view": view} if view else {})
-        app = open_page(PAGE, **query)
-        assert not app.exception
-        assert "one prompt, so there is nothing to route" in texts(app.info)
-    app = open_page(PAGE, run=prompt_run.name)
-    assert state.ONLY_EXPERT not in [box.key for box in app.selectbox]
-    assert "550 of 550 images" in texts(app.caption)
 
 
 def test_good_and_bad_files_together(one_run):  # noqa: F811

@@ -50,7 +50,7 @@ def test_empty_page_trains_the_defaults(started):
 def test_settings_reach_the_run(started):
     app = open_page(PAGE)
     app.selectbox(key=state.DATA).set_value("games").run()
-    app.get("button_group")[0].set_value("coop").run()
+    app.selectbox(key=state.METHOD).set_value("coop").run()
     assert "25 classes, 1 prompt" in captions(app)
     field(app, "number_input", "Seed").set_value(7).run()
     field(app, "number_input", "Epochs").set_value(3).run()

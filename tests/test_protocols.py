@@ -185,7 +185,9 @@ def test_rows_of_base_to_new_and_styles(tmp_path, workspace):
     assert ("linear-probe", "digits", "base") in values
     assert ("linear-probe", "digits", "new") not in values
     by_style = {r.target: r for r in rows if r.protocol == "domain-generalization"}
-    assert len(by_style) == 11 and "photo" not in by_style and "digits" in by_style
+    assert len(by_style) == 11
+    assert "photo" not in by_style
+    assert "digits" in by_style
 
 
 def test_rows_hold_every_measure_for_every_seed_of_a_run(tmp_path, workspace):
@@ -194,10 +196,11 @@ def test_rows_hold_every_measure_for_every_seed_of_a_run(tmp_path, workspace):
     counts = Counter((row.method, row.measure) for row in rows)
     assert counts["zero-shot", "accuracy"] == counts["mocoop", "accuracy"] == 2
     for measure in ("style NMI", "routing entropy", "guide agreement, first", "oracle"):
-        assert counts["mocoop", measure] == 2 and counts["zero-shot", measure] == 0
+        assert (counts["mocoop", measure], counts["zero-shot", measure]) == (2, 0)
     runs = [run for _, run in run_tasks(asked, tmp_path)]
     number, total, median = time_spent([*runs, *runs])
-    assert number == 3 and 0 < median <= total
+    assert number == 3
+    assert 0 < median <= total
 
 
 def test_presets_of_all_methods_run_few_shot(tmp_path, workspace):

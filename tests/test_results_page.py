@@ -36,11 +36,12 @@ def test_page_has_every_section_and_method():
     rows = [row for number, task in enumerate(tasks) for row in rows_of(task, number)]
     text = page(rows, [])
     titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert titles == ["Few-shot", "Base-to-new", "Domain generalisation", "Cross-data-set",
-                      "Beyond accuracy", "Does routing matter?", "Ablation", "Every seed"]  # fmt: skip
+    first = ["Few-shot", "Base-to-new", "Domain generalisation", "Cross-data-set"]
+    assert titles == [*first, "Beyond accuracy", "Does routing matter?", "Ablation", "Every seed"]
     for method in ("zero-shot", "linear-probe", "tip-adapter-f", "cocoop", "mocoop-ln"):
         assert f"| {method} |" in text
-    assert "not available" in text and "RESULTS.csv" in text
+    assert "not available" in text
+    assert "RESULTS.csv" in text
     widths = {}
     for line in text.splitlines():
         if not line.startswith("|"):

@@ -11,9 +11,9 @@ from routed_example import CLASSES, EXPERTS, routed_items
 
 from app import space_tables, tables
 from app.tables import GalleryFilter
-from mocoop.routing_value import RoutingValue
 from mocoop.drift import Drift, NearWord
 from mocoop.projection import MapSettings, project
+from mocoop.routing_value import RoutingValue
 from mocoop.runs import SavedFeatures
 
 

@@ -63,8 +63,8 @@ def _read(file: Path) -> dict[str, list[tuple[str, int, str]]]:
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{file} is no split file of CoOp's ({type(error).__name__}: {error}). Expected train, "
-            "val and test, each with rows of path, label and class name. Get it again."
+            f"{file} is no split file of CoOp's ({type(error).__name__}: {error}). Expected "
+            "train, val and test, each with rows of path, label and class name. Get it again."
         ) from error
     if not rows["train"]:
         raise UserError(f"{file} lists no training image. Get the file again.")
