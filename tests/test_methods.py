@@ -26,6 +26,9 @@ TRAINED = tuple(m for m in METHODS if m not in (*BASELINES, "zero-shot"))
 RANDOM = {"context_init": "random", "context_tokens": 5, "learning_rate": 0.02}
 MIDDLE = {"name_position": "middle"}
 CASES = {method: (method, {}) for method in TRAINED} | {
+    # Near the start the two predictions agree but for rounding, which the projection magnifies.
+    "prograd": ("prograd", {"warmup_epochs": 0}),
+    "prograd: words of its own": ("prograd", {"context_init": "words", "context_words": "one"}),
     "coop: a context per class": ("coop", {"class_context": True}),
     "coop: words": ("coop", {"context_init": "words"}),
     "coop: words around the name": ("coop", {"context_init": "words"} | MIDDLE),
@@ -157,8 +160,9 @@ def test_tuned_layer_norms_at_test_time(tiny_backbone):
     pictures, _ = cases.batch_of(99)
     got = tuned.image_features(pictures)
     expected = torch.nn.functional.normalize(tower(pictures), dim=-1)
-    assert torch.equal(got, expected)
-    assert torch.equal(got, pair.model.image_features(tiny_backbone.model.visual, pictures))
+    torch.testing.assert_close(got, expected)
+    again = pair.model.image_features(tiny_backbone.model.visual, pictures)
+    torch.testing.assert_close(got, again)
     assert (got - tiny_backbone.image_features(pictures)).abs().max() > 1e-3
     assert tuned.fingerprint != tiny_backbone.fingerprint
     assert with_norms(tiny_backbone, {}) is tiny_backbone
@@ -204,7 +208,7 @@ def test_weights_of_other_settings_are_refused(tiny_backbone):
     weights = learnt(make("coop", tiny_backbone).model)
     config = cases.settings("lasp")
     setup = RunSetup(config, cases.NAMES, config.groups, 3, 10.0, tiny_backbone.fingerprint)
-    with pytest.raises(UserError, match="weights do not fit its settings .*Train it again"):
+    with pytest.raises(UserError, match=r"weights do not fit its settings .*Train it again"):
         restore_model(setup, weights, tiny_backbone)
 
 
@@ -231,5 +235,5 @@ def test_conditional_prompts_are_those_of_each_image_alone(tiny_backbone):
 def test_conditional_context_takes_one_group(tiny_backbone, generator):
     """Several groups and a conditional context do not go together."""
     config = preset("cocoop")
-    with pytest.raises(UserError, match="there are 3 groups of templates. Give one group"):
+    with pytest.raises(UserError, match=r"3 groups of templates\. Give one group"):
         build_model(config, tiny_backbone, cases.GROUPS, generator)
