@@ -41,9 +41,17 @@ _METHODS: dict[str, dict[str, Any]] = {
     "mocoop": {},
     "mocoop-ln": _TUNED,
 }
-# The small CLIP's recipes: chosen on validation images, every method with the same grid.
+# The small CLIP's recipes, chosen with `mocoop tune` on validation images.
 _DEMO: dict[str, dict[str, Any]] = {
     "coop": {"learning_rate": 0.02},
+    "cocoop": {"learning_rate": 0.02, "batch_size": 8, "epochs": 10},
+    "prograd": {"learning_rate": 0.02},
+    "kgcoop": {"learning_rate": 0.1},
+    "lasp": {"learning_rate": 0.2},
+    "lasp-v": {"learning_rate": 0.2},
+    "lasp-ln": {"learning_rate": 0.2, "layer_norm_rate": 0.03},
+    "lasp-v-ln": {"learning_rate": 0.2, "layer_norm_rate": 0.03},
+    "mocoop-ln": {"layer_norm_rate": 0.01},
 }
 # The published recipes, for real CLIPs. The mixture's rates were not usable for the small CLIP:
 # with 0.032 for prompts and router, its router sends all images to one expert.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -72,12 +73,7 @@ class Stepper:
         """
         bad = [name for name, loss in losses.items() if not torch.isfinite(loss)]
         if bad:
-            self._restore()
-            raise DivergedError(
-                f"The {bad[0]} loss is no longer a finite number in epoch {epoch}, step "
-                f"{number}. The last good weights are kept. Use a smaller learning rate, clip "
-                "the gradient (clip_norm 1), or compute in fp32."
-            )
+            self._go_back(f"The {bad[0]} loss", f"in epoch {epoch}, step {number}")
         self._good = [parameter.detach().clone() for parameter in self._learnt]
         align = self._config.align_gradient
         gradients = self._gradients(losses["total"], again=align)
@@ -99,10 +95,24 @@ class Stepper:
         )
         return list(found)
 
+    def check(self, logits: Tensor, epoch: int) -> None:
+        """Makes sure that the last step of an epoch, which no loss judges, went well.
+
+        Raises:
+            DivergedError: if a logit is not finite; the weights are then those before the step.
+        """
+        if not torch.isfinite(logits).all():
+            self._go_back("A logit", f"after epoch {epoch}")
+
     @torch.no_grad()
-    def _restore(self) -> None:
+    def _go_back(self, what: str, when: str) -> NoReturn:
+        """Restores the last good weights, if there was any step, and raises DivergedError."""
         for parameter, value in zip(self._learnt, self._good, strict=False):
             parameter.copy_(value)
+        raise DivergedError(
+            f"{what} is no longer a finite number {when}. The last good weights are kept. Use a "
+            "smaller learning rate, clip the gradient (clip_norm 1), or compute in fp32."
+        )
 
 
 def aligned(gradients: Sequence[Tensor], general: Sequence[Tensor]) -> list[Tensor]:

@@ -126,7 +126,7 @@ def fit(
         DivergedError: when a loss is no longer finite; the model then holds the last good weights.
     """
     classes = ClassTokens.of(tower, data.class_names)
-    yield _record(0, model, tower, classes, data, {}, None, 0.0, 0.0)
+    yield _record(0, _watched(model, tower, classes, data), data)
     if config.epochs == 0:
         return
     stepper = Stepper(model, config)
@@ -150,7 +150,9 @@ def fit(
         means = {name: total / steps for name, total in totals.items()}
         accuracy = 100.0 * correct / num_images
         spent = time.perf_counter() - started
-        yield _record(epoch, model, tower, classes, data, means, accuracy, rate, spent)
+        watched = _watched(model, tower, classes, data)
+        stepper.check(watched.logits, epoch)
+        yield _record(epoch, watched, data, means, accuracy, rate, spent)
 
 
 def step_losses(
@@ -227,29 +229,32 @@ def accuracy_of(logits: Tensor, labels: Tensor) -> float:
     return 100.0 * (logits.argmax(dim=-1) == labels).float().mean().item()
 
 
-@torch.no_grad()
+def _watched(
+    model: PromptMixture, tower: TextTower, classes: ClassTokens, data: TrainingData
+) -> Mixture:
+    """Returns what the model says of the validation images, or else of the training images."""
+    images = data.val if len(data.val_labels) > 0 else data.train
+    return predict(model, tower, classes.first(data.num_trained), images.plain(model))
+
+
 def _record(
     epoch: int,
-    model: PromptMixture,
-    tower: TextTower,
-    classes: ClassTokens,
+    watched: Mixture,
     data: TrainingData,
-    losses: dict[str, float],
-    train_accuracy: float | None,
-    rate: float,
-    seconds: float,
+    losses: dict[str, float] | None = None,
+    train_accuracy: float | None = None,
+    rate: float = 0.0,
+    seconds: float = 0.0,
 ) -> EpochRecord:
-    """Returns the epoch's record with the validation images' accuracy and routing."""
+    """Returns the epoch's record with the watched images' accuracy and routing."""
     has_val = len(data.val_labels) > 0
-    features = (data.val if has_val else data.train).plain(model)
-    mixture = predict(model, tower, classes.first(data.num_trained), features)
     return EpochRecord(
         epoch,
-        losses,
+        losses or {},
         train_accuracy,
-        accuracy_of(mixture.logits, data.val_labels) if has_val else None,
-        mixture.weights.mean(dim=0).tolist(),
-        routing_entropy(mixture.scores).mean().item(),
+        accuracy_of(watched.logits, data.val_labels) if has_val else None,
+        watched.weights.mean(dim=0).tolist(),
+        routing_entropy(watched.scores).mean().item(),
         rate,
         seconds,
     )
