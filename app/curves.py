@@ -16,19 +16,29 @@ LOSS_NAMES = {
     "classification": ("classification", "#3b82c4"),
     "text": ("text supervision", "#8a6fc9"),
     "gate": ("gating", "#2fa5a0"),
+    "anchor": ("distance from the plain prompt", "#e07b39"),
+    "general": ("divergence from the plain prompt", "#b58a2b"),
+    "total": ("weighted sum", NEUTRAL),
 }
 HEIGHT, TALL = 250, 285
 
 
 def loss_figure(records: Records, epochs: int) -> go.Figure:
-    """Returns the mean of each loss term per epoch, before the terms are weighted."""
+    """Returns the mean of each loss term per epoch, before the terms are weighted.
+
+    Their weighted sum, often many times as large, is drawn when its name is clicked.
+    """
     figure = _figure("loss", epochs)
     trained = [record for record in records if record["losses"]]
+    terms = {term for record in trained for term in record["losses"]}
+    if terms - {"general"} == {"classification", "total"}:
+        terms -= {"total"}  # it is the classification loss
     for term, (name, colour) in LOSS_NAMES.items():
-        if not any(term in record["losses"] for record in trained):
+        if term not in terms:
             continue
         values = [record["losses"].get(term) for record in trained]
-        figure.add_trace(_line(_epochs(trained), values, name, colour, ".3f"))
+        line = _line(_epochs(trained), values, name, colour, ".3f")
+        figure.add_trace(line.update(visible="legendonly" if term == "total" else True))
     return figure.update_yaxes(rangemode="tozero")
 
 

@@ -6,22 +6,17 @@ what it printed (`log.txt`) and its status. Jobs of one folder of runs take turn
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from app.worker import REQUEST
 from mocoop.config import TrainConfig
-from mocoop.errors import UserError
 from mocoop.files import write_json
 from mocoop.presets import settings_from
 from mocoop.runs import (
@@ -33,13 +28,10 @@ from mocoop.runs import (
     new_run_path,
     queue_run,
 )
-from mocoop.status import FINISHED, QUEUED, RUNNING, Status, read_values
+from mocoop.status import QUEUED, read_values
 
 LOG = "log.txt"
 ROOT = Path(__file__).resolve().parents[1]
-
-START_SECONDS = 6.0  # imports, backbone, hard prompts, test images
-DEMO_TEXT_SECONDS = 1.4e-4  # one text forward and backward on a CPU core, with the demo CLIP
 
 
 def start_run(config: TrainConfig) -> Run:
@@ -116,42 +108,6 @@ def log_tail(run: Run, lines: int = 20) -> str:
     return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def estimate_seconds(
-    config: TrainConfig, num_classes: int, num_experts: int, history: Iterable[Run] = ()
-) -> float | None:
-    """Returns about how long a training will take; None for a backbone never trained here.
-
-    The text side makes the time: epochs x steps x experts x classes, times what one text took
-    in the median epoch of earlier runs with the same backbone.
-
-    Args:
-        config: the settings.
-        num_classes: classes with training images.
-        num_experts: prompts that are trained.
-        history: finished runs of this machine.
-    """
-    if config.epochs == 0:
-        return START_SECONDS
-    known = [pair for run in history if (pair := _seconds_and_texts(run, config)) is not None]
-    if known:
-        # A quotient of sums, so that tiny runs, which are mostly overhead, count little.
-        per_text = sum(seconds for seconds, _ in known) / sum(texts for _, texts in known)
-    elif config.backbone == "demo":
-        per_text = DEMO_TEXT_SECONDS
-    else:
-        return None
-    texts = _texts_per_epoch(config, num_classes, num_experts)
-    return START_SECONDS + config.epochs * texts * per_text
-
-
-def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float | None:
-    """Returns the time until the last epoch's end by the recent epochs; None before the first."""
-    recent = [record["seconds"] for record in records if record["epoch"] > 0][-5:]
-    if status.state != RUNNING or not recent:
-        return None
-    return statistics.median(recent) * (status.epochs - status.epoch)
-
-
 def _environment(run: Run) -> dict[str, str]:
     """Returns the environment of a run's process."""
     # It works in the checkout, so that relative folders must be made absolute.
@@ -163,25 +119,3 @@ def _environment(run: Run) -> dict[str, str]:
     if "OMP_NUM_THREADS" not in os.environ:
         changes["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 2) - 1))
     return os.environ | changes
-
-
-def _seconds_and_texts(run: Run, config: TrainConfig) -> tuple[float, float] | None:
-    """Returns a run's median epoch and its number of texts; None if it says nothing here."""
-    try:
-        made_of = run.setup() if run.status().state == FINISHED else None
-    except UserError:
-        return None  # a run of another format
-    if made_of is None:
-        return None
-    epochs = [record["seconds"] for record in run.records() if record["epoch"] > 0]
-    same = (made_of.config.backbone, made_of.config.device) == (config.backbone, config.device)
-    if not same or not epochs:
-        return None
-    experts, classes = len(made_of.experts), made_of.trained_classes
-    return statistics.median(epochs), _texts_per_epoch(made_of.config, classes, experts)
-
-
-def _texts_per_epoch(config: TrainConfig, num_classes: int, num_experts: int) -> float:
-    """Returns how many texts an epoch encodes: every prompt in every step."""
-    steps = math.ceil(config.shots * num_classes / config.batch_size)
-    return steps * num_experts * num_classes

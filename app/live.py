@@ -6,8 +6,12 @@ from typing import Literal
 
 import streamlit as st
 
-from app import curves, jobs, state
+from app import curves, estimates, jobs, state
+from app.loading import knows_trained_only
+from app.methods import has_epochs, learns_prompts, method_name
+from app.page_parts import errors_in_words
 from app.settings import duration, run_title
+from mocoop.config import MIXTURES, TrainConfig
 from mocoop.errors import UserError
 from mocoop.runs import Run, default_runs, list_runs
 from mocoop.status import CANCELLED, FINISHED, QUEUED, Status
@@ -15,6 +19,7 @@ from mocoop.status import CANCELLED, FINISHED, QUEUED, Status
 Colour = Literal["blue", "gray", "green", "orange", "red"]
 
 POLL_SECONDS = 1.0
+PARTS = {"all": "Test accuracy", "base": "Trained half", "new": "New half"}
 RECENT = 4  # earlier runs listed below the panel
 CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage"]]}  # shown on hover
 BADGES: dict[str, tuple[str, Colour, str]] = {
@@ -42,7 +47,8 @@ def _panel(polling: bool) -> None:
     if shown is None:
         _nothing_yet()
         return
-    _show_run(shown)
+    with errors_in_words():
+        _show_run(shown)
     for run in active[1:]:
         _show_waiting(run)
     _show_recent([run for run in others if run != shown][:RECENT])
@@ -80,9 +86,12 @@ def _show_progress(run: Run, status: Status) -> None:
     if status.state == QUEUED:
         st.progress(0.0, "Starting: loading the CLIP …")
         return
+    if not status.epochs or not _told_by_epochs(run):
+        st.progress(0.0, f"{status.message.capitalize()} …")
+        return
     done = status.epoch / status.epochs if status.epochs else 0.0
     text = f"Epoch {status.epoch} of {status.epochs}"
-    left = jobs.seconds_left(status, run.records())
+    left = estimates.seconds_left(status, run.records())
     if status.message != "training":
         text = f"{text}: {status.message} …"
     elif left is not None:
@@ -91,28 +100,50 @@ def _show_progress(run: Run, status: Status) -> None:
 
 
 def _show_results(run: Run) -> None:
-    results = run.results()
+    results, config = run.results(), run.setup().config
     with st.container(horizontal=True, vertical_alignment="center", gap="large"):
-        if "all" in results:
-            _percent("Test accuracy", results["all"]["accuracy"])
-        else:
-            _percent("Trained half", results["base"]["accuracy"])
-            _percent("New half", results["new"]["accuracy"])
+        for part, label in PARTS.items():
+            if part in results:
+                _percent(label, results[part]["accuracy"])
+        if "harmonic_mean" in results:
             _percent("Harmonic mean", results["harmonic_mean"])
         counted = sum(part["num_images"] for part in results.values() if isinstance(part, dict))
         st.metric("Test images", counted, width="content")
-        st.metric("Training time", f"{results['training_seconds']:.0f} s", width="content")
+        seconds = results["training_seconds"]
+        spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+        st.metric("Training time", spent, width="content")
+    if not has_epochs(config):
+        _say_how_it_went(run, config)
     with st.container(horizontal=True):
-        if st.button("See the routing", type="primary", icon=":material/alt_route:"):
+        routing = "See the routing" if config.method in MIXTURES else "See the predictions"
+        if st.button(routing, type="primary", icon=":material/alt_route:"):
             st.switch_page("pages/routing.py", query_params={state.RUN: run.name})
-        if st.button("See the prompt space", icon=":material/scatter_plot:"):
+        if learns_prompts(config) and st.button(
+            "See the prompt space", icon=":material/scatter_plot:"
+        ):
             st.switch_page("pages/prompt_space.py", query_params={state.RUN: run.name})
+
+
+def _say_how_it_went(run: Run, config: TrainConfig) -> None:
+    """Says what stands in place of curves for a method that is done at once."""
+    name = method_name(config)
+    if config.method in ("zero-shot", "ensemble") or learns_prompts(config):
+        said = f"{name} learnt nothing here, so there are no curves: this is CLIP as it came."
+    else:
+        said = f"{name} is fitted at once, so there are no curves."
+    accuracy = next((record["val_accuracy"] for record in run.records()), None)
+    if accuracy is not None:
+        said += f" On the validation images it is right in {accuracy:.1f} %."
+    if knows_trained_only(run.setup()):
+        said += " The new half cannot be tested: it knows no class without pictures."
+    st.caption(said)
 
 
 def _show_stopped(run: Run, status: Status) -> None:
     """Says why a run stopped, with what its process printed, and offers to train it again."""
     if status.state == CANCELLED:
-        st.info(f"Cancelled after epoch {status.epoch}.", icon=":material/cancel:")
+        after = f" after epoch {status.epoch}" if status.epochs else ""
+        st.info(f"Cancelled{after}.", icon=":material/cancel:")
     else:
         st.warning(f"Stopped: {status.message}", icon=":material/error:")
         if log := jobs.log_tail(run):
@@ -186,11 +217,18 @@ def _title(run: Run) -> str:
         return run.name
 
 
+def _told_by_epochs(run: Run) -> bool:
+    """Returns whether a run counts its epochs; so it does if its settings cannot be read yet."""
+    try:
+        return has_epochs(jobs.requested(run))
+    except UserError:
+        return True
+
+
 def _accuracy(run: Run) -> str:
     results = run.results()
-    if "all" in results:
-        return f"{results['all']['accuracy']:.1f} %"
-    return f"{results['base']['accuracy']:.1f} % / new {results['new']['accuracy']:.1f} %"
+    found = {part: f"{results[part]['accuracy']:.1f} %" for part in PARTS if part in results}
+    return found.get("all") or " / new ".join(found.values())
 
 
 def _percent(label: str, value: float) -> None:

@@ -8,14 +8,14 @@ import random
 import streamlit as st
 from PIL import Image
 
+from mocoop import classifiers
 from mocoop.backbone import Backbone, load_backbone
-from mocoop.classifiers import open_classifier, run_backbone
 from mocoop.datasets import Dataset, Item, load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluate import RoutedItems, check_same_data, route_items
 from mocoop.features import FeatureCache
 from mocoop.predict import Classifier, Routed, encode_images
-from mocoop.runs import Run, list_runs, open_run
+from mocoop.runs import Run, RunSetup, list_runs, open_run
 from mocoop.status import FINISHED
 
 
@@ -36,19 +36,50 @@ def finished_runs() -> list[Run]:
     return [run for run in list_runs() if run.status().state == FINISHED]
 
 
-def _stamp(run: Run) -> float:
+def stamp_of(run: Run) -> float:
     """Returns what changes when a run of the same name is made anew."""
     return (run.path / "status.json").stat().st_mtime
 
 
-def classifier(run: Run, epoch: int | None = None) -> Classifier:
-    """Returns a run's classifier."""
-    return _classifier(str(run.path), _stamp(run), epoch)
+def run_backbone(run: Run) -> Backbone:
+    """Returns the CLIP that a run sees images with, its own LayerNorms in it.
+
+    Raises:
+        UserError: if the weights are no longer those that the run was trained with.
+    """
+    made_of = run.setup()
+    clip = backbone(made_of.config.backbone)
+    made_of.check_backbone(clip.fingerprint)
+    tuned = made_of.config.tune_layer_norms
+    return _tuned_backbone(str(run.path), stamp_of(run)) if tuned else clip
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _tuned_backbone(path: str, stamp: float) -> Backbone:
+    run = open_run(path)
+    return classifiers.run_backbone(run, backbone(run.setup().config.backbone))
+
+
+def classifier(run: Run) -> Classifier:
+    """Returns a run's classifier of all classes."""
+    return _classifier(str(run.path), stamp_of(run))
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _classifier(path: str, stamp: float, epoch: int | None) -> Classifier:
-    return open_classifier(open_run(path), epoch)
+def _classifier(path: str, stamp: float) -> Classifier:
+    run = open_run(path)
+    return classifiers.open_classifier(run, loaded=backbone(run.setup().config.backbone))
+
+
+def classifier_of_known(run: Run) -> Classifier:
+    """Returns a run's classifier of all the classes that it can tell apart."""
+    made_of, found = run.setup(), classifier(run)
+    return found.only(range(made_of.trained_classes)) if knows_trained_only(made_of) else found
+
+
+def knows_trained_only(made_of: RunSetup) -> bool:
+    """Returns whether a run has nothing to say of the classes that it was not trained on."""
+    return made_of.config.method == "linear-probe" and made_of.config.classes == "base"
 
 
 def routed_test_items(run: Run, choice: str) -> RoutedItems:
@@ -57,7 +88,7 @@ def routed_test_items(run: Run, choice: str) -> RoutedItems:
     Raises:
         UserError: if data or weights changed since the run was trained.
     """
-    return _routed(str(run.path), _stamp(run), choice)
+    return _routed(str(run.path), stamp_of(run), choice)
 
 
 @st.cache_resource(show_spinner="Routing the test images …", max_entries=8)
@@ -66,8 +97,19 @@ def _routed(path: str, stamp: float, choice: str) -> RoutedItems:
     made_of = run.setup()
     data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
     check_same_data(run, made_of, data, clip)
-    cache = FeatureCache(run_backbone(run, clip))
-    return route_items(open_classifier(run), data, cache, choice)
+    return route_items(classifier(run), data, FeatureCache(run_backbone(run)), choice)
+
+
+def test_items(run: Run, label: int) -> tuple[Item, ...]:
+    """Returns the test images of a class.
+
+    Raises:
+        UserError: if data or weights changed since the run was trained.
+    """
+    made_of = run.setup()
+    data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
+    check_same_data(run, made_of, data, clip)
+    return data.items("test", [label])
 
 
 @st.cache_data(show_spinner=False, max_entries=4000)
@@ -99,10 +141,11 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
     made_of = run.setup()
     data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
     check_same_data(run, made_of, data, clip)
-    items = data.items("test")
+    known = range(made_of.trained_classes) if knows_trained_only(made_of) else None
+    items = data.items("test", known)
     if not items:
         raise UserError(f"{data.name} has no test image.")
     item = random.Random(0).sample(items, len(items))[number % len(items)]
     image = data.image(item)
-    routed = classifier(run).classify(encode_images(run_backbone(run, clip), [image]))
+    routed = classifier_of_known(run).classify(encode_images(run_backbone(run), [image]))
     return item, as_png(image, 336), routed

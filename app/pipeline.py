@@ -6,7 +6,7 @@ All greys are shades of the text colour, so that it looks right on a light and a
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from app.theme import NEUTRAL, WRONG, expert_colours
 from mocoop.predict import Routed
-from mocoop.templates import Groups
 
 Bars = tuple[tuple[str, float], ...]  # name and share, largest first
 
@@ -29,8 +28,8 @@ class ChosenExpert:
 
     name: str
     weight: float
-    template: str
-    """The template that the expert started from."""
+    start: str
+    """What the expert started from, in words."""
     guesses: Bars
 
 
@@ -56,13 +55,13 @@ class PipelineView:
 
 
 def pipeline_view(
-    routed: Routed, groups: Groups, image: bytes, label: str, style: str | None
+    routed: Routed, starts: Mapping[str, str], image: bytes, label: str, style: str | None
 ) -> PipelineView:
     """Returns the numbers to draw for the first image of `routed`.
 
     Args:
         routed: what a classifier says of the image.
-        groups: the run's groups of templates.
+        starts: what each expert started from, in words.
         image: the image as PNG.
         label: its true class.
         style: its true style, where known.
@@ -74,7 +73,7 @@ def pipeline_view(
         ChosenExpert(
             name,
             weight,
-            groups[name][0],
+            starts[name],
             _largest(names, routed.expert_probabilities[0, experts.index(name)], 3),
         )
         for name, weight in picked
@@ -164,9 +163,11 @@ def _card(view: PipelineView, expert: ChosenExpert, place: tuple[float, float]) 
         'fill-opacity=".05" stroke="currentColor" stroke-opacity=".15"/>',
         f'<rect x="{x}" y="{y + 10}" width="5" height="{height - 20}" rx="2.5" fill="{colour}"/>',
         _text(x + 18, y + 23, expert.name, weight=600),
-        _text(x + width - 14, y + 23, f"weight {expert.weight:.0%}", anchor="end", weight=600),
-        _text(x + 18, y + 42, f"“{expert.template}”", faint=True, most=40),
+        _text(x + 18, y + 42, expert.start, faint=True, most=40),
     ]
+    if view.router:
+        weight = f"weight {expert.weight:.0%}"
+        parts.append(_text(x + width - 14, y + 23, weight, anchor="end", weight=600))
     rows = expert.guesses[: int((height - 50) // 21)]
     return parts + _bars(rows, x + 18, y + 60, width - 32, colour)
 
@@ -175,10 +176,12 @@ def _answer(view: PipelineView) -> list[str]:
     x, width = _ANSWER
     verdict, colour = ("right", "#4aa564") if view.right else (f"true: {view.label}", WRONG)
     mark = "✓" if view.right else "✗"
-    first = "3" if not view.router else "4"
+    headings = (("3", "Experts"), ("4", "Mixed answer"))
+    if not view.router:
+        headings = (("2", "Classifier"), ("3", "Answer"))
     return [
-        *_heading(_CARDS[0], "2" if not view.router else "3", "Experts"),
-        *_heading(x, first, "Mixed answer"),
+        *_heading(_CARDS[0], *headings[0]),
+        *_heading(x, *headings[1]),
         *_bars(view.answer, x, TOP + 62, width, colour),
         f'<text x="{x}" y="{TOP + 36}" font-size="17" font-weight="600">'
         f"{escape(_short(view.answer[0][0], 24))}</text>",

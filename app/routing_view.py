@@ -9,8 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from app import chips, figures, loading, run_caches, state, tables
+from app.methods import how_it_answers, method_name
 from app.page_parts import csv_button, errors_in_words, show_figure, show_table
 from app.theme import expert_colours
+from mocoop.config import TrainConfig
 from mocoop.evaluate import RoutedItems
 from mocoop.predict import Routed
 from mocoop.runs import Run
@@ -35,8 +37,12 @@ WORDS = {"all": "all classes", "base": "classes it trained on", "new": "classes 
 
 def pick_classes(run: Run) -> str:
     """Returns which classes to look at: all, or for a base-to-new run base, new or all."""
-    if run.setup().config.classes == "all":
+    made_of = run.setup()
+    if made_of.config.classes == "all":
         return "all"
+    if loading.knows_trained_only(made_of):
+        st.caption("A linear probe knows only the classes it trained on: these are shown.")
+        return "base"
     return st.segmented_control(
         "Classes",
         ["base", "new", "all"],
@@ -49,7 +55,9 @@ def pick_classes(run: Run) -> str:
     )
 
 
-def overview(found: RoutedItems, table: pd.DataFrame, nmi: float | None) -> None:
+def overview(
+    config: TrainConfig, found: RoutedItems, table: pd.DataFrame, nmi: float | None
+) -> None:
     """Shows accuracy, routing in words and the share of images per expert."""
     several = len(found.routed.experts) > 1
     left, right = st.columns([2, 3], gap="medium")
@@ -77,9 +85,9 @@ def overview(found: RoutedItems, table: pd.DataFrame, nmi: float | None) -> None
             show_figure(figures.usage_bars(usage, colours), "usage")
         else:
             st.info(
-                "This run has one prompt, so there is nothing to route: every image is compared "
-                "with the same text features. Its predictions are below. Pick a MoCoOp run "
-                "to see experts at work."
+                f"{method_name(config)} has no router, so there is nothing to route. "
+                f"{how_it_answers(config)} Its predictions are below. Pick a MoCoOp run to see "
+                "experts at work."
             )
 
 
@@ -188,11 +196,10 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
     with right:
         one = routed if forced is None else forced_routing(routed, routed.experts.index(forced))
         who = "The router's mixture says" if forced is None else f"Expert {forced!r} alone says"
+        who = who if several else f"{method_name(run.setup().config)} says"
         best = tables.top_classes(one, index)
         right_or_wrong = "right" if best["class"][0] == truth else "wrong"
-        st.markdown(
-            f"{who if several else 'The prompt says'} **{best['class'][0]}**: {right_or_wrong}."
-        )
+        st.markdown(f"{who} **{best['class'][0]}**: {right_or_wrong}.")
         show_figure(figures.class_bars(best, truth), "closer-classes")
         if several:
             experts = tables.experts_table(routed, index)
@@ -231,8 +238,8 @@ def count_tables(found: RoutedItems, table: pd.DataFrame) -> None:
 
 def value_of_routing(run: Run, choice: str) -> None:
     """Shows the router against choices that need no router, and an upper bound."""
-    if len(run.setup().experts) == 1:
-        st.info("With one prompt there is nothing to choose. Pick a MoCoOp run to compare.")
+    if len(loading.classifier(run).experts) == 1:
+        st.info("Without a router there is nothing to choose. Pick a MoCoOp run to compare.")
         return
     value = run_caches.value_of_routing(run, choice)
     table = tables.routing_value_table(value)

@@ -9,23 +9,18 @@ import streamlit as st
 import torch
 
 from app import loading, tables
-from mocoop.routing_value import RoutingValue, routing_value
-from mocoop.classifiers import open_classifier, run_backbone
+from app.loading import stamp_of
 from mocoop.drift import Drift, NearWord, drift_table, nearest_words
 from mocoop.evaluate import check_same_data, evaluate
 from mocoop.features import FeatureCache
 from mocoop.projection import MapSettings, Projection, fit_umap, is_ready, projection_of
+from mocoop.routing_value import RoutingValue, routing_value
 from mocoop.runs import Run, open_run
-
-
-def _stamp(run: Run) -> float:
-    """Returns what changes when a run of the same name is made anew."""
-    return (run.path / "status.json").stat().st_mtime
 
 
 def gallery(run: Run, choice: str) -> pd.DataFrame:
     """Returns the table of a run's test images; shared, so not to be changed in place."""
-    return _gallery(str(run.path), _stamp(run), choice)
+    return _gallery(str(run.path), stamp_of(run), choice)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -35,7 +30,7 @@ def _gallery(path: str, stamp: float, choice: str) -> pd.DataFrame:
 
 def style_nmi(run: Run, choice: str) -> float | None:
     """Returns how much first-choice experts and true styles say of each other, 0 to 1."""
-    return _style_nmi(str(run.path), _stamp(run), choice)
+    return _style_nmi(str(run.path), stamp_of(run), choice)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -45,7 +40,7 @@ def _style_nmi(path: str, stamp: float, choice: str) -> float | None:
 
 def value_of_routing(run: Run, choice: str) -> RoutingValue:
     """Returns what a run's router is worth on the test images."""
-    return _value_of_routing(str(run.path), _stamp(run), choice)
+    return _value_of_routing(str(run.path), stamp_of(run), choice)
 
 
 @st.cache_data(show_spinner="Trying the other choices …", max_entries=32)
@@ -55,14 +50,13 @@ def _value_of_routing(path: str, stamp: float, choice: str) -> RoutingValue:
     data = loading.dataset(made_of.config.data)
     clip = loading.backbone(made_of.config.backbone)
     check_same_data(run, made_of, data, clip)
-    return routing_value(
-        open_classifier(run), data, FeatureCache(run_backbone(run, clip)), made_of.config, choice
-    )
+    cache = FeatureCache(loading.run_backbone(run))
+    return routing_value(loading.classifier(run), data, cache, made_of.config, choice)
 
 
 def drift(run: Run) -> list[Drift]:
     """Returns the drift of every expert after every saved epoch."""
-    return _drift(str(run.path), _stamp(run))
+    return _drift(str(run.path), stamp_of(run))
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
@@ -70,24 +64,35 @@ def _drift(path: str, stamp: float) -> list[Drift]:
     return drift_table(open_run(path).features())
 
 
-def words(run: Run) -> list[list[list[NearWord]]]:
-    """Returns the nearest words of every learnt token, by expert."""
-    return _words(str(run.path), _stamp(run))
+def words(run: Run, label: int) -> list[list[list[NearWord]]]:
+    """Returns the nearest words of every learnt token, by expert.
+
+    Args:
+        run: a finished run.
+        label: whose tokens to take where every class has its own.
+    """
+    own = run.setup().config.class_context
+    return _words(str(run.path), stamp_of(run), label if own else None)
 
 
-@st.cache_data(show_spinner=False, max_entries=16)
-def _words(path: str, stamp: float) -> list[list[list[NearWord]]]:
+@st.cache_data(show_spinner=False, max_entries=64)
+def _words(path: str, stamp: float, label: int | None) -> list[list[list[NearWord]]]:
     run = open_run(path)
-    return nearest_words(run.weights(), loading.backbone(run.setup().config.backbone).text)
+    weights = {
+        name: value if label is None else value[label]
+        for name, value in run.weights().items()
+        if name.startswith("prompts.before.")
+    }
+    return nearest_words(weights, loading.backbone(run.setup().config.backbone).text)
 
 
 def projection(run: Run, settings: MapSettings) -> Projection:
     """Returns a run's joint map, with an honest word on the time it takes the first time."""
     if settings.method == "pca" or is_ready(run, settings):
-        return _projection(str(run.path), _stamp(run), settings)
+        return _projection(str(run.path), stamp_of(run), settings)
     hint = "UMAP is drawing this map for the first time: up to a minute, then it is kept …"
     with st.spinner(hint, show_time=True):
-        return _projection(str(run.path), _stamp(run), settings)
+        return _projection(str(run.path), stamp_of(run), settings)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from app.estimates import Size
+from app.methods import method_name
 from mocoop.config import TrainConfig
 from mocoop.datasets import BUILTIN, Dataset
 from mocoop.errors import UserError
 from mocoop.evaluate import class_range
 from mocoop.model import expert_groups
+from mocoop.prepare import few_shot_items
+from mocoop.presets import preset
 from mocoop.templates import Groups, as_groups
 
-METHOD_NAMES = {"mocoop": "MoCoOp", "coop": "CoOp", "zero-shot": "Zero-shot"}
-METHOD_LINES = {
-    "mocoop": "Several learnt prompts, one per style; a router picks some for every image.",
-    "coop": "One learnt prompt for every image, and nothing that holds it back.",
-    "zero-shot": "No training: the plain prompt and the frozen CLIP, to compare with.",
-}
 SHOTS = (1, 2, 4, 8, 16)
 GROUP, TEMPLATES = "Group", "Templates"  # columns of the table of templates
 SEPARATOR = " | "
@@ -62,15 +61,49 @@ def data_name(typed: str) -> str:
     return text if text in BUILTIN else str(Path(text).expanduser().resolve())
 
 
-def check_together(config: TrainConfig, dataset: Dataset) -> tuple[int, int]:
-    """Returns the numbers of classes and of experts that would be trained.
+def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:
+    """Returns the method's preset for a CLIP, with data, shots, seed and classes as they are."""
+    return replace(
+        preset(config.method, backbone),
+        data=config.data,
+        shots=config.shots,
+        seed=config.seed,
+        classes=config.classes,
+    )
+
+
+def with_groups(config: TrainConfig, groups: Groups, usual: Groups) -> TrainConfig:
+    """Returns the settings with groups of templates, which are not named if they are usual.
+
+    Raises:
+        UserError: for fewer groups than experts per image.
+    """
+    return config if groups == usual else replace(config, groups=groups)
+
+
+def check_together(config: TrainConfig, dataset: Dataset) -> Size:
+    """Returns how much would be trained and tested.
 
     Raises:
         UserError: for settings that do not fit the data set.
     """
     groups = expert_groups(config, dataset.templates)
     config.check_num_chosen(len(groups))
-    return len(class_range(config.classes, len(dataset.class_names))), len(groups)
+    train, val = few_shot_items(config, dataset)
+    if config.method == "linear-probe" and not val:
+        raise UserError(
+            f"The linear probe is tuned on validation images, and {dataset.name} has none for "
+            "it. Add some to the data, or choose Tip-Adapter, which can do without."
+        )
+    names = dataset.class_names
+    return Size(
+        len(class_range(config.classes, len(names))),
+        len(names),
+        len(groups),
+        len(train),
+        len(val),
+        len(dataset.items("test")),
+    )
 
 
 def duration(seconds: float) -> str:
@@ -87,9 +120,11 @@ def duration(seconds: float) -> str:
 def run_title(config: TrainConfig) -> str:
     """Returns a run's settings in a line: 'pictographs · MoCoOp · 16 shots · seed 1'."""
     shots = "1 shot" if config.shots == 1 else f"{config.shots} shots"
-    parts = [Path(config.data).name, METHOD_NAMES[config.method], shots, f"seed {config.seed}"]
+    parts = [Path(config.data).name, method_name(config), shots, f"seed {config.seed}"]
     if config.classes == "base":
         parts.append("base classes")
+    if config.style:
+        parts.append(f"{config.style} only")
     return " · ".join(parts)
 
 

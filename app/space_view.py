@@ -9,14 +9,21 @@ import pandas as pd
 import streamlit as st
 
 from app import loading, run_caches, space_figures, space_tables, state
+from app.methods import how_it_answers, method_name
 from app.page_parts import csv_button, show_figure, show_table
 from app.theme import expert_colours
+from mocoop.config import TrainConfig
+from mocoop.datasets import Item
 from mocoop.projection import KINDS, MapSettings, Method, Projection
 from mocoop.runs import Run, RunSetup
 
 METHODS: dict[Method, str] = {"pca": "PCA", "umap": "UMAP"}
 CALLED = {"hard": "hard prompts", "prototype": "prototypes", "soft": "soft prompts"}
 THUMBNAILS = 12
+CONDITIONAL = (
+    "CoCoOp adds a vector made from each image to its prompt. What is shown here is the prompt by "
+    "itself, which no image has shifted."
+)
 DRIFT_COLUMNS = {
     "own cosine": st.column_config.NumberColumn(
         "cosine to own prototype",
@@ -52,10 +59,23 @@ class MapChoice:
     kinds: tuple[str, ...]
 
 
+def nothing_to_see(config: TrainConfig) -> None:
+    """Says why a run has no prompts to look at, and which runs have."""
+    st.info(
+        f"{method_name(config)} learns no soft prompts, so nothing moved that could be shown. "
+        f"{how_it_answers(config)} Choose a run of a method that learns prompts above (MoCoOp, "
+        "CoOp, KgCoOp, LASP …), or train one.",
+        icon=":material/scatter_plot:",
+    )
+    st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
+
+
 def numbers(run: Run, setup: RunSetup, epoch: int) -> None:
     """Shows how far every expert drifted, at one epoch and over the epochs."""
     table = space_tables.drift_frame(run_caches.drift(run), setup.experts)
     now = table[table["epoch"] == epoch].drop(columns="epoch")
+    if len(setup.experts) == 1:
+        now = now.drop(columns="own nearest")  # there is no other group
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.markdown(f"**How far the prompts moved**, at epoch {epoch}")
@@ -208,13 +228,23 @@ def behind_a_point(run: Run, setup: RunSetup) -> None:
     st.subheader("Behind a point")
     st.caption("Select a point on the flat map, or choose here.")
     left, right = st.columns(2)
-    expert = left.selectbox("Expert", setup.experts, key=state.MAP_EXPERT, bind=state.QUERY)
-    class_name = right.selectbox("Class", setup.class_names, key=state.MAP_CLASS, bind=state.QUERY)
+    several = len(setup.experts) > 1
+    expert = setup.experts[0]
+    if several:
+        expert = left.selectbox("Expert", setup.experts, key=state.MAP_EXPERT, bind=state.QUERY)
+    place = right if several else left
+    class_name = place.selectbox("Class", setup.class_names, key=state.MAP_CLASS, bind=state.QUERY)
+    label = setup.class_names.index(class_name)
     left, right = st.columns(2, gap="medium")
     with left:
-        routed_images(run, setup, expert, class_name)
+        if several:
+            routed_images(run, setup, expert, class_name)
+        else:
+            items = loading.test_items(run, label)
+            st.markdown(f"**{len(items)}** test images of *{class_name}*")
+            thumbnails(setup.config.data, class_name, items)
     with right:
-        near_words(run, setup.experts.index(expert))
+        near_words(run, setup.experts.index(expert), label)
 
 
 def routed_images(run: Run, setup: RunSetup, expert: str, class_name: str) -> None:
@@ -230,20 +260,24 @@ def routed_images(run: Run, setup: RunSetup, expert: str, class_name: str) -> No
         said = ", ".join(f"{name} ({count})" for name, count in others.items())
         st.caption(f"Their first choice is {said}." if said else "The test split has none.")
     found = loading.routed_test_items(run, "all")
-    pictures = [found.items[row] for row in got["row"].head(THUMBNAILS)]
-    data = setup.config.data
+    thumbnails(setup.config.data, class_name, [found.items[row] for row in got["row"]])
+
+
+def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
+    """Shows the first of some test images of a class."""
     with st.container(horizontal=True, gap="small"):
-        for item in pictures:
+        for item in items[:THUMBNAILS]:
             png = loading.thumbnail(data, item.id, item.label, item.style, 72)
             st.image(png, width=72, alt=f"{class_name}, {item.style or 'a test image'}")
-    if len(got) > THUMBNAILS:
+    if len(items) > THUMBNAILS:
         st.caption(f"The first {THUMBNAILS}; the Routing page shows all.")
 
 
-def near_words(run: Run, expert: int) -> None:
+def near_words(run: Run, expert: int, label: int) -> None:
     """Shows the vocabulary words nearest to an expert's learnt tokens, with a warning."""
-    st.markdown("**Nearest words of its learnt tokens**")
-    table = space_tables.words_table(run_caches.words(run)[expert])
+    of_class = " for this class" if run.setup().config.class_context else ""
+    st.markdown(f"**Nearest words of its learnt tokens{of_class}**")
+    table = space_tables.words_table(run_caches.words(run, label)[expert])
     cosines: Sequence[str] = [name for name in table.columns if name.startswith("cosine")]
     config = {name: st.column_config.NumberColumn("cosine", format="%.2f") for name in cosines}
     show_table(pd.DataFrame(table), "nearest-words", column_config=config)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mocoop.routing_value import RoutingValue
 from mocoop.evaluate import RoutedItems
 from mocoop.predict import Routed
 from mocoop.router import routing_entropy
+from mocoop.routing_value import RoutingValue
 
 ORDERS = ("shuffled", "as in the data", "most certain", "most ambiguous", "wrong first")
 OUTCOMES = ("right", "wrong")

@@ -10,7 +10,6 @@ from PIL import Image
 from app import chips, effects, figures, loading, state, tables
 from app.page_parts import csv_button, errors_in_words, show_figure
 from app.theme import expert_colours
-from mocoop.classifiers import run_backbone
 from mocoop.errors import UserError
 from mocoop.images import open_image
 from mocoop.predict import Classifier, Routed, encode_images
@@ -51,11 +50,11 @@ def try_a_picture(run: Run, picture: Picture) -> None:
     source = st.segmented_control(
         "Picture", SOURCES, default=SOURCES[0], required=True, key=state.SOURCE, bind=state.QUERY
     )
-    classifier = loading.classifier(run)
+    classifier = loading.classifier_of_known(run)
     pictures = [picture] if source == SOURCES[0] else own_pictures(source)
     if not pictures:
         return
-    clip = run_backbone(run, loading.backbone(run.setup().config.backbone))
+    clip = loading.run_backbone(run)
     features = encode_images(clip, [one.image for one in pictures])
     routed = classifier.classify(features)
     if source != SOURCES[0]:
@@ -132,7 +131,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
             for name in state.EFFECTS
         }
     wanted = effects.Effects(**amounts)
-    clip = run_backbone(run, loading.backbone(run.setup().config.backbone))
+    clip = loading.run_backbone(run)
     changed = effects.apply_effects(picture.image, wanted)
     now = classifier.classify(encode_images(clip, [changed])) if wanted.any else before
     with middle:

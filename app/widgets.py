@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import pandas as pd
 import streamlit as st
 
-from app import jobs, state
+from app import estimates, jobs, state
+from app.methods import METHODS, learns_prompts, method_called, start_of
 from app.settings import (
     GROUP,
-    METHOD_LINES,
-    METHOD_NAMES,
     SHOTS,
     TEMPLATES,
     check_together,
@@ -20,11 +19,14 @@ from app.settings import (
     duration,
     groups_to_rows,
     rows_to_groups,
+    with_groups,
 )
 from mocoop.config import MIXTURES, ClassesChoice, TrainConfig
 from mocoop.datasets import BUILTIN, Dataset
 from mocoop.presets import preset
 from mocoop.runs import default_runs, list_runs
+
+Rows = list[dict[str, object]]
 
 
 def basic_settings() -> TrainConfig:
@@ -42,17 +44,7 @@ def basic_settings() -> TrainConfig:
         help="A built-in set, or type the path of a folder that has one folder of images "
         "for each class.",
     )
-    method = st.segmented_control(
-        "Method",
-        list(METHOD_NAMES),
-        format_func=METHOD_NAMES.__getitem__,
-        default="mocoop",
-        required=True,
-        key=state.METHOD,
-        bind=state.QUERY,
-    )
-    method = method or "mocoop"
-    st.caption(METHOD_LINES[method])
+    method = pick_method()
     shots = st.segmented_control(
         "Training images per class",
         SHOTS,
@@ -91,75 +83,64 @@ def basic_settings() -> TrainConfig:
     )
 
 
-def more_settings(config: TrainConfig) -> TrainConfig:
-    """Returns the settings with the less usual ones as chosen, each method keeping its own.
-
-    Raises:
-        UserError: for values that do not fit.
-    """
-    chosen: dict[str, Any] = {}
-    with st.expander("More settings"):
-        left, right = st.columns(2)
-        if config.method != "zero-shot":
-            chosen["epochs"] = _number(left, config, "epochs", "Epochs", 1)
-            chosen["learning_rate"] = _number(
-                right, config, "learning_rate", "Learning rate", 0.001, format="%.4f"
-            )
-            chosen["batch_size"] = _number(left, config, "batch_size", "Images per step", 8)
-            chosen["views"] = _number(
-                right, config, "views", "Views per image", 1,
-                help="1 is the picture itself; more add random crops and mirror images.",
-            )  # fmt: skip
-        if config.method == "mocoop":
-            chosen["num_chosen"] = _number(
-                left, config, "num_chosen", "Experts per image", 1,
-                help="K: how many experts the router picks for each image.",
-            )  # fmt: skip
-            chosen["text_weight"] = _number(
-                left, config, "text_weight", "Text loss weight", 0.5,
-                help="Keeps every expert close to its group of templates.",
-            )  # fmt: skip
-            chosen["gate_weight"] = _number(
-                right, config, "gate_weight", "Gating loss weight", 0.5,
-                help="Teaches the router which templates suit an image.",
-            )  # fmt: skip
-            chosen["text_classes"] = right.selectbox(
-                "Names in text loss",
-                ["seen", "all"],
-                format_func={"seen": "trained classes", "all": "all classes"}.__getitem__,
-                key=_key("text_classes", config),
-                persist_state="session",
-                help="Matters when only half of the classes are trained.",
-            )
-        backbone = st.text_input(
-            "CLIP",
-            config.backbone,
-            key=_key("backbone", config),
-            persist_state="session",
-            help="`demo` is built in. Or an open_clip NAME/TAG such as "
-            "`ViT-B-16-quickgelu/openai` (fetched once), or a checkpoint folder.",
-        )
-        chosen["backbone"] = backbone.strip() or "demo"
-    return replace(config, **chosen)
+def pick_method() -> str:
+    """Returns the chosen method, which is explained in a line; others on request."""
+    asked = st.query_params.get(state.METHOD, "")
+    meant = method_called(asked)
+    if meant is not None and asked != METHODS[meant].label:
+        st.session_state[state.METHOD] = meant  # a link of an earlier version
+    method = st.selectbox(
+        "Method",
+        list(METHODS),
+        format_func=lambda key: METHODS[key].label,
+        key=state.METHOD,
+        bind=state.QUERY,
+    )
+    chosen = METHODS[method]
+    st.caption(f"{chosen.does} {chosen.use}")
+    if st.button("Which method for what?", icon=":material/help:", type="tertiary"):
+        explain_methods()
+    return method
 
 
-def template_groups(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Returns the settings with the groups of templates as edited in a table.
+@st.dialog("Which method for what?", width="large")
+def explain_methods() -> None:
+    """Shows what every method does and when it is of use."""
+    for kind in dict.fromkeys(method.kind for method in METHODS.values()):
+        rows = [
+            f"| **{method.name}** | {method.does} | {method.use} |"
+            for method in METHODS.values()
+            if method.kind == kind
+        ]
+        head = [f"| {kind} | What it does | What it is for |", "|---|---|---|"]
+        st.markdown("\n".join(head + rows))
 
-    Raises:
-        UserError: for a table that makes no good groups.
-    """
+
+def template_table(config: TrainConfig, dataset: Dataset) -> Rows | None:
+    """Returns the rows of the table of template groups; None for a method of one prompt."""
     if config.method not in MIXTURES:
-        words = dataset.templates.zero_shot
-        st.caption(f"{METHOD_NAMES[config.method]} has one prompt, which starts as “{words}”")
-        return config
-    usual = dataset.templates.groups
+        return None
     st.caption(
         "Each row becomes one expert. It starts from the words of its first template; the "
         "others, between bars, help to keep it there. `{}` is where the class name goes."
     )
-    groups = rows_to_groups(_template_table(config.data, groups_to_rows(usual)))
-    return config if groups == usual else replace(config, groups=groups)
+    return _template_table(config.data, groups_to_rows(dataset.templates.groups))
+
+
+def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) -> TrainConfig:
+    """Returns the settings with the edited groups; says what a method without groups does.
+
+    Raises:
+        UserError: for a table that makes no good groups.
+    """
+    templates = dataset.templates
+    if rows is not None:
+        return with_groups(config, rows_to_groups(rows), templates.groups)
+    st.caption(
+        f"{METHODS[config.method].name} has no groups of templates. It starts from "
+        f"{start_of(config, templates.zero_shot)}."
+    )
+    return config
 
 
 def start_button(config: TrainConfig, dataset: Dataset) -> None:
@@ -168,9 +149,8 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     Raises:
         UserError: for settings that do not fit the data set.
     """
-    num_classes, num_experts = check_together(config, dataset)
-    history = list_runs([default_runs()])
-    seconds = jobs.estimate_seconds(config, num_classes, num_experts, history)
+    size = check_together(config, dataset)
+    seconds = estimates.estimate_seconds(config, size, list_runs([default_runs()]))
     waiting = bool(jobs.active_runs())
     if st.button(
         "Add to the queue" if waiting else "Start training",
@@ -181,12 +161,16 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     ):
         jobs.start_run(config)
         st.rerun()  # the button and the panel now have something to wait for
-    prompts = "1 prompt" if num_experts == 1 else f"{num_experts} experts"
-    time = "time unknown with this CLIP" if seconds is None else duration(seconds)
-    st.caption(f"{num_classes} classes, {prompts}, {time}")
+    parts = [f"{size.classes} classes"]
+    if learns_prompts(config):
+        parts.append("1 prompt" if size.experts == 1 else f"{size.experts} experts")
+    if config.style:
+        parts.append(f"{size.images} images")
+    parts.append("time unknown with this CLIP" if seconds is None else duration(seconds))
+    st.caption(", ".join(parts))
 
 
-def _template_table(data: str, usual: list[dict[str, str]]) -> list[dict[str, object]]:
+def _template_table(data: str, usual: list[dict[str, str]]) -> Rows:
     """Returns the rows of the edited table, which keeps its edits when the page is left."""
     shown, edited = f"{state.TEMPLATES_SHOWN} {data}", f"{state.TEMPLATES_EDITED} {data}"
     resets = f"{state.TEMPLATES_RESETS} {data}"
@@ -213,23 +197,3 @@ def _template_table(data: str, usual: list[dict[str, str]]) -> list[dict[str, ob
 
     st.button("Reset the table", icon=":material/restart_alt:", on_click=reset)
     return memory[edited]
-
-
-def _number(
-    place: Any, config: TrainConfig, name: str, label: str, step: float, **options: Any
-) -> Any:
-    """Returns a number of the same type as the method's preset, from 0 or 1 upwards."""
-    usual = getattr(config, name)
-    return place.number_input(
-        label,
-        min_value=type(usual)(0),
-        value=usual,
-        step=type(usual)(step),
-        key=_key(name, config),
-        persist_state="session",
-        **options,
-    )
-
-
-def _key(name: str, config: TrainConfig) -> str:
-    return f"{state.SETTING} {name} {config.method}"

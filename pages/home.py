@@ -5,6 +5,7 @@ import streamlit as st
 from app import loading, state
 from app.entry import inside_the_app
 from app.machine import describe_machine
+from app.methods import experts_in_words
 from app.page_parts import errors_in_words, first_choice
 from app.pipeline import pipeline_svg, pipeline_view
 from mocoop.runs import list_runs
@@ -56,7 +57,8 @@ if runs:
     with errors_in_words():
         item, image, routed = loading.routed_sample(runs[chosen], number)
         label = routed.class_names[item.label]
-        view = pipeline_view(routed, runs[chosen].setup().groups, image, label, item.style)
+        routed, starts = experts_in_words(routed, runs[chosen].setup())
+        view = pipeline_view(routed, starts, image, label, item.style)
         st.markdown(pipeline_svg(view), unsafe_allow_html=True)  # st.html would drop the SVG
 else:
     st.info(

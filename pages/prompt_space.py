@@ -6,12 +6,18 @@ import streamlit as st
 
 from app import run_caches, space_view
 from app.entry import inside_the_app
+from app.methods import learns_prompts
 from app.page_parts import errors_in_words, pick_run
 from mocoop.runs import Run
 
 
 def page(run: Run) -> None:
     setup = run.setup()
+    if not learns_prompts(setup.config):
+        space_view.nothing_to_see(setup.config)
+        return
+    if setup.config.conditional:
+        st.info(space_view.CONDITIONAL)
     epoch = space_view.pick_epoch(run)
     space_view.numbers(run, setup, epoch)
     st.subheader("Map of the prompts")

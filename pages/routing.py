@@ -15,7 +15,8 @@ def page(run: Run) -> None:
     choice = routing_view.pick_classes(run)
     found = loading.routed_test_items(run, choice)
     table = run_caches.gallery(run, choice)
-    routing_view.overview(found, table, run_caches.style_nmi(run, choice))
+    nmi = run_caches.style_nmi(run, choice)
+    routing_view.overview(run.setup().config, found, table, nmi)
     looked_at = position(found, st.query_params.get(state.IMAGE))
     tabs = st.tabs(routing_view.TABS, key=state.VIEW, bind=state.QUERY)
     if tabs[0].open:

@@ -5,6 +5,7 @@ import streamlit as st
 from app import loading, widgets
 from app.entry import inside_the_app
 from app.live import training_panel
+from app.more_settings import more_settings
 from app.page_parts import errors_in_words
 
 inside_the_app()
@@ -17,9 +18,11 @@ progress, templates = panel.tabs(
 with form, errors_in_words():
     config = widgets.basic_settings()
     dataset = loading.dataset(config.data)
-    config = widgets.more_settings(config)
     with templates:
-        config = widgets.template_groups(config, dataset)
+        rows = widgets.template_table(config, dataset)
+    config = more_settings(config, dataset)
+    with templates:
+        config = widgets.apply_templates(config, dataset, rows)
     widgets.start_button(config, dataset)
 
 with progress:

@@ -12,6 +12,13 @@ from mocoop.presets import preset
 from mocoop.runs import Run
 
 
+def train(method: str, path: Path, **changes: object) -> Run:
+    """Returns a finished run on `games`, in a folder of its own."""
+    for _ in run_experiment(replace(preset(method), data="games", **changes), path):
+        pass
+    return Run(path)
+
+
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory):
     """A folder with `runs` and `cache` that take the place of the user's."""
@@ -25,10 +32,5 @@ def workspace(tmp_path_factory):
 @pytest.fixture(scope="session")
 def finished_run(workspace):
     """A finished run on the base half of `games`, every epoch kept; tests must not change it."""
-    config = replace(
-        preset("mocoop"), data="games", shots=2, epochs=3, classes="base", save_every=1
-    )
     path = workspace / "runs" / "games-tiny"
-    for _ in run_experiment(config, path):
-        pass
-    return Run(path)
+    return train("mocoop", path, shots=2, epochs=3, classes="base", save_every=1)
