@@ -19,15 +19,8 @@ from app.worker import REQUEST
 from mocoop.config import TrainConfig
 from mocoop.files import write_json
 from mocoop.presets import settings_from
-from mocoop.runs import (
-    Run,
-    default_runs,
-    hand_over,
-    list_runs,
-    mark_cancelled,
-    new_run_path,
-    queue_run,
-)
+from mocoop.run_writer import hand_over, mark_cancelled, queue_run
+from mocoop.runs import Run, default_runs, list_runs, new_run_path
 from mocoop.status import QUEUED, read_values
 
 LOG = "log.txt"

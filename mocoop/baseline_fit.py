@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.baselines import fit_linear_probe, fit_tip_adapter
 from mocoop.classifiers import ONE, ProbeClassifier, TipClassifier
 from mocoop.features import FeatureCache
+from mocoop.linear_probe import fit_linear_probe
 from mocoop.predict import Classifier
 from mocoop.prepare import Prepared
+from mocoop.tip_adapter import fit_tip_adapter
 from mocoop.trainer import EpochRecord
 
 FITTED = ("linear-probe", "tip-adapter", "tip-adapter-f")

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from mocoop.backbone import Backbone, choose_device, load_backbone
-from mocoop.baselines import LinearProbe, TipAdapter, linear_logits, tip_logits
 from mocoop.errors import UserError
 from mocoop.image_norms import with_norms
+from mocoop.linear_probe import LinearProbe, linear_logits
 from mocoop.model import PromptMixture, build_model, mix
 from mocoop.packing import ClassTokens
 from mocoop.predict import Classifier, Routed
 from mocoop.runs import Run, RunSetup, load_gate
 from mocoop.text import TextTower
+from mocoop.tip_adapter import TipAdapter, tip_logits
 from mocoop.trainer import predict
 
 ONE = ("prompt",)  # the one expert of methods without a mixture

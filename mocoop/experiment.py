@@ -22,7 +22,8 @@ from mocoop.packing import ClassTokens
 from mocoop.predict import Classifier
 from mocoop.prepare import Prepared, prepare, training_data
 from mocoop.routing_value import routing_value
-from mocoop.runs import Run, RunSetup, RunWriter, SavedFeatures, load_gate
+from mocoop.run_writer import RunWriter
+from mocoop.runs import Run, RunSetup, SavedFeatures, load_gate
 from mocoop.status import CANCELLED, FAILED, QUEUED, RUNNING
 from mocoop.steps import DivergedError
 from mocoop.trainer import EpochRecord, TrainingData, fit

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -28,17 +26,10 @@ from torch import Tensor
 from mocoop.assets import asset
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.files import write_json, write_tensors
 from mocoop.presets import settings_from
 from mocoop.status import (
-    CANCELLED,
     FINISHED,
-    INTERRUPTED,
-    QUEUED,
-    RUNNING,
-    STATUS_FILE,
     Status,
-    identity,
     read_status,
     read_values,
 )
@@ -207,96 +198,6 @@ class Run:
             ) from error
 
 
-class RunWriter:
-    """Writes a run folder while it trains; one process per run.
-
-    Args:
-        path: the run's folder; made if it does not exist.
-
-    Raises:
-        UserError: if the folder holds a run already, or something else.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if path.exists() and any(path.iterdir()):
-            existing = Run(path)
-            if not (path / "status.json").exists():
-                raise UserError(
-                    f"{path} exists and is not empty. Choose another folder for the run."
-                )
-            if existing.status().state != QUEUED:
-                raise UserError(
-                    f"{path} holds a run already ({existing.status().state}). Choose another name."
-                )
-        self.run = Run(path)
-        now = time.time()
-        process = identity(psutil.Process())
-        self._status = Status(RUNNING, "starting", started=now, updated=now, **process)
-        path.mkdir(parents=True, exist_ok=True)
-        self.update()
-
-    def update(self, **changes: Any) -> None:
-        """Writes the status with some fields changed."""
-        self._status = replace(self._status, **changes, updated=time.time())
-        _write_status(self.run.path, self._status)
-
-    def save_setup(self, setup: RunSetup) -> None:
-        """Writes config.json."""
-        values = asdict(setup) | {"format": FORMAT, "config": setup.config.to_dict()}
-        write_json(self.run.path / "config.json", values)
-
-    def add_record(self, record: Mapping[str, Any]) -> None:
-        """Appends one record to metrics.jsonl."""
-        with (self.run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-    def save_features(self, features: SavedFeatures) -> None:
-        """Writes features.safetensors."""
-        tensors = {f"soft/{epoch}": value for epoch, value in features.soft.items()}
-        tensors |= {f"hard/{index}": value for index, value in enumerate(features.hard)}
-        tensors["prototypes"] = features.prototypes
-        write_tensors(self.run.path / "features.safetensors", tensors)
-
-    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Writes weights.safetensors."""
-        write_tensors(self.run.path / "weights.safetensors", dict(weights))
-
-    def finish(self, results: Mapping[str, Any]) -> None:
-        """Writes results.json, and only then the state `finished`."""
-        write_json(self.run.path / "results.json", dict(results))
-        self.update(state=FINISHED, message="")
-
-
-def queue_run(path: Path) -> Run:
-    """Returns a new run folder marked queued, on the account of the calling process.
-
-    `hand_over` names the process that will train it; until then the run counts as interrupted
-    as soon as the caller is gone.
-    """
-    path.mkdir(parents=True, exist_ok=False)
-    now = time.time()
-    process = identity(psutil.Process())
-    _write_status(path, Status(QUEUED, started=now, updated=now, **process))
-    return Run(path)
-
-
-def hand_over(run: Run, pid: int) -> None:
-    """Names the process that will train a queued run when its turn comes.
-
-    Raises:
-        psutil.NoSuchProcess: if there is none.
-    """
-    _write_status(run.path, replace(run.status(), **identity(psutil.Process(pid))))
-
-
-def mark_cancelled(run: Run) -> None:
-    """Marks a run whose process was stopped on request, unless it ended by itself before."""
-    status = run.status()
-    if status.state == INTERRUPTED:
-        stopped = replace(status, state=CANCELLED, message="stopped on request")
-        _write_status(run.path, replace(stopped, updated=time.time()))
-
-
 def default_runs() -> Path:
     """Returns the folder of runs: MOCOOP_RUNS, or ./runs."""
     return Path(os.environ.get("MOCOOP_RUNS") or "runs")
@@ -361,7 +262,3 @@ def load_gate(weights: Mapping[str, Tensor]) -> torch.nn.Linear | None:
     gate = torch.nn.Linear(dim, experts)
     gate.load_state_dict({"weight": weights["gate.weight"], "bias": weights["gate.bias"]})
     return gate.requires_grad_(False)
-
-
-def _write_status(path: Path, status: Status) -> None:
-    write_json(path / STATUS_FILE, asdict(status))

@@ -14,16 +14,10 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 from sklearn.linear_model import LogisticRegression
 
-from mocoop import baselines
-from mocoop.baselines import (
-    LinearProbe,
-    TipAdapter,
-    fit_linear_probe,
-    fit_tip_adapter,
-    linear_logits,
-    tip_logits,
-)
+from mocoop import linear_probe, tip_adapter
 from mocoop.errors import UserError
+from mocoop.linear_probe import LinearProbe, fit_linear_probe, linear_logits
+from mocoop.tip_adapter import TipAdapter, fit_tip_adapter, tip_logits
 
 SCALE = 20.0
 
@@ -108,7 +102,7 @@ def test_linear_logits_by_hand():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_probe_equals_sklearn(num_classes, seed, monkeypatch):
     """At the chosen C, and also with two classes, where scikit-learn has one row."""
-    monkeypatch.setattr(baselines, "PROBE_TOLERANCE", 1e-8)
+    monkeypatch.setattr(linear_probe, "PROBE_TOLERANCE", 1e-8)
     drawn = draw(num_classes, noise=1.5, seed=seed)
     probe = probe_of(drawn, num_classes)
     assert probe.weight.shape == (num_classes, 8)
@@ -120,8 +114,8 @@ def test_probe_equals_sklearn(num_classes, seed, monkeypatch):
 
 def test_tolerance_is_close_to_the_optimum(monkeypatch):
     """The library's tolerance gives nearly the probabilities of the exact optimum."""
-    monkeypatch.setattr(baselines, "PROBE_REFINEMENTS", 0)
-    monkeypatch.setattr(baselines, "PROBE_EXPONENTS", (0.0,))
+    monkeypatch.setattr(linear_probe, "PROBE_REFINEMENTS", 0)
+    monkeypatch.setattr(linear_probe, "PROBE_EXPONENTS", (0.0,))
     drawn = draw(noise=1.5)
     probe = probe_of(drawn)
     logits = linear_logits(drawn.val_features, probe.weight, probe.bias)
@@ -131,7 +125,7 @@ def test_tolerance_is_close_to_the_optimum(monkeypatch):
 
 def test_probe_is_the_optimum_of_its_objective(monkeypatch):
     """Zero gradient of C * summed cross-entropy + |weight|^2 / 2, intercepts free."""
-    monkeypatch.setattr(baselines, "PROBE_TOLERANCE", 1e-8)
+    monkeypatch.setattr(linear_probe, "PROBE_TOLERANCE", 1e-8)
     drawn = draw(noise=1.5)
     probe = probe_of(drawn)
     weight, bias = (t.double().requires_grad_() for t in (probe.weight, probe.bias))
@@ -152,7 +146,7 @@ def test_many_classes_of_like_features_are_learnt():
     )
     stopped = LogisticRegression(C=1e4).fit(like.numpy(), drawn.labels.numpy())
     assert not stopped.coef_.any()
-    weight, bias = baselines._logistic_regression(like, drawn.labels, 300, 1e4)
+    weight, bias = linear_probe._logistic_regression(like, drawn.labels, 300, 1e4)
     assert accuracy(linear_logits(val_like, weight, bias), drawn.val_labels) > 90
 
 
@@ -172,7 +166,7 @@ def test_missing_class_keeps_the_others_in_place():
     assert probe.val_accuracy <= 75.0
     # The same without a gap in the labels is the same classifier.
     closed = dataclasses.replace(cut, labels=cut.labels - (cut.labels > 1).long())
-    weight, bias = baselines._logistic_regression(
+    weight, bias = linear_probe._logistic_regression(
         closed.features, closed.labels, 3, probe.inverse_regularization
     )
     torch.testing.assert_close(probe.weight[[0, 2, 3]], weight)
@@ -199,7 +193,7 @@ def test_search_follows_the_rule(seed):
 
     def score(c):
         if c not in known:
-            weight, bias = baselines._logistic_regression(drawn.features, drawn.labels, 4, c)
+            weight, bias = linear_probe._logistic_regression(drawn.features, drawn.labels, 4, c)
             logits = linear_logits(drawn.val_features, weight, bias)
             known[c] = accuracy(logits, drawn.val_labels)
         return known[c]
@@ -233,7 +227,7 @@ def test_probe_depends_on_its_arguments_alone():
     shifted = dataclasses.replace(drawn, val_labels=(drawn.val_labels + 1) % 4)
     other = probe_of(shifted)
     assert other.val_accuracy < first.val_accuracy
-    weight, bias = baselines._logistic_regression(
+    weight, bias = linear_probe._logistic_regression(
         drawn.features, drawn.labels, 4, other.inverse_regularization
     )
     assert torch.equal(other.weight, weight)
@@ -329,8 +323,8 @@ def test_tip_search_equals_the_loops(fine_tune):
         SCALE,
         found.keys,
         found.values,
-        baselines.TIP_ALPHAS,
-        baselines.TIP_BETAS,
+        tip_adapter.TIP_ALPHAS,
+        tip_adapter.TIP_BETAS,
     )
     assert (found.val_accuracy, found.alpha, found.beta) == expected
     logits = tip_logits(
@@ -347,10 +341,10 @@ def test_tip_search_equals_the_loops(fine_tune):
 
 def test_grid_holds_the_defaults():
     """From 0.1 to 7 and 3, as in the authors' code, with the published values on it."""
-    assert (baselines.TIP_BETAS[0], baselines.TIP_BETAS[-1]) == (0.1, 7.0)
-    assert (baselines.TIP_ALPHAS[0], baselines.TIP_ALPHAS[-1]) == (0.1, 3.0)
-    assert baselines.DEFAULT_ALPHA in baselines.TIP_ALPHAS
-    assert baselines.DEFAULT_BETA in baselines.TIP_BETAS
+    assert (tip_adapter.TIP_BETAS[0], tip_adapter.TIP_BETAS[-1]) == (0.1, 7.0)
+    assert (tip_adapter.TIP_ALPHAS[0], tip_adapter.TIP_ALPHAS[-1]) == (0.1, 3.0)
+    assert tip_adapter.DEFAULT_ALPHA in tip_adapter.TIP_ALPHAS
+    assert tip_adapter.DEFAULT_BETA in tip_adapter.TIP_BETAS
 
 
 def test_cache_is_the_training_images():

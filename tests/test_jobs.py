@@ -17,7 +17,8 @@ from page_fixtures import empty_runs, one_run, tiny_config  # noqa: F401
 from app import jobs
 from app.worker import ahead_of, wait_for_turn
 from mocoop.errors import UserError
-from mocoop.runs import Run, hand_over, mark_cancelled, queue_run
+from mocoop.run_writer import hand_over, mark_cancelled, queue_run
+from mocoop.runs import Run
 from mocoop.status import CANCELLED, FINISHED, INTERRUPTED, RUNNING
 
 

@@ -12,7 +12,8 @@ from app import jobs, settings, state
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.presets import preset
-from mocoop.runs import Run, queue_run
+from mocoop.run_writer import queue_run
+from mocoop.runs import Run
 
 PAGE = "pages/train.py"
 

@@ -15,7 +15,8 @@ from mocoop.presets import preset
 from mocoop.protocol_rows import rows_of, time_spent
 from mocoop.protocol_runs import run_name, run_tasks
 from mocoop.protocols import Plan, Task, tasks
-from mocoop.runs import Run, RunWriter
+from mocoop.run_writer import RunWriter
+from mocoop.runs import Run
 
 QUICK = ("zero-shot", "linear-probe", "mocoop")
 
