@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import reference
+from PIL import Image
 
+from mocoop.datasets import load_dataset
+from mocoop.prepare import few_shot_items
+from mocoop.presets import preset
 from mocoop.splits import base_size, few_shot, random_split
+
+# CoOp's own split files, where this machine has them.
+DATA = Path(os.environ.get("MOCOOP_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 
 def labelled(counts, seed=0):
@@ -33,6 +44,61 @@ def test_few_shot_equals_coop(seed, shots, order):
     got_train, got_val = few_shot(train, val, shots, seed)
     assert [(train[i], i) for i in got_train] == expected[0]
     assert [(val[i], i) for i in got_val] == expected[1]
+
+
+def coop_rows(file):
+    """Returns split → rows (label, path) of one of CoOp's split files, in its order."""
+    known = json.loads(file.read_text())
+    return {split: [(label, path) for path, label, _ in known[split]] for split in known}
+
+
+@pytest.fixture
+def split_folder(tmp_path):
+    """A folder with a split file of seven classes in mixed order, some with few images."""
+    rows = {}
+    for split, counts in (
+        ("train", {3: 20, 0: 17, 6: 2, 1: 9, 5: 16, 2: 1, 4: 5}),
+        ("val", {6: 1, 5: 8, 4: 4, 3: 3, 2: 2, 1: 6, 0: 9}),
+        ("test", dict.fromkeys(range(7), 1)),
+    ):
+        rows[split] = [
+            [f"class_{label}/{split}_{number}.png", label, f"class_{label}"]
+            for number, label in enumerate(labelled(counts, seed=3))
+        ]
+    for path, *_ in rows["train"]:
+        file = tmp_path / path
+        file.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(file)
+    (tmp_path / "split_zhou_Own.json").write_text(json.dumps(rows))
+    return tmp_path
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("shots", [1, 2, 4, 8, 16])
+def test_a_run_draws_coops_images(split_folder, shots, seed):
+    """The images of a run are CoOp's, item for item, and its base half is cut afterwards."""
+    dataset = load_dataset(str(split_folder))
+    rows = coop_rows(split_folder / "split_zhou_Own.json")
+    train, val = reference.few_shot(rows["train"], rows["val"], shots, seed)
+    for classes, last in (("all", 6), ("base", 3)):
+        config = replace(preset("lasp"), shots=shots, seed=seed, classes=classes)
+        found, found_val = few_shot_items(config, dataset)
+        assert [(item.label, item.id) for item in found] == [r for r in train if r[0] <= last]
+        assert [(item.label, item.id) for item in found_val] == [r for r in val if r[0] <= last]
+
+
+@pytest.mark.parametrize("file", sorted(DATA.glob("*/split_zhou_*.json")), ids=lambda f: f.stem)
+def test_few_shot_equals_coop_on_its_own_files(file):
+    """Selections from the benchmarks' split files, for all shots and three seeds."""
+    rows = coop_rows(file)
+    labels = [[label for label, _ in rows[split]] for split in ("train", "val")]
+    for seed in (1, 2, 3):
+        for shots in (1, 2, 4, 8, 16):
+            expected = reference.few_shot(rows["train"], rows["val"], shots, seed)
+            for split, chosen, wanted in zip(
+                ("train", "val"), few_shot(*labels, shots, seed), expected, strict=True
+            ):
+                assert [rows[split][index] for index in chosen] == wanted
 
 
 def test_few_shot_counts():
