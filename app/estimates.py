@@ -20,6 +20,7 @@ DEMO_TEXT_SECONDS = 1.4e-4
 DEMO_IMAGE_TEXTS = 25  # one image, forward and backward through the image tower, in texts
 FORWARD = 0.5  # a forward pass alone, as a share of both
 TWO_GRADIENTS = 1.6  # an epoch that takes a second gradient, against one that does not
+SAME = ("backbone", "device", "precision")  # of runs that can be compared
 FIT_SECONDS = {"linear-probe": 4e-3, "tip-adapter": 3e-4, "tip-adapter-f": 5e-4}  # per image
 
 
@@ -39,10 +40,10 @@ class Size:
 
 
 def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = ()) -> float | None:
-    """Returns about how long a training will take; None for a backbone never trained here.
+    """Returns about how long a training will take; None for what was never trained here.
 
     An epoch's work is counted in texts; what one text takes is learnt from earlier runs with
-    the same backbone.
+    the same backbone, device and precision.
 
     Args:
         config: the settings.
@@ -61,7 +62,7 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = (
     if known:
         # A quotient of sums, so that tiny runs, which are mostly overhead, count little.
         per_text = sum(seconds for seconds, *_ in known) / sum(work for _, work, _ in known)
-    elif config.backbone == "demo":
+    elif config.backbone == "demo" and config.precision == "fp32":
         per_text = DEMO_TEXT_SECONDS
     else:
         return None
@@ -111,14 +112,14 @@ def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None
 
 
 def _finished(run: Run, config: TrainConfig) -> TrainConfig | None:
-    """Returns a finished run's settings if it had the same backbone and device."""
+    """Returns a finished run's settings if it had the same backbone, device and precision."""
     try:
         made_of = run.setup().config if run.status().state == FINISHED else None
     except UserError:
         return None  # a run of another format
     if made_of is None:
         return None
-    same = (made_of.backbone, made_of.device) == (config.backbone, config.device)
+    same = all(getattr(made_of, name) == getattr(config, name) for name in SAME)
     return made_of if same else None
 
 

@@ -109,6 +109,7 @@ def class_bars(table: pd.DataFrame, true: str | None = None) -> go.Figure:
         marker_color=hues,
         text=[f"{p:.0%}" for p in table["probability"]],
         textposition="auto",
+        textangle=0,
         hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
     )
     figure = plain(go.Figure(bars), 60 + 26 * len(table))
@@ -160,6 +161,7 @@ def routing_value_bars(table: pd.DataFrame) -> go.Figure:
         marker={"color": hues, "opacity": shades},
         text=[f"{value:.1f}" for value in table["accuracy"]],
         textposition="auto",
+        textangle=0,
         customdata=table["meaning"],
         hovertemplate="%{y}: %{x:.1f} %<br>%{customdata}<extra></extra>",
     )

@@ -168,7 +168,7 @@ def start_of(config: TrainConfig, template: str) -> str:
     if config.method == "ensemble":
         return "the mean of all templates"
     if config.method.startswith("tip-adapter"):
-        return f"“{template}” and the training images"
+        return f"“{template}” and training images"
     if config.context_init == "random":
         return f"{config.context_tokens} random tokens and the class name"
     if config.context_init == "template":

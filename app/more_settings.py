@@ -16,7 +16,7 @@ from mocoop.config import UNTRAINED, TrainConfig
 from mocoop.datasets import Dataset
 
 LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens")
-CONTEXTS = {"template": "The plain prompt", "words": "Other words", "random": "Random tokens"}
+CONTEXTS = {"template": "plain prompt", "words": "other words", "random": "random tokens"}
 POSITIONS = {"end": "at the end", "middle": "in the middle"}
 TEXT_CLASSES = {"seen": "trained classes", "all": "all classes"}
 TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (authors')"}
@@ -35,10 +35,10 @@ def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         config = with_backbone(config, _clip())
         kind = METHODS[config.method].kind
         form = Form(config)
-        if config.method not in UNTRAINED:
-            _training(form)
         if config.method not in ("zero-shot", "ensemble") and dataset.styles:
             form.chosen["style"] = _style(config.data, dataset)
+        if config.method not in UNTRAINED:
+            _training(form)
         if kind == ONE_PROMPT:
             _context(form)
         if kind == MIXTURE:
@@ -161,12 +161,13 @@ def _training(form: Form) -> None:
         )  # fmt: skip
     if config.tune_layer_norms:
         form.number(
-            "layer_norm_rate", "LayerNorm rate", 0.05,
+            "layer_norm_rate", "LayerNorm rate", 0.01, format="%.3f",
             help="Learning rate of the LayerNorms as a multiple of the prompts'.",
         )  # fmt: skip
     form.choice(
         "precision", "Precision", PRECISIONS,
-        help="Number format inside CLIP's towers. The shorter ones pay on a GPU only.",
+        help="Number format inside CLIP's towers. The shorter ones pay on a GPU; a processor "
+        "is slower with them.",
     )  # fmt: skip
     if config.tune_layer_norms:
         form.toggle(

@@ -18,7 +18,7 @@ from mocoop.predict import Routed
 from mocoop.runs import Run
 
 PER_PAGE, COLUMNS = 12, 6
-TABS = ["Test images", "Who gets what", "Does it matter?", "Try a picture"]
+IMAGES, COUNTS, VALUE, TRY = "Test images", "Who gets what", "Does it matter?", "Try a picture"
 SIDE = 192  # pixels of a thumbnail
 SHARES = {
     "chosen": st.column_config.NumberColumn("chosen", format="%.1f %%"),
@@ -168,7 +168,7 @@ def close_image() -> None:
 
 def try_image() -> None:
     """Opens the tab in which the image that is looked at can be changed."""
-    st.session_state[state.VIEW] = TABS[-1]
+    st.session_state[state.VIEW] = TRY
 
 
 @st.dialog("Look closer", width="large", on_dismiss=close_image)
@@ -238,9 +238,6 @@ def count_tables(found: RoutedItems, table: pd.DataFrame) -> None:
 
 def value_of_routing(run: Run, choice: str) -> None:
     """Shows the router against choices that need no router, and an upper bound."""
-    if len(loading.classifier(run).experts) == 1:
-        st.info("Without a router there is nothing to choose. Pick a MoCoOp run to compare.")
-        return
     value = run_caches.value_of_routing(run, choice)
     table = tables.routing_value_table(value)
     st.markdown(tables.routing_in_words(value))

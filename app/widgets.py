@@ -23,6 +23,7 @@ from app.settings import (
 )
 from mocoop.config import MIXTURES, ClassesChoice, TrainConfig
 from mocoop.datasets import BUILTIN, Dataset
+from mocoop.model import expert_groups
 from mocoop.presets import preset
 from mocoop.runs import default_runs, list_runs
 
@@ -88,7 +89,8 @@ def pick_method() -> str:
     asked = st.query_params.get(state.METHOD, "")
     meant = method_called(asked)
     if meant is not None and asked != METHODS[meant].label:
-        st.session_state[state.METHOD] = meant  # a link of an earlier version
+        st.query_params[state.METHOD] = METHODS[meant].label  # a link of an earlier version
+        st.rerun()
     method = st.selectbox(
         "Method",
         list(METHODS),
@@ -96,24 +98,24 @@ def pick_method() -> str:
         key=state.METHOD,
         bind=state.QUERY,
     )
-    chosen = METHODS[method]
-    st.caption(f"{chosen.does} {chosen.use}")
-    if st.button("Which method for what?", icon=":material/help:", type="tertiary"):
-        explain_methods()
+    with st.container(gap="xsmall"):
+        st.caption(f"{METHODS[method].does} {METHODS[method].use}")
+        if st.button("Which method for what?", icon=":material/help:", type="tertiary"):
+            explain_methods()
     return method
 
 
 @st.dialog("Which method for what?", width="large")
 def explain_methods() -> None:
     """Shows what every method does and when it is of use."""
-    for kind in dict.fromkeys(method.kind for method in METHODS.values()):
-        rows = [
-            f"| **{method.name}** | {method.does} | {method.use} |"
-            for method in METHODS.values()
-            if method.kind == kind
-        ]
-        head = [f"| {kind} | What it does | What it is for |", "|---|---|---|"]
-        st.markdown("\n".join(head + rows))
+    rows = ["| Method | What it does | What it is for |", "|---|---|---|"]
+    kind = ""
+    for method in METHODS.values():
+        if method.kind != kind:
+            kind = method.kind
+            rows.append(f"| *{kind}* | | |")
+        rows.append(f"| **{method.name}** | {method.does} | {method.use} |")
+    st.markdown("\n".join(rows))
 
 
 def template_table(config: TrainConfig, dataset: Dataset) -> Rows | None:
@@ -138,8 +140,11 @@ def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) ->
         return with_groups(config, rows_to_groups(rows), templates.groups)
     st.caption(
         f"{METHODS[config.method].name} has no groups of templates. It starts from "
-        f"{start_of(config, templates.zero_shot)}."
+        f"{start_of(config, templates.zero_shot)}"
     )
+    (used,) = expert_groups(config, templates).values()
+    if len(used) > 1:
+        st.caption("The hard templates that it works with: " + " · ".join(used))
     return config
 
 
@@ -166,7 +171,7 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
         parts.append("1 prompt" if size.experts == 1 else f"{size.experts} experts")
     if config.style:
         parts.append(f"{size.images} images")
-    parts.append("time unknown with this CLIP" if seconds is None else duration(seconds))
+    parts.append("time not yet known" if seconds is None else duration(seconds))
     st.caption(", ".join(parts))
 
 

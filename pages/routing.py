@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import loading, routing_view, run_caches, state, upload_view
+from app import loading, run_caches, state, upload_view
+from app import routing_view as view
 from app.entry import inside_the_app
 from app.page_parts import errors_in_words, pick_run
 from mocoop.evaluate import RoutedItems
@@ -12,26 +13,28 @@ from mocoop.runs import Run
 
 
 def page(run: Run) -> None:
-    choice = routing_view.pick_classes(run)
+    choice = view.pick_classes(run)
     found = loading.routed_test_items(run, choice)
     table = run_caches.gallery(run, choice)
     nmi = run_caches.style_nmi(run, choice)
-    routing_view.overview(run.setup().config, found, table, nmi)
+    view.overview(run.setup().config, found, table, nmi)
     looked_at = position(found, st.query_params.get(state.IMAGE))
-    tabs = st.tabs(routing_view.TABS, key=state.VIEW, bind=state.QUERY)
-    if tabs[0].open:
-        with tabs[0]:
-            routing_view.gallery(run, found, table)
+    several = len(found.routed.experts) > 1
+    names = [view.IMAGES, view.COUNTS, *([view.VALUE] if several else []), view.TRY]
+    tabs = dict(zip(names, st.tabs(names, key=state.VIEW, bind=state.QUERY), strict=True))
+    if tabs[view.IMAGES].open:
+        with tabs[view.IMAGES]:
+            view.gallery(run, found, table)
         if looked_at is not None:
-            routing_view.look_closer(run, found, looked_at)
-    if tabs[1].open:
-        with tabs[1]:
-            routing_view.count_tables(found, table)
-    if tabs[2].open:
-        with tabs[2]:
-            routing_view.value_of_routing(run, choice)
-    if tabs[3].open:
-        with tabs[3]:
+            view.look_closer(run, found, looked_at)
+    if tabs[view.COUNTS].open:
+        with tabs[view.COUNTS]:
+            view.count_tables(found, table)
+    if several and tabs[view.VALUE].open:
+        with tabs[view.VALUE]:
+            view.value_of_routing(run, choice)
+    if tabs[view.TRY].open:
+        with tabs[view.TRY]:
             upload_view.try_a_picture(run, test_picture(run, found, looked_at or 0))
 
 

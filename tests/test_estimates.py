@@ -59,6 +59,7 @@ def test_estimate_follows_earlier_runs(one_run):  # noqa: F811
     assert short - START_SECONDS == pytest.approx(2 * epochs[1])  # twice the median of 3
     elsewhere = replace(config, backbone="ViT-B-32-quickgelu/openai")
     assert estimate_seconds(elsewhere, size, [one_run]) is None
+    assert estimate_seconds(replace(config, precision="bf16"), size, [one_run]) is None
 
 
 def test_fits_follow_earlier_fits_of_the_same_method(empty_runs):  # noqa: F811
