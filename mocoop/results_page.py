@@ -10,8 +10,10 @@ from importlib.metadata import version
 import torch
 
 from mocoop.ablations import ablation_tasks
+from mocoop.backbone import DEMO, load_backbone
 from mocoop.config import METHODS
-from mocoop.datasets import BUILTIN
+from mocoop.datasets import BUILTIN, load_dataset
+from mocoop.interaction import interaction_shares
 from mocoop.protocol_rows import time_spent
 from mocoop.protocols import OWN_CLASSES_ONLY, Plan, Task, tasks
 from mocoop.published_tables import published_domain_table
@@ -101,10 +103,32 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         "whichever is right. Few-shot runs with 16 shots.\n",
         *map(to_markdown, _measures(few, _ROUTING)),
         _section("Ablation", [ablation_table(rows)]),
+        _interaction(),
         "## Every seed\n",
         *(to_markdown(every_seed(rows, measure)) for measure in ("accuracy", "HM")),
     ]
     return "\n".join(parts)
+
+
+def _interaction() -> str:
+    """Returns the section on how far the small CLIP's contexts and names interact."""
+    tower = load_backbone(DEMO).text
+    lines = [
+        "## What a context can change here\n",
+        "Share of the hard prompts' text features (all templates × all classes, two-way analysis "
+        "of variance) that depends on the template alone, on the class name alone, and on both "
+        "together. A context that all classes share can change which class wins only through the "
+        "last part.\n",
+        "| data | template, % | class name, % | both together, % |",
+        "|---|---:|---:|---:|",
+    ]
+    for name in BUILTIN:
+        data = load_dataset(name)
+        found = interaction_shares(tower, data.templates.groups, data.class_names)
+        lines.append(
+            f"| {name} | {found.context:.1f} | {found.name:.1f} | {found.interaction:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def _accelerator() -> str:
