@@ -18,7 +18,9 @@ from mocoop.predict import Routed
 from mocoop.runs import Run
 
 PER_PAGE, COLUMNS = 12, 6
+# The tabs; without a router RIGHTS stands for COUNTS and VALUE.
 IMAGES, COUNTS, VALUE, TRY = "Test images", "Who gets what", "Does it matter?", "Try a picture"
+RIGHTS = "What it gets right"
 SIDE = 192  # pixels of a thumbnail
 SHARES = {
     "chosen": st.column_config.NumberColumn("chosen", format="%.1f %%"),

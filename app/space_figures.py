@@ -80,8 +80,11 @@ def drift_lines(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
             )
         )
     plain(figure, 300)
-    figure.update_xaxes(title="epoch")
-    return figure.update_yaxes(title="cosine to own prototype")
+    epochs, lowest = int(table["epoch"].max()), float(table["own cosine"].min())
+    figure.update_xaxes(title="epoch", tickformat="d", nticks=min(epochs + 1, 8))
+    # A drift that is next to nothing shall look like it.
+    low = min(0.98, lowest - 0.05 * (1 - lowest))
+    return figure.update_yaxes(title="cosine to own prototype", range=[low, 1 + 0.05 * (1 - low)])
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:

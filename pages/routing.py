@@ -20,15 +20,16 @@ def page(run: Run) -> None:
     view.overview(run.setup().config, found, table, nmi)
     looked_at = position(found, st.query_params.get(state.IMAGE))
     several = len(found.routed.experts) > 1
-    names = [view.IMAGES, view.COUNTS, *([view.VALUE] if several else []), view.TRY]
+    tables = view.COUNTS if several else view.RIGHTS
+    names = [view.IMAGES, tables, *([view.VALUE] if several else []), view.TRY]
     tabs = dict(zip(names, st.tabs(names, key=state.VIEW, bind=state.QUERY), strict=True))
     if tabs[view.IMAGES].open:
         with tabs[view.IMAGES]:
             view.gallery(run, found, table)
         if looked_at is not None:
             view.look_closer(run, found, looked_at)
-    if tabs[view.COUNTS].open:
-        with tabs[view.COUNTS]:
+    if tabs[tables].open:
+        with tabs[tables]:
             view.count_tables(found, table)
     if several and tabs[view.VALUE].open:
         with tabs[view.VALUE]:
