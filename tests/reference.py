@@ -6,7 +6,6 @@ import math
 import random
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 
@@ -155,39 +154,6 @@ def _select(items, shots):
             own = random.sample(own, shots)
         selection.extend(own)
     return selection
-
-
-class PlainCoOp(nn.Module):
-    """CoOp with a shared context and the class name at the end, as if nothing else existed.
-
-    Args:
-        clip: an open_clip CLIP.
-        tokenizer: CLIP's tokenizer.
-        class_names: names in label order.
-        context: words whose embeddings the context starts from.
-    """
-
-    def __init__(self, clip, tokenizer, class_names, context="a photo of a"):
-        super().__init__()
-        tokens = tokenizer([f"{context} {name}." for name in class_names])
-        count = len(tokenizer.encode(context))
-        with torch.no_grad():
-            embedded = clip.token_embedding(tokens)  # (classes, 77, width)
-        self.ctx = nn.Parameter(embedded[0, 1 : 1 + count].clone())
-        self.prefix = embedded[:, :1]
-        self.suffix = embedded[:, 1 + count :]
-        self.ends = tokens.argmax(dim=-1)
-        self.clip = [clip]  # in a list, so that its weights are not parameters of this module
-
-    def forward(self, image_features):
-        """Returns logits (batch, classes) of normalised image features (batch, dim)."""
-        clip = self.clip[0]
-        ctx = self.ctx.expand(len(self.prefix), -1, -1)
-        x = torch.cat([self.prefix, ctx, self.suffix], dim=1) + clip.positional_embedding
-        x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
-        x = x[torch.arange(len(x)), self.ends] @ clip.text_projection
-        text_features = F.normalize(x, dim=-1)
-        return clip.logit_scale.exp() * image_features @ text_features.T
 
 
 def tip_logits(features, text_features, scale, keys, values, alpha, beta):

@@ -47,7 +47,7 @@ def runs(tmp_path_factory):
             (folder, subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE))
         )
     for _, process in processes:
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=250)
         assert process.returncode == 0, error.decode()
     return [folder for folder, _ in processes]
 
