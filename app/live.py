@@ -133,7 +133,7 @@ def _say_how_it_went(run: Run, config: TrainConfig) -> None:
         said = f"{name} is fitted at once, so there are no curves."
     accuracy = next((record["val_accuracy"] for record in run.records()), None)
     if accuracy is not None:
-        said += f" On the validation images it is right in {accuracy:.1f} %."
+        said += f" Right on {accuracy:.1f} % of the validation images."
     if knows_trained_only(run.setup()):
         said += " The new half cannot be tested: it knows no class without pictures."
     st.caption(said)
