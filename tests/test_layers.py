@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = sorted((ROOT / "mocoop").rglob("*.py"))
-PURE_APP = [ROOT / "app" / name for name in ("jobs.py", "tables.py", "figures.py")]
+PURE = ("jobs.py", "tables.py", "figures.py", "estimates.py", "methods.py", "settings.py")
+PURE_APP = [ROOT / "app" / name for name in PURE]
 WITHOUT_STREAMLIT = LIBRARY + [path for path in PURE_APP if path.exists()]
 
 
