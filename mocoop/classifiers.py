@@ -120,7 +120,9 @@ class ProbeClassifier(SingleClassifier):
 
     def logits(self, image_features: Tensor) -> Tensor:
         """Returns (batch, classes) of normalised image features (batch, dim)."""
-        return linear_logits(image_features, self.probe.weight, self.probe.bias)
+        # Probabilities of a strongly regularised probe differ by less than fp32 can tell.
+        probe = self.probe
+        return linear_logits(image_features.double(), probe.weight.double(), probe.bias.double())
 
 
 @dataclass(frozen=True)

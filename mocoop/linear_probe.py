@@ -81,8 +81,9 @@ def fit_linear_probe(
 
     C is searched over 1e-6, 1e-4, ..., 1e6 and then around the best in eight steps: one C to
     its left and one to its right are tried, at a distance of 1, 1/2, ..., 1/128 decades, and
-    the best of the three is kept. Of equally good ones the smallest C is kept. A class
-    without training images gets zero weights and is never predicted.
+    the best of the three is kept. Of equally good ones the C nearest to 1 (scikit-learn's
+    default) is kept, as a plateau would else end in weights of nearly zero or without bounds.
+    A class without training images gets zero weights and is never predicted.
 
     Args:
         train_features: (images, dim), L2-normalised.
@@ -120,7 +121,7 @@ def fit_linear_probe(
             # Judged as saved, in fp32, so that the accuracy is that of the weights in use.
             accuracy = percent_right(linear_logits(val_features, weight, bias), val_labels)
             tried[exponent] = LinearProbe(weight, bias, c, accuracy)
-        return max(tried, key=lambda exponent: (tried[exponent].val_accuracy, -exponent))
+        return max(tried, key=lambda at: (tried[at].val_accuracy, -abs(at), at))
 
     peak = best(PROBE_EXPONENTS)
     for step in range(PROBE_REFINEMENTS):

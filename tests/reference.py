@@ -193,14 +193,11 @@ def _dot(a, b):
 def probe_peak(accuracy, exponents, steps):
     """Returns all (C, accuracy) in the order tried and the best C, by CoOp's kind of search."""
     tried = [(10.0**exponent, accuracy(10.0**exponent)) for exponent in exponents]
-    peak = max(exponents, key=lambda exponent: (accuracy(10.0**exponent), -exponent))
+    peak = max(exponents, key=lambda at: (accuracy(10.0**at), -abs(at), at))
     distance = 1.0
     for _ in range(steps):
         left, right = peak - distance, peak + distance
         tried += [(10.0**left, accuracy(10.0**left)), (10.0**right, accuracy(10.0**right))]
-        if accuracy(10.0**right) > accuracy(10.0**peak):
-            peak = right if accuracy(10.0**right) > accuracy(10.0**left) else left
-        elif accuracy(10.0**left) >= accuracy(10.0**peak):
-            peak = left
+        peak = max((left, peak, right), key=lambda at: (accuracy(10.0**at), -abs(at), at))
         distance /= 2
     return tried, 10.0**peak

@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from sklearn.linear_model import LogisticRegression
 
 from mocoop import linear_probe, tip_adapter
+from mocoop.classifiers import ProbeClassifier
 from mocoop.errors import UserError
 from mocoop.linear_probe import LinearProbe, fit_linear_probe, linear_logits
 from mocoop.tip_adapter import TipAdapter, fit_tip_adapter, tip_logits
@@ -207,12 +208,25 @@ def test_search_follows_the_rule(seed):
     assert probe.val_accuracy == accuracy(logits, drawn.val_labels)
 
 
-def test_equally_good_gives_the_smallest_c():
+def test_of_equally_good_c_the_one_nearest_to_1_is_kept():
     drawn = draw(noise=0.05)
     probe = probe_of(drawn)
     assert probe.val_accuracy == 100.0
-    right = [c for c, value in probe.searched if value == 100.0]
-    assert probe.inverse_regularization == min(right) < 1e-6
+    assert len([c for c, value in probe.searched if value == 100.0]) > 1
+    assert probe.inverse_regularization == 1.0
+
+
+def test_a_strongly_regularised_probe_still_tells_classes_apart():
+    """Its probabilities differ by less than single precision shows."""
+    drawn = draw(noise=0.5)
+    weight, bias = linear_probe._logistic_regression(drawn.features, drawn.labels, 4, 1e-9)
+    names = ("a", "b", "c", "d")
+    classifier = ProbeClassifier(names, ("prompt",), LinearProbe(weight, bias, 1e-9, 0.0))
+    found = classifier.classify(drawn.val_features).probabilities.argmax(dim=-1)
+    expected = linear_logits(drawn.val_features.double(), weight.double(), bias.double())
+    assert torch.equal(found, expected.argmax(dim=-1))
+    single = linear_logits(drawn.val_features, weight, bias).softmax(dim=-1).argmax(dim=-1)
+    assert not torch.equal(found, single)
 
 
 def test_probe_depends_on_its_arguments_alone():
