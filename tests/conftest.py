@@ -5,10 +5,15 @@ from __future__ import annotations
 import open_clip
 import pytest
 import torch
-from app_fixtures import finished_run, workspace  # noqa: F401
+from app_fixtures import finished_run, workspace
+from page_fixtures import empty_runs, one_run
+from routed_example import small_map
 from tiny import tiny_clip
 
 from mocoop.backbone import load_backbone, make_backbone
+
+# Fixtures of other files, for all tests.
+__all__ = ["empty_runs", "finished_run", "one_run", "workspace"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +49,9 @@ def demo_backbone():
 def generator():
     """A seeded random generator on the CPU."""
     return torch.Generator().manual_seed(7)
+
+
+@pytest.fixture
+def projection():
+    """A small map of soft prompts, hard prompts and prototypes."""
+    return small_map()

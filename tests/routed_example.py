@@ -7,6 +7,8 @@ import torch
 from mocoop.datasets.base import Item
 from mocoop.evaluate import RoutedItems
 from mocoop.predict import Routed
+from mocoop.projection import MapSettings, project
+from mocoop.runs import SavedFeatures
 
 EXPERTS, CLASSES = ("photo", "sketch", "dark"), ("cat", "dog")
 
@@ -36,3 +38,16 @@ def routed_items():
         Item("d", 1, "photo"),
     )
     return RoutedItems(items, torch.tensor([0, 0, 1, 1]), routed)
+
+
+GROUPS = {"photo": ("a photo of a {}.", "{} photo"), "sketch": ("a sketch of a {}.",)}
+
+
+def small_map():
+    """A 3-D map of two groups with two and one templates, two classes, epochs 0 and 4."""
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.nn.functional.normalize(
+        torch.randn(*shape, 6, generator=generator), dim=-1
+    )
+    features = SavedFeatures({0: draw(2, 2), 4: draw(2, 2)}, (draw(2, 2), draw(1, 2)), draw(2, 2))
+    return project(features, MapSettings("pca", 3))

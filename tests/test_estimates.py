@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 from app_fixtures import train
-from page_fixtures import empty_runs, one_run  # noqa: F401
 
 from app.estimates import START_SECONDS, Size, estimate_seconds, seconds_left
 from mocoop.config import METHODS
@@ -49,7 +48,7 @@ def test_more_of_anything_takes_longer():
     assert every > seen
 
 
-def test_estimate_follows_earlier_runs(one_run):  # noqa: F811
+def test_estimate_follows_earlier_runs(one_run):
     config = replace(one_run.setup().config, epochs=2)
     size = Size(classes=13, names=25, experts=11, images=26, val_images=26, test_images=550)
     short = estimate_seconds(config, size, [one_run])
@@ -62,7 +61,7 @@ def test_estimate_follows_earlier_runs(one_run):  # noqa: F811
     assert estimate_seconds(replace(config, precision="bf16"), size, [one_run]) is None
 
 
-def test_fits_follow_earlier_fits_of_the_same_method(empty_runs):  # noqa: F811
+def test_fits_follow_earlier_fits_of_the_same_method(empty_runs):
     run = train("linear-probe", empty_runs / "probe", shots=2)
     size = replace(PICTOGRAPHS, images=100)
     found = estimate_seconds(preset("linear-probe"), size, [run])
@@ -73,7 +72,7 @@ def test_fits_follow_earlier_fits_of_the_same_method(empty_runs):  # noqa: F811
     )
 
 
-def test_slow_live_images_do_not_slow_the_estimate_of_cached_ones(one_run, empty_runs):  # noqa: F811
+def test_slow_live_images_do_not_slow_the_estimate_of_cached_ones(one_run, empty_runs):
     live = train("mocoop-ln", empty_runs / "live", shots=1, epochs=1)
     size = Size(25, 25, 11, 50, 25, 550)
     cached = estimate_seconds(preset("mocoop"), size, [one_run])

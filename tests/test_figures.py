@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from routed_example import CLASSES, EXPERTS, routed_items
-from test_tables import GROUPS, projection  # noqa: F401
+from routed_example import CLASSES, EXPERTS, GROUPS, routed_items
 
 from app import chips, figures, space_figures, space_tables, tables
 from app.theme import NEUTRAL, TRAIN, expert_colours
@@ -20,7 +19,7 @@ def found():
 
 
 @pytest.fixture
-def all_figures(found, projection):  # noqa: F811
+def all_figures(found, projection):
     routed = found.routed
     gallery = tables.gallery_table(found)
     counts = tables.expert_counts(gallery, "true", EXPERTS, CLASSES)
@@ -93,7 +92,7 @@ def test_the_map_joins_each_soft_point_to_its_prototype(all_figures):
         assert {row[2] for row in soft.customdata} == set(CLASSES)
 
 
-def test_the_axes_stay_the_same_over_epochs(projection):  # noqa: F811
+def test_the_axes_stay_the_same_over_epochs(projection):
     table = space_tables.map_table(projection, GROUPS, CLASSES).drop(columns="z")
     ranges = {
         space_figures.prompt_map(

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import psutil
 import pytest
-from page_fixtures import empty_runs, one_run, tiny_config  # noqa: F401
+from page_fixtures import tiny_config
 
 from app import jobs
 from app.worker import ahead_of, wait_for_turn
@@ -31,7 +31,7 @@ def wait_until(done: Callable[[], bool], seconds: float = 90) -> None:
 
 
 @pytest.fixture(autouse=True)
-def stop_all(empty_runs):  # noqa: F811
+def stop_all(empty_runs):
     """Leaves no process behind, whatever a test does."""
     yield
     for run in jobs.active_runs():
@@ -118,7 +118,7 @@ def test_killed_run_reads_as_interrupted(waiting):
     assert "train it again" in run.status().message
 
 
-def test_deaf_process_is_killed(empty_runs, monkeypatch):  # noqa: F811
+def test_deaf_process_is_killed(empty_runs, monkeypatch):
     run = jobs.start_run(long_config())
     monkeypatch.setattr(psutil.Process, "terminate", lambda self: None)
     jobs.cancel_run(run, patience=0.3)
@@ -133,7 +133,7 @@ def test_failed_training_says_why(tmp_path):
     assert "no such folder" in jobs.log_tail(run)
 
 
-def test_run_that_nobody_answers_for_does_not_block_the_queue(empty_runs):  # noqa: F811
+def test_run_that_nobody_answers_for_does_not_block_the_queue(empty_runs):
     dead = queue_run(empty_runs / "dead")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     hand_over(dead, ended.pid)
@@ -147,7 +147,7 @@ def test_run_that_nobody_answers_for_does_not_block_the_queue(empty_runs):  # no
     assert wait_for_turn(waiting.path) is True  # queued on the account of this process
 
 
-def test_mark_cancelled_keeps_a_result(one_run):  # noqa: F811
+def test_mark_cancelled_keeps_a_result(one_run):
     mark_cancelled(one_run)
     assert one_run.status().state == FINISHED
 

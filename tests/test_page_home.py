@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from page_fixtures import empty_runs, one_run, open_page  # noqa: F401
+from page_fixtures import open_page
 
 from app import state
 from app.methods import experts_in_words
@@ -20,7 +20,7 @@ def texts(app) -> str:
     return "\n".join(element.value for element in app.markdown)
 
 
-def test_empty_home_says_what_to_do(empty_runs):  # noqa: F811
+def test_empty_home_says_what_to_do(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
     assert "no finished run yet" in app.info[0].value
@@ -29,7 +29,7 @@ def test_empty_home_says_what_to_do(empty_runs):  # noqa: F811
     assert "0 finished of 0" in texts(app)
 
 
-def test_home_draws_a_test_image_of_the_run(one_run):  # noqa: F811
+def test_home_draws_a_test_image_of_the_run(one_run):
     app = open_page(PAGE)
     assert not app.exception
     assert app.selectbox[0].options == [one_run.name]
@@ -43,7 +43,7 @@ def test_home_draws_a_test_image_of_the_run(one_run):  # noqa: F811
 
 
 @pytest.mark.parametrize(("start", "title"), [("Train one", "Train"), ("Explore", "Routing")])
-def test_home_buttons_lead_on(one_run, start, title):  # noqa: F811
+def test_home_buttons_lead_on(one_run, start, title):
     app = open_page(PAGE)
     assert app.query_params[state.RUN] == one_run.name
     next(button for button in app.button if button.label.startswith(start)).click().run()
@@ -51,7 +51,7 @@ def test_home_buttons_lead_on(one_run, start, title):  # noqa: F811
     assert app.title[0].value == title
 
 
-def test_run_of_another_clip_is_told_in_words(one_run):  # noqa: F811
+def test_run_of_another_clip_is_told_in_words(one_run):
     path = one_run.path / "config.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps(values | {"backbone_fingerprint": "other"}))
@@ -60,7 +60,7 @@ def test_run_of_another_clip_is_told_in_words(one_run):  # noqa: F811
     assert "other weights" in app.error[0].value
 
 
-def test_odd_sample_number_in_the_address_is_the_first(one_run):  # noqa: F811
+def test_odd_sample_number_in_the_address_is_the_first(one_run):
     assert not open_page(PAGE, sample="x").exception
 
 

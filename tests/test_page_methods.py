@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from app_fixtures import train
-from page_fixtures import empty_runs, open_page  # noqa: F401
+from page_fixtures import open_page
 
 from app import loading, run_caches, state
 from app.methods import METHODS
@@ -45,7 +45,7 @@ def run_of(workspace, tmp_path_factory):
 
 
 @pytest.fixture
-def show(empty_runs, run_of):  # noqa: F811
+def show(empty_runs, run_of):
     """A function that puts a run of a method into the folder of runs and opens a page."""
 
     def open_with(page: str, method: str, name: str = "", changes=None, **query: str):
@@ -144,7 +144,7 @@ def test_linear_probe_of_the_base_half_knows_no_other(show, view):
     assert "new half cannot be tested" in texts(app.caption)
 
 
-def test_tuned_layer_norms_are_read_once_and_used(run_of, empty_runs):  # noqa: F811
+def test_tuned_layer_norms_are_read_once_and_used(run_of, empty_runs):
     run = run_of("lasp-ln")
     clip = loading.run_backbone(run)
     assert clip is loading.run_backbone(run)

@@ -7,7 +7,7 @@ import json
 import shutil
 
 import pytest
-from page_fixtures import APP, empty_runs, one_run, open_page  # noqa: F401
+from page_fixtures import APP, open_page
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -32,19 +32,19 @@ def html(app):
 
 
 @pytest.fixture
-def page(one_run):  # noqa: F811
+def page(one_run):
     app = open_page(PAGE, run=one_run.name)
     assert not app.exception
     return app
 
 
-def test_empty_says_what_to_do(empty_runs):  # noqa: F811
+def test_empty_says_what_to_do(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
     assert "No finished run yet" in texts(app.info)
 
 
-def test_loaded_shows_numbers_and_cards(page, one_run):  # noqa: F811
+def test_loaded_shows_numbers_and_cards(page, one_run):
     results = one_run.results()
     assert page.metric[0].value == f"{results['base']['accuracy']:.1f} %"
     assert page.metric[1].value == f"{results['base']['style_nmi']:.2f}"
@@ -52,7 +52,7 @@ def test_loaded_shows_numbers_and_cards(page, one_run):  # noqa: F811
     assert "286 of 286 images" in texts(page.caption)
 
 
-def test_classes_it_never_saw(page, one_run):  # noqa: F811
+def test_classes_it_never_saw(page, one_run):
     page.get("button_group")[0].set_value("new").run()
     assert not page.exception
     assert page.metric[0].value == f"{one_run.results()['new']['accuracy']:.1f} %"
@@ -67,7 +67,7 @@ def test_filters_lead_to_fewer_images_and_to_a_hint(page):
     assert not page.exception
 
 
-def test_a_link_restores_the_view(one_run):  # noqa: F811
+def test_a_link_restores_the_view(one_run):
     app = open_page(PAGE, run=one_run.name, style="dark", order="most certain")
     assert not app.exception
     assert app.selectbox(key=state.ONLY_STYLE).value == "dark"
@@ -75,7 +75,7 @@ def test_a_link_restores_the_view(one_run):  # noqa: F811
     assert "26 of 286 images" in texts(app.caption)
 
 
-def test_a_link_to_a_run_that_is_gone_says_so(one_run):  # noqa: F811
+def test_a_link_to_a_run_that_is_gone_says_so(one_run):
     app = AppTest.from_file(str(APP), default_timeout=120)  # a link opens no other page first
     app.query_params["run"] = "gone"
     app.switch_page(PAGE).run()
@@ -84,7 +84,7 @@ def test_a_link_to_a_run_that_is_gone_says_so(one_run):  # noqa: F811
     assert app.selectbox(key=state.RUN).value == one_run.name
 
 
-def test_looking_closer_and_forcing_an_expert(one_run):  # noqa: F811
+def test_looking_closer_and_forcing_an_expert(one_run):
     image = "test/black bishop/photo/0"
     app = open_page(PAGE, run=one_run.name, image=image)
     assert not app.exception
@@ -96,13 +96,13 @@ def test_looking_closer_and_forcing_an_expert(one_run):  # noqa: F811
 
 
 @pytest.mark.parametrize("view", ["Who gets what", "Does it matter?", TRY])
-def test_every_tab_opens(one_run, view):  # noqa: F811
+def test_every_tab_opens(one_run, view):
     app = open_page(PAGE, run=one_run.name, view=view)
     assert not app.exception
     assert not app.error
 
 
-def test_good_and_bad_files_together(one_run):  # noqa: F811
+def test_good_and_bad_files_together(one_run):
     app = open_page(PAGE, run=one_run.name, view=TRY, source=FILES)
     files = [
         ("good.png", png(), "image/png"),
@@ -125,7 +125,7 @@ def test_good_and_bad_files_together(one_run):  # noqa: F811
     ]
 
 
-def test_too_many_files_are_counted(one_run):  # noqa: F811
+def test_too_many_files_are_counted(one_run):
     app = open_page(PAGE, run=one_run.name, view=TRY, source=FILES)
     many = [(f"{n}.png", png(), "image/png") for n in range(upload_view.MAX_FILES + 2)]
     app.get("file_uploader")[0].set_value(many).run()
@@ -133,7 +133,7 @@ def test_too_many_files_are_counted(one_run):  # noqa: F811
     assert "14 files came; the first 12 are shown" in texts(app.warning)
 
 
-def test_sliders_move_the_picture_and_the_routing(one_run):  # noqa: F811
+def test_sliders_move_the_picture_and_the_routing(one_run):
     app = open_page(PAGE, run=one_run.name, view=TRY)
     assert "now" not in html(app)
     app.slider(key="blur").set_value(80).run()
@@ -142,7 +142,7 @@ def test_sliders_move_the_picture_and_the_routing(one_run):  # noqa: F811
     assert "now" in html(app)
 
 
-def test_changed_data_are_named(one_run):  # noqa: F811
+def test_changed_data_are_named(one_run):
     path = one_run.path / "config.json"
     values = json.loads(path.read_text())
     values["class_names"][0] = "another name"
@@ -152,14 +152,14 @@ def test_changed_data_are_named(one_run):  # noqa: F811
     assert "Put the data back as it was, or train again" in texts(app.error)
 
 
-def test_a_run_without_features_is_named(one_run):  # noqa: F811
+def test_a_run_without_features_is_named(one_run):
     (one_run.path / "features.safetensors").unlink()
     app = open_page(PAGE, run=one_run.name)
     assert not app.exception
     assert "has no features.safetensors" in texts(app.error)
 
 
-def test_a_damaged_run_does_not_hide_the_others(one_run):  # noqa: F811
+def test_a_damaged_run_does_not_hide_the_others(one_run):
     broken = one_run.path.parent / "broken"
     shutil.copytree(one_run.path, broken)
     (broken / "config.json").write_text("{")

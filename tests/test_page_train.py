@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from page_fixtures import empty_runs, one_run, open_page, tiny_config  # noqa: F401
+from page_fixtures import open_page, tiny_config
 
 from app import jobs, settings, state
 from mocoop.config import TrainConfig
@@ -19,7 +19,7 @@ PAGE = "pages/train.py"
 
 
 @pytest.fixture
-def started(empty_runs, monkeypatch) -> list[TrainConfig]:  # noqa: F811
+def started(empty_runs, monkeypatch) -> list[TrainConfig]:
     """Collects what the page starts, and starts nothing."""
     asked: list[TrainConfig] = []
     monkeypatch.setattr(jobs, "start_run", asked.append)
@@ -102,7 +102,7 @@ def test_own_groups_reach_the_run(started):
     assert started[0].groups == own
 
 
-def test_finished_run_shows_result_and_curves(one_run):  # noqa: F811
+def test_finished_run_shows_result_and_curves(one_run):
     app = open_page(PAGE)
     assert not app.exception
     assert [metric.label for metric in app.metric][:3] == [
@@ -112,7 +112,7 @@ def test_finished_run_shows_result_and_curves(one_run):  # noqa: F811
     assert field(app, "button", "See the routing")
 
 
-def test_run_that_failed_says_why_and_can_be_repeated(started, empty_runs):  # noqa: F811
+def test_run_that_failed_says_why_and_can_be_repeated(started, empty_runs):
     run = queue_run(empty_runs / "broken")
     (run.path / jobs.REQUEST).write_text(json.dumps(tiny_config().to_dict()))
     (run.path / jobs.LOG).write_text("mocoop: the disk is full\n")
@@ -127,7 +127,7 @@ def test_run_that_failed_says_why_and_can_be_repeated(started, empty_runs):  # n
     assert started == [tiny_config()]
 
 
-def test_waiting_runs_can_be_removed(started, empty_runs, monkeypatch):  # noqa: F811
+def test_waiting_runs_can_be_removed(started, empty_runs, monkeypatch):
     cancelled: list[Run] = []
     monkeypatch.setattr(jobs, "cancel_run", cancelled.append)
     first, second = queue_run(empty_runs / "first"), queue_run(empty_runs / "second")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from page_fixtures import empty_runs, open_page  # noqa: F401
+from page_fixtures import open_page
 from PIL import Image
 
 from app import jobs, more_settings, state
@@ -45,7 +45,7 @@ SHOWN = {
 
 
 @pytest.fixture
-def started(empty_runs, monkeypatch) -> list[TrainConfig]:  # noqa: F811
+def started(empty_runs, monkeypatch) -> list[TrainConfig]:
     """Collects what the page starts, and starts nothing."""
     asked: list[TrainConfig] = []
     monkeypatch.setattr(jobs, "start_run", asked.append)

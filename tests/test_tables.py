@@ -6,15 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from routed_example import CLASSES, EXPERTS, routed_items
+from routed_example import CLASSES, EXPERTS, GROUPS, routed_items
 
 from app import space_tables, tables
 from app.tables import GalleryFilter
 from mocoop.drift import Drift, NearWord
-from mocoop.projection import MapSettings, project
 from mocoop.routing_value import RoutingValue
-from mocoop.runs import SavedFeatures
 
 
 @pytest.fixture
@@ -143,20 +140,6 @@ def test_value_of_routing_in_words(gain, error, words):
 )
 def test_style_nmi_in_words(nmi, words):
     assert words in tables.nmi_in_words(nmi)
-
-
-@pytest.fixture
-def projection():
-    """A 3-D map of two groups with two and one templates, two classes, epochs 0 and 4."""
-    generator = torch.Generator().manual_seed(0)
-    draw = lambda *shape: torch.nn.functional.normalize(
-        torch.randn(*shape, 6, generator=generator), dim=-1
-    )
-    features = SavedFeatures({0: draw(2, 2), 4: draw(2, 2)}, (draw(2, 2), draw(1, 2)), draw(2, 2))
-    return project(features, MapSettings("pca", 3))
-
-
-GROUPS = {"photo": ("a photo of a {}.", "{} photo"), "sketch": ("a sketch of a {}.",)}
 
 
 def test_map_table_says_what_each_point_is(projection):
