@@ -7,7 +7,6 @@ in float64 on the CPU; arguments are not changed.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -202,23 +201,6 @@ def style_information(styles: Sequence[str | None], chosen: Sequence[int]) -> fl
     if None in styles or len(set(styles)) < 2:
         return None
     return float(normalized_mutual_info_score(list(styles), list(chosen)))
-
-
-def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
-    """Returns mean and sample standard deviation (n - 1), which is 0 for a single value.
-
-    Raises:
-        UserError: for no value, or one that is not finite.
-
-    >>> mean_and_std([1.0, 2.0, 3.0])
-    (2.0, 1.0)
-    """
-    if not values or not all(math.isfinite(value) for value in values):
-        raise UserError(
-            f"Expected at least one value, all finite; got {list(values)}. Leave out runs that "
-            "have no result."
-        )
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def _bin_sums(probabilities: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mocoop.config import BASELINES, METHODS, TrainConfig
+from mocoop.config import METHODS, TrainConfig
 from mocoop.datasets import Dataset, load_dataset
 from mocoop.errors import UserError, choose_from
 from mocoop.presets import preset
@@ -169,8 +169,3 @@ def _by_style(plan: Plan) -> bool:
 def _without(methods: Sequence[str], left_out: Sequence[str]) -> str:
     kept = [method for method in methods if method not in left_out]
     return f"--methods {' '.join(kept)}" if kept else "any prompt method, such as mocoop"
-
-
-def prompt_methods() -> tuple[str, ...]:
-    """Returns the methods that learn prompts, and the plain prompt."""
-    return tuple(method for method in METHODS if method not in BASELINES)

@@ -20,7 +20,6 @@ from mocoop.measures import (
     ReliabilityBin,
     calibration_error,
     guide_agreement,
-    mean_and_std,
     reliability_table,
     routing_measures,
     style_information,
@@ -452,32 +451,6 @@ def test_style_information_refuses_other_lengths():
         style_information(["photo", "sketch"], [0])
 
 
-# Seeds
-
-
-def test_mean_and_std_by_hand():
-    """Squared distances 4, 0 and 4 over n - 1 = 2; one seed has no spread."""
-    assert mean_and_std([80.0, 82.0, 84.0]) == (82.0, 2.0)
-    assert mean_and_std((71.5,)) == (71.5, 0.0)
-
-
-def test_mean_and_std_equal_the_loops():
-    """The n - 1 of a sample, as torch has it by default."""
-    values = draw(7).double()
-    mean, std = mean_and_std(values.tolist())
-    total = sum(values.tolist()) / 7
-    assert mean == pytest.approx(total)
-    assert std == pytest.approx((sum((v - total) ** 2 for v in values.tolist()) / 6) ** 0.5)
-    assert std == pytest.approx(values.std().item())
-
-
-@pytest.mark.parametrize("values", [[], [80.0, math.nan], [math.inf]])
-def test_mean_and_std_refuse_what_has_no_mean(values):
-    """No value, or a number that is none."""
-    with pytest.raises(UserError, match="at least one value, all finite; got"):
-        mean_and_std(values)
-
-
 # All
 
 
@@ -497,4 +470,4 @@ def test_measures_leave_their_arguments_alone():
 
 def test_examples_run():
     """The examples in the docstrings give what they say."""
-    assert doctest.testmod(measures) == (0, 2)
+    assert doctest.testmod(measures) == (0, 1)

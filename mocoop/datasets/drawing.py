@@ -7,7 +7,7 @@ is passed in, so the same generator state gives the same picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,11 +103,6 @@ def draw(shape: Shape, style: str, difficulty: Difficulty, rng: Generator) -> Ar
     inverted = rng.random() < difficulty.inversion
     picture = _PAINTERS[style](coverage, inverted, difficulty, rng)
     return np.clip(picture, 0, 255).astype(np.uint8)
-
-
-def contact_sheet(pictures: Sequence[Sequence[Array]]) -> Image.Image:
-    """Returns rows of pictures as one image."""
-    return Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in pictures]))
 
 
 def _place(shape: Shape, size: float, difficulty: Difficulty, rng: Generator) -> Array:
