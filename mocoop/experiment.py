@@ -86,6 +86,7 @@ def _run(
         writer.update(message="fitting")
         classifier, weights, record = fit_baseline(prepared, hard[0][0].cpu(), cache)
         writer.add_record(asdict(record))
+        writer.update(epoch=record.epoch)
         yield record
     else:
         writer.update(message="encoding the training images")
