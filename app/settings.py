@@ -9,7 +9,7 @@ from pathlib import Path
 from app.estimates import Size
 from app.methods import method_name
 from mocoop.config import TrainConfig
-from mocoop.datasets import BUILTIN, Dataset
+from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset
 from mocoop.errors import UserError
 from mocoop.evaluate import class_range
 from mocoop.model import expert_groups
@@ -50,7 +50,7 @@ def rows_to_groups(rows: Iterable[Mapping[str, object]]) -> Groups:
 
 
 def data_name(typed: str) -> str:
-    """Returns a built-in set's name, or the absolute path of the folder that was typed.
+    """Returns a built-in or benchmark set's name, or the typed folder's absolute path.
 
     Raises:
         UserError: if nothing was typed.
@@ -58,7 +58,7 @@ def data_name(typed: str) -> str:
     text = typed.strip()
     if not text:
         raise UserError("Choose a data set, or type the path of a folder of images.")
-    return text if text in BUILTIN else str(Path(text).expanduser().resolve())
+    return text if text in (*BUILTIN, *BENCHMARKS) else str(Path(text).expanduser().resolve())
 
 
 def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:

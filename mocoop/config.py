@@ -41,8 +41,11 @@ class TrainConfig:
     """Everything that a run depends on; saved with it and enough to repeat it."""
 
     data: str = "pictographs"
-    """Built-in set (`pictographs`, `faces`, `games`, `digits`) or the path of a folder of
-    images: `class_name/*.jpg`, or `train/`, `val/` and `test/` of such."""
+    """Built-in set (`pictographs`, `faces`, `games`, `digits`); benchmark set below MOCOOP_DATA or
+    ./data (`imagenet`, `caltech101`, `oxford_pets`, `stanford_cars`, `oxford_flowers`, `food101`,
+    `fgvc_aircraft`, `sun397`, `dtd`, `eurosat`, `ucf101`; to test on: `imagenetv2`,
+    `imagenet_sketch`, `imagenet_a`, `imagenet_r`); or the path of a folder of images:
+    `class_name/*.jpg`, or `train/`, `val/` and `test/` of such."""
     method: str = "mocoop"
     """A preset of the settings below: `mocoop`, `coop`, `cocoop`, `prograd`, `kgcoop`, `lasp`,
     `lasp-v`; with `-ln` after mocoop, lasp or lasp-v the published recipe that also tunes the

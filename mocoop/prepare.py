@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mocoop.backbone import DEMO, Backbone, choose_device, load_backbone
 from mocoop.config import TrainConfig
-from mocoop.datasets import BUILTIN, Dataset, load_dataset
-from mocoop.datasets.base import Item
+from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset, load_dataset
+from mocoop.datasets.base import Item, check_training
 from mocoop.errors import UserError, choose_from
 from mocoop.evaluate import class_range
 from mocoop.features import FeatureCache
@@ -66,8 +66,9 @@ def few_shot_items(
     With a style, only images of that true style are there to be drawn.
 
     Raises:
-        UserError: for a style that the data do not have.
+        UserError: for a style that the data do not have, or without any training image.
     """
+    check_training(dataset)
     if config.style and config.style not in dataset.styles:
         if not dataset.styles:
             raise UserError(
@@ -152,4 +153,5 @@ def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
 def _anywhere(name: str) -> str:
     """Returns a path made absolute, so that a run can be used from any folder; names stay."""
     path = Path(name).expanduser()
-    return str(path.resolve()) if path.is_dir() and name not in (*BUILTIN, DEMO) else name
+    is_name = name in (*BUILTIN, *BENCHMARKS, DEMO)
+    return str(path.resolve()) if path.is_dir() and not is_name else name

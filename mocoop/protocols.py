@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from mocoop.config import METHODS, TrainConfig
 from mocoop.datasets import Dataset, load_dataset
+from mocoop.datasets.base import check_training
 from mocoop.errors import UserError, choose_from
 from mocoop.presets import preset
 from mocoop.splits import base_size
@@ -113,6 +114,7 @@ def check(plan: Plan) -> None:
 
 def _check_training(plan: Plan, dataset: Dataset) -> None:
     """Raises UserError unless the data set's training images suffice."""
+    check_training(dataset)
     num_classes = len(dataset.class_names)
     half = base_size(num_classes)
     if plan.protocol == "base-to-new" and num_classes - half < 2:

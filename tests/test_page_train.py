@@ -176,6 +176,7 @@ def test_durations_are_rounded(seconds, words):
 def test_folder_paths_become_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert settings.data_name(" games ") == "games"
+    assert settings.data_name("eurosat") == "eurosat"
     assert settings.data_name("photos") == str(tmp_path / "photos")
     with pytest.raises(UserError, match="Choose a data set"):
         settings.data_name("  ")

@@ -62,6 +62,16 @@ class Dataset(ABC):
         return tuple(found)
 
 
+def check_training(dataset: Dataset) -> None:
+    """Raises UserError for a set that has test images alone."""
+    if not dataset.items("train"):
+        raise UserError(
+            f"{dataset.name} has no training images: it is there to be tested on. Train on "
+            "another set, as in: mocoop protocol domain-generalization --data imagenet --targets "
+            f"{dataset.name}."
+        )
+
+
 def check_class_names(names: Sequence[str]) -> None:
     """Raises UserError unless there are two or more names, all different."""
     if len(names) < 2:

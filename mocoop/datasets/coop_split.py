@@ -34,23 +34,32 @@ def load_coop_split(root: Path) -> FolderDataset:
             f"{root} holds {len(files)} split files ({files[0].name}, {files[1].name} ...): which "
             "one counts? Keep one of them there."
         )
-    rows = _read(files[0])
+    names, splits = read_split(files[0])
+    images = _image_folder(root, files[0], splits["train"][0].id)
+    return FolderDataset(root.name, names, splits, load_templates("photos"), root=images)
+
+
+def read_split(file: Path) -> tuple[tuple[str, ...], dict[str, tuple[Item, ...]]]:
+    """Returns the class names of a split file in label order, and the items of its splits.
+
+    Raises:
+        UserError: for a file that is damaged, or whose labels and names contradict each other.
+    """
+    rows = _read(file)
     names: dict[int, str] = {}
     for split in SPLITS:
         for _, label, name in rows[split]:
             if names.setdefault(label, name) != name:
                 raise UserError(
-                    f"{files[0]} calls label {label} both {names[label]!r} and {name!r}. Get the "
+                    f"{file} calls label {label} both {names[label]!r} and {name!r}. Get the "
                     "file again."
                 )
     if sorted(names) != list(range(len(names))):
-        raise UserError(f"{files[0]} skips labels: expected 0 to {len(names) - 1}.")
-    images = _image_folder(root, files[0], rows["train"][0][0])
+        raise UserError(f"{file} skips labels: expected 0 to {len(names) - 1}.")
     splits = {
         split: tuple(Item(path, label) for path, label, _ in rows[split]) for split in SPLITS
     }
-    in_order = tuple(names[label].replace("_", " ") for label in range(len(names)))
-    return FolderDataset(root.name, in_order, splits, load_templates("photos"), root=images)
+    return tuple(names[label].replace("_", " ") for label in range(len(names))), splits
 
 
 def _read(file: Path) -> dict[str, list[tuple[str, int, str]]]:

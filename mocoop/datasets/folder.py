@@ -49,7 +49,7 @@ def load_folder(root: Path) -> FolderDataset:
     parts = {split: root / split for split in SPLITS if (root / split).is_dir()}
     if not parts:
         by_class = _class_files(root)
-        splits = _split_by_rule(root, by_class)
+        splits = split_by_rule(root, by_class)
         folders = list(by_class)
     else:
         missing = [split for split in ("train", "test") if split not in parts]
@@ -110,7 +110,8 @@ def _items(root: Path, by_class: dict[str, list[Path]]) -> tuple[Item, ...]:
     )
 
 
-def _split_by_rule(root: Path, by_class: dict[str, list[Path]]) -> dict[str, tuple[Item, ...]]:
+def split_by_rule(root: Path, by_class: dict[str, list[Path]]) -> dict[str, tuple[Item, ...]]:
+    """Returns a seeded split by class: 50 % train, 20 % validation, 30 % test."""
     items = _items(root, by_class)
     indices = random_split([item.label for item in items], SPLIT_SEED)
     return {

@@ -1,0 +1,236 @@
+"""Readers of the benchmark sets' layouts: from folders and lists to names and items."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from mocoop.datasets.base import SPLITS, Item, check_class_names
+from mocoop.datasets.coop_split import read_split
+from mocoop.datasets.folder import SPLIT_SEED, split_by_rule
+from mocoop.errors import UserError
+from mocoop.images import SUFFIXES
+
+Splits = dict[str, tuple[Item, ...]]
+_TEST_NOTE = "all images are test images, for prompts that were trained on ImageNet"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many classes and images a set has as published; None where we could not check."""
+
+    classes: int | None = None
+    train: int | None = None
+    val: int | None = None
+    test: int | None = None
+
+
+class Contents(NamedTuple):
+    """What a reader finds in a benchmark's folders."""
+
+    class_names: tuple[str, ...]
+    splits: Splits
+    note: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Where a set lies below the data root, and how it is read."""
+
+    images: str
+    """Folder at which the items' paths start."""
+    read: Reader
+    """Returns the contents from the set's row and the data root."""
+    layout: str
+    """What lies in the set's folder, in words."""
+    split: str = ""
+    """CoOp's split file."""
+    class_folders: bool = True
+    """Whether the images lie in a folder per class, so that a split can be made."""
+    ignored: tuple[str, ...] = ()
+    """Class folders that CoOp leaves out."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Class folder to the name that CoOp gives the class."""
+    templates: str = ""
+    """Key of the template set; the set's own name if empty."""
+    published: Counts = field(default_factory=Counts)
+    """The published split's size."""
+
+    @property
+    def folder(self) -> str:
+        """The set's folder: the first part of its paths."""
+        return self.images.split("/")[0]
+
+
+Reader = Callable[[Benchmark, Path], Contents]
+
+
+def read_coop(benchmark: Benchmark, root: Path) -> Contents:
+    """Returns the contents by CoOp's split file, or by a seeded split of the class folders."""
+    file, images = root / benchmark.split, root / benchmark.images
+    if file.is_file():
+        names, splits = read_split(file)
+        check_class_names(names)
+        return Contents(names, splits, f"CoOp's split, {file.name}")
+    if not benchmark.class_folders:
+        raise UserError(
+            f"{file}: no such file. The images of this set do not lie in class folders, so that "
+            f"no split can be made of them. Put CoOp's {file.name} there."
+        )
+    by_class = _images_by_class(images, benchmark)
+    check_class_names(tuple(by_class))
+    note = (
+        f"no {file.name}: a split of our own by class, 50 % train, 20 % validation, 30 % test, "
+        f"seed {SPLIT_SEED}; not the published one"
+    )
+    return Contents(tuple(by_class), split_by_rule(images, by_class), note)
+
+
+def _images_by_class(images: Path, benchmark: Benchmark) -> dict[str, list[Path]]:
+    """Returns class name → image files, for every folder that directly holds images."""
+    found: dict[str, list[Path]] = {}
+    for place, folders, files in os.walk(images):
+        folders[:] = sorted({f for f in folders if f[0] != "."} - set(benchmark.ignored))
+        folder = Path(place)
+        names = _only_images(files)
+        if folder == images or (folders and not names):
+            continue
+        if not names:
+            raise UserError(f"Class folder {folder} holds no image. Extract the archive again.")
+        # SUN397 has a/apartment_building/outdoor for CoOp's "outdoor apartment building".
+        parts = folder.relative_to(images).parts
+        words = " ".join(reversed(parts[1:])) or parts[0]
+        name = benchmark.renamed.get(words, words.replace("_", " "))
+        if name in found:
+            raise UserError(f"{images} has two folders of the class {name!r}. Keep one of them.")
+        found[name] = [folder / file for file in names]
+    if not found:
+        raise UserError(
+            f"{images} holds no class folder. Expected {benchmark.layout}: extract the archive "
+            "again."
+        )
+    return found
+
+
+def _only_images(files: Iterable[str]) -> list[str]:
+    """Returns the names of image files that are not hidden, sorted."""
+    return sorted(f for f in files if f.lower().endswith(SUFFIXES) and f[0] != ".")
+
+
+def read_aircraft(benchmark: Benchmark, root: Path) -> Contents:
+    """Returns the contents by the official lists of variants; classes as in variants.txt."""
+    folder = root / benchmark.folder
+    labels: dict[str, int] = {}
+    for number, line in _lines(folder / "variants.txt"):
+        if line in labels:
+            raise _bad_line(folder / "variants.txt", number, "a variant not listed before", line)
+        labels[line] = len(labels)
+    splits: Splits = {}
+    for split in SPLITS:
+        file, items = folder / f"images_variant_{split}.txt", []
+        for number, line in _lines(file):
+            image, _, variant = line.partition(" ")
+            if not image.isdigit() or variant not in labels:
+                wanted = "an image's number and a variant of variants.txt"
+                raise _bad_line(file, number, wanted, line)
+            items.append(Item(f"{image}.jpg", labels[variant]))
+        splits[split] = tuple(items)
+    check_class_names(tuple(labels))
+    return Contents(tuple(labels), splits, "the official split by variant")
+
+
+def read_imagenet(benchmark: Benchmark, root: Path) -> Contents:
+    """Returns ImageNet's contents; as in CoOp its validation images serve as test images too."""
+    names = _imagenet_names(benchmark, root)
+    train, test = (
+        _by_folder(root / benchmark.images, [f"{part}/{wnid}" for wnid in names])
+        for part in ("train", "val")
+    )
+    note = "the official split; its validation images are validation and test images, as in CoOp"
+    return Contents(tuple(names.values()), {"train": train, "val": test, "test": test}, note)
+
+
+def read_numbered(benchmark: Benchmark, root: Path) -> Contents:
+    """Returns the contents of ImageNetV2, whose folders are the labels 0 to 999."""
+    names = _imagenet_names(benchmark, root)
+    test = _by_folder(root / benchmark.images, [str(label) for label in range(len(names))])
+    return Contents(tuple(names.values()), _test_only(test), _TEST_NOTE)
+
+
+def read_shifted(benchmark: Benchmark, root: Path) -> Contents:
+    """Returns the contents of a set with a folder per WordNet id, of all classes or of some."""
+    known, images = _imagenet_names(benchmark, root), root / benchmark.images
+    found = {p.name for p in images.iterdir() if p.is_dir() and not p.name.startswith(".")}
+    strange = sorted(found - set(known))
+    if strange:
+        raise UserError(
+            f"{images} has a folder {strange[0]}, which is no class of classnames.txt. Expected "
+            "ImageNet's ids, such as n01440764: remove the folder, or get the list again."
+        )
+    num_classes = min(benchmark.published.classes or len(known), len(known))
+    if len(found) != num_classes:
+        raise UserError(
+            f"{images} has {len(found)} class folders; expected {num_classes}. Extract the "
+            "archive again."
+        )
+    names = {wnid: name for wnid, name in known.items() if wnid in found}
+    test = _by_folder(images, list(names))
+    return Contents(tuple(names.values()), _test_only(test), _TEST_NOTE)
+
+
+def _test_only(items: tuple[Item, ...]) -> Splits:
+    return {"train": (), "val": (), "test": items}
+
+
+def _imagenet_names(benchmark: Benchmark, root: Path) -> dict[str, str]:
+    """Returns WordNet id → class name, in the order of classnames.txt."""
+    own, usual = (root / folder / "classnames.txt" for folder in (benchmark.folder, "imagenet"))
+    file = own if own.is_file() else usual
+    names: dict[str, str] = {}
+    for number, line in _lines(file):
+        wnid, _, name = line.partition(" ")
+        if not re.fullmatch(r"n\d{8}", wnid) or not name.strip() or wnid in names:
+            raise _bad_line(file, number, "a new id and its name, as in 'n01440764 tench'", line)
+        names[wnid] = name.strip().replace("_", " ")
+    return names
+
+
+def _by_folder(images: Path, folders: Sequence[str]) -> tuple[Item, ...]:
+    """Returns the items of class folders; the label is the folder's place."""
+    # By name alone: ImageNet has more than a million files to look at otherwise.
+    names = [
+        _only_images(os.listdir(images / folder)) if (images / folder).is_dir() else []
+        for folder in folders
+    ]
+    missing = [folder for folder, found in zip(folders, names, strict=True) if not found]
+    if missing:
+        raise UserError(
+            f"{images} is not complete: the images of {missing[0]} are not there; {len(missing)} "
+            f"of {len(folders)} class folders are missing or empty. Extract the archive again."
+        )
+    return tuple(
+        Item(f"{folder}/{name}", label)
+        for label, (folder, found) in enumerate(zip(folders, names, strict=True))
+        for name in found
+    )
+
+
+def _lines(file: Path) -> list[tuple[int, str]]:
+    """Returns the lines of a list with their numbers, without empty ones."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{file}: no such file. It comes with the data set: put it there."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read ({error}). Get the file again.") from error
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _bad_line(file: Path, number: int, wanted: str, line: str) -> UserError:
+    return UserError(f"{file}, line {number}: expected {wanted}; got {line!r}. Mend the line.")

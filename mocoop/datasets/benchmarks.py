@@ -1,0 +1,194 @@
+"""The field's benchmark sets, in the folders that CoOp's instructions lay out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mocoop.datasets.base import check_class_names
+from mocoop.datasets.benchmark_readers import (
+    Benchmark,
+    Counts,
+    Reader,
+    read_aircraft,
+    read_coop,
+    read_imagenet,
+    read_numbered,
+    read_shifted,
+)
+from mocoop.datasets.builtin import BUILTIN
+from mocoop.datasets.folder import FolderDataset
+from mocoop.errors import UserError, choose_from
+from mocoop.templates import load_templates
+
+
+@dataclass(frozen=True)
+class BenchmarkDataset(FolderDataset):
+    """A benchmark set with what is known of its split."""
+
+    note: str = ""
+    """Which split this is, in words."""
+    published: Counts = field(default_factory=Counts)
+    """The published split's size, to compare with."""
+
+    def __post_init__(self) -> None:
+        # ImageNet's own list has two classes called missile and two called sunglasses; published
+        # numbers are with these names. The readers of other sets refuse equal names themselves.
+        check_class_names(tuple(dict.fromkeys(self.class_names)))
+
+
+def _coop(folder: str, images: str, split: str, **more: Any) -> Benchmark:
+    """Returns the row of a set with one of CoOp's split files."""
+    file = f"{folder}/split_zhou_{split}.json"
+    path = f"{folder}/{images}".rstrip("/")
+    layout = f"{path}/ (images) and {file}"
+    return Benchmark(path, read_coop, layout, split=file, **more)
+
+
+def _shifted(images: str, num_classes: int, read: Reader = read_shifted) -> Benchmark:
+    """Returns the row of a shifted ImageNet: classes and templates are ImageNet's."""
+    folders = "0 to 999" if read is read_numbered else "<WordNet id>"
+    layout = f"{images}/ ({folders}, each with images) and imagenet/classnames.txt"
+    return Benchmark(
+        images, read, layout, templates="imagenet", published=Counts(num_classes, 0, 0)
+    )
+
+
+TABLE: dict[str, Benchmark] = {
+    "imagenet": Benchmark(
+        "imagenet/images",
+        read_imagenet,
+        "imagenet/images/train/ and imagenet/images/val/ (<WordNet id>, each with images) and "
+        "imagenet/classnames.txt (lines such as 'n01440764 tench')",
+        published=Counts(1000),
+    ),
+    "caltech101": _coop(
+        "caltech-101",
+        "101_ObjectCategories",
+        "Caltech101",
+        ignored=("BACKGROUND_Google", "Faces_easy"),
+        renamed={
+            "airplanes": "airplane",
+            "Faces": "face",
+            "Leopards": "leopard",
+            "Motorbikes": "motorbike",
+        },
+        published=Counts(100, 4128, 1649, 2465),
+    ),
+    "oxford_pets": _coop(
+        "oxford_pets",
+        "images",
+        "OxfordPets",
+        class_folders=False,
+        published=Counts(37, 2944, 736, 3669),
+    ),
+    "stanford_cars": _coop(
+        "stanford_cars",
+        "",  # the paths of the split file name cars_train and cars_test themselves
+        "StanfordCars",
+        class_folders=False,
+        published=Counts(196, 6509, 1635, 8041),
+    ),
+    "oxford_flowers": _coop(
+        "oxford_flowers",
+        "jpg",
+        "OxfordFlowers",
+        class_folders=False,
+        published=Counts(102, 4093, 1633, 2463),
+    ),
+    "food101": _coop("food-101", "images", "Food101"),
+    "fgvc_aircraft": Benchmark(
+        "fgvc_aircraft/images",
+        read_aircraft,
+        "fgvc_aircraft/images/, fgvc_aircraft/variants.txt and "
+        "fgvc_aircraft/images_variant_{train,val,test}.txt",
+    ),
+    "sun397": _coop("sun397", "SUN397", "SUN397"),
+    "dtd": _coop("dtd", "images", "DescribableTextures", published=Counts(47, 2820, 1128, 1692)),
+    "eurosat": _coop(
+        "eurosat",
+        "2750",
+        "EuroSAT",
+        renamed={
+            "AnnualCrop": "Annual Crop Land",
+            "HerbaceousVegetation": "Herbaceous Vegetation Land",
+            "Highway": "Highway or Road",
+            "Industrial": "Industrial Buildings",
+            "Pasture": "Pasture Land",
+            "PermanentCrop": "Permanent Crop Land",
+            "Residential": "Residential Buildings",
+            "SeaLake": "Sea or Lake",
+        },
+        published=Counts(10, 13500, 5400, 8100),
+    ),
+    "ucf101": _coop(
+        "ucf101", "UCF-101-midframes", "UCF101", published=Counts(101, 7639, 1898, 3783)
+    ),
+    "imagenetv2": _shifted(
+        "imagenetv2/imagenetv2-matched-frequency-format-val", 1000, read_numbered
+    ),
+    "imagenet_sketch": _shifted("imagenet-sketch/images", 1000),
+    "imagenet_a": _shifted("imagenet-adversarial/imagenet-a", 200),
+    "imagenet_r": _shifted("imagenet-rendition/imagenet-r", 200),
+}
+
+BENCHMARKS = tuple(TABLE)
+
+
+def data_root() -> Path:
+    """Returns the folder of the benchmark sets: MOCOOP_DATA, or ./data."""
+    return Path(os.environ.get("MOCOOP_DATA") or "data").expanduser()
+
+
+def load_benchmark(name: str, root: Path) -> BenchmarkDataset:
+    """Returns a benchmark set; the class order is that of its split file or list of classes.
+
+    Only the first image of each class is looked for; `missing_files` looks for all.
+
+    Args:
+        name: one of `BENCHMARKS`.
+        root: the data root, with the set's folder in it.
+
+    Raises:
+        UserError: for an unknown name, a missing folder, a half-extracted set, or damaged lists.
+    """
+    if name not in TABLE:
+        raise choose_from("benchmark set", name, BENCHMARKS)
+    benchmark = TABLE[name]
+    images = root / benchmark.images
+    if not images.is_dir():
+        raise UserError(
+            f"{images}: no such folder. The benchmark set {name} is expected below {root} "
+            f"(set MOCOOP_DATA to another folder) as {benchmark.layout}. The built-in sets "
+            f"({', '.join(BUILTIN)}) work without; a folder of your own is given as ./{name}."
+        )
+    names, splits, note = benchmark.read(benchmark, root)
+    templates = load_templates(benchmark.templates or name)
+    dataset = BenchmarkDataset(
+        name, names, splits, templates, root=images, note=note, published=benchmark.published
+    )
+    _check_extracted(dataset)
+    return dataset
+
+
+def missing_files(dataset: FolderDataset) -> list[str]:
+    """Returns the paths of all items whose image is not there, each once, in item order."""
+    every = dict.fromkeys(item.id for items in dataset.splits.values() for item in items)
+    return [path for path in every if not (dataset.root / path).is_file()]
+
+
+def _check_extracted(dataset: FolderDataset) -> None:
+    """Raises UserError if the first image of a class is not there."""
+    first: dict[int, str] = {}
+    for items in dataset.splits.values():
+        for item in items:
+            first.setdefault(item.label, item.id)
+    if all((dataset.root / path).is_file() for path in first.values()):
+        return
+    missing = missing_files(dataset)
+    raise UserError(
+        f"{dataset.root} is not complete: {missing[0]} is listed but not there; {len(missing)} "
+        "images are missing in all. Extract the archive again."
+    )
