@@ -75,6 +75,11 @@ def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbo
 def _among_known(run: Run, setup: RunSetup, dataset: Dataset) -> Classifier:
     """Returns the run's own classifier, cut to a data set whose classes it knows."""
     known = {name: label for label, name in enumerate(setup.class_names)}
+    if len(known) < len(setup.class_names):
+        raise UserError(
+            f"{setup.config.data} has two classes of one name, so that {setup.config.method} "
+            "cannot tell which of them another data set means. Leave this method out."
+        )
     new = [name for name in dataset.class_names if name not in known]
     if new:
         raise UserError(

@@ -162,8 +162,10 @@ def test_several_workers_give_the_same_numbers(tmp_path, workspace):
     two = {t.label: rows_of(t, run) for t, run in run_tasks(asked, tmp_path / "two", workers=2)}
     for label in one:
         for left, right in zip(one[label], two[label], strict=True):
+            assert replace(left, value=0.0) == replace(right, value=0.0)
             if left.measure != "training seconds":
-                assert left == right
+                # Another number of threads adds up in another order.
+                assert left.value == pytest.approx(right.value, rel=1e-5)
 
 
 def test_a_failing_run_stops_the_protocol_and_keeps_the_others(tmp_path, workspace):

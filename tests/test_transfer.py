@@ -92,3 +92,14 @@ def test_a_probe_can_tell_some_of_its_own_classes_apart(tmp_path, workspace):
     whole = open_classifier(run).classify(features).probabilities[:, list(kept)]
     cut = found.classify(features).probabilities
     torch.testing.assert_close(cut, whole / whole.sum(dim=-1, keepdim=True))
+
+
+def test_two_classes_of_one_name_are_not_guessed_at(tmp_path, workspace, demo_backbone):
+    """ImageNet's list has such names; a probe finds its classes again by name alone."""
+    run = small_run(tmp_path / "run", "tip-adapter")
+    setup = run.setup()
+    names = ("zero", "zero", *setup.class_names[2:])
+    with pytest.raises(UserError, match="digits has two classes of one name"):
+        classifier_for(
+            run, replace(setup, class_names=names), load_dataset("digits"), demo_backbone
+        )
