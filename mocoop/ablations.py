@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mocoop.config import MIXTURES, TrainConfig
 from mocoop.datasets import load_dataset
@@ -28,8 +29,8 @@ class Variant:
     """From the full method's settings and the data set's groups to the variant's."""
 
 
-def _set(**changes: object) -> Change:
-    return lambda config, groups: replace(config, **changes)  # type: ignore[arg-type]
+def _set(**changes: Any) -> Change:
+    return lambda config, groups: replace(config, **changes)
 
 
 def _one_group(config: TrainConfig, groups: Groups) -> TrainConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -59,9 +60,9 @@ class MixtureClassifier(Classifier):
 class SingleClassifier(Classifier):
     """A classifier without experts: what it says is what its one `prompt` says."""
 
+    @abstractmethod
     def logits(self, image_features: Tensor) -> Tensor:
         """Returns (batch, classes) of normalised image features (batch, dim)."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def classify(self, image_features: Tensor, expert: int | None = None) -> Routed:

@@ -7,11 +7,11 @@ import statistics
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mocoop.datasets import load_dataset
+from mocoop.datasets import dataset_name
 from mocoop.protocols import Task
 from mocoop.result_rows import Row
 from mocoop.runs import Run
-from mocoop.transfer import transferred
+from mocoop.transfer import saved_transfer
 
 
 def rows_of(task: Task, run: Run) -> list[Row]:
@@ -22,7 +22,7 @@ def rows_of(task: Task, run: Run) -> list[Row]:
     cross-dataset: on the source and on every target.
     """
     results, config = run.results(), task.config
-    data = load_dataset(config.data).name
+    data = dataset_name(config.data)
     found: list[tuple[str, str, float]] = []  # target, measure, value
     if config.classes == "base":
         found += [(data, c, results[c]["accuracy"]) for c in ("base", "new") if c in results]
@@ -42,9 +42,10 @@ def rows_of(task: Task, run: Run) -> list[Row]:
         ]
     else:
         found.append((data, "accuracy", results["all"]["accuracy"]))
-        for target in task.targets:
-            dataset = load_dataset(target)
-            found.append((dataset.name, "accuracy", transferred(run, dataset)["accuracy"]))
+        for target in map(dataset_name, task.targets):
+            there = saved_transfer(run, target)
+            assert there is not None, "run_tasks tests a run on all of its task's targets"
+            found.append((target, "accuracy", there["accuracy"]))
     if task.protocol in ("few-shot", "ablation") and config.classes == "all":
         found += [(data, name, value) for name, value in _beyond(results["all"])]
         found.append((data, "training seconds", results["training_seconds"]))

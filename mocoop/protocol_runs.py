@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mocoop.config import TrainConfig
-from mocoop.datasets import load_dataset
+from mocoop.datasets import dataset_name, load_dataset
 from mocoop.protocols import Task
 from mocoop.runs import FINISHED, Run
-from mocoop.transfer import transferred
+from mocoop.transfer import saved_transfer, transferred
 
 
 def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[tuple[Task, Run]]:
@@ -121,8 +121,7 @@ def _targets(same: Sequence[Task]) -> tuple[str, ...]:
 
 def _transferred(run: Run, task: Task) -> bool:
     """Returns whether the run was tested on all the targets of a task."""
-    names = (load_dataset(target).name for target in task.targets)
-    return all((run.path / f"transfer-{name}.json").exists() for name in names)
+    return all(saved_transfer(run, dataset_name(target)) for target in task.targets)
 
 
 def _start_worker(threads: int) -> None:

@@ -40,17 +40,26 @@ def transferred(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -
     Raises:
         UserError: for a method that cannot leave its own classes.
     """
-    name = f"transfer-{dataset.name}.json"
-    if (run.path / name).exists():
-        return read_values(run.path, name)
+    known = saved_transfer(run, dataset.name)
+    if known is not None:
+        return known
     setup = run.setup()
     backbone = run_backbone(run, None if cache is None else cache.backbone)
     if cache is None or setup.config.tune_layer_norms:
         cache = FeatureCache(backbone, keep=not setup.config.tune_layer_norms)
     classifier = classifier_for(run, setup, dataset, backbone)
     results = asdict(evaluate(route_items(classifier, dataset, cache), "all"))
-    write_json(run.path / name, results)
+    write_json(run.path / _file(dataset.name), results)
     return results
+
+
+def saved_transfer(run: Run, name: str) -> dict[str, Any] | None:
+    """Returns the results on the data set of this name that are kept with a run, if any."""
+    return read_values(run.path, _file(name)) if (run.path / _file(name)).exists() else None
+
+
+def _file(name: str) -> str:
+    return f"transfer-{name}.json"
 
 
 @torch.no_grad()

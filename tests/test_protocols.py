@@ -10,6 +10,7 @@ from PIL import Image
 
 from mocoop import protocol_runs
 from mocoop.config import METHODS
+from mocoop.datasets import dataset_name, load_dataset
 from mocoop.errors import UserError
 from mocoop.presets import preset
 from mocoop.protocol_rows import rows_of, time_spent
@@ -17,6 +18,7 @@ from mocoop.protocol_runs import run_name, run_tasks
 from mocoop.protocols import Plan, Task, tasks
 from mocoop.run_writer import RunWriter
 from mocoop.runs import Run
+from mocoop.transfer import transferred
 
 QUICK = ("zero-shot", "linear-probe", "mocoop")
 
@@ -154,6 +156,24 @@ def test_equal_settings_share_a_run(tmp_path, workspace):
     assert [run.path for _, run in found] == [tmp_path / run_name(asked.config)] * 2
     assert run_name(asked.config) == run_name(replace(asked.config, device="cpu"))
     assert run_name(asked.config) != run_name(replace(asked.config, momentum=0.8))
+
+
+def test_rows_of_a_transfer_are_read_without_opening_the_data(tmp_path, workspace, monkeypatch):
+    """Listing ImageNet for every row would take longer than testing on it."""
+    (asked,) = quick("cross-dataset", ("coop",), data=("digits", "games"), seeds=(1,))
+    ((_, run),) = run_tasks([asked], tmp_path)
+    monkeypatch.setattr(protocol_runs, "load_dataset", lambda name: pytest.fail("listed again"))
+    ((task, again),) = run_tasks([asked], tmp_path)
+    assert again == run
+    rows = {row.target: row.value for row in rows_of(task, again) if row.measure == "accuracy"}
+    assert rows["games"] == transferred(run, load_dataset("games"))["accuracy"]
+    assert rows["digits"] == run.results()["all"]["accuracy"]
+
+
+def test_names_are_those_of_the_loaded_data(tmp_path):
+    data = folder_of(tmp_path / "pets", ("cat", "dog"))
+    for name in ("digits", data):
+        assert dataset_name(name) == load_dataset(name).name
 
 
 def test_several_workers_give_the_same_numbers(tmp_path, workspace):

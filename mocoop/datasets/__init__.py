@@ -11,7 +11,12 @@ from mocoop.datasets.coop_split import has_split, load_coop_split
 from mocoop.datasets.folder import load_folder
 from mocoop.errors import UserError, choose_from
 
-__all__ = ["BENCHMARKS", "BUILTIN", "Dataset", "Item", "load_dataset"]
+__all__ = ["BENCHMARKS", "BUILTIN", "Dataset", "Item", "dataset_name", "load_dataset"]
+
+
+def dataset_name(name: str) -> str:
+    """Returns what `load_dataset(name).name` is, without listing any folder."""
+    return name if name in (*BUILTIN, *BENCHMARKS) else Path(name).expanduser().name
 
 
 def load_dataset(name: str) -> Dataset:
