@@ -14,6 +14,7 @@ from mocoop.datasets import Dataset, Item, load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluate import RoutedItems, check_same_data, route_items
 from mocoop.features import FeatureCache
+from mocoop.model import PRECISIONS
 from mocoop.predict import Classifier, Routed, encode_images
 from mocoop.runs import Run, RunSetup, list_runs, open_run
 from mocoop.status import FINISHED
@@ -60,6 +61,12 @@ def _tuned_backbone(path: str, stamp: float) -> Backbone:
     return classifiers.run_backbone(run, backbone(run.setup().config.backbone))
 
 
+def feature_cache(run: Run) -> FeatureCache:
+    """Returns the image features of a run's CLIP, in the number format it was trained with."""
+    precision = PRECISIONS[run.setup().config.precision]
+    return FeatureCache(run_backbone(run), precision=precision)
+
+
 def classifier(run: Run) -> Classifier:
     """Returns a run's classifier of all classes."""
     return _classifier(str(run.path), stamp_of(run))
@@ -97,7 +104,7 @@ def _routed(path: str, stamp: float, choice: str) -> RoutedItems:
     made_of = run.setup()
     data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
     check_same_data(run, made_of, data, clip)
-    return route_items(classifier(run), data, FeatureCache(run_backbone(run)), choice)
+    return route_items(classifier(run), data, feature_cache(run), choice)
 
 
 def test_items(run: Run, label: int) -> tuple[Item, ...]:

@@ -12,7 +12,6 @@ from app import loading, tables
 from app.loading import stamp_of
 from mocoop.drift import Drift, NearWord, drift_table, nearest_words
 from mocoop.evaluate import check_same_data, evaluate
-from mocoop.features import FeatureCache
 from mocoop.projection import MapSettings, Projection, fit_umap, is_ready, projection_of
 from mocoop.routing_value import RoutingValue, routing_value
 from mocoop.runs import Run, open_run
@@ -50,7 +49,7 @@ def _value_of_routing(path: str, stamp: float, choice: str) -> RoutingValue:
     data = loading.dataset(made_of.config.data)
     clip = loading.backbone(made_of.config.backbone)
     check_same_data(run, made_of, data, clip)
-    cache = FeatureCache(loading.run_backbone(run))
+    cache = loading.feature_cache(run)
     return routing_value(loading.classifier(run), data, cache, made_of.config, choice)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from mocoop import commands, options, protocol_commands
+from mocoop import commands, data_commands, data_options, options, protocol_commands
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.presets import preset, settings_from
@@ -30,14 +30,14 @@ and see which expert the router chooses for an image.
   ablation   a mixture in parts     mocoop ablation --data games
   tune       compare recipes        mocoop tune mocoop --grid learning_rate=0.2,0.5
   results    all built-in tables    mocoop results --workers 2
-  data       list or show data      mocoop data games --sheet games.png
+  data       find, check, get, show mocoop data list
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
 
 `mocoop COMMAND --help` explains every option. Without any downloads, everything works on the
 built-in data sets with the built-in CLIP. The app: streamlit run streamlit_app.py
 """
 
-COMMANDS: dict[str, tuple[type, Any]] = {
+COMMANDS: dict[str, tuple[Any, Any]] = {
     "train": (options.TrainCommand, commands.train),
     "evaluate": (options.EvaluateCommand, commands.evaluate),
     "predict": (options.PredictCommand, commands.predict),
@@ -46,7 +46,7 @@ COMMANDS: dict[str, tuple[type, Any]] = {
     "ablation": (options.AblationCommand, protocol_commands.ablation),
     "tune": (options.TuneCommand, protocol_commands.tune),
     "results": (options.ResultsCommand, protocol_commands.results),
-    "data": (options.DataCommand, commands.data),
+    "data": (data_options.DataCommand, data_commands.data),
     "demo-clip": (options.DemoClipCommand, commands.demo_clip),
 }
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parse(name: str, kind: type, arguments: list[str]) -> Any:
+def parse(name: str, kind: Any, arguments: list[str]) -> Any:
     """Returns a command's options; prints help or a usage error and exits where asked.
 
     Raises:
@@ -87,7 +87,8 @@ def parse(name: str, kind: type, arguments: list[str]) -> Any:
     extra: dict[str, Any] = {}
     if kind is options.TrainCommand:
         extra["default"] = options.TrainCommand(_starting_settings(arguments))
-    description = inspect.cleandoc(kind.__doc__ or "")
+    several = "Do something with data sets; each part has a --help of its own."
+    description = inspect.cleandoc(kind.__doc__ or "") if isinstance(kind, type) else several
     return tyro.cli(kind, prog=f"mocoop {name}", args=arguments, description=description, **extra)
 
 

@@ -6,30 +6,23 @@ Heavy modules are imported where they are used, so that every command starts qui
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.options import (
-    DataCommand,
     DemoClipCommand,
     EvaluateCommand,
     PredictCommand,
     RunsCommand,
     TrainCommand,
 )
-from mocoop.report import main_accuracy, print_answers, print_json, print_results
+from mocoop.report import main_accuracy, print_answers, print_json, print_results, progress_bar
 from mocoop.templates import as_groups
-
-if TYPE_CHECKING:
-    from mocoop.datasets import Dataset
-    from mocoop.features import Progress
 
 
 def train(command: TrainCommand) -> None:
@@ -94,6 +87,7 @@ def evaluate(command: EvaluateCommand) -> None:
     from mocoop.evaluate import check_same_data, route_items
     from mocoop.evaluate import evaluate as evaluation_of
     from mocoop.features import FeatureCache
+    from mocoop.model import PRECISIONS
     from mocoop.runs import open_run
 
     run = open_run(command.run)
@@ -103,10 +97,11 @@ def evaluate(command: EvaluateCommand) -> None:
     dataset = load_dataset(setup.config.data)
     backbone = load_backbone(setup.config.backbone, "auto")
     check_same_data(run, setup, dataset, backbone)
-    cache = FeatureCache(run_backbone(run, backbone))
+    precision = PRECISIONS[setup.config.precision]
+    cache = FeatureCache(run_backbone(run, backbone), precision=precision)
     results: dict[str, Any] = {}
     for choice in choices:
-        with _progress(not command.json, "encoding images") as progress:
+        with progress_bar(not command.json, "encoding images") as progress:
             found = route_items(classifier, dataset, cache, choice, progress=progress)
         results[choice] = asdict(evaluation_of(found, choice))
     if command.json:
@@ -179,59 +174,6 @@ def runs(command: RunsCommand) -> None:
         print(f"{row['run']:<44} {row['state']:<12} {progress:>8} {accuracy:>8}  {row['message']}")
 
 
-def data(command: DataCommand) -> None:
-    """Lists the built-in data sets or describes one data set."""
-    from mocoop.datasets import BUILTIN, load_dataset
-
-    if command.sheet is not None and not command.name:
-        raise UserError("Expected the name of one data set before --sheet.")
-    sets = [load_dataset(name) for name in ([command.name] if command.name else BUILTIN)]
-    rows = [
-        {
-            "name": dataset.name,
-            "classes": len(dataset.class_names),
-            "splits": {split: len(items) for split, items in dataset.splits.items()},
-            "styles": list(dataset.styles),
-            "class_names": list(dataset.class_names),
-            "groups": {name: list(ts) for name, ts in dataset.templates.groups.items()},
-        }
-        for dataset in sets
-    ]
-    if command.sheet is not None:
-        _write_sheet(sets[0], command.sheet)
-    if command.json:
-        print_json(rows[0] if command.name else rows)
-        return
-    for row, dataset in zip(rows, sets, strict=True):
-        counts = ", ".join(f"{len(items)} {split}" for split, items in dataset.splits.items())
-        print(f"{row['name']:<14} {row['classes']:>4} classes   {counts}")
-        if command.name:
-            print("classes:", ", ".join(dataset.class_names))
-            print("groups: ", ", ".join(dataset.templates.groups))
-            if dataset.styles:
-                print("styles: ", ", ".join(dataset.styles))
-    if command.sheet is not None:
-        print(f"contact sheet: {command.sheet}")
-
-
-def _write_sheet(dataset: Dataset, path: Path, columns: int = 11, rows: int = 12) -> None:
-    """Writes a PNG with a row of training images for each of the first classes."""
-    from PIL import Image
-
-    from mocoop.files import replacing
-
-    if path.suffix.lower() != ".png":
-        raise UserError(f"A contact sheet is a PNG file; got {path}. End the name in .png.")
-    side = 64
-    shown = range(min(rows, len(dataset.class_names)))
-    sheet = Image.new("RGB", (columns * side, len(shown) * side), "white")
-    for label in shown:
-        for column, item in enumerate(dataset.items("train", [label])[:columns]):
-            sheet.paste(dataset.image(item).resize((side, side)), (column * side, label * side))
-    with replacing(path) as temporary:
-        sheet.save(temporary, "PNG")
-
-
 def demo_clip(command: DemoClipCommand) -> None:
     """Trains the small CLIP of the built-in demo."""
     from tqdm import tqdm
@@ -251,17 +193,3 @@ def demo_clip(command: DemoClipCommand) -> None:
         print_json(record | {"folder": str(command.out)})
     else:
         print(f"saved in {command.out}; its README.md has the accuracy of every style")
-
-
-@contextmanager
-def _progress(show: bool, text: str) -> Iterator[Progress]:
-    """Yields a progress callback that moves a bar."""
-    from tqdm import tqdm
-
-    with tqdm(desc=text, unit="image", disable=not show, leave=False) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield advance

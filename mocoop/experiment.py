@@ -15,9 +15,9 @@ from mocoop.classifiers import ONE, ConditionalClassifier, MixtureClassifier
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluate import evaluate, harmonic_mean, route_items
-from mocoop.features import FeatureCache
+from mocoop.features import FeatureCache, Progress
 from mocoop.image_norms import with_norms
-from mocoop.model import PromptMixture, build_model, group_prototypes, hard_features
+from mocoop.model import PRECISIONS, PromptMixture, build_model, group_prototypes, hard_features
 from mocoop.packing import ClassTokens
 from mocoop.predict import Classifier
 from mocoop.prepare import Prepared, prepare, training_data
@@ -27,6 +27,8 @@ from mocoop.runs import Run, RunSetup, SavedFeatures, load_gate
 from mocoop.status import CANCELLED, FAILED, QUEUED, RUNNING
 from mocoop.steps import DivergedError
 from mocoop.trainer import EpochRecord, TrainingData, fit
+
+STATUS_SECONDS = 1.0  # between two words on how far the images are encoded
 
 
 class Cancelled(BaseException):
@@ -80,7 +82,9 @@ def _run(
     )
     hard = hard_features(backbone.text, prepared.groups, names)
     prototypes = group_prototypes(hard)  # (experts, classes, dim)
-    cache = FeatureCache(backbone, cache_folder)
+    precision = PRECISIONS[config.precision]
+    progress = _told_in_status(writer)
+    cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
     started = time.perf_counter()
     if config.method in FITTED:
         writer.update(message="fitting")
@@ -105,7 +109,8 @@ def _run(
     writer.save_weights(weights)
     writer.update(message="evaluating on the test images")
     if config.tune_layer_norms:
-        cache = FeatureCache(with_norms(backbone, weights), keep=False)
+        tuned = with_norms(backbone, weights)
+        cache = FeatureCache(tuned, keep=False, precision=precision, progress=progress)
     writer.finish(results_on_test(classifier, prepared, cache, prototypes.cpu()) | spent)
 
 
@@ -192,6 +197,27 @@ def results_on_test(
             results["base"]["accuracy"], results["new"]["accuracy"]
         )
     return results
+
+
+def _told_in_status(writer: RunWriter) -> Progress:
+    """Returns what writes into a run's status, once a second, how far the images are encoded."""
+    told, before = 0.0, 0
+    start = (0.0, 0)  # when these images began, and how many were done then
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told, before, start
+        now = time.monotonic()
+        if done <= before or not before:
+            start = (now, done)
+        before = 0 if done == total else done
+        if now - told < STATUS_SECONDS and done < total:
+            return
+        told = now
+        rate = (done - start[1]) / (now - start[0]) if done > start[1] else 0.0
+        speed = f", {rate:.0f} a second" if rate else ""
+        writer.update(message=f"encoding images: {done} of {total}{speed}")
+
+    return progress
 
 
 def learnt(model: PromptMixture) -> dict[str, torch.Tensor]:

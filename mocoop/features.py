@@ -1,32 +1,38 @@
 """Image features on disk, found again by content: computed once, shared by all runs.
 
-A feature is keyed by weights and transform (the folder) and by the picture's content and
-view (the row). New features go to a new shard, written whole; two processes that compute
-the same features at once write the same shard.
+A feature is keyed by weights, transform and number format (the folder) and by the picture's
+content and view (the row). New features are written every few thousand images, so that an
+extraction that was stopped goes on where it was; several processes may compute at once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mocoop.backbone import Backbone
+from mocoop.contents import ContentKeys
 from mocoop.datasets.base import Dataset, Item
-from mocoop.files import write_tensors
+from mocoop.decoding import batches
+from mocoop.errors import UserError
 from mocoop.images import random_crop
+from mocoop.shards import Shards, short_key
 
 Progress = Callable[[int, int], None]  # done, total
+Wanted: TypeAlias = tuple[int, int, bytes]  # an item's place, a view, the feature's key
 VIEW_SCALE = (0.5, 1.0)  # area of a random crop, as a share of the image
-_KEY_BYTES = 16
+# New features are written when there are this many, or after this long: what a stopped
+# extraction loses at most.
+SHARD_ROWS = 2048
+SHARD_SECONDS = 30.0
+NAMED = 3  # unreadable images that a message names
 
 
 def default_cache() -> Path:
@@ -43,6 +49,9 @@ class FeatureCache:
         folder: where all backbones' features lie; `default_cache()` if None.
         batch_size: images per forward pass.
         keep: write new features to disk; without, they live as long as this object.
+        precision: number format inside the image tower; each has features of its own.
+        workers: processes that decode pictures; None for as many as serve here.
+        progress: called while features are computed, unless a call brings its own.
     """
 
     def __init__(
@@ -51,12 +60,22 @@ class FeatureCache:
         folder: Path | None = None,
         batch_size: int = 64,
         keep: bool = True,
+        precision: torch.dtype = torch.float32,
+        workers: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.backbone = backbone
         self.keep = keep
-        self._unkept: dict[bytes, Tensor] = {}
-        self.folder = (folder or default_cache()) / "features" / backbone.fingerprint
         self.batch_size = batch_size
+        self.precision = precision
+        self.workers = workers
+        self._progress = progress
+        root = folder or default_cache()
+        suffix = "" if precision == torch.float32 else f"-{str(precision).split('.')[-1]}"
+        self.folder = root / "features" / f"{backbone.fingerprint}{suffix}"
+        self._shards = Shards(self.folder)
+        self._contents = ContentKeys(root / "contents", keep)
+        self._unkept: dict[bytes, Tensor] = {}
 
     def features(
         self,
@@ -79,64 +98,90 @@ class FeatureCache:
             progress: called with pictures done and to do, while computing.
 
         Raises:
-            UserError: for a picture that cannot be read.
+            UserError: for pictures that cannot be read, or a cache that cannot be written to;
+                what was computed until then is kept.
         """
-        contents = [dataset.content_key(item) for item in items]
+        contents, unreadable = self._contents.of(dataset, items)
         wanted = [
-            (index, view, _row_key(content, view, seed))
-            for index, content in enumerate(contents)
+            (place, view, _row_key(content, view, seed))
+            for place, content in sorted(contents.items())
             for view in range(views)
         ]
-        known = self._load()
-        missing = [entry for entry in wanted if entry[2] not in known]
+        found = torch.zeros(len(items), views, self.backbone.text.dim)
+        missing = self._look_up(wanted, found)
         if missing:
-            known |= self._compute(dataset, items, missing, seed, progress)
-        rows = torch.stack([known[key] for _, _, key in wanted])
-        return rows.view(len(items), views, -1)
+            tell = progress or self._progress
+            unreadable |= self._compute(dataset, items, missing, found, tell)
+        if unreadable:
+            raise _cannot_be_read(dataset, unreadable)
+        return found
+
+    def _look_up(self, wanted: Sequence[Wanted], found: Tensor) -> list[Wanted]:
+        """Writes the features that are known into `found`; returns what is not."""
+        known, rows = self._shards.find([key for _, _, key in wanted])
+        if rows is not None:
+            places, views, _ = zip(*(wanted[index] for index in known), strict=True)
+            found[list(places), list(views)] = rows
+        on_disk, missing = set(known), []
+        for index, (place, view, key) in enumerate(wanted):
+            if index in on_disk:
+                continue
+            if key in self._unkept:
+                found[place, view] = self._unkept[key]
+            else:
+                missing.append((place, view, key))
+        return missing
 
     def _compute(
         self,
         dataset: Dataset,
         items: Sequence[Item],
-        missing: Sequence[tuple[int, int, bytes]],
-        seed: int,
+        missing: Sequence[Wanted],
+        found: Tensor,
         progress: Progress | None,
-    ) -> dict[bytes, Tensor]:
-        """Returns the missing features by key, after writing them to a shard."""
-        parts = []
-        for start in range(0, len(missing), self.batch_size):
-            batch = missing[start : start + self.batch_size]
-            pictures = [
-                self.backbone.transform(view_of(dataset.image(items[index]), view, key))
-                for index, view, key in batch
-            ]
-            parts.append(self.backbone.image_features(torch.stack(pictures)).cpu())
-            if progress is not None:
-                progress(start + len(batch), len(missing))
-        features = torch.cat(parts)
-        keys = [key for _, _, key in missing]
-        found = dict(zip(keys, features, strict=True))
-        if not self.keep:
-            self._unkept |= found
-            return found
-        table = torch.from_numpy(np.frombuffer(b"".join(keys), np.uint8).copy())
-        name = hashlib.sha256(b"".join(keys)).hexdigest()[:16]
-        shard = {"keys": table.view(-1, _KEY_BYTES), "features": features}
-        write_tensors(self.folder / f"{name}.safetensors", shard)
-        return found
+    ) -> dict[int, str]:
+        """Writes missing features into `found` and to shards; returns what cannot be read."""
 
-    def _load(self) -> dict[bytes, Tensor]:
-        """Returns all cached features by key; a damaged shard counts as absent."""
-        known = dict(self._unkept)
-        for path in sorted(self.folder.glob("*.safetensors")):
-            try:
-                shard = load_file(path)
-                keys = shard["keys"].numpy().tobytes()
-            except (SafetensorError, KeyError, OSError):
-                continue
-            for row, feature in enumerate(shard["features"]):
-                known[keys[row * _KEY_BYTES : (row + 1) * _KEY_BYTES]] = feature
-        return known
+        def load(row: int) -> Image.Image:
+            place, view, key = missing[row]
+            return view_of(dataset.image(items[place]), view, key)
+
+        on_gpu = self.backbone.device.type == "cuda"
+        size, workers = self.batch_size, self.workers
+        unreadable: dict[int, str] = {}
+        new: dict[bytes, Tensor] = {}
+        done, written = 0, time.monotonic()
+        for batch in batches(load, self.backbone.transform, len(missing), size, workers, on_gpu):
+            for row, feature in zip(batch.places, self._encode(batch.images), strict=True):
+                place, view, key = missing[row]
+                found[place, view] = new[key] = feature
+            unreadable |= {missing[row][0]: why for row, why in batch.unreadable.items()}
+            done += len(batch.places) + len(batch.unreadable)
+            late = time.monotonic() - written > SHARD_SECONDS
+            if len(new) >= SHARD_ROWS or late or done == len(missing):
+                self._write(new)
+                new, written = {}, time.monotonic()
+            if progress is not None:
+                progress(done, len(missing))
+        return unreadable
+
+    def _encode(self, images: Tensor) -> Tensor:
+        """Returns features (batch, dim), fp32, on the CPU, computed in this cache's format."""
+        if not len(images):
+            return images
+        lower = self.precision != torch.float32
+        kind = self.backbone.device.type
+        with torch.autocast(kind, self.precision if lower else None, enabled=lower):
+            return self.backbone.image_features(images).cpu()
+
+    def _write(self, new: Mapping[bytes, Tensor]) -> None:
+        """Keeps new features: on disk, or only here."""
+        if not new:
+            return
+        if not self.keep:
+            self._unkept |= new
+            return
+        self._shards.add(list(new), torch.stack(list(new.values())))
 
 
 def view_of(image: Image.Image, view: int, key: bytes) -> Image.Image:
@@ -147,5 +192,16 @@ def view_of(image: Image.Image, view: int, key: bytes) -> Image.Image:
 
 
 def _row_key(content: str, view: int, seed: int) -> bytes:
-    text = content if view == 0 else f"{content}|view {view} of seed {seed}, scale {VIEW_SCALE}"
-    return hashlib.sha256(text.encode()).digest()[:_KEY_BYTES]
+    whole = f"{content}|view {view} of seed {seed}, scale {VIEW_SCALE}"
+    return short_key(content if view == 0 else whole)
+
+
+def _cannot_be_read(dataset: Dataset, reasons: Mapping[int, str]) -> UserError:
+    """Returns the error for images that cannot be read: how many, which, and what to do."""
+    some = "; ".join(reason.rstrip(".") for _, reason in sorted(reasons.items())[:NAMED])
+    more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
+    count = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
+    return UserError(
+        f"{count} of {dataset.name} cannot be read: {some}{more}. Mend them, or leave them out "
+        f"with: mocoop data check {dataset.source} --skip."
+    )

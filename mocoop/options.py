@@ -75,18 +75,6 @@ class RunsCommand:
 
 
 @dataclass(frozen=True)
-class DataCommand:
-    """List the built-in data sets, or describe one data set or folder of images."""
-
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
-    """Built-in set or folder of class folders; all built-in sets if left out."""
-    sheet: Path | None = None
-    """Write a contact sheet of training images to this PNG file."""
-    json: bool = False
-    """Print one JSON document."""
-
-
-@dataclass(frozen=True)
 class TableOutput:
     """Where result tables go."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -40,6 +42,25 @@ def print_answers(answers: list[dict[str, Any]], top: int) -> None:
         print(f"  experts: {experts}")
         for note in answer["notes"]:
             print(f"  note: {note}")
+
+
+@contextmanager
+def progress_bar(
+    show: bool, text: str, unit: str = "image"
+) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function that moves a bar on the screen, to be called with done and total."""
+    from tqdm import tqdm
+
+    bytes_counted = unit == "B"
+    with tqdm(
+        desc=text, unit=unit, unit_scale=bytes_counted, disable=not show, leave=False
+    ) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 def print_json(value: Any) -> None:

@@ -15,7 +15,7 @@ from mocoop.errors import UserError
 from mocoop.experiment import learnt, trained_classifier
 from mocoop.features import FeatureCache
 from mocoop.image_norms import with_norms
-from mocoop.model import build_model, group_prototypes, hard_features
+from mocoop.model import PRECISIONS, build_model, group_prototypes, hard_features
 from mocoop.packing import ClassTokens
 from mocoop.prepare import prepare, training_data
 from mocoop.presets import preset, settings_from
@@ -94,7 +94,8 @@ def validation_accuracy(config: TrainConfig) -> float:
     model = build_model(
         prepared.config, backbone, prepared.groups, generator, len(prepared.trained)
     )
-    cache = FeatureCache(backbone)
+    precision = PRECISIONS[config.precision]
+    cache = FeatureCache(backbone, precision=precision)
     training = training_data(prepared, hard, group_prototypes(hard), cache)
     for _ in fit(model, backbone.text, training, prepared.config, generator):
         pass
@@ -102,7 +103,8 @@ def validation_accuracy(config: TrainConfig) -> float:
         names = ClassTokens.of(backbone.text, dataset.class_names)
         soft = model.text_features(backbone.text, names).cpu()
     if config.tune_layer_norms:
-        cache = FeatureCache(with_norms(backbone, learnt(model)), keep=False)
+        tuned = with_norms(backbone, learnt(model))
+        cache = FeatureCache(tuned, keep=False, precision=precision)
     features = cache.features(dataset, items)[:, 0]
     classifier = trained_classifier(prepared, model, soft).only(prepared.trained)
     labels = torch.tensor([item.label for item in items])

@@ -195,7 +195,7 @@ def test_a_shape_needs_a_pixel():
     ("name", "message"),
     [
         ("pictograph", r"Unknown data set 'pictograph'.*Did you mean 'pictographs'\? Or give"),
-        ("./no/such", r"no such folder. Expected a folder of class folders"),
+        ("./no/such", r"no such folder. Expected a folder of class folders, or a table"),
     ],
 )
 def test_unknown_sets(name, message):

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -27,6 +28,26 @@ class Item:
     """The true style, where it is known."""
 
 
+class Stamp(NamedTuple):
+    """What is known of a file without reading it."""
+
+    text: str
+    """Differs whenever the file could have changed."""
+    changed: float
+    """When it last did, in seconds since 1970."""
+
+
+class Contents(NamedTuple):
+    """What a reader finds: the classes in label order, and the items of every split."""
+
+    labels: tuple[str, ...]
+    """Folder name or label of each class."""
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[Item, ...]]
+    note: str
+    """Which split this is, in words."""
+
+
 @dataclass(frozen=True)
 class Dataset(ABC):
     """A data set: class order is the order of `class_names`, everywhere."""
@@ -45,7 +66,28 @@ class Dataset(ABC):
 
     @abstractmethod
     def content_key(self, item: Item) -> str:
-        """Returns a text that differs whenever the picture's pixels could differ."""
+        """Returns a text that differs whenever the picture's pixels could differ.
+
+        Where there are stamps, it is a SHA-256 in hexadecimal digits.
+        """
+
+    def stamp(self, item: Item) -> Stamp | None:
+        """Returns what spares reading a file for its content key; None where nothing does.
+
+        Raises:
+            OSError: if there is no such file.
+        """
+        return None
+
+    @property
+    def source(self) -> str:
+        """What `load_dataset` finds this set by: its name or path."""
+        return self.name
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of the set, such as which split this is, a sentence each."""
+        return ()
 
     def items(self, split: str, labels: Sequence[int] | None = None) -> tuple[Item, ...]:
         """Returns the items of a split, of all classes or of the given labels."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from mocoop.datasets.base import SPLITS, Item, check_class_names
+from mocoop.datasets.base import SPLITS, Contents, Item, check_class_names
 from mocoop.datasets.coop_split import read_split
-from mocoop.datasets.folder import SPLIT_SEED, split_by_rule
+from mocoop.datasets.listing import only_images
+from mocoop.datasets.splitting import RULE, split_by_rule
 from mocoop.errors import UserError
-from mocoop.images import SUFFIXES
 
 Splits = dict[str, tuple[Item, ...]]
 _TEST_NOTE = "all images are test images, for prompts that were trained on ImageNet"
@@ -21,20 +20,12 @@ _TEST_NOTE = "all images are test images, for prompts that were trained on Image
 
 @dataclass(frozen=True)
 class Counts:
-    """How many classes and images a set has as published; None where we could not check."""
+    """How many classes and images a set has as published (CoOp's table of data sets)."""
 
-    classes: int | None = None
-    train: int | None = None
-    val: int | None = None
-    test: int | None = None
-
-
-class Contents(NamedTuple):
-    """What a reader finds in a benchmark's folders."""
-
-    class_names: tuple[str, ...]
-    splits: Splits
-    note: str
+    classes: int = 0
+    train: int = 0
+    val: int = 0
+    test: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +66,7 @@ def read_coop(benchmark: Benchmark, root: Path) -> Contents:
     if file.is_file():
         names, splits = read_split(file)
         check_class_names(names)
-        return Contents(names, splits, f"CoOp's split, {file.name}")
+        return Contents(names, names, splits, f"CoOp's split, {file.name}")
     if not benchmark.class_folders:
         raise UserError(
             f"{file}: no such file. The images of this set do not lie in class folders, so that "
@@ -83,11 +74,9 @@ def read_coop(benchmark: Benchmark, root: Path) -> Contents:
         )
     by_class = _images_by_class(images, benchmark)
     check_class_names(tuple(by_class))
-    note = (
-        f"no {file.name}: a split of our own by class, 50 % train, 20 % validation, 30 % test, "
-        f"seed {SPLIT_SEED}; not the published one"
-    )
-    return Contents(tuple(by_class), split_by_rule(images, by_class), note)
+    names = tuple(by_class)
+    note = f"no {file.name}: a split of our own, {RULE}; not the published one"
+    return Contents(names, names, split_by_rule(images, by_class), note)
 
 
 def _images_by_class(images: Path, benchmark: Benchmark) -> dict[str, list[Path]]:
@@ -96,7 +85,7 @@ def _images_by_class(images: Path, benchmark: Benchmark) -> dict[str, list[Path]
     for place, folders, files in os.walk(images):
         folders[:] = sorted({f for f in folders if f[0] != "."} - set(benchmark.ignored))
         folder = Path(place)
-        names = _only_images(files)
+        names = only_images(files)
         if folder == images or (folders and not names):
             continue
         if not names:
@@ -114,11 +103,6 @@ def _images_by_class(images: Path, benchmark: Benchmark) -> dict[str, list[Path]
             "again."
         )
     return found
-
-
-def _only_images(files: Iterable[str]) -> list[str]:
-    """Returns the names of image files that are not hidden, sorted."""
-    return sorted(f for f in files if f.lower().endswith(SUFFIXES) and f[0] != ".")
 
 
 def read_aircraft(benchmark: Benchmark, root: Path) -> Contents:
@@ -139,8 +123,9 @@ def read_aircraft(benchmark: Benchmark, root: Path) -> Contents:
                 raise _bad_line(file, number, wanted, line)
             items.append(Item(f"{image}.jpg", labels[variant]))
         splits[split] = tuple(items)
-    check_class_names(tuple(labels))
-    return Contents(tuple(labels), splits, "the official split by variant")
+    names = tuple(labels)
+    check_class_names(names)
+    return Contents(names, names, splits, "the official split by variant")
 
 
 def read_imagenet(benchmark: Benchmark, root: Path) -> Contents:
@@ -151,14 +136,15 @@ def read_imagenet(benchmark: Benchmark, root: Path) -> Contents:
         for part in ("train", "val")
     )
     note = "the official split; its validation images are validation and test images, as in CoOp"
-    return Contents(tuple(names.values()), {"train": train, "val": test, "test": test}, note)
+    splits = {"train": train, "val": test, "test": test}
+    return Contents(tuple(names), tuple(names.values()), splits, note)
 
 
 def read_numbered(benchmark: Benchmark, root: Path) -> Contents:
     """Returns the contents of ImageNetV2, whose folders are the labels 0 to 999."""
     names = _imagenet_names(benchmark, root)
     test = _by_folder(root / benchmark.images, [str(label) for label in range(len(names))])
-    return Contents(tuple(names.values()), _test_only(test), _TEST_NOTE)
+    return Contents(tuple(names), tuple(names.values()), _test_only(test), _TEST_NOTE)
 
 
 def read_shifted(benchmark: Benchmark, root: Path) -> Contents:
@@ -179,7 +165,7 @@ def read_shifted(benchmark: Benchmark, root: Path) -> Contents:
         )
     names = {wnid: name for wnid, name in known.items() if wnid in found}
     test = _by_folder(images, list(names))
-    return Contents(tuple(names.values()), _test_only(test), _TEST_NOTE)
+    return Contents(tuple(names), tuple(names.values()), _test_only(test), _TEST_NOTE)
 
 
 def _test_only(items: tuple[Item, ...]) -> Splits:
@@ -203,7 +189,7 @@ def _by_folder(images: Path, folders: Sequence[str]) -> tuple[Item, ...]:
     """Returns the items of class folders; the label is the folder's place."""
     # By name alone: ImageNet has more than a million files to look at otherwise.
     names = [
-        _only_images(os.listdir(images / folder)) if (images / folder).is_dir() else []
+        only_images(os.listdir(images / folder)) if (images / folder).is_dir() else []
         for folder in folders
     ]
     missing = [folder for folder, found in zip(folders, names, strict=True) if not found]

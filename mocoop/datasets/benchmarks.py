@@ -19,17 +19,16 @@ from mocoop.datasets.benchmark_readers import (
     read_shifted,
 )
 from mocoop.datasets.builtin import BUILTIN
+from mocoop.datasets.edits import read_edits
 from mocoop.datasets.folder import FolderDataset
 from mocoop.errors import UserError, choose_from
-from mocoop.templates import load_templates
+from mocoop.templates import TemplateSet, load_templates
 
 
 @dataclass(frozen=True)
 class BenchmarkDataset(FolderDataset):
     """A benchmark set with what is known of its split."""
 
-    note: str = ""
-    """Which split this is, in words."""
     published: Counts = field(default_factory=Counts)
     """The published split's size, to compare with."""
 
@@ -47,12 +46,14 @@ def _coop(folder: str, images: str, split: str, **more: Any) -> Benchmark:
     return Benchmark(path, read_coop, layout, split=file, **more)
 
 
-def _shifted(images: str, num_classes: int, read: Reader = read_shifted) -> Benchmark:
+def _shifted(
+    images: str, num_classes: int, num_images: int, read: Reader = read_shifted
+) -> Benchmark:
     """Returns the row of a shifted ImageNet: classes and templates are ImageNet's."""
     folders = "0 to 999" if read is read_numbered else "<WordNet id>"
     layout = f"{images}/ ({folders}, each with images) and imagenet/classnames.txt"
     return Benchmark(
-        images, read, layout, templates="imagenet", published=Counts(num_classes, 0, 0)
+        images, read, layout, templates="imagenet", published=Counts(num_classes, 0, 0, num_images)
     )
 
 
@@ -62,7 +63,7 @@ TABLE: dict[str, Benchmark] = {
         read_imagenet,
         "imagenet/images/train/ and imagenet/images/val/ (<WordNet id>, each with images) and "
         "imagenet/classnames.txt (lines such as 'n01440764 tench')",
-        published=Counts(1000),
+        published=Counts(1000, 1_281_167, 50_000, 50_000),
     ),
     "caltech101": _coop(
         "caltech-101",
@@ -98,14 +99,17 @@ TABLE: dict[str, Benchmark] = {
         class_folders=False,
         published=Counts(102, 4093, 1633, 2463),
     ),
-    "food101": _coop("food-101", "images", "Food101"),
+    "food101": _coop(
+        "food-101", "images", "Food101", published=Counts(101, 50_500, 20_200, 30_300)
+    ),
     "fgvc_aircraft": Benchmark(
         "fgvc_aircraft/images",
         read_aircraft,
         "fgvc_aircraft/images/, fgvc_aircraft/variants.txt and "
         "fgvc_aircraft/images_variant_{train,val,test}.txt",
+        published=Counts(100, 3334, 3333, 3333),
     ),
-    "sun397": _coop("sun397", "SUN397", "SUN397"),
+    "sun397": _coop("sun397", "SUN397", "SUN397", published=Counts(397, 15_880, 3970, 19_850)),
     "dtd": _coop("dtd", "images", "DescribableTextures", published=Counts(47, 2820, 1128, 1692)),
     "eurosat": _coop(
         "eurosat",
@@ -127,11 +131,11 @@ TABLE: dict[str, Benchmark] = {
         "ucf101", "UCF-101-midframes", "UCF101", published=Counts(101, 7639, 1898, 3783)
     ),
     "imagenetv2": _shifted(
-        "imagenetv2/imagenetv2-matched-frequency-format-val", 1000, read_numbered
+        "imagenetv2/imagenetv2-matched-frequency-format-val", 1000, 10_000, read_numbered
     ),
-    "imagenet_sketch": _shifted("imagenet-sketch/images", 1000),
-    "imagenet_a": _shifted("imagenet-adversarial/imagenet-a", 200),
-    "imagenet_r": _shifted("imagenet-rendition/imagenet-r", 200),
+    "imagenet_sketch": _shifted("imagenet-sketch/images", 1000, 50_889),
+    "imagenet_a": _shifted("imagenet-adversarial/imagenet-a", 200, 7500),
+    "imagenet_r": _shifted("imagenet-rendition/imagenet-r", 200, 30_000),
 }
 
 BENCHMARKS = tuple(TABLE)
@@ -142,7 +146,7 @@ def data_root() -> Path:
     return Path(os.environ.get("MOCOOP_DATA") or "data").expanduser()
 
 
-def load_benchmark(name: str, root: Path) -> BenchmarkDataset:
+def load_benchmark(name: str, root: Path, whole: bool = True) -> BenchmarkDataset:
     """Returns a benchmark set; the class order is that of its split file or list of classes.
 
     Only the first image of each class is looked for; `missing_files` looks for all.
@@ -150,6 +154,7 @@ def load_benchmark(name: str, root: Path) -> BenchmarkDataset:
     Args:
         name: one of `BENCHMARKS`.
         root: the data root, with the set's folder in it.
+        whole: refuse a set of which a class has lost its first image.
 
     Raises:
         UserError: for an unknown name, a missing folder, a half-extracted set, or damaged lists.
@@ -164,13 +169,31 @@ def load_benchmark(name: str, root: Path) -> BenchmarkDataset:
             f"(set MOCOOP_DATA to another folder) as {benchmark.layout}. The built-in sets "
             f"({', '.join(BUILTIN)}) work without; a folder of your own is given as ./{name}."
         )
-    names, splits, note = benchmark.read(benchmark, root)
-    templates = load_templates(benchmark.templates or name)
-    dataset = BenchmarkDataset(
-        name, names, splits, templates, root=images, note=note, published=benchmark.published
+    labels, names, splits, note = benchmark.read(benchmark, root)
+    folder = root / benchmark.folder
+    read = BenchmarkDataset(
+        name,
+        names,
+        splits,
+        load_templates(benchmark.templates or name),
+        images,
+        labels,
+        folder,
+        note,
+        published=benchmark.published,
     )
-    _check_extracted(dataset)
+    dataset = read.edited(read_edits(folder), folder)
+    if whole:
+        _check_extracted(dataset)
     return dataset
+
+
+def split_templates(split_file: str) -> TemplateSet:
+    """Returns the templates of the set that one of CoOp's split files belongs to."""
+    sets = (
+        name for name, row in TABLE.items() if row.split and Path(row.split).name == split_file
+    )
+    return load_templates(next(sets, "photos"))
 
 
 def missing_files(dataset: FolderDataset) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mocoop.datasets.base import SPLITS, Item
-from mocoop.datasets.folder import FolderDataset
+from mocoop.datasets.base import SPLITS, Contents, Item
+from mocoop.datasets.folder import FolderDataset, assemble
 from mocoop.errors import UserError
-from mocoop.templates import load_templates
+from mocoop.templates import TemplateSet
 
 PATTERN = "split_zhou_*.json"
 
@@ -19,11 +20,15 @@ def has_split(root: Path) -> bool:
     return any(root.glob(PATTERN))
 
 
-def load_coop_split(root: Path) -> FolderDataset:
+def load_coop_split(root: Path, templates: Callable[[str], TemplateSet]) -> FolderDataset:
     """Returns the data set of a split file; items, labels and names are the file's.
 
     The paths in the file start at the folder itself or at one of its subfolders, such as
     `101_ObjectCategories` beside `split_zhou_Caltech101.json`.
+
+    Args:
+        root: the folder that holds the file.
+        templates: returns the templates of a set by its split file's name.
 
     Raises:
         UserError: for several split files, one that is damaged, or images that are not there.
@@ -36,7 +41,8 @@ def load_coop_split(root: Path) -> FolderDataset:
         )
     names, splits = read_split(files[0])
     images = _image_folder(root, files[0], splits["train"][0].id)
-    return FolderDataset(root.name, names, splits, load_templates("photos"), root=images)
+    contents = Contents(names, names, splits, f"CoOp's split, {files[0].name}")
+    return assemble(root.resolve().name, contents, templates(files[0].name), images, root)
 
 
 def read_split(file: Path) -> tuple[tuple[str, ...], dict[str, tuple[Item, ...]]]:

@@ -1,27 +1,48 @@
-"""Any folder of images: `class_name/*.jpg`, or `train/`, `val/`, `test/` of such."""
+"""Any folder of images: `class/*.jpg`, `train/`, `val/`, `test/` of such, or `domain/class/`."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from PIL import Image
 
-from mocoop.datasets.base import SPLITS, Dataset, Item, check_class_names
+from mocoop.datasets.base import Contents, Dataset, Item, Stamp
+from mocoop.datasets.domains import has_domains, read_domains
+from mocoop.datasets.edits import SKIP_FILE, Edits, read_edits
+from mocoop.datasets.listing import class_files
+from mocoop.datasets.names import tidy
+from mocoop.datasets.splitting import RULE, SPLIT_SEED, items_of, split_by_rule, with_val
 from mocoop.errors import UserError
-from mocoop.images import SUFFIXES, open_image
-from mocoop.splits import random_split
-from mocoop.templates import load_templates
+from mocoop.images import open_image
+from mocoop.templates import TemplateSet, load_templates
 
-SPLIT_SEED = 1  # of the split that a folder without its own gets
+# What people call the splits' folders.
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
 
 
 @dataclass(frozen=True)
 class FolderDataset(Dataset):
-    """Images in class folders."""
+    """Images in files; an item's id is its path from `root`."""
 
     root: Path = Path()
+    labels: tuple[str, ...] = ()
+    """Folder name or label of each class, by which `mocoop.yaml` renames it."""
+    edits_folder: Path = Path()
+    """Where `mocoop.yaml` and the list of images that are left out lie."""
+    note: str = ""
+    """Which split this is, in words."""
+    left_out: int = 0
+    """How many images the list of images to leave out names."""
+    path: Path | None = None
+    """What the set is opened by; None for one that has a name."""
 
     def image(self, item: Item) -> Image.Image:
         """Returns the file's picture in RGB."""
@@ -32,13 +53,50 @@ class FolderDataset(Dataset):
         with (self.root / item.id).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def stamp(self, item: Item) -> Stamp:
+        """Returns the file's place, size and time."""
+        path = (self.root / item.id).absolute()
+        found = path.stat()
+        whole = f"{path}|{found.st_size}|{found.st_mtime_ns}|{found.st_ctime_ns}|{found.st_ino}"
+        return Stamp(whole, max(found.st_mtime, found.st_ctime))
+
+    @property
+    def source(self) -> str:
+        """What `load_dataset` finds this set by: its name or path."""
+        return self.name if self.path is None else str(self.path)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Which split this is, and how many images are left out."""
+        number = "1 image is" if self.left_out == 1 else f"{self.left_out} images are"
+        skipped = (f"{number} left out, as {SKIP_FILE} says",) if self.left_out else ()
+        return (*((self.note,) if self.note else ()), *skipped)
+
+    def edited(self, edits: Edits, folder: Path) -> Self:
+        """Returns the set with the changes that lie in a folder.
+
+        Raises:
+            UserError: for changes that do not fit the set.
+        """
+        names = edits.rename(self.labels, self.class_names)
+        splits, left_out = edits.without_skipped(self.splits, names)
+        return replace(
+            self,
+            class_names=names,
+            splits=splits,
+            templates=edits.templates(self.templates),
+            edits_folder=folder,
+            left_out=left_out,
+        )
+
 
 def load_folder(root: Path) -> FolderDataset:
     """Returns the data set in a folder; classes are sorted by folder name.
 
     With `train/` and `test/` (and perhaps `val/`) those splits are used; where `val/` is
     missing a seeded fifth of `train/` takes its place. Without them a seeded split by class
-    is made: 50 % train, 20 % validation, 30 % test.
+    is made: 50 % train, 20 % validation, 30 % test. Folders of the same classes in several
+    folders (`photo/dog`, `sketch/dog`) are domains, which become the images' styles.
 
     Raises:
         UserError: for a missing or empty folder, an empty class, names that clash, or splits
@@ -46,85 +104,81 @@ def load_folder(root: Path) -> FolderDataset:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder. Expected a folder of class folders.")
-    parts = {split: root / split for split in SPLITS if (root / split).is_dir()}
-    if not parts:
-        by_class = _class_files(root)
-        splits = split_by_rule(root, by_class)
-        folders = list(by_class)
+    parts = _split_folders(root)
+    if parts:
+        contents = _read_splits(root, parts)
+    elif has_domains(root):
+        contents = read_domains(root)
     else:
-        missing = [split for split in ("train", "test") if split not in parts]
-        if missing:
-            raise UserError(
-                f"{root} has {', '.join(f'{p}/' for p in parts)} but no {missing[0]}/. Add it, or "
-                "put the class folders directly into the folder to have them split for you."
-            )
-        listed = {split: _class_files(path) for split, path in parts.items()}
-        folders = list(listed["train"])
-        for split, by_class in listed.items():
-            if list(by_class) != folders:
-                odd = sorted(set(by_class) ^ set(folders))[0]
-                raise UserError(
-                    f"{root}: {split}/ and train/ must have the same class folders; {odd!r} is "
-                    "only in one of them. Add or remove it."
-                )
-        splits = {split: _items(root, by_class) for split, by_class in listed.items()}
-        if "val" not in splits:
-            splits = _with_val(splits)
-    names = tuple(folder.replace("_", " ").strip() for folder in folders)
-    check_class_names(names)
-    return FolderDataset(root.name, names, splits, load_templates("photos"), root=root)
+        by_class = class_files(root)
+        names = tuple(map(tidy, by_class))
+        note = f"a split of our own: {RULE}"
+        contents = Contents(tuple(by_class), names, split_by_rule(root, by_class), note)
+    return assemble(root.resolve().name, contents, load_templates("photos"), root, root)
 
 
-def _class_files(folder: Path) -> dict[str, list[Path]]:
-    """Returns class folder name → its image files, both sorted."""
-    found: dict[str, list[Path]] = {}
-    for child in sorted(folder.iterdir()):
-        if child.name.startswith(".") or not child.is_dir():
-            continue
-        files = sorted(p for p in child.rglob("*") if _is_image(p, child))
-        if not files:
+def assemble(
+    name: str, contents: Contents, templates: TemplateSet, root: Path, path: Path
+) -> FolderDataset:
+    """Returns a data set of one's own, with the changes that lie beside it.
+
+    Args:
+        name: what to call it.
+        contents: its classes and items.
+        templates: its templates, if no changes bring others.
+        root: where the items' paths start.
+        path: the folder or file that it is opened by.
+
+    Raises:
+        UserError: for changes that do not fit.
+    """
+    labels, names, splits, note = contents
+    folder = path if path.is_dir() else path.parent
+    edits = read_edits(folder)
+    # Checked only after renaming: that is how two classes of the same name are told apart.
+    unique = edits.rename(labels, names)
+    made = FolderDataset(
+        name, unique, splits, templates, root, labels, folder, note, path=path.absolute()
+    )
+    return made.edited(edits, folder)
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Returns split → its folder, for the splits that have one."""
+    found = {}
+    for split, names in SPLIT_FOLDERS.items():
+        there = [root / name for name in names if (root / name).is_dir()]
+        if len(there) > 1:
             raise UserError(
-                f"Class folder {child} holds no image. Expected files such as .jpg or .png: add "
-                "some or remove the folder."
+                f"{root} has {there[0].name}/ and {there[1].name}/, which mean the same. Keep one."
             )
-        found[child.name] = files
-    if not found:
-        raise UserError(
-            f"{folder} holds no class folder. Expected one folder per class, each with images: "
-            "class_name/*.jpg."
-        )
+        if there:
+            found[split] = there[0]
     return found
 
 
-def _is_image(path: Path, folder: Path) -> bool:
-    """Returns whether a path is an image file that is not hidden anywhere below `folder`."""
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix.lower() in SUFFIXES and path.is_file()
-
-
-def _items(root: Path, by_class: dict[str, list[Path]]) -> tuple[Item, ...]:
-    return tuple(
-        Item(path.relative_to(root).as_posix(), label)
-        for label, files in enumerate(by_class.values())
-        for path in files
-    )
-
-
-def split_by_rule(root: Path, by_class: dict[str, list[Path]]) -> dict[str, tuple[Item, ...]]:
-    """Returns a seeded split by class: 50 % train, 20 % validation, 30 % test."""
-    items = _items(root, by_class)
-    indices = random_split([item.label for item in items], SPLIT_SEED)
-    return {
-        split: tuple(items[i] for i in part) for split, part in zip(SPLITS, indices, strict=True)
-    }
-
-
-def _with_val(splits: dict[str, tuple[Item, ...]]) -> dict[str, tuple[Item, ...]]:
-    train = splits["train"]
-    labels = [item.label for item in train]
-    kept, val, rest = random_split(labels, SPLIT_SEED, train=0.8, val=0.2)
-    return {
-        "train": tuple(train[i] for i in kept),
-        "val": tuple(train[i] for i in val + rest),
-        "test": splits["test"],
-    }
+def _read_splits(root: Path, parts: Mapping[str, Path]) -> Contents:
+    """Returns the contents of folders of splits."""
+    missing = [split for split in ("train", "test") if split not in parts]
+    if missing:
+        raise UserError(
+            f"{root} has {', '.join(f'{p.name}/' for p in parts.values())} but no {missing[0]}/. "
+            "Add it, or put the class folders directly into the folder to have them split for you."
+        )
+    listed = {split: class_files(path) for split, path in parts.items()}
+    folders = list(listed["train"])
+    for split, by_class in listed.items():
+        if list(by_class) != folders:
+            odd = sorted(set(by_class) ^ set(folders))[0]
+            raise UserError(
+                f"{root}: {split}/ and train/ must have the same class folders; {odd!r} is "
+                "only in one of them. Add or remove it."
+            )
+    splits = {split: items_of(root, by_class) for split, by_class in listed.items()}
+    note = "your own split"
+    if "val" not in splits:
+        splits, note = (
+            with_val(splits),
+            f"{note}; validation: a fifth of train/, seed {SPLIT_SEED}",
+        )
+    return Contents(tuple(folders), tuple(map(tidy, folders)), splits, note)

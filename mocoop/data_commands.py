@@ -1,0 +1,217 @@
+"""What `mocoop data` does: list, check, download and show data sets, propose groups."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from mocoop.data_options import CheckData, DownloadData, ListData, ProposeGroups, ShowData
+from mocoop.errors import UserError
+from mocoop.report import print_json, progress_bar
+
+if TYPE_CHECKING:
+    from mocoop.datasets.check import Report
+
+_SHOWN = 10  # files of a kind that a report names
+
+
+def data(command: ListData | CheckData | DownloadData | ShowData | ProposeGroups) -> None:
+    """Does what was asked about data sets.
+
+    Raises:
+        UserError: for a set that does not fit, or a check that found something.
+    """
+    match command:
+        case ListData():
+            _list(command)
+        case CheckData():
+            _check(command)
+        case DownloadData():
+            _download(command)
+        case ShowData():
+            _show(command)
+        case ProposeGroups():
+            _propose(command)
+
+
+def _list(command: ListData) -> None:
+    from mocoop.datasets.inventory import inventory
+
+    sets = inventory(command.root)
+    if command.json:
+        print_json([asdict(found) for found in sets])
+        return
+    for found in sets:
+        print(f"{found.name:<16} {found.state:<9} {found.words}")
+        if found.next_step:
+            print(f"{'':<26} {found.next_step}")
+
+
+def _check(command: CheckData) -> None:
+    from mocoop.datasets import load_dataset
+    from mocoop.datasets.check import check
+    from mocoop.datasets.edits import add_skipped
+    from mocoop.datasets.folder import FolderDataset
+    from mocoop.features import default_cache
+
+    dataset = load_dataset(_named(command.name), command.root, whole=False)
+    with progress_bar(not command.json, "opening images") as progress:
+        report = check(dataset, default_cache(), command.workers, progress)
+    broken = dict.fromkeys(report.missing, "no such file") | report.unreadable
+    if command.json:
+        print_json(asdict(report) | {"clean": report.clean})
+    else:
+        _print_report(report)
+    if command.skip and broken and isinstance(dataset, FolderDataset):
+        file = add_skipped(dataset.edits_folder, broken)
+        if not command.json:
+            print(f"{len(broken)} images are left out from now on: {file}")
+        return
+    if not report.clean:
+        advice = f" Mend them, or leave them out with --skip: {len(broken)} images."
+        raise UserError(f"{report.name} is not as it should be.{advice if broken else ''}")
+
+
+def _print_report(report: Report) -> None:
+    print(report.name)
+    for remark in report.remarks:
+        print(f"  {remark}")
+    for counted in report.counts:
+        published = ""
+        if counted.published is not None:
+            mark = "as published" if counted.right else f"published: {counted.published}"
+            published = f"  ({mark})"
+        print(f"  {counted.what:<8} {counted.found:>9,}{published}")
+    smallest = min(report.per_class, key=lambda name: sum(report.per_class[name].values()))
+    largest = max(report.per_class, key=lambda name: sum(report.per_class[name].values()))
+    for word, name in (("fewest", smallest), ("most", largest)):
+        counts = ", ".join(f"{count} {split}" for split, count in report.per_class[name].items())
+        print(f"  {word} images: {name} ({counts})")
+    _print_some("missing", report.missing)
+    _print_some("cannot be read", [f"{path}: {why}" for path, why in report.unreadable.items()])
+    pairs = [f"{trained} = {tested}" for trained, tested in report.duplicates]
+    _print_some("warning: the same picture in training and test", pairs)
+    if report.clean:
+        print("  clean: every image is there and can be read")
+
+
+def _print_some(title: str, lines: list[str] | tuple[str, ...]) -> None:
+    if not lines:
+        return
+    print(f"  {title}: {len(lines)}")
+    for line in lines[:_SHOWN]:
+        print(f"    {line}")
+    if len(lines) > _SHOWN:
+        print(f"    … and {len(lines) - _SHOWN} more (all of them with --json)")
+
+
+def _download(command: DownloadData) -> None:
+    from mocoop.datasets.benchmarks import TABLE, data_root
+    from mocoop.datasets.download import address, download, source_of, to_fetch
+
+    name = _named(command.name)
+    source, root = source_of(name), command.root or data_root()
+    wanted = to_fetch(name, root)
+    if not command.json:
+        print(f"{name}: {source.page}")
+        print(f"  terms: {source.terms}")
+        for remote in wanted:
+            print(f"  {address(remote)}\n    to {root / remote.to}")
+        if source.by_hand:
+            print(f"  by hand: {source.by_hand}")
+    if wanted and not command.yes:
+        _ask(name)
+    with progress_bar(not command.json, "fetching", "B") as bar:
+        new = download(name, root, lambda file, done, size: bar(done, size or 0))
+    still = not (root / TABLE[name].images).is_dir()
+    if command.json:
+        print_json({"name": name, "root": str(root), "new": new, "complete": not still})
+    elif still:
+        print(f"  what is left to do by hand: {source.by_hand or TABLE[name].layout}")
+    else:
+        print(f"  there. Look at it with: mocoop data check {name}")
+
+
+def _ask(name: str) -> None:
+    """Raises UserError unless the person at the keyboard accepts the terms."""
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"Nobody is there to accept the terms of {name}: read them above, then add --yes."
+        )
+    if input("Accept these terms and fetch the files? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise UserError("Nothing was fetched.")
+
+
+def _show(command: ShowData) -> None:
+    from mocoop.datasets import load_dataset
+    from mocoop.datasets.sheet import contact_sheet
+    from mocoop.files import replacing
+
+    if command.sheet is not None and command.sheet.suffix.lower() != ".png":
+        raise UserError(
+            f"A contact sheet is a PNG file; got {command.sheet}. End the name in .png."
+        )
+    dataset = load_dataset(_named(command.name), command.root)
+    if command.sheet is not None:
+        sheet = contact_sheet(dataset, command.split)
+        with replacing(command.sheet) as temporary:
+            sheet.save(temporary, "PNG")
+    described: dict[str, Any] = {
+        "name": dataset.name,
+        "classes": len(dataset.class_names),
+        "splits": {split: len(items) for split, items in dataset.splits.items()},
+        "styles": list(dataset.styles),
+        "remarks": list(dataset.remarks),
+        "class_names": list(dataset.class_names),
+        "zero_shot": dataset.templates.zero_shot,
+        "groups": {name: list(ts) for name, ts in dataset.templates.groups.items()},
+    }
+    if command.json:
+        print_json(described)
+        return
+    counts = ", ".join(f"{count} {split}" for split, count in described["splits"].items())
+    print(f"{dataset.name}: {len(dataset.class_names)} classes, {counts}")
+    for remark in dataset.remarks:
+        print(f"  {remark}")
+    print("classes:", ", ".join(dataset.class_names))
+    print("groups: ", ", ".join(dataset.templates.groups))
+    if dataset.styles:
+        print("styles: ", ", ".join(dataset.styles))
+    if command.sheet is not None:
+        print(f"contact sheet: {command.sheet}")
+
+
+def _propose(command: ProposeGroups) -> None:
+    from mocoop.backbone import load_backbone
+    from mocoop.datasets import load_dataset
+    from mocoop.datasets.edits import as_yaml, read_edits, write_edits
+    from mocoop.datasets.folder import FolderDataset
+    from mocoop.features import FeatureCache
+    from mocoop.grouping import propose_groups
+
+    dataset = load_dataset(_named(command.name), command.root)
+    if command.write and not isinstance(dataset, FolderDataset):
+        raise UserError(f"{dataset.name} is built in and keeps its groups: leave --write out.")
+    backbone = load_backbone(command.backbone, "auto")
+    proposed = propose_groups(backbone, dataset, FeatureCache(backbone), command.count)
+    if command.json:
+        print_json(asdict(proposed))
+    else:
+        for name, share in proposed.shares.items():
+            gain = proposed.gains[name]
+            print(f"# {name}: taken by {100 * share:.0f} % of the images, adds {gain:.3f} nats")
+        print(
+            as_yaml({"groups": {name: list(ts) for name, ts in proposed.groups.items()}}), end=""
+        )
+    if command.write and isinstance(dataset, FolderDataset):
+        folder = dataset.edits_folder
+        file = write_edits(folder, replace(read_edits(folder), groups=proposed.groups))
+        if not command.json:
+            print(f"# written to {file}")
+
+
+def _named(name: str) -> str:
+    if not name:
+        raise UserError("Expected the name of a data set, or the path of a folder of images.")
+    return name

@@ -1,0 +1,178 @@
+"""Images listed in a CSV or Parquet file with columns path, label and perhaps split."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mocoop.datasets.base import SPLITS, Contents, Item
+from mocoop.datasets.folder import SPLIT_FOLDERS, FolderDataset, assemble
+from mocoop.datasets.names import tidy
+from mocoop.datasets.splitting import RULE, split_items, with_val
+from mocoop.errors import UserError
+from mocoop.templates import load_templates
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+_COLUMNS = ("path", "label", "split", "style")
+_SPLIT_OF = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
+
+
+class Row(NamedTuple):
+    """One line of a table; the number counts as an editor does."""
+
+    number: int
+    path: str
+    label: str
+    split: str
+    style: str
+
+
+def load_table(file: Path) -> FolderDataset:
+    """Returns the data set of a table; paths start at the table's folder.
+
+    Labels are class names, sorted; a column `split` with train, val and test is followed,
+    without one a seeded split by class is made, and where only val is missing a fifth of the
+    training images takes its place. A column `style` names the images' true style.
+
+    Raises:
+        UserError: for a table that cannot be read or lacks a column, a row without a path or
+            label, a path listed twice, an unknown split, or a label that only the test or
+            validation images have.
+    """
+    rows = _read(file)
+    labels = sorted({row.label for row in rows})
+    items = [Item(row.path, labels.index(row.label), row.style or None) for row in rows]
+    splits = _follow(file, rows, items) if any(row.split for row in rows) else None
+    if splits is None:
+        splits, note = split_items(items, [item.label for item in items]), f"of our own: {RULE}"
+    elif splits["val"]:
+        note = f"of {file.name}"
+    else:
+        splits, note = with_val(splits), f"of {file.name}, a fifth of train for validation"
+    contents = Contents(tuple(labels), tuple(map(tidy, labels)), splits, f"split {note}")
+    return assemble(file.stem, contents, load_templates("photos"), file.parent, file)
+
+
+def _follow(file: Path, rows: Sequence[Row], items: Sequence[Item]) -> dict[str, tuple[Item, ...]]:
+    """Returns the splits as the rows say."""
+    found: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    for row, item in zip(rows, items, strict=True):
+        split = _SPLIT_OF.get(row.split.lower())
+        if split is None:
+            raise _row_error(file, row, "a split train, val or test", row.split or "none")
+        found[split].append(item)
+    for split in ("train", "test"):
+        if not found[split]:
+            raise UserError(
+                f"{file} has no row of the split {split}. Add some, or leave the column out to "
+                "have the images split for you."
+            )
+    trained = {item.label for item in found["train"]}
+    known = sorted({row.label for row, item in zip(rows, items, strict=True)
+                    if item.label in trained})  # fmt: skip
+    for row, item in zip(rows, items, strict=True):
+        if item.label not in trained:
+            near = difflib.get_close_matches(row.label, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UserError(
+                f"{file}, line {row.number}: no training image has the label {row.label!r}, so "
+                f"there is no such class.{hint} Mend the label, or add training images of it."
+            )
+    return {split: tuple(part) for split, part in found.items()}
+
+
+def _read(file: Path) -> list[Row]:
+    """Returns the table's rows, checked one by one."""
+    found = _parquet(file) if file.suffix.lower() == ".parquet" else _csv(file)
+    rows: list[Row] = []
+    first: dict[str, int] = {}
+    for row in found:
+        if not row.path:
+            raise _row_error(file, row, "the path of an image", "none")
+        if not row.label:
+            raise _row_error(file, row, f"a label for {row.path}", "none")
+        if row.path in first:
+            raise UserError(
+                f"{file}, line {row.number}: {row.path} is listed in line {first[row.path]} "
+                "already. Keep one of the two."
+            )
+        first[row.path] = row.number
+        rows.append(row)
+    if not rows:
+        raise UserError(f"{file} has no row. Expected lines of path and label.")
+    return rows
+
+
+def _csv(file: Path) -> Iterable[Row]:
+    """Yields the rows of a CSV or TSV file."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            comma = "\t" if file.suffix.lower() == ".tsv" else _comma(lines.readline())
+            lines.seek(0)
+            reader = csv.DictReader(lines, delimiter=comma)
+            names = _columns(file, reader.fieldnames or ())
+            for values in reader:
+                if any(values.get(name) for name in names.values()):
+                    yield _row(reader.line_num, values, names)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file} is not written in UTF-8. Save it as CSV in UTF-8, or convert it with iconv."
+        ) from error
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read as a table: {error}. Save it again.") from error
+
+
+def _comma(header: str) -> str:
+    """Returns what separates the columns of a header."""
+    return max(",;\t", key=header.count)
+
+
+def _parquet(file: Path) -> Iterable[Row]:
+    """Yields the rows of a Parquet file."""
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise UserError(
+            f"To read {file.name}, pyarrow is needed: pip install pyarrow. Or save it as CSV."
+        ) from error
+    try:
+        table = parquet.read_table(file)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
+        raise UserError(f"{file} cannot be read as a Parquet file: {error}.") from error
+    names = _columns(file, table.column_names)
+    parts = table.select(list(names.values())).to_pylist()
+    for number, values in enumerate(parts, start=1):
+        yield _row(number, values, names)
+
+
+def _columns(file: Path, found: Sequence[str]) -> dict[str, str]:
+    """Returns column → its name in the file, whatever its case."""
+    names = {name.strip().lower(): name for name in found if name}
+    missing = [name for name in ("path", "label") if name not in names]
+    if missing:
+        raise UserError(
+            f"{file} has no column {missing[0]!r}: expected path and label, perhaps split and "
+            f"style; got {', '.join(found) or 'none'}. Name the columns in the first line."
+        )
+    return {name: names[name] for name in _COLUMNS if name in names}
+
+
+def _row(number: int, values: dict, names: dict[str, str]) -> Row:
+    texts = [_text(values.get(names.get(column, ""))) for column in _COLUMNS]
+    return Row(number, texts[0], texts[1], texts[2], texts[3])
+
+
+def _text(value: object) -> str:
+    """Returns a cell as text; a number without its empty decimals."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def _row_error(file: Path, row: Row, wanted: str, got: str) -> UserError:
+    return UserError(f"{file}, line {row.number}: expected {wanted}; got {got}. Mend the line.")
