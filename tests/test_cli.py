@@ -54,9 +54,9 @@ def test_help_of_train_shows_the_defaults_of_the_method(capsys):
         (["train", "--device", "quantum"], "Device 'quantum'"),
         (["evaluate", "no-such-run"], "No run 'no-such-run'"),
         (["predict", "no-such-run", "x.png"], "No run 'no-such-run'"),
-        (["data", "nothing"], "Unknown data set"),
-        (["data", "--sheet", "x.png"], "name of one data set"),
-        (["data", "games", "--sheet", "x.jpg"], "PNG"),
+        (["data", "show", "nothing"], "Unknown data set"),
+        (["data", "show", "--sheet", "x.png"], "Expected the name of a data set"),
+        (["data", "show", "games", "--sheet", "x.jpg"], "PNG"),
     ],
 )
 def test_mistakes_are_told_in_words_with_code_2(arguments, words, capsys, workspace):
@@ -155,17 +155,6 @@ def test_runs_lists_what_there_is(capsys, finished_run, workspace, tmp_path):
     assert row["accuracy"] == pytest.approx(finished_run.results()["harmonic_mean"])
     assert finished_run.name in run(capsys, "runs")[1]
     assert "No runs yet" in run(capsys, "runs", "--root", tmp_path)[1]
-
-
-def test_data_lists_and_draws(capsys, tmp_path):
-    code, out, _ = run(capsys, "data", "--json")
-    names = [row["name"] for row in json.loads(out)]
-    assert code == 0
-    assert names == ["pictographs", "faces", "games", "digits"]
-    code, out, _ = run(capsys, "data", "games", "--sheet", tmp_path / "games.png")
-    assert code == 0
-    assert "dice five" in out
-    assert Image.open(tmp_path / "games.png").size == (704, 768)
 
 
 def test_folder_of_images_trains_from_the_command_line(capsys, workspace, tmp_path):

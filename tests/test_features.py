@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
+from image_files import add_files, picture_bytes
 from PIL import Image
 from tiny import tiny_clip
 
 from mocoop.backbone import make_backbone
 from mocoop.datasets import load_dataset
+from mocoop.errors import UserError
 from mocoop.features import FeatureCache, view_of
 
 
@@ -120,3 +124,112 @@ def test_changed_file_gets_a_new_feature(tiny_backbone, tmp_path):
     after = cache.features(dataset, items)
     assert not torch.allclose(before[0], after[0])
     assert torch.equal(before[1:], after[1:])
+
+
+def write_pictures(folder, count=6):
+    """Writes a folder of two classes and returns its data set."""
+    for name in ("cat", "dog"):
+        for number in range(count):
+            add_files(folder, f"{name}/{number}.png")
+    return load_dataset(str(folder))
+
+
+def test_a_stopped_extraction_goes_on_where_it_was(tiny_backbone, games, tmp_path, monkeypatch):
+    """Shards are written on the way: only what came after the last one is computed again."""
+    monkeypatch.setattr("mocoop.features.SHARD_ROWS", 8)
+    items = games.items("train")[:20]
+
+    def stop(done, total):
+        if done >= 12:
+            raise KeyboardInterrupt
+
+    cache = FeatureCache(tiny_backbone, tmp_path, batch_size=4)
+    with pytest.raises(KeyboardInterrupt):
+        cache.features(games, items, progress=stop)
+    seen = counting(monkeypatch, tiny_backbone)
+    found = FeatureCache(tiny_backbone, tmp_path, batch_size=4).features(games, items)
+    assert sum(seen) == 12
+    alone = FeatureCache(tiny_backbone, tmp_path / "b", batch_size=4).features(games, items)
+    torch.testing.assert_close(found, alone)
+
+
+def test_workers_change_nothing(tiny_backbone, games, tmp_path):
+    items = games.items("train")[:30]
+    found = [
+        FeatureCache(tiny_backbone, tmp_path / str(workers), 8, workers=workers).features(
+            games, items, views=2
+        )
+        for workers in (0, 2)
+    ]
+    assert torch.equal(*found)
+
+
+def test_unreadable_images_are_counted_and_named(tiny_backbone, tmp_path, monkeypatch):
+    """All others are computed and kept; after leaving those out the rest is found again."""
+    data = write_pictures(tmp_path / "set")
+    items = data.items("train")
+    for item in items[:4]:
+        (tmp_path / "set" / item.id).write_text("no picture")
+    (tmp_path / "set" / items[4].id).unlink()
+    cache = FeatureCache(tiny_backbone, tmp_path / "cache")
+    message = r"5 images of set cannot be read: .*; and 2 more\. Mend .*data check .*/set --skip"
+    with pytest.raises(UserError, match=message):
+        cache.features(data, items)
+    seen = counting(monkeypatch, tiny_backbone)
+    assert len(cache.features(data, items[5:])) == len(items) - 5
+    assert seen == []
+
+
+def test_files_are_read_again_only_when_they_changed(tiny_backbone, tmp_path, monkeypatch):
+    """Size and times say whether; a file written just now is not trusted yet."""
+    data = write_pictures(tmp_path / "set")
+    items = data.items("train")
+    read = []
+    content_key = type(data).content_key
+    monkeypatch.setattr(
+        type(data), "content_key", lambda self, i: read.append(i.id) or content_key(self, i)
+    )
+    cache = lambda: FeatureCache(tiny_backbone, tmp_path / "cache")
+    first = cache().features(data, items)
+    cache().features(data, items)
+    assert len(read) == 2 * len(items)  # written within the last two seconds
+    later = time.time() + 60
+    monkeypatch.setattr("mocoop.contents.time.time", lambda: later)
+    cache().features(data, items)
+    read.clear()
+    assert torch.equal(cache().features(data, items), first)
+    assert read == []
+    (tmp_path / "set" / items[0].id).write_bytes(picture_bytes("another picture"))
+    second = cache().features(data, items)
+    assert read == [items[0].id]
+    assert not torch.equal(second[0], first[0])
+    assert torch.equal(second[1:], first[1:])
+
+
+def test_lower_precision_has_features_of_its_own(tiny_backbone, games, tmp_path):
+    items = games.items("train")[:6]
+    plain = FeatureCache(tiny_backbone, tmp_path).features(games, items)
+    lower = FeatureCache(tiny_backbone, tmp_path, precision=torch.bfloat16)
+    found = lower.features(games, items)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, plain)
+    torch.testing.assert_close(found, plain, rtol=0, atol=2e-2)
+    assert torch.equal(FeatureCache(tiny_backbone, tmp_path).features(games, items), plain)
+
+
+def test_a_cache_that_cannot_be_written_to(tiny_backbone, games, tmp_path):
+    (tmp_path / "file").write_text("x")
+    cache = FeatureCache(tiny_backbone, tmp_path / "file")
+    with pytest.raises(UserError, match=r"Nothing can be kept in the cache .*set MOCOOP_CACHE"):
+        cache.features(games, games.items("train")[:2])
+
+
+def test_without_keeping_nothing_is_written_and_nothing_computed_twice(
+    tiny_backbone, games, tmp_path, monkeypatch
+):
+    cache = FeatureCache(tiny_backbone, tmp_path / "none", keep=False)
+    first = cache.features(games, games.items("train")[:5])
+    seen = counting(monkeypatch, tiny_backbone)
+    assert torch.equal(cache.features(games, games.items("train")[:5]), first)
+    assert seen == []
+    assert not (tmp_path / "none").exists()
