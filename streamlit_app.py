@@ -10,7 +10,7 @@ st.session_state[state.ENTERED] = True
 st.navigation(
     [
         st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
-        # Data
+        st.Page("pages/data.py", title="Data", icon=":material/photo_library:"),
         st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
         st.Page("pages/routing.py", title="Routing", icon=":material/alt_route:"),
         st.Page("pages/prompt_space.py", title="Prompt space", icon=":material/scatter_plot:"),

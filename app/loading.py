@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import io
 import random
+from pathlib import Path
 
 import streamlit as st
 from PIL import Image
 
 from mocoop import classifiers
 from mocoop.backbone import Backbone, load_backbone
-from mocoop.datasets import Dataset, Item, load_dataset
+from mocoop.datasets import BENCHMARKS, Dataset, Item, load_dataset
+from mocoop.datasets.benchmarks import data_root
+from mocoop.datasets.inventory import Found
+from mocoop.datasets.inventory import inventory as list_sets
+from mocoop.datasets.stamps import data_stamp
+from mocoop.datasets.uploads import uploaded_sets
 from mocoop.errors import UserError
 from mocoop.evaluate import RoutedItems, check_same_data, route_items
 from mocoop.features import FeatureCache
@@ -26,10 +32,31 @@ def backbone(name: str) -> Backbone:
     return load_backbone(name, "auto")
 
 
-@st.cache_resource(show_spinner="Opening the data set …", max_entries=8)
 def dataset(name: str) -> Dataset:
-    """Returns a data set; immutable and shared by all sessions."""
+    """Returns a data set as it is on disk now; immutable and shared by all sessions."""
+    return _dataset(name, data_stamp(name))
+
+
+@st.cache_resource(show_spinner="Opening the data set …", max_entries=8)
+def _dataset(name: str, stamp: str) -> Dataset:
     return load_dataset(name)
+
+
+def data_choices() -> list[str]:
+    """Returns the data sets to choose from: built in, found on disk, uploaded."""
+    ready = [one.name for one in inventory() if one.state in ("built in", "ready")]
+    return ready + [str(path) for path in uploaded_sets()]
+
+
+def inventory() -> list[Found]:
+    """Returns every built-in and benchmark set with its state on this machine."""
+    root = data_root()
+    return _inventory(str(root), "|".join(data_stamp(name, root) for name in BENCHMARKS))
+
+
+@st.cache_data(show_spinner="Looking for data sets …", max_entries=4)
+def _inventory(root: str, stamps: str) -> list[Found]:
+    return list_sets(Path(root))
 
 
 def finished_runs() -> list[Run]:
@@ -95,11 +122,11 @@ def routed_test_items(run: Run, choice: str) -> RoutedItems:
     Raises:
         UserError: if data or weights changed since the run was trained.
     """
-    return _routed(str(run.path), stamp_of(run), choice)
+    return _routed(str(run.path), stamp_of(run), data_stamp(run.setup().config.data), choice)
 
 
 @st.cache_resource(show_spinner="Routing the test images …", max_entries=8)
-def _routed(path: str, stamp: float, choice: str) -> RoutedItems:
+def _routed(path: str, stamp: float, data_as_it_is: str, choice: str) -> RoutedItems:
     run = open_run(path)
     made_of = run.setup()
     data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
@@ -119,11 +146,25 @@ def test_items(run: Run, label: int) -> tuple[Item, ...]:
     return data.items("test", [label])
 
 
-@st.cache_data(show_spinner=False, max_entries=4000)
 def thumbnail(data_name: str, item_id: str, label: int, style: str | None, side: int) -> bytes:
-    """Returns an item's picture as a small PNG, `side` pixels wide."""
-    image = dataset(data_name).image(Item(item_id, label, style))
-    return as_png(image, side)
+    """Returns an item's picture as a small PNG, `side` pixels wide.
+
+    Raises:
+        UserError: for a picture that cannot be read.
+    """
+    item = Item(item_id, label, style)
+    try:
+        stamp = dataset(data_name).stamp(item)
+    except OSError as error:
+        raise UserError(f"{item_id}: {error.strerror or error}.") from error
+    return _thumbnail(data_name, "" if stamp is None else stamp.text, item_id, label, style, side)
+
+
+@st.cache_data(show_spinner=False, max_entries=4000)
+def _thumbnail(
+    data_name: str, stamp: str, item_id: str, label: int, style: str | None, side: int
+) -> bytes:
+    return as_png(dataset(data_name).image(Item(item_id, label, style)), side)
 
 
 def as_png(image: Image.Image, side: int) -> bytes:

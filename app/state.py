@@ -14,6 +14,14 @@ QUERY: Final = "query-params"  # the widgets' `bind`, which keeps a value in the
 HOME_RUN = "home run"  # Home's own choice of a run, which it writes into the address as `run`
 SAMPLE = "sample"  # number of Home's sample image; in the address
 
+# Data page; also in the address, but for the files and what was found.
+DATA_SPLIT, DATA_CLASS, DATA_STYLE, DATA_PAGE = "split", "class_of", "style_of", "pictures"
+DATA_VIEW = "look_at"  # the open tab
+DATA_NEXT = "next data set"  # to be chosen as soon as the choice is shown
+DATA_UPLOAD = "upload of data"  # the uploaded zip
+DATA_REPORT = "check of"  # "<name> <data>": what opening every image found
+DATA_PROPOSED = "groups for"  # "<name> <data>": the groups that were proposed
+
 # The Train page's form; these are also in the address.
 DATA = "data"
 METHOD = "method"

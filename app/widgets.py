@@ -8,7 +8,7 @@ from typing import get_args
 import pandas as pd
 import streamlit as st
 
-from app import estimates, jobs, state
+from app import access, estimates, jobs, loading, state
 from app.methods import METHODS, learns_prompts, method_called, start_of
 from app.settings import (
     GROUP,
@@ -22,7 +22,7 @@ from app.settings import (
     with_groups,
 )
 from mocoop.config import MIXTURES, ClassesChoice, TrainConfig
-from mocoop.datasets import BUILTIN, Dataset
+from mocoop.datasets import Dataset
 from mocoop.model import expert_groups
 from mocoop.presets import preset
 from mocoop.runs import default_runs, list_runs
@@ -36,15 +36,7 @@ def basic_settings() -> TrainConfig:
     Raises:
         UserError: if no data set is named.
     """
-    data = st.selectbox(
-        "Data set",
-        BUILTIN,
-        key=state.DATA,
-        bind=state.QUERY,
-        accept_new_options=True,
-        help="A built-in set, or type the path of a folder that has one folder of images "
-        "for each class.",
-    )
+    data = pick_data()
     method = pick_method()
     shots = st.segmented_control(
         "Training images per class",
@@ -77,11 +69,36 @@ def basic_settings() -> TrainConfig:
     )
     return replace(
         preset(method),
-        data=data_name(data or ""),
+        data=data,
         shots=int(shots or 16),
         seed=int(seed),
         classes=classes or "all",
     )
+
+
+def pick_data() -> str:
+    """Returns the chosen data set: built in, found on disk, uploaded, or a typed path.
+
+    Raises:
+        UserError: if no data set is named.
+    """
+    typed = not access.read_only()
+    following = st.session_state.pop(state.DATA_NEXT, None)
+    if following is not None:  # an address that is bound to a widget cannot be set elsewhere
+        st.session_state[state.DATA] = following
+    chosen = st.selectbox(
+        "Data set",
+        loading.data_choices(),
+        key=state.DATA,
+        bind=state.QUERY,
+        accept_new_options=typed,
+        help="A built-in set, a benchmark set that was found, or your own: type the path of a "
+        "folder that has one folder of images for each class, or of a CSV file of images. "
+        "The Data page takes zips."
+        if typed
+        else None,
+    )
+    return data_name(chosen or "")
 
 
 def pick_method() -> str:

@@ -1,0 +1,46 @@
+"""Data: what a set holds, what it looks like, what it lacks; one's own images."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import data_edit_view as edit_view
+from app import data_view, loading, state
+from app.entry import inside_the_app
+from app.page_parts import errors_in_words
+from app.widgets import pick_data
+
+
+def page() -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width=520):
+            name = pick_data()
+        data_view.upload()
+        st.page_link(
+            "pages/train.py",
+            label="Train on it",
+            icon=":material/model_training:",
+            query_params={state.DATA: name},
+        )
+    dataset = loading.dataset(name)
+    data_view.overview(dataset)
+    parts = {
+        data_view.PICTURES: lambda: data_view.gallery(name, dataset),
+        data_view.CLASSES: lambda: edit_view.classes(dataset),
+        data_view.TEMPLATES: lambda: edit_view.templates(name, dataset),
+        data_view.CHECK: lambda: edit_view.whole(name, dataset),
+    }
+    tabs = st.tabs(list(parts), key=state.DATA_VIEW, bind=state.QUERY)
+    for tab, show in zip(tabs, parts.values(), strict=True):
+        if tab.open:
+            with tab, errors_in_words():
+                show()
+
+
+inside_the_app()
+st.title("Data")
+st.caption("What the prompts learn from. Pick a set that is here, or bring your own images.")
+with errors_in_words():
+    page()
+with st.expander("All data sets, and how to get those that are not here"), errors_in_words():
+    data_view.all_sets()
