@@ -108,7 +108,6 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
             "pages/train.py",
             label="They stand in the table of templates: train with them",
             icon=":material/arrow_forward:",
-            query_params={state.DATA: name},
         )
 
 

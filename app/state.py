@@ -17,7 +17,8 @@ SAMPLE = "sample"  # number of Home's sample image; in the address
 # Data page; also in the address, but for the files and what was found.
 DATA_SPLIT, DATA_CLASS, DATA_STYLE, DATA_PAGE = "split", "class_of", "style_of", "pictures"
 DATA_VIEW = "look_at"  # the open tab
-DATA_NEXT = "next data set"  # to be chosen as soon as the choice is shown
+DATA_LAST = "last data set"  # chosen on Data or Train, and then on the other one too
+DATA_NEXT = "next data set"  # to be chosen in the next run, whatever was before
 DATA_UPLOAD = "upload of data"  # the uploaded zip
 DATA_REPORT = "check of"  # "<name> <data>": what opening every image found
 DATA_PROPOSED = "groups for"  # "<name> <data>": the groups that were proposed

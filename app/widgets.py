@@ -83,14 +83,22 @@ def pick_data() -> str:
         UserError: if no data set is named.
     """
     typed = not access.read_only()
-    following = st.session_state.pop(state.DATA_NEXT, None)
-    if following is not None:  # an address that is bound to a widget cannot be set elsewhere
-        st.session_state[state.DATA] = following
+    memory = st.session_state
+    following = memory.pop(state.DATA_NEXT, None)
+    if following is None and state.DATA not in st.query_params:
+        following = memory.get(state.DATA_LAST)  # a default is not in the address
+    if following is not None:
+        memory[state.DATA] = following
+
+    def remember() -> None:
+        memory[state.DATA_LAST] = memory[state.DATA]
+
     chosen = st.selectbox(
         "Data set",
         loading.data_choices(),
         key=state.DATA,
         bind=state.QUERY,
+        on_change=remember,
         accept_new_options=typed,
         help="A built-in set, a benchmark set that was found, or your own: type the path of a "
         "folder that has one folder of images for each class, or of a CSV file of images. "
@@ -98,6 +106,7 @@ def pick_data() -> str:
         if typed
         else None,
     )
+    remember()
     return data_name(chosen or "")
 
 

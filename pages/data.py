@@ -16,12 +16,7 @@ def page() -> None:
         with st.container(width=520):
             name = pick_data()
         data_view.upload()
-        st.page_link(
-            "pages/train.py",
-            label="Train on it",
-            icon=":material/model_training:",
-            query_params={state.DATA: name},
-        )
+        st.page_link("pages/train.py", label="Train on it", icon=":material/model_training:")
     dataset = loading.dataset(name)
     data_view.overview(dataset)
     parts = {

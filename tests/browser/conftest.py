@@ -65,7 +65,9 @@ def start_app(tmp_path) -> Iterator[Callable[[], Server]]:
         port = _free_port()
         command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
         command += ["--server.headless", "true", "--server.port", str(port)]
-        folders = {"MOCOOP_RUNS": str(tmp_path / "runs"), "MOCOOP_CACHE": str(tmp_path / "cache")}
+        folders = {
+            f"MOCOOP_{name.upper()}": str(tmp_path / name) for name in ("runs", "cache", "data")
+        }
         with (tmp_path / f"server-{port}.txt").open("wb") as log:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=os.environ | folders, stdout=log, stderr=subprocess.STDOUT
