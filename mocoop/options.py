@@ -75,6 +75,40 @@ class RunsCommand:
 
 
 @dataclass(frozen=True)
+class ExportCommand:
+    """Write a finished run as one zip: settings, metrics, weights and a model card.
+
+    Example:
+        mocoop export games-mocoop-16shot-seed1-001 --out my-run.zip
+    """
+
+    run: RunName
+    """Folder or name of the run."""
+    out: Path | None = None
+    """The file; by default the run's name in the current folder. An older one is replaced."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+@dataclass(frozen=True)
+class ImportCommand:
+    """Unpack and check a run that `mocoop export` or the app's page Compare has written.
+
+    Files of unknown names or outside the run's folder, links and damaged content are refused,
+    and then nothing is kept.
+    """
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    """The zip file."""
+    name: str = ""
+    """The run's name here; by default the one it was exported with."""
+    root: Path | None = None
+    """Folder of runs; by default MOCOOP_RUNS or ./runs."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+@dataclass(frozen=True)
 class DataCommand:
     """List the built-in data sets, or describe one data set or folder of images."""
 
