@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from mocoop import archive_commands, commands, options, protocol_commands
+from mocoop import archive_commands, commands, lab_commands, options, protocol_commands
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.presets import preset, settings_from
@@ -32,6 +32,7 @@ and see which expert the router chooses for an image.
   ablation   a mixture in parts     mocoop ablation --data games
   tune       compare recipes        mocoop tune mocoop --grid learning_rate=0.2,0.5
   results    all built-in tables    mocoop results --workers 2
+  lab-grid   trainings of the app's overfitting lab (about 20 minutes on 2 cores)
   data       list or show data      mocoop data games --sheet games.png
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
 
@@ -50,6 +51,7 @@ COMMANDS: dict[str, tuple[type, Any]] = {
     "ablation": (options.AblationCommand, protocol_commands.ablation),
     "tune": (options.TuneCommand, protocol_commands.tune),
     "results": (options.ResultsCommand, protocol_commands.results),
+    "lab-grid": (options.LabGridCommand, lab_commands.lab_grid),
     "data": (options.DataCommand, commands.data),
     "demo-clip": (options.DemoClipCommand, commands.demo_clip),
 }

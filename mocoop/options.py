@@ -252,6 +252,31 @@ class ResultsCommand:
 
 
 @dataclass(frozen=True)
+class LabGridCommand:
+    """Train the grid of runs that answers the overfitting lab's sliders (about 20 minutes).
+
+    What is done already is read, not done again: run the same line to go on.
+    """
+
+    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    """Built-in sets."""
+    shots: tuple[int, ...] = (1, 4, 16)
+    """Training images per class."""
+    text_weights: tuple[float, ...] = (0.0, 1.0, 5.0, 20.0)
+    """Weights of the text loss of LASP and MoCoOp."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Seeds, one training each."""
+    epochs: int = 40
+    """Epochs of each training; shorter ones are its beginnings."""
+    root: Path = Path("runs/lab-grid")
+    """Folder of finished parts."""
+    out: Path = field(default_factory=lambda: asset("lab"))
+    """Folder of the grid."""
+    workers: int = 2
+    """Trainings at the same time."""
+
+
+@dataclass(frozen=True)
 class DemoClipCommand:
     """Train the small CLIP of the built-in demo, on pictures drawn while it trains."""
 
