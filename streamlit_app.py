@@ -15,7 +15,7 @@ st.navigation(
         st.Page("pages/routing.py", title="Routing", icon=":material/alt_route:"),
         st.Page("pages/prompt_space.py", title="Prompt space", icon=":material/scatter_plot:"),
         # Overfitting lab
-        # Compare
+        st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
     ],
     position="top",
 ).run()

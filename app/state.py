@@ -42,3 +42,11 @@ MAP_METHOD, MAP_DIMS, MAP_COLOUR = "map", "dims", "colour"
 MAP_EPOCH, MAP_CLASSES, MAP_KINDS = "epoch", "names", "kinds"
 MAP_EXPERT, MAP_CLASS = "look_expert", "look_class"  # which point's images and words
 MAP_POINTS = "points"  # the selection on the map; not in the address
+
+# Compare page, all in the address but the files.
+COMPARE_VIEW = "table"  # the open tab
+ONLY_DATA, ONLY_METHOD, ONLY_SHOTS = "datasets", "methods", "shot"  # which runs are listed
+ONLY_TRAINED, ONLY_STATE = "trained", "states"
+PICKED = "runs"  # names of the selected runs; set by the table
+IMPORT_FILE, IMPORT_NAME = "import file", "import name"
+IMPORTED = "imported"  # name of the run that was imported last, until it was said

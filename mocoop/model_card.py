@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from mocoop.config import TrainConfig
-from mocoop.presets import preset
+from mocoop.presets import differences
 from mocoop.runs import Run
 
-_ABOVE = ("data", "method", "backbone", "shots", "seed", "classes", "style", "groups")
 _PARTS = {"all": "all classes", "base": "base half (trained)", "new": "new half (never trained)"}
 
 
@@ -61,21 +59,6 @@ def model_card(run: Run) -> str:
         ", ".join(_plain(name) for name in setup.class_names),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def differences(config: TrainConfig) -> dict[str, Any]:
-    """Returns the settings in which a run differs from its method's preset, by name.
-
-    Data, shots, seed, classes and groups, which every run has of its own, are left out, and so
-    is the device, which changes nothing but the time.
-    """
-    usual = preset(config.method, config.backbone)
-    return {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(TrainConfig)
-        if field.name not in (*_ABOVE, "device", "save_every")
-        and getattr(config, field.name) != getattr(usual, field.name)
-    }
 
 
 def _differences(config: TrainConfig) -> str:

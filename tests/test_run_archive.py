@@ -14,8 +14,7 @@ import torch
 from mocoop.classifiers import open_classifier
 from mocoop.cli import main
 from mocoop.errors import UserError
-from mocoop.model_card import differences
-from mocoop.presets import preset
+from mocoop.presets import differences, preset
 from mocoop.run_archive import archive_bytes, archive_name, read_archive, write_archive
 from mocoop.run_writer import queue_run
 from mocoop.runs import Run, list_runs
