@@ -122,14 +122,14 @@ def _columns() -> Mapping[str, ColumnConfig]:
     number = st.column_config.NumberColumn
     percent = {
         name: number(
-            {"all": "all, %", "error": "calibration error, %"}.get(name, f"{name}, %"),
+            {"all": "all classes, %", "error": "calibration error, %"}.get(name, f"{name}, %"),
             format="%.1f",
             help=words,
         )
         for name, words in PERCENT_HELP.items()
     }
     return percent | {
-        "run": st.column_config.TextColumn("run", pinned=True, width="medium"),
+        "run": st.column_config.TextColumn("run", pinned=True, width=290),
         "settings": st.column_config.TextColumn(
             "other settings", help="What differs from the method's preset, or what is wrong."
         ),
@@ -173,12 +173,13 @@ def _gathered(stamped: tuple[tuple[str, float], ...]) -> Gathered:
 
 def _say_left_out(found: Gathered) -> None:
     for names, why in (
-        (found.repeated, "a newer run has the same settings and seed"),
-        (found.unreadable, "not finished, or their files are damaged"),
+        (found.repeated, "a newer run stands for the same settings and seed"),
+        (found.unreadable, "not finished, damaged, or of a version that measured less"),
     ):
         if names:
             few = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
-            st.caption(f"Left out ({why}): {len(names)}: {few}")
+            count = f"{len(names)} run{'s' * (len(names) != 1)}"
+            st.caption(f"{count} left out ({why}): {few}")
 
 
 def _files(found: Gathered, everything: list[Table]) -> None:
