@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -78,8 +79,8 @@ def reliability_lines(frame: pd.DataFrame) -> go.Figure:
                 f"<extra>{METHODS[str(method)].name}</extra>",
             )
             figure.add_trace(line, row=1, col=column)
-    figure.update_xaxes(title="how sure, %", range=[0, 101])
-    return figure.update_yaxes(range=[0, 101]).update_layout(uirevision="reliability")
+    figure.update_xaxes(title="how sure, %", range=[0, 104])
+    return figure.update_yaxes(range=[0, 104]).update_layout(uirevision="reliability")
 
 
 def drift_paths(table: pd.DataFrame, epoch: int) -> go.Figure:
@@ -222,16 +223,17 @@ def way_bars(ways: Mapping[str, float], chosen: str) -> go.Figure:
     return figure.update_xaxes(title="% right, mean", range=[0, 100])
 
 
-def _line(method: str, x: object, y: object, in_legend: bool) -> go.Scatter:
-    name = METHODS[method].name
+def _line(method: str, x: Iterable[Any], y: Iterable[float], in_legend: bool) -> go.Scatter:
+    name, points = METHODS[method].name, list(x)
     return go.Scatter(
-        x=list(x),  # type: ignore[call-overload]
-        y=list(y),  # type: ignore[call-overload]
+        x=points,
+        y=list(y),
         name=name,
         legendgroup=method,
         showlegend=in_legend,
-        mode="lines",
+        mode="lines" if len(points) > 1 else "markers",  # a line of one point is not seen
         line={"color": METHOD_COLOURS[method], "width": 2.5},
+        marker={"color": METHOD_COLOURS[method], "size": 8},
         hovertemplate=f"%{{y:.1f}} %<extra>{name}</extra>",
     )
 

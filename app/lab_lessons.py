@@ -49,7 +49,9 @@ def by_weight(finals: pd.DataFrame, shots: int = SHOTS) -> pd.DataFrame:
 
 
 def rank_correlation(first: pd.Series, second: pd.Series) -> float:
-    """Returns Spearman's correlation of two columns, -1 to 1."""
+    """Returns Spearman's correlation of two columns, -1 to 1; 0 where one does not vary."""
+    if first.nunique() < 2 or second.nunique() < 2:
+        return 0.0
     return float(first.rank().corr(second.rank()))
 
 
@@ -84,7 +86,7 @@ def _overfit_reveal(finals: pd.DataFrame) -> str:
     train = float((rows["train after"] - rows["train before"]).mean())
     return (
         f"Mean over {rows['data'].nunique()} data sets and {rows['seed'].nunique()} seeds, in "
-        f"points: **{_points(train)}** on the training images, "
+        f"points: **{_points(train)}** on the training images (since the first epoch), "
         f"**{_points(change(finals, 'coop', 'base'))}** on other images of the base classes, "
         f"**{_points(change(finals, 'coop', 'new'))}** on the new classes. The text loss of LASP "
         f"and MoCoOp (weight {WEIGHT:g}) leaves **{_points(change(finals, 'lasp', 'new'))}** and "
@@ -219,9 +221,9 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
     rows = finals[finals["method"] == "mocoop"]
     together = rank_correlation(rows["headroom"], rows["gain"])
     said = (
-        f"The router gains most with text weight {best['weight']:g} and {best['shots']:g} shots "
-        f"({_points(best['gain'])} points over all experts equally) and least with weight "
-        f"{worst['weight']:g} and {worst['shots']:g} ({_points(worst['gain'])}). "
+        f"Against all experts equally, the router does best with text weight {best['weight']:g} "
+        f"and {best['shots']:g} images per class ({_points(best['gain'])} points) and worst with "
+        f"weight {worst['weight']:g} and {worst['shots']:g} ({_points(worst['gain'])}). "
     )
     if together > 0.3:
         said += (
@@ -240,13 +242,21 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
             f"{_correlation(together)}). "
         )
     if best["gain"] <= SAME:
+        _, equally, single, *_ = ways(finals).values()
+        said += f"Nowhere does it bring more than {SAME:g} points. "
+        if equally <= single:
+            return f"{said}With this CLIP one well-chosen expert does as well as all of them."
         return (
-            f"{said}Nowhere does it bring more than {SAME:g} points: with this CLIP the worth of "
-            "a mixture is in having several experts, not in choosing among them."
+            f"{said}What the mixture brings on this CLIP comes from having several experts (all "
+            f"equally: {_points(equally - single)} points over the best single one), not from "
+            "choosing among them."
         )
-    return (
-        f"{said}A router helps where there is something to choose and enough images to learn it."
-    )
+    if worst["gain"] < -SAME:
+        return (
+            f"{said}The same router helps in one place and harms in another: measure it, as the "
+            "page Routing does, before you trust it."
+        )
+    return f"{said}It never costs more than {SAME:g} points here, and sometimes brings more."
 
 
 LESSONS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ WEIGHTS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0)
 LENGTHS = (40, 80, 160)
 TICK_SECONDS = 0.35
 TICKS = 40  # from start to end of a playing
+MAX_TICKS = 4  # made up for at once
 ONLY_FOR_LOOKING = (
     "Accuracies on test images, epoch by epoch, are here to be **looked at**. Nothing was chosen "
     "by them, and nothing may be: a method is judged after its last epoch, and settings are "
@@ -61,32 +63,38 @@ def grid() -> Grid:
 
 def pick_settings() -> LabSettings:
     """Returns what the sliders ask for."""
-    first, second, third, fourth, fifth = st.columns([3, 4, 4, 2, 3], gap="medium")
-    data = first.selectbox("Data set", BUILTIN, index=1, key=state.LAB_DATA, bind=state.QUERY)
-    shots = second.select_slider(
-        "Images per class", SHOTS, value=16, key=state.LAB_SHOTS, bind=state.QUERY
-    )
-    weight = third.select_slider(
-        "Weight of the text loss",
-        WEIGHTS,
-        value=5.0,
-        format_func="{:g}".format,
-        key=state.LAB_WEIGHT,
-        bind=state.QUERY,
-        help="How strongly LASP and MoCoOp are held to their hand-written prompts. CoOp has no "
-        "such loss.",
-    )
-    seed = fourth.number_input("Seed", 0, 2**32 - 1, 1, key=state.LAB_SEED, bind=state.QUERY)
-    length = fifth.segmented_control(
-        "Longest training",
-        LENGTHS,
-        default=LENGTHS[0],
-        required=True,
-        key=state.LAB_LENGTH,
-        bind=state.QUERY,
-        help="In epochs. The rate does not change while it trains, so that the first 20 epochs of "
-        "a long training are exactly a training of 20 epochs.",
-    )
+    with st.container(horizontal=True, gap="medium"):
+        data = st.selectbox(
+            "Data set", BUILTIN, index=1, key=state.LAB_DATA, bind=state.QUERY, width=170
+        )
+        shots = st.select_slider(
+            "Images per class", SHOTS, value=16, key=state.LAB_SHOTS, bind=state.QUERY, width=230
+        )
+        weight = st.select_slider(
+            "Weight of the text loss",
+            WEIGHTS,
+            value=5.0,
+            format_func="{:g}".format,
+            key=state.LAB_WEIGHT,
+            bind=state.QUERY,
+            width=230,
+            help="How strongly LASP and MoCoOp are held to their hand-written prompts. CoOp has "
+            "no such loss.",
+        )
+        seed = st.number_input(
+            "Seed", 0, 2**32 - 1, 1, key=state.LAB_SEED, bind=state.QUERY, width=120
+        )
+        length = st.segmented_control(
+            "Longest training",
+            LENGTHS,
+            default=LENGTHS[0],
+            required=True,
+            key=state.LAB_LENGTH,
+            bind=state.QUERY,
+            width=200,
+            help="In epochs. The rate does not change while it trains, so that the first 20 "
+            "epochs of a long training are exactly a training of 20 epochs.",
+        )
     return LabSettings(data, int(shots), int(seed), float(weight), int(length or LENGTHS[0]))
 
 
@@ -129,13 +137,14 @@ def missing_panel(found: Found, settings: LabSettings) -> None:
     dataset = loading.dataset(settings.data)
     known = lab_runs.find_runs(found.missing, dataset)
     active = {method: run for method, run in known.items() if run.status().active}
-    names = " and ".join(METHODS[method].name for method in found.missing)
+    *first, last = (METHODS[method].name for method in found.missing)
+    names = f"{', '.join(first)} and {last}" if first else last
     if active:
         st.fragment(_progress, run_every=1.0)(active)
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        time = lab_runs.seconds(found.missing, dataset)
-        spent = "the time is not known" if time is None else duration(time)
+        seconds = lab_runs.seconds(found.missing, dataset)
+        spent = "the time is not known" if seconds is None else duration(seconds)
         st.markdown(f"No finished training of **{names}** with these settings yet ({spent}).")
         if st.button("Train now", type="primary", icon=":material/play_arrow:", key="lab train"):
             lab_runs.start(found.missing)
@@ -188,7 +197,8 @@ def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None
     columns["drift new"] = st.column_config.NumberColumn(
         "drift, new",
         format="%.3f",
-        help="1 − cosine of the soft prompts to their own hard prompts, mean over new classes.",
+        help="1 − cosine of the soft prompts to their own hard prompts, mean over new classes. "
+        "LASP is compared with the mean of all hard prompts, and so starts at a distance.",
     )
     shown = lab_tables.table_at(table, epoch)
     show_table(shown, f"lab-epoch-{epoch}", column_config=columns, placeholder="–")
@@ -200,27 +210,35 @@ def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None
     with right:
         st.markdown("**Drift against new classes**, from before training to now")
         show_figure(lab_figures.drift_paths(table, epoch), "drift-and-new-classes")
+    # After the slider, which must be told where it stands before the run ends.
+    if bool(st.session_state.get(state.LAB_PLAYING)) != ticking:
+        st.rerun()  # the whole page, which then comes back with or without a clock
 
 
 def _pick_epoch(last: int, ticking: bool) -> int:
     """Returns the epoch that is shown: of the slider, of a step, or the next one of a playing."""
     memory = st.session_state
-    if state.LAB_EPOCH in memory:
-        memory[state.LAB_EPOCH] = min(int(memory[state.LAB_EPOCH]), last)
+    if state.LAB_EPOCH not in memory:
+        text = st.query_params.get(state.LAB_EPOCH, "")
+        # Not the slider's default, which may not also be set, as playing does.
+        memory[state.LAB_EPOCH] = int(text) if text.isdecimal() else last
+    now = memory[state.LAB_EPOCH] = min(int(memory[state.LAB_EPOCH]), last)
     playing = bool(memory.get(state.LAB_PLAYING))
     if playing and ticking:
-        now = int(memory.get(state.LAB_EPOCH, 0))
-        memory[state.LAB_EPOCH] = min(last, now + max(1, last // TICKS))
-        playing = memory[state.LAB_PLAYING] = memory[state.LAB_EPOCH] < last
-    if playing != ticking:
-        st.rerun()  # the whole page, which then comes back with or without a clock
+        clock = time.monotonic()
+        # On a busy machine ticks come late: then it takes larger steps rather than longer.
+        ticks = round((clock - memory.get(state.LAB_TICKED, clock)) / TICK_SECONDS)
+        step = min(MAX_TICKS, max(1, ticks)) * max(1, last // TICKS)
+        now = memory[state.LAB_EPOCH] = min(last, now + step)
+        memory[state.LAB_TICKED] = clock
+        playing = memory[state.LAB_PLAYING] = now < last
 
     def move(epoch: int, play: bool = False) -> None:
         memory[state.LAB_EPOCH] = epoch
         memory[state.LAB_PLAYING] = play
+        memory.pop(state.LAB_TICKED, None)
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        now = int(memory.get(state.LAB_EPOCH, last))
         if playing:
             st.button("Pause", icon=":material/pause:", on_click=move, args=(now,))
         else:
@@ -243,7 +261,6 @@ def _pick_epoch(last: int, ticking: bool) -> int:
         epoch = st.slider(
             "Epochs trained",
             0,
-            last,
             last,
             key=state.LAB_EPOCH,
             bind=state.QUERY,

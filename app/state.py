@@ -56,5 +56,5 @@ LAB_TAB = "lab"  # the open tab
 LAB_DATA, LAB_SHOTS, LAB_SEED = "set", "per_class", "draw"
 LAB_WEIGHT, LAB_LENGTH = "text_weight", "length"
 LAB_EPOCH = "until"  # how many epochs are shown
-LAB_PLAYING = "lab playing"
+LAB_PLAYING, LAB_TICKED = "lab playing", "lab ticked"
 LESSON, ANSWER, REVEALED = "lesson", "answer", "revealed"
