@@ -243,7 +243,9 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
         )
     if best["gain"] <= SAME:
         _, equally, single, *_ = ways(finals).values()
-        said += f"Nowhere does it bring more than {SAME:g} points. "
+        said += (
+            f"On average over data sets and seeds it nowhere brings more than {SAME:g} points. "
+        )
         if equally <= single:
             return f"{said}With this CLIP one well-chosen expert does as well as all of them."
         return (

@@ -16,7 +16,16 @@ from app.lab_lessons import (
     ways,
 )
 from app.lab_view import ONLY_FOR_LOOKING, grid
-from app.page_parts import csv_button, show_figure, show_table
+from app.methods import METHODS
+from app.page_parts import show_figure, show_table
+from mocoop.lab import LEARNING_RATE
+
+EXPERIMENT, LESSON_TAB = "Watch them learn", "Three lessons"
+"""The page's tabs."""
+HOW = (
+    f"a constant rate of {LEARNING_RATE:g} for all methods, no warm-up, no fall. Under the "
+    "recipes that were chosen on validation images the effects are small (RESULTS.md)"
+)
 
 
 def lessons() -> None:
@@ -40,14 +49,18 @@ def lessons() -> None:
     place = list(titles).index(chosen or LESSONS[0].key)
     lesson = LESSONS[place]
     _lesson(lesson, finals)
-    if place + 1 < len(LESSONS) and _revealed(lesson):
-        following = LESSONS[place + 1].key
+    if not _revealed(lesson):
+        return
+    if place + 1 < len(LESSONS):
+        following = LESSONS[place + 1]
         st.button(
-            f"Next: {LESSONS[place + 1].title}",
+            f"Next: {following.title}",
             icon=":material/arrow_forward:",
             on_click=_go_to,
-            args=(following,),
+            args=(state.LESSON, following.key),
         )
+    else:
+        _end(finals)
 
 
 @st.cache_data(show_spinner=False, max_entries=1)
@@ -65,7 +78,7 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
             range(len(lesson.choices)),
             format_func=lesson.choices.__getitem__,
             index=None,
-            key=f"{state.ANSWER}_{lesson.key}",
+            key=_answer(lesson),
             bind=state.QUERY,
             label_visibility="collapsed",
         )
@@ -77,12 +90,41 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
                 st.caption("Choose first: a prediction of one's own is what one remembers.")
             if not pressed:
                 return
+            st.session_state.setdefault(state.PREDICTED, {})[lesson.key] = answer
             st.query_params[state.REVEALED] = [*_revealed_keys(), lesson.key]
             st.rerun()
     _verdict(lesson, finals, answer)
-    _SHOWN[lesson.key](finals)
+    table, percents = _SHOWN[lesson.key](finals)
     st.info(lesson.takeaway(finals), icon=":material/lightbulb:")
-    st.caption(ONLY_FOR_LOOKING)
+    with st.expander("The numbers", icon=":material/table_rows:"):
+        rounded = {name: st.column_config.NumberColumn(format="%.1f") for name in percents}
+        show_table(_named(table), f"lesson-{lesson.key}", column_config=rounded)
+    st.caption(
+        f"All of this is from the lab's trainings, which are made to overfit: {HOW}. "
+        f"{ONLY_FOR_LOOKING}"
+    )
+
+
+def _end(finals: pd.DataFrame) -> None:
+    """Says how the predictions went, and leads to the experiment."""
+    given = st.session_state.get(state.PREDICTED, {})
+    said = [(lesson, given[lesson.key]) for lesson in LESSONS if lesson.key in given]
+    right = sum(lesson.answer(finals) == choice for lesson, choice in said)
+    if said:
+        st.markdown(f"**That was the last lesson.** Predicted rightly: {right} of {len(said)}.")
+    st.button(
+        "Watch them learn",
+        icon=":material/science:",
+        on_click=_go_to,
+        args=(state.LAB_TAB, EXPERIMENT),
+    )
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table with methods called as everywhere in the app."""
+    if "method" not in table:
+        return table
+    return table.assign(method=[METHODS[method].name for method in table["method"]])
 
 
 def _verdict(lesson: Lesson, finals: pd.DataFrame, answer: int | None) -> None:
@@ -97,17 +139,21 @@ def _verdict(lesson: Lesson, finals: pd.DataFrame, answer: int | None) -> None:
     st.markdown(lesson.reveal(finals))
 
 
-def _show_overfitting(finals: pd.DataFrame) -> None:
+Numbers = tuple[pd.DataFrame, tuple[str, ...]]
+"""A lesson's table, and which of its columns are percents or points."""
+
+
+def _show_overfitting(finals: pd.DataFrame) -> Numbers:
     curves = lab_tables.mean_curves(grid(), SHOTS, WEIGHT)
     st.markdown(
         f"**Change from before training**, mean over data sets, {SHOTS} images per class, text "
         f"weight {WEIGHT:g}; the band is one standard deviation over seeds"
     )
     show_figure(lab_figures.change_lines(curves, ("coop", "lasp", "mocoop")), "change-by-epoch")
-    csv_button(curves, "change-by-epoch")
+    return curves, ("mean", "std")
 
 
-def _show_supervision(finals: pd.DataFrame) -> None:
+def _show_supervision(finals: pd.DataFrame) -> Numbers:
     means = by_weight(finals)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -119,10 +165,10 @@ def _show_supervision(finals: pd.DataFrame) -> None:
         new = new.assign(change=new["after"] - new["before"])
         titles = ("drift: 1 − cosine to the hard prompts", "points gained or lost")
         show_figure(lab_figures.scatter(new, "drift", "change", titles), "drift-and-change")
-    show_table(means, "accuracy-by-weight", column_config=_rounded("before", "after"))
+    return means, ("before", "after")
 
 
-def _show_router(finals: pd.DataFrame) -> None:
+def _show_router(finals: pd.DataFrame) -> Numbers:
     found = ways(finals)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -135,15 +181,14 @@ def _show_router(finals: pd.DataFrame) -> None:
         show_figure(
             lab_figures.scatter(rows, "headroom", "gain", titles, "weight"), "gain-of-routing"
         )
-    table = router_conditions(finals)
-    show_table(table, "gain-by-settings", column_config=_rounded("gain", "headroom"))
+    return router_conditions(finals), ("gain", "headroom")
 
 
 _SHOWN = {"prompts": _show_overfitting, "text": _show_supervision, "router": _show_router}
 
 
-def _rounded(*names: str) -> dict:
-    return {name: st.column_config.NumberColumn(format="%.1f") for name in names}
+def _answer(lesson: Lesson) -> str:
+    return f"{state.ANSWER}_{lesson.key}"
 
 
 def _revealed_keys() -> list[str]:
@@ -154,5 +199,5 @@ def _revealed(lesson: Lesson) -> bool:
     return lesson.key in _revealed_keys()
 
 
-def _go_to(key: str) -> None:
-    st.session_state[state.LESSON] = key
+def _go_to(key: str, value: str) -> None:
+    st.session_state[key] = value

@@ -51,10 +51,11 @@ PICKED = "runs"  # names of the selected runs; set by the table
 IMPORT_FILE, IMPORT_NAME = "import file", "import name"
 IMPORTED = "imported"  # name of the run that was imported last, until it was said
 
-# Overfitting lab, all in the address but whether it plays.
+# Overfitting lab, in the address unless another word is said.
 LAB_TAB = "lab"  # the open tab
 LAB_DATA, LAB_SHOTS, LAB_SEED = "set", "per_class", "draw"
 LAB_WEIGHT, LAB_LENGTH = "text_weight", "length"
 LAB_EPOCH = "until"  # how many epochs are shown
-LAB_PLAYING, LAB_TICKED = "lab playing", "lab ticked"
+LAB_PLAYING, LAB_TICKED = "lab playing", "lab ticked"  # for the session
 LESSON, ANSWER, REVEALED = "lesson", "answer", "revealed"
+PREDICTED = "predicted"  # lesson → choice when it was revealed; for the session

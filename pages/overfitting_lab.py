@@ -7,10 +7,8 @@ import streamlit as st
 from app import lab_view as view
 from app import state
 from app.entry import inside_the_app
-from app.lesson_view import lessons
+from app.lesson_view import EXPERIMENT, LESSON_TAB, lessons
 from app.page_parts import errors_in_words
-
-LAB, LESSONS = "Watch them learn", "Three lessons"
 
 
 def experiment() -> None:
@@ -29,11 +27,11 @@ st.caption(
     "CoOp, LASP and MoCoOp learn from the same few images of one half of the classes. What "
     "happens to the other half?"
 )
-names = (LAB, LESSONS)
+names = (EXPERIMENT, LESSON_TAB)
 tabs = dict(zip(names, st.tabs(names, key=state.LAB_TAB, bind=state.QUERY), strict=True))
-if tabs[LAB].open:
-    with tabs[LAB], errors_in_words():
+if tabs[EXPERIMENT].open:
+    with tabs[EXPERIMENT], errors_in_words():
         experiment()
-if tabs[LESSONS].open:
-    with tabs[LESSONS], errors_in_words():
+if tabs[LESSON_TAB].open:
+    with tabs[LESSON_TAB], errors_in_words():
         lessons()

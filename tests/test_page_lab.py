@@ -10,6 +10,7 @@ from page_fixtures import open_page
 
 from app import jobs, lab_view, state
 from app.lab_lessons import LESSONS
+from app.lesson_view import EXPERIMENT, LESSON_TAB
 from mocoop.assets import asset
 from mocoop.experiment import run_experiment
 from mocoop.lab import LabSettings
@@ -18,7 +19,6 @@ from mocoop.run_writer import mark_cancelled, queue_run
 from mocoop.runs import default_runs
 
 PAGE = "pages/overfitting_lab.py"
-LESSON_TAB = "Three lessons"
 
 
 def texts(elements):
@@ -176,7 +176,7 @@ def own_assets(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.parametrize("tab", ["Watch them learn", LESSON_TAB])
+@pytest.mark.parametrize("tab", [EXPERIMENT, LESSON_TAB])
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_a_damaged_grid_is_told_in_words(empty_runs, own_assets, tab, damage):
     if damage == "missing":
@@ -230,3 +230,19 @@ def test_a_link_to_a_revealed_lesson_shows_it_and_leads_on(empty_runs):
     button(app, f"Next: {LESSONS[1].title}").click().run()
     assert not app.exception
     assert LESSONS[1].title in texts(app.subheader)
+
+
+def test_after_the_last_lesson_predictions_are_counted(empty_runs):
+    app = open_page(PAGE, lab=LESSON_TAB)
+    expected = 0
+    for place, lesson in enumerate(LESSONS):
+        app.radio[0].set_value(0).run()
+        expected += lesson_answer(lesson) == 0
+        button(app, "Show what happened").click().run()
+        assert not app.exception
+        if place + 1 < len(LESSONS):
+            button(app, f"Next: {LESSONS[place + 1].title}").click().run()
+    assert f"Predicted rightly: {expected} of 3" in texts(app.markdown)
+    button(app, EXPERIMENT).click().run()
+    assert not app.exception
+    assert numbers(app).index.tolist()[0] == "Zero-shot"
