@@ -189,12 +189,12 @@ def test_other_runs_are_not_measured(workspace, demo_backbone):
         measure(gaps, load_dataset("digits"), demo_backbone)
 
 
-def test_the_command_makes_a_grid(workspace, tmp_path, capsys):
-    arguments = ["--data", "digits", "--shots", "1", "--text-weights", "5", "--seeds", "1"]
-    arguments += ["--epochs", "1", "--workers", "1", "--root", str(tmp_path / "parts")]
-    assert main(["lab-grid", *arguments, "--out", str(tmp_path / "grid")]) == 0
-    assert "3 trainings" in capsys.readouterr().out
-    assert read_grid(tmp_path / "grid").axes.epochs == 1
+def test_the_command_makes_a_grid(made, tmp_path, capsys):
+    arguments = ["--data", "digits", "--shots", "1", "--text-weights", "0", "5", "--seeds", "1"]
+    arguments += ["--epochs", "3", "--workers", "1", "--root", str(made[0])]
+    assert main(["lab-grid", *arguments, "--out", str(tmp_path)]) == 0
+    assert "5 trainings" in capsys.readouterr().out
+    assert read_grid(tmp_path).axes == AXES
 
 
 def test_the_grid_that_ships_comes_from_its_recipe(workspace, demo_backbone):
