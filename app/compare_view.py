@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from app import compare_tables as tables
 from app import state
-from app.compare_figures import Curve, accuracy_curves, loss_curves
+from app.compare_figures import Curve, training_curves
 from app.compare_tables import RunFilter
 from app.loading import stamp_of
 from app.page_parts import csv_button, show_figure
@@ -80,8 +80,13 @@ def pick_filter(table: pd.DataFrame) -> RunFilter:
     return RunFilter(*(tuple(values) for values in chosen.values()))
 
 
-def run_list(shown: pd.DataFrame) -> list[str]:
-    """Shows the table of runs and returns the names of the selected ones."""
+def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
+    """Shows the table of runs and returns the names of the selected ones.
+
+    Args:
+        shown: the runs that the filters let through.
+        known: names of all runs; those selected that are not shown stay selected.
+    """
     picked = picked_names()
     names = shown["run"].tolist()
     # A selection is of places: with other rows it must start anew, or it would mean other runs.
@@ -98,7 +103,7 @@ def run_list(shown: pd.DataFrame) -> list[str]:
         placeholder="–",
     )
     chosen = [names[row] for row in event["selection"]["rows"] if row < len(names)]
-    hidden = [name for name in picked if name not in names]
+    hidden = [name for name in picked if name in known and name not in names]
     _remember(chosen + hidden)
     return chosen
 
@@ -209,19 +214,11 @@ def curves(runs: dict[str, Run]) -> None:
     if len(runs) > len(shown):
         st.caption(f"The first {MAX_CURVES} of {len(runs)} selected runs.")
     lines = [Curve(name, run.setup().config.method, run.records()) for name, run in shown.items()]
-    figures = {
-        "Right on the validation images": accuracy_curves(lines, "val_accuracy"),
-        "Right on the training images": accuracy_curves(lines, "train_accuracy"),
-        "Classification loss": loss_curves(lines),
-    }
-    drawn = {title: figure for title, figure in figures.items() if len(figure.data)}
-    if not drawn:
+    figure = training_curves(lines)
+    if not figure.data:
         st.info("The selected runs learnt nothing epoch by epoch, so they have no curves.")
         return
-    for column, (title, figure) in zip(st.columns(len(drawn)), drawn.items(), strict=True):
-        with column:
-            st.markdown(f"**{title}**")
-            show_figure(figure, title.lower().replace(" ", "-"))
+    show_figure(figure, "training-curves")
     records = [
         {"run": line.name, **{k: v for k, v in record.items() if not isinstance(v, dict | list)}}
         for line in lines

@@ -136,7 +136,7 @@ def missing_panel(found: Found, settings: LabSettings) -> None:
         return
     dataset = loading.dataset(settings.data)
     known = lab_runs.find_runs(found.missing, dataset)
-    active = {method: run for method, run in known.items() if run.status().active}
+    active = {m: known[m] for m in found.missing if m in known and known[m].status().active}
     *first, last = (METHODS[method].name for method in found.missing)
     names = f"{', '.join(first)} and {last}" if first else last
     if active:
@@ -162,7 +162,8 @@ def _progress(active: Mapping[str, Run]) -> None:
     for method, status in states.items():
         name = METHODS[method].name
         if status.state == QUEUED or not status.epochs:
-            st.progress(0.0, f"{name}: waiting for its turn …")
+            first = active[method] in jobs.active_runs()[:1]
+            st.progress(0.0, f"{name}: {'starting' if first else 'waiting for its turn'} …")
             continue
         left = estimates.seconds_left(status, active[method].records())
         text = f"{name}: epoch {status.epoch} of {status.epochs}"

@@ -26,7 +26,7 @@ def page() -> None:
     if tabs[view.RUNS].open:
         with tabs[view.RUNS]:
             st.caption(f"{len(shown)} of {len(table)} runs, newest first.")
-            picked = view.run_list(shown)
+            picked = view.run_list(shown, runs)
             csv_button(shown, "runs")
             run_files.actions({name: runs[name] for name in picked if name in runs})
             run_files.import_panel()

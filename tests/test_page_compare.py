@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 
 import pytest
@@ -11,7 +10,7 @@ from compare_example import copy_run
 from page_fixtures import open_page
 
 from app import state
-from app.compare_figures import Curve, accuracy_curves, loss_curves
+from app.compare_figures import Curve, training_curves
 from app.compare_tables import RunFilter, run_row, run_table, select_runs
 from app.compare_view import CURVES, MEANS
 from app.theme import METHOD_COLOURS
@@ -58,6 +57,9 @@ def test_loaded_shows_every_run(two_seeds):
 
 def test_filters_come_from_a_link(two_seeds):
     copy_run(two_seeds, two_seeds.path.parent / "other", data="faces")
+    app = open_page(PAGE, shot="2", states="finished", methods="MoCoOp")
+    assert app.multiselect(key=state.ONLY_SHOTS).value == [2]
+    assert len(app.dataframe[0].value) == 3
     app = open_page(PAGE, datasets="faces")
     assert not app.exception
     assert app.multiselect(key=state.ONLY_DATA).value == ["faces"]
@@ -91,7 +93,7 @@ def test_curves_of_the_selected_runs(two_seeds):
     assert "Select up to 8 runs" in texts(app.info)
     app = open_page(PAGE, table=CURVES, runs="second")
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("plotly_chart")) == 1
     app = open_page(PAGE, table=CURVES, runs="gone")
     assert not app.exception
     assert "No run 'gone'" in texts(app.warning)
@@ -186,13 +188,15 @@ def test_a_filter_without_choices_lets_all_through(finished_run, tmp_path):
 def test_curves_of_one_method_share_its_colour(finished_run):
     records = finished_run.records()
     curves = [Curve("a", "mocoop", records), Curve("b", "mocoop", records), Curve("c", "coop", [])]
-    figure = accuracy_curves(curves, "val_accuracy")
-    first, second = figure.data  # a run without records has no line
+    figure = training_curves(curves)
+    assert len(figure.data) == 6  # three panels; a run without records has no line
+    first, second = (trace for trace in figure.data if trace.xaxis == "x")
     assert first.line.color == second.line.color == METHOD_COLOURS["mocoop"]
     assert first.line.dash != second.line.dash
     assert list(first.y) == [record["val_accuracy"] for record in records]
-    trained = [json.loads(json.dumps(r)) for r in records if r["losses"]]
-    assert list(loss_curves(curves).data[0].x) == [r["epoch"] for r in trained]
+    loss = next(trace for trace in figure.data if trace.xaxis == "x3")
+    assert list(loss.x) == [record["epoch"] for record in records if record["losses"]]
+    assert [trace.showlegend for trace in figure.data].count(True) == 2
 
 
 def test_every_method_has_a_colour():
