@@ -14,8 +14,8 @@ st.navigation(
         st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
         st.Page("pages/routing.py", title="Routing", icon=":material/alt_route:"),
         st.Page("pages/prompt_space.py", title="Prompt space", icon=":material/scatter_plot:"),
-        # Overfitting lab
-        # Compare
+        st.Page("pages/overfitting_lab.py", title="Overfitting lab", icon=":material/science:"),
+        st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
     ],
     position="top",
 ).run()

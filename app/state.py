@@ -51,3 +51,20 @@ MAP_METHOD, MAP_DIMS, MAP_COLOUR = "map", "dims", "colour"
 MAP_EPOCH, MAP_CLASSES, MAP_KINDS = "epoch", "names", "kinds"
 MAP_EXPERT, MAP_CLASS = "look_expert", "look_class"  # which point's images and words
 MAP_POINTS = "points"  # the selection on the map; not in the address
+
+# Compare page, all in the address but the files.
+COMPARE_VIEW = "table"  # the open tab
+ONLY_DATA, ONLY_METHOD, ONLY_SHOTS = "datasets", "methods", "shot"  # which runs are listed
+ONLY_TRAINED, ONLY_STATE = "trained", "states"
+PICKED = "runs"  # names of the selected runs; set by the table
+IMPORT_FILE, IMPORT_NAME = "import file", "import name"
+IMPORTED = "imported"  # name of the run that was imported last, until it was said
+
+# Overfitting lab, in the address unless another word is said.
+LAB_TAB = "lab"  # the open tab
+LAB_DATA, LAB_SHOTS, LAB_SEED = "set", "per_class", "draw"
+LAB_WEIGHT, LAB_LENGTH = "text_weight", "length"
+LAB_EPOCH = "until"  # how many epochs are shown
+LAB_PLAYING, LAB_TICKED = "lab playing", "lab ticked"  # for the session
+LESSON, ANSWER, REVEALED = "lesson", "answer", "revealed"
+PREDICTED = "predicted"  # lesson → choice when it was revealed; for the session

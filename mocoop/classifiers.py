@@ -157,7 +157,9 @@ class TipClassifier(SingleClassifier):
 def open_classifier(
     run: Run, epoch: int | None = None, loaded: Backbone | None = None
 ) -> Classifier:
-    """Returns the classifier of a finished run, or its text features of a saved epoch.
+    """Returns the classifier of a finished run, after training or after a saved epoch.
+
+    Runs of before the router was kept by epoch show earlier text features with its last state.
 
     Args:
         run: the run.
@@ -187,7 +189,7 @@ def open_classifier(
         names,
         setup.experts,
         features.last if epoch is None else features.soft[epoch],
-        load_gate(run.weights()),
+        load_gate(run.weights() if epoch is None else features.gates.get(epoch, run.weights())),
         setup.logit_scale,
         setup.config.num_chosen,
     )

@@ -12,7 +12,15 @@ from typing import Any
 
 import tyro
 
-from mocoop import commands, data_commands, data_options, options, protocol_commands
+from mocoop import (
+    archive_commands,
+    commands,
+    data_commands,
+    data_options,
+    lab_commands,
+    options,
+    protocol_commands,
+)
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.presets import preset, settings_from
@@ -26,10 +34,13 @@ and see which expert the router chooses for an image.
   evaluate   test a finished run    mocoop evaluate RUN --classes all
   predict    classify image files   mocoop predict RUN photo.jpg
   runs       list the runs          mocoop runs
+  export     a run as one zip       mocoop export RUN --out run.zip
+  import     a run from such a zip  mocoop import run.zip
   protocol   a table of runs        mocoop protocol few-shot --data games faces
   ablation   a mixture in parts     mocoop ablation --data games
   tune       compare recipes        mocoop tune mocoop --grid learning_rate=0.2,0.5
   results    all built-in tables    mocoop results --workers 2
+  lab-grid   trainings of the app's overfitting lab (about 20 minutes on 2 cores)
   data       find, check, get, show mocoop data list
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
 
@@ -42,10 +53,13 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "evaluate": (options.EvaluateCommand, commands.evaluate),
     "predict": (options.PredictCommand, commands.predict),
     "runs": (options.RunsCommand, commands.runs),
+    "export": (options.ExportCommand, archive_commands.export_run),
+    "import": (options.ImportCommand, archive_commands.import_run),
     "protocol": (options.ProtocolCommand, protocol_commands.protocol),
     "ablation": (options.AblationCommand, protocol_commands.ablation),
     "tune": (options.TuneCommand, protocol_commands.tune),
     "results": (options.ResultsCommand, protocol_commands.results),
+    "lab-grid": (options.LabGridCommand, lab_commands.lab_grid),
     "data": (data_options.DataCommand, data_commands.data),
     "demo-clip": (options.DemoClipCommand, commands.demo_clip),
 }

@@ -29,6 +29,8 @@ from mocoop.steps import DivergedError
 from mocoop.trainer import EpochRecord, TrainingData, fit
 
 STATUS_SECONDS = 1.0  # between two words on how far the images are encoded
+Gates = dict[int, dict[str, torch.Tensor]]
+"""Epoch → the router's parameters."""
 
 
 class Cancelled(BaseException):
@@ -98,11 +100,12 @@ def _run(
         count = len(prepared.trained)
         model = build_model(config, backbone, prepared.groups, generator, count)
         data = training_data(prepared, hard, prototypes, cache)
-        soft = yield from _train(prepared, model, data, generator, writer)
+        soft, gates = yield from _train(prepared, model, data, generator, writer)
         weights = learnt(model)
         if config.method == "ensemble":
             soft = {0: prototypes.cpu().clone()}
-        saved = SavedFeatures(soft, tuple(part.cpu() for part in hard), prototypes.cpu())
+        hard_parts = tuple(part.cpu() for part in hard)
+        saved = SavedFeatures(soft, hard_parts, prototypes.cpu(), gates)
         writer.save_features(saved)
         classifier = trained_classifier(prepared, model, saved.last)
     spent = {"training_seconds": time.perf_counter() - started}
@@ -120,15 +123,20 @@ def _train(
     data: TrainingData,
     generator: torch.Generator,
     writer: RunWriter,
-) -> Generator[EpochRecord, None, dict[int, torch.Tensor]]:
-    """Trains soft prompts; returns their features by epoch, (experts, classes, dim) each."""
+) -> Generator[EpochRecord, None, tuple[dict[int, torch.Tensor], Gates]]:
+    """Trains soft prompts; returns their features (experts, classes, dim) and gates by epoch."""
     config, backbone = prepared.config, prepared.backbone
     names = ClassTokens.of(backbone.text, prepared.dataset.class_names)
     soft: dict[int, torch.Tensor] = {}
+    gates: Gates = {}
 
     def keep(epoch: int) -> None:
         with torch.no_grad():
             soft[epoch] = model.text_features(backbone.text, names).cpu()
+        if model.gate is not None:
+            # Copies: on the CPU they would be the parameters, which go on learning.
+            parameters = model.gate.state_dict(prefix="gate.")
+            gates[epoch] = {name: value.cpu().clone() for name, value in parameters.items()}
 
     done = 0
     try:
@@ -143,7 +151,7 @@ def _train(
         # The model went back to the last good weights: what was learnt so far is not lost.
         writer.save_weights(learnt(model))
         raise
-    return soft
+    return soft, gates
 
 
 def trained_classifier(prepared: Prepared, model: PromptMixture, soft: torch.Tensor) -> Classifier:

@@ -75,6 +75,40 @@ class RunsCommand:
 
 
 @dataclass(frozen=True)
+class ExportCommand:
+    """Write a finished run as one zip: settings, metrics, weights and a model card.
+
+    Example:
+        mocoop export games-mocoop-16shot-seed1-001 --out my-run.zip
+    """
+
+    run: RunName
+    """Folder or name of the run."""
+    out: Path | None = None
+    """The file; by default the run's name in the current folder. An older one is replaced."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+@dataclass(frozen=True)
+class ImportCommand:
+    """Unpack and check a run that `mocoop export` or the app's page Compare has written.
+
+    Files of unknown names or outside the run's folder, links and damaged content are refused,
+    and then nothing is kept.
+    """
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    """The zip file."""
+    name: str = ""
+    """The run's name here; by default the one it was exported with."""
+    root: Path | None = None
+    """Folder of runs; by default MOCOOP_RUNS or ./runs."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+@dataclass(frozen=True)
 class TableOutput:
     """Where result tables go."""
 
@@ -203,6 +237,31 @@ class ResultsCommand:
     """Seeds, one run each."""
     workers: int = 2
     """Runs trained at the same time."""
+
+
+@dataclass(frozen=True)
+class LabGridCommand:
+    """Train the grid of runs that answers the overfitting lab's sliders (about 20 minutes).
+
+    What is done already is read, not done again: run the same line to go on.
+    """
+
+    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    """Built-in sets."""
+    shots: tuple[int, ...] = (1, 4, 16)
+    """Training images per class."""
+    text_weights: tuple[float, ...] = (0.0, 1.0, 5.0, 20.0)
+    """Weights of the text loss of LASP and MoCoOp."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Seeds, one training each."""
+    epochs: int = 40
+    """Epochs of each training; shorter ones are its beginnings."""
+    root: Path = Path("runs/lab-grid")
+    """Folder of finished parts."""
+    out: Path = field(default_factory=lambda: asset("lab"))
+    """Folder of the grid."""
+    workers: int = 2
+    """Trainings at the same time."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,9 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "mocoop-ln": _MIXTURE | _LIVE,
 }
 
+_OWN = ("data", "method", "backbone", "shots", "seed", "classes", "style", "groups")
+_WITHOUT_EFFECT = ("device", "save_every")
+
 
 def preset(method: str, backbone: str = "demo") -> TrainConfig:
     """Returns the default settings of a method: the published ones, or the demo CLIP's.
@@ -115,3 +118,18 @@ def settings_from(values: Mapping[str, Any]) -> TrainConfig:
             )
         checked[key] = value
     return dataclasses.replace(base, **checked)
+
+
+def differences(config: TrainConfig) -> dict[str, Any]:
+    """Returns the settings in which a run differs from its method's preset, by name.
+
+    Data, shots, seed, classes and groups, which every run has of its own, are left out, and so
+    is the device, which changes nothing but the time.
+    """
+    usual = preset(config.method, config.backbone)
+    return {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(TrainConfig)
+        if field.name not in (*_OWN, *_WITHOUT_EFFECT)
+        and getattr(config, field.name) != getattr(usual, field.name)
+    }

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from mocoop.datasets import dataset_name, load_dataset
 from mocoop.protocols import Task
 from mocoop.runs import FINISHED, Run
 from mocoop.transfer import saved_transfer, transferred
+from mocoop.workers import at_once
 
 
 def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[tuple[Task, Run]]:
@@ -44,23 +42,8 @@ def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[t
             continue
         yield from ((task, run) for task in same)
     jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
-    if workers <= 1:
-        for key, job in zip(waiting, jobs, strict=True):
-            run = Run(finish(*job))
-            yield from ((task, run) for task in by_key[key])
-        return
-    # Spawned, because a forked process may hang in torch's threads.
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    with ProcessPoolExecutor(workers, context, _start_worker, (threads,)) as pool:
-        futures = {pool.submit(finish, *job): key for key, job in zip(waiting, jobs, strict=True)}
-        try:
-            for future in as_completed(futures):
-                run = Run(future.result())
-                yield from ((task, run) for task in by_key[futures[future]])
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    for place, path in at_once(finish, jobs, workers):
+        yield from ((task, Run(path)) for task in by_key[waiting[place]])
 
 
 def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
@@ -122,10 +105,3 @@ def _targets(same: Sequence[Task]) -> tuple[str, ...]:
 def _transferred(run: Run, task: Task) -> bool:
     """Returns whether the run was tested on all the targets of a task."""
     return all(saved_transfer(run, dataset_name(target)) for target in task.targets)
-
-
-def _start_worker(threads: int) -> None:
-    """Gives a worker its share of the cores, before anything is computed."""
-    import torch
-
-    torch.set_num_threads(threads)

@@ -75,6 +75,8 @@ class RunWriter:
         tensors = {f"soft/{epoch}": value for epoch, value in features.soft.items()}
         tensors |= {f"hard/{index}": value for index, value in enumerate(features.hard)}
         tensors["prototypes"] = features.prototypes
+        for epoch, gate in features.gates.items():
+            tensors |= {f"gate/{epoch}/{name.removeprefix('gate.')}": gate[name] for name in gate}
         write_tensors(self.run.path / "features.safetensors", tensors)
 
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:

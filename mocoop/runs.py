@@ -78,6 +78,9 @@ class SavedFeatures:
     """Per group (templates, classes, dim)."""
     prototypes: Tensor = field(repr=False)
     """(experts, classes, dim)."""
+    gates: dict[int, dict[str, Tensor]] = field(default_factory=dict, repr=False)
+    """Epoch → the router's `gate.weight` and `gate.bias`; empty with one expert, and in runs of
+    before they were kept."""
 
     @property
     def last(self) -> Tensor:
@@ -165,6 +168,7 @@ class Run:
             {epoch: soft[epoch].float() for epoch in sorted(soft)},
             tuple(value.float() for _, value in sorted(hard, key=lambda pair: pair[0])),
             tensors["prototypes"].float(),
+            _gates(tensors),
         )
 
     def weights(self) -> dict[str, Tensor]:
@@ -252,6 +256,16 @@ def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
     while (root / f"{stem}-{number:03d}").exists():
         number += 1
     return root / f"{stem}-{number:03d}"
+
+
+def _gates(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """Returns epoch → the router's parameters, from keys such as `gate/3/weight`."""
+    found: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("gate/"):
+            _, epoch, name = key.split("/")
+            found.setdefault(int(epoch), {})[f"gate.{name}"] = value.float()
+    return found
 
 
 def load_gate(weights: Mapping[str, Tensor]) -> torch.nn.Linear | None:

@@ -1,0 +1,37 @@
+"""Overfitting lab: watch prompts learn and forget, and three lessons that ask first."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import lab_view as view
+from app import state
+from app.entry import inside_the_app
+from app.lesson_view import EXPERIMENT, LESSON_TAB, lessons
+from app.page_parts import errors_in_words
+
+
+def experiment() -> None:
+    settings = view.pick_settings()
+    found = view.find(settings)
+    view.missing_panel(found, settings)
+    if found.runs:
+        view.player(found, settings)
+    st.caption(view.ONLY_FOR_LOOKING)
+    view.recipe()
+
+
+inside_the_app()
+st.title("Overfitting lab")
+st.caption(
+    "CoOp, LASP and MoCoOp learn from the same few images of one half of the classes. What "
+    "happens to the other half?"
+)
+names = (EXPERIMENT, LESSON_TAB)
+tabs = dict(zip(names, st.tabs(names, key=state.LAB_TAB, bind=state.QUERY), strict=True))
+if tabs[EXPERIMENT].open:
+    with tabs[EXPERIMENT], errors_in_words():
+        experiment()
+if tabs[LESSON_TAB].open:
+    with tabs[LESSON_TAB], errors_in_words():
+        lessons()
