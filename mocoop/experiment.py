@@ -24,9 +24,20 @@ from mocoop.prepare import Prepared, prepare, training_data
 from mocoop.routing_value import routing_value
 from mocoop.run_writer import RunWriter
 from mocoop.runs import Run, RunSetup, SavedFeatures, load_gate
-from mocoop.status import CANCELLED, FAILED, QUEUED, RUNNING
-from mocoop.steps import DivergedError
+from mocoop.snapshots import (
+    Snapshot,
+    drop_snapshot,
+    load_snapshot,
+    load_soft,
+    material_of,
+    save_snapshot,
+    save_soft,
+)
+from mocoop.status import CANCELLED, FAILED, QUEUED
+from mocoop.steps import DivergedError, Stepper
 from mocoop.trainer import EpochRecord, TrainingData, fit
+
+SNAPSHOT_SECONDS = 2.0  # between two snapshots: what a stop may cost, and little to write
 
 
 class Cancelled(BaseException):
@@ -45,14 +56,38 @@ def run_experiment(
         UserError: for settings, data or weights that do not fit; nothing is written then,
             but a queued run is marked failed.
     """
+    yield from _told(config, path, cache_folder, None)
+
+
+def resume_experiment(path: Path, cache_folder: Path | None = None) -> Iterator[EpochRecord]:
+    """Goes on with a run that stopped, yielding a record for each of the epochs left.
+
+    On a CPU the outcome is, bit for bit, that of the run had it not stopped.
+
+    Raises:
+        UserError: if there is nothing to go on from, or weights or images are no longer what
+            the run was started with; what was saved is kept.
+    """
+    try:
+        snapshot, config = load_snapshot(path), Run(path).setup().config
+    except UserError as error:
+        _fail_queued(path, error)
+        raise
+    yield from _told(config, path, cache_folder, snapshot)
+
+
+def _told(
+    config: TrainConfig, path: Path, cache_folder: Path | None, snapshot: Snapshot | None
+) -> Iterator[EpochRecord]:
+    """Runs from settings to results and keeps the folder's status true."""
     try:
         prepared = prepare(config)
-        writer = RunWriter(path)
+        writer = RunWriter(path, again=snapshot is not None)
     except UserError as error:
         _fail_queued(path, error)
         raise
     try:
-        yield from _run(prepared, writer, cache_folder)
+        yield from _run(prepared, writer, cache_folder, snapshot)
     except (Cancelled, KeyboardInterrupt, GeneratorExit):
         writer.update(state=CANCELLED, message="stopped on request")
         raise
@@ -62,10 +97,11 @@ def run_experiment(
 
 
 def _run(
-    prepared: Prepared, writer: RunWriter, cache_folder: Path | None
+    prepared: Prepared, writer: RunWriter, cache_folder: Path | None, snapshot: Snapshot | None
 ) -> Iterator[EpochRecord]:
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
-    writer.update(state=RUNNING, message="encoding the hard prompts", epochs=config.epochs)
+    done = 0 if snapshot is None else snapshot.epoch
+    writer.update(message="encoding the hard prompts", epoch=done, epochs=config.epochs)
     names = dataset.class_names
     writer.save_setup(
         RunSetup(
@@ -81,7 +117,8 @@ def _run(
     hard = hard_features(backbone.text, prepared.groups, names)
     prototypes = group_prototypes(hard)  # (experts, classes, dim)
     cache = FeatureCache(backbone, cache_folder)
-    started = time.perf_counter()
+    # Time spent before a stop counts, as if the training had begun that much earlier.
+    started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
     if config.method in FITTED:
         writer.update(message="fitting")
         classifier, weights, record = fit_baseline(prepared, hard[0][0].cpu(), cache)
@@ -94,7 +131,7 @@ def _run(
         count = len(prepared.trained)
         model = build_model(config, backbone, prepared.groups, generator, count)
         data = training_data(prepared, hard, prototypes, cache)
-        soft = yield from _train(prepared, model, data, generator, writer)
+        soft = yield from _train(prepared, model, data, generator, writer, snapshot, started)
         weights = learnt(model)
         if config.method == "ensemble":
             soft = {0: prototypes.cpu().clone()}
@@ -107,6 +144,7 @@ def _run(
     if config.tune_layer_norms:
         cache = FeatureCache(with_norms(backbone, weights), keep=False)
     writer.finish(results_on_test(classifier, prepared, cache, prototypes.cpu()) | spent)
+    drop_snapshot(writer.run.path)
 
 
 def _train(
@@ -115,28 +153,48 @@ def _train(
     data: TrainingData,
     generator: torch.Generator,
     writer: RunWriter,
+    snapshot: Snapshot | None,
+    started: float,
 ) -> Generator[EpochRecord, None, dict[int, torch.Tensor]]:
     """Trains soft prompts; returns their features by epoch, (experts, classes, dim) each."""
-    config, backbone = prepared.config, prepared.backbone
+    config, backbone, folder = prepared.config, prepared.backbone, writer.run.path
     names = ClassTokens.of(backbone.text, prepared.dataset.class_names)
+    material = material_of(prepared, data)
+    stepper = Stepper(model, config) if config.epochs > 0 else None
     soft: dict[int, torch.Tensor] = {}
-
-    def keep(epoch: int) -> None:
-        with torch.no_grad():
-            soft[epoch] = model.text_features(backbone.text, names).cpu()
-
     done = 0
+    if snapshot is not None and stepper is not None:
+        if snapshot.material != material:
+            raise UserError(
+                f"Run {writer.run.name} cannot go on: its images or the CLIP's weights are not "
+                "those that it was started with. Put them back, or train it again."
+            )
+        snapshot.restore(model, stepper, generator)
+        done, soft = snapshot.epoch, load_soft(folder, snapshot.epoch)
+        writer.keep_records(done)
+    saved = time.monotonic()
     try:
-        for record in fit(model, backbone.text, data, config, generator):
+        for record in fit(model, backbone.text, data, config, generator, stepper, done):
             done = record.epoch
             if done == config.epochs or done % config.save_every == 0:
-                keep(done)
+                with torch.no_grad():
+                    soft[done] = model.text_features(backbone.text, names).cpu()
+                if stepper is not None:
+                    save_soft(folder, done, soft[done])
             writer.add_record(asdict(record))
+            due = done == config.epochs or time.monotonic() - saved >= SNAPSHOT_SECONDS
+            if stepper is not None and due:
+                spent = time.perf_counter() - started
+                save_snapshot(
+                    folder, Snapshot.of(model, stepper, generator, done, spent, material)
+                )
+                saved = time.monotonic()
             writer.update(epoch=done, message="training")
             yield record
     except DivergedError:
         # The model went back to the last good weights: what was learnt so far is not lost.
         writer.save_weights(learnt(model))
+        drop_snapshot(folder)  # it would only diverge again
         raise
     return soft
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from safetensors.torch import save_file
 
 
@@ -30,6 +32,19 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Lets one process or thread at a time do something with a folder; the others wait.
+
+    The lock lies outside of the folder, holds for one user on one machine, and goes with its
+    process, whatever ends it.
+    """
+    user = str(os.getuid()) if hasattr(os, "getuid") else ""
+    key = hashlib.sha256(f"{user} {folder.resolve()}".encode()).hexdigest()[:16]
+    with FileLock(Path(tempfile.gettempdir()) / f"mocoop-{key}.lock"):
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from mocoop.errors import UserError
 
 QUEUED, RUNNING, FINISHED = "queued", "running", "finished"
 CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
+STOPPED = (CANCELLED, FAILED, INTERRUPTED)
 
 STATUS_FILE = "status.json"
 
