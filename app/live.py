@@ -149,9 +149,20 @@ def _show_stopped(run: Run, status: Status) -> None:
         if log := jobs.log_tail(run):
             with st.expander("What the training printed"):
                 st.code(log, language=None)
-    if st.button("Train it again", icon=":material/replay:", key=f"again {run.name}"):
-        jobs.start_run(jobs.requested(run))
-        st.rerun()
+    saved = jobs.resumes_after(run)
+    with st.container(horizontal=True):
+        if saved is not None and st.button(
+            f"Go on after epoch {saved}",
+            icon=":material/resume:",
+            key=f"resume {run.name}",
+            type="primary",
+            help="From its last saved state, to the outcome it would have had without a stop.",
+        ):
+            jobs.resume_run(run)
+            st.rerun()
+        if st.button("Train it again", icon=":material/replay:", key=f"again {run.name}"):
+            jobs.start_run(jobs.requested(run))
+            st.rerun()
 
 
 def _show_curves(run: Run) -> None:

@@ -43,7 +43,7 @@ class RunWriter:
 
     def __init__(self, path: Path, again: bool = False) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        with alone(path):
+        with alone(path.parent):
             if any(path.iterdir()):
                 _check_free(path, again)
             self.run = Run(path)
@@ -111,7 +111,7 @@ def queue_again(run: Run) -> None:
     Raises:
         UserError: if the run is finished, or somebody trains it or waits to do so.
     """
-    with alone(run.path):
+    with alone(run.path.parent):
         status = run.status()
         if status.state not in STOPPED:
             raise UserError(f"Run {run.name} is {status.state}: only one that stopped can go on.")
@@ -127,6 +127,11 @@ def hand_over(run: Run, pid: int) -> None:
         psutil.NoSuchProcess: if there is none.
     """
     _write_status(run.path, replace(run.status(), **identity(psutil.Process(pid))))
+
+
+def mark_stopped(run: Run, status: Status) -> None:
+    """Puts a run that was queued again, but whose process did not start, back where it was."""
+    _write_status(run.path, status)
 
 
 def mark_cancelled(run: Run) -> None:

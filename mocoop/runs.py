@@ -182,7 +182,7 @@ class Run:
             raise UserError(
                 f"Run {self.path} is {status.state}, not finished"
                 + (f" ({status.message})" if status.message else "")
-                + ". Wait for it, or train it again."
+                + ". Wait for it, go on with it (`mocoop resume`), or train it again."
             )
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
