@@ -7,6 +7,7 @@ import random
 
 import streamlit as st
 from PIL import Image
+from torch import Tensor
 
 from mocoop import classifiers
 from mocoop.backbone import Backbone, load_backbone
@@ -98,6 +99,12 @@ def _routed(path: str, stamp: float, choice: str) -> RoutedItems:
     data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
     check_same_data(run, made_of, data, clip)
     return route_items(classifier(run), data, FeatureCache(run_backbone(run)), choice)
+
+
+def feature_of(run: Run, item: Item) -> Tensor:
+    """Returns the feature (dim,) that a run's CLIP sees an item's picture as."""
+    data = dataset(run.setup().config.data)
+    return encode_images(run_backbone(run), [data.image(item)])[0]
 
 
 def test_items(run: Run, label: int) -> tuple[Item, ...]:

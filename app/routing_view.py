@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import chips, figures, loading, run_caches, state, tables
 from app.methods import how_it_answers, method_name
+from app.neighbour_view import nearest_training_images
 from app.page_parts import csv_button, errors_in_words, show_figure, show_table
 from app.theme import expert_colours
 from mocoop.config import TrainConfig
@@ -18,8 +19,9 @@ from mocoop.predict import Routed
 from mocoop.runs import Run
 
 PER_PAGE, COLUMNS = 12, 6
-# The tabs; without a router RIGHTS stands for COUNTS and VALUE.
-IMAGES, COUNTS, VALUE, TRY = "Test images", "Who gets what", "Does it matter?", "Try a picture"
+# The tabs; without a router RIGHTS stands for EXPERTS, COUNTS and VALUE.
+IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
+VALUE, TRY = "Does it matter?", "Try a picture"
 RIGHTS = "What it gets right"
 SIDE = 192  # pixels of a thumbnail
 SHARES = {
@@ -135,8 +137,10 @@ def gallery_filter(routed: Routed, table: pd.DataFrame) -> tables.GalleryFilter:
     return tables.GalleryFilter(expert, style, class_name, outcome, order)
 
 
-def card(data: str, found: RoutedItems, row: pd.Series, colours: Mapping[str, str]) -> None:
-    """Shows one test image with its prediction and its experts."""
+def card(
+    data: str, found: RoutedItems, row: pd.Series, colours: Mapping[str, str], place: str = "all"
+) -> None:
+    """Shows one test image with its prediction and its experts; `place` names its gallery."""
     item = found.items[row["row"]]
     st.image(
         loading.thumbnail(data, item.id, item.label, item.style, SIDE),
@@ -150,7 +154,7 @@ def card(data: str, found: RoutedItems, row: pd.Series, colours: Mapping[str, st
     st.html(html)
     st.button(
         "Look closer",
-        key=f"look-{item.id}",
+        key=f"look-{place}-{item.id}",
         type="tertiary",
         on_click=open_image,
         args=(item.id,),
@@ -211,6 +215,7 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
     if several:
         with st.expander("What each expert says alone"):
             show_table(experts, "experts-of-image", column_config=OWN)
+    nearest_training_images(run, loading.feature_of(run, item))
 
 
 def forced_routing(routed: Routed, expert: int) -> Routed:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 import torch
+from torch import Tensor
 
 from app import loading, tables
 from app.loading import stamp_of
+from mocoop.datasets import Item
 from mocoop.drift import Drift, NearWord, drift_table, nearest_words
 from mocoop.evaluate import check_same_data, evaluate
 from mocoop.features import FeatureCache
+from mocoop.prepare import few_shot_items
 from mocoop.projection import MapSettings, Projection, fit_umap, is_ready, projection_of
 from mocoop.routing_value import RoutingValue, routing_value
 from mocoop.runs import Run, open_run
@@ -52,6 +56,33 @@ def _value_of_routing(path: str, stamp: float, choice: str) -> RoutingValue:
     check_same_data(run, made_of, data, clip)
     cache = FeatureCache(loading.run_backbone(run))
     return routing_value(loading.classifier(run), data, cache, made_of.config, choice)
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The few images that a run was trained on."""
+
+    items: tuple[Item, ...]
+    features: Tensor  # (images, dim), L2-normalised
+
+
+def training_images(run: Run) -> TrainingImages:
+    """Returns a run's training images with the features that its CLIP sees them as.
+
+    Raises:
+        UserError: if the data set no longer has them.
+    """
+    return _training_images(str(run.path), stamp_of(run))
+
+
+@st.cache_resource(show_spinner="Encoding the training images …", max_entries=8)
+def _training_images(path: str, stamp: float) -> TrainingImages:
+    run = open_run(path)
+    config = run.setup().config
+    data = loading.dataset(config.data)
+    items, _ = few_shot_items(config, data)
+    features = FeatureCache(loading.run_backbone(run)).features(data, items)
+    return TrainingImages(items, features[:, 0])
 
 
 def drift(run: Run) -> list[Drift]:

@@ -31,6 +31,7 @@ VIEW = "view"  # the open tab
 ONLY_EXPERT, ONLY_STYLE, ONLY_CLASS = "expert", "style", "class"  # the gallery's filters
 OUTCOME, ORDER, PAGE = "outcome", "order", "page"
 IMAGE = "image"  # item that is looked at closely; set by a button, not by a widget
+OF_EXPERT = "of_expert"  # whose images are shown
 FORCED = "forced"  # expert that decides instead of the router
 SOURCE = "source"  # where the picture to try comes from
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay with the session

@@ -8,6 +8,7 @@ import streamlit as st
 from PIL import Image
 
 from app import chips, effects, figures, loading, state, tables
+from app.neighbour_view import nearest_training_images
 from app.page_parts import csv_button, errors_in_words, show_figure
 from app.theme import expert_colours
 from mocoop.errors import UserError
@@ -133,7 +134,8 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
     wanted = effects.Effects(**amounts)
     clip = loading.run_backbone(run)
     changed = effects.apply_effects(picture.image, wanted)
-    now = classifier.classify(encode_images(clip, [changed])) if wanted.any else before
+    feature = encode_images(clip, [changed])
+    now = classifier.classify(feature) if wanted.any else before
     with middle:
         st.image(loading.as_png(changed, 320), width="stretch", alt="The changed picture")
         html = _said("before", before, picture.truth)
@@ -147,6 +149,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
         else:
             best = tables.top_classes(now, 0)
             show_figure(figures.class_bars(best, picture.truth), "classes-now")
+    nearest_training_images(run, feature[0])
 
 
 def _said(when: str, routed: Routed, truth: str | None) -> str:
