@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -14,12 +14,14 @@ from app.page_parts import csv_button, show_figure, show_table
 from app.theme import expert_colours
 from mocoop.config import TrainConfig
 from mocoop.datasets import Item
+from mocoop.errors import UserError
 from mocoop.projection import KINDS, MapSettings, Method, Projection
 from mocoop.runs import Run, RunSetup
 
 METHODS: dict[Method, str] = {"pca": "PCA", "umap": "UMAP"}
 CALLED = {"hard": "hard prompts", "prototype": "prototypes", "soft": "soft prompts"}
 THUMBNAILS = 12
+POLL_SECONDS = 1.0
 CONDITIONAL = (
     "CoCoOp adds a vector made from each image to its prompt. What is shown here is the prompt by "
     "itself, which no image has shifted."
@@ -138,6 +140,39 @@ def pick_map(epoch: int) -> MapChoice:
             bind=state.QUERY,
         )
     return MapChoice(MapSettings(method, dims), colour_by, epoch, tuple(kinds))
+
+
+def drawn_map(run: Run, settings: MapSettings) -> Projection:
+    """Returns the map that was asked for, or one by PCA while UMAP is still at work."""
+    waiting = False
+    try:
+        waiting = run_caches.fit_under_way(run, settings) is not None
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+        if st.button("Draw it again", icon=":material/replay:"):
+            run_caches.map_maker().forget(run, settings)
+            st.rerun()
+        return run_caches.projection(run, replace(settings, method="pca"))
+    if waiting:
+        watch_fit(run, settings)
+        return run_caches.projection(run, replace(settings, method="pca"))
+    return run_caches.projection(run, settings)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def watch_fit(run: Run, settings: MapSettings) -> None:
+    """Says how long UMAP has been at work; runs the page again as soon as it is done."""
+    try:
+        fit = run_caches.fit_under_way(run, settings)
+    except UserError:
+        fit = None  # the page says why
+    if fit is None:
+        st.rerun()
+    st.info(
+        f"UMAP is drawing this map in the background, for {fit.seconds:.0f} s now: up to a minute "
+        "the first time, then it is kept. Meanwhile this is PCA.",
+        icon=":material/hourglass_top:",
+    )
 
 
 def pick_classes(projection: Projection, setup: RunSetup) -> list[str]:
