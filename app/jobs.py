@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from app.access import check_may_change
 from app.worker import REQUEST, RESUME
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
@@ -34,8 +35,9 @@ def start_run(config: TrainConfig) -> Run:
 
     Raises:
         UserError: if the very same training is waiting or running already, as after a second
-            press of the button or one in another tab.
+            press of the button or one in another tab; on a server for looking only.
     """
+    check_may_change()
     runs = default_runs().resolve()
     with alone(runs):
         same = next((run for run in active_runs() if _asks_for(run, config)), None)
@@ -60,6 +62,7 @@ def resume_run(run: Run) -> None:
     Raises:
         UserError: if it has nothing saved to go on from, or did not stop.
     """
+    check_may_change()
     if resumes_after(run) is None:
         raise UserError(f"Run {run.name} has nothing saved to go on from. Train it again.")
     before = run.status()
@@ -95,6 +98,7 @@ def cancel_run(run: Run, patience: float = 5.0) -> None:
         run: the run; nothing happens if it is over.
         patience: seconds to wait after the polite signal before the process is killed.
     """
+    check_may_change()
     status = run.status()
     process = status.process() if status.active else None
     # A run that was never handed over is on the account of this process: nothing to stop.

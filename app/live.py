@@ -6,10 +6,10 @@ from typing import Literal
 
 import streamlit as st
 
-from app import curves, estimates, jobs, state
+from app import access, curves, estimates, jobs, state
 from app.loading import knows_trained_only
 from app.methods import has_epochs, learns_prompts, method_name
-from app.page_parts import errors_in_words
+from app.page_parts import errors_in_words, show_figure
 from app.settings import duration, run_title
 from mocoop.config import MIXTURES, TrainConfig
 from mocoop.errors import UserError
@@ -55,6 +55,9 @@ def _panel(polling: bool) -> None:
 
 
 def _nothing_yet() -> None:
+    if access.read_only():
+        st.info("There is no run here yet.")
+        return
     with st.container(border=True):
         st.markdown("##### No training yet")
         st.markdown(
@@ -70,7 +73,7 @@ def _show_run(run: Run) -> None:
         st.markdown(f"##### {_title(run)}")
         _badge(status)
         st.space("stretch")
-        if status.active:
+        if status.active and not access.read_only():
             _cancel_button(run, "Cancel")
     if status.active:
         _show_progress(run, status)
@@ -79,7 +82,7 @@ def _show_run(run: Run) -> None:
     else:
         _show_stopped(run, status)
     if len(records) > 1:
-        _show_curves(run)
+        _show_curves(run, over=not status.active)
 
 
 def _show_progress(run: Run, status: Status) -> None:
@@ -149,6 +152,8 @@ def _show_stopped(run: Run, status: Status) -> None:
         if log := jobs.log_tail(run):
             with st.expander("What the training printed"):
                 st.code(log, language=None)
+    if access.read_only():
+        return
     saved = jobs.resumes_after(run)
     with st.container(horizontal=True):
         if saved is not None and st.button(
@@ -165,7 +170,8 @@ def _show_stopped(run: Run, status: Status) -> None:
             st.rerun()
 
 
-def _show_curves(run: Run) -> None:
+def _show_curves(run: Run, over: bool) -> None:
+    """Shows how a run went; its figures can be saved when it is over."""
     records, made_of = run.records(), run.setup()
     epochs, experts = made_of.config.epochs, made_of.experts
     figures = {
@@ -182,7 +188,10 @@ def _show_curves(run: Run) -> None:
         for column, (title, figure) in zip(st.columns(2), pairs, strict=True):
             with column:
                 st.markdown(f"**{title}**")
-                st.plotly_chart(figure, key=f"curve {title}", config=CHART_CONFIG)
+                if over:
+                    show_figure(figure, f"curve {title}", f"{title}, by epoch")
+                else:
+                    st.plotly_chart(figure, key=f"curve {title}", config=CHART_CONFIG)
 
 
 def _show_waiting(run: Run) -> None:
@@ -191,7 +200,8 @@ def _show_waiting(run: Run) -> None:
         _badge(run.status())
         st.markdown(_title(run))
         st.space("stretch")
-        _cancel_button(run, "Remove")
+        if not access.read_only():
+            _cancel_button(run, "Remove")
 
 
 def _show_recent(runs: list[Run]) -> None:

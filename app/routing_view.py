@@ -82,11 +82,9 @@ def overview(
     with right:
         if several:
             usage = tables.usage_table(found)
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown("**Who gets the images?** Full: first choice · faint: also chosen")
-                csv_button(usage, "experts")
-            colours = expert_colours(found.routed.experts)
-            show_figure(figures.usage_bars(usage, colours), "usage")
+            st.markdown("**Who gets the images?** Full: first choice · faint: also chosen")
+            figure = figures.usage_bars(usage, expert_colours(found.routed.experts))
+            show_figure(figure, "experts", "Share of the test images that each expert gets", usage)
         else:
             st.info(
                 f"{method_name(config)} has no router, so there is nothing to route. "
@@ -206,12 +204,13 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
         best = tables.top_classes(one, index)
         right_or_wrong = "right" if best["class"][0] == truth else "wrong"
         st.markdown(f"{who} **{best['class'][0]}**: {right_or_wrong}.")
-        show_figure(figures.class_bars(best, truth), "closer-classes")
+        figure = figures.class_bars(best, truth)
+        show_figure(figure, "closer-classes", "Most probable classes of the image", best)
         if several:
             experts = tables.experts_table(routed, index)
-            show_figure(
-                figures.score_bars(experts, expert_colours(routed.experts)), "closer-scores"
-            )
+            figure = figures.score_bars(experts, expert_colours(routed.experts))
+            alt = "The router's preference for every expert on this image"
+            show_figure(figure, "closer-scores", alt, experts)
     if several:
         with st.expander("What each expert says alone"):
             show_table(experts, "experts-of-image", column_config=OWN)
@@ -234,11 +233,13 @@ def count_tables(found: RoutedItems, table: pd.DataFrame) -> None:
         if len(experts) > 1:
             counts = tables.expert_counts(table, by, experts, names)
             st.markdown(f"**Experts by {called}**: images that have the expert as first choice")
-            show_figure(figures.count_map(counts, called), f"experts-by-{called}")
-            csv_button(counts, f"experts-by-{called}", index=True)
+            alt = f"How many images of each {called} have each expert as first choice"
+            name = f"experts-by-{called}"
+            show_figure(figures.count_map(counts, called), name, alt, counts, index=True)
         right = tables.accuracy_by(table, by)
         st.markdown(f"**Right by {called}**, worst first")
-        show_figure(figures.accuracy_bars(right), f"right-by-{called}")
+        alt = f"Percent right of the images of each {called}"
+        show_figure(figures.accuracy_bars(right), f"right-by-{called}-figure", alt)
         with st.expander(f"As a table, with the most frequent mistake of each {called}"):
             show_table(right, f"right-by-{called}", column_config=RIGHT)
 
@@ -248,7 +249,8 @@ def value_of_routing(run: Run, choice: str) -> None:
     value = run_caches.value_of_routing(run, choice)
     table = tables.routing_value_table(value)
     st.markdown(tables.routing_in_words(value))
-    show_figure(figures.routing_value_bars(table), "value-of-routing")
+    alt = "Accuracy with the router, without one, and with a perfect choice of experts"
+    show_figure(figures.routing_value_bars(table), "value-of-routing-figure", alt)
     show_table(
         table,
         "value-of-routing",

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import streamlit as st
 
-from app import loading, run_caches, space_figures, space_tables, state
+from app import access, loading, run_caches, space_figures, space_tables, state
 from app.methods import how_it_answers, method_name
-from app.page_parts import csv_button, show_figure, show_table
+from app.page_parts import show_figure, show_table
 from app.theme import expert_colours
 from mocoop.config import TrainConfig
 from mocoop.datasets import Item
@@ -22,6 +22,7 @@ METHODS: dict[Method, str] = {"pca": "PCA", "umap": "UMAP"}
 CALLED = {"hard": "hard prompts", "prototype": "prototypes", "soft": "soft prompts"}
 THUMBNAILS = 12
 POLL_SECONDS = 1.0
+MAP_ALT = "Map of hard prompts, prototypes and soft prompts, joined in pairs"
 CONDITIONAL = (
     "CoCoOp adds a vector made from each image to its prompt. What is shown here is the prompt by "
     "itself, which no image has shifted."
@@ -66,10 +67,11 @@ def nothing_to_see(config: TrainConfig) -> None:
     st.info(
         f"{method_name(config)} learns no soft prompts, so nothing moved that could be shown. "
         f"{how_it_answers(config)} Choose a run of a method that learns prompts above (MoCoOp, "
-        "CoOp, KgCoOp, LASP …), or train one.",
+        "CoOp, KgCoOp, LASP …).",
         icon=":material/scatter_plot:",
     )
-    st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
+    if not access.read_only():
+        st.page_link("pages/train.py", label="Train one", icon=":material/model_training:")
 
 
 def numbers(run: Run, setup: RunSetup, epoch: int) -> None:
@@ -86,8 +88,8 @@ def numbers(run: Run, setup: RunSetup, epoch: int) -> None:
     with right:
         st.markdown("**Cosine to the own prototype**, over the saved epochs")
         figure = space_figures.drift_lines(table, expert_colours(setup.experts))
-        show_figure(figure, "drift-over-epochs")
-        csv_button(table, "drift-over-epochs")
+        alt = "Each expert's cosine to its own prototype over the saved epochs"
+        show_figure(figure, "drift-over-epochs", alt, table)
 
 
 def pick_epoch(run: Run) -> int:
@@ -205,15 +207,15 @@ def the_map(setup: RunSetup, projection: Projection, choice: MapChoice) -> None:
         show_figure(
             figure,
             state.MAP_POINTS,
+            MAP_ALT,
+            shown,
             on_select=point_selected,
             selection_mode=("points", "box", "lasso"),
         )
     else:
-        show_figure(figure, "map-3d")
+        show_figure(figure, "map-3d", MAP_ALT, shown)
     st.caption(_legend(flat))
     trust(projection)
-    with st.container(horizontal=True):
-        csv_button(shown, "map")
     if flat:
         selected_points()
 

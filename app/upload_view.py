@@ -9,7 +9,7 @@ from PIL import Image
 
 from app import chips, effects, figures, loading, state, tables
 from app.neighbour_view import nearest_training_images
-from app.page_parts import csv_button, errors_in_words, show_figure
+from app.page_parts import errors_in_words, show_figure
 from app.theme import expert_colours
 from mocoop.errors import UserError
 from mocoop.images import open_image
@@ -144,11 +144,12 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
         moved = tables.share_table(before, now)
         if len(before.experts) > 1:
             figure = figures.moved_bars(moved, expert_colours(before.experts))
-            show_figure(figure, "routing-moved")
-            csv_button(moved, "routing-moved")
+            alt = "The router's preference for every expert before and after the change"
+            show_figure(figure, "routing-moved", alt, moved)
         else:
             best = tables.top_classes(now, 0)
-            show_figure(figures.class_bars(best, picture.truth), "classes-now")
+            figure = figures.class_bars(best, picture.truth)
+            show_figure(figure, "classes-now", "Most probable classes of the picture", best)
     nearest_training_images(run, feature[0])
 
 
