@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -117,8 +118,12 @@ def cancel_run(run: Run, patience: float = 5.0) -> None:
 
 def active_runs() -> list[Run]:
     """Returns the runs that are running or waiting, in the order of their turns."""
-    found = [(run, run.status()) for run in list_runs([default_runs()])]
-    active = [(run, status) for run, status in found if status.active]
+    active = []
+    for run in list_runs([default_runs()]):
+        with suppress(UserError):  # it was deleted between the two looks
+            status = run.status()
+            if status.active:
+                active.append((run, status))
     active.sort(key=lambda pair: (pair[1].state == QUEUED, pair[1].started, pair[0].name))
     return [run for run, _ in active]
 

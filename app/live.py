@@ -50,7 +50,8 @@ def _panel(polling: bool) -> None:
     with errors_in_words():
         _show_run(shown)
     for run in active[1:]:
-        _show_waiting(run)
+        with errors_in_words():
+            _show_waiting(run)
     _show_recent([run for run in others if run != shown][:RECENT])
 
 
@@ -112,9 +113,10 @@ def _show_results(run: Run) -> None:
             _percent("Harmonic mean", results["harmonic_mean"])
         counted = sum(part["num_images"] for part in results.values() if isinstance(part, dict))
         st.metric("Test images", counted, width="content")
-        seconds = results["training_seconds"]
-        spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-        st.metric("Training time", spent, width="content")
+        seconds = results.get("training_seconds")  # a damaged run's results may lack it
+        if seconds is not None:
+            spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+            st.metric("Training time", spent, width="content")
     if not has_epochs(config):
         _say_how_it_went(run, config)
     with st.container(horizontal=True):
@@ -210,7 +212,7 @@ def _show_recent(runs: list[Run]) -> None:
         return
     st.markdown("**Earlier runs**")
     for run in runs:
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with errors_in_words(), st.container(horizontal=True, vertical_alignment="center"):
             _badge(run.status())
             st.markdown(_title(run))
             st.space("stretch")

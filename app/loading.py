@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from contextlib import suppress
 
 import streamlit as st
 from PIL import Image
@@ -34,12 +35,24 @@ def dataset(name: str) -> Dataset:
 
 def finished_runs() -> list[Run]:
     """Returns the runs that can be looked at, newest first; read from disk each time."""
-    return [run for run in list_runs() if run.status().state == FINISHED]
+    found = []
+    for run in list_runs():
+        with suppress(UserError):  # it was deleted between the two looks
+            if run.status().state == FINISHED:
+                found.append(run)
+    return found
 
 
 def stamp_of(run: Run) -> float:
-    """Returns what changes when a run of the same name is made anew."""
-    return (run.path / "status.json").stat().st_mtime
+    """Returns what changes when a run of the same name is made anew.
+
+    Raises:
+        UserError: if the run is gone.
+    """
+    try:
+        return (run.path / "status.json").stat().st_mtime
+    except OSError as error:
+        raise UserError(f"Run {run.name} is gone: its folder cannot be read.") from error
 
 
 def run_backbone(run: Run) -> Backbone:

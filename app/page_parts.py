@@ -45,7 +45,10 @@ def pick_run(what_for: str) -> Run:
     asked = st.query_params.get(state.RUN)
     if asked is not None and asked not in runs:
         st.session_state[state.RUN_MISSING] = asked
-    if asked not in runs and st.session_state.get(state.RUN) not in runs:
+    chosen = st.session_state.get(state.RUN)
+    if chosen is not None and chosen not in runs:
+        st.session_state[state.RUN] = first_choice(runs)  # it was deleted while it was shown
+    elif asked not in runs and chosen is None:
         # Written into the address rather than made the widget's default, which stays out of
         # it: a link goes on to show the same run when newer ones exist.
         st.query_params[state.RUN] = first_choice(runs)

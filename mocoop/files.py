@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 
 
 @contextmanager
@@ -56,6 +56,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file whole, readable by people."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Returns a safetensors file's tensors, in memory of their own.
+
+    Tensors that lie in the file itself would end the whole process, without an error, when
+    somebody cuts the file short while they are used.
+
+    Raises:
+        OSError: if the file cannot be read.
+        SafetensorError: if its content is damaged.
+    """
+    return load(path.read_bytes())
 
 
 def write_tensors(

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mocoop.errors import UserError
-from mocoop.files import write_tensors
+from mocoop.files import read_tensors, write_tensors
 from mocoop.image_side import CachedImages
 from mocoop.model import PromptMixture
 from mocoop.prepare import Prepared
@@ -106,7 +105,7 @@ def load_snapshot(run: Path) -> Snapshot:
     try:
         with safe_open(path, "pt") as file:
             told = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         return Snapshot(int(told["epoch"]), float(told["seconds"]), told["material"], tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}). Train the run again.") from error
@@ -124,7 +123,7 @@ def load_soft(run: Path, last: int) -> dict[int, Tensor]:
         if epoch > last:
             continue
         try:
-            found[epoch] = load_file(path)["soft"]
+            found[epoch] = read_tensors(path)["soft"]
         except (SafetensorError, OSError, KeyError) as error:
             raise UserError(f"{path} is damaged ({error}). Train the run again.") from error
     return dict(sorted(found.items()))
