@@ -184,7 +184,8 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
     several, data = len(routed.experts) > 1, run.setup().config.data
     left, right = st.columns([1, 2], gap="medium")
     with left:
-        st.image(loading.thumbnail(data, item.id, item.label, item.style, 320), width="stretch")
+        png = loading.thumbnail(data, item.id, item.label, item.style, 320)
+        st.image(png, width="stretch", alt=f"{truth}, {item.style or 'a test image'}")
         st.caption(f"Truth: **{truth}**" + (f", drawn as {item.style}" if item.style else ""))
         if st.button("Change this picture", icon=":material/tune:", on_click=try_image):
             st.rerun()

@@ -20,7 +20,7 @@ from app.jobs import cancel_run
 from mocoop.runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-LOG_LINES, HTML_LENGTH = 60, 3000  # of what a failure shows
+LOG_LINES, PAGE_LENGTH = 60, 6000  # of what a failure shows
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -138,14 +138,14 @@ def listen(page) -> list[str]:
 
 
 def page_report(page) -> str:
-    """Returns the address of a page, the state of its script and the beginning of its HTML."""
+    """Returns the address of a page, the state of its script, and what it shows, in words."""
     try:
         app = page.locator("[data-testid=stApp]")
-        state = app.get_attribute("data-test-script-state", timeout=2000)
-        html = page.locator("#root").inner_html(timeout=2000)
+        running = app.get_attribute("data-test-script-state") if app.count() else "gone"
+        shown = page.locator("body").aria_snapshot(timeout=2000)
     except Exception as error:  # of a tab that has crashed, say; the test's own failure counts
         return f"{page.url}: {error}"
-    return f"{page.url}, script {state}\n{html[:HTML_LENGTH]}"
+    return f"{page.url}, script {running}\n{shown[:PAGE_LENGTH]}"
 
 
 def _free_port() -> int:
