@@ -3,8 +3,9 @@
 import streamlit as st
 
 from app import state
+from mocoop.assets import asset
 
-st.set_page_config("MoCoOp", "🔀", layout="wide")
+st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
 st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; }</style>")
 st.session_state[state.ENTERED] = True
 st.navigation(

@@ -13,11 +13,11 @@ from app.theme import NEUTRAL, TRAIN, VALIDATION, expert_colours
 Records = Sequence[Mapping[str, Any]]
 
 LOSS_NAMES = {
-    "classification": ("classification", "#3b82c4"),
-    "text": ("text supervision", "#8a6fc9"),
-    "gate": ("gating", "#2fa5a0"),
-    "anchor": ("distance from the plain prompt", "#e07b39"),
-    "general": ("divergence from the plain prompt", "#b58a2b"),
+    "classification": ("classification", TRAIN),
+    "text": ("text supervision", "#5a3cc3"),
+    "gate": ("gating", "#2db4f0"),
+    "anchor": ("distance from the plain prompt", VALIDATION),
+    "general": ("divergence from the plain prompt", "#a51e2d"),
     "total": ("weighted sum", NEUTRAL),
 }
 HEIGHT, TALL = 250, 285

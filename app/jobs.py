@@ -11,44 +11,74 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from app.worker import REQUEST
+from app.access import check_may_change
+from app.worker import REQUEST, RESUME
 from mocoop.config import TrainConfig
-from mocoop.files import write_json
+from mocoop.errors import UserError
+from mocoop.files import alone, write_json
 from mocoop.presets import settings_from
-from mocoop.run_writer import hand_over, mark_cancelled, queue_run
+from mocoop.run_writer import hand_over, mark_cancelled, mark_stopped, queue_again, queue_run
 from mocoop.runs import Run, default_runs, list_runs, new_run_path
-from mocoop.status import QUEUED, read_values
+from mocoop.snapshots import saved_epoch
+from mocoop.status import QUEUED, STOPPED, read_values
 
 LOG = "log.txt"
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def start_run(config: TrainConfig) -> Run:
-    """Returns a new queued run, whose process trains it as soon as its turn comes."""
-    run = queue_run(new_run_path(config, default_runs().resolve()))
-    write_json(run.path / REQUEST, config.to_dict())
-    try:
-        with (run.path / LOG).open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "app.worker", str(run.path)],
-                cwd=ROOT,
-                env=_environment(run),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+    """Returns a new queued run, whose process trains it as soon as its turn comes.
+
+    Raises:
+        UserError: if the very same training is waiting or running already, as after a second
+            press of the button or one in another tab; on a server for looking only.
+    """
+    check_may_change()
+    runs = default_runs().resolve()
+    with alone(runs):
+        same = next((run for run in active_runs() if _asks_for(run, config)), None)
+        if same is not None:
+            raise UserError(
+                f"{same.name} is this very training, and it is not done. Change a setting, or "
+                "the seed, to train another one."
             )
+        run = queue_run(new_run_path(config, runs))
+        write_json(run.path / REQUEST, config.to_dict())
+    try:
+        _start_process(run)
     except OSError:
         shutil.rmtree(run.path)  # or it would wait for a process that never came, and the rest too
         raise
-    hand_over(run, process.pid)
-    # A thread that only waits takes the process's exit status, which leaves no zombie.
-    threading.Thread(target=process.wait, daemon=True, name=f"reap {run.name}").start()
     return run
+
+
+def resume_run(run: Run) -> None:
+    """Queues a run that stopped once more, to go on where it stopped.
+
+    Raises:
+        UserError: if it has nothing saved to go on from, or did not stop.
+    """
+    check_may_change()
+    if resumes_after(run) is None:
+        raise UserError(f"Run {run.name} has nothing saved to go on from. Train it again.")
+    before = run.status()
+    queue_again(run)
+    try:
+        _start_process(run, RESUME)
+    except OSError:
+        mark_stopped(run, before)
+        raise
+
+
+def resumes_after(run: Run) -> int | None:
+    """Returns the epoch after which a run can go on; None where it cannot."""
+    stopped = run.status().state in STOPPED
+    return saved_epoch(run.path) if stopped and (run.path / "config.json").exists() else None
 
 
 def requested(run: Run) -> TrainConfig:
@@ -69,6 +99,7 @@ def cancel_run(run: Run, patience: float = 5.0) -> None:
         run: the run; nothing happens if it is over.
         patience: seconds to wait after the polite signal before the process is killed.
     """
+    check_may_change()
     status = run.status()
     process = status.process() if status.active else None
     # A run that was never handed over is on the account of this process: nothing to stop.
@@ -87,8 +118,12 @@ def cancel_run(run: Run, patience: float = 5.0) -> None:
 
 def active_runs() -> list[Run]:
     """Returns the runs that are running or waiting, in the order of their turns."""
-    found = [(run, run.status()) for run in list_runs([default_runs()])]
-    active = [(run, status) for run, status in found if status.active]
+    active = []
+    for run in list_runs([default_runs()]):
+        with suppress(UserError):  # it was deleted between the two looks
+            status = run.status()
+            if status.active:
+                active.append((run, status))
     active.sort(key=lambda pair: (pair[1].state == QUEUED, pair[1].started, pair[0].name))
     return [run for run, _ in active]
 
@@ -99,6 +134,31 @@ def log_tail(run: Run, lines: int = 20) -> str:
     if not path.exists():
         return ""
     return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def _asks_for(run: Run, config: TrainConfig) -> bool:
+    """Returns whether a run has these settings; not if it does not say which it has."""
+    try:
+        return requested(run).to_dict() == config.to_dict()
+    except UserError:
+        return False
+
+
+def _start_process(run: Run, *options: str) -> None:
+    """Starts the process of a queued run and hands the run over to it."""
+    with (run.path / LOG).open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.worker", str(run.path), *options],
+            cwd=ROOT,
+            env=_environment(run),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    hand_over(run, process.pid)
+    # A thread that only waits takes the process's exit status, which leaves no zombie.
+    threading.Thread(target=process.wait, daemon=True, name=f"reap {run.name}").start()
 
 
 def _environment(run: Run) -> dict[str, str]:

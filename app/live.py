@@ -6,10 +6,10 @@ from typing import Literal
 
 import streamlit as st
 
-from app import curves, estimates, jobs, state
+from app import access, curves, estimates, jobs, state
 from app.loading import knows_trained_only
 from app.methods import has_epochs, learns_prompts, method_name
-from app.page_parts import errors_in_words
+from app.page_parts import errors_in_words, show_figure
 from app.settings import duration, run_title
 from mocoop.config import MIXTURES, TrainConfig
 from mocoop.errors import UserError
@@ -50,11 +50,15 @@ def _panel(polling: bool) -> None:
     with errors_in_words():
         _show_run(shown)
     for run in active[1:]:
-        _show_waiting(run)
+        with errors_in_words():
+            _show_waiting(run)
     _show_recent([run for run in others if run != shown][:RECENT])
 
 
 def _nothing_yet() -> None:
+    if access.read_only():
+        st.info("There is no run here yet.")
+        return
     with st.container(border=True):
         st.markdown("##### No training yet")
         st.markdown(
@@ -70,7 +74,7 @@ def _show_run(run: Run) -> None:
         st.markdown(f"##### {_title(run)}")
         _badge(status)
         st.space("stretch")
-        if status.active:
+        if status.active and not access.read_only():
             _cancel_button(run, "Cancel")
     if status.active:
         _show_progress(run, status)
@@ -79,7 +83,7 @@ def _show_run(run: Run) -> None:
     else:
         _show_stopped(run, status)
     if len(records) > 1:
-        _show_curves(run)
+        _show_curves(run, over=not status.active)
 
 
 def _show_progress(run: Run, status: Status) -> None:
@@ -109,9 +113,10 @@ def _show_results(run: Run) -> None:
             _percent("Harmonic mean", results["harmonic_mean"])
         counted = sum(part["num_images"] for part in results.values() if isinstance(part, dict))
         st.metric("Test images", counted, width="content")
-        seconds = results["training_seconds"]
-        spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-        st.metric("Training time", spent, width="content")
+        seconds = results.get("training_seconds")  # a damaged run's results may lack it
+        if seconds is not None:
+            spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+            st.metric("Training time", spent, width="content")
     if not has_epochs(config):
         _say_how_it_went(run, config)
     with st.container(horizontal=True):
@@ -149,12 +154,26 @@ def _show_stopped(run: Run, status: Status) -> None:
         if log := jobs.log_tail(run):
             with st.expander("What the training printed"):
                 st.code(log, language=None)
-    if st.button("Train it again", icon=":material/replay:", key=f"again {run.name}"):
-        jobs.start_run(jobs.requested(run))
-        st.rerun()
+    if access.read_only():
+        return
+    saved = jobs.resumes_after(run)
+    with st.container(horizontal=True):
+        if saved is not None and st.button(
+            f"Go on after epoch {saved}",
+            icon=":material/resume:",
+            key=f"resume {run.name}",
+            type="primary",
+            help="From its last saved state, to the outcome it would have had without a stop.",
+        ):
+            jobs.resume_run(run)
+            st.rerun()
+        if st.button("Train it again", icon=":material/replay:", key=f"again {run.name}"):
+            jobs.start_run(jobs.requested(run))
+            st.rerun()
 
 
-def _show_curves(run: Run) -> None:
+def _show_curves(run: Run, over: bool) -> None:
+    """Shows how a run went; its figures can be saved when it is over."""
     records, made_of = run.records(), run.setup()
     epochs, experts = made_of.config.epochs, made_of.experts
     figures = {
@@ -171,7 +190,10 @@ def _show_curves(run: Run) -> None:
         for column, (title, figure) in zip(st.columns(2), pairs, strict=True):
             with column:
                 st.markdown(f"**{title}**")
-                st.plotly_chart(figure, key=f"curve {title}", config=CHART_CONFIG)
+                if over:
+                    show_figure(figure, f"curve {title}", f"{title}, by epoch")
+                else:
+                    st.plotly_chart(figure, key=f"curve {title}", config=CHART_CONFIG)
 
 
 def _show_waiting(run: Run) -> None:
@@ -180,7 +202,8 @@ def _show_waiting(run: Run) -> None:
         _badge(run.status())
         st.markdown(_title(run))
         st.space("stretch")
-        _cancel_button(run, "Remove")
+        if not access.read_only():
+            _cancel_button(run, "Remove")
 
 
 def _show_recent(runs: list[Run]) -> None:
@@ -189,7 +212,7 @@ def _show_recent(runs: list[Run]) -> None:
         return
     st.markdown("**Earlier runs**")
     for run in runs:
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with errors_in_words(), st.container(horizontal=True, vertical_alignment="center"):
             _badge(run.status())
             st.markdown(_title(run))
             st.space("stretch")

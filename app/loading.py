@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 from PIL import Image
+from torch import Tensor
 
 from mocoop import classifiers
 from mocoop.backbone import Backbone, load_backbone
@@ -61,12 +63,24 @@ def _inventory(root: str, stamps: str) -> list[Found]:
 
 def finished_runs() -> list[Run]:
     """Returns the runs that can be looked at, newest first; read from disk each time."""
-    return [run for run in list_runs() if run.status().state == FINISHED]
+    found = []
+    for run in list_runs():
+        with suppress(UserError):  # it was deleted between the two looks
+            if run.status().state == FINISHED:
+                found.append(run)
+    return found
 
 
 def stamp_of(run: Run) -> float:
-    """Returns what changes when a run of the same name is made anew."""
-    return (run.path / "status.json").stat().st_mtime
+    """Returns what changes when a run of the same name is made anew.
+
+    Raises:
+        UserError: if the run is gone.
+    """
+    try:
+        return (run.path / "status.json").stat().st_mtime
+    except OSError as error:
+        raise UserError(f"Run {run.name} is gone: its folder cannot be read.") from error
 
 
 def run_backbone(run: Run) -> Backbone:
@@ -132,6 +146,12 @@ def _routed(path: str, stamp: float, data_as_it_is: str, choice: str) -> RoutedI
     data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
     check_same_data(run, made_of, data, clip)
     return route_items(classifier(run), data, feature_cache(run), choice)
+
+
+def feature_of(run: Run, item: Item) -> Tensor:
+    """Returns the feature (dim,) that a run's CLIP sees an item's picture as."""
+    data = dataset(run.setup().config.data)
+    return encode_images(run_backbone(run), [data.image(item)])[0]
 
 
 def test_items(run: Run, label: int) -> tuple[Item, ...]:

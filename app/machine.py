@@ -10,6 +10,7 @@ import torch
 from mocoop.assets import asset
 from mocoop.backbone import choose_device
 from mocoop.datasets import BUILTIN
+from mocoop.errors import UserError
 from mocoop.runs import Run
 from mocoop.status import FINISHED
 
@@ -36,6 +37,14 @@ def describe_machine(runs: list[Run]) -> Machine:
         f"{name}, {cores} processor cores" if cores > 1 else f"{name}, 1 processor core",
         "the built-in demo" if found else "the built-in demo is missing",
         BUILTIN,
-        sum(run.status().state == FINISHED for run in runs),
+        sum(_finished(run) for run in runs),
         len(runs),
     )
+
+
+def _finished(run: Run) -> bool:
+    """Returns whether a run is finished; not if it was deleted meanwhile."""
+    try:
+        return run.status().state == FINISHED
+    except UserError:
+        return False

@@ -10,9 +10,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import loading, state
+from app import access, exports, loading, state
 from mocoop.errors import UserError
 from mocoop.runs import Run
+
+PICTURES = ("PNG", "SVG")
 
 
 @contextmanager
@@ -33,6 +35,9 @@ def pick_run(what_for: str) -> Run:
     runs: dict[str, Run] = {}
     for run in loading.finished_runs():
         runs.setdefault(run.name, run)
+    if not runs and access.read_only():
+        st.info(f"There is no finished run here yet. It would show {what_for}.")
+        st.stop()
     if not runs:
         st.info(f"No finished run yet. Train one (about 20 seconds) to see {what_for}.")
         st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
@@ -40,7 +45,10 @@ def pick_run(what_for: str) -> Run:
     asked = st.query_params.get(state.RUN)
     if asked is not None and asked not in runs:
         st.session_state[state.RUN_MISSING] = asked
-    if asked not in runs and st.session_state.get(state.RUN) not in runs:
+    chosen = st.session_state.get(state.RUN)
+    if chosen is not None and chosen not in runs:
+        st.session_state[state.RUN] = first_choice(runs)  # it was deleted while it was shown
+    elif asked not in runs and chosen is None:
         # Written into the address rather than made the widget's default, which stays out of
         # it: a link goes on to show the same run when newer ones exist.
         st.query_params[state.RUN] = first_choice(runs)
@@ -73,10 +81,50 @@ def first_choice(runs: dict[str, Run]) -> str:
     return next(iter(runs))
 
 
-def show_figure(figure: go.Figure, key: str, **options: Any) -> Any:
-    """Shows a figure, which can be downloaded as a picture, and returns what was selected."""
-    config = {"displaylogo": False, "toImageButtonOptions": {"filename": key, "scale": 2}}
-    return st.plotly_chart(figure, key=key, config=config, **options)
+def show_figure(
+    figure: go.Figure,
+    key: str,
+    alt: str = "",
+    table: pd.DataFrame | None = None,
+    index: bool = False,
+    **options: Any,
+) -> Any:
+    """Shows a figure with a menu that saves it, and returns what was selected.
+
+    Args:
+        figure: the figure.
+        key: its name on the page and of its files.
+        alt: what it shows, in words, for those who cannot see it; by default its name.
+        table: its numbers, to be saved as CSV.
+        index: whether the table's index is part of the file.
+        options: for `st.plotly_chart`.
+    """
+    alt = alt or key.replace("-", " ")
+    picture = f"{state.PICTURE} {key}"
+    format_ = st.session_state.get(picture) or PICTURES[0]
+    named = {"filename": key, "scale": 2, "format": format_.lower()}
+    config = {"displaylogo": False, "toImageButtonOptions": named}
+    shown = st.plotly_chart(figure, key=key, config=config, alt=alt, **options)
+    with (
+        st.container(horizontal=True, horizontal_alignment="right"),
+        st.popover("Save", icon=":material/download:", type="tertiary"),
+    ):
+        if table is not None:
+            csv_button(table, key, index)
+        st.download_button(
+            "HTML: a page of its own, which also saves PNG and SVG",
+            lambda: exports.figure_page(figure, key, alt),
+            f"{key}.html",
+            "text/html",
+            key=f"page-{key}",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )
+        st.segmented_control(
+            "The camera above the figure saves", PICTURES, default=PICTURES[0], key=picture
+        )
+    return shown
 
 
 def show_table(table: pd.DataFrame, name: str, **options: Any) -> None:

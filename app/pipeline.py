@@ -12,7 +12,7 @@ from html import escape
 
 from torch import Tensor
 
-from app.theme import NEUTRAL, WRONG, expert_colours
+from app.theme import NEUTRAL, TRAIN, WRONG, expert_colours
 from mocoop.predict import Routed
 
 Bars = tuple[tuple[str, float], ...]  # name and share, largest first
@@ -174,7 +174,7 @@ def _card(view: PipelineView, expert: ChosenExpert, place: tuple[float, float]) 
 
 def _answer(view: PipelineView) -> list[str]:
     x, width = _ANSWER
-    verdict, colour = ("right", "#4aa564") if view.right else (f"true: {view.label}", WRONG)
+    verdict, colour = ("right", TRAIN) if view.right else (f"true: {view.label}", WRONG)
     mark = "✓" if view.right else "✗"
     headings = (("3", "Experts"), ("4", "Mixed answer"))
     if not view.router:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import chips, figures, loading, run_caches, state, tables
 from app.methods import how_it_answers, method_name
+from app.neighbour_view import nearest_training_images
 from app.page_parts import csv_button, errors_in_words, show_figure, show_table
 from app.theme import expert_colours
 from mocoop.config import TrainConfig
@@ -18,8 +19,9 @@ from mocoop.predict import Routed
 from mocoop.runs import Run
 
 PER_PAGE, COLUMNS = 12, 6
-# The tabs; without a router RIGHTS stands for COUNTS and VALUE.
-IMAGES, COUNTS, VALUE, TRY = "Test images", "Who gets what", "Does it matter?", "Try a picture"
+# The tabs; without a router RIGHTS stands for EXPERTS, COUNTS and VALUE.
+IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
+VALUE, TRY = "Does it matter?", "Try a picture"
 RIGHTS = "What it gets right"
 SIDE = 192  # pixels of a thumbnail
 SHARES = {
@@ -80,11 +82,9 @@ def overview(
     with right:
         if several:
             usage = tables.usage_table(found)
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown("**Who gets the images?** Full: first choice · faint: also chosen")
-                csv_button(usage, "experts")
-            colours = expert_colours(found.routed.experts)
-            show_figure(figures.usage_bars(usage, colours), "usage")
+            st.markdown("**Who gets the images?** Full: first choice · faint: also chosen")
+            figure = figures.usage_bars(usage, expert_colours(found.routed.experts))
+            show_figure(figure, "experts", "Share of the test images that each expert gets", usage)
         else:
             st.info(
                 f"{method_name(config)} has no router, so there is nothing to route. "
@@ -135,8 +135,10 @@ def gallery_filter(routed: Routed, table: pd.DataFrame) -> tables.GalleryFilter:
     return tables.GalleryFilter(expert, style, class_name, outcome, order)
 
 
-def card(data: str, found: RoutedItems, row: pd.Series, colours: Mapping[str, str]) -> None:
-    """Shows one test image with its prediction and its experts."""
+def card(
+    data: str, found: RoutedItems, row: pd.Series, colours: Mapping[str, str], place: str = "all"
+) -> None:
+    """Shows one test image with its prediction and its experts; `place` names its gallery."""
     item = found.items[row["row"]]
     st.image(
         loading.thumbnail(data, item.id, item.label, item.style, SIDE),
@@ -150,7 +152,7 @@ def card(data: str, found: RoutedItems, row: pd.Series, colours: Mapping[str, st
     st.html(html)
     st.button(
         "Look closer",
-        key=f"look-{item.id}",
+        key=f"look-{place}-{item.id}",
         type="tertiary",
         on_click=open_image,
         args=(item.id,),
@@ -182,7 +184,8 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
     several, data = len(routed.experts) > 1, run.setup().config.data
     left, right = st.columns([1, 2], gap="medium")
     with left:
-        st.image(loading.thumbnail(data, item.id, item.label, item.style, 320), width="stretch")
+        png = loading.thumbnail(data, item.id, item.label, item.style, 320)
+        st.image(png, width="stretch", alt=f"{truth}, {item.style or 'a test image'}")
         st.caption(f"Truth: **{truth}**" + (f", drawn as {item.style}" if item.style else ""))
         if st.button("Change this picture", icon=":material/tune:", on_click=try_image):
             st.rerun()
@@ -202,15 +205,17 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
         best = tables.top_classes(one, index)
         right_or_wrong = "right" if best["class"][0] == truth else "wrong"
         st.markdown(f"{who} **{best['class'][0]}**: {right_or_wrong}.")
-        show_figure(figures.class_bars(best, truth), "closer-classes")
+        figure = figures.class_bars(best, truth)
+        show_figure(figure, "closer-classes", "Most probable classes of the image", best)
         if several:
             experts = tables.experts_table(routed, index)
-            show_figure(
-                figures.score_bars(experts, expert_colours(routed.experts)), "closer-scores"
-            )
+            figure = figures.score_bars(experts, expert_colours(routed.experts))
+            alt = "The router's preference for every expert on this image"
+            show_figure(figure, "closer-scores", alt, experts)
     if several:
         with st.expander("What each expert says alone"):
             show_table(experts, "experts-of-image", column_config=OWN)
+    nearest_training_images(run, loading.feature_of(run, item))
 
 
 def forced_routing(routed: Routed, expert: int) -> Routed:
@@ -229,11 +234,13 @@ def count_tables(found: RoutedItems, table: pd.DataFrame) -> None:
         if len(experts) > 1:
             counts = tables.expert_counts(table, by, experts, names)
             st.markdown(f"**Experts by {called}**: images that have the expert as first choice")
-            show_figure(figures.count_map(counts, called), f"experts-by-{called}")
-            csv_button(counts, f"experts-by-{called}", index=True)
+            alt = f"How many images of each {called} have each expert as first choice"
+            name = f"experts-by-{called}"
+            show_figure(figures.count_map(counts, called), name, alt, counts, index=True)
         right = tables.accuracy_by(table, by)
         st.markdown(f"**Right by {called}**, worst first")
-        show_figure(figures.accuracy_bars(right), f"right-by-{called}")
+        alt = f"Percent right of the images of each {called}"
+        show_figure(figures.accuracy_bars(right), f"right-by-{called}-figure", alt)
         with st.expander(f"As a table, with the most frequent mistake of each {called}"):
             show_table(right, f"right-by-{called}", column_config=RIGHT)
 
@@ -243,7 +250,8 @@ def value_of_routing(run: Run, choice: str) -> None:
     value = run_caches.value_of_routing(run, choice)
     table = tables.routing_value_table(value)
     st.markdown(tables.routing_in_words(value))
-    show_figure(figures.routing_value_bars(table), "value-of-routing")
+    alt = "Accuracy with the router, without one, and with a perfect choice of experts"
+    show_figure(figures.routing_value_bars(table), "value-of-routing-figure", alt)
     show_table(
         table,
         "value-of-routing",

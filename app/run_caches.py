@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import threading
+from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
-import torch
+from torch import Tensor
 
 from app import loading, tables
 from app.loading import stamp_of
+from app.map_maker import Fit, MapMaker
+from mocoop.datasets import Item
 from mocoop.drift import Drift, NearWord, drift_table, nearest_words
 from mocoop.evaluate import check_same_data, evaluate
-from mocoop.projection import MapSettings, Projection, fit_umap, is_ready, projection_of
+from mocoop.prepare import few_shot_items
+from mocoop.projection import MapSettings, Projection, projection_of
 from mocoop.routing_value import RoutingValue, routing_value
 from mocoop.runs import Run, open_run
 
@@ -53,6 +57,33 @@ def _value_of_routing(path: str, stamp: float, choice: str) -> RoutingValue:
     return routing_value(loading.classifier(run), data, cache, made_of.config, choice)
 
 
+@dataclass(frozen=True)
+class TrainingImages:
+    """The few images that a run was trained on."""
+
+    items: tuple[Item, ...]
+    features: Tensor  # (images, dim), L2-normalised
+
+
+def training_images(run: Run) -> TrainingImages:
+    """Returns a run's training images with the features that its CLIP sees them as.
+
+    Raises:
+        UserError: if the data set no longer has them.
+    """
+    return _training_images(str(run.path), stamp_of(run))
+
+
+@st.cache_resource(show_spinner="Encoding the training images …", max_entries=8)
+def _training_images(path: str, stamp: float) -> TrainingImages:
+    run = open_run(path)
+    config = run.setup().config
+    data = loading.dataset(config.data)
+    items, _ = few_shot_items(config, data)
+    features = loading.feature_cache(run).features(data, items)
+    return TrainingImages(items, features[:, 0])
+
+
 def drift(run: Run) -> list[Drift]:
     """Returns the drift of every expert after every saved epoch."""
     return _drift(str(run.path), stamp_of(run))
@@ -86,12 +117,8 @@ def _words(path: str, stamp: float, label: int | None) -> list[list[list[NearWor
 
 
 def projection(run: Run, settings: MapSettings) -> Projection:
-    """Returns a run's joint map, with an honest word on the time it takes the first time."""
-    if settings.method == "pca" or is_ready(run, settings):
-        return _projection(str(run.path), stamp_of(run), settings)
-    hint = "UMAP is drawing this map for the first time: up to a minute, then it is kept …"
-    with st.spinner(hint, show_time=True):
-        return _projection(str(run.path), stamp_of(run), settings)
+    """Returns a run's joint map; one by UMAP must be on disk, for it would take long to fit."""
+    return _projection(str(run.path), stamp_of(run), settings)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
@@ -99,12 +126,27 @@ def _projection(path: str, stamp: float, settings: MapSettings) -> Projection:
     return projection_of(open_run(path), settings)
 
 
+def fit_under_way(run: Run, settings: MapSettings) -> Fit | None:
+    """Returns the fit of a map that is not there yet, begun now if need be; None if it is.
+
+    Raises:
+        UserError: if it failed.
+    """
+    if settings.method == "pca" or (run.path, stamp_of(run), settings) in _maps_there():
+        return None
+    fit = map_maker().fit(run, settings)
+    if fit is None:
+        _maps_there().add((run.path, stamp_of(run), settings))
+    return fit
+
+
 @st.cache_resource(show_spinner=False)
-def warm_up_umap() -> threading.Thread:
-    """Returns the thread in which UMAP is imported and compiled, once per server."""
-    generator = torch.Generator().manual_seed(0)
-    points = torch.randn(80, 8, generator=generator)
-    settings = MapSettings(rounds=2)
-    thread = threading.Thread(target=fit_umap, args=(points, settings), daemon=True)
-    thread.start()
-    return thread
+def map_maker() -> MapMaker:
+    """Returns what fits the maps of this server."""
+    return MapMaker()
+
+
+@st.cache_resource(show_spinner=False)
+def _maps_there() -> set[tuple[Path, float, MapSettings]]:
+    """Returns the maps known to be on disk, by path and stamp of their run, and settings."""
+    return set()

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
 
-from app import loading, run_caches, space_figures, space_tables, state
+from app import access, loading, run_caches, space_figures, space_tables, state
 from app.methods import how_it_answers, method_name
-from app.page_parts import csv_button, show_figure, show_table
+from app.page_parts import show_figure, show_table
 from app.theme import expert_colours
 from mocoop.config import TrainConfig
 from mocoop.datasets import Item
+from mocoop.errors import UserError
 from mocoop.projection import KINDS, MapSettings, Method, Projection
 from mocoop.runs import Run, RunSetup
 
 METHODS: dict[Method, str] = {"pca": "PCA", "umap": "UMAP"}
 CALLED = {"hard": "hard prompts", "prototype": "prototypes", "soft": "soft prompts"}
 THUMBNAILS = 12
+POLL_SECONDS = 1.0
+MAP_ALT = "Map of hard prompts, prototypes and soft prompts, joined in pairs"
 CONDITIONAL = (
     "CoCoOp adds a vector made from each image to its prompt. What is shown here is the prompt by "
     "itself, which no image has shifted."
@@ -64,10 +67,11 @@ def nothing_to_see(config: TrainConfig) -> None:
     st.info(
         f"{method_name(config)} learns no soft prompts, so nothing moved that could be shown. "
         f"{how_it_answers(config)} Choose a run of a method that learns prompts above (MoCoOp, "
-        "CoOp, KgCoOp, LASP …), or train one.",
+        "CoOp, KgCoOp, LASP …).",
         icon=":material/scatter_plot:",
     )
-    st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
+    if not access.read_only():
+        st.page_link("pages/train.py", label="Train one", icon=":material/model_training:")
 
 
 def numbers(run: Run, setup: RunSetup, epoch: int) -> None:
@@ -84,8 +88,8 @@ def numbers(run: Run, setup: RunSetup, epoch: int) -> None:
     with right:
         st.markdown("**Cosine to the own prototype**, over the saved epochs")
         figure = space_figures.drift_lines(table, expert_colours(setup.experts))
-        show_figure(figure, "drift-over-epochs")
-        csv_button(table, "drift-over-epochs")
+        alt = "Each expert's cosine to its own prototype over the saved epochs"
+        show_figure(figure, "drift-over-epochs", alt, table)
 
 
 def pick_epoch(run: Run) -> int:
@@ -140,6 +144,39 @@ def pick_map(epoch: int) -> MapChoice:
     return MapChoice(MapSettings(method, dims), colour_by, epoch, tuple(kinds))
 
 
+def drawn_map(run: Run, settings: MapSettings) -> Projection:
+    """Returns the map that was asked for, or one by PCA while UMAP is still at work."""
+    waiting = False
+    try:
+        waiting = run_caches.fit_under_way(run, settings) is not None
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+        if st.button("Draw it again", icon=":material/replay:"):
+            run_caches.map_maker().forget(run, settings)
+            st.rerun()
+        return run_caches.projection(run, replace(settings, method="pca"))
+    if waiting:
+        watch_fit(run, settings)
+        return run_caches.projection(run, replace(settings, method="pca"))
+    return run_caches.projection(run, settings)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def watch_fit(run: Run, settings: MapSettings) -> None:
+    """Says how long UMAP has been at work; runs the page again as soon as it is done."""
+    try:
+        fit = run_caches.fit_under_way(run, settings)
+    except UserError:
+        fit = None  # the page says why
+    if fit is None:
+        st.rerun()
+    st.info(
+        f"UMAP is drawing this map in the background, for {fit.seconds:.0f} s now: up to a minute "
+        "the first time, then it is kept. Meanwhile this is PCA.",
+        icon=":material/hourglass_top:",
+    )
+
+
 def pick_classes(projection: Projection, setup: RunSetup) -> list[str]:
     """Returns the classes to draw: a handful by default, any of those on the map."""
     names = [setup.class_names[label] for label in projection.classes]
@@ -170,15 +207,15 @@ def the_map(setup: RunSetup, projection: Projection, choice: MapChoice) -> None:
         show_figure(
             figure,
             state.MAP_POINTS,
+            MAP_ALT,
+            shown,
             on_select=point_selected,
             selection_mode=("points", "box", "lasso"),
         )
     else:
-        show_figure(figure, "map-3d")
+        show_figure(figure, "map-3d", MAP_ALT, shown)
     st.caption(_legend(flat))
     trust(projection)
-    with st.container(horizontal=True):
-        csv_button(shown, "map")
     if flat:
         selected_points()
 

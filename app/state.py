@@ -9,6 +9,7 @@ ENTERED = "entered"  # the app itself has run, not a page alone
 RUN = "run"  # name of the run that is looked at; also in the address
 RUN_MISSING = "run missing"  # what a link asked for in vain, until it was said
 CLASSES = "classes"  # all, base or new; also in the address
+PICTURE = "picture"  # "<this> <figure>": PNG or SVG, what a figure's camera saves
 QUERY: Final = "query-params"  # the widgets' `bind`, which keeps a value in the address
 
 HOME_RUN = "home run"  # Home's own choice of a run, which it writes into the address as `run`
@@ -40,6 +41,7 @@ VIEW = "view"  # the open tab
 ONLY_EXPERT, ONLY_STYLE, ONLY_CLASS = "expert", "style", "class"  # the gallery's filters
 OUTCOME, ORDER, PAGE = "outcome", "order", "page"
 IMAGE = "image"  # item that is looked at closely; set by a button, not by a widget
+OF_EXPERT = "of_expert"  # whose images are shown
 FORCED = "forced"  # expert that decides instead of the router
 SOURCE = "source"  # where the picture to try comes from
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay with the session

@@ -81,6 +81,28 @@ def select_images(table: pd.DataFrame, wanted: GalleryFilter) -> pd.DataFrame:
     return shown.sort_values(columns, ascending=ascending, kind="stable")
 
 
+def expert_galleries(table: pd.DataFrame, expert: str) -> dict[str, pd.DataFrame]:
+    """Returns an expert's images as three galleries: certain, ambiguous and wrong.
+
+    Certain and wrong are among those it is the first choice for, by its weight and by the sure
+    mistake; ambiguous are all for which it is among the chosen, by the router's entropy.
+
+    Args:
+        table: from `gallery_table`.
+        expert: its name.
+    """
+    first = table[table["expert"] == expert]
+    chosen = table[table["experts"].map(lambda names: expert in names)]
+    weight = first["weights"].map(lambda weights: weights[0])
+    order = ["weight", "probability"]
+    certain = first.assign(weight=weight).sort_values(order, ascending=False, kind="stable")
+    return {
+        "certain": certain.drop(columns="weight"),
+        "ambiguous": chosen.sort_values("entropy", ascending=False, kind="stable"),
+        "wrong": first[~first["right"]].sort_values("probability", ascending=False, kind="stable"),
+    }
+
+
 def gallery_csv(table: pd.DataFrame) -> pd.DataFrame:
     """Returns a gallery with one plain value per cell, for a file."""
     flat = table.drop(columns=["row", "experts", "weights", "shuffled"])

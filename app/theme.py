@@ -1,30 +1,69 @@
-"""Colours: one for each expert, the same on every page."""
+"""Colours: one for each expert, the same on every page and in every run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Twelve hues that stay apart on white and on near-black, neighbours far from each other.
+# Twelve hues of middling lightness, which show on white and on near-black. Any two of them
+# stay apart for normal, red-blind, green-blind and blue-blind eyes (tests/test_theme.py); no
+# colour stands without its name, since twelve are many for anybody.
 EXPERT_COLOURS = (
-    "#3b82c4",
-    "#e07b39",
-    "#4aa564",
-    "#c74f6b",
-    "#8a6fc9",
-    "#b58a2b",
-    "#2fa5a0",
-    "#d06bb0",
-    "#7d8f35",
-    "#6b7fd7",
-    "#a3624a",
-    "#5f8799",
+    "#2d78c3",
+    "#ff8700",
+    "#a51e2d",
+    "#c387b4",
+    "#a5b469",
+    "#962d5a",
+    "#5a3cc3",
+    "#2db4f0",
+    "#e12d1e",
+    "#694b87",
+    "#9678ff",
+    "#b46969",
 )
-TRAIN, VALIDATION, NEUTRAL, WRONG = "#3b82c4", "#e07b39", "#8b94a3", "#c74f6b"
+TRAIN, VALIDATION, NEUTRAL, WRONG = "#2d78c3", "#ff8700", "#8b94a3", "#c8385a"
+
+# The groups of the templates that come with the project and the place of their colour; two of
+# one place are of different sets.
+_KNOWN = {
+    "photo": 0,
+    "sketch": 1,
+    "painting": 2,
+    "art": 2,
+    "pixelated": 3,
+    "low resolution": 3,
+    "blurry": 4,
+    "many": 4,
+    "dark": 5,
+    "good": 5,
+    "bright": 6,
+    "close-up": 7,
+    "small": 8,
+    "black and white": 9,
+    "large": 9,
+    "sculpture": 10,
+    "texture": 10,
+    "satellite": 11,
+    "person": 11,
+}
 
 
 def expert_colours(experts: Sequence[str]) -> dict[str, str]:
-    """Returns expert → colour by its place in the run's list of experts."""
-    return {name: EXPERT_COLOURS[i % len(EXPERT_COLOURS)] for i, name in enumerate(experts)}
+    """Returns expert → colour: known names have their own, others the first that is left.
+
+    The same names in any order have the same colours, as far as they are known; with more
+    experts than colours, colours are used again.
+    """
+    places: dict[str, int] = {}
+    for name in experts:
+        place = _KNOWN.get(name)
+        if place is not None and place not in places.values():
+            places[name] = place
+    free = [place for place in range(len(EXPERT_COLOURS)) if place not in places.values()]
+    others = [name for name in experts if name not in places]
+    for number, name in enumerate(others):
+        places[name] = free[number] if number < len(free) else number % len(EXPERT_COLOURS)
+    return {name: EXPERT_COLOURS[places[name]] for name in experts}
 
 
 # One for each method, the same in every figure; kin have the same hue.

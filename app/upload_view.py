@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import re
+import warnings
 from dataclasses import dataclass
 
 import streamlit as st
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from app import chips, effects, figures, loading, state, tables
-from app.page_parts import csv_button, errors_in_words, show_figure
+from app.neighbour_view import nearest_training_images
+from app.page_parts import errors_in_words, show_figure
 from app.theme import expert_colours
 from mocoop.errors import UserError
-from mocoop.images import open_image
+from mocoop.images import DAMAGED, open_image
 from mocoop.predict import Classifier, Routed, encode_images
 from mocoop.runs import Run
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
 LARGEST = 640  # pixels of the longer side; larger pictures are made smaller first
+LONGEST_NAME = 60
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SOURCES = ("A test image", "My files", "Camera")
 COLUMNS = 4
 SLIDERS = {
@@ -85,9 +91,9 @@ def own_pictures(source: str) -> list[Picture]:
     pictures = []
     for file in given[:MAX_FILES]:
         try:
-            pictures.append(read_picture(file.getvalue(), file.name))
+            pictures.append(read_picture(file.getvalue(), shown_name(file.name)))
         except UserError as error:
-            st.warning(str(error), icon=":material/broken_image:")
+            st.warning(as_it_is(str(error)), icon=":material/broken_image:")
     return pictures
 
 
@@ -98,12 +104,52 @@ def read_picture(content: bytes, name: str) -> Picture:
     Raises:
         UserError: for content that is no image, or damaged.
     """
+    check_format(content, name)
     image, notes = open_image(content, name)
     if max(image.size) > LARGEST:
         notes.append(f"{image.width} × {image.height} pixels: made smaller first")
         image = image.copy()
         image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     return Picture(name, image, tuple(notes))
+
+
+def check_format(content: bytes, name: str) -> None:
+    """Makes sure that an upload is of a format that is decoded here, by a reader of Pillow's own.
+
+    Some formats (EPS, for one) are handed on to other programs, which a stranger's file must
+    not reach.
+
+    Raises:
+        UserError: for any other content.
+    """
+    if not content:
+        raise UserError(f"{name}: the file is empty. Copy or export it again.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the pixels it claims: `open_image` judges them
+        try:
+            Image.open(io.BytesIO(content), formats=FORMATS)
+        except UnidentifiedImageError as error:
+            raise UserError(
+                f"{name}: its content is no image that can be read, whatever its name says. "
+                "Expected JPEG, PNG, BMP, GIF, TIFF or WebP."
+            ) from error
+        except Image.DecompressionBombError:
+            pass  # `open_image` says so
+        except DAMAGED as error:
+            raise UserError(
+                f"{name}: the image is damaged or cut short ({error}). Copy or export it again."
+            ) from error
+
+
+def shown_name(name: str) -> str:
+    """Returns an uploaded file's name fit to be shown: printable, of one line, not long."""
+    plain = "".join(letter for letter in name if letter.isprintable()).strip()
+    return plain if len(plain) <= LONGEST_NAME else f"{plain[: LONGEST_NAME - 1]}…"
+
+
+def as_it_is(text: str) -> str:
+    """Returns Markdown that shows a text letter by letter: a file's name draws nothing."""
+    return re.sub(r"([\\`*_{}\[\]()<>#|~$]|:(?=\w))", r"\\\1", text)
 
 
 def cards(pictures: list[Picture], routed: Routed) -> None:
@@ -119,7 +165,7 @@ def cards(pictures: list[Picture], routed: Routed) -> None:
                 if len(routed.experts) > 1:
                     html += chips.expert_chips(routed.chosen(index), colours)
                 st.html(html)
-                st.caption(" · ".join((picture.name, *picture.notes)))
+                st.caption(" · ".join((as_it_is(picture.name), *picture.notes)))
 
 
 def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -> None:
@@ -133,7 +179,8 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
     wanted = effects.Effects(**amounts)
     clip = loading.run_backbone(run)
     changed = effects.apply_effects(picture.image, wanted)
-    now = classifier.classify(encode_images(clip, [changed])) if wanted.any else before
+    feature = encode_images(clip, [changed])
+    now = classifier.classify(feature) if wanted.any else before
     with middle:
         st.image(loading.as_png(changed, 320), width="stretch", alt="The changed picture")
         html = _said("before", before, picture.truth)
@@ -142,11 +189,13 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
         moved = tables.share_table(before, now)
         if len(before.experts) > 1:
             figure = figures.moved_bars(moved, expert_colours(before.experts))
-            show_figure(figure, "routing-moved")
-            csv_button(moved, "routing-moved")
+            alt = "The router's preference for every expert before and after the change"
+            show_figure(figure, "routing-moved", alt, moved)
         else:
             best = tables.top_classes(now, 0)
-            show_figure(figures.class_bars(best, picture.truth), "classes-now")
+            figure = figures.class_bars(best, picture.truth)
+            show_figure(figure, "classes-now", "Most probable classes of the picture", best)
+    nearest_training_images(run, feature[0])
 
 
 def _said(when: str, routed: Routed, truth: str | None) -> str:

@@ -31,6 +31,7 @@ Mixtures of soft prompts for CLIP: train them with a few images per class, evalu
 and see which expert the router chooses for an image.
 
   train      train a run            mocoop train --data pictographs --method mocoop --shots 16
+  resume     go on with a run       mocoop resume RUN
   evaluate   test a finished run    mocoop evaluate RUN --classes all
   predict    classify image files   mocoop predict RUN photo.jpg
   runs       list the runs          mocoop runs
@@ -50,6 +51,7 @@ built-in data sets with the built-in CLIP. The app: streamlit run streamlit_app.
 
 COMMANDS: dict[str, tuple[Any, Any]] = {
     "train": (options.TrainCommand, commands.train),
+    "resume": (options.ResumeCommand, commands.resume),
     "evaluate": (options.EvaluateCommand, commands.evaluate),
     "predict": (options.PredictCommand, commands.predict),
     "runs": (options.RunsCommand, commands.runs),

@@ -5,10 +5,12 @@ Heavy modules are imported where they are used, so that every command starts qui
 
 from __future__ import annotations
 
+import shutil
 import signal
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
@@ -18,11 +20,16 @@ from mocoop.options import (
     DemoClipCommand,
     EvaluateCommand,
     PredictCommand,
+    ResumeCommand,
     RunsCommand,
     TrainCommand,
 )
 from mocoop.report import main_accuracy, print_answers, print_json, print_results, progress_bar
+from mocoop.status import QUEUED
 from mocoop.templates import as_groups
+
+if TYPE_CHECKING:
+    from mocoop.trainer import EpochRecord
 
 
 def train(command: TrainCommand) -> None:
@@ -32,24 +39,72 @@ def train(command: TrainCommand) -> None:
         UserError: for anything that does not fit; no run is left then.
         KeyboardInterrupt: when it is stopped; the run is marked cancelled.
     """
-    from tqdm import tqdm
-
-    from mocoop.experiment import Cancelled, run_experiment
-    from mocoop.runs import Run, new_run_path
-
-    def stop(signum: int, frame: object) -> NoReturn:
-        raise Cancelled
+    from mocoop.experiment import run_experiment
+    from mocoop.runs import new_run_path
 
     config = command.settings
     if command.templates is not None:
         config = _with_templates(config, command.templates)
     path = command.run or new_run_path(config)
+    if command.wait:
+        _wait_in_queue(path)
+    _follow(run_experiment(config, path), path, config.epochs, command)
+
+
+def resume(command: ResumeCommand) -> None:
+    """Goes on with a run that stopped.
+
+    Raises:
+        UserError: if it has nothing to go on from, or what it learns from has changed.
+        KeyboardInterrupt: when it is stopped; the run is marked cancelled.
+    """
+    from mocoop.experiment import resume_experiment
+    from mocoop.runs import open_run
+
+    run = open_run(command.run)
+    _follow(resume_experiment(run.path), run.path, run.status().epochs, command)
+
+
+def _wait_in_queue(path: Path) -> None:
+    """Returns when it is a new run's turn; a run that nobody waits for any more is removed.
+
+    Raises:
+        UserError: if the run was taken out of the queue meanwhile.
+    """
+    from mocoop.run_writer import queue_run
+    from mocoop.turns import wait_for_turn
+
+    run = queue_run(path)
+    try:
+        turn = wait_for_turn(run.path)
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    if not turn:
+        raise UserError(f"Run {run.name} was taken out of the queue.")
+
+
+def _follow(
+    training: Iterator[EpochRecord],
+    path: Path,
+    epochs: int,
+    command: TrainCommand | ResumeCommand,
+) -> None:
+    """Runs a training to its end, shows how far it is, and prints its results."""
+    from tqdm import tqdm
+
+    from mocoop.experiment import Cancelled
+    from mocoop.runs import Run
+
+    def stop(signum: int, frame: object) -> NoReturn:
+        raise Cancelled
+
     signal.signal(signal.SIGTERM, stop)
     bar: tqdm | None = None
     try:
-        for record in run_experiment(config, path):
+        for record in training:
             # Made only now, so that a mistake in the settings is told without a bar.
-            bar = bar or tqdm(total=config.epochs, unit="epoch", disable=command.quiet)
+            bar = bar or tqdm(total=epochs, unit="epoch", disable=command.quiet)
             bar.update(record.epoch - bar.n)
             accuracies = {"val": record.val_accuracy, "train": record.train_accuracy}
             bar.set_postfix({k: f"{v:.1f}" for k, v in accuracies.items() if v is not None})
@@ -148,10 +203,14 @@ def predict(command: PredictCommand) -> None:
 def runs(command: RunsCommand) -> None:
     """Lists the runs, newest first."""
     from mocoop.runs import list_runs
+    from mocoop.turns import ahead_of
 
     rows = []
     for run in list_runs(None if command.root is None else [command.root]):
         status = run.status()
+        message = status.message
+        if status.state == QUEUED:
+            message = f"after {len(ahead_of(run.path))} other"
         rows.append(
             {
                 "run": run.name,
@@ -160,7 +219,7 @@ def runs(command: RunsCommand) -> None:
                 "epoch": status.epoch,
                 "epochs": status.epochs,
                 "accuracy": main_accuracy(run.results()),
-                "message": status.message,
+                "message": message,
             }
         )
     if command.json:

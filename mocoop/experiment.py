@@ -24,13 +24,23 @@ from mocoop.prepare import Prepared, prepare, training_data
 from mocoop.routing_value import routing_value
 from mocoop.run_writer import RunWriter
 from mocoop.runs import Run, RunSetup, SavedFeatures, load_gate
-from mocoop.status import CANCELLED, FAILED, QUEUED, RUNNING
-from mocoop.steps import DivergedError
+from mocoop.snapshots import (
+    Snapshot,
+    drop_snapshot,
+    load_kept,
+    load_snapshot,
+    material_of,
+    save_kept,
+    save_snapshot,
+)
+from mocoop.status import CANCELLED, FAILED, QUEUED
+from mocoop.steps import DivergedError, Stepper
 from mocoop.trainer import EpochRecord, TrainingData, fit
 
 STATUS_SECONDS = 1.0  # between two words on how far the images are encoded
 Gates = dict[int, dict[str, torch.Tensor]]
 """Epoch → the router's parameters."""
+SNAPSHOT_SECONDS = 2.0  # between two snapshots: what a stop may cost, and little to write
 
 
 class Cancelled(BaseException):
@@ -49,14 +59,38 @@ def run_experiment(
         UserError: for settings, data or weights that do not fit; nothing is written then,
             but a queued run is marked failed.
     """
+    yield from _told(config, path, cache_folder, None)
+
+
+def resume_experiment(path: Path, cache_folder: Path | None = None) -> Iterator[EpochRecord]:
+    """Goes on with a run that stopped, yielding a record for each of the epochs left.
+
+    On a CPU the outcome is, bit for bit, that of the run had it not stopped.
+
+    Raises:
+        UserError: if there is nothing to go on from, or weights or images are no longer what
+            the run was started with; what was saved is kept.
+    """
+    try:
+        snapshot, config = load_snapshot(path), Run(path).setup().config
+    except UserError as error:
+        _fail_queued(path, error)
+        raise
+    yield from _told(config, path, cache_folder, snapshot)
+
+
+def _told(
+    config: TrainConfig, path: Path, cache_folder: Path | None, snapshot: Snapshot | None
+) -> Iterator[EpochRecord]:
+    """Runs from settings to results and keeps the folder's status true."""
     try:
         prepared = prepare(config)
-        writer = RunWriter(path)
+        writer = RunWriter(path, again=snapshot is not None)
     except UserError as error:
         _fail_queued(path, error)
         raise
     try:
-        yield from _run(prepared, writer, cache_folder)
+        yield from _run(prepared, writer, cache_folder, snapshot)
     except (Cancelled, KeyboardInterrupt, GeneratorExit):
         writer.update(state=CANCELLED, message="stopped on request")
         raise
@@ -66,10 +100,11 @@ def run_experiment(
 
 
 def _run(
-    prepared: Prepared, writer: RunWriter, cache_folder: Path | None
+    prepared: Prepared, writer: RunWriter, cache_folder: Path | None, snapshot: Snapshot | None
 ) -> Iterator[EpochRecord]:
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
-    writer.update(state=RUNNING, message="encoding the hard prompts", epochs=config.epochs)
+    done = 0 if snapshot is None else snapshot.epoch
+    writer.update(message="encoding the hard prompts", epoch=done, epochs=config.epochs)
     names = dataset.class_names
     writer.save_setup(
         RunSetup(
@@ -87,7 +122,8 @@ def _run(
     precision = PRECISIONS[config.precision]
     progress = _told_in_status(writer)
     cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
-    started = time.perf_counter()
+    # Time spent before a stop counts, as if the training had begun that much earlier.
+    started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
     if config.method in FITTED:
         writer.update(message="fitting")
         classifier, weights, record = fit_baseline(prepared, hard[0][0].cpu(), cache)
@@ -100,7 +136,9 @@ def _run(
         count = len(prepared.trained)
         model = build_model(config, backbone, prepared.groups, generator, count)
         data = training_data(prepared, hard, prototypes, cache)
-        soft, gates = yield from _train(prepared, model, data, generator, writer)
+        soft, gates = yield from _train(
+            prepared, model, data, generator, writer, snapshot, started
+        )
         weights = learnt(model)
         if config.method == "ensemble":
             soft = {0: prototypes.cpu().clone()}
@@ -115,6 +153,7 @@ def _run(
         tuned = with_norms(backbone, weights)
         cache = FeatureCache(tuned, keep=False, precision=precision, progress=progress)
     writer.finish(results_on_test(classifier, prepared, cache, prototypes.cpu()) | spent)
+    drop_snapshot(writer.run.path)
 
 
 def _train(
@@ -123,10 +162,14 @@ def _train(
     data: TrainingData,
     generator: torch.Generator,
     writer: RunWriter,
+    snapshot: Snapshot | None,
+    started: float,
 ) -> Generator[EpochRecord, None, tuple[dict[int, torch.Tensor], Gates]]:
     """Trains soft prompts; returns their features (experts, classes, dim) and gates by epoch."""
-    config, backbone = prepared.config, prepared.backbone
+    config, backbone, folder = prepared.config, prepared.backbone, writer.run.path
     names = ClassTokens.of(backbone.text, prepared.dataset.class_names)
+    material = material_of(prepared, data)
+    stepper = Stepper(model, config) if config.epochs > 0 else None
     soft: dict[int, torch.Tensor] = {}
     gates: Gates = {}
 
@@ -137,19 +180,40 @@ def _train(
             # Copies: on the CPU they would be the parameters, which go on learning.
             parameters = model.gate.state_dict(prefix="gate.")
             gates[epoch] = {name: value.cpu().clone() for name, value in parameters.items()}
+        if stepper is not None:
+            save_kept(folder, epoch, soft[epoch], gates.get(epoch, {}))
 
     done = 0
+    if snapshot is not None and stepper is not None:
+        if snapshot.material != material:
+            raise UserError(
+                f"Run {writer.run.name} cannot go on: its images or the CLIP's weights are not "
+                "those that it was started with. Put them back, or train it again."
+            )
+        snapshot.restore(model, stepper, generator)
+        done = snapshot.epoch
+        soft, gates = load_kept(folder, done)
+        writer.keep_records(done)
+    saved = time.monotonic()
     try:
-        for record in fit(model, backbone.text, data, config, generator):
+        for record in fit(model, backbone.text, data, config, generator, stepper, done):
             done = record.epoch
             if done == config.epochs or done % config.save_every == 0:
                 keep(done)
             writer.add_record(asdict(record))
+            due = done == config.epochs or time.monotonic() - saved >= SNAPSHOT_SECONDS
+            if stepper is not None and due:
+                spent = time.perf_counter() - started
+                save_snapshot(
+                    folder, Snapshot.of(model, stepper, generator, done, spent, material)
+                )
+                saved = time.monotonic()
             writer.update(epoch=done, message="training")
             yield record
     except DivergedError:
         # The model went back to the last good weights: what was learnt so far is not lost.
         writer.save_weights(learnt(model))
+        drop_snapshot(folder)  # it would only diverge again
         raise
     return soft, gates
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from filelock import FileLock
+from safetensors.torch import load, save_file
 
 
 @contextmanager
@@ -32,6 +34,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Lets one process or thread at a time do something with a folder; the others wait.
+
+    The lock lies outside of the folder, holds for one user on one machine, and goes with its
+    process, whatever ends it.
+    """
+    user = str(os.getuid()) if hasattr(os, "getuid") else ""
+    key = hashlib.sha256(f"{user} {folder.resolve()}".encode()).hexdigest()[:16]
+    with FileLock(Path(tempfile.gettempdir()) / f"mocoop-{key}.lock"):
+        yield
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole."""
     with replacing(path) as temporary:
@@ -41,6 +56,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file whole, readable by people."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Returns a safetensors file's tensors, in memory of their own.
+
+    Tensors that lie in the file itself would end the whole process, without an error, when
+    somebody cuts the file short while they are used.
+
+    Raises:
+        OSError: if the file cannot be read.
+        SafetensorError: if its content is damaged.
+    """
+    return load(path.read_bytes())
 
 
 def write_tensors(

@@ -36,6 +36,23 @@ class TrainCommand:
     """Print the results as one JSON document."""
     quiet: bool = False
     """No progress bar and no text."""
+    wait: bool = False
+    """Wait in the app's queue until every other training of the folder of runs is done."""
+
+
+@dataclass(frozen=True)
+class ResumeCommand:
+    """Go on with a run that was interrupted or cancelled, from its last saved epoch.
+
+    On a CPU the outcome is, bit for bit, that of the run had it not stopped.
+    """
+
+    run: RunName
+    """Folder or name of the run."""
+    json: bool = False
+    """Print the results as one JSON document."""
+    quiet: bool = False
+    """No progress bar and no text."""
 
 
 @dataclass(frozen=True)

@@ -286,7 +286,7 @@ def _load(
     """Returns the map in a file; None where there is none or it is damaged."""
     try:
         with safe_open(path, "pt") as file:
-            coordinates = file.get_tensor("coordinates")
+            coordinates = file.get_tensor("coordinates").clone()  # not in the file itself
             trust = json.loads(file.metadata()["trustworthiness"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None  # it is made again

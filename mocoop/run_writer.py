@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -13,7 +14,7 @@ import psutil
 from torch import Tensor
 
 from mocoop.errors import UserError
-from mocoop.files import write_json, write_tensors
+from mocoop.files import alone, write_json, write_tensors, write_text
 from mocoop.runs import FORMAT, Run, RunSetup, SavedFeatures
 from mocoop.status import (
     CANCELLED,
@@ -22,6 +23,7 @@ from mocoop.status import (
     QUEUED,
     RUNNING,
     STATUS_FILE,
+    STOPPED,
     Status,
     identity,
 )
@@ -32,28 +34,23 @@ class RunWriter:
 
     Args:
         path: the run's folder; made if it does not exist.
+        again: go on with a run that stopped, instead of starting one.
 
     Raises:
-        UserError: if the folder holds a run already, or something else.
+        UserError: if the folder holds a run already, or something else; with `again` if the
+            run is finished, or somebody trains it.
     """
 
-    def __init__(self, path: Path) -> None:
-        if path.exists() and any(path.iterdir()):
-            existing = Run(path)
-            if not (path / "status.json").exists():
-                raise UserError(
-                    f"{path} exists and is not empty. Choose another folder for the run."
-                )
-            if existing.status().state != QUEUED:
-                raise UserError(
-                    f"{path} holds a run already ({existing.status().state}). Choose another name."
-                )
-        self.run = Run(path)
-        now = time.time()
-        process = identity(psutil.Process())
-        self._status = Status(RUNNING, "starting", started=now, updated=now, **process)
+    def __init__(self, path: Path, again: bool = False) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        self.update()
+        with alone(path.parent):
+            if any(path.iterdir()):
+                _check_free(path, again)
+            self.run = Run(path)
+            now = time.time()
+            process = identity(psutil.Process())
+            self._status = Status(RUNNING, "starting", started=now, updated=now, **process)
+            self.update()
 
     def update(self, **changes: Any) -> None:
         """Writes the status with some fields changed."""
@@ -69,6 +66,12 @@ class RunWriter:
         """Appends one record to metrics.jsonl."""
         with (self.run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+    def keep_records(self, last: int) -> None:
+        """Drops the records of the epochs after `last`, which are to be trained again."""
+        kept = [record for record in self.run.records() if record["epoch"] <= last]
+        lines = "".join(json.dumps(record) + "\n" for record in kept)
+        write_text(self.run.path / "metrics.jsonl", lines)
 
     def save_features(self, features: SavedFeatures) -> None:
         """Writes features.safetensors."""
@@ -102,6 +105,23 @@ def queue_run(path: Path) -> Run:
     return Run(path)
 
 
+def queue_again(run: Run) -> None:
+    """Marks a run that stopped as queued, at the end of the queue, to go on where it stopped.
+
+    As with `queue_run`, it is on the account of the calling process until it is handed over.
+
+    Raises:
+        UserError: if the run is finished, or somebody trains it or waits to do so.
+    """
+    with alone(run.path.parent):
+        status = run.status()
+        if status.state not in STOPPED:
+            raise UserError(f"Run {run.name} is {status.state}: only one that stopped can go on.")
+        now, process = time.time(), identity(psutil.Process())
+        waiting = replace(status, state=QUEUED, message="", started=now, updated=now, **process)
+        _write_status(run.path, waiting)
+
+
 def hand_over(run: Run, pid: int) -> None:
     """Names the process that will train a queued run when its turn comes.
 
@@ -111,12 +131,30 @@ def hand_over(run: Run, pid: int) -> None:
     _write_status(run.path, replace(run.status(), **identity(psutil.Process(pid))))
 
 
+def mark_stopped(run: Run, status: Status) -> None:
+    """Puts a run that was queued again, but whose process did not start, back where it was."""
+    _write_status(run.path, status)
+
+
 def mark_cancelled(run: Run) -> None:
     """Marks a run whose process was stopped on request, unless it ended by itself before."""
     status = run.status()
     if status.state == INTERRUPTED:
         stopped = replace(status, state=CANCELLED, message="stopped on request")
         _write_status(run.path, replace(stopped, updated=time.time()))
+
+
+def _check_free(path: Path, again: bool) -> None:
+    """Raises UserError unless a folder's run is there to be trained by this process."""
+    if not (path / STATUS_FILE).exists():
+        raise UserError(f"{path} exists and is not empty. Choose another folder for the run.")
+    status = Run(path).status()
+    if status.state == QUEUED and (not again or status.pid == os.getpid()):
+        return
+    if again and status.state not in STOPPED:
+        raise UserError(f"Run {path} is {status.state}: only one that stopped can go on.")
+    if not again:
+        raise UserError(f"{path} holds a run already ({status.state}). Choose another name.")
 
 
 def _write_status(path: Path, status: Status) -> None:

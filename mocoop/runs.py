@@ -20,12 +20,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mocoop.assets import asset
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.files import read_tensors
 from mocoop.presets import settings_from
 from mocoop.status import (
     FINISHED,
@@ -141,12 +141,19 @@ class Run:
             ) from error
 
     def records(self) -> list[dict[str, Any]]:
-        """Returns the records so far, one per epoch; a half-written last line is left out."""
+        """Returns the records so far, one per epoch; a half-written last line is left out.
+
+        Raises:
+            UserError: if they are damaged.
+        """
         path = self.path / "metrics.jsonl"
-        if not path.exists():
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+            return [json.loads(line) for line in lines[:-1]]
+        except FileNotFoundError:
             return []
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}). Train the run again.") from error
 
     def results(self) -> dict[str, Any]:
         """Returns the accuracies on the test split; empty before the end."""
@@ -186,12 +193,12 @@ class Run:
             raise UserError(
                 f"Run {self.path} is {status.state}, not finished"
                 + (f" ({status.message})" if status.message else "")
-                + ". Wait for it, or train it again."
+                + ". Wait for it, go on with it (`mocoop resume`), or train it again."
             )
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
         try:
-            return load_file(self.path / name)
+            return read_tensors(self.path / name)
         except FileNotFoundError as error:
             raise UserError(
                 f"Run {self.path} has no {name}: it did not finish. Train it again."
@@ -265,7 +272,7 @@ def _gates(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
         if key.startswith("gate/"):
             _, epoch, name = key.split("/")
             found.setdefault(int(epoch), {})[f"gate.{name}"] = value.float()
-    return found
+    return dict(sorted(found.items()))
 
 
 def load_gate(weights: Mapping[str, Tensor]) -> torch.nn.Linear | None:

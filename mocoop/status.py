@@ -13,6 +13,7 @@ from mocoop.errors import UserError
 
 QUEUED, RUNNING, FINISHED = "queued", "running", "finished"
 CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
+STOPPED = (CANCELLED, FAILED, INTERRUPTED)
 
 STATUS_FILE = "status.json"
 
@@ -62,7 +63,7 @@ def read_status(run: Path) -> Status:
         # It may have ended properly between the two looks: then the file says so now.
         saved = Status(**read_values(run, STATUS_FILE))
         if saved.active:
-            message = "its process ended without finishing; train it again"
+            message = "its process ended without finishing"
             return replace(saved, state=INTERRUPTED, message=message)
     return saved
 

@@ -15,6 +15,7 @@ from mocoop.model import PromptMixture
 
 # A general gradient this much smaller than the other one is rounding, and points nowhere.
 NO_DIRECTION = 1e-5
+_SCALE = ("scale", "_growth_tracker")  # what changes in the state of a gradient scaler
 
 
 class DivergedError(UserError):
@@ -86,6 +87,35 @@ class Stepper:
             torch.nn.utils.clip_grad_norm_(self._learnt, self._config.clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+
+    def state(self) -> dict[str, Tensor]:
+        """Returns what the steps to come depend on besides weights and rate, by name."""
+        found = {f"good/{index}": value for index, value in enumerate(self._good)}
+        for index, parameter in enumerate(self._learnt):
+            momentum = self._optimizer.state.get(parameter, {}).get("momentum_buffer")
+            if momentum is not None:
+                found[f"momentum/{index}"] = momentum
+        if self._scaler.is_enabled():
+            scale = self._scaler.state_dict()
+            found["scale"] = torch.tensor([scale[name] for name in _SCALE], dtype=torch.float64)
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Takes on a state that `state` gave for a model of the same shape."""
+        self._good = [
+            state[f"good/{index}"].to(parameter.device)
+            for index, parameter in enumerate(self._learnt)
+            if f"good/{index}" in state
+        ]
+        for index, parameter in enumerate(self._learnt):
+            momentum = state.get(f"momentum/{index}")
+            if momentum is not None:
+                moved = momentum.to(parameter.device, copy=True)
+                self._optimizer.state[parameter]["momentum_buffer"] = moved
+        if self._scaler.is_enabled() and "scale" in state:
+            scale, growth = state["scale"].tolist()
+            values = dict(zip(_SCALE, (scale, int(growth)), strict=True))
+            self._scaler.load_state_dict(self._scaler.state_dict() | values)
 
     def _gradients(self, loss: Tensor, again: bool = False) -> list[Tensor]:
         """Returns the (scaled) gradient of a loss; `again` keeps its graph for another one."""

@@ -112,6 +112,8 @@ def fit(
     data: TrainingData,
     config: TrainConfig,
     generator: torch.Generator,
+    stepper: Stepper | None = None,
+    done: int = 0,
 ) -> Iterator[EpochRecord]:
     """Trains the model in place and yields a record before training and after each epoch.
 
@@ -121,17 +123,21 @@ def fit(
         data: images, labels and hard prompts.
         config: the run's settings.
         generator: draws batches and views; a CPU generator.
+        stepper: the model's optimiser; a new one by default.
+        done: epochs that model, stepper and generator have behind them; the records go on from
+            there.
 
     Raises:
         DivergedError: when a loss is no longer finite; the model then holds the last good weights.
     """
     classes = ClassTokens.of(tower, data.class_names)
-    yield _record(0, _watched(model, tower, classes, data), data)
-    if config.epochs == 0:
+    if done == 0:
+        yield _record(0, _watched(model, tower, classes, data), data)
+    if done >= config.epochs:
         return
-    stepper = Stepper(model, config)
+    stepper = stepper or Stepper(model, config)
     num_images = len(data.train)
-    for epoch in range(1, config.epochs + 1):
+    for epoch in range(done + 1, config.epochs + 1):
         started = time.perf_counter()
         rate = learning_rate(epoch, config)
         stepper.set_rate(rate)

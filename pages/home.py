@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import loading, state
+from app import access, loading, state
 from app.entry import inside_the_app
 from app.machine import describe_machine
 from app.methods import experts_in_words
@@ -23,7 +23,7 @@ chosen, number = "", 0
 with st.container(horizontal=True):
     if runs:
         explore = st.button("Explore a finished run", icon=":material/alt_route:", type="primary")
-    train = st.button(
+    train = not access.read_only() and st.button(
         "Train one now (about 20 s)",
         icon=":material/model_training:",
         type="secondary" if runs else "primary",
@@ -60,6 +60,8 @@ if runs:
         routed, starts = experts_in_words(routed, runs[chosen].setup())
         view = pipeline_view(routed, starts, image, label, item.style)
         st.markdown(pipeline_svg(view), unsafe_allow_html=True)  # st.html would drop the SVG
+elif access.read_only():
+    st.info("There is no finished run here to look at yet.")
 else:
     st.info(
         "There is no finished run yet. Train one: it takes about 20 seconds and needs no GPU "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import run_caches, space_view
+from app import space_view
 from app.entry import inside_the_app
 from app.methods import learns_prompts
 from app.page_parts import errors_in_words, pick_run
@@ -22,9 +22,7 @@ def page(run: Run) -> None:
     space_view.numbers(run, setup, epoch)
     st.subheader("Map of the prompts")
     choice = space_view.pick_map(epoch)
-    if choice.settings.method == "pca":
-        run_caches.warm_up_umap()
-    space_view.the_map(setup, run_caches.projection(run, choice.settings), choice)
+    space_view.the_map(setup, space_view.drawn_map(run, choice.settings), choice)
     space_view.behind_a_point(run, setup)
 
 

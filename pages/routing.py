@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import loading, run_caches, state, upload_view
+from app import expert_view, loading, run_caches, state, upload_view
 from app import routing_view as view
 from app.entry import inside_the_app
 from app.page_parts import errors_in_words, pick_run
@@ -21,13 +21,17 @@ def page(run: Run) -> None:
     looked_at = position(found, st.query_params.get(state.IMAGE))
     several = len(found.routed.experts) > 1
     tables = view.COUNTS if several else view.RIGHTS
-    names = [view.IMAGES, tables, *([view.VALUE] if several else []), view.TRY]
+    extra = ([view.EXPERTS], [view.VALUE]) if several else ([], [])
+    names = [view.IMAGES, *extra[0], tables, *extra[1], view.TRY]
     tabs = dict(zip(names, st.tabs(names, key=state.VIEW, bind=state.QUERY), strict=True))
     if tabs[view.IMAGES].open:
         with tabs[view.IMAGES]:
             view.gallery(run, found, table)
-        if looked_at is not None:
-            view.look_closer(run, found, looked_at)
+    if several and tabs[view.EXPERTS].open:
+        with tabs[view.EXPERTS]:
+            expert_view.one_expert(run, found, table)
+    if looked_at is not None and not tabs[view.TRY].open:
+        view.look_closer(run, found, looked_at)
     if tabs[tables].open:
         with tabs[tables]:
             view.count_tables(found, table)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import loading, widgets
+from app import access, loading, widgets
 from app.entry import inside_the_app
 from app.live import training_panel
 from app.more_settings import more_settings
@@ -14,6 +14,12 @@ form, panel = st.columns([1, 2], gap="large")
 progress, templates = panel.tabs(
     [":material/show_chart: Progress", ":material/edit_note: Templates"]
 )
+
+if access.read_only():
+    form.info(access.EXPLAINED, icon=":material/visibility:")
+    with progress:
+        training_panel()
+    st.stop()
 
 with form, errors_in_words():
     config = widgets.basic_settings()

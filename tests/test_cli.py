@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from mocoop.cli import COMMANDS, main
+from mocoop.experiment import run_experiment
+from mocoop.presets import preset
+from mocoop.run_writer import queue_run
+from mocoop.runs import Run
 
 
 def run(capsys, *arguments):
@@ -155,6 +160,37 @@ def test_runs_lists_what_there_is(capsys, finished_run, workspace, tmp_path):
     assert row["accuracy"] == pytest.approx(finished_run.results()["harmonic_mean"])
     assert finished_run.name in run(capsys, "runs")[1]
     assert "No runs yet" in run(capsys, "runs", "--root", tmp_path)[1]
+
+
+def test_stopped_run_is_listed_and_goes_on(capsys, workspace, tmp_path):
+    config = replace(preset("coop"), data="games", shots=1, epochs=2)
+    training = run_experiment(config, tmp_path / "stopped")
+    next(training)
+    training.close()
+    queue_run(tmp_path / "waiting")
+    rows = json.loads(run(capsys, "runs", "--root", tmp_path, "--json")[1])
+    assert {row["run"]: row["state"] for row in rows} == {
+        "stopped": "cancelled",
+        "waiting": "queued",
+    }
+    assert "after 0 other" in run(capsys, "runs", "--root", tmp_path)[1]
+    code, _, err = run(capsys, "resume", tmp_path / "stopped")
+    assert code == 2
+    assert "nothing saved to go on from" in err
+    training = run_experiment(config, tmp_path / "later")
+    for record in training:
+        if record.epoch == config.epochs:  # the last epoch always leaves a snapshot
+            break
+    training.close()
+    code, out, _ = run(capsys, "resume", tmp_path / "later", "--json")
+    assert code == 0
+    assert json.loads(out)["results"]["all"]["num_images"] == 550
+
+
+def test_training_that_waits_takes_its_turn(capsys, workspace, tmp_path):
+    arguments = ["train", "--data", "games", "--method", "zero-shot", "--wait", "--quiet"]
+    assert run(capsys, *arguments, "--run", tmp_path / "run")[0] == 0
+    assert Run(tmp_path / "run").status().state == "finished"
 
 
 def test_folder_of_images_trains_from_the_command_line(capsys, workspace, tmp_path):

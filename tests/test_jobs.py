@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psutil
@@ -15,11 +16,12 @@ import pytest
 from page_fixtures import tiny_config
 
 from app import jobs
-from app.worker import ahead_of, wait_for_turn
 from mocoop.errors import UserError
 from mocoop.run_writer import hand_over, mark_cancelled, queue_run
 from mocoop.runs import Run
+from mocoop.snapshots import saved_epoch
 from mocoop.status import CANCELLED, FINISHED, INTERRUPTED, RUNNING
+from mocoop.turns import ahead_of, wait_for_turn
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 90) -> None:
@@ -100,6 +102,56 @@ def test_cancelled_run_stops_and_the_next_one_starts():
     assert second.status().state == FINISHED
 
 
+def test_cancelled_run_goes_on_from_its_last_snapshot():
+    run = jobs.start_run(long_config())
+    wait_until(lambda: (saved_epoch(run.path) or 0) > 0)
+    jobs.cancel_run(run)
+    saved = jobs.resumes_after(run)
+    jobs.resume_run(run)
+    assert jobs.active_runs() == [run]
+    with pytest.raises(UserError, match="nothing saved to go on from"):
+        jobs.resume_run(run)  # a second press, in another tab
+    wait_until(lambda: is_running(run) and run.status().epoch > saved)
+    jobs.cancel_run(run)
+    epochs = [record["epoch"] for record in run.records()]
+    assert epochs == list(range(len(epochs)))
+    assert len(epochs) > saved + 1
+
+
+def test_run_that_cannot_be_started_again_stays_as_it_was(monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError("no more processes")
+
+    run = jobs.start_run(long_config())
+    wait_until(lambda: (saved_epoch(run.path) or 0) > 0)
+    jobs.cancel_run(run)
+    before = run.status()
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(OSError, match="no more processes"):
+        jobs.resume_run(run)
+    assert run.status() == before
+
+
+def test_the_same_training_is_not_queued_twice():
+    run = jobs.start_run(long_config())
+    with pytest.raises(UserError, match="this very training, and it is not done"):
+        jobs.start_run(long_config())
+    with ThreadPoolExecutor(4) as tabs:
+        made = list(tabs.map(start_or_none, [long_config(seed=2)] * 4))
+    assert sum(one is not None for one in made) == 1
+    assert len(jobs.active_runs()) == 2
+    jobs.cancel_run(run)
+    assert jobs.start_run(long_config()).path != run.path  # once it is over, it can
+
+
+def start_or_none(config) -> Run | None:
+    """Returns a new run; None where it is refused."""
+    try:
+        return jobs.start_run(config)
+    except UserError:
+        return None
+
+
 def test_waiting_run_can_be_cancelled():
     first, second = jobs.start_run(long_config()), jobs.start_run(long_config(seed=2))
     jobs.cancel_run(second)
@@ -115,7 +167,7 @@ def test_killed_run_reads_as_interrupted(waiting):
     os.kill(run.status().pid, signal.SIGKILL)
     wait_until(lambda: run.status().state == INTERRUPTED, 5)
     assert jobs.active_runs() == []
-    assert "train it again" in run.status().message
+    assert "ended without finishing" in run.status().message
 
 
 def test_deaf_process_is_killed(empty_runs, monkeypatch):

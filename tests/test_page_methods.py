@@ -6,7 +6,7 @@ import pytest
 from app_fixtures import train
 from page_fixtures import open_page
 
-from app import loading, run_caches, state
+from app import loading, state
 from app.methods import METHODS
 from mocoop.config import METHODS as KNOWN
 from mocoop.config import MIXTURES
@@ -20,12 +20,6 @@ TABS = ("Test images", "Who gets what", "Does it matter?", "What it gets right",
 
 def texts(elements):
     return " ".join(str(element.value) for element in elements)
-
-
-@pytest.fixture(autouse=True)
-def no_warm_up(monkeypatch):
-    """Keeps UMAP, which takes many seconds to compile, out of these tests."""
-    monkeypatch.setattr(run_caches, "warm_up_umap", lambda: None)
 
 
 @pytest.fixture(scope="module")

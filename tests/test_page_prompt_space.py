@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
 from page_fixtures import open_page
 
-from app import run_caches, state
+from app import map_maker, run_caches, state
 from mocoop import projection
+from mocoop.projection import MapSettings
 
 PAGE = "pages/prompt_space.py"
 
 
 def texts(elements):
     return " ".join(str(element.value) for element in elements)
-
-
-@pytest.fixture(autouse=True)
-def no_warm_up(monkeypatch):
-    """Keeps UMAP, which takes many seconds to compile, out of these tests."""
-    monkeypatch.setattr(run_caches, "warm_up_umap", lambda: None)
 
 
 def test_empty_says_what_to_do(empty_runs):
@@ -63,20 +62,52 @@ def test_no_class_is_a_hint(one_run):
     assert "Choose at least one class" in texts(app.info)
 
 
-def test_umap_is_fitted_once_and_then_read(one_run, monkeypatch):
-    fits = []
+def stand_in(monkeypatch, code: str) -> list[MapSettings]:
+    """Lets another process stand in for UMAP's; returns the settings it is asked for."""
+    asked: list[MapSettings] = []
 
-    def fit(features, settings):
-        fits.append(settings.dims)
-        return features[:, : settings.dims]
+    def start(path, settings):
+        asked.append(settings)
+        command = [sys.executable, "-c", code]
+        return map_maker.Fit(subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8"))
 
-    monkeypatch.setattr(projection, "fit_umap", fit)
-    for _ in range(2):
-        app = open_page(PAGE, run=one_run.name, map="UMAP")
-        assert not app.exception
-        run_caches._projection.clear()
-    assert fits == [2]
-    assert len(list(one_run.path.glob("projection-*.safetensors"))) == 1
+    monkeypatch.setattr(map_maker, "_start", start)
+    return asked
+
+
+def test_umap_never_blocks_the_page(one_run, monkeypatch):
+    asked = stand_in(monkeypatch, "import time; time.sleep(60)")
+    app = open_page(PAGE, run=one_run.name, map="UMAP")
+    assert not app.exception
+    assert "UMAP is drawing this map in the background" in texts(app.info)
+    assert "Meanwhile this is PCA" in texts(app.info)
+    assert "Trustworthiness" in texts(app.markdown)
+    app.run()
+    assert len(asked) == 1  # and is not begun twice
+    fit = run_caches.fit_under_way(one_run, asked[0])
+    monkeypatch.setattr(projection, "fit_umap", lambda features, settings: features[:, :2])
+    map_maker.main(str(one_run.path), json.dumps(asdict(asked[0])))
+    fit.process.kill()
+    fit.process.wait()
+    fit.process.returncode = 0  # what it would have left
+    app.run()
+    assert not app.info
+    assert len(asked) == 1
+    assert len(list(one_run.path.glob("projection-*.safetensors"))) == 2  # PCA and UMAP
+    fit.process.stderr.close()
+
+
+def test_umap_that_fails_says_why_and_can_be_tried_again(one_run, monkeypatch):
+    asked = stand_in(monkeypatch, "import sys; sys.exit('No space left on device')")
+    app = open_page(PAGE, run=one_run.name, map="UMAP")
+    while "No space left on device" not in texts(app.error):
+        app.run()
+    assert not app.exception
+    assert "Trustworthiness" in texts(app.markdown)  # of PCA
+    app.run()
+    assert len(asked) == 1
+    next(button for button in app.button if button.label == "Draw it again").click().run()
+    assert len(asked) == 2
 
 
 def test_a_run_without_features_is_named(one_run):

@@ -90,9 +90,25 @@ def test_looking_closer_and_forcing_an_expert(one_run):
     assert not app.exception
     assert "Truth: **black bishop**" in texts(app.caption)
     assert "The router's mixture says" in texts(app.markdown)
+    assert "Nearest training images" in texts(app.markdown)
     app = open_page(PAGE, run=one_run.name, image=image, forced="sketch")
     assert not app.exception
     assert "Expert 'sketch' alone says" in texts(app.markdown)
+
+
+def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
+    usage = one_run.results()["base"]["expert_usage"]
+    busiest = max(usage, key=usage.get)
+    app = open_page(PAGE, run=one_run.name, view="Expert by expert", of_expert=busiest)
+    assert not app.exception
+    assert "It started from" in texts(app.caption)
+    for title in ("Most certain", "Most ambiguous", "Wrong"):
+        assert f"**{title}**" in texts(app.markdown)
+    looks = [button for button in app.button if button.label == "Look closer"]
+    assert len({button.key for button in looks}) == len(looks) > 6
+    looks[0].click().run()
+    assert not app.exception
+    assert "The router's mixture says" in texts(app.markdown)
 
 
 @pytest.mark.parametrize("view", ["Who gets what", "Does it matter?", TRY])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from routed_example import CLASSES, EXPERTS, GROUPS, routed_items
 
@@ -196,3 +197,22 @@ def test_drift_words_and_selection_become_tables():
         [["soft", "photo", "cat", ""], ["hard", "dark", "dog", "t"]]
     )
     assert chosen["class"].tolist() == ["cat", "dog"]
+
+
+def test_experts_galleries_are_certain_ambiguous_and_wrong():
+    rows = [
+        # experts, weights, entropy, probability, right
+        (("a", "b"), (0.9, 0.1), 0.3, 0.8, True),
+        (("b", "a"), (0.6, 0.4), 0.9, 0.7, False),
+        (("a", "b"), (0.6, 0.4), 0.8, 0.5, False),
+        (("a", "b"), (0.7, 0.3), 0.6, 0.9, False),
+        (("b", "c"), (0.5, 0.5), 1.0, 0.6, True),
+    ]
+    columns = ["experts", "weights", "entropy", "probability", "right"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["expert"] = [names[0] for names in table["experts"]]
+    found = tables.expert_galleries(table, "a")
+    assert found["certain"].index.tolist() == [0, 3, 2]
+    assert found["ambiguous"].index.tolist() == [1, 2, 3, 0]
+    assert found["wrong"].index.tolist() == [3, 2]
+    assert all(part.empty for part in tables.expert_galleries(table, "d").values())

@@ -20,6 +20,7 @@ from app.jobs import cancel_run
 from mocoop.runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
+LOG_LINES, PAGE_LENGTH = 60, 6000  # of what a failure shows
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -49,6 +50,13 @@ class Server:
 
     address: str
     process: subprocess.Popen
+    log: Path
+
+    def report(self) -> str:
+        """Returns whether the server still runs, and the last that it printed."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        state = "running" if self.process.poll() is None else f"ended: {self.process.returncode}"
+        return "\n".join([f"server {self.address} ({state}) printed last:", *lines])
 
     def stop(self) -> None:
         """Ends the server at once, as a crash or a restart would."""
@@ -68,15 +76,21 @@ def start_app(tmp_path) -> Iterator[Callable[[], Server]]:
         folders = {
             f"MOCOOP_{name.upper()}": str(tmp_path / name) for name in ("runs", "cache", "data")
         }
-        with (tmp_path / f"server-{port}.txt").open("wb") as log:
+        # A native crash leaves the stack of every thread in the log.
+        environment = os.environ | folders | {"PYTHONFAULTHANDLER": "1"}
+        path = tmp_path / f"server-{port}.txt"
+        with path.open("wb") as log:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | folders, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
-        started.append(Server(f"http://127.0.0.1:{port}", process))
+        started.append(Server(f"http://127.0.0.1:{port}", process, path))
         _wait_for(f"{started[-1].address}/_stcore/health")
         return started[-1]
 
     yield start
+    # What is printed here is shown when the test failed, and only then.
+    for server in started:
+        print(server.report())
     for run in (tmp_path / "runs").glob("*"):
         cancel_run(Run(run), patience=2)
     for server in started:
@@ -91,8 +105,49 @@ def browser_page(chromium) -> Iterator:
         browser = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(120_000)  # the first visit of a page imports torch
+        told = listen(page)
         yield page
+        print("browser:", *told, page_report(page), sep="\n")
         browser.close()
+
+
+def listen(page) -> list[str]:
+    """Returns a list that grows by what goes wrong in a page, as lines with the time."""
+    told: list[str] = []
+
+    def tell(kind: str, text: object) -> None:
+        told.append(f"{time.strftime('%H:%M:%S')} {kind}: {text}")
+
+    def on_console(message) -> None:
+        if message.type in ("error", "warning"):
+            tell(f"console {message.type}", message.text)
+
+    def on_socket(socket) -> None:
+        tell("socket opened", socket.url)
+        socket.on("close", lambda _: tell("socket closed", socket.url))
+        socket.on("socketerror", lambda error: tell("socket error", error))
+
+    def on_failure(request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # which a page that moves on leaves behind
+            tell("request failed", f"{request.url} {request.failure}")
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: tell("page error", error.stack or error))
+    page.on("crash", lambda _: tell("crash", "the tab is gone"))
+    page.on("requestfailed", on_failure)
+    page.on("websocket", on_socket)
+    return told
+
+
+def page_report(page) -> str:
+    """Returns the address of a page, the state of its script, and what it shows, in words."""
+    try:
+        app = page.locator("[data-testid=stApp]")
+        running = app.get_attribute("data-test-script-state") if app.count() else "gone"
+        shown = page.locator("body").aria_snapshot(timeout=2000)
+    except Exception as error:  # of a tab that has crashed, say; the test's own failure counts
+        return f"{page.url}: {error}"
+    return f"{page.url}, script {running}\n{shown[:PAGE_LENGTH]}"
 
 
 def _free_port() -> int:

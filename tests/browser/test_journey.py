@@ -78,7 +78,7 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
     assert "run=games-mocoop-2shot-seed1-001" in page.url
 
 
-def test_training_outlives_the_server_and_can_be_cancelled(start_app, browser_page):
+def test_training_outlives_the_server_is_cancelled_and_goes_on(start_app, browser_page):
     page, server = browser_page, start_app()
     page.goto(server.address)
     heading(page, "MoCoOp")
@@ -88,7 +88,7 @@ def test_training_outlives_the_server_and_can_be_cancelled(start_app, browser_pa
     epochs = page.get_by_label("Epochs", exact=True)
     epochs.fill("3000")
     epochs.press("Enter")
-    expect(page.get_by_text(re.compile("about .* (min|h)"))).to_be_visible()
+    expect(page.get_by_text(re.compile("experts, about .* (min|h)"))).to_be_visible()
     page.get_by_role("button", name="Start training").click()
     expect(page.get_by_text(re.compile(r"Epoch \d+ of 3000"))).to_be_visible()
 
@@ -100,6 +100,15 @@ def test_training_outlives_the_server_and_can_be_cancelled(start_app, browser_pa
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled after epoch")).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_be_visible()
+
+    go_on = page.get_by_role("button", name="Go on after epoch")
+    saved = int(re.search(r"\d+", go_on.inner_text())[0])
+    go_on.click()
+    expect(page.get_by_text(re.compile(r"Epoch \d+ of 3000"))).to_be_visible()
+    reached = re.search(r"Epoch (\d+) of", page.get_by_test_id("stProgress").inner_text())
+    assert int(reached[1]) >= saved
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled after epoch")).to_be_visible()
 
 
 def test_link_to_a_page_opens_the_app_on_a_fresh_server(start_app, browser_page):
