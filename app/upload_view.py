@@ -8,7 +8,9 @@ import warnings
 from dataclasses import dataclass
 
 import streamlit as st
+import torch
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from app import chips, effects, figures, loading, state, tables
 from app.neighbour_view import nearest_training_images
@@ -17,7 +19,7 @@ from app.theme import expert_colours
 from mocoop.errors import UserError
 from mocoop.images import DAMAGED, open_image
 from mocoop.predict import Classifier, Routed, encode_images
-from mocoop.runs import Run
+from mocoop.runs import Run, open_run
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
 LARGEST = 640  # pixels of the longer side; larger pictures are made smaller first
@@ -60,8 +62,7 @@ def try_a_picture(run: Run, picture: Picture) -> None:
     pictures = [picture] if source == SOURCES[0] else own_pictures(source)
     if not pictures:
         return
-    clip = loading.run_backbone(run)
-    features = encode_images(clip, [one.image for one in pictures])
+    features = torch.stack([feature_of(run, one.image) for one in pictures])
     routed = classifier.classify(features)
     if source != SOURCES[0]:
         cards(pictures, routed)
@@ -72,6 +73,17 @@ def try_a_picture(run: Run, picture: Picture) -> None:
         chosen = names.index(picked)
     before = classifier.classify(features[chosen : chosen + 1])
     change(pictures[chosen], before, classifier, run)
+
+
+def feature_of(run: Run, image: Image.Image) -> Tensor:
+    """Returns the feature (dim,) that a run's CLIP sees a picture as; kept for a while."""
+    return _feature(str(run.path), loading.stamp_of(run), image.size, image.tobytes())
+
+
+@st.cache_resource(show_spinner=False, max_entries=200)
+def _feature(path: str, stamp: float, size: tuple[int, int], pixels: bytes) -> Tensor:
+    clip = loading.run_backbone(open_run(path))
+    return encode_images(clip, [Image.frombytes("RGB", size, pixels)])[0]
 
 
 def own_pictures(source: str) -> list[Picture]:
@@ -177,10 +189,9 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
             for name in state.EFFECTS
         }
     wanted = effects.Effects(**amounts)
-    clip = loading.run_backbone(run)
     changed = effects.apply_effects(picture.image, wanted)
-    feature = encode_images(clip, [changed])
-    now = classifier.classify(feature) if wanted.any else before
+    feature = feature_of(run, changed)
+    now = classifier.classify(feature[None]) if wanted.any else before
     with middle:
         st.image(loading.as_png(changed, 320), width="stretch", alt="The changed picture")
         html = _said("before", before, picture.truth)
@@ -195,7 +206,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
             best = tables.top_classes(now, 0)
             figure = figures.class_bars(best, picture.truth)
             show_figure(figure, "classes-now", "Most probable classes of the picture", best)
-    nearest_training_images(run, feature[0])
+    nearest_training_images(run, feature)
 
 
 def _said(when: str, routed: Routed, truth: str | None) -> str:
