@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -48,12 +49,19 @@ def all_runs() -> dict[str, Run]:
 
 def table_of(runs: dict[str, Run]) -> pd.DataFrame:
     """Returns the table of runs; what is read of a run is kept until its status changes."""
-    rows = []
+    stamped = []
     for name, run in runs.items():
-        try:
-            rows.append(_row(str(run.path), name, stamp_of(run)))
-        except (OSError, UserError):
-            continue  # deleted in the meantime
+        with suppress(OSError):  # deleted in the meantime
+            stamped.append((str(run.path), name, stamp_of(run)))
+    return _table(tuple(stamped))
+
+
+@st.cache_data(show_spinner=False, max_entries=4)
+def _table(stamped: tuple[tuple[str, str, float], ...]) -> pd.DataFrame:
+    rows = []
+    for path, name, stamp in stamped:
+        with suppress(OSError, UserError):
+            rows.append(_row(path, name, stamp))
     return tables.run_table(rows)
 
 

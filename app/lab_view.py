@@ -12,7 +12,7 @@ import streamlit as st
 from app import estimates, jobs, lab_figures, lab_runs, lab_tables, loading, state
 from app.loading import stamp_of
 from app.methods import METHODS
-from app.page_parts import show_figure, show_table
+from app.page_parts import csv_button, show_figure, show_table
 from app.settings import duration
 from mocoop.config import TrainConfig
 from mocoop.datasets import BUILTIN
@@ -190,6 +190,7 @@ def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None
     epoch = _pick_epoch(last, ticking)
     start = lab_tables.zero_shot(table)
     show_figure(lab_figures.accuracy_lines(table, epoch, last, start), "accuracy-by-epoch")
+    csv_button(table, "lab-every-epoch")
     st.markdown(f"**After {epoch} epochs**, in percent")
     columns = {
         name: st.column_config.NumberColumn(label, format="%.1f", help=words)

@@ -6,15 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from app import lab_figures, lab_tables, state
-from app.lab_lessons import (
-    LESSONS,
-    SHOTS,
-    WEIGHT,
-    Lesson,
-    by_weight,
-    router_conditions,
-    ways,
-)
+from app.lab_findings import SHOTS, WEIGHT, by_weight, router_conditions, ways
+from app.lab_lessons import LESSONS, Lesson
 from app.lab_view import ONLY_FOR_LOOKING, grid
 from app.methods import METHODS
 from app.page_parts import show_figure, show_table

@@ -8,7 +8,8 @@ import streamlit as st
 
 from app import state
 from mocoop.errors import UserError
-from mocoop.run_archive import archive_bytes, archive_name, read_archive
+from mocoop.run_archive import archive_bytes, archive_name
+from mocoop.run_import import read_archive
 from mocoop.run_removal import delete_run, why_kept
 from mocoop.runs import Run, default_runs
 from mocoop.status import FINISHED

@@ -27,7 +27,7 @@ def export_run(command: ExportCommand) -> None:
 
 def import_run(command: ImportCommand) -> None:
     """Unpacks and checks a run from a zip."""
-    from mocoop.run_archive import read_archive
+    from mocoop.run_import import read_archive
 
     run = read_archive(command.file, command.root, command.name)
     if command.json:

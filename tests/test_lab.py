@@ -34,7 +34,7 @@ AXES = Axes(("digits",), (1,), (0.0, 5.0), (1,), 3)
 @pytest.fixture(scope="module")
 def mixture(workspace):
     """A finished run of the lab's with a router."""
-    return trained(workspace / "runs" / "lab-mocoop", SETTINGS.config("mocoop"))
+    return trained(workspace / "lab" / "lab-mocoop", SETTINGS.config("mocoop"))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_drift_is_measured_from_the_prototypes(mixture, measured):
 
 
 def test_a_shorter_training_is_the_beginning_of_a_longer_one(measured, workspace, demo_backbone):
-    run = trained(workspace / "runs" / "lab-short", replace(SETTINGS, epochs=1).config("mocoop"))
+    run = trained(workspace / "lab" / "lab-short", replace(SETTINGS, epochs=1).config("mocoop"))
     short = measure(run, load_dataset("digits"), demo_backbone)
     assert torch.equal(short.right, measured.right[:2])
     torch.testing.assert_close(short.cosine, measured.cosine[:2])
@@ -93,7 +93,7 @@ def test_a_shorter_training_is_the_beginning_of_a_longer_one(measured, workspace
 
 def test_before_training_coop_is_zero_shot(made, workspace):
     config = replace(preset("zero-shot"), data="digits", classes="base")
-    untrained = trained(workspace / "runs" / "zero", config)
+    untrained = trained(workspace / "lab" / "zero", config)
     coop = read_grid(made[1]).find("coop", SETTINGS)
     for half in ("base", "new"):
         reached = untrained.results()[half]["accuracy"]
@@ -180,11 +180,11 @@ def test_axes_of_the_same_value_twice_are_refused():
 
 def test_other_runs_are_not_measured(workspace, demo_backbone):
     config = replace(SETTINGS.config("coop"), epochs=1, classes="all")
-    everything = trained(workspace / "runs" / "all", config)
+    everything = trained(workspace / "lab" / "all", config)
     with pytest.raises(UserError, match="is none of the lab's"):
         measure(everything, load_dataset("digits"), demo_backbone)
     config = replace(SETTINGS.config("coop"), epochs=4, save_every=3)
-    gaps = trained(workspace / "runs" / "gaps", config)
+    gaps = trained(workspace / "lab" / "gaps", config)
     with pytest.raises(UserError, match="did not keep every epoch"):
         measure(gaps, load_dataset("digits"), demo_backbone)
 
@@ -201,7 +201,7 @@ def test_the_grid_that_ships_comes_from_its_recipe(workspace, demo_backbone):
     grid = read_grid()
     assert grid.backbone_fingerprint == demo_backbone.fingerprint
     settings = LabSettings("digits", shots=16, seed=2, epochs=4)
-    run = trained(workspace / "runs" / "again", settings.config("coop"))
+    run = trained(workspace / "lab" / "again", settings.config("coop"))
     again = measure(run, load_dataset("digits"), demo_backbone)
     shipped = grid.find("coop", settings)
     for half in ("base", "new"):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from lab_example import finals, lab_run
 
-from app import lab_figures, lab_lessons, lab_tables
-from app.lab_lessons import LESSONS, SAME
+from app import lab_figures, lab_findings, lab_tables
+from app.lab_findings import SAME
+from app.lab_lessons import LESSONS
 from app.theme import METHOD_COLOURS
 from mocoop.lab_grid import Axes, Grid, read_grid
 
@@ -123,7 +124,7 @@ def test_paths_end_with_a_marker():
 
 
 def test_coop_is_a_level_among_weights():
-    means = lab_lessons.by_weight(
+    means = lab_findings.by_weight(
         finals(
             [
                 {"method": "coop", "half": "new", "weight": 0.0, "before": 60, "after": 50},

@@ -15,7 +15,8 @@ from mocoop.classifiers import open_classifier
 from mocoop.cli import main
 from mocoop.errors import UserError
 from mocoop.presets import differences, preset
-from mocoop.run_archive import archive_bytes, archive_name, read_archive, write_archive
+from mocoop.run_archive import archive_bytes, archive_name, write_archive
+from mocoop.run_import import read_archive
 from mocoop.run_writer import queue_run
 from mocoop.runs import Run, list_runs
 
@@ -170,10 +171,10 @@ def test_links_and_devices_are_refused(packed, tmp_path, kind):
 def test_too_many_and_too_large_are_refused(packed, tmp_path, monkeypatch):
     many = {f"{NAME}/transfer-{n}.json": b"{}" for n in range(70)}
     assert_refused(zipped(entries(packed) | many), tmp_path / "runs", "at most 64")
-    monkeypatch.setattr("mocoop.run_archive.MAX_TEXT_BYTES", 1024**2)
+    monkeypatch.setattr("mocoop.run_import.MAX_TEXT_BYTES", 1024**2)
     large = entries(packed) | {f"{NAME}/transfer-x.json": b" " * (1024**2 + 1)}
     assert_refused(zipped(large), tmp_path / "runs", "MB of text")
-    monkeypatch.setattr("mocoop.run_archive.MAX_BYTES", 1024)
+    monkeypatch.setattr("mocoop.run_import.MAX_BYTES", 1024)
     assert_refused(io.BytesIO(packed), tmp_path / "runs", "unpack to more than")
 
 
@@ -255,7 +256,7 @@ def test_a_full_disk_leaves_nothing(packed, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mocoop.run_archive._unpack", full)
+    monkeypatch.setattr("mocoop.run_import._unpack", full)
     assert_refused(io.BytesIO(packed), tmp_path / "runs", "No space left on device")
 
 

@@ -1,0 +1,71 @@
+"""What the grid's trainings say, averaged: the numbers of the lab's lessons."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+SAME = 2.0
+"""Points within which accuracies count as about the same."""
+SHOTS, WEIGHT = 16, 5.0
+"""Whose trainings the lessons look at, where they look at some."""
+
+
+def change(finals: pd.DataFrame, method: str, half: str, weight: float = WEIGHT) -> float:
+    """Returns the mean change of accuracy over all epochs in points, with `SHOTS` shots."""
+    rows = trainings_of(finals, method, half, weight)
+    return float((rows["after"] - rows["before"]).mean())
+
+
+def by_weight(finals: pd.DataFrame, shots: int = SHOTS) -> pd.DataFrame:
+    """Returns mean accuracy and drift by method, half and weight of the text loss."""
+    rows = finals[finals["shots"] == shots]
+    keys = ["method", "half", "weight"]
+    return rows.groupby(keys, sort=False)[["before", "after", "drift"]].mean().reset_index()
+
+
+def rank_correlation(first: pd.Series, second: pd.Series) -> float:
+    """Returns Spearman's correlation of two columns, -1 to 1; 0 where one does not vary."""
+    if first.nunique() < 2 or second.nunique() < 2:
+        return 0.0
+    return float(first.rank().corr(second.rank()))
+
+
+def held(finals: pd.DataFrame) -> tuple[float, float]:
+    """Returns what the largest weight of LASP's text loss brings over none: base, new, points."""
+    means = by_weight(finals)
+    rows = means[means["method"] == "lasp"]
+    gains = []
+    for half in ("base", "new"):
+        ordered = rows[rows["half"] == half].sort_values("weight")
+        gains.append(float(ordered["after"].iloc[-1] - ordered["after"].iloc[0]))
+    return gains[0], gains[1]
+
+
+def ways(finals: pd.DataFrame) -> dict[str, float]:
+    """Returns mean accuracies of ways to use MoCoOp's experts, both halves together."""
+    rows = finals[(finals["method"] == "mocoop") & (finals["shots"] == SHOTS)]
+    rows = rows[rows["weight"] == WEIGHT]
+    words = {
+        "router": "the router's choice of two",
+        "uniform": "all experts equally",
+        "best_single": "the best single expert",
+        "random": "a random expert",
+        "oracle": "perfect choice (an upper bound)",
+    }
+    return {said: float(rows[name].mean()) for name, said in words.items()}
+
+
+def router_conditions(finals: pd.DataFrame) -> pd.DataFrame:
+    """Returns mean gain of the router and headroom for every weight and number of shots."""
+    rows = finals[finals["method"] == "mocoop"]
+    means = rows.groupby(["weight", "shots"])[["gain", "headroom"]].mean()
+    return means.reset_index().sort_values("gain", ascending=False, kind="stable")
+
+
+def trainings_of(
+    finals: pd.DataFrame, method: str, half: str, weight: float = WEIGHT
+) -> pd.DataFrame:
+    """Returns a method's trainings with `SHOTS` shots and one weight; CoOp has no weight."""
+    rows = finals[(finals["method"] == method) & (finals["half"] == half)]
+    rows = rows[rows["shots"] == SHOTS]
+    return rows if method == "coop" else rows[rows["weight"] == weight]
