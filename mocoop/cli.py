@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from mocoop import commands, options, protocol_commands
+from mocoop import bench_commands, commands, export_commands, options, protocol_commands
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.presets import preset, settings_from
@@ -30,6 +30,8 @@ and see which expert the router chooses for an image.
   ablation   a mixture in parts     mocoop ablation --data games
   tune       compare recipes        mocoop tune mocoop --grid learning_rate=0.2,0.5
   results    all built-in tables    mocoop results --workers 2
+  export     a run as a classifier  mocoop export RUN --out my-classifier
+  bench      measure the speed      mocoop bench --quick
   data       list or show data      mocoop data games --sheet games.png
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
 
@@ -46,6 +48,8 @@ COMMANDS: dict[str, tuple[type, Any]] = {
     "ablation": (options.AblationCommand, protocol_commands.ablation),
     "tune": (options.TuneCommand, protocol_commands.tune),
     "results": (options.ResultsCommand, protocol_commands.results),
+    "export": (options.ExportCommand, export_commands.export),
+    "bench": (options.BenchCommand, bench_commands.bench),
     "data": (options.DataCommand, commands.data),
     "demo-clip": (options.DemoClipCommand, commands.demo_clip),
 }
