@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -28,15 +28,13 @@ class Measured:
 
     case: Case
     step: list[Timing] = field(default_factory=list)
-    text: list[Timing] = field(default_factory=list)
-    """Of ours: the text side alone, forward and backward."""
     image: list[Timing] = field(default_factory=list)
     """Of ours, tuned: the image tower alone, forward and backward."""
     products: list[dict[str, float]] = field(default_factory=list)
     """Operations a second of matrix products, measured between the steps."""
     tokens: int = 0
-    step_operations: int = 0
-    text_operations: int = 0
+    operations: int = 0
+    """Of the products of a step."""
     reason: str = ""
     """Why it was not measured."""
 
@@ -57,15 +55,16 @@ class Measured:
 
     @property
     def share(self) -> float | None:
-        """Share of the measured rate of products that the text side reaches, by processor time
-        on a CPU (which others' work does not change) and by the clock elsewhere.
+        """Share of the measured rate of products that a step of the frozen recipe reaches.
+
+        Such a step is the text side and little else. By processor time on a CPU, which others'
+        work hardly changes, and by the clock elsewhere.
         """
-        if not self.text or not self.products:
+        if self.case.recipe != "frozen" or not self.products:
             return None
         cpu = self.case.device == "cpu"
-        spent = median(t.cpu_seconds if cpu else t.seconds for t in self.text)
         rate = median(p["by_cpu" if cpu else "by_clock"] for p in self.products)
-        return self.text_operations / spent / rate
+        return self.operations / (self.cpu_seconds if cpu else self.seconds) / rate
 
     @property
     def beside_image(self) -> float | None:
@@ -96,20 +95,24 @@ def plan(
     base = Case("ours", "frozen", 10, 6, "fp32", backbone, threads=threads, device=device)
     if quick:
         sizes, tuned, halves = [(10, 1), (10, 6), (100, 6)], [(10, 6)], [(100, 6)]
+        largest_plain = 60
     else:
         sizes = [(classes, experts) for experts in GRID_EXPERTS for classes in GRID_CLASSES]
-        sizes.sort(key=lambda size: size[0] * size[1])
+        sizes.sort(key=lambda size: (size[0] * size[1], size[0]))
+        largest_plain = 20_000
         tuned, halves = [(10, 6), (100, 6)], [(10, 6), (100, 6), (1000, 6)]
     rows: list[tuple[Case, ...]] = []
+    late: list[tuple[Case, ...]] = []  # what takes long comes last
     for classes, experts in sizes:
         case = replace(base, classes=classes, experts=experts)
         half = (replace(case, precision="bf16"),) if (classes, experts) in halves else ()
-        rows.append((replace(case, side="plain"), case, *half))
+        plain = (replace(case, side="plain"),) if classes * experts <= largest_plain else ()
+        (late if classes == GRID_CLASSES[-1] else rows).append((*plain, case, *half))
     for classes, experts in tuned:
         case = replace(base, recipe="tuned", classes=classes, experts=experts)
         half = () if quick else (replace(case, precision="bf16"),)
         rows.append(((replace(case, side="plain"),) if not quick else ()) + (case, *half))
-    return Plan(tuple(rows), repeats, limit)
+    return Plan((*rows, *late), repeats, limit)
 
 
 class Worker:
@@ -152,20 +155,17 @@ class Worker:
         self._process.communicate()
 
 
-def measure(
-    chosen: Plan, told: Callable[[str], None], known: Sequence[Measured] = ()
-) -> list[Measured]:
-    """Returns what was measured, case by case.
+def measure(chosen: Plan, told: Callable[[str], None]) -> Iterator[list[Measured]]:
+    """Yields what was measured so far, after each group of cases that take turns.
 
     Args:
         chosen: the cases.
         told: called with what is being done.
-        known: earlier measurements, which tell what a plain step would take in memory.
     """
-    found = list(known)
+    found: list[Measured] = []
     for cases in chosen.cases:
-        found += _take_turns(cases, chosen, found, told)
-    return found[len(known) :]
+        found = found + _take_turns(cases, chosen, found, told)
+        yield found
 
 
 def _take_turns(
@@ -183,12 +183,14 @@ def _take_turns(
                 reason = f"needs about {needed / 1e9:.0f} GB, {free / 1e9:.0f} GB were free"
                 results[case] = Measured(case, reason=reason)
                 continue
-            worker = workers[case] = Worker(case)
-            if worker.hear() is None or worker.ask("step") is None:  # the first step warms up
+            workers[case] = Worker(case)
+        for case, worker in list(workers.items()):
+            described = worker.ask("describe") if worker.hear() else None
+            if described is None:
                 results[case] = Measured(case, reason="its process ended: out of memory")
                 workers.pop(case).close()
-                continue
-            results[case] = replace(results[case], **(worker.ask("describe") or {}))
+            else:
+                results[case] = replace(results[case], **described)
         started = time.monotonic()
         for number in range(chosen.repeats):
             if number and time.monotonic() - started > chosen.limit:
@@ -206,7 +208,7 @@ def _round(worker: Worker, result: Measured) -> None:
     """Adds a round of a case to its measurements."""
     commands: list[tuple[str, list]] = [("step", result.step)]
     if result.case.side == "ours":
-        commands += [("products", result.products), ("text", result.text)]
+        commands.append(("products", result.products))
         if result.case.recipe == "tuned":
             commands.append(("image", result.image))
     for command, into in commands:
@@ -244,6 +246,7 @@ def machine() -> dict[str, Any]:
         "cores": psutil.cpu_count(logical=False) or psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "gpu": torch.cuda.get_device_name() if gpu else None,
+        "text_memory_gib": os.environ.get("MOCOOP_TEXT_MEMORY"),
         "torch": torch.__version__,
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "date": time.strftime("%Y-%m-%d"),

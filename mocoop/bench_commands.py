@@ -18,7 +18,7 @@ def bench(command: BenchCommand) -> None:
     import open_clip
 
     from mocoop.backbone import choose_device, load_backbone
-    from mocoop.bench import machine, measure, plan
+    from mocoop.bench import Measured, machine, measure, plan
     from mocoop.bench_page import as_row, write_page
 
     for name, value in (("repeats", command.repeats), ("threads", command.threads)):
@@ -41,10 +41,12 @@ def bench(command: BenchCommand) -> None:
         if not command.json:
             print(text, file=sys.stderr, flush=True)
 
-    results = measure(chosen, tell)
     notes = command.folder / "notes.md"
     text = notes.read_text(encoding="utf-8") if notes.is_file() else ""
-    write_page(results, found, command.out, command.folder, text)
+    results: list[Measured] = []
+    for results in measure(chosen, tell):
+        # Written again and again: what is measured stays when the rest is stopped.
+        write_page(results, found, command.out, command.folder, text)
     if command.json:
         print_json({"machine": found, "results": [as_row(result) for result in results]})
     else:

@@ -60,7 +60,7 @@ def page_text(
     """Returns the page of results as Markdown."""
     case = results[0].case
     gpu = machine["gpu"] or "no GPU here, so nothing of it is measured"
-    load = machine["load"]
+    load, budget = machine["load"], machine["text_memory_gib"]
     shared = (
         f" Load of the machine at the start: {load:.1f}; what others ran on the same cores "
         "lengthens the clock's seconds, hardly the processor's."
@@ -76,7 +76,8 @@ def page_text(
         f"{machine['date']}; {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_gb']} GB; {gpu}; torch {machine['torch']}; {case.backbone}, batch "
         f"{case.batch}, {case.threads} thread{'s' if case.threads > 1 else ''}."
-        + (shared if load is not None else ""),
+        + (shared if load is not None else "")
+        + (f" MOCOOP_TEXT_MEMORY was {budget} GiB." if budget else ""),
         "",
     ]
     for recipe, title in (("frozen", "Frozen image tower"), ("tuned", "Tuned LayerNorms")):
@@ -92,7 +93,7 @@ def _table(rows: Sequence[Measured]) -> list[str]:
     """Returns the lines of a table of cases."""
     lines = [
         "| classes | experts | path | rounds | s/step | CPU s/step | times faster (CPU s) | peak "
-        "memory | share of plain | tokens | 10⁹ operations | text step's share of product rate | "
+        "memory | share of plain | tokens | 10⁹ operations | share of product rate | "
         "step / image tower |",
         "|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
@@ -113,7 +114,7 @@ def _table(rows: Sequence[Measured]) -> list[str]:
             _bytes(r.peak_bytes),
             f"{100 * r.peak_bytes / against.peak_bytes:.1f} %" if against else NONE,
             str(r.tokens),
-            _short(r.step_operations / 1e9),
+            _short(r.operations / 1e9),
             NONE if r.share is None else f"{100 * r.share:.0f} %",
             NONE if r.beside_image is None else f"{r.beside_image:.2f}",
         ]
@@ -156,7 +157,7 @@ def _targets(results: Sequence[Measured]) -> list[str]:
         ("100 classes, 6 experts: memory of plain (aim: 1/10)", memory, lambda x: x <= 0.1),
         ("10 classes: 6 experts of ours / plain with 1 (aim: 1)", small_six, lambda x: x <= 1),
         ("100 classes: 6 experts of ours / plain with 1 (aim: 1)", six_to_one, lambda x: x <= 1),
-        ("text step's share of the product rate, fp32, least over steps of 1,000 tokens or more "
+        ("the step's share of the product rate, fp32, least over steps of 1,000 tokens or more "
          "(aim: 0.7)", min(shares) if shares else None, lambda x: x >= 0.7),
         ("cost per class, largest from 10 to 1000 against 10 (aim: 1)", growth(per_class),
          lambda x: x <= 1.0),

@@ -1,7 +1,7 @@
 """One side of a measurement, in a process of its own: it does what it is told, line by line.
 
-`python -m mocoop.bench_worker CASE` reads commands from standard input (`step`, `text`,
-`image`, `products`) and answers each with a line of JSON.
+`python -m mocoop.bench_worker CASE` reads commands from standard input
+(`describe`, `step`, `image`, `products`) and answers each with a line of JSON.
 """
 
 from __future__ import annotations
@@ -123,11 +123,6 @@ class Bench:
             losses = {"total": loss}
         self.stepper.step(losses, 1, self.steps)
 
-    def text(self) -> None:
-        """Encodes all soft prompts and takes the gradient of the prompts."""
-        learnt = [p for p in self.model.prompts.parameters() if p.requires_grad]
-        torch.autograd.grad(self.model.text_features(self.tower, self.classes).sum(), learnt)
-
     def image(self) -> None:
         """Runs the image tower alone, forward and backward to its LayerNorms."""
         assert self.model.norms is not None
@@ -173,11 +168,8 @@ class Bench:
         """Returns the answer to a command of the parent."""
         if command == "products":
             return self.products()
-        if command == "describe":
-            return {"tokens": self.tokens()} | {
-                f"{name}_operations": self.operations(getattr(self, name))
-                for name in ("step", "text")[: 2 if self.case.side == "ours" else 1]
-            }
+        if command == "describe":  # the first step, which warms up besides
+            return {"tokens": self.tokens(), "operations": self.operations(self.step)}
         return asdict(timed(getattr(self, command), self.device, self.base))
 
 
