@@ -111,7 +111,9 @@ class FrozenBlocks(torch.autograd.Function):
             blocks: the tower's weights.
             keep: keep what the backward pass needs; otherwise it encodes the chunk again.
         """
-        output, kept = run_blocks(rows, chunk, blocks, keep)
+        # The weights' dtype says in which one each product runs; autocast would change some.
+        with torch.autocast(rows.device.type, enabled=False):
+            output, kept = run_blocks(rows, chunk, blocks, keep)
         ctx.chunk, ctx.blocks, ctx.keep = chunk, blocks, keep
         ctx.save_for_backward(*(kept if keep else (rows,)))
         return output
@@ -119,10 +121,11 @@ class FrozenBlocks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradient with respect to the rows."""
-        saved = ctx.saved_tensors
-        if not ctx.keep:
-            _, saved = run_blocks(saved[0], ctx.chunk, ctx.blocks, keep=True)
-        return back_through(gradient, ctx.chunk, ctx.blocks, list(saved)), None, None, None
+        kept = list(ctx.saved_tensors)
+        with torch.autocast(gradient.device.type, enabled=False):
+            if not ctx.keep:
+                _, kept = run_blocks(kept[0], ctx.chunk, ctx.blocks, keep=True)
+            return back_through(gradient, ctx.chunk, ctx.blocks, kept), None, None, None
 
 
 def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights]) -> int:

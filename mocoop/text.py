@@ -178,7 +178,8 @@ class TextTower:
             else prompts.table.dtype
         )
         chunks = prompts.layout.chunks(self.chunk_rows)
-        left = self.memory
+        learning = torch.is_grad_enabled() and prompts.table.requires_grad
+        left = self.memory if learning else 0
         parts = []
         for chunk in chunks:
             embedded = F.embedding(chunk.source, prompts.table)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from test_text import NAMES, TEMPLATES, soft_blocks
@@ -73,8 +75,6 @@ def test_more_classes_cost_no_more_each(demo_backbone):
 
 def test_low_memory_costs_one_forward_pass_more(demo_backbone):
     """Chunks that are not kept are encoded once more in the backward pass."""
-    from dataclasses import replace
-
     befores, afters = soft_blocks(demo_backbone.text, TEMPLATES)
     blocks = [block for block in befores + afters if len(block)]
 

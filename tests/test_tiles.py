@@ -135,6 +135,10 @@ def test_half_precision(tiny_backbone):
         fast = tower.encode_prompts(prompts).float()
     got = torch.autograd.grad((fast * pull).sum(), blocks)
     assert 1e-4 < relative_error(fast.detach(), expected.detach()) < 2e-2
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = dataclasses.replace(tower, memory=0).encode_prompts(prompts).float()
+        again = torch.autograd.grad((inside * pull).sum(), blocks)
+    assert all(torch.equal(*pair) for pair in zip(got, again, strict=True))
     flat = [torch.cat([part.flatten() for part in parts]) for parts in (got, plain)]
     assert 1e-4 < relative_error(*flat) < 2e-2
 
