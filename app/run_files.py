@@ -93,7 +93,7 @@ def import_panel() -> None:
         st.success(f"Imported as `{done}`.", icon=":material/check:")
     with st.expander("Import a run", icon=":material/upload_file:"):
         st.caption(
-            "A zip that this page or `mocoop export` has written. It is checked before anything "
+            "A zip that this page or `mocoop pack` has written. It is checked before anything "
             "is kept."
         )
         with st.form("import", border=False, clear_on_submit=False):

@@ -1,15 +1,15 @@
-"""What the commands export and import do."""
+"""What the commands pack and unpack do."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mocoop.errors import UserError
-from mocoop.options import ExportCommand, ImportCommand
+from mocoop.options import PackCommand, UnpackCommand
 from mocoop.report import print_json
 
 
-def export_run(command: ExportCommand) -> None:
+def pack(command: PackCommand) -> None:
     """Writes a finished run as one zip."""
     from mocoop.run_archive import archive_name, write_archive
     from mocoop.runs import open_run
@@ -25,7 +25,7 @@ def export_run(command: ExportCommand) -> None:
         print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
-def import_run(command: ImportCommand) -> None:
+def unpack(command: UnpackCommand) -> None:
     """Unpacks and checks a run from a zip."""
     from mocoop.run_import import read_archive
 

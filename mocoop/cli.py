@@ -14,9 +14,11 @@ import tyro
 
 from mocoop import (
     archive_commands,
+    bench_commands,
     commands,
     data_commands,
     data_options,
+    export_commands,
     lab_commands,
     options,
     protocol_commands,
@@ -35,13 +37,15 @@ and see which expert the router chooses for an image.
   evaluate   test a finished run    mocoop evaluate RUN --classes all
   predict    classify image files   mocoop predict RUN photo.jpg
   runs       list the runs          mocoop runs
-  export     a run as one zip       mocoop export RUN --out run.zip
-  import     a run from such a zip  mocoop import run.zip
+  pack       a run as one zip       mocoop pack RUN --out run.zip
+  unpack     a run from such a zip  mocoop unpack run.zip
   protocol   a table of runs        mocoop protocol few-shot --data games faces
   ablation   a mixture in parts     mocoop ablation --data games
   tune       compare recipes        mocoop tune mocoop --grid learning_rate=0.2,0.5
   results    all built-in tables    mocoop results --workers 2
   lab-grid   trainings of the app's overfitting lab (about 20 minutes on 2 cores)
+  export     a run as a classifier  mocoop export RUN --out my-classifier
+  bench      measure the speed      mocoop bench --quick
   data       find, check, get, show mocoop data list
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
 
@@ -55,13 +59,15 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "evaluate": (options.EvaluateCommand, commands.evaluate),
     "predict": (options.PredictCommand, commands.predict),
     "runs": (options.RunsCommand, commands.runs),
-    "export": (options.ExportCommand, archive_commands.export_run),
-    "import": (options.ImportCommand, archive_commands.import_run),
+    "pack": (options.PackCommand, archive_commands.pack),
+    "unpack": (options.UnpackCommand, archive_commands.unpack),
     "protocol": (options.ProtocolCommand, protocol_commands.protocol),
     "ablation": (options.AblationCommand, protocol_commands.ablation),
     "tune": (options.TuneCommand, protocol_commands.tune),
     "results": (options.ResultsCommand, protocol_commands.results),
     "lab-grid": (options.LabGridCommand, lab_commands.lab_grid),
+    "export": (options.ExportCommand, export_commands.export),
+    "bench": (options.BenchCommand, bench_commands.bench),
     "data": (data_options.DataCommand, data_commands.data),
     "demo-clip": (options.DemoClipCommand, commands.demo_clip),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -23,6 +24,9 @@ class ImageSide(Protocol):
 
     def __len__(self) -> int:
         """Returns how many images there are."""
+
+    def expect(self, chosen: Tensor, epoch: int) -> None:
+        """Begins to load what `batch` will be asked for, where loading takes time."""
 
     def batch(
         self, model: PromptMixture, chosen: Tensor, epoch: int, generator: torch.Generator
@@ -45,6 +49,9 @@ class CachedImages:
     def __len__(self) -> int:
         return len(self.features)
 
+    def expect(self, chosen: Tensor, epoch: int) -> None:
+        """Does nothing: features are there already."""
+
     def batch(
         self, model: PromptMixture, chosen: Tensor, epoch: int, generator: torch.Generator
     ) -> Tensor:
@@ -61,10 +68,33 @@ class CachedImages:
         return CachedImages(self.features.to(device))
 
 
+class Background:
+    """Loads pictures in a thread of its own, in the order in which they are expected."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
+        self._expected: dict[tuple, Future[Tensor]] = {}
+
+    def start(self, key: tuple, load: Callable[[], Tensor]) -> None:
+        """Begins to load what will be taken by this key."""
+        if key not in self._expected:
+            self._expected[key] = self._thread.submit(load)
+
+    def take(self, key: tuple, load: Callable[[], Tensor]) -> Tensor:
+        """Returns what was expected by this key, or else loads it after what is expected.
+
+        Always in the one thread: crops are drawn from a generator that threads would share. An
+        error of the thread is raised here, where it belongs.
+        """
+        self.start(key, load)
+        return self._expected.pop(key).result()
+
+
 @dataclass(frozen=True)
 class LiveImages:
     """Images that go through the tower in every step, with its LayerNorms as they are then.
 
+    Pictures that are expected are loaded and transformed while the step before computes.
     A random crop depends on the seed, the epoch and the image's place alone, so that it is
     the same however the images are batched.
     """
@@ -81,15 +111,23 @@ class LiveImages:
     """Images per forward pass outside of training."""
     kept: dict[int, Tensor] = field(default_factory=dict, repr=False)
     """Transformed pictures by place, as long as they take less than a gibibyte."""
+    background: Background = field(default_factory=Background, repr=False)
+    """Loads the next step's pictures while a step computes."""
 
     def __len__(self) -> int:
         return self.count
+
+    def expect(self, chosen: Tensor, epoch: int) -> None:
+        """Begins to load the pictures of a step that comes."""
+        places, drawn = chosen.tolist(), epoch if self.crops else None
+        self.background.start((*places, drawn), lambda: self._pictures(places, drawn))
 
     def batch(
         self, model: PromptMixture, chosen: Tensor, epoch: int, generator: torch.Generator
     ) -> Tensor:
         """Returns features (batch, dim) with gradients to the model's LayerNorms."""
-        images = self._pictures(chosen.tolist(), epoch if self.crops else None)
+        places, drawn = chosen.tolist(), epoch if self.crops else None
+        images = self.background.take((*places, drawn), lambda: self._pictures(places, drawn))
         return model.image_features(self.tower, images)
 
     @torch.no_grad()

@@ -51,7 +51,7 @@ def model_card(run: Run) -> str:
         "results, `weights.safetensors` what was learnt, `features.safetensors` text features "
         "by epoch (methods with prompts), `transfer-*.json` tests on other data sets.",
         "## Use",
-        "```sh\nmocoop import RUN.zip          # this file's archive, or the app's page Compare\n"
+        "```sh\nmocoop unpack RUN.zip          # this file's archive, or the app's page Compare\n"
         f"mocoop predict {run.name!r} picture.png\nmocoop evaluate {run.name!r}\n```",
         "It needs the same CLIP weights (the fingerprint is checked). To evaluate, the data must "
         f"be found as `{_plain(config.data)}`.",

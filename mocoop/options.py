@@ -92,11 +92,11 @@ class RunsCommand:
 
 
 @dataclass(frozen=True)
-class ExportCommand:
+class PackCommand:
     """Write a finished run as one zip: settings, metrics, weights and a model card.
 
     Example:
-        mocoop export games-mocoop-16shot-seed1-001 --out my-run.zip
+        mocoop pack games-mocoop-16shot-seed1-001 --out my-run.zip
     """
 
     run: RunName
@@ -108,8 +108,8 @@ class ExportCommand:
 
 
 @dataclass(frozen=True)
-class ImportCommand:
-    """Unpack and check a run that `mocoop export` or the app's page Compare has written.
+class UnpackCommand:
+    """Unpack and check a run that `mocoop pack` or the app's page Compare has written.
 
     Files of unknown names or outside the run's folder, links and damaged content are refused,
     and then nothing is kept.
@@ -279,6 +279,61 @@ class LabGridCommand:
     """Folder of the grid."""
     workers: int = 2
     """Trainings at the same time."""
+
+
+@dataclass(frozen=True)
+class BenchCommand:
+    """Measure a training step, the plain path against ours, and write tables and curves.
+
+    Each side runs in a process of its own, by turns. The plain path is left out where it would
+    not fit the free memory.
+
+    Examples:
+        mocoop bench --quick
+        mocoop bench --threads 2 --out BENCHMARKS.md
+    """
+
+    quick: bool = False
+    """A few small sizes, in some minutes."""
+    out: Path = Path("BENCHMARKS.md")
+    """The page of tables."""
+    folder: Path = Path("assets/bench")
+    """Folder of bench.json and scaling.png; what its notes.md says is added to the page."""
+    backbone: str = "ViT-B-16"
+    """An open_clip architecture (random weights cost what real ones cost), `demo`, or the path
+    of a local checkpoint."""
+    repeats: int = 5
+    """Rounds of each size; the medians are over them."""
+    limit: float = 180.0
+    """Seconds after which no further round of the same size is begun."""
+    threads: int = 2
+    """Processor threads of each side."""
+    device: str = "cpu"
+    """`cpu`, `cuda` ..."""
+    json: bool = False
+    """Print the measurements as one JSON document."""
+
+
+@dataclass(frozen=True)
+class ExportCommand:
+    """Write a finished run as a classifier that needs no text tower.
+
+    The folder holds text features and router as safetensors and as ONNX (image feature in,
+    probabilities out), class names, and which image tower they belong to.
+
+    Examples:
+        mocoop export runs/my-run --out my-classifier
+        mocoop export runs/my-run --out my-classifier --no-onnx
+    """
+
+    run: RunName
+    """Folder or name of the run."""
+    out: Path
+    """The new folder."""
+    onnx: bool = True
+    """Also write head.onnx, which needs the package onnx."""
+    json: bool = False
+    """Print one JSON document."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
-"""Prompts as tokens: class names, templates, and soft prompts packed without padding."""
+"""Prompts as tokens: class names, templates, and where soft prompts' tokens stand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mocoop.errors import UserError
 from mocoop.templates import SLOT, fill
+from mocoop.tiles import Chunk, lay_out
 
 if TYPE_CHECKING:
     from mocoop.text import TextTower
@@ -22,6 +24,8 @@ class ClassTokens:
 
     ids: Tensor  # (all tokens of all names,)
     lengths: Tensor  # (classes,)
+    layouts: dict[tuple, PromptLayout] = field(default_factory=dict, repr=False)
+    """Layouts of prompts with these names by the lengths of their blocks."""
 
     @classmethod
     def of(cls, tower: TextTower, names: Sequence[str]) -> ClassTokens:
@@ -42,26 +46,81 @@ class ClassTokens:
         """Returns the first classes alone."""
         return ClassTokens(self.ids[: int(self.lengths[:count].sum())], self.lengths[:count])
 
+    def layout(
+        self, before_lengths: Sequence[int], after_lengths: Sequence[int], own_class: bool
+    ) -> PromptLayout:
+        """Returns the layout of prompts with blocks of these lengths; made once."""
+        key = (tuple(before_lengths), tuple(after_lengths), own_class)
+        if key not in self.layouts:
+            made = PromptLayout.build(self, before_lengths, after_lengths, own_class)
+            self.layouts[key] = made
+        return self.layouts[key]
+
+
+@dataclass(frozen=True)
+class PromptLayout:
+    """Which token stands where in every prompt; the same in all steps of a training.
+
+    Rows of the table of embeddings: [SOS], [EOS], padding, the names' tokens, then the blocks
+    before the name, and those after it.
+    """
+
+    prompts: tuple[np.ndarray, ...]  # each pair's tokens as rows of the table
+    before_lengths: np.ndarray  # (experts,)
+    device: torch.device
+    tiled: dict[int, list[Chunk]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        classes: ClassTokens,
+        before_lengths: Sequence[int],
+        after_lengths: Sequence[int],
+        own_class: bool,
+    ) -> PromptLayout:
+        """Returns the layout of `PromptBatch.build` for blocks of these lengths."""
+        names = np.split(np.arange(len(classes.ids)) + 3, np.cumsum(classes.lengths.tolist())[:-1])
+        blocks = np.cumsum([3 + len(classes.ids), *before_lengths, *after_lengths])
+        prompts = []
+        for expert in range(len(before_lengths)):
+            left, right = expert, len(before_lengths) + expert
+            before = np.arange(blocks[left], blocks[left + 1])
+            after = np.arange(blocks[right], blocks[right + 1])
+            for name in [names[expert % len(names)]] if own_class else names:
+                prompts.append(np.concatenate([[0], before, name, after, [1]]))
+        return cls(tuple(prompts), np.asarray(before_lengths), classes.ids.device)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Experts and classes; with contexts of classes' own, pairs and 1."""
+        return len(self.before_lengths), len(self.prompts) // len(self.before_lengths)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return max(len(prompt) for prompt in self.prompts)
+
+    def chunks(self, limit: int) -> list[Chunk]:
+        """Returns the prompts in tiles, in chunks of about `limit` rows."""
+        if limit not in self.tiled:
+            self.tiled[limit] = lay_out(self.prompts, self.before_lengths, limit, self.device)
+        return self.tiled[limit]
+
+    def padded(self, length: int) -> tuple[Tensor, Tensor]:
+        """Returns the prompts as rows of the table (pairs, length), and where each ends."""
+        grid = np.full((len(self.prompts), length), 2)
+        for row, prompt in enumerate(self.prompts):
+            grid[row, : len(prompt)] = prompt
+        ends = torch.tensor([len(prompt) - 1 for prompt in self.prompts], device=self.device)
+        return torch.as_tensor(grid, device=self.device), ends
+
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """Soft prompts of all experts and classes, packed: every class's own tokens in a row.
+    """Soft prompts of all experts and classes: embeddings, and where they stand."""
 
-    A (expert, class) pair owns `name_c after_g [EOS]`; pairs follow each other by expert,
-    then class. `source` says for each packed token which row of `table()` it is.
-    """
-
-    start: Tensor  # (1, width), the embedding of [SOS]
-    end: Tensor  # (1, width), the embedding of [EOS]
-    names: Tensor  # (name tokens of all classes, width)
-    before: tuple[Tensor, ...]  # per expert (tokens, width)
-    after: tuple[Tensor, ...]  # per expert (tokens, width)
-    shape: tuple[int, int]  # (experts, classes)
-    before_lengths: Tensor  # (experts,)
-    lengths: Tensor  # (experts * classes,), own tokens of each pair
-    pair: Tensor  # (tokens,), which pair owns the token
-    offset: Tensor  # (tokens,), its place among the pair's own tokens
-    source: Tensor  # (tokens,), its row in `table()`
+    table: Tensor  # (distinct tokens, width), the rows that prompts are made of
+    layout: PromptLayout
 
     @classmethod
     def build(
@@ -72,7 +131,7 @@ class PromptBatch:
         after: Sequence[Tensor],
         own_class: bool = False,
     ) -> PromptBatch:
-        """Returns the packed prompts; gradients flow to `before` and `after`.
+        """Returns the prompts; gradients flow to `before` and `after`.
 
         Args:
             tower: the frozen text tower.
@@ -85,55 +144,17 @@ class PromptBatch:
         Raises:
             UserError: if the longest prompt does not fit the context.
         """
-        device = classes.ids.device
-        num_experts, num_classes = len(before), 1 if own_class else len(classes.lengths)
-        before_lengths = torch.tensor([len(b) for b in before], device=device)
-        after_lengths = torch.tensor([len(a) for a in after], device=device)
-        times = num_experts * num_classes // len(classes.lengths)  # a name's number of pairs
-        name_lengths = classes.lengths.repeat(times)  # (pairs,)
-        expert = torch.arange(num_experts, device=device).repeat_interleave(num_classes)
-        lengths = name_lengths + after_lengths[expert] + 1
-        longest = int((1 + before_lengths[expert] + lengths).max())
-        tower.check_length(longest, "The longest class name with its context")
-
-        pair = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
-        offset = torch.arange(len(pair), device=device) - (lengths.cumsum(0) - lengths)[pair]
-        # Rows of table(): names, then the after-blocks, then [EOS].
-        name_starts = (classes.lengths.cumsum(0) - classes.lengths).repeat(times)
-        after_starts = len(classes.ids) + after_lengths.cumsum(0) - after_lengths
-        past_name = offset - name_lengths[pair]
-        source = torch.where(
-            past_name < 0, name_starts[pair] + offset, after_starts[expert[pair]] + past_name
-        )
-        source[lengths.cumsum(0) - 1] = len(classes.ids) + int(after_lengths.sum())
-
+        layout = classes.layout([len(b) for b in before], [len(a) for a in after], own_class)
+        tower.check_length(layout.longest, "The longest class name with its context")
+        special = [tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id, 0]
         embed = tower.token_embedding
-        special = torch.tensor(
-            [tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id], device=device
-        )
-        start, end = embed(special).split(1)
-        return cls(
-            start,
-            end,
-            embed(classes.ids),
-            tuple(before),
-            tuple(after),
-            (num_experts, num_classes),
-            before_lengths,
-            lengths,
-            pair,
-            offset,
-            source,
-        )
+        fixed = embed(torch.cat([classes.ids.new_tensor(special), classes.ids]))
+        return cls(torch.cat([fixed, *before, *after]), layout)
 
-    def table(self) -> Tensor:
-        """Returns the distinct token embeddings that packed tokens are made of."""
-        return torch.cat([self.names, *self.after, self.end])
-
-    def prefix_causal_mask(self, prefix: Tensor) -> Tensor:
-        """Returns the causal mask of the prefix, -inf where a token would look ahead."""
-        size = prefix.shape[1]
-        return torch.full((size, size), float("-inf"), device=prefix.device).triu(1)
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Experts and classes; with contexts of classes' own, pairs and 1."""
+        return self.layout.shape
 
 
 def soft_tokens(tower: TextTower, template: str) -> tuple[Tensor, Tensor]:

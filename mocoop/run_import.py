@@ -110,7 +110,7 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     if missing:
         raise UserError(
             f"This zip file is no exported run: it has no {', '.join(missing)}. Make one with "
-            "`mocoop export RUN` or on the app's page Compare."
+            "`mocoop pack RUN` or on the app's page Compare."
         )
     return found
 

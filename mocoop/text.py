@@ -2,24 +2,30 @@
 
 A causal tower that pools at [EOS] allows two savings that change no result: tokens after
 [EOS] are left out, and `[SOS] before_g`, which no class can influence, runs once per expert
-while every class's own tokens `name_c after_g [EOS]` attend to its keys and values.
+while every class's own tokens `name_c after_g [EOS]` attend to its keys and values. Chunks of
+prompts go through one after the other (`tiles.py`, `frozen_blocks.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from open_clip import SimpleTokenizer
-from open_clip.transformer import ResidualAttentionBlock, Transformer
+from open_clip.transformer import Transformer
 from torch import Tensor, nn
 
-from mocoop.attention import keys_values, own_block
 from mocoop.errors import UserError
+from mocoop.frozen_blocks import BlockWeights, FrozenBlocks, kept_bytes, understands
+from mocoop.memory import activation_memory
 from mocoop.packing import PromptBatch, filled_tokens
+
+# Rows that are encoded together. On a CPU their activations then stay in its caches and in
+# memory that is at hand already; a GPU needs many rows to be busy.
+CHUNK_ROWS = {"cpu": 1024, "other": 16384}
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,12 @@ class TextTower:
     causal_mask: Tensor | None  # (context, context); None if tokens see what follows
     pool: str
     tokenizer: SimpleTokenizer
+    memory: int
+    """Bytes of activations that a step may keep for its backward pass."""
+    chunk_rows: int
+    """Tokens that are encoded together, about."""
+    cast: dict[torch.dtype, list[BlockWeights]] = field(default_factory=dict, repr=False)
+    """Weights by the dtype that products run in."""
 
     @classmethod
     def of(cls, model: nn.Module, tokenizer: object) -> TextTower:
@@ -56,6 +68,7 @@ class TextTower:
                 "This CLIP's text tower takes no soft prompts: it appends a class token of its "
                 "own (CoCa). Choose another backbone."
             )
+        device = tower.positional_embedding.device
         projection = tower.text_projection
         if isinstance(projection, Tensor):
             matrix = projection
@@ -72,6 +85,8 @@ class TextTower:
             tower.attn_mask,
             pool,
             tokenizer,
+            activation_memory(device),
+            CHUNK_ROWS["cpu" if device.type == "cpu" else "other"],
         )
 
     @property
@@ -96,8 +111,7 @@ class TextTower:
         return (
             self.causal_mask is not None
             and self.pool in ("argmax", "eos")
-            and all(type(block) is ResidualAttentionBlock for block in blocks)
-            and all(isinstance(block.attn, nn.MultiheadAttention) for block in blocks)
+            and all(understands(block) for block in blocks)
         )
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
@@ -145,41 +159,42 @@ class TextTower:
 
     def encode_prompts_plain(self, prompts: PromptBatch) -> Tensor:
         """Returns features of soft prompts by the tower's own forward, all 77 tokens."""
-        experts, classes = prompts.shape
-        embedded = prompts.table()[prompts.source]  # (tokens, width)
-        end = self.token_embedding.weight.new_zeros(1, dtype=torch.long)
-        padding = self.token_embedding(end)[0]
-        context = self.context_length
-        rows = []
-        for before in prompts.before:
-            head = torch.cat([prompts.start, before])
-            room = padding.expand(context - len(head), -1)
-            rows.append(torch.cat([head, room]).expand(classes, -1, -1))
-        pair, offset = prompts.pair, prompts.offset
-        first = 1 + prompts.before_lengths[pair // classes]
-        x = torch.cat(rows).index_put((pair, first + offset), embedded)
-        ends = prompts.before_lengths.repeat_interleave(classes) + prompts.lengths
-        return self._encode(x, ends).view(experts, classes, -1)
+        rows, ends = prompts.layout.padded(self.context_length)
+        return self._encode(F.embedding(rows, prompts.table), ends).view(*prompts.shape, -1)
 
     def encode_prompts(self, prompts: PromptBatch) -> Tensor:
         """Returns features (experts, classes, dim) of soft prompts, not normalised.
 
-        Takes the shared-prefix path where it is exact, and the plain one elsewhere.
+        Takes the shared-prefix path where it is exact, and the plain one elsewhere. In autocast,
+        products run in its dtype. Activations are kept for the backward pass up to `memory`
+        bytes; chunks beyond that are encoded twice, which changes no bit of the result.
         """
         if not self.shares_prefixes:
             return self.encode_prompts_plain(prompts)
-        blocks = list(self.transformer.resblocks)
-        x = self._embed_own(prompts)  # (tokens, width), packed without padding
-        prefix = self._embed_prefix(prompts)  # (experts, prefix, width)
-        for block in blocks[:-1]:
-            prefix_kv = keys_values(block, prefix)
-            x = own_block(block, x, prefix_kv, prompts)
-            prefix = block(prefix, attn_mask=prompts.prefix_causal_mask(prefix))
-        # Of the last layer only the output at [EOS] is ever read.
-        last = blocks[-1]
-        x = own_block(last, x, keys_values(last, prefix), prompts, only_ends=True)
-        pooled = self.projection(self.ln_final(x))  # (experts * classes, dim)
+        device = prompts.table.device.type
+        blocks = self.weights(
+            torch.get_autocast_dtype(device)
+            if torch.is_autocast_enabled(device)
+            else prompts.table.dtype
+        )
+        chunks = prompts.layout.chunks(self.chunk_rows)
+        learning = torch.is_grad_enabled() and prompts.table.requires_grad
+        left = self.memory if learning else 0
+        parts = []
+        for chunk in chunks:
+            embedded = F.embedding(chunk.source, prompts.table)
+            rows = embedded + self.positional_embedding[chunk.position]
+            left -= kept_bytes(chunk, blocks)
+            parts.append(FrozenBlocks.apply(rows, chunk, blocks, left >= 0))
+        order = torch.cat([chunk.pairs for chunk in chunks]).argsort()
+        pooled = self.projection(self.ln_final(torch.cat(parts)[order]))
         return pooled.view(*prompts.shape, -1)
+
+    def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
+        """Returns the blocks' weights in a dtype, cast once."""
+        if dtype not in self.cast:
+            self.cast[dtype] = [BlockWeights.of(b, dtype) for b in self.transformer.resblocks]
+        return self.cast[dtype]
 
     def _encode(self, embedded: Tensor, ends: Tensor) -> Tensor:
         length = embedded.shape[1]
@@ -193,13 +208,3 @@ class TextTower:
     def _ends(self, tokens: Tensor) -> Tensor:
         """Returns the position of [EOS] in each row; it has the largest id."""
         return tokens.argmax(dim=-1)
-
-    def _embed_own(self, prompts: PromptBatch) -> Tensor:
-        positions = 1 + prompts.before_lengths[prompts.pair // prompts.shape[1]] + prompts.offset
-        return prompts.table()[prompts.source] + self.positional_embedding[positions]
-
-    def _embed_prefix(self, prompts: PromptBatch) -> Tensor:
-        """Returns `[SOS] before_g`, padded at the end, where a causal tower ignores it."""
-        heads = [torch.cat([prompts.start, before]) for before in prompts.before]
-        padded = nn.utils.rnn.pad_sequence(heads, batch_first=True)
-        return padded + self.positional_embedding[: padded.shape[1]]

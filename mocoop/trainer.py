@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -143,8 +144,11 @@ def fit(
         stepper.set_rate(rate)
         totals: dict[str, float] = {}
         correct, steps = 0, 0
-        order = torch.randperm(num_images, generator=generator)
-        for chosen in order.split(config.batch_size):
+        batches = torch.randperm(num_images, generator=generator).split(config.batch_size)
+        data.train.expect(batches[0], epoch)
+        for chosen, following in zip_longest(batches, batches[1:]):
+            if following is not None:
+                data.train.expect(following, epoch)
             features = data.train.batch(model, chosen, epoch, generator)  # (batch, dim)
             labels = data.train_labels[chosen]
             losses, logits = step_losses(model, tower, classes, features, labels, data, config)

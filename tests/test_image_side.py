@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import method_cases as cases
@@ -14,7 +15,7 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.experiment import run_experiment
 from mocoop.features import FeatureCache
-from mocoop.image_side import CROP_SCALE, CachedImages, LiveImages
+from mocoop.image_side import CROP_SCALE, Background, CachedImages, LiveImages
 from mocoop.images import random_crop
 from mocoop.model import build_model, group_prototypes, hard_features
 from mocoop.prepare import prepare, training_data
@@ -226,3 +227,42 @@ def test_a_run_with_crops_and_layer_norms_is_tested_with_them(folders, tmp_path,
         hits.append(int(logits.argmax()) == item.label)
     assert run.results()["all"]["accuracy"] == pytest.approx(100 * sum(hits) / len(hits))
     assert not cache.exists()
+
+
+def test_expected_pictures_are_loaded_meanwhile(folders, tmp_path, generator):
+    """The next step's pictures are loaded in the background, and are the same pictures."""
+    config = settings(folders, "lasp-ln", augment="crops", **LIVE)
+    _, model, live = image_sides(config, tmp_path)
+    images = live.train
+    steps = [(torch.tensor([3, 0]), 1), (torch.tensor([1, 2, 4]), 1), (torch.tensor([3, 0]), 2)]
+    alone = [images.batch(model, chosen, epoch, generator) for chosen, epoch in steps]
+    for order in ([0, 1, 2], [2, 1, 0]):
+        for index in order:
+            images.expect(*steps[index])
+        for index, (chosen, epoch) in enumerate(steps):
+            assert torch.equal(images.batch(model, chosen, epoch, generator), alone[index])
+    assert not torch.equal(alone[0], alone[2])
+    loaded = threading.Event()
+    main_thread = threading.current_thread()
+
+    def load(place):
+        assert threading.current_thread() is not main_thread
+        loaded.set()
+        return images.load(place)
+
+    watched = replace(images, load=load, background=Background())
+    watched.expect(*steps[0])
+    assert loaded.wait(10)  # nobody has asked for the batch yet
+
+
+def test_errors_of_the_background_are_raised(folders, tmp_path, generator):
+    """A picture that cannot be loaded is told by the step that needs it."""
+    _, model, live = image_sides(settings(folders, "lasp-ln", **LIVE), tmp_path)
+
+    def load(place):
+        raise UserError("cut short")
+
+    broken = replace(live.train, load=load, kept={}, background=Background())
+    broken.expect(torch.tensor([0]), 1)
+    with pytest.raises(UserError, match="cut short"):
+        broken.batch(model, torch.tensor([0]), 1, generator)

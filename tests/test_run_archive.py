@@ -267,14 +267,14 @@ def test_names_that_not_every_system_bears(tmp_path):
 
 def test_export_and_import_on_the_command_line(finished_run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["export", str(finished_run.path)]) == 0
+    assert main(["pack", str(finished_run.path)]) == 0
     assert f"{NAME}.zip" in capsys.readouterr().out
-    assert main(["import", f"{NAME}.zip", "--root", "runs", "--name", "copy", "--json"]) == 0
+    assert main(["unpack", f"{NAME}.zip", "--root", "runs", "--name", "copy", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"run": "runs/copy"}
     assert Run(tmp_path / "runs" / "copy").results() == finished_run.results()
-    assert main(["import", f"{NAME}.zip", "--root", "runs", "--name", "copy"]) == 2
+    assert main(["unpack", f"{NAME}.zip", "--root", "runs", "--name", "copy"]) == 2
     assert "already" in capsys.readouterr().err
-    assert main(["import", "nothing.zip", "--root", "runs"]) == 2
+    assert main(["unpack", "nothing.zip", "--root", "runs"]) == 2
     assert "No file 'nothing.zip'" in capsys.readouterr().err
-    assert main(["export", str(finished_run.path), "--out", "."]) == 2
+    assert main(["pack", str(finished_run.path), "--out", "."]) == 2
     assert "is a folder" in capsys.readouterr().err
