@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app import estimates, jobs, lab_figures, lab_runs, lab_tables, loading, state
+from app import access, estimates, jobs, lab_figures, lab_runs, lab_tables, loading, state
 from app.loading import stamp_of
 from app.methods import METHODS
 from app.page_parts import csv_button, show_figure, show_table
@@ -146,7 +146,9 @@ def missing_panel(found: Found, settings: LabSettings) -> None:
         seconds = lab_runs.seconds(found.missing, dataset)
         spent = "the time is not known" if seconds is None else duration(seconds)
         st.markdown(f"No finished training of **{names}** with these settings yet ({spent}).")
-        if st.button("Train now", type="primary", icon=":material/play_arrow:", key="lab train"):
+        if not access.read_only() and st.button(
+            "Train now", type="primary", icon=":material/play_arrow:", key="lab train"
+        ):
             lab_runs.start(found.missing)
             st.rerun()
     for method, run in known.items():
@@ -169,7 +171,7 @@ def _progress(active: Mapping[str, Run]) -> None:
         text = f"{name}: epoch {status.epoch} of {status.epochs}"
         text += f" · {duration(left)} left" if left else ""
         st.progress(status.epoch / status.epochs, text)
-    if st.button("Cancel", icon=":material/stop:", key="lab cancel"):
+    if not access.read_only() and st.button("Cancel", icon=":material/stop:", key="lab cancel"):
         for run in active.values():
             jobs.cancel_run(run)
         st.rerun()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app import state
+from app import access, state
 from mocoop.errors import UserError
 from mocoop.run_archive import archive_bytes, archive_name
 from mocoop.run_import import read_archive
@@ -29,7 +29,8 @@ def actions(picked: Mapping[str, Run]) -> None:
                 "Select runs with the boxes at the left: for their curves, to export one, or to "
                 "delete some."
             )
-        if picked and st.button("Delete …", icon=":material/delete:"):
+        may_delete = picked and not access.read_only()
+        if may_delete and st.button("Delete …", icon=":material/delete:"):
             _confirm(dict(picked))
 
 
@@ -71,6 +72,7 @@ def _confirm(picked: dict[str, Run]) -> None:
 
 
 def _delete(doomed: dict[str, Run]) -> None:
+    access.check_may_change()
     failed = []
     for run in doomed.values():
         try:
@@ -87,7 +89,9 @@ def _delete(doomed: dict[str, Run]) -> None:
 
 
 def import_panel() -> None:
-    """Shows where a run from another machine is read in."""
+    """Shows where a run from another machine is read in; not where visitors may only look."""
+    if access.read_only():
+        return
     done = st.session_state.pop(state.IMPORTED, None)
     if done is not None:
         st.success(f"Imported as `{done}`.", icon=":material/check:")
