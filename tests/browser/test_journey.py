@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from PIL import Image, ImageDraw
@@ -78,7 +79,7 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
     assert "run=games-mocoop-2shot-seed1-001" in page.url
 
 
-def test_training_outlives_the_server_is_cancelled_and_goes_on(start_app, browser_page):
+def test_training_outlives_the_server_is_cancelled_and_goes_on(start_app, browser_page, tmp_path):
     page, server = browser_page, start_app()
     page.goto(server.address)
     heading(page, "MoCoOp")
@@ -97,6 +98,10 @@ def test_training_outlives_the_server_is_cancelled_and_goes_on(start_app, browse
     heading(page, "MoCoOp")
     page.get_by_role("link", name="Train").click()
     expect(page.get_by_text(re.compile(r"Epoch \d+ of 3000"))).to_be_visible()
+    end = time.monotonic() + 120
+    while not list((tmp_path / "runs").glob("*/resume/state.safetensors")):
+        assert time.monotonic() < end, "nothing was saved to go on from"
+        time.sleep(0.2)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled after epoch")).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_be_visible()
