@@ -226,6 +226,9 @@ def _pick_epoch(last: int, ticking: bool) -> int:
         text = st.query_params.get(state.LAB_EPOCH, "")
         # Not the slider's default, which may not also be set, as playing does.
         memory[state.LAB_EPOCH] = int(text) if text.isdecimal() else last
+    if not ticking and state.LAB_ARRIVED in memory:
+        # The browser may not have heard of the last tick's epoch, and say an earlier one.
+        memory[state.LAB_EPOCH] = memory.pop(state.LAB_ARRIVED)
     now = memory[state.LAB_EPOCH] = min(int(memory[state.LAB_EPOCH]), last)
     playing = bool(memory.get(state.LAB_PLAYING))
     if playing and ticking:
@@ -236,11 +239,14 @@ def _pick_epoch(last: int, ticking: bool) -> int:
         now = memory[state.LAB_EPOCH] = min(last, now + step)
         memory[state.LAB_TICKED] = clock
         playing = memory[state.LAB_PLAYING] = now < last
+        if not playing:
+            memory[state.LAB_ARRIVED] = now
 
     def move(epoch: int, play: bool = False) -> None:
         memory[state.LAB_EPOCH] = epoch
         memory[state.LAB_PLAYING] = play
         memory.pop(state.LAB_TICKED, None)
+        memory.pop(state.LAB_ARRIVED, None)
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if playing:

@@ -68,5 +68,6 @@ LAB_DATA, LAB_SHOTS, LAB_SEED = "set", "per_class", "draw"
 LAB_WEIGHT, LAB_LENGTH = "text_weight", "length"
 LAB_EPOCH = "until"  # how many epochs are shown
 LAB_PLAYING, LAB_TICKED = "lab playing", "lab ticked"  # for the session
+LAB_ARRIVED = "lab arrived"  # the epoch at which playing ended, until the page has shown it
 LESSON, ANSWER, REVEALED = "lesson", "answer", "revealed"
 PREDICTED = "predicted"  # lesson → choice when it was revealed; for the session

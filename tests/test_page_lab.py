@@ -101,6 +101,17 @@ def test_playing_moves_on_until_it_is_paused_or_over(page):
     assert page.slider(key=state.LAB_EPOCH).value < 10
 
 
+def test_playing_ends_where_it_arrived_whatever_the_browser_says(page):
+    """The last tick's slider may never have reached the browser, which then sends an older one."""
+    page.session_state[state.LAB_ARRIVED] = 40
+    page.slider(key=state.LAB_EPOCH).set_value(39).run()
+    assert page.slider(key=state.LAB_EPOCH).value == 40
+    assert (
+        page.slider(key=state.LAB_EPOCH).set_value(12).run().slider(key=state.LAB_EPOCH).value
+        == 12
+    )
+
+
 @pytest.fixture
 def started(monkeypatch):
     """The settings of trainings that the page wants to start."""
