@@ -279,6 +279,8 @@ class LabGridCommand:
     """Folder of the grid."""
     workers: int = 2
     """Trainings at the same time."""
+    show: bool = False
+    """Train nothing; show the mean accuracies of the finished grid in `out`."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -220,3 +222,20 @@ def test_the_grid_that_ships_is_whole():
         assert (run.count.sum(dim=(1, 2)) == images[data]).all()
         assert (run.right <= run.count).all()
         assert bool(run.routing_of("new")) == (method == "mocoop")
+
+
+def test_readme_says_what_the_shipped_grid_says(capsys):
+    """Every number of the README's table of overfitting is one that `lab-grid --show` prints."""
+    assert main(["lab-grid", "--show"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 1 + 4 + 4
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("**Overfitting, on purpose.**")[2].partition("\n\nTimes on")[0]
+    rows = [line for line in table.splitlines() if re.match(r"\| (CoOp|LASP|MoCoOp)", line)]
+    assert len(rows) == 3
+    for row in rows:
+        method = row.split()[1].strip(",").lower()
+        printed = " ".join(line for line in lines if line.startswith(method))
+        for number in re.findall(r"\d+\.\d", row):
+            assert number in printed
+    assert "router 64.8, all experts equally 66.1" in lines[-2]
