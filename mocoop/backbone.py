@@ -25,6 +25,7 @@ from torch.func import functional_call
 
 from mocoop.assets import asset
 from mocoop.errors import UserError, choose_from
+from mocoop.frozen_attention import use_frozen_attention
 from mocoop.text import TextTower
 
 DEMO = "demo"
@@ -126,6 +127,7 @@ def make_backbone(
 ) -> Backbone:
     """Returns a backbone from an open_clip model that is already built."""
     model = model.to(device).eval().requires_grad_(False)
+    use_frozen_attention(model.visual)
     settings = open_clip.get_model_preprocess_cfg(model)
     transform = image_transform_v2(PreprocessCfg(**settings), is_train=False)
     fingerprint = _fingerprint(model, settings)

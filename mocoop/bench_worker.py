@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mocoop.backbone import Backbone, choose_device, load_backbone, make_backbone
 from mocoop.bench_plain import plain_loss
 from mocoop.config import TrainConfig
+from mocoop.frozen_attention import FrozenAttention
 from mocoop.image_side import CachedImages, ImageSide, LiveImages
 from mocoop.model import build_model
 from mocoop.packing import ClassTokens
@@ -86,6 +87,9 @@ class Bench:
         self.case = case
         self.device = choose_device(case.device)
         self.backbone = _backbone(case.backbone, self.device)
+        for module in self.backbone.model.visual.modules():
+            if isinstance(module, FrozenAttention):
+                module.quick = case.side == "ours"
         self.names = class_names(case.classes)
         self.config = _config(case)
         generator = torch.Generator().manual_seed(1)
