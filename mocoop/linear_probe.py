@@ -9,8 +9,6 @@ from typing import Self
 
 import torch
 import torch.nn.functional as F
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from mocoop.errors import UserError
@@ -135,6 +133,10 @@ def _logistic_regression(
     features: Tensor, labels: Tensor, num_classes: int, inverse_regularization: float
 ) -> tuple[Tensor, Tensor]:
     """Returns weight (num_classes, dim) and bias (num_classes,) of scikit-learn's solution."""
+    # Here, because importing it takes most of a second, which only this method needs.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     classes, targets = labels.unique(return_inverse=True)
     # The intercept is not regularised, so that centring changes the path to the solution and
     # not the solution: without it, the intercepts of a small C are still far off when lbfgs

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
 from mocoop.errors import UserError
@@ -200,6 +199,8 @@ def style_information(styles: Sequence[str | None], chosen: Sequence[int]) -> fl
         )
     if None in styles or len(set(styles)) < 2:
         return None
+    from sklearn.metrics import normalized_mutual_info_score  # here: slow to import
+
     return float(normalized_mutual_info_score(list(styles), list(chosen)))
 
 

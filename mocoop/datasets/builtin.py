@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.drawing import HARD, STYLES, UPRIGHT, Difficulty, Shape, draw
@@ -93,6 +92,8 @@ def _drawn(name: str) -> DrawnDataset:
 
 
 def _digits() -> ScannedDigits:
+    from sklearn.datasets import load_digits  # here: slow to import, and for this set alone
+
     scans = load_digits()
     names = tuple(DIGITS)
     labels = [int(label) for label in scans.target]

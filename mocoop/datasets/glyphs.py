@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from mocoop.datasets.drawing import Shape
@@ -151,7 +151,10 @@ DIGIT_FONTS = (
 
 def glyph(character: str, font: str = "DejaVuSans") -> Shape:
     """Returns the shape of one character of a font that matplotlib installs."""
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"
+    installed = find_spec("matplotlib")  # found without importing it, which takes a while
+    assert installed is not None
+    assert installed.origin is not None
+    path = Path(installed.origin).with_name("mpl-data") / "fonts" / "ttf" / f"{font}.ttf"
     face = ImageFont.truetype(str(path), 160)
     canvas = Image.new("L", (480, 320), 0)
     ImageDraw.Draw(canvas).text((240, 160), character, font=face, fill=255, anchor="mm")
