@@ -8,7 +8,7 @@ from mocoop.assets import asset
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
 st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; }</style>")
 st.session_state[state.ENTERED] = True
-st.navigation(
+page = st.navigation(
     [
         st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
         st.Page("pages/data.py", title="Data", icon=":material/photo_library:"),
@@ -19,4 +19,7 @@ st.navigation(
         st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
     ],
     position="top",
-).run()
+)
+with st.spinner("Starting …"):  # shown once, if at all: what is imported stays
+    import app.heavy_imports  # noqa: F401
+page.run()
