@@ -6,7 +6,7 @@ from app import state
 from mocoop.assets import asset
 
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
-st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; }</style>")
+st.html(asset("app.css"))
 st.session_state[state.ENTERED] = True
 page = st.navigation(
     [

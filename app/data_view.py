@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import access, data_tables, loading, state
+from app import access, data_tables, layout, loading, state
 from app.page_parts import errors_in_words, show_table
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, Item
@@ -13,7 +13,7 @@ from mocoop.datasets.uploads import LIMITS, keep_upload
 from mocoop.errors import UserError
 
 PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check"
-PER_PAGE, COLUMNS, SIDE = 36, 12, 144
+PER_PAGE, SIDE = 36, 144
 MAX_MEGABYTES = 200
 SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
 ALL = "all"
@@ -70,10 +70,9 @@ def gallery(name: str, dataset: Dataset) -> None:
         page = st.pagination(pages, key=state.DATA_PAGE, bind=state.QUERY) if pages > 1 else 1
     start = (min(page, pages) - 1) * PER_PAGE
     shown = items[start : start + PER_PAGE]
-    for line in range(0, len(shown), COLUMNS):
-        cells = st.columns(COLUMNS, gap="xsmall")
-        for cell, item in zip(cells, shown[line : line + COLUMNS], strict=False):
-            with cell, st.container(gap=None):
+    with layout.tiles("small", "pictures"):
+        for item in shown:
+            with st.container(gap=None):
                 _picture(name, dataset, item)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import routing_view, state, tables
+from app import layout, routing_view, state, tables
 from app.methods import experts_in_words
 from app.theme import expert_colours
 from mocoop.evaluate import RoutedItems
@@ -34,7 +34,7 @@ def one_expert(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
         if rows.empty:
             st.caption("None.")
             continue
-        cells = st.columns(EACH, gap="small")
-        for cell, (_, row) in zip(cells, rows.head(EACH).iterrows(), strict=False):
-            with cell, st.container(border=True, gap="xsmall", height="stretch"):
-                routing_view.card(run.setup().config.data, found, row, colours, kind)
+        with layout.tiles("card", kind):
+            for _, row in rows.head(EACH).iterrows():
+                with st.container(border=True, gap="xsmall", height="stretch"):
+                    routing_view.card(run.setup().config.data, found, row, colours, kind)

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app import access, estimates, jobs, lab_figures, lab_runs, lab_tables, loading, state
+from app import (
+    access,
+    estimates,
+    jobs,
+    lab_figures,
+    lab_runs,
+    lab_tables,
+    layout,
+    loading,
+    state,
+)
 from app.loading import stamp_of
 from app.methods import METHODS
 from app.page_parts import csv_button, show_figure, show_table
@@ -206,7 +216,7 @@ def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None
     )
     shown = lab_tables.table_at(table, epoch)
     show_table(shown, f"lab-epoch-{epoch}", column_config=columns, placeholder="–")
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = layout.wrapping_columns([3, 2], "calibration")
     with left:
         st.markdown("**Is it as often right as it is sure?** Below the dashed line it is too sure")
         frame = lab_tables.reliability_frame(found.runs, epoch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import lab_figures, lab_tables, state
+from app import lab_figures, lab_tables, layout, state
 from app.lab_findings import SHOTS, WEIGHT, by_weight, router_conditions, ways
 from app.lab_lessons import LESSONS, Lesson
 from app.lab_view import ONLY_FOR_LOOKING, grid
@@ -148,7 +148,7 @@ def _show_overfitting(finals: pd.DataFrame) -> Numbers:
 
 def _show_supervision(finals: pd.DataFrame) -> Numbers:
     means = by_weight(finals)
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = layout.wrapping_columns([3, 2], "lesson")
     with left:
         st.markdown(f"**Accuracy by weight**, mean over data sets and seeds, {SHOTS} per class")
         show_figure(lab_figures.weight_lines(means), "accuracy-by-weight")
@@ -163,7 +163,7 @@ def _show_supervision(finals: pd.DataFrame) -> Numbers:
 
 def _show_router(finals: pd.DataFrame) -> Numbers:
     found = ways(finals)
-    left, right = st.columns(2, gap="medium")
+    left, right = layout.wrapping_columns([1, 1], "revealed")
     with left:
         st.markdown(f"**Ways to use the experts**, {SHOTS} per class, text weight {WEIGHT:g}")
         show_figure(lab_figures.way_bars(found, next(iter(found))), "ways-to-choose")

@@ -106,7 +106,8 @@ def pipeline_svg(view: PipelineView) -> str:
         f"{view.label}: {', '.join(f'{c.name} {c.weight:.0%}' for c in cards)}; {best} {share:.0%}"
     )
     return (
-        f'<div style="overflow-x:auto"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        '<div style="overflow-x:auto;padding-bottom:1rem">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(alt)}" style="width:100%;min-width:760px;display:block;'
         'font-family:inherit;font-size:13px" fill="currentColor">'
         + "".join(parts)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from app import chips, figures, loading, run_caches, state, tables
+from app import chips, figures, layout, loading, run_caches, state, tables
 from app.methods import how_it_answers, method_name
 from app.neighbour_view import nearest_training_images
 from app.page_parts import csv_button, errors_in_words, show_figure, show_table
@@ -18,7 +18,7 @@ from mocoop.evaluate import RoutedItems
 from mocoop.predict import Routed
 from mocoop.runs import Run
 
-PER_PAGE, COLUMNS = 12, 6
+PER_PAGE = 12
 # The tabs; without a router RIGHTS stands for EXPERTS, COUNTS and VALUE.
 IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
 VALUE, TRY = "Does it matter?", "Try a picture"
@@ -108,12 +108,9 @@ def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
     start = (min(page, pages) - 1) * PER_PAGE
     rows = shown.iloc[start : start + PER_PAGE]
     data, colours = run.setup().config.data, expert_colours(found.routed.experts)
-    for line in range(0, len(rows), COLUMNS):
-        cells = st.columns(COLUMNS, gap="small")
-        for cell, (_, row) in zip(
-            cells, rows.iloc[line : line + COLUMNS].iterrows(), strict=False
-        ):
-            with cell, st.container(border=True, gap="xsmall", height="stretch"):
+    with layout.tiles("card", "images"):
+        for _, row in rows.iterrows():
+            with st.container(border=True, gap="xsmall", height="stretch"):
                 card(data, found, row, colours)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import streamlit as st
 
-from app import access, loading, run_caches, space_figures, space_tables, state
+from app import access, layout, loading, run_caches, space_figures, space_tables, state
 from app.methods import how_it_answers, method_name
 from app.page_parts import show_figure, show_table
 from app.theme import expert_colours
@@ -28,6 +28,7 @@ CONDITIONAL = (
     "itself, which no image has shifted."
 )
 DRIFT_COLUMNS = {
+    "expert": st.column_config.TextColumn(width=120),
     "own cosine": st.column_config.NumberColumn(
         "cosine to own prototype",
         format="%.3f",
@@ -80,7 +81,7 @@ def numbers(run: Run, setup: RunSetup, epoch: int) -> None:
     now = table[table["epoch"] == epoch].drop(columns="epoch")
     if len(setup.experts) == 1:
         now = now.drop(columns="own nearest")  # there is no other group
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = layout.wrapping_columns([3, 2], "drift")
     with left:
         st.markdown(f"**How far the prompts moved**, at epoch {epoch}")
         height = "content" if len(now) <= 14 else 520
@@ -272,7 +273,7 @@ def behind_a_point(run: Run, setup: RunSetup) -> None:
     place = right if several else left
     class_name = place.selectbox("Class", setup.class_names, key=state.MAP_CLASS, bind=state.QUERY)
     label = setup.class_names.index(class_name)
-    left, right = st.columns(2, gap="medium")
+    left, right = layout.wrapping_columns([1, 1], "behind")
     with left:
         if several:
             routed_images(run, setup, expert, class_name)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from app import chips, effects, figures, loading, state, tables
+from app import chips, effects, figures, layout, loading, state, tables
 from app.neighbour_view import nearest_training_images
 from app.page_parts import errors_in_words, show_figure
 from app.theme import expert_colours
@@ -26,7 +26,6 @@ LARGEST = 640  # pixels of the longer side; larger pictures are made smaller fir
 LONGEST_NAME = 60
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SOURCES = ("A test image", "My files", "Camera")
-COLUMNS = 4
 SLIDERS = {
     "blur": "Blur",
     "pixelate": "Pixelate",
@@ -167,10 +166,9 @@ def as_it_is(text: str) -> str:
 def cards(pictures: list[Picture], routed: Routed) -> None:
     """Shows pictures with their prediction and experts."""
     colours = expert_colours(routed.experts)
-    for line in range(0, len(pictures), COLUMNS):
-        part = list(enumerate(pictures))[line : line + COLUMNS]
-        for cell, (index, picture) in zip(st.columns(COLUMNS), part, strict=False):
-            with cell, st.container(border=True, gap="xsmall", height="stretch"):
+    with layout.tiles("wide", "mine"):
+        for index, picture in enumerate(pictures):
+            with st.container(border=True, gap="xsmall", height="stretch"):
                 st.image(loading.as_png(picture.image, 240), width="stretch", alt=picture.name)
                 best = tables.top_classes(routed, index, 1)
                 html = chips.verdict(best["class"][0], best["probability"][0], picture.truth)

@@ -46,8 +46,8 @@ def basic_settings() -> TrainConfig:
         key=state.SHOTS,
         bind=state.QUERY,
     )
-    classes_column, seed_column = st.columns([5, 3])
-    classes = classes_column.segmented_control(
+    line = st.container(horizontal=True)  # the seed goes below on a narrow page
+    classes = line.segmented_control(
         "Train on",
         get_args(ClassesChoice),
         format_func={"all": "All classes", "base": "Base half"}.__getitem__,
@@ -58,11 +58,12 @@ def basic_settings() -> TrainConfig:
         help="Base half: only the first half of the classes. The test then also asks for the "
         "other half, which the prompts have never seen.",
     )
-    seed = seed_column.number_input(
+    seed = line.number_input(
         "Seed",
         0,
         2**32 - 1,
         1,
+        width=110,
         key=state.SEED,
         bind=state.QUERY,
         help="Draws the training images; another seed gives another draw.",
