@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 from dataclasses import dataclass
 
 import streamlit as st
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from app import chips, effects, figures, layout, loading, state, tables
@@ -17,14 +15,13 @@ from app.neighbour_view import nearest_training_images
 from app.page_parts import errors_in_words, show_figure
 from app.theme import expert_colours
 from mocoop.errors import UserError
-from mocoop.images import DAMAGED, open_image
+from mocoop.images import open_image
 from mocoop.predict import Classifier, Routed, encode_images
 from mocoop.runs import Run, open_run
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
 LARGEST = 640  # pixels of the longer side; larger pictures are made smaller first
 LONGEST_NAME = 60
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SOURCES = ("A test image", "My files", "Camera")
 SLIDERS = {
     "blur": "Blur",
@@ -115,41 +112,12 @@ def read_picture(content: bytes, name: str) -> Picture:
     Raises:
         UserError: for content that is no image, or damaged.
     """
-    check_format(content, name)
     image, notes = open_image(content, name)
     if max(image.size) > LARGEST:
         notes.append(f"{image.width} × {image.height} pixels: made smaller first")
         image = image.copy()
         image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     return Picture(name, image, tuple(notes))
-
-
-def check_format(content: bytes, name: str) -> None:
-    """Makes sure that an upload is of a format that is decoded here, by a reader of Pillow's own.
-
-    Some formats (EPS, for one) are handed on to other programs, which a stranger's file must
-    not reach.
-
-    Raises:
-        UserError: for any other content.
-    """
-    if not content:
-        raise UserError(f"{name}: the file is empty. Copy or export it again.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the pixels it claims: `open_image` judges them
-        try:
-            Image.open(io.BytesIO(content), formats=FORMATS)
-        except UnidentifiedImageError as error:
-            raise UserError(
-                f"{name}: its content is no image that can be read, whatever its name says. "
-                "Expected JPEG, PNG, BMP, GIF, TIFF or WebP."
-            ) from error
-        except Image.DecompressionBombError:
-            pass  # `open_image` says so
-        except DAMAGED as error:
-            raise UserError(
-                f"{name}: the image is damaged or cut short ({error}). Copy or export it again."
-            ) from error
 
 
 def shown_name(name: str) -> str:

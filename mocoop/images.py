@@ -18,6 +18,9 @@ from mocoop.errors import UserError
 MAX_PIXELS = 50_000_000
 # What Pillow's readers raise on damaged files.
 DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
+# Of the formats that Pillow decodes by itself; some others (EPS, for one) it hands on to other
+# programs, which a stranger's file must not reach.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
@@ -32,17 +35,20 @@ def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Ima
         name: what to call it in messages; the path by default.
 
     Raises:
-        UserError: for a file that is missing, no image, damaged, or of too many pixels.
+        UserError: for a file that is missing, no image, damaged, of another
+            format, or of too many pixels.
     """
     label = name or (str(source) if isinstance(source, Path) else "the image")
     if isinstance(source, Path) and not source.is_file():
         raise UserError(f"{label}: no such file. Expected the path of an image.")
+    if source == b"" or (isinstance(source, Path) and not source.stat().st_size):
+        raise UserError(f"{label}: the file is empty. Copy or export it again.")
     notes: list[str] = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image: Image.Image = Image.open(
-                io.BytesIO(source) if isinstance(source, bytes) else source
+                io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
             )
         if image.width * image.height > MAX_PIXELS:
             raise UserError(

@@ -104,7 +104,7 @@ def test_text_with_an_image_name(tmp_path, content):
     """A file that only claims to be an image is refused."""
     path = tmp_path / "cat.png"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"cat\.png: .*(no image that can be read|damaged)"):
+    with pytest.raises(UserError, match=r"cat\.png: .*(no image that can be read|damaged|is empty)"):
         open_image(path)
 
 
@@ -231,3 +231,25 @@ def test_exif_orientation(orientation, size):
     white = {p for p in [(0, 0), (size[0] - 1, 0), (0, size[1] - 1), (size[0] - 1, size[1] - 1)]
              if image.getpixel(p) == (255, 255, 255)}  # fmt: skip
     assert white == {corner}
+
+
+def test_formats_that_go_to_other_programs_are_refused(tmp_path, monkeypatch):
+    """An EPS file is no image here, whatever it is called: Pillow would start Ghostscript."""
+
+    def started(*arguments, **named):
+        raise AssertionError(f"a program was started: {arguments}")
+
+    monkeypatch.setattr("subprocess.Popen", started)
+    path = tmp_path / "drawing.png"
+    Image.new("RGB", (8, 8), "red").save(path, "EPS")
+    with pytest.raises(UserError, match="no image that can be read"):
+        open_image(path)
+    with pytest.raises(UserError, match="no image that can be read"):
+        open_image(path.read_bytes(), "drawing.png")
+
+
+def test_an_empty_file_is_called_empty(tmp_path):
+    path = tmp_path / "nothing.jpg"
+    path.touch()
+    with pytest.raises(UserError, match="nothing.jpg: the file is empty"):
+        open_image(path)
