@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
-expect = pytest.importorskip("playwright.sync_api").expect
+playwright = pytest.importorskip("playwright.sync_api")
+expect, Missed = playwright.expect, playwright.TimeoutError
+LIST_SECONDS = 3
 expect.set_options(timeout=180_000)  # milliseconds; a training on a busy machine
 
 
@@ -28,8 +32,13 @@ def go_to(page, name: str) -> None:
 
 def choose(page, label: str, option: str) -> None:
     """Picks an option of a select box, and waits for what it leads to."""
-    page.get_by_role("combobox", name=label).click()
-    page.get_by_role("option", name=option, exact=True).click()
+    wanted = page.get_by_role("option", name=option, exact=True)
+    for _ in range(10):  # a list shuts again if the page scrolls to it just when it opens
+        page.get_by_role("combobox", name=label).click()
+        with suppress(Missed):
+            wanted.wait_for(timeout=LIST_SECONDS * 1000)
+            break
+    wanted.click()
     settled(page)
 
 
