@@ -20,7 +20,7 @@ from app.access import check_may_change
 from app.worker import REQUEST, RESUME
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.files import alone, write_json
+from mocoop.files import alone, unwritable_in_words, write_json
 from mocoop.presets import settings_from
 from mocoop.run_writer import hand_over, mark_cancelled, mark_stopped, queue_again, queue_run
 from mocoop.runs import Run, default_runs, list_runs, new_run_path
@@ -36,11 +36,12 @@ def start_run(config: TrainConfig) -> Run:
 
     Raises:
         UserError: if the very same training is waiting or running already, as after a second
-            press of the button or one in another tab; on a server for looking only.
+            press of the button or one in another tab; if nothing can be written, or no process
+            started, and nothing is left of the run then; on a server for looking only.
     """
     check_may_change()
     runs = default_runs().resolve()
-    with alone(runs):
+    with unwritable_in_words(runs), alone(runs):
         same = next((run for run in active_runs() if _asks_for(run, config)), None)
         if same is not None:
             raise UserError(
@@ -48,12 +49,12 @@ def start_run(config: TrainConfig) -> Run:
                 "the seed, to train another one."
             )
         run = queue_run(new_run_path(config, runs))
-        write_json(run.path / REQUEST, config.to_dict())
-    try:
-        _start_process(run)
-    except OSError:
-        shutil.rmtree(run.path)  # or it would wait for a process that never came, and the rest too
-        raise
+        try:
+            write_json(run.path / REQUEST, config.to_dict())
+            _start_process(run)
+        except (OSError, UserError):
+            shutil.rmtree(run.path)  # or it would wait for a process that never came
+            raise
     return run
 
 
@@ -61,18 +62,20 @@ def resume_run(run: Run) -> None:
     """Queues a run that stopped once more, to go on where it stopped.
 
     Raises:
-        UserError: if it has nothing saved to go on from, or did not stop.
+        UserError: if it has nothing saved to go on from, or did not stop; if nothing can be
+            written, or no process started.
     """
     check_may_change()
     if resumes_after(run) is None:
         raise UserError(f"Run {run.name} has nothing saved to go on from. Train it again.")
     before = run.status()
-    queue_again(run)
-    try:
-        _start_process(run, RESUME)
-    except OSError:
-        mark_stopped(run, before)
-        raise
+    with unwritable_in_words(run.path):
+        queue_again(run)
+        try:
+            _start_process(run, RESUME)
+        except (OSError, UserError):
+            mark_stopped(run, before)
+            raise
 
 
 def resumes_after(run: Run) -> int | None:
@@ -113,7 +116,8 @@ def cancel_run(run: Run, patience: float = 5.0) -> None:
         process.wait(patience)
     except psutil.NoSuchProcess:
         pass  # it ended by itself
-    mark_cancelled(run)
+    with suppress(OSError):  # on a full disk it goes on to read as interrupted
+        mark_cancelled(run)
 
 
 def active_runs() -> list[Run]:
@@ -145,17 +149,28 @@ def _asks_for(run: Run, config: TrainConfig) -> bool:
 
 
 def _start_process(run: Run, *options: str) -> None:
-    """Starts the process of a queued run and hands the run over to it."""
+    """Starts the process of a queued run and hands the run over to it.
+
+    Raises:
+        OSError: if nothing can be written into the run's folder.
+        UserError: if the system starts no more processes.
+    """
     with (run.path / LOG).open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.worker", str(run.path), *options],
-            cwd=ROOT,
-            env=_environment(run),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "app.worker", str(run.path), *options],
+                cwd=ROOT,
+                env=_environment(run),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UserError(
+                f"The training's process cannot be started: {error.strerror or error}. Close "
+                "other programs, and try again."
+            ) from error
     hand_over(run, process.pid)
     # A thread that only waits takes the process's exit status, which leaves no zombie.
     threading.Thread(target=process.wait, daemon=True, name=f"reap {run.name}").start()

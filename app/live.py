@@ -156,17 +156,8 @@ def _show_stopped(run: Run, status: Status) -> None:
                 st.code(log, language=None)
     if access.read_only():
         return
-    saved = jobs.resumes_after(run)
     with st.container(horizontal=True):
-        if saved is not None and st.button(
-            f"Go on after epoch {saved}",
-            icon=":material/resume:",
-            key=f"resume {run.name}",
-            type="primary",
-            help="From its last saved state, to the outcome it would have had without a stop.",
-        ):
-            jobs.resume_run(run)
-            st.rerun()
+        _resume_button(run)
         if st.button("Train it again", icon=":material/replay:", key=f"again {run.name}"):
             jobs.start_run(jobs.requested(run))
             st.rerun()
@@ -218,6 +209,22 @@ def _show_recent(runs: list[Run]) -> None:
             st.space("stretch")
             if run.status().state == FINISHED:
                 st.markdown(_accuracy(run))
+            elif not access.read_only():
+                _resume_button(run)
+
+
+def _resume_button(run: Run) -> None:
+    """Offers to go on with a run that stopped, where that is possible."""
+    saved = jobs.resumes_after(run)
+    if saved is not None and st.button(
+        f"Go on after epoch {saved}",
+        icon=":material/resume:",
+        key=f"resume {run.name}",
+        type="primary",
+        help="From its last saved state, to the outcome it would have had without a stop.",
+    ):
+        jobs.resume_run(run)
+        st.rerun()
 
 
 def _cancel_button(run: Run, label: str) -> None:

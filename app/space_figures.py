@@ -44,8 +44,9 @@ def prompt_map(
         if not part.empty:
             figure.add_trace(_points(part, kind, look, axes, colours, colour_by))
     plain(figure, 560)
+    # Streamlit lets a click select a point only while dragging does not select.
     figure.update_layout(
-        showlegend=False, dragmode="select" if flat else "turntable", uirevision="map"
+        showlegend=False, dragmode="pan" if flat else "turntable", uirevision="map"
     )
     ranges = {axis: _padded(bounds[axis]) for axis in axes}
     clear = {"showticklabels": False, "zeroline": False}

@@ -264,7 +264,10 @@ def selected_points() -> None:
 def behind_a_point(run: Run, setup: RunSetup) -> None:
     """Shows the test images of a class that an expert gets, and the words near its tokens."""
     st.subheader("Behind a point")
-    st.caption("Select a point on the flat map, or choose here.")
+    st.caption(
+        "Click a point on the flat map, or choose here. The bar above the map has a box and a "
+        "lasso, which select several."
+    )
     left, right = st.columns(2)
     several = len(setup.experts) > 1
     expert = setup.experts[0]

@@ -26,6 +26,7 @@ from torch.func import functional_call
 from mocoop.assets import asset
 from mocoop.errors import UserError, choose_from
 from mocoop.frozen_attention import use_frozen_attention
+from mocoop.hub import check_at_hand
 from mocoop.text import TextTower
 
 DEMO = "demo"
@@ -216,13 +217,14 @@ def _fetch(architecture: str, tag: str) -> OpenClip:
         raise choose_from(f"weights tag for {architecture}", tag, tags)
     _check_quick_gelu(architecture, tag, bool(settings.get("quick_gelu", False)))
     try:
+        check_at_hand(settings)
         with _quiet():
             return open_clip.create_model(architecture, pretrained=tag, require_pretrained=True)
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise UserError(
             f"The weights {architecture}/{tag} are not on this machine and could not be "
-            "downloaded: connect to the internet once, or give a local checkpoint folder. "
-            f"{OFFLINE_HINT}"
+            "downloaded: connect to the internet once, or give a local file of them, "
+            f"{architecture}/FILE.safetensors, or a checkpoint folder. {OFFLINE_HINT}"
         ) from error
 
 

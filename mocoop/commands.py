@@ -69,12 +69,14 @@ def _wait_in_queue(path: Path) -> None:
     """Returns when it is a new run's turn; a run that nobody waits for any more is removed.
 
     Raises:
-        UserError: if the run was taken out of the queue meanwhile.
+        UserError: if the run was taken out of the queue meanwhile, or cannot be written.
     """
+    from mocoop.files import unwritable_in_words
     from mocoop.run_writer import queue_run
     from mocoop.turns import wait_for_turn
 
-    run = queue_run(path)
+    with unwritable_in_words(path.parent):
+        run = queue_run(path)
     try:
         turn = wait_for_turn(run.path)
     except BaseException:

@@ -16,13 +16,14 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluate import evaluate, harmonic_mean, route_items
 from mocoop.features import FeatureCache, Progress
+from mocoop.files import unwritable_in_words
 from mocoop.image_norms import with_norms
 from mocoop.model import PRECISIONS, PromptMixture, build_model, group_prototypes, hard_features
 from mocoop.packing import ClassTokens
 from mocoop.predict import Classifier
 from mocoop.prepare import Prepared, prepare, training_data
 from mocoop.routing_value import routing_value
-from mocoop.run_writer import RunWriter
+from mocoop.run_writer import RunWriter, mark_failed
 from mocoop.runs import Run, RunSetup, SavedFeatures, load_gate
 from mocoop.snapshots import (
     Snapshot,
@@ -33,7 +34,7 @@ from mocoop.snapshots import (
     save_kept,
     save_snapshot,
 )
-from mocoop.status import CANCELLED, FAILED, QUEUED
+from mocoop.status import CANCELLED, QUEUED
 from mocoop.steps import DivergedError, Stepper
 from mocoop.trainer import EpochRecord, TrainingData, fit
 
@@ -57,7 +58,7 @@ def run_experiment(
 
     Raises:
         UserError: for settings, data or weights that do not fit; nothing is written then,
-            but a queued run is marked failed.
+            but a queued run is marked failed. For a full disk; the run has failed then.
     """
     yield from _told(config, path, cache_folder, None)
 
@@ -85,17 +86,19 @@ def _told(
     """Runs from settings to results and keeps the folder's status true."""
     try:
         prepared = prepare(config)
-        writer = RunWriter(path, again=snapshot is not None)
+        with unwritable_in_words(path):
+            writer = RunWriter(path, again=snapshot is not None)
     except UserError as error:
         _fail_queued(path, error)
         raise
     try:
-        yield from _run(prepared, writer, cache_folder, snapshot)
+        with unwritable_in_words(path):
+            yield from _run(prepared, writer, cache_folder, snapshot)
     except (Cancelled, KeyboardInterrupt, GeneratorExit):
         writer.update(state=CANCELLED, message="stopped on request")
         raise
     except BaseException as error:
-        writer.update(state=FAILED, message=str(error) or type(error).__name__)
+        writer.fail(str(error) or type(error).__name__)
         raise
 
 
@@ -300,4 +303,4 @@ def learnt(model: PromptMixture) -> dict[str, torch.Tensor]:
 def _fail_queued(path: Path, error: UserError) -> None:
     """Marks a queued run as failed with the reason; touches nothing else."""
     if (path / "status.json").exists() and Run(path).status().state == QUEUED:
-        RunWriter(path).update(state=FAILED, message=str(error))
+        mark_failed(Run(path), str(error))

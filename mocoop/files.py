@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,7 +14,12 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
+
+from mocoop.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
@@ -32,6 +38,32 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def unwritable_in_words(folder: Path) -> Iterator[None]:
+    """Says in words that a full disk, or a folder that cannot be written to, ended something.
+
+    Args:
+        folder: of runs, or of one run: where everything is written meanwhile.
+
+    Raises:
+        UserError: for such an error; any other goes on as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        elsewhere = error.filename and not Path(error.filename).is_relative_to(folder)
+        if error.errno in FULL:
+            advice = "Free some space"
+        elif error.errno in CLOSED and not elsewhere:
+            advice = "Make it writable"
+        else:
+            raise
+        raise UserError(
+            f"Nothing can be written to {folder}: {error.strerror}. {advice}, or set MOCOOP_RUNS "
+            "to another folder. What was saved before is whole."
+        ) from error
 
 
 @contextmanager
@@ -58,6 +90,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def overwrite_json(path: Path, value: Any) -> None:
+    """Writes a small JSON file into the place that it has, which a full disk allows.
+
+    A reader may see a part of it: for a last word when `write_json` has failed.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with path.open("r+b") as file:
+        file.write(text.encode())
+        file.truncate()
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Returns a safetensors file's tensors, in memory of their own.
 
@@ -77,4 +120,5 @@ def write_tensors(
     """Writes a safetensors file whole."""
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(ready, temporary, metadata=metadata)
+        # Its own `save_file` hides from the caller that the disk is full.
+        temporary.write_bytes(save(ready, metadata=metadata))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ import psutil
 from torch import Tensor
 
 from mocoop.errors import UserError
-from mocoop.files import alone, write_json, write_tensors, write_text
+from mocoop.files import alone, overwrite_json, write_json, write_tensors, write_text
 from mocoop.runs import FORMAT, Run, RunSetup, SavedFeatures
 from mocoop.status import (
     CANCELLED,
+    FAILED,
     FINISHED,
     INTERRUPTED,
     QUEUED,
@@ -50,12 +53,22 @@ class RunWriter:
             now = time.time()
             process = identity(psutil.Process())
             self._status = Status(RUNNING, "starting", started=now, updated=now, **process)
-            self.update()
+            try:
+                self.update()
+            except OSError:
+                with suppress(OSError):
+                    path.rmdir()  # an empty folder is no run
+                raise
 
     def update(self, **changes: Any) -> None:
         """Writes the status with some fields changed."""
         self._status = replace(self._status, **changes, updated=time.time())
         _write_status(self.run.path, self._status)
+
+    def fail(self, message: str) -> None:
+        """Writes the state `failed` with the reason, on a full disk too."""
+        self._status = replace(self._status, state=FAILED, message=message, updated=time.time())
+        _write_last_status(self.run.path, self._status)
 
     def save_setup(self, setup: RunSetup) -> None:
         """Writes config.json."""
@@ -97,11 +110,18 @@ def queue_run(path: Path) -> Run:
 
     `hand_over` names the process that will train it; until then the run counts as interrupted
     as soon as the caller is gone.
+
+    Raises:
+        OSError: if it cannot be written; nothing is left of it then.
     """
     path.mkdir(parents=True, exist_ok=False)
     now = time.time()
     process = identity(psutil.Process())
-    _write_status(path, Status(QUEUED, started=now, updated=now, **process))
+    try:
+        _write_status(path, Status(QUEUED, started=now, updated=now, **process))
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
     return Run(path)
 
 
@@ -136,6 +156,13 @@ def mark_stopped(run: Run, status: Status) -> None:
     _write_status(run.path, status)
 
 
+def mark_failed(run: Run, message: str) -> None:
+    """Marks a run that never came to be trained as failed, with the reason."""
+    process = identity(psutil.Process())
+    failed = replace(run.status(), state=FAILED, message=message, updated=time.time(), **process)
+    _write_last_status(run.path, failed)
+
+
 def mark_cancelled(run: Run) -> None:
     """Marks a run whose process was stopped on request, unless it ended by itself before."""
     status = run.status()
@@ -159,3 +186,11 @@ def _check_free(path: Path, again: bool) -> None:
 
 def _write_status(path: Path, status: Status) -> None:
     write_json(path / STATUS_FILE, asdict(status))
+
+
+def _write_last_status(path: Path, status: Status) -> None:
+    """Writes how a run ended, on a full disk into the place that the status has there."""
+    try:
+        _write_status(path, status)
+    except OSError:
+        overwrite_json(path / STATUS_FILE, asdict(status))

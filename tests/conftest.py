@@ -25,6 +25,7 @@ def offline(monkeypatch):
 
     for name in ("download_pretrained", "download_pretrained_from_hf"):
         monkeypatch.setattr(f"open_clip.factory.{name}", refuse)
+    monkeypatch.setattr("mocoop.hub.urlopen", refuse)
 
 
 @pytest.fixture(scope="session")

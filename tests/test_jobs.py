@@ -84,7 +84,7 @@ def test_training_leaves_a_core_unless_told_otherwise(monkeypatch, threads):
         raise OSError("not in this test")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    with pytest.raises(OSError, match="not in this test"):
+    with pytest.raises(UserError, match="cannot be started: not in this test"):
         jobs.start_run(tiny_config())
     assert environment[0]["OMP_NUM_THREADS"] == (threads or "7")
     assert jobs.active_runs() == []  # nothing is left that would block the queue
@@ -127,7 +127,7 @@ def test_run_that_cannot_be_started_again_stays_as_it_was(monkeypatch):
     jobs.cancel_run(run)
     before = run.status()
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    with pytest.raises(OSError, match="no more processes"):
+    with pytest.raises(UserError, match="cannot be started: no more processes"):
         jobs.resume_run(run)
     assert run.status() == before
 

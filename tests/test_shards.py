@@ -82,7 +82,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
     shards = Shards(tmp_path)
     shards.add(KEYS[:5], ROWS[:5])
     with monkeypatch.context() as patch:
-        patch.setattr("mocoop.files.save_file", full)
+        patch.setattr("pathlib.Path.write_bytes", full)
         with pytest.raises(UserError, match=r"No space left on device\. Free some space, or set"):
             shards.add(KEYS[5:9], ROWS[5:9])
     assert len(list(tmp_path.iterdir())) == 1

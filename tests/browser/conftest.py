@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A camera that shows moving circles, and leave to use it.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -51,6 +55,8 @@ class Server:
     address: str
     process: subprocess.Popen
     log: Path
+    runs: Path
+    """The folder of its runs."""
 
     def report(self) -> str:
         """Returns whether the server still runs, and the last that it printed."""
@@ -67,6 +73,20 @@ class Server:
 @pytest.fixture
 def start_app(tmp_path) -> Iterator[Callable[[], Server]]:
     """A function that starts the app, always on the same folders of this test's own."""
+    with _apps(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def one_app(tmp_path_factory) -> Iterator[Server]:
+    """An app that the tests of a file share, which spares them its slow first answers."""
+    with _apps(tmp_path_factory.mktemp("app")) as start:
+        yield start()
+
+
+@contextmanager
+def _apps(folder: Path) -> Iterator[Callable[[], Server]]:
+    """Yields a function that starts the app on folders within one, and stops all of it then."""
     started: list[Server] = []
 
     def start() -> Server:
@@ -74,27 +94,30 @@ def start_app(tmp_path) -> Iterator[Callable[[], Server]]:
         command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
         command += ["--server.headless", "true", "--server.port", str(port)]
         folders = {
-            f"MOCOOP_{name.upper()}": str(tmp_path / name) for name in ("runs", "cache", "data")
+            f"MOCOOP_{name.upper()}": str(folder / name) for name in ("runs", "cache", "data")
         }
         # A native crash leaves the stack of every thread in the log.
         environment = os.environ | folders | {"PYTHONFAULTHANDLER": "1"}
-        path = tmp_path / f"server-{port}.txt"
+        path = folder / f"server-{port}.txt"
         with path.open("wb") as log:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
-        started.append(Server(f"http://127.0.0.1:{port}", process, path))
+        runs = folder / "runs"
+        started.append(Server(f"http://127.0.0.1:{port}", process, path, runs))
         _wait_for(f"{started[-1].address}/_stcore/health")
         return started[-1]
 
-    yield start
-    # What is printed here is shown when the test failed, and only then.
-    for server in started:
-        print(server.report())
-    for run in (tmp_path / "runs").glob("*"):
-        cancel_run(Run(run), patience=2)
-    for server in started:
-        server.stop()
+    try:
+        yield start
+    finally:
+        # What is printed here is shown when the test (of a file: its last one) failed.
+        for server in started:
+            print(server.report())
+        for run in (folder / "runs").glob("*"):
+            cancel_run(Run(run), patience=2)
+        for server in started:
+            server.stop()
 
 
 @pytest.fixture

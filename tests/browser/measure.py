@@ -24,10 +24,10 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from browser.conftest import ARGUMENTS, _free_port, _wait_for  # noqa: E402
-
 from mocoop.projection import MapSettings, projection_of  # noqa: E402
 from mocoop.runs import open_run  # noqa: E402
+from tests.browser.conftest import ARGUMENTS, _free_port, _wait_for  # noqa: E402
+from tests.browser.steps import settled  # noqa: E402
 
 RUN = "pictographs-mocoop-16shot"
 PAGES = ("Train", "Routing", "Prompt space", "Home")
@@ -51,11 +51,6 @@ def server(folder: Path) -> Iterator[tuple[str, psutil.Process, float]]:
     finally:
         process.kill()
         process.wait(20)
-
-
-def settled(page: Page) -> None:
-    """Returns when the page has run to its end."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
 
 
 def timed(page: Page, act: Callable[[], object], done: str) -> float:

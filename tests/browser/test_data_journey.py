@@ -6,12 +6,9 @@ import io
 import re
 import zipfile
 
-import pytest
 from image_files import picture_bytes
 
-from tests.browser.test_journey import heading, settled
-
-expect = pytest.importorskip("playwright.sync_api").expect
+from tests.browser.steps import expect, heading, settled
 
 
 def test_a_zip_becomes_a_data_set_and_is_trained_on(start_app, browser_page, tmp_path):

@@ -5,36 +5,9 @@ from __future__ import annotations
 import re
 import time
 
-import pytest
 from PIL import Image, ImageDraw
 
-expect = pytest.importorskip("playwright.sync_api").expect
-expect.set_options(timeout=180_000)  # milliseconds; a training on a busy machine
-
-
-def heading(page, text: str) -> None:
-    """Waits until a page with this title is shown, whole and without a traceback."""
-    expect(page.get_by_role("heading", level=1, name=text)).to_be_visible()
-    settled(page)
-
-
-def settled(page) -> None:
-    """Waits until the page has run to its end; fails if it shows a traceback."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    assert page.get_by_test_id("stException").count() == 0, page.inner_text("body")
-
-
-def train_small_run(page) -> None:
-    """Fills the form for a run that takes a few seconds, and starts it."""
-    page.get_by_role("combobox", name="Data set").click()
-    page.get_by_role("option", name="games").click()
-    page.get_by_role("radio", name="2", exact=True).click()
-    page.get_by_text("More settings").click()
-    epochs = page.get_by_label("Epochs", exact=True)
-    epochs.fill("30")
-    epochs.press("Enter")
-    expect(page.get_by_text("25 classes, 11 experts")).to_be_visible()
-    page.get_by_role("button", name="Start training").click()
+from tests.browser.steps import expect, go_to, heading, set_epochs, settled, train_small_run
 
 
 def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
@@ -66,13 +39,11 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
     expect(page.get_by_role("img", name="mine.png").first).to_be_visible()
     settled(page)
 
-    page.get_by_role("link", name="Prompt space").click()
-    heading(page, "Prompt space")
+    go_to(page, "Prompt space")
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
     settled(page)
 
-    page.get_by_role("link", name="Home").click()
-    heading(page, "MoCoOp")
+    go_to(page, "Home")
     expect(page.get_by_text("Mixed answer")).to_be_visible()
     page.get_by_role("button", name="Explore a finished run").click()
     heading(page, "Routing")
@@ -83,12 +54,8 @@ def test_training_outlives_the_server_is_cancelled_and_goes_on(start_app, browse
     page, server = browser_page, start_app()
     page.goto(server.address)
     heading(page, "MoCoOp")
-    page.get_by_role("link", name="Train").click()
-    heading(page, "Train")
-    page.get_by_text("More settings").click()
-    epochs = page.get_by_label("Epochs", exact=True)
-    epochs.fill("3000")
-    epochs.press("Enter")
+    go_to(page, "Train")
+    set_epochs(page, 3000)
     expect(page.get_by_text(re.compile("experts, about .* (min|h)"))).to_be_visible()
     page.get_by_role("button", name="Start training").click()
     expect(page.get_by_text(re.compile(r"Epoch \d+ of 3000"))).to_be_visible()
@@ -141,12 +108,10 @@ def test_a_method_without_prompts_shows_what_it_has(start_app, browser_page):
     page.get_by_role("tab", name="Try a picture").click()
     settled(page)
     expect(page.get_by_role("tab", name="Does it matter?")).to_have_count(0)
-    page.get_by_role("link", name="Prompt space").click()
-    heading(page, "Prompt space")
+    go_to(page, "Prompt space")
     expect(page.get_by_text("Tip-Adapter learns no soft prompts")).to_be_visible()
 
-    page.get_by_role("link", name="Train", exact=True).click()
-    heading(page, "Train")
+    go_to(page, "Train")
     method.click()
     page.get_by_role("option", name="One prompt: KgCoOp").click()
     expect(page.get_by_text("pulled back towards the plain one")).to_be_visible()

@@ -5,14 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 
-import pytest
-
 from app.lab_lessons import LESSONS
 from mocoop.runs import shipped_runs
-from tests.browser.test_journey import heading, settled
-
-expect = pytest.importorskip("playwright.sync_api").expect
-expect.set_options(timeout=180_000)  # milliseconds
+from tests.browser.steps import expect, heading, settled
 
 
 def test_a_lesson_then_play_then_delete_a_run(start_app, browser_page, tmp_path):

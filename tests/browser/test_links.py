@@ -4,18 +4,7 @@ from __future__ import annotations
 
 import time
 
-import pytest
-from test_journey import heading, settled
-
-expect = pytest.importorskip("playwright.sync_api").expect
-expect.set_options(timeout=180_000)
-
-
-def choose(page, label: str, option: str) -> None:
-    """Picks an option of a select box, and waits for what it leads to."""
-    page.get_by_role("combobox", name=label).click()
-    page.get_by_role("option", name=option, exact=True).click()
-    settled(page)
+from tests.browser.steps import choose, expect, heading, settled
 
 
 def said(page) -> list[str]:

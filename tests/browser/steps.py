@@ -1,0 +1,60 @@
+"""What several journeys do on a page, and wait for."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api")
+expect, Missed = playwright.expect, playwright.TimeoutError
+LIST_SECONDS = 3
+expect.set_options(timeout=180_000)  # milliseconds; a training on a busy machine
+
+
+def settled(page) -> None:
+    """Waits until the page has run to its end; fails if it shows a traceback."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    assert page.get_by_test_id("stException").count() == 0, page.inner_text("body")
+
+
+def heading(page, text: str) -> None:
+    """Waits until a page with this title is shown, whole and without a traceback."""
+    expect(page.get_by_role("heading", level=1, name=text)).to_be_visible()
+    settled(page)
+
+
+def go_to(page, name: str) -> None:
+    """Follows the link to another page of the app."""
+    page.get_by_role("link", name=name, exact=True).click()
+    heading(page, "MoCoOp" if name == "Home" else name)
+
+
+def choose(page, label: str, option: str) -> None:
+    """Picks an option of a select box, and waits for what it leads to."""
+    wanted = page.get_by_role("option", name=option, exact=True)
+    for _ in range(10):  # a list shuts again if the page scrolls to it just when it opens
+        page.get_by_role("combobox", name=label).click()
+        with suppress(Missed):
+            wanted.wait_for(timeout=LIST_SECONDS * 1000)
+            break
+    wanted.click()
+    settled(page)
+
+
+def set_epochs(page, number: int) -> None:
+    """Fills in how many epochs a training is to take; `More settings` are still shut."""
+    page.get_by_text("More settings").click()
+    epochs = page.get_by_label("Epochs", exact=True)
+    epochs.fill(str(number))
+    epochs.press("Enter")
+
+
+def train_small_run(page) -> None:
+    """Fills the form for a run that takes a few seconds, and starts it."""
+    page.get_by_role("combobox", name="Data set").click()
+    page.get_by_role("option", name="games").click()
+    page.get_by_role("radio", name="2", exact=True).click()
+    set_epochs(page, 30)
+    expect(page.get_by_text("25 classes, 11 experts")).to_be_visible()
+    page.get_by_role("button", name="Start training").click()
