@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -62,9 +63,9 @@ def _nothing_yet() -> None:
     with st.container(border=True):
         st.markdown("##### No training yet")
         st.markdown(
-            "Press **Start training**: the curves are drawn here while it learns. With the "
-            "settings as they are it takes about half a minute. You may leave the page, reload it "
-            "or close the browser in the meantime."
+            "Press **Start training**: the curves are drawn here while it learns. How long it "
+            "takes stands below the button. You may leave the page, reload it or close the "
+            "browser in the meantime."
         )
 
 
@@ -108,9 +109,9 @@ def _show_results(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="large"):
         for part, label in PARTS.items():
             if part in results:
-                _percent(label, results[part]["accuracy"])
+                _accuracy_metric(label, results[part], config)
         if "harmonic_mean" in results:
-            _percent("Harmonic mean", results["harmonic_mean"])
+            st.metric("Harmonic mean", f"{results['harmonic_mean']:.1f} %", width="content")
         counted = sum(part["num_images"] for part in results.values() if isinstance(part, dict))
         st.metric("Test images", counted, width="content")
         seconds = results.get("training_seconds")  # a damaged run's results may lack it
@@ -261,5 +262,18 @@ def _accuracy(run: Run) -> str:
     return found.get("all") or " / new ".join(found.values())
 
 
-def _percent(label: str, value: float) -> None:
-    st.metric(label, f"{value:.1f} %", width="content")
+def _accuracy_metric(label: str, result: Mapping[str, Any], config: TrainConfig) -> None:
+    """Shows an accuracy, and how far training brought it from the untrained prompt's."""
+    accuracy, untrained = result["accuracy"], result.get("zero_shot")
+    gain = None
+    if untrained is not None and config.method != "zero-shot":
+        gain = f"{accuracy - untrained:+.1f} to zero-shot"
+    st.metric(
+        label,
+        f"{accuracy:.1f} %",
+        gain,
+        width="content",
+        help=None
+        if gain is None
+        else f"Zero-shot, one hand-written prompt without any training, has {untrained:.1f} %.",
+    )

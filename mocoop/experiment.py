@@ -14,15 +14,14 @@ from mocoop.baseline_fit import FITTED, fit_baseline
 from mocoop.classifiers import ONE, ConditionalClassifier, MixtureClassifier
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.evaluate import evaluate, harmonic_mean, route_items
 from mocoop.features import FeatureCache, Progress
 from mocoop.files import unwritable_in_words
 from mocoop.image_norms import with_norms
 from mocoop.model import PRECISIONS, PromptMixture, build_model, group_prototypes, hard_features
+from mocoop.on_test import results_on_test, zero_shot_on_test
 from mocoop.packing import ClassTokens
 from mocoop.predict import Classifier
 from mocoop.prepare import Prepared, prepare, training_data
-from mocoop.routing_value import routing_value
 from mocoop.run_writer import RunWriter, mark_failed
 from mocoop.runs import Run, RunSetup, SavedFeatures, load_gate
 from mocoop.snapshots import (
@@ -152,10 +151,15 @@ def _run(
     spent = {"training_seconds": time.perf_counter() - started}
     writer.save_weights(weights)
     writer.update(message="evaluating on the test images")
+    seen = cache
     if config.tune_layer_norms:
         tuned = with_norms(backbone, weights)
-        cache = FeatureCache(tuned, keep=False, precision=precision, progress=progress)
-    writer.finish(results_on_test(classifier, prepared, cache, prototypes.cpu()) | spent)
+        seen = FeatureCache(tuned, keep=False, precision=precision, progress=progress)
+    results = results_on_test(classifier, prepared, seen, prototypes.cpu())
+    for choice, accuracy in zero_shot_on_test(prepared, cache).items():
+        if choice in results:
+            results[choice]["zero_shot"] = accuracy
+    writer.finish(results | spent)
     drop_snapshot(writer.run.path)
 
 
@@ -240,38 +244,6 @@ def trained_classifier(prepared: Prepared, model: PromptMixture, soft: torch.Ten
         backbone.logit_scale,
         prepared.config.num_chosen,
     )
-
-
-def results_on_test(
-    classifier: Classifier,
-    prepared: Prepared,
-    cache: FeatureCache,
-    prototypes: torch.Tensor,
-) -> dict:
-    """Returns the results of a run on the test split: all classes, or base, new and their HM.
-
-    Args:
-        classifier: the trained run.
-        prepared: its ingredients.
-        cache: features of the image tower as it is after training.
-        prototypes: (experts, classes, dim), what the router was taught from.
-    """
-    config, dataset = prepared.config, prepared.dataset
-    choices = ("all",) if config.classes == "all" else ("base", "new")
-    if config.method == "linear-probe" and config.classes == "base":
-        choices = ("base",)  # it has no weights for new classes
-    results: dict = {}
-    for choice in choices:
-        found = route_items(classifier, dataset, cache, choice, prototypes=prototypes)
-        results[choice] = asdict(evaluate(found, choice))
-        if isinstance(classifier, MixtureClassifier) and len(classifier.experts) > 1:
-            value = routing_value(classifier, dataset, cache, config, choice)
-            results[choice]["routing_value"] = asdict(value)
-    if "new" in results:
-        results["harmonic_mean"] = harmonic_mean(
-            results["base"]["accuracy"], results["new"]["accuracy"]
-        )
-    return results
 
 
 def _told_in_status(writer: RunWriter) -> Progress:

@@ -99,6 +99,22 @@ def test_zero_shot_is_the_plain_template_untrained(workspace, demo_backbone):
     assert Run(path).results()["all"]["accuracy"] == pytest.approx(expected)
 
 
+def test_results_say_what_the_untrained_prompt_reaches(finished_run, demo_backbone):
+    """Each half beside the plain template on the same images, told apart among the same names."""
+    dataset = load_dataset("games")
+    names = dataset.class_names
+    for choice, labels in (("base", range(13)), ("new", range(13, 25))):
+        text = demo_backbone.text.encode_texts(
+            [f"a photo of a {names[label]}." for label in labels]
+        )
+        items = dataset.items("test", labels)
+        features = FeatureCache(demo_backbone).features(dataset, items)[:, 0]
+        predicted = (features @ text.T).argmax(dim=1).tolist()
+        right = [p + labels[0] == item.label for p, item in zip(predicted, items, strict=True)]
+        expected = 100 * sum(right) / len(right)
+        assert finished_run.results()[choice]["zero_shot"] == pytest.approx(expected)
+
+
 def test_same_seed_same_run_in_two_processes(workspace):
     outputs = []
     for hash_seed in ("1", "2"):
