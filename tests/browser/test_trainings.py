@@ -73,7 +73,6 @@ def queue_on(page) -> list[str]:
 def browse(page) -> None:
     """Looks around on pages that a training does not concern."""
     choose(page, "True style", "sketch")
-    choose(page, "Prediction", "right")
     expect(page.get_by_role("button", name="Look closer").first).to_be_visible()
     go_to(page, "Prompt space")
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
