@@ -24,6 +24,7 @@ PARTS = {"all": "Test accuracy", "base": "Trained half", "new": "New half"}
 RECENT = 4  # earlier runs listed below the panel
 CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage"]]}  # shown on hover
 BADGES: dict[str, tuple[str, Colour, str]] = {
+    "starting": ("starting", "blue", ":material/hourglass_top:"),
     "queued": ("waiting", "gray", ":material/hourglass_empty:"),
     "running": ("training", "blue", ":material/play_arrow:"),
     "finished": ("finished", "green", ":material/check:"),
@@ -73,7 +74,7 @@ def _show_run(run: Run) -> None:
     status, records = run.status(), run.records()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"##### {_title(run)}")
-        _badge(status)
+        _badge("starting" if status.state == QUEUED else status.state)  # its turn has come
         st.space("stretch")
         if status.active and not access.read_only():
             _cancel_button(run, "Cancel")
@@ -191,7 +192,7 @@ def _show_curves(run: Run, over: bool) -> None:
 def _show_waiting(run: Run) -> None:
     """Shows a queued run in a line."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        _badge(run.status())
+        _badge(run.status().state)
         st.markdown(_title(run))
         st.space("stretch")
         if not access.read_only():
@@ -205,7 +206,7 @@ def _show_recent(runs: list[Run]) -> None:
     st.markdown("**Earlier runs**")
     for run in runs:
         with errors_in_words(), st.container(horizontal=True, vertical_alignment="center"):
-            _badge(run.status())
+            _badge(run.status().state)
             st.markdown(_title(run))
             st.space("stretch")
             if run.status().state == FINISHED:
@@ -235,8 +236,8 @@ def _cancel_button(run: Run, label: str) -> None:
         st.rerun()
 
 
-def _badge(status: Status) -> None:
-    label, colour, icon = BADGES[status.state]
+def _badge(state: str) -> None:
+    label, colour, icon = BADGES[state]
     st.badge(label, color=colour, icon=icon)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.estimates import Size
 from app.methods import method_name
+from mocoop.backbone import check_backbone_name
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset
 from mocoop.errors import UserError
@@ -62,7 +63,12 @@ def data_name(typed: str) -> str:
 
 
 def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:
-    """Returns the method's preset for a CLIP, with data, shots, seed and classes as they are."""
+    """Returns the method's preset for a CLIP, with data, shots, seed and classes as they are.
+
+    Raises:
+        UserError: for a CLIP that cannot be loaded, as its name alone tells.
+    """
+    check_backbone_name(backbone)
     return replace(
         preset(config.method, backbone),
         data=config.data,

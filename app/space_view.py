@@ -317,7 +317,7 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
 def near_words(run: Run, expert: int, label: int) -> None:
     """Shows the vocabulary words nearest to an expert's learnt tokens, with a warning."""
     of_class = " for this class" if run.setup().config.class_context else ""
-    st.markdown(f"**Nearest words of its learnt tokens{of_class}**")
+    st.markdown(f"**Nearest words of its learnt tokens{of_class}**, after training")
     table = space_tables.words_table(run_caches.words(run, label)[expert])
     cosines: Sequence[str] = [name for name in table.columns if name.startswith("cosine")]
     config = {name: st.column_config.NumberColumn("cosine", format="%.2f") for name in cosines}

@@ -115,12 +115,24 @@ def load_backbone(name: str, device: str | torch.device = "cpu") -> Backbone:
     path = Path(name).expanduser()
     if path.is_dir():
         return _load_folder(name, path, target)
-    if path.is_file():
-        raise UserError(
-            f"Backbone {name!r} is a file. Expected its folder, with open_clip_config.json beside "
-            "the weights, or ARCHITECTURE/FILE such as ViT-B-32/weights.safetensors."
-        )
-    return _load_named(name, target)
+    architecture, weights = _named(name)
+    model = (
+        _create_from_file(architecture, weights)
+        if isinstance(weights, Path)
+        else _fetch(architecture, weights)
+    )
+    return make_backbone(name, model, open_clip.get_tokenizer(architecture), target)
+
+
+def check_backbone_name(name: str) -> None:
+    """Raises UserError for what `load_backbone` would refuse by its name alone."""
+    path = Path(name).expanduser()
+    if name == DEMO:
+        return
+    if path.is_dir():
+        _weights_in(path)
+    else:
+        _named(name)
 
 
 def make_backbone(
@@ -174,8 +186,13 @@ def _weights_in(folder: Path) -> Path:
     raise UserError(f"{folder} needs weights in a .safetensors file; {found}.")
 
 
-def _load_named(name: str, device: torch.device) -> Backbone:
-    """Loads open_clip's NAME/TAG (fetched on first use) or NAME/FILE.safetensors."""
+def _named(name: str) -> tuple[str, str | Path]:
+    """Returns the parts of open_clip's NAME/TAG, or of NAME/FILE.safetensors, which is there."""
+    if Path(name).expanduser().is_file():
+        raise UserError(
+            f"Backbone {name!r} is a file. Expected its folder, with open_clip_config.json beside "
+            "the weights, or ARCHITECTURE/FILE such as ViT-B-32/weights.safetensors."
+        )
     architecture, _, tag = name.partition("/")
     known = open_clip.list_models()
     if architecture not in known:
@@ -195,8 +212,14 @@ def _load_named(name: str, device: torch.device) -> Backbone:
         )
     if file.suffix == ".safetensors" and not file.is_file():
         raise UserError(f"No such weights file: {file}. Check the path after {architecture}/.")
-    model = _create_from_file(architecture, file) if file.suffix else _fetch(architecture, tag)
-    return make_backbone(name, model, open_clip.get_tokenizer(architecture), device)
+    if file.suffix:
+        return architecture, file
+    settings = open_clip.get_pretrained_cfg(architecture, tag)
+    if not settings:
+        tags = open_clip.list_pretrained_tags_by_model(architecture)
+        raise choose_from(f"weights tag for {architecture}", tag, tags)
+    _check_quick_gelu(architecture, tag, bool(settings.get("quick_gelu", False)))
+    return architecture, tag
 
 
 def _create_from_file(architecture: str, file: Path) -> OpenClip:
@@ -211,13 +234,8 @@ def _create_from_file(architecture: str, file: Path) -> OpenClip:
 
 def _fetch(architecture: str, tag: str) -> OpenClip:
     """Returns the model with open_clip's weights called `tag`, fetched on first use."""
-    settings = open_clip.get_pretrained_cfg(architecture, tag)
-    if not settings:
-        tags = open_clip.list_pretrained_tags_by_model(architecture)
-        raise choose_from(f"weights tag for {architecture}", tag, tags)
-    _check_quick_gelu(architecture, tag, bool(settings.get("quick_gelu", False)))
     try:
-        check_at_hand(settings)
+        check_at_hand(open_clip.get_pretrained_cfg(architecture, tag))
         with _quiet():
             return open_clip.create_model(architecture, pretrained=tag, require_pretrained=True)
     except (RuntimeError, OSError, ValueError, KeyError) as error:

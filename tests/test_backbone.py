@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny import TINY_CONFIG, tiny_clip, tiny_config
 
-from mocoop.backbone import choose_device, load_backbone, make_backbone
+from mocoop.backbone import check_backbone_name, choose_device, load_backbone, make_backbone
 from mocoop.errors import UserError
 from mocoop.text import TextTower
 
@@ -308,3 +308,26 @@ def test_missing_demo(monkeypatch, tmp_path):
     monkeypatch.setattr("mocoop.backbone.asset", lambda name: tmp_path / name)
     with pytest.raises(UserError, match=r"The demo CLIP is missing at .*demo-clip.*train it"):
         load_backbone("demo")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ViT-B-33/openai", "Unknown backbone 'ViT-B-33/openai'.*Did you mean 'ViT-B-32'"),
+        ("ViT-B-32", "needs weights after a slash"),
+        ("ViT-B-32/nonsense", "Unknown weights tag for ViT-B-32 'nonsense'"),
+        ("ViT-B-32/openai", "trained with QuickGELU"),
+        ("ViT-B-32/weights.bin", "or a local .safetensors file"),
+        ("ViT-B-32/gone.safetensors", "No such weights file"),
+    ],
+)
+def test_what_a_name_alone_tells(name, said, monkeypatch):
+    """A CLIP that cannot be had by its name is refused before anything is loaded or fetched."""
+    monkeypatch.setattr(open_clip, "create_model", None)
+    with pytest.raises(UserError, match=said):
+        check_backbone_name(name)
+
+
+def test_names_that_may_be_loaded(folder):
+    for name in ("demo", "ViT-B-32-quickgelu/openai", str(folder)):
+        check_backbone_name(name)
