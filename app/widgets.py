@@ -24,7 +24,9 @@ from app.settings import (
 from mocoop.config import MIXTURES, ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.model import expert_groups
+from mocoop.prepare import shots_missing
 from mocoop.presets import preset
+from mocoop.protocols import SAME_FOR_ALL_SEEDS
 from mocoop.runs import default_runs, list_runs
 
 Rows = list[dict[str, object]]
@@ -200,6 +202,9 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
         parts.append(f"{size.images} images")
     parts.append("time not yet known" if seconds is None else duration(seconds))
     st.caption(", ".join(parts))
+    missing = shots_missing(config, size.classes, size.images)
+    if missing is not None and config.method not in SAME_FOR_ALL_SEEDS:  # zero-shot draws none
+        st.caption(f":material/info: {missing}")
 
 
 def _template_table(data: str, usual: list[dict[str, str]]) -> Rows:

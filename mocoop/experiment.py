@@ -48,21 +48,32 @@ class Cancelled(BaseException):
 
 
 def run_experiment(
-    config: TrainConfig, path: Path, cache_folder: Path | None = None
+    config: TrainConfig,
+    path: Path,
+    cache_folder: Path | None = None,
+    encoding: Progress | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains and evaluates a run in a folder, yielding a record per epoch.
 
     The folder's status follows: running, then finished, cancelled or failed; a process that
     is killed leaves a run that reads as interrupted.
 
+    Args:
+        config: the settings.
+        path: the run's folder.
+        cache_folder: of image features; the usual one by default.
+        encoding: called with images done and to do, while they are encoded.
+
     Raises:
         UserError: for settings, data or weights that do not fit; nothing is written then,
             but a queued run is marked failed. For a full disk; the run has failed then.
     """
-    yield from _told(config, path, cache_folder, None)
+    yield from _told(config, path, cache_folder, None, encoding)
 
 
-def resume_experiment(path: Path, cache_folder: Path | None = None) -> Iterator[EpochRecord]:
+def resume_experiment(
+    path: Path, cache_folder: Path | None = None, encoding: Progress | None = None
+) -> Iterator[EpochRecord]:
     """Goes on with a run that stopped, yielding a record for each of the epochs left.
 
     On a CPU the outcome is, bit for bit, that of the run had it not stopped.
@@ -76,11 +87,15 @@ def resume_experiment(path: Path, cache_folder: Path | None = None) -> Iterator[
     except UserError as error:
         _fail_queued(path, error)
         raise
-    yield from _told(config, path, cache_folder, snapshot)
+    yield from _told(config, path, cache_folder, snapshot, encoding)
 
 
 def _told(
-    config: TrainConfig, path: Path, cache_folder: Path | None, snapshot: Snapshot | None
+    config: TrainConfig,
+    path: Path,
+    cache_folder: Path | None,
+    snapshot: Snapshot | None,
+    encoding: Progress | None,
 ) -> Iterator[EpochRecord]:
     """Runs from settings to results and keeps the folder's status true."""
     try:
@@ -92,7 +107,8 @@ def _told(
         raise
     try:
         with unwritable_in_words(path):
-            yield from _run(prepared, writer, cache_folder, snapshot)
+            progress = _told_in_status(writer, encoding)
+            yield from _run(prepared, writer, cache_folder, snapshot, progress)
     except (Cancelled, KeyboardInterrupt, GeneratorExit):
         writer.update(state=CANCELLED, message="stopped on request")
         raise
@@ -102,7 +118,11 @@ def _told(
 
 
 def _run(
-    prepared: Prepared, writer: RunWriter, cache_folder: Path | None, snapshot: Snapshot | None
+    prepared: Prepared,
+    writer: RunWriter,
+    cache_folder: Path | None,
+    snapshot: Snapshot | None,
+    progress: Progress,
 ) -> Iterator[EpochRecord]:
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
     done = 0 if snapshot is None else snapshot.epoch
@@ -122,7 +142,6 @@ def _run(
     hard = hard_features(backbone.text, prepared.groups, names)
     prototypes = group_prototypes(hard)  # (experts, classes, dim)
     precision = PRECISIONS[config.precision]
-    progress = _told_in_status(writer)
     cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
     # Time spent before a stop counts, as if the training had begun that much earlier.
     started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
@@ -148,7 +167,8 @@ def _run(
         saved = SavedFeatures(soft, hard_parts, prototypes.cpu(), gates)
         writer.save_features(saved)
         classifier = trained_classifier(prepared, model, saved.last)
-    spent = {"training_seconds": time.perf_counter() - started}
+    images = len(prepared.train_items)
+    spent = {"training_seconds": time.perf_counter() - started, "training_images": images}
     writer.save_weights(weights)
     writer.update(message="evaluating on the test images")
     seen = cache
@@ -246,13 +266,20 @@ def trained_classifier(prepared: Prepared, model: PromptMixture, soft: torch.Ten
     )
 
 
-def _told_in_status(writer: RunWriter) -> Progress:
-    """Returns what writes into a run's status, once a second, how far the images are encoded."""
+def _told_in_status(writer: RunWriter, also: Progress | None) -> Progress:
+    """Returns what writes into a run's status, once a second, how far the images are encoded.
+
+    Args:
+        writer: of the run.
+        also: told of it every time.
+    """
     told, before = 0.0, 0
     start = (0.0, 0)  # when these images began, and how many were done then
 
     def progress(done: int, total: int) -> None:
         nonlocal told, before, start
+        if also is not None:
+            also(done, total)
         now = time.monotonic()
         if done <= before or not before:
             start = (now, done)

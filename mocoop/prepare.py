@@ -93,6 +93,23 @@ def few_shot_items(
     )
 
 
+def shots_missing(config: TrainConfig, classes: int, images: int) -> str | None:
+    """Returns a sentence if there are fewer training images than a run asks for, else None.
+
+    Args:
+        config: the run's settings.
+        classes: that have training images.
+        images: that were drawn.
+    """
+    asked = config.shots * classes
+    if images >= asked:
+        return None
+    return (
+        f"{images:,} training images instead of {asked:,}: some classes have fewer than "
+        f"{config.shots}."
+    )
+
+
 def training_data(
     prepared: Prepared,
     hard: Sequence[Tensor],

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from page_fixtures import open_page, tiny_config
+from PIL import Image
 
 from app import jobs, settings, state
 from mocoop.config import TrainConfig
@@ -180,3 +181,17 @@ def test_folder_paths_become_absolute(monkeypatch, tmp_path):
     assert settings.data_name("photos") == str(tmp_path / "photos")
     with pytest.raises(UserError, match="Choose a data set"):
         settings.data_name("  ")
+
+
+def test_fewer_images_than_asked_for_are_told(started, tmp_path):
+    """A folder with few images trains on what there is, and says so beside the button."""
+    for name in ("cat", "dog"):
+        for number in range(8):
+            path = tmp_path / "few" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (number, 0, len(name))).save(path)
+    app = open_page(PAGE, data=str(tmp_path / "few"))
+    assert not app.exception
+    assert "8 training images instead of 32: some classes have fewer than 16" in captions(app)
+    app.selectbox(key=state.METHOD).set_value("zero-shot").run()
+    assert "instead of" not in captions(app)
