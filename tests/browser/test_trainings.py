@@ -76,8 +76,6 @@ def browse(page) -> None:
     expect(page.get_by_role("button", name="Look closer").first).to_be_visible()
     go_to(page, "Prompt space")
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
-    go_to(page, "Compare")
-    expect(page.get_by_text(re.compile("games"), exact=False).first).to_be_attached()
 
 
 def test_two_browsers_share_a_queue_whose_first_training_dies(one_app, browser_page, second_page):
@@ -110,13 +108,9 @@ def test_two_browsers_share_a_queue_whose_first_training_dies(one_app, browser_p
         expect(page.get_by_role("button", name="Start training")).to_be_visible()
         settled(page)
 
-    saved = saved_epoch(run.path)
-    second.get_by_role("button", name=f"Go on after epoch {saved}").click()
-    expect(second.get_by_text(EPOCH)).to_be_visible()
-    wait_until(lambda: run.status().epoch > saved)
-    second.get_by_role("button", name="Cancel").click()
-    expect(second.get_by_text("Cancelled after epoch")).to_be_visible()  # the newest once more
-    settled(second)
+    expect(
+        second.get_by_role("button", name=f"Go on after epoch {saved_epoch(run.path)}")
+    ).to_be_visible()
 
 
 def test_a_clip_that_cannot_be_downloaded_is_told(one_app, browser_page):
