@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -14,6 +16,8 @@ from mocoop.errors import UserError
 from mocoop.runs import Run
 from mocoop.status import FINISHED
 
+MOST_NAMES = 4  # of data sets on disk
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -22,13 +26,14 @@ class Machine:
     device: str
     """The GPU's name, or the number of processor cores."""
     clip: str
-    data_sets: tuple[str, ...]
+    data_sets: str
+    """Those to choose from, in words."""
     finished: int
     runs: int
 
 
-def describe_machine(runs: list[Run]) -> Machine:
-    """Returns what was found on this machine, given its runs."""
+def describe_machine(runs: list[Run], data_sets: Sequence[str]) -> Machine:
+    """Returns what was found on this machine, given its runs and the data sets to choose from."""
     device = choose_device("auto")
     cores = os.cpu_count() or 1
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "No GPU"
@@ -36,10 +41,20 @@ def describe_machine(runs: list[Run]) -> Machine:
     return Machine(
         f"{name}, {cores} processor cores" if cores > 1 else f"{name}, 1 processor core",
         "the built-in demo" if found else "the built-in demo is missing",
-        BUILTIN,
+        _in_words(data_sets),
         sum(_finished(run) for run in runs),
         len(runs),
     )
+
+
+def _in_words(data_sets: Sequence[str]) -> str:
+    """Returns the names of data sets: built in, and at hand on disk or uploaded."""
+    own = [Path(name).name for name in data_sets if name not in BUILTIN]
+    more = ""
+    if own:
+        rest = f" and {len(own) - MOST_NAMES} more" if len(own) > MOST_NAMES else ""
+        more = f"; {', '.join(own[:MOST_NAMES])}{rest}"
+    return ", ".join(BUILTIN) + more + "; any folder of images"
 
 
 def _finished(run: Run) -> bool:

@@ -69,11 +69,11 @@ else:
         icon=":material/model_training:",
     )
 
-machine = describe_machine(list_runs())
+machine = describe_machine(list_runs(), loading.data_choices())
 facts = {
     ":material/memory: This machine": machine.device,
     ":material/visibility: CLIP": machine.clip,
-    ":material/image: Data sets": ", ".join(machine.data_sets) + "; any folder of images",
+    ":material/image: Data sets": machine.data_sets,
     ":material/history: Runs": f"{machine.finished} finished of {machine.runs}",
 }
 for column, (title, text) in zip(st.columns(len(facts), border=True), facts.items(), strict=True):

@@ -29,6 +29,17 @@ def test_empty_home_says_what_to_do(empty_runs):
     assert "0 finished of 0" in texts(app)
 
 
+def test_home_names_the_data_sets_that_are_here(empty_runs, monkeypatch, tmp_path):
+    """Sets on disk and uploaded ones stand beside the built-in ones."""
+    monkeypatch.setenv("MOCOOP_DATA", str(tmp_path))
+    for number in range(6):
+        (tmp_path / "uploads" / f"mine-{number}" / "cat").mkdir(parents=True)
+    app = open_page(PAGE)
+    assert not app.exception
+    said = "games, digits; mine-0, mine-1, mine-2, mine-3 and 2 more; any folder of images"
+    assert said in texts(app)
+
+
 def test_home_draws_a_test_image_of_the_run(one_run):
     app = open_page(PAGE)
     assert not app.exception
