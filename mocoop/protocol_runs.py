@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from mocoop.config import TrainConfig
 from mocoop.datasets import dataset_name, load_dataset
+from mocoop.errors import UserError
 from mocoop.protocols import Task
 from mocoop.runs import FINISHED, Run
 from mocoop.transfer import saved_transfer, transferred
@@ -49,20 +52,15 @@ def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[t
 def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
     """Returns the folder of the finished run of these settings, trained now if there is none.
 
+    A run of them that was stopped goes on from what it saved.
+
     Args:
         config: the run's settings.
         targets: other data sets that it is to be tested on as well.
         root: folder of the runs.
     """
-    from mocoop.experiment import run_experiment
-
     key = run_name(config)
-    run = _finished(root, key)
-    if run is None:
-        path = _free_path(root, key)
-        for _ in run_experiment(config, path):
-            pass
-        run = Run(path)
+    run = _finished(root, key) or _gone_on_with(root, key) or _trained(config, root, key)
     for target in targets:
         transferred(run, load_dataset(target))
     return run.path
@@ -74,6 +72,31 @@ def run_name(config: TrainConfig) -> str:
     settings = replace(config, device="auto").to_dict()
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:10]
     return f"{Path(config.data).name}-{config.method}-{config.shots}shot-seed{config.seed}-{key}"
+
+
+def _trained(config: TrainConfig, root: Path, name: str) -> Run:
+    """Returns the run of these settings, trained from the beginning."""
+    from mocoop.experiment import run_experiment
+
+    path = _free_path(root, name)
+    for _ in run_experiment(config, path):
+        pass
+    return Run(path)
+
+
+def _gone_on_with(root: Path, name: str) -> Run | None:
+    """Returns a run that was stopped, brought to its end; None where none can go on."""
+    from mocoop.experiment import resume_experiment
+    from mocoop.snapshots import saved_epoch
+
+    for path in takewhile(Path.exists, _paths(root, name)):
+        if Run(path).status().active or saved_epoch(path) is None:
+            continue
+        with suppress(UserError):  # its images or weights changed meanwhile
+            for _ in resume_experiment(path):
+                pass
+            return Run(path)
+    return None
 
 
 def _finished(root: Path, name: str) -> Run | None:

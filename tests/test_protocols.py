@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from mocoop import protocol_runs
+from mocoop import experiment, protocol_runs
 from mocoop.config import METHODS
 from mocoop.datasets import dataset_name, load_dataset
 from mocoop.errors import UserError
@@ -147,6 +147,24 @@ def test_an_interrupted_run_is_left_alone(tmp_path, workspace):
     assert Run(tmp_path / run_name(asked.config)).status().state == "failed"
     ((_, again),) = run_tasks([asked], tmp_path)
     assert again == run
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path, workspace, monkeypatch):
+    """What a stopped protocol had trained of a run is not trained again, nor lost."""
+    monkeypatch.setattr(experiment, "SNAPSHOT_SECONDS", 0.0)
+    (asked,) = quick(seeds=(1,), methods=("coop",))
+    asked = replace(asked, config=replace(asked.config, epochs=4))
+    path = tmp_path / run_name(asked.config)
+    training = experiment.run_experiment(asked.config, path)
+    next(record for record in training if record.epoch == 2)
+    training.close()
+    before = Run(path).records()
+    monkeypatch.setattr(experiment, "run_experiment", None)
+    ((_, run),) = run_tasks([asked], tmp_path)
+    assert run.path == path
+    assert run.status().state == "finished"
+    assert run.records()[:3] == before
+    assert [record["epoch"] for record in run.records()] == [0, 1, 2, 3, 4]
 
 
 def test_equal_settings_share_a_run(tmp_path, workspace):
