@@ -285,27 +285,32 @@ class LabGridCommand:
 
 @dataclass(frozen=True)
 class BenchCommand:
-    """Measure a training step, the plain path against ours, and write tables and curves.
+    """Measure a training step, the plain path against ours, and print a table.
 
     Each side runs in a process of its own, by turns. The plain path is left out where it would
-    not fit the free memory.
+    not fit the free memory. Nothing is written unless --out or --write asks for it.
+
+    On 2 cores --quick takes about 3 minutes, everything half an hour to an hour.
 
     Examples:
         mocoop bench --quick
-        mocoop bench --threads 2 --out BENCHMARKS.md
+        mocoop bench --threads 2 --out ~/measured
     """
 
     quick: bool = False
-    """A few small sizes, in some minutes."""
-    out: Path = Path("BENCHMARKS.md")
-    """The page of tables."""
-    folder: Path = Path("assets/bench")
-    """Folder of bench.json and scaling.png; what its notes.md says is added to the page."""
+    """Three small sizes, two rounds each: about 3 minutes on 2 cores."""
+    out: Path | None = None
+    """Folder to write page, JSON and curves to: BENCHMARKS.md, bench.json and scaling.png, or
+    bench-quick.md, .json and .png. They are written at the end; until then, what is measured
+    so far is kept there as .partial.json."""
+    write: bool = False
+    """In a checkout: replace the project's own BENCHMARKS.md and assets/bench at the end, with
+    the remarks of assets/bench/notes.md. Not with --quick."""
     backbone: str = "ViT-B-16"
     """An open_clip architecture (random weights cost what real ones cost), `demo`, or the path
     of a local checkpoint."""
-    repeats: int = 5
-    """Rounds of each size; the medians are over them."""
+    repeats: int | None = None
+    """Rounds of each size; the medians are over them. By default 5, with --quick 2."""
     limit: float = 180.0
     """Seconds after which no further round of the same size is begun."""
     threads: int = 2
