@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mocoop.data_options import CheckData, DownloadData, ListData, ProposeGroups, ShowData
@@ -32,7 +32,10 @@ def data(command: ListData | CheckData | DownloadData | ShowData | ProposeGroups
         case ShowData():
             _show(command)
         case ProposeGroups():
-            _propose(command)
+            from mocoop.group_commands import propose
+
+            _named(command.name)
+            propose(command)
 
 
 def _list(command: ListData) -> None:
@@ -180,35 +183,6 @@ def _show(command: ShowData) -> None:
         print("styles: ", ", ".join(dataset.styles))
     if command.sheet is not None:
         print(f"contact sheet: {command.sheet}")
-
-
-def _propose(command: ProposeGroups) -> None:
-    from mocoop.backbone import load_backbone
-    from mocoop.datasets import load_dataset
-    from mocoop.datasets.edits import as_yaml, read_edits, write_edits
-    from mocoop.datasets.folder import FolderDataset
-    from mocoop.features import FeatureCache
-    from mocoop.grouping import propose_groups
-
-    dataset = load_dataset(_named(command.name), command.root)
-    if command.write and not isinstance(dataset, FolderDataset):
-        raise UserError(f"{dataset.name} is built in and keeps its groups: leave --write out.")
-    backbone = load_backbone(command.backbone, "auto")
-    proposed = propose_groups(backbone, dataset, FeatureCache(backbone), command.count)
-    if command.json:
-        print_json(asdict(proposed))
-    else:
-        for name, share in proposed.shares.items():
-            gain = proposed.gains[name]
-            print(f"# {name}: taken by {100 * share:.0f} % of the images, adds {gain:.3f} nats")
-        print(
-            as_yaml({"groups": {name: list(ts) for name, ts in proposed.groups.items()}}), end=""
-        )
-    if command.write and isinstance(dataset, FolderDataset):
-        folder = dataset.edits_folder
-        file = write_edits(folder, replace(read_edits(folder), groups=proposed.groups))
-        if not command.json:
-            print(f"# written to {file}")
 
 
 def _named(name: str) -> str:

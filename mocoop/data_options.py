@@ -68,7 +68,10 @@ class ShowData(_Root):
 
 @dataclass(frozen=True)
 class ProposeGroups(_Root):
-    """Propose groups of templates for a data set, chosen on its training images."""
+    """Propose groups of templates for a data set, chosen on its training images.
+
+    A group is offered as long as it raises the log-probability of the right class (in nats).
+    """
 
     name: SetName = ""
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
@@ -77,7 +80,9 @@ class ProposeGroups(_Root):
     count: int = 6
     """How many groups at most."""
     write: bool = False
-    """Write them to mocoop.yaml in the data set's folder, which then uses them."""
+    """Add them to mocoop.yaml in the data set's folder, which then uses them."""
+    replace: bool = False
+    """As --write, in place of groups that are there; the old file is kept as mocoop.yaml.bak."""
 
 
 DataCommand = Annotated[
