@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from mocoop.option_types import MaybeInt, MaybePath
 
 SetName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 
@@ -15,7 +16,7 @@ SetName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 class _Root:
     """Options that every part of the command has."""
 
-    root: Path | None = None
+    root: MaybePath = None
     """Folder of the benchmark sets; MOCOOP_DATA or ./data if left out."""
     json: bool = False
     """Print one JSON document."""
@@ -37,7 +38,7 @@ class CheckData(_Root):
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
     skip: bool = False
     """Leave the images that cannot be read out from now on: lists them in mocoop-skip.txt."""
-    workers: int | None = None
+    workers: MaybeInt = None
     """Processes that decode images; as many as serve here if left out."""
 
 
@@ -60,7 +61,7 @@ class ShowData(_Root):
 
     name: SetName = ""
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
-    sheet: Path | None = None
+    sheet: MaybePath = None
     """PNG file of the contact sheet; none is written if left out."""
     split: Literal["", "train", "val", "test"] = ""
     """Which pictures; the first split that has any if left out."""

@@ -1,4 +1,7 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all.
+
+Torch is imported where tensors are read or written: commands check names and paths without it.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from filelock import FileLock
-from safetensors.torch import load, save_file
+
+if TYPE_CHECKING:
+    import torch
 
 
 @contextmanager
@@ -68,6 +72,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         OSError: if the file cannot be read.
         SafetensorError: if its content is damaged.
     """
+    from safetensors.torch import load
+
     return load(path.read_bytes())
 
 
@@ -75,6 +81,8 @@ def write_tensors(
     path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Writes a safetensors file whole."""
+    from safetensors.torch import save_file
+
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
         save_file(ready, temporary, metadata=metadata)
