@@ -86,6 +86,9 @@ def templates(name: str, dataset: Dataset) -> None:
 
 
 def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
+    if not proposed.enough:
+        st.info("No second group helps on these images: the set's own groups are kept.")
+        return
     show_table(
         data_tables.proposal_table(proposed),
         "proposed groups",

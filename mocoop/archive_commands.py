@@ -6,23 +6,28 @@ from pathlib import Path
 
 from mocoop.errors import UserError
 from mocoop.options import PackCommand, UnpackCommand
-from mocoop.report import print_json
+from mocoop.outputs import check_file
+from mocoop.report import print_json, size_text
+from mocoop.run_paths import find_run
 
 
 def pack(command: PackCommand) -> None:
     """Writes a finished run as one zip."""
+    path = find_run(command.run)
+    if command.out is not None and command.out.is_dir():
+        name = command.out / "run.zip"
+        raise UserError(f"{command.out} is a folder. Give the zip file a name, such as {name}.")
+    check_file("--out", command.out)
     from mocoop.run_archive import archive_name, write_archive
-    from mocoop.runs import open_run
+    from mocoop.runs import Run
 
-    run = open_run(command.run)
+    run = Run(path)
     out = command.out or Path(f"{archive_name(run)}.zip")
-    if out.is_dir():
-        raise UserError(f"{out} is a folder. Give the zip file a name, such as {out / 'run.zip'}.")
     write_archive(run, out)
     if command.json:
         print_json({"run": str(run.path), "file": str(out), "bytes": out.stat().st_size})
     else:
-        print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        print(f"{out}: {size_text(out.stat().st_size)}")
 
 
 def unpack(command: UnpackCommand) -> None:

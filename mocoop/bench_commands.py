@@ -2,52 +2,102 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from mocoop.errors import UserError
 from mocoop.options import BenchCommand
+from mocoop.outputs import check_folder
 from mocoop.report import print_json
+
+if TYPE_CHECKING:
+    from mocoop.bench_page import Files
+
+PROJECT_FOLDER = Path("assets/bench")
 
 
 def bench(command: BenchCommand) -> None:
-    """Measures steps and writes the page.
+    """Measures steps, prints the table, and writes the page where that is asked for.
 
     Raises:
-        UserError: for a backbone or device that does not exist, or numbers that are too small.
+        UserError: for a backbone or device that does not exist, numbers that are too small, or
+            files that may not or cannot be written there.
     """
-    import sys
-
+    _check(command)
     import open_clip
 
     from mocoop.backbone import choose_device, load_backbone
-    from mocoop.bench import Measured, machine, measure, plan
-    from mocoop.bench_page import as_row, write_page
+    from mocoop.bench import QUICK_REPEATS, REPEATS, Measured, machine, measure, plan
+    from mocoop.bench_page import as_document, screen_text, write_page
+    from mocoop.files import write_json
 
-    for name, value in (("repeats", command.repeats), ("threads", command.threads)):
-        if value < 1:
-            raise UserError(f"{name} must be at least 1; got {value}.")
     choose_device(command.device)
     if command.backbone not in open_clip.list_models():
         load_backbone(command.backbone)  # says what is wrong before anything is measured
     found = machine()
+    repeats = command.repeats or (QUICK_REPEATS if command.quick else REPEATS)
     chosen = plan(
-        command.backbone,
-        command.device,
-        command.threads,
-        command.repeats,
-        command.limit,
-        command.quick,
+        command.backbone, command.device, command.threads, repeats, command.limit, command.quick
     )
 
     def tell(text: str) -> None:
         if not command.json:
             print(text, file=sys.stderr, flush=True)
 
-    notes = command.folder / "notes.md"
-    text = notes.read_text(encoding="utf-8") if notes.is_file() else ""
+    files = _files(command)
+    duration = "about 3 minutes" if command.quick else "half an hour to an hour"
+    tell(f"{len(chosen.cases)} sizes, up to {repeats} rounds each: {duration} on 2 free cores")
     results: list[Measured] = []
-    for results in measure(chosen, tell):
-        # Written again and again: what is measured stays when the rest is stopped.
-        write_page(results, found, command.out, command.folder, text)
+    try:
+        for results in measure(chosen, tell):
+            if files is not None:
+                write_json(files.partial, as_document(results, found))
+    except KeyboardInterrupt:
+        if results:
+            tell(f"stopped; measured so far:\n{screen_text(results)}")
+        if results and files is not None:
+            tell(f"kept: {files.partial}")
+        raise
+    if files is not None:
+        notes = PROJECT_FOLDER / "notes.md"
+        own = command.write and notes.is_file()
+        write_page(results, found, files, notes.read_text(encoding="utf-8") if own else "")
     if command.json:
-        print_json({"machine": found, "results": [as_row(result) for result in results]})
-    else:
-        print(f"written: {command.out}, {command.folder / 'bench.json'}, scaling.png")
+        print_json(as_document(results, found))
+        return
+    print(screen_text(results))
+    if files is not None:
+        print(f"written: {files.page}, {files.data}, {files.picture}")
+
+
+def _check(command: BenchCommand) -> None:
+    """Raises UserError for options that make no sense, before anything slow is done."""
+    for name, value in (("repeats", command.repeats), ("threads", command.threads)):
+        if value is not None and value < 1:
+            raise UserError(f"{name} must be at least 1; got {value}.")
+    if command.write and (command.quick or command.out is not None):
+        other = "--quick" if command.quick else "--out"
+        raise UserError(
+            f"--write replaces the project's own page with the whole measurement and does not go "
+            f"with {other}. Leave one of them out; --out FOLDER writes anywhere else."
+        )
+    if command.write and not PROJECT_FOLDER.is_dir():
+        raise UserError(
+            f"--write replaces BENCHMARKS.md and {PROJECT_FOLDER} of a checkout; there is none in "
+            f"{Path.cwd()}. Run it in the checkout's folder, or use --out FOLDER."
+        )
+    if command.out is not None and command.out.suffix == ".md":
+        raise UserError(f"--out: expected a folder, got {command.out}. The page's name is given.")
+    check_folder("--out", command.out)
+
+
+def _files(command: BenchCommand) -> Files | None:
+    """Returns where the measurement is written; None for nowhere."""
+    from mocoop.bench_page import Files
+
+    if command.write:
+        return Files(
+            Path("BENCHMARKS.md"), PROJECT_FOLDER / "bench.json", PROJECT_FOLDER / "scaling.png"
+        )
+    return None if command.out is None else Files.of(command.out, command.quick)

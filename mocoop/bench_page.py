@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,83 @@ from mocoop.files import replacing, write_json, write_text
 NONE = "–"
 
 
+@dataclass(frozen=True)
+class Files:
+    """Where a measurement is written."""
+
+    page: Path
+    """The Markdown file."""
+    data: Path
+    """The JSON file."""
+    picture: Path
+    """The scaling curves."""
+
+    @classmethod
+    def of(cls, folder: Path, quick: bool) -> Files:
+        """Returns a folder's files; a quick measurement's never bear the whole one's names."""
+        if quick:
+            return cls(*(folder / f"bench-quick{end}" for end in (".md", ".json", ".png")))
+        return cls(folder / "BENCHMARKS.md", folder / "bench.json", folder / "scaling.png")
+
+    @property
+    def partial(self) -> Path:
+        """What is measured so far, while the rest is still to come."""
+        return self.data.with_suffix(".partial.json")
+
+
 def write_page(
-    results: Sequence[Measured], machine: dict[str, Any], page: Path, folder: Path, notes: str
+    results: Sequence[Measured], machine: dict[str, Any], files: Files, notes: str
 ) -> None:
-    """Writes the page, and beside it JSON and curves.
+    """Writes the page, JSON and curves, in place of what was measured so far.
 
     Args:
         results: what was measured.
         machine: what it was measured on.
-        page: the Markdown file.
-        folder: of bench.json and scaling.png.
+        files: where to.
         notes: Markdown that is added at the end.
     """
-    write_json(
-        folder / "bench.json", {"machine": machine, "results": [as_row(r) for r in results]}
-    )
-    picture = folder / "scaling.png"
-    draw(results, picture)
+    write_json(files.data, as_document(results, machine))
+    draw(results, files.picture)
     try:
-        shown = picture.resolve().relative_to(page.resolve().parent)
+        shown = files.picture.resolve().relative_to(files.page.resolve().parent)
     except ValueError:
-        shown = picture.resolve()
-    write_text(page, page_text(results, machine, str(shown), notes))
+        shown = files.picture.resolve()
+    write_text(files.page, page_text(results, machine, str(shown), notes))
+    files.partial.unlink(missing_ok=True)
+
+
+def as_document(results: Sequence[Measured], machine: dict[str, Any]) -> dict[str, Any]:
+    """Returns measurements for JSON."""
+    return {"machine": machine, "results": [as_row(result) for result in results]}
+
+
+def screen_text(results: Sequence[Measured]) -> str:
+    """Returns the table for the screen: what a step takes, and how much faster ours is."""
+    heading = ("recipe", "classes", "experts", "path", "rounds", "s/step", "CPU s/step",
+               "times faster", "peak memory")  # fmt: skip
+    rows: list[tuple[str, ...]] = [heading]
+    for r in results:
+        case = r.case
+        start = (
+            case.recipe,
+            str(case.classes),
+            str(case.experts),
+            f"{case.side} {case.precision}",
+        )
+        if not r.step:
+            rows.append((*start, "0", f"not measured: {r.reason}"))
+            continue
+        alike = [other for other in results if other.case.recipe == case.recipe]
+        plain = _plain(alike, case.classes, case.experts) if case.side == "ours" else None
+        faster = f"{plain.cpu_seconds / r.cpu_seconds:.1f}" if plain else NONE
+        rows.append((*start, str(len(r.step)), _short(r.seconds), _short(r.cpu_seconds),
+                     faster, _bytes(r.peak_bytes)))  # fmt: skip
+    full = [row for row in rows if len(row) == len(heading)]
+    widths = [max(len(row[column]) for row in full) for column in range(len(heading))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+        for row in rows
+    )
 
 
 def as_row(result: Measured) -> dict[str, Any]:

@@ -22,9 +22,11 @@ from mocoop import (
     lab_commands,
     options,
     protocol_commands,
+    run_commands,
 )
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
+from mocoop.option_types import number_words
 from mocoop.presets import preset, settings_from
 
 USAGE = """usage: mocoop COMMAND [options]
@@ -35,7 +37,7 @@ and see which expert the router chooses for an image.
   train      train a run            mocoop train --data pictographs --method mocoop --shots 16
   resume     go on with a run       mocoop resume RUN
   evaluate   test a finished run    mocoop evaluate RUN --classes all
-  predict    classify image files   mocoop predict RUN photo.jpg
+  predict    classify images        mocoop predict RUN photo.jpg folder
   runs       list the runs          mocoop runs
   pack       a run as one zip       mocoop pack RUN --out run.zip
   unpack     a run from such a zip  mocoop unpack run.zip
@@ -56,9 +58,9 @@ built-in data sets with the built-in CLIP. The app: streamlit run streamlit_app.
 COMMANDS: dict[str, tuple[Any, Any]] = {
     "train": (options.TrainCommand, commands.train),
     "resume": (options.ResumeCommand, commands.resume),
-    "evaluate": (options.EvaluateCommand, commands.evaluate),
-    "predict": (options.PredictCommand, commands.predict),
-    "runs": (options.RunsCommand, commands.runs),
+    "evaluate": (options.EvaluateCommand, run_commands.evaluate),
+    "predict": (options.PredictCommand, run_commands.predict),
+    "runs": (options.RunsCommand, run_commands.runs),
     "pack": (options.PackCommand, archive_commands.pack),
     "unpack": (options.UnpackCommand, archive_commands.unpack),
     "protocol": (options.ProtocolCommand, protocol_commands.protocol),
@@ -91,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"mocoop: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("mocoop: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"mocoop: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader (`head`, a pager) has seen enough; keep Python from complaining at exit.
@@ -111,7 +113,14 @@ def parse(name: str, kind: Any, arguments: list[str]) -> Any:
         extra["default"] = options.TrainCommand(_starting_settings(arguments))
     several = "Do something with data sets; each part has a --help of its own."
     description = inspect.cleandoc(kind.__doc__ or "") if isinstance(kind, type) else several
-    return tyro.cli(kind, prog=f"mocoop {name}", args=arguments, description=description, **extra)
+    return tyro.cli(
+        kind,
+        prog=f"mocoop {name}",
+        args=arguments,
+        description=description,
+        registry=number_words(),
+        **extra,
+    )
 
 
 def _starting_settings(arguments: list[str]) -> TrainConfig:

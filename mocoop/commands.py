@@ -1,6 +1,7 @@
-"""What each command does, from its options to what it prints.
+"""What train, resume and demo-clip do, from their options to what they print.
 
-Heavy modules are imported where they are used, so that every command starts quickly.
+Heavy modules are imported where they are used, after names and paths were checked, so that
+every command starts quickly and a mistake is told at once.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,16 +17,10 @@ import yaml
 
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.options import (
-    DemoClipCommand,
-    EvaluateCommand,
-    PredictCommand,
-    ResumeCommand,
-    RunsCommand,
-    TrainCommand,
-)
-from mocoop.report import main_accuracy, print_answers, print_json, print_results, progress_bar
-from mocoop.status import QUEUED
+from mocoop.options import DemoClipCommand, ResumeCommand, TrainCommand
+from mocoop.report import print_json, print_results, progress_bar
+from mocoop.run_paths import find_run, short_name
+from mocoop.status import FINISHED, read_status
 from mocoop.templates import as_groups
 
 if TYPE_CHECKING:
@@ -39,30 +34,42 @@ def train(command: TrainCommand) -> None:
         UserError: for anything that does not fit; no run is left then.
         KeyboardInterrupt: when it is stopped; the run is marked cancelled.
     """
-    from mocoop.experiment import run_experiment
-    from mocoop.runs import new_run_path
+    from mocoop.datasets import check_name
 
     config = command.settings
     if command.templates is not None:
         config = _with_templates(config, command.templates)
+    check_name(config.data)
+    from mocoop.experiment import run_experiment
+    from mocoop.runs import new_run_path
+
     path = command.run or new_run_path(config)
     if command.wait:
         _wait_in_queue(path)
-    _follow(run_experiment(config, path), path, config.epochs, command)
+    with progress_bar(not command.quiet, "encoding images") as encoding:
+        training = run_experiment(config, path, encoding=encoding)
+        _follow(training, path, config.epochs, command)
 
 
 def resume(command: ResumeCommand) -> None:
-    """Goes on with a run that stopped.
+    """Goes on with a run that stopped; says so where there is nothing left to do.
 
     Raises:
         UserError: if it has nothing to go on from, or what it learns from has changed.
         KeyboardInterrupt: when it is stopped; the run is marked cancelled.
     """
+    path = find_run(command.run)
+    status = read_status(path)
+    if status.state == FINISHED:
+        if not command.json and not command.quiet:
+            print(f"Run {short_name(path)} is finished: there is nothing to go on with.")
+        _tell(path, command)
+        return
     from mocoop.experiment import resume_experiment
-    from mocoop.runs import open_run
 
-    run = open_run(command.run)
-    _follow(resume_experiment(run.path), run.path, run.status().epochs, command)
+    with progress_bar(not command.quiet, "encoding images") as encoding:
+        training = resume_experiment(path, encoding=encoding)
+        _follow(training, path, status.epochs, command)
 
 
 def _wait_in_queue(path: Path) -> None:
@@ -96,7 +103,6 @@ def _follow(
     from tqdm import tqdm
 
     from mocoop.experiment import Cancelled
-    from mocoop.runs import Run
 
     def stop(signum: int, frame: object) -> NoReturn:
         raise Cancelled
@@ -106,21 +112,44 @@ def _follow(
     try:
         for record in training:
             # Made only now, so that a mistake in the settings is told without a bar.
-            bar = bar or tqdm(total=epochs, unit="epoch", disable=command.quiet)
+            bar = bar or tqdm(total=epochs, unit="epoch", disable=command.quiet or not epochs)
             bar.update(record.epoch - bar.n)
             accuracies = {"val": record.val_accuracy, "train": record.train_accuracy}
             bar.set_postfix({k: f"{v:.1f}" for k, v in accuracies.items() if v is not None})
-    except Cancelled as error:
-        raise KeyboardInterrupt from error
+    except (Cancelled, KeyboardInterrupt) as error:
+        raise KeyboardInterrupt(_how_to_go_on(path)) from error
     finally:
         if bar is not None:
             bar.close()
-    results = Run(path).results()
+    _tell(path, command)
+
+
+def _how_to_go_on(path: Path) -> str:
+    """Returns what a run that was stopped has, and the command that goes on with it."""
+    from mocoop.snapshots import saved_epoch
+
+    epoch = saved_epoch(path)
+    if epoch is None:
+        return "stopped; nothing was saved yet that could be gone on with"
+    return f"stopped after epoch {epoch}; go on with: mocoop resume {short_name(path)}"
+
+
+def _tell(path: Path, command: TrainCommand | ResumeCommand) -> None:
+    """Prints a finished run's results and what can be done next."""
+    from mocoop.prepare import shots_missing
+    from mocoop.runs import Run
+
+    results, setup = Run(path).results(), Run(path).setup()
     if command.json:
         print_json({"run": str(path), "results": results})
     elif not command.quiet:
         print(f"run: {path}")
         print_results(results)
+        drawn = results.get("training_images")
+        missing = drawn and shots_missing(setup.config, setup.trained_classes, drawn)
+        if missing:
+            print(f"trained on {missing}")
+        print(f"see more: mocoop evaluate {short_name(path)}, or the app's page Routing")
 
 
 def _with_templates(config: TrainConfig, path: Path) -> TrainConfig:
@@ -134,105 +163,6 @@ def _with_templates(config: TrainConfig, path: Path) -> TrainConfig:
             f"Templates file {path}: expected lines such as 'photo: [\"a photo of a {{}}.\"]'."
         )
     return replace(config, groups=as_groups(groups))
-
-
-def evaluate(command: EvaluateCommand) -> None:
-    """Tests a finished run on its test images."""
-    from mocoop.backbone import load_backbone
-    from mocoop.classifiers import open_classifier, run_backbone
-    from mocoop.datasets import load_dataset
-    from mocoop.evaluate import check_same_data, route_items
-    from mocoop.evaluate import evaluate as evaluation_of
-    from mocoop.features import FeatureCache
-    from mocoop.model import PRECISIONS
-    from mocoop.runs import open_run
-
-    run = open_run(command.run)
-    classifier, setup = open_classifier(run), run.setup()
-    usual = ("all",) if setup.config.classes == "all" else ("base", "new")
-    choices = usual if command.classes is None else (command.classes,)
-    dataset = load_dataset(setup.config.data)
-    backbone = load_backbone(setup.config.backbone, "auto")
-    check_same_data(run, setup, dataset, backbone)
-    precision = PRECISIONS[setup.config.precision]
-    cache = FeatureCache(run_backbone(run, backbone), precision=precision)
-    results: dict[str, Any] = {}
-    for choice in choices:
-        with progress_bar(not command.json, "encoding images") as progress:
-            found = route_items(classifier, dataset, cache, choice, progress=progress)
-        results[choice] = asdict(evaluation_of(found, choice))
-    if command.json:
-        print_json({"run": str(run.path), "results": results})
-    else:
-        print_results(results, details=True)
-
-
-def predict(command: PredictCommand) -> None:
-    """Classifies image files with a finished run; the text tower is not needed."""
-    from mocoop.classifiers import open_classifier, run_backbone
-    from mocoop.images import open_image
-    from mocoop.predict import encode_images
-    from mocoop.runs import open_run
-
-    if not command.images:
-        raise UserError("Expected at least one image file after the run.")
-    run = open_run(command.run)
-    classifier = open_classifier(run)
-    opened = [open_image(path) for path in command.images]
-    backbone = run_backbone(run)
-    routed = classifier.classify(encode_images(backbone, [image for image, _ in opened]))
-    answers = []
-    for index, (path, (_, notes)) in enumerate(zip(command.images, opened, strict=True)):
-        row = routed.probabilities[index]
-        order = row.argsort(descending=True).tolist()
-        scores = dict(zip(routed.experts, routed.scores[index].tolist(), strict=True))
-        answers.append(
-            {
-                "image": str(path),
-                "label": routed.class_names[order[0]],
-                "probabilities": {routed.class_names[c]: float(row[c]) for c in order},
-                "experts": dict(routed.chosen(index)),
-                "expert_scores": scores,
-                "notes": notes,
-            }
-        )
-    if command.json:
-        print_json({"run": str(run.path), "images": answers})
-    else:
-        print_answers(answers, command.top)
-
-
-def runs(command: RunsCommand) -> None:
-    """Lists the runs, newest first."""
-    from mocoop.runs import list_runs
-    from mocoop.turns import ahead_of
-
-    rows = []
-    for run in list_runs(None if command.root is None else [command.root]):
-        status = run.status()
-        message = status.message
-        if status.state == QUEUED:
-            message = f"after {len(ahead_of(run.path))} other"
-        rows.append(
-            {
-                "run": run.name,
-                "path": str(run.path),
-                "state": status.state,
-                "epoch": status.epoch,
-                "epochs": status.epochs,
-                "accuracy": main_accuracy(run.results()),
-                "message": message,
-            }
-        )
-    if command.json:
-        print_json(rows)
-        return
-    if not rows:
-        print("No runs yet. Train one with `mocoop train`.")
-    for row in rows:
-        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.1f} %"
-        progress = f"{row['epoch']}/{row['epochs']}"
-        print(f"{row['run']:<44} {row['state']:<12} {progress:>8} {accuracy:>8}  {row['message']}")
 
 
 def demo_clip(command: DemoClipCommand) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mocoop.data_options import CheckData, DownloadData, ListData, ProposeGroups, ShowData
 from mocoop.errors import UserError
-from mocoop.report import print_json, progress_bar
+from mocoop.outputs import check_file
+from mocoop.report import counted, print_json, progress_bar
 
 if TYPE_CHECKING:
     from mocoop.datasets.check import Report
@@ -32,7 +34,10 @@ def data(command: ListData | CheckData | DownloadData | ShowData | ProposeGroups
         case ShowData():
             _show(command)
         case ProposeGroups():
-            _propose(command)
+            from mocoop.group_commands import propose
+
+            _named(command.name)
+            propose(command)
 
 
 def _list(command: ListData) -> None:
@@ -50,12 +55,13 @@ def _list(command: ListData) -> None:
 
 def _check(command: CheckData) -> None:
     from mocoop.datasets import load_dataset
-    from mocoop.datasets.check import check
     from mocoop.datasets.edits import add_skipped
     from mocoop.datasets.folder import FolderDataset
-    from mocoop.features import default_cache
 
     dataset = load_dataset(_named(command.name), command.root, whole=False)
+    from mocoop.datasets.check import check
+    from mocoop.features import default_cache
+
     with progress_bar(not command.json, "opening images") as progress:
         report = check(dataset, default_cache(), command.workers, progress)
     broken = dict.fromkeys(report.missing, "no such file") | report.unreadable
@@ -66,10 +72,13 @@ def _check(command: CheckData) -> None:
     if command.skip and broken and isinstance(dataset, FolderDataset):
         file = add_skipped(dataset.edits_folder, broken)
         if not command.json:
-            print(f"{len(broken)} images are left out from now on: {file}")
+            verb = "is" if len(broken) == 1 else "are"
+            print(f"{counted(len(broken), 'image')} {verb} left out from now on: {file}")
         return
     if not report.clean:
-        advice = f" Mend them, or leave them out with --skip: {len(broken)} images."
+        them = "it" if len(broken) == 1 else "them"
+        number = counted(len(broken), "image")
+        advice = f" Mend {them}, or leave {them} out with --skip: {number}."
         raise UserError(f"{report.name} is not as it should be.{advice if broken else ''}")
 
 
@@ -77,23 +86,40 @@ def _print_report(report: Report) -> None:
     print(report.name)
     for remark in report.remarks:
         print(f"  {remark}")
-    for counted in report.counts:
+    for part in report.counts:
         published = ""
-        if counted.published is not None:
-            mark = "as published" if counted.right else f"published: {counted.published}"
+        if part.published is not None:
+            mark = "as published" if part.right else f"published: {part.published}"
             published = f"  ({mark})"
-        print(f"  {counted.what:<8} {counted.found:>9,}{published}")
-    smallest = min(report.per_class, key=lambda name: sum(report.per_class[name].values()))
-    largest = max(report.per_class, key=lambda name: sum(report.per_class[name].values()))
-    for word, name in (("fewest", smallest), ("most", largest)):
-        counts = ", ".join(f"{count} {split}" for split, count in report.per_class[name].items())
-        print(f"  {word} images: {name} ({counts})")
+        print(f"  {part.what:<8} {part.found:>9,}{published}")
+    _print_extremes(report.per_class)
     _print_some("missing", report.missing)
-    _print_some("cannot be read", [f"{path}: {why}" for path, why in report.unreadable.items()])
+    _print_some("cannot be read", _reasons(report.unreadable))
     pairs = [f"{trained} = {tested}" for trained, tested in report.duplicates]
     _print_some("warning: the same picture in training and test", pairs)
     if report.clean:
         print("  clean: every image is there and can be read")
+
+
+def _print_extremes(per_class: Mapping[str, Mapping[str, int]]) -> None:
+    """Prints the classes with the fewest and the most images, or that all have as many."""
+    totals = {name: sum(counts.values()) for name, counts in per_class.items()}
+    smallest, largest = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
+    if totals[smallest] == totals[largest]:
+        print(f"  every class has {counted(totals[smallest], 'image')}")
+        return
+    for word, name in (("fewest", smallest), ("most", largest)):
+        counts = ", ".join(f"{count} {split}" for split, count in per_class[name].items())
+        print(f"  {word} images: {name} ({counts})")
+
+
+def _reasons(unreadable: Mapping[str, str]) -> list[str]:
+    """Returns a line for each unreadable image; a reason that begins with a path has it cut."""
+    lines = []
+    for path, why in unreadable.items():
+        before, separator, rest = why.partition(": ")
+        lines.append(f"{path}: {rest if separator and before.endswith(path) else why}")
+    return lines
 
 
 def _print_some(title: str, lines: list[str] | tuple[str, ...]) -> None:
@@ -152,6 +178,7 @@ def _show(command: ShowData) -> None:
         raise UserError(
             f"A contact sheet is a PNG file; got {command.sheet}. End the name in .png."
         )
+    check_file("--sheet", command.sheet)
     dataset = load_dataset(_named(command.name), command.root)
     if command.sheet is not None:
         sheet = contact_sheet(dataset, command.split)
@@ -180,35 +207,6 @@ def _show(command: ShowData) -> None:
         print("styles: ", ", ".join(dataset.styles))
     if command.sheet is not None:
         print(f"contact sheet: {command.sheet}")
-
-
-def _propose(command: ProposeGroups) -> None:
-    from mocoop.backbone import load_backbone
-    from mocoop.datasets import load_dataset
-    from mocoop.datasets.edits import as_yaml, read_edits, write_edits
-    from mocoop.datasets.folder import FolderDataset
-    from mocoop.features import FeatureCache
-    from mocoop.grouping import propose_groups
-
-    dataset = load_dataset(_named(command.name), command.root)
-    if command.write and not isinstance(dataset, FolderDataset):
-        raise UserError(f"{dataset.name} is built in and keeps its groups: leave --write out.")
-    backbone = load_backbone(command.backbone, "auto")
-    proposed = propose_groups(backbone, dataset, FeatureCache(backbone), command.count)
-    if command.json:
-        print_json(asdict(proposed))
-    else:
-        for name, share in proposed.shares.items():
-            gain = proposed.gains[name]
-            print(f"# {name}: taken by {100 * share:.0f} % of the images, adds {gain:.3f} nats")
-        print(
-            as_yaml({"groups": {name: list(ts) for name, ts in proposed.groups.items()}}), end=""
-        )
-    if command.write and isinstance(dataset, FolderDataset):
-        folder = dataset.edits_folder
-        file = write_edits(folder, replace(read_edits(folder), groups=proposed.groups))
-        if not command.json:
-            print(f"# written to {file}")
 
 
 def _named(name: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from mocoop.option_types import MaybeInt, MaybePath
 
 SetName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 
@@ -15,7 +16,7 @@ SetName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 class _Root:
     """Options that every part of the command has."""
 
-    root: Path | None = None
+    root: MaybePath = None
     """Folder of the benchmark sets; MOCOOP_DATA or ./data if left out."""
     json: bool = False
     """Print one JSON document."""
@@ -37,7 +38,7 @@ class CheckData(_Root):
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
     skip: bool = False
     """Leave the images that cannot be read out from now on: lists them in mocoop-skip.txt."""
-    workers: int | None = None
+    workers: MaybeInt = None
     """Processes that decode images; as many as serve here if left out."""
 
 
@@ -60,7 +61,7 @@ class ShowData(_Root):
 
     name: SetName = ""
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
-    sheet: Path | None = None
+    sheet: MaybePath = None
     """PNG file of the contact sheet; none is written if left out."""
     split: Literal["", "train", "val", "test"] = ""
     """Which pictures; the first split that has any if left out."""
@@ -68,7 +69,10 @@ class ShowData(_Root):
 
 @dataclass(frozen=True)
 class ProposeGroups(_Root):
-    """Propose groups of templates for a data set, chosen on its training images."""
+    """Propose groups of templates for a data set, chosen on its training images.
+
+    A group is offered as long as it raises the log-probability of the right class (in nats).
+    """
 
     name: SetName = ""
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
@@ -77,7 +81,9 @@ class ProposeGroups(_Root):
     count: int = 6
     """How many groups at most."""
     write: bool = False
-    """Write them to mocoop.yaml in the data set's folder, which then uses them."""
+    """Add them to mocoop.yaml in the data set's folder, which then uses them."""
+    replace: bool = False
+    """As --write, in place of groups that are there; the old file is kept as mocoop.yaml.bak."""
 
 
 DataCommand = Annotated[

@@ -25,7 +25,7 @@ from mocoop.classifiers import MixtureClassifier, open_classifier
 from mocoop.errors import UserError
 from mocoop.files import write_json, write_tensors, write_text
 from mocoop.image_norms import with_norms
-from mocoop.onnx_head import write_onnx
+from mocoop.onnx_head import check_onnx, write_onnx
 from mocoop.runs import Run, load_gate
 
 FORMAT = 1  # of the folder
@@ -92,6 +92,8 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
         UserError: for a run without text features of its own, a folder that is not empty, or
             if the package onnx is wanted and missing.
     """
+    if onnx:
+        check_onnx()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty. Choose another folder.")
     run.require_finished()
@@ -123,7 +125,6 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
     )
     files = [folder / "classifier.safetensors"]
     if onnx:
-        # First of all: it is what a missing package would stop.
         write_onnx(folder / "head.onnx", classifier)
         files.append(folder / "head.onnx")
     write_tensors(files[0], tensors)
@@ -207,6 +208,6 @@ from mocoop.predict import encode_images
 exported = load_export(Path("."))
 features = encode_images(exported.image_backbone(), [Image.open("picture.jpg").convert("RGB")])
 routed = exported.classifier.classify(features)
-label = exported.setup.class_names[routed.probabilities[0].argmax()]
+print(exported.setup.class_names[routed.probabilities[0].argmax()])
 ```
 {head if onnx else ""}"""

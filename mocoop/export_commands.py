@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from mocoop.onnx_head import check_onnx
 from mocoop.options import ExportCommand
+from mocoop.outputs import check_folder
 from mocoop.report import print_json
+from mocoop.run_paths import find_run
 
 
 def export(command: ExportCommand) -> None:
-    """Writes a finished run as a classifier that needs no text tower."""
-    from mocoop.export import export_run
-    from mocoop.runs import open_run
+    """Writes a finished run as a classifier that needs no text tower.
 
-    files = export_run(open_run(command.run), command.out, command.onnx)
+    Raises:
+        UserError: for a run that is not there or has nothing to export, a folder that is not
+            empty or lies nowhere, or if the package onnx is wanted and missing.
+    """
+    path = find_run(command.run)
+    check_folder("--out", command.out)
+    if command.onnx:
+        check_onnx()  # before anything slow is loaded
+    from mocoop.export import export_run
+    from mocoop.runs import Run
+
+    files = export_run(Run(path), command.out, command.onnx)
     if command.json:
         print_json({"folder": str(command.out), "files": [file.name for file in files]})
     else:

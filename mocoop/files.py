@@ -1,4 +1,7 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all.
+
+Torch is imported where tensors are read or written: commands check names and paths without it.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from filelock import FileLock
-from safetensors.torch import load, save
 
 from mocoop.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -111,6 +115,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         OSError: if the file cannot be read.
         SafetensorError: if its content is damaged.
     """
+    from safetensors.torch import load
+
     return load(path.read_bytes())
 
 
@@ -118,6 +124,8 @@ def write_tensors(
     path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Writes a safetensors file whole."""
+    from safetensors.torch import save
+
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
         # Its own `save_file` hides from the caller that the disk is full.

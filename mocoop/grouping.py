@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from mocoop.templates import Groups, load_templates
 
 SETS = ("imagenet", "drawn")  # template sets that the candidates come from
 SHOTS, SEED = 16, 1  # the images that are asked
+LEAST_GAIN = 0.0005  # nats that a group must add: less would be shown as 0.000
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,12 @@ class Proposed:
     """Group → share of the images that take it, 0 to 1."""
     gains: dict[str, float]
     """Group → what it added to the mean log-likelihood of the true classes, in nats; 0 for the
-    first, and below 0 where a second had to be added all the same."""
+    first."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether a mixture can be made of them; otherwise no second group helped."""
+        return len(self.groups) > 1
 
 
 def candidate_groups(dataset: Dataset) -> Groups:
@@ -41,6 +48,8 @@ def candidate_groups(dataset: Dataset) -> Groups:
     known: set[str] = set()
     for source in (dataset.templates.groups, *(load_templates(name).groups for name in SETS)):
         for name, templates in source.items():
+            if source is not dataset.templates.groups:
+                templates = tuple(map(_with_article, templates))
             new = tuple(t for t in templates if _plain(t) not in known)
             if new and name not in groups:
                 groups[name] = new
@@ -60,14 +69,14 @@ def propose_groups(
     Every group's prototypes classify the images, and an image takes the group under which its
     best class stands out most from what is usual for the group, which needs no label. Groups
     are added one by one, each time the one that raises the likelihood of the true classes
-    most, until none does. Only few-shot training images are asked; nothing is chosen on test
-    images.
+    most, until none does by `LEAST_GAIN`. Only few-shot training images are asked; nothing is
+    chosen on test images.
 
     Args:
         backbone: the frozen CLIP.
         dataset: a set with training images.
         cache: image features of the backbone.
-        count: how many groups at most; two are always given, as a mixture needs.
+        count: how many groups at most; one alone comes back where no second one helps.
         candidates: groups to choose from; `candidate_groups(dataset)` if None.
 
     Raises:
@@ -122,7 +131,7 @@ def _greedy(scores: Tensor, standing_out: Tensor, count: int) -> tuple[list[int]
             taken = standing_out[:, tried].argmax(dim=1)
             means.append(float(scores[:, tried][rows, taken].mean()))
         mean = max(means)
-        if len(order) >= 2 and mean <= best:
+        if order and mean - best < LEAST_GAIN:
             break
         order.append(left[means.index(mean)])
         gains.append(mean - best if gains else 0.0)
@@ -133,3 +142,8 @@ def _greedy(scores: Tensor, standing_out: Tensor, count: int) -> tuple[list[int]
 def _plain(template: str) -> str:
     """Returns a template without what makes no difference: case and the final stop."""
     return template.lower().rstrip(".").strip()
+
+
+def _with_article(template: str) -> str:
+    """Returns a template in good English: CLIP's own list says "a origami"."""
+    return re.sub(r"\b([Aa])(?= [aeio])", r"\1n", template)

@@ -8,10 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torchvision.transforms import RandomResizedCrop
-from torchvision.transforms import functional as transforms
 
 from mocoop.errors import UserError
 
@@ -105,6 +102,11 @@ def random_crop(image: Image.Image, seed: int, scale: tuple[float, float]) -> Im
         seed: draws the crop.
         scale: smallest and largest area of the crop, as a share of the image.
     """
+    # Only here, so that files are opened and checked without torch.
+    import torch
+    from torchvision.transforms import RandomResizedCrop
+    from torchvision.transforms import functional as transforms
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         box = RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3])

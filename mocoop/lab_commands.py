@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mocoop.options import LabGridCommand
+from mocoop.outputs import check_folder
 
 
 def lab_grid(command: LabGridCommand) -> None:
@@ -12,6 +13,7 @@ def lab_grid(command: LabGridCommand) -> None:
     if command.show:
         _print_means(command.out)
         return
+    check_folder("--out", command.out)
     from tqdm import tqdm
 
     from mocoop.lab_grid import NUMBERS, Axes, make_grid

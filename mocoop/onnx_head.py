@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
-from mocoop.classifiers import MixtureClassifier
 from mocoop.errors import UserError
 from mocoop.files import replacing
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mocoop.classifiers import MixtureClassifier
+
 OPSET = 17
 IR_VERSION = 8  # old enough for runtimes of some years ago
+
+
+def check_onnx() -> None:
+    """Raises UserError if the package onnx cannot be imported; quick, and without torch."""
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"Writing head.onnx needs the package onnx, which cannot be imported ({error}). "
+            "Install it with `pip install onnx`, or export with --no-onnx."
+        ) from error
 
 
 def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
@@ -28,14 +42,10 @@ def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
     Raises:
         UserError: if the package onnx is missing.
     """
-    try:
-        import onnx
-        from onnx import TensorProto, helper, numpy_helper
-    except ImportError as error:
-        raise UserError(
-            "Writing head.onnx needs the package onnx: install it with `pip install onnx` (or "
-            "`pip install mocoop[onnx]`), or export with --no-onnx."
-        ) from error
+    check_onnx()
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
     soft = classifier.soft
     experts, classes, dim = soft.shape
     values = {

@@ -11,6 +11,7 @@ import tyro
 from mocoop.assets import asset
 from mocoop.config import TrainConfig
 from mocoop.demo_config import DemoClipConfig
+from mocoop.option_types import MaybeInt, MaybePath
 
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
@@ -26,11 +27,11 @@ class TrainCommand:
     """
 
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
-    run: Path | None = None
+    run: MaybePath = None
     """Folder of the new run; by default a new one under MOCOOP_RUNS or ./runs."""
-    templates: Path | None = None
+    templates: MaybePath = None
     """YAML file of template groups (name: [templates ...]) instead of the data set's own."""
-    config: Path | None = None
+    config: MaybePath = None
     """JSON file of settings to start from, such as a run's own; options override it."""
     json: bool = False
     """Print the results as one JSON document."""
@@ -61,7 +62,10 @@ class EvaluateCommand:
 
     run: RunName
     """Folder or name of the run."""
-    classes: Literal["all", "base", "new"] | None = None
+    classes: Annotated[
+        Literal["all", "base", "new"] | None,
+        tyro.conf.arg(metavar="{all,base,new}", help_behavior_hint=""),
+    ] = None
     """Which classes; by default those that the run was made for."""
     json: bool = False
     """Print the results as one JSON document."""
@@ -69,12 +73,15 @@ class EvaluateCommand:
 
 @dataclass(frozen=True)
 class PredictCommand:
-    """Classify image files with a finished run: label, probabilities, experts."""
+    """Classify images with a finished run: label, probabilities, experts.
+
+    Files that cannot be read are told, the others go on, and the exit code is then 2.
+    """
 
     run: RunName
     """Folder or name of the run."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
-    """Image files."""
+    """Image files, or folders of images."""
     top: int = 3
     """How many labels to print for each image."""
     json: bool = False
@@ -85,7 +92,7 @@ class PredictCommand:
 class RunsCommand:
     """List the runs, newest first, with state and test accuracy."""
 
-    root: Path | None = None
+    root: MaybePath = None
     """Folder of runs; by default MOCOOP_RUNS or ./runs, and those that ship with MoCoOp."""
     json: bool = False
     """Print one JSON document."""
@@ -101,7 +108,7 @@ class PackCommand:
 
     run: RunName
     """Folder or name of the run."""
-    out: Path | None = None
+    out: MaybePath = None
     """The file; by default the run's name in the current folder. An older one is replaced."""
     json: bool = False
     """Print one JSON document."""
@@ -119,7 +126,7 @@ class UnpackCommand:
     """The zip file."""
     name: str = ""
     """The run's name here; by default the one it was exported with."""
-    root: Path | None = None
+    root: MaybePath = None
     """Folder of runs; by default MOCOOP_RUNS or ./runs."""
     json: bool = False
     """Print one JSON document."""
@@ -129,11 +136,11 @@ class UnpackCommand:
 class TableOutput:
     """Where result tables go."""
 
-    csv: Path | None = None
+    csv: MaybePath = None
     """Also write every seed's numbers to this CSV file."""
-    markdown: Path | None = None
+    markdown: MaybePath = None
     """Also write the tables to this Markdown file."""
-    latex: Path | None = None
+    latex: MaybePath = None
     """Also write the tables to this LaTeX file (needs the package booktabs)."""
     json: bool = False
     """Print every seed's numbers as one JSON document instead of tables."""
@@ -178,6 +185,8 @@ class ProtocolCommand:
     """Folder of the runs."""
     workers: int = 1
     """Runs trained at the same time."""
+    measures: bool = False
+    """few-shot: also tables of calibration and routing measures, after those of accuracy."""
     output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)
 
 
@@ -285,27 +294,32 @@ class LabGridCommand:
 
 @dataclass(frozen=True)
 class BenchCommand:
-    """Measure a training step, the plain path against ours, and write tables and curves.
+    """Measure a training step, the plain path against ours, and print a table.
 
     Each side runs in a process of its own, by turns. The plain path is left out where it would
-    not fit the free memory.
+    not fit the free memory. Nothing is written unless --out or --write asks for it.
+
+    On 2 cores --quick takes about 3 minutes, everything half an hour to an hour.
 
     Examples:
         mocoop bench --quick
-        mocoop bench --threads 2 --out BENCHMARKS.md
+        mocoop bench --threads 2 --out ~/measured
     """
 
     quick: bool = False
-    """A few small sizes, in some minutes."""
-    out: Path = Path("BENCHMARKS.md")
-    """The page of tables."""
-    folder: Path = Path("assets/bench")
-    """Folder of bench.json and scaling.png; what its notes.md says is added to the page."""
+    """Three small sizes, two rounds each: about 3 minutes on 2 cores."""
+    out: MaybePath = None
+    """Folder to write page, JSON and curves to: BENCHMARKS.md, bench.json and scaling.png, or
+    bench-quick.md, .json and .png. They are written at the end; until then, what is measured
+    so far is kept there as .partial.json."""
+    write: bool = False
+    """In a checkout: replace the project's own BENCHMARKS.md and assets/bench at the end, with
+    the remarks of assets/bench/notes.md. Not with --quick."""
     backbone: str = "ViT-B-16"
     """An open_clip architecture (random weights cost what real ones cost), `demo`, or the path
     of a local checkpoint."""
-    repeats: int = 5
-    """Rounds of each size; the medians are over them."""
+    repeats: MaybeInt = None
+    """Rounds of each size; the medians are over them. By default 5, with --quick 2."""
     limit: float = 180.0
     """Seconds after which no further round of the same size is begun."""
     threads: int = 2
@@ -333,7 +347,7 @@ class ExportCommand:
     out: Path
     """The new folder."""
     onnx: bool = True
-    """Also write head.onnx, which needs the package onnx."""
+    """Also write head.onnx."""
     json: bool = False
     """Print one JSON document."""
 

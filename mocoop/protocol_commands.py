@@ -15,6 +15,7 @@ from mocoop.options import (
     TableOutput,
     TuneCommand,
 )
+from mocoop.outputs import check_file
 from mocoop.report import print_json
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 def protocol(command: ProtocolCommand) -> None:
     """Trains and tests a protocol's runs and prints its tables."""
+    _check_files(command.output)
     from mocoop.protocols import Plan, tasks
     from mocoop.results_page import tables_of
 
@@ -40,11 +42,12 @@ def protocol(command: ProtocolCommand) -> None:
         command.targets,
     )
     rows, _ = run_all(tasks(plan), command.root, command.workers, quiet=command.output.json)
-    tell(rows, tables_of(rows, command.protocol), command.output)
+    tell(rows, tables_of(rows, command.protocol, command.measures), command.output)
 
 
 def ablation(command: AblationCommand) -> None:
     """Trains and tests the variants of a mixture and prints their table."""
+    _check_files(command.output)
     from mocoop.ablations import ablation_tasks
     from mocoop.results_page import tables_of
 
@@ -62,6 +65,7 @@ def ablation(command: AblationCommand) -> None:
 
 def results(command: ResultsCommand) -> None:
     """Runs all protocols on the built-in sets and writes the page of results."""
+    check_file("--out", command.out)
     from mocoop.files import write_text
     from mocoop.result_tables import to_csv
     from mocoop.results_page import all_tasks, page
@@ -96,6 +100,12 @@ def tune(command: TuneCommand) -> None:
     else:
         settings = ", ".join(f"{name} {value}" for name, value in best.changes.items())
         print(f"best on validation images: {settings} ({best.mean:.2f} %)")
+
+
+def _check_files(output: TableOutput) -> None:
+    """Raises UserError, before anything is trained, for files that cannot be written."""
+    for option in ("csv", "markdown", "latex"):
+        check_file(f"--{option}", getattr(output, option))
 
 
 def run_all(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+MESSAGE_WIDTH = 60  # letters of a run's message in the list of runs
+
 
 def main_accuracy(results: dict[str, Any]) -> float | None:
     """Returns the number that stands for a run: accuracy on all classes, or base and new's HM."""
@@ -21,7 +23,9 @@ def print_results(results: dict[str, Any], details: bool = False) -> None:
     for choice, value in results.items():
         if not isinstance(value, dict):
             continue
-        print(f"{choice}: {value['accuracy']:.2f} % of {value['num_images']} test images")
+        untrained = value.get("zero_shot")  # runs of earlier versions do not have it
+        beside = "" if untrained is None else f" (zero-shot: {untrained:.2f} %)"
+        print(f"{choice}: {value['accuracy']:.2f} % of {value['num_images']} test images{beside}")
         if value["style_nmi"] is not None:
             print(f"  routing against true style: NMI {value['style_nmi']:.3f}")
         if details:
@@ -44,23 +48,69 @@ def print_answers(answers: list[dict[str, Any]], top: int) -> None:
             print(f"  note: {note}")
 
 
+def print_runs(rows: list[dict[str, Any]]) -> None:
+    """Prints a line for each run under a heading; `mocoop runs --json` has the whole messages."""
+    width = max(len("run"), *(len(row["run"]) for row in rows))
+    heading = f"{'run':<{width}}  {'state':<11}  {'epochs':>7}  {'test':>7}  message"
+    print(heading)
+    for row in rows:
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.1f} %"
+        epochs = f"{row['epoch']}/{row['epochs']}"
+        message = shorten(" ".join(row["message"].split()), MESSAGE_WIDTH)
+        line = f"{row['run']:<{width}}  {row['state']:<11}  {epochs:>7}  {accuracy:>7}  {message}"
+        print(line.rstrip())
+
+
+def shorten(text: str, width: int) -> str:
+    """Returns a text, its end replaced by … where it is longer than `width` letters."""
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def counted(number: int, word: str) -> str:
+    """Returns a number with its word: `1 image`, `2 images`."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
+
+
+def size_text(number: int) -> str:
+    """Returns a number of bytes for people: `43 kB`, `1.2 MB`."""
+    return f"{number / 1e6:.1f} MB" if number >= 1e6 else f"{max(1, round(number / 1e3))} kB"
+
+
 @contextmanager
 def progress_bar(
     show: bool, text: str, unit: str = "image"
 ) -> Iterator[Callable[[int, int], None]]:
-    """Yields a function that moves a bar on the screen, to be called with done and total."""
+    """Yields a function that moves a bar on the screen, to be called with done and total.
+
+    The bar comes with the first call, so that none is left where there was nothing to do, and
+    goes when all is done; another one comes for what is counted next.
+    """
     from tqdm import tqdm
 
-    bytes_counted = unit == "B"
-    with tqdm(
-        desc=text, unit=unit, unit_scale=bytes_counted, disable=not show, leave=False
-    ) as bar:
+    bar: tqdm | None = None
 
-        def progress(done: int, total: int) -> None:
-            bar.total = total or None
-            bar.update(done - bar.n)
+    def progress(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(
+                desc=text,
+                total=total or None,
+                unit=unit,
+                unit_scale=unit == "B",
+                disable=not show,
+                leave=False,
+            )
+        bar.total = total or None
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+            bar = None
 
+    try:
         yield progress
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def print_json(value: Any) -> None:

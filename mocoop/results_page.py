@@ -52,10 +52,16 @@ def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
     ]
 
 
-def tables_of(rows: Sequence[Row], protocol: str) -> list[Table]:
-    """Returns the tables of one protocol's rows."""
+def tables_of(rows: Sequence[Row], protocol: str, measures: bool = True) -> list[Table]:
+    """Returns the tables of one protocol's rows.
+
+    Args:
+        rows: its numbers.
+        protocol: which one.
+        measures: few-shot: also a table of each measure beyond accuracy.
+    """
     if protocol == "few-shot":
-        return [*few_shot_tables(rows), *_measures(rows, _BEYOND)]
+        return [*few_shot_tables(rows), *(_measures(rows, _BEYOND) if measures else ())]
     if protocol == "base-to-new":
         return list(base_to_new_tables(rows))
     if protocol == "ablation":

@@ -12,7 +12,6 @@ before they are.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +21,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mocoop.assets import asset
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.files import read_tensors
 from mocoop.presets import settings_from
+from mocoop.run_paths import default_runs, find_run, shipped_runs
 from mocoop.status import (
     FINISHED,
     Status,
@@ -209,16 +208,6 @@ class Run:
             ) from error
 
 
-def default_runs() -> Path:
-    """Returns the folder of runs: MOCOOP_RUNS, or ./runs."""
-    return Path(os.environ.get("MOCOOP_RUNS") or "runs")
-
-
-def shipped_runs() -> Path:
-    """Returns the folder of the finished runs that come with the project."""
-    return asset("runs")
-
-
 def list_runs(roots: Iterable[Path] | None = None) -> list[Run]:
     """Returns the runs found in folders of runs, newest first.
 
@@ -241,15 +230,7 @@ def open_run(name: str | Path) -> Run:
     Raises:
         UserError: if there is none.
     """
-    given = Path(name)
-    for path in (given, default_runs() / given, shipped_runs() / given):
-        if path.is_dir():
-            Run(path).status()
-            return Run(path)
-    raise UserError(
-        f"No run {str(name)!r}. Expected the folder of a run or its name; `mocoop runs` lists "
-        "them."
-    )
+    return Run(find_run(name))
 
 
 def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:

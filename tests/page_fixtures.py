@@ -37,7 +37,8 @@ def empty_runs(workspace, tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "runs"
     folder.mkdir()
     monkeypatch.setenv("MOCOOP_RUNS", str(folder))
-    monkeypatch.setattr("mocoop.runs.shipped_runs", lambda: tmp_path / "shipped")
+    for module in ("runs", "run_paths"):
+        monkeypatch.setattr(f"mocoop.{module}.shipped_runs", lambda: tmp_path / "shipped")
     st.cache_resource.clear()
     st.cache_data.clear()
     return folder

@@ -98,9 +98,15 @@ def test_plan():
                 case = Case(side, "frozen", classes, experts, backbone="demo")
                 assert case in cases
     assert any(case.recipe == "tuned" and case.precision == "bf16" for case in cases)
-    assert len(quick.cases) < len(whole.cases) / 2
     assert all(group[0].side == "plain" for group in whole.cases)
-    assert max(c.classes * c.experts for g in quick.cases for c in g if c.side == "plain") == 60
+    small = [(c.side, c.recipe, c.classes, c.experts) for g in quick.cases for c in g]
+    assert small == [
+        ("plain", "frozen", 10, 1),
+        ("ours", "frozen", 10, 1),
+        ("plain", "frozen", 10, 6),
+        ("ours", "frozen", 10, 6),
+        ("ours", "frozen", 100, 6),
+    ]
 
 
 def small_results(**changes):
@@ -138,21 +144,25 @@ def test_sides_that_would_not_fit_are_left_out(monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": free})())
     chosen = plan("demo", "cpu", 1, 1, 1.0, True)
     (found,) = _take_turns((wide,), chosen, [plain], lambda text: None)
-    assert found.reason.startswith("needs about 100 GB")
+    assert found.reason == ("needs about 100 GB, 118 GB with a margin of 15 %; 118 GB were free")
     assert not found.step
 
 
-def test_bench_command(tmp_path, monkeypatch, capsys):
-    """The command measures in processes of its own and writes page, JSON and curves."""
-    page, folder = tmp_path / "BENCHMARKS.md", tmp_path / "bench"
+@pytest.fixture
+def small_plan(monkeypatch):
+    """A measurement of one size; returns what was asked of the plan."""
+    asked: list[tuple] = []
     tuned = replace(SMALL, recipe="tuned")
-    small = replace(
-        plan("demo", "cpu", 1, 2, 60.0, True),
-        cases=((replace(tuned, side="plain"), tuned),),
-    )
-    monkeypatch.setattr("mocoop.bench.plan", lambda *args: small)
-    command = ["bench", "--out", str(page), "--folder", str(folder), "--backbone", "demo"]
-    assert main([*command, "--json"]) == 0
+    whole = plan("demo", "cpu", 1, 2, 60.0, True)
+    small = replace(whole, cases=((replace(tuned, side="plain"), tuned),))
+    monkeypatch.setattr("mocoop.bench.plan", lambda *args: asked.append(args) or small)
+    return asked
+
+
+def test_bench_command(tmp_path, small_plan, capsys):
+    """The command measures in processes of its own and writes page, JSON and curves if asked."""
+    folder = tmp_path / "measured"
+    assert main(["bench", "--out", str(folder), "--backbone", "demo", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     saved = json.loads((folder / "bench.json").read_text())
     assert printed == saved
@@ -161,17 +171,95 @@ def test_bench_command(tmp_path, monkeypatch, capsys):
     assert plain["cpu_seconds"] > ours["cpu_seconds"]
     assert ours["share_of_product_rate"] is None
     assert ours["beside_image_tower"] > 1
-    assert "(scaling.png)" not in page.read_text()
-    assert "(bench/scaling.png)" in page.read_text()
+    assert "(scaling.png)" in (folder / "BENCHMARKS.md").read_text()
     assert (folder / "scaling.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list(folder.iterdir())) == 3
+    assert small_plan[0][3] == 5
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """Measurements at once instead of by processes."""
+    monkeypatch.setattr("mocoop.bench.measure", lambda *args: iter([small_results()]))
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A folder that looks like the project's, with a page of its own, as the current one."""
+    (tmp_path / "assets" / "bench").mkdir(parents=True)
+    (tmp_path / "assets" / "bench" / "notes.md").write_text("## Remarks\n")
+    (tmp_path / "BENCHMARKS.md").write_text("the whole one")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def everything(folder):
+    """Returns the names of all files below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_nothing_is_written_unasked(checkout, made_up, capsys):
+    """Without --out or --write the table is printed, and no file comes or changes."""
+    before = everything(checkout)
+    assert main(["bench", "--quick"]) == 0
+    printed = capsys.readouterr()
+    assert "ours fp32" in printed.out
+    assert "20.0" in printed.out
+    assert "not measured: needs about 100 GB" in printed.out
+    assert "about 3 minutes" in printed.err
+    assert everything(checkout) == before
+    assert (checkout / "BENCHMARKS.md").read_text() == "the whole one"
+
+
+def test_write_replaces_the_projects_page(checkout, made_up):
+    """--write writes the page with its remarks, JSON and curves where the project has them."""
+    assert main(["bench", "--write"]) == 0
+    assert "## Remarks" in (checkout / "BENCHMARKS.md").read_text()
+    assert "(assets/bench/scaling.png)" in (checkout / "BENCHMARKS.md").read_text()
+    names = ["BENCHMARKS.md", *(f"assets/bench/{n}" for n in ("bench.json", "notes.md"))]
+    assert everything(checkout) == [*names, "assets/bench/scaling.png"]
+
+
+def test_a_quick_page_has_names_of_its_own(checkout, made_up):
+    """Even in the project's own folder, a quick measurement replaces nothing."""
+    assert main(["bench", "--quick", "--out", "."]) == 0
+    assert (checkout / "BENCHMARKS.md").read_text() == "the whole one"
+    assert {"bench-quick.md", "bench-quick.json", "bench-quick.png"} <= set(everything(checkout))
+
+
+def test_a_stopped_measurement_keeps_what_it_has(checkout, monkeypatch, capsys):
+    """Ctrl-C leaves the page alone and keeps what was measured beside it, if asked to write."""
+
+    def stopping(*args):
+        yield small_results()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mocoop.bench.measure", stopping)
+    before = everything(checkout)
+    assert main(["bench"]) == 130
+    assert "ours fp32" in capsys.readouterr().err
+    assert everything(checkout) == before
+    assert main(["bench", "--write"]) == 130
+    assert "bench.partial.json" in capsys.readouterr().err
+    assert (checkout / "BENCHMARKS.md").read_text() == "the whole one"
+    assert len(json.loads((checkout / "assets/bench/bench.partial.json").read_text())) == 2
 
 
 @pytest.mark.parametrize(
     ("option", "match"),
-    [(["--repeats", "0"], "repeats must be at least 1"), (["--device", "abacus"], "Device")],
+    [
+        (["--repeats", "0"], "repeats must be at least 1"),
+        (["--device", "abacus"], "Device"),
+        (["--write", "--quick"], "does not go with --quick"),
+        (["--write", "--out", "here"], "does not go with --out"),
+        (["--write"], "Run it in the checkout's folder"),
+        (["--out", "page.md"], "expected a folder"),
+        (["--out", "missing/folder"], "does not exist"),
+    ],
 )
-def test_mistakes_are_told_first(tmp_path, capsys, option, match):
+def test_mistakes_are_told_first(tmp_path, monkeypatch, capsys, option, match):
     """Nothing is measured or written for options that make no sense."""
-    assert main(["bench", "--out", str(tmp_path / "page.md"), *option]) == 2
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", *option]) == 2
     assert match in capsys.readouterr().err
-    assert not (tmp_path / "page.md").exists()
+    assert not list(tmp_path.iterdir())

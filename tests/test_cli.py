@@ -144,21 +144,15 @@ def test_train_with_own_templates_then_evaluate_and_predict(capsys, workspace, t
     assert "experts: " in out
 
 
-def test_predict_names_the_bad_file(capsys, finished_run, tmp_path):
-    (tmp_path / "notes.jpg").write_text("not an image")
-    code, out, err = run(capsys, "predict", finished_run.path, tmp_path / "notes.jpg")
-    assert code == 2
-    assert out == ""
-    assert "notes.jpg" in err
-
-
 def test_runs_lists_what_there_is(capsys, finished_run, workspace, tmp_path):
     code, out, _ = run(capsys, "runs", "--json")
     row = next(row for row in json.loads(out) if row["run"] == finished_run.name)
     assert code == 0
     assert row["state"] == "finished"
     assert row["accuracy"] == pytest.approx(finished_run.results()["harmonic_mean"])
-    assert finished_run.name in run(capsys, "runs")[1]
+    heading, *lines = run(capsys, "runs")[1].splitlines()
+    assert heading.split() == ["run", "state", "epochs", "test", "message"]
+    assert any(finished_run.name in line for line in lines)
     assert "No runs yet" in run(capsys, "runs", "--root", tmp_path)[1]
 
 
@@ -214,6 +208,7 @@ def test_folder_of_images_trains_from_the_command_line(capsys, workspace, tmp_pa
 
 def test_protocol_makes_tables_and_does_nothing_twice(capsys, workspace, monkeypatch):
     root, files = workspace / "protocol", workspace / "tables"
+    files.mkdir()
     arguments = ["protocol", "base-to-new", "--data", "games", "--methods", "zero-shot"]
     arguments += ["--seeds", "1", "2", "--shots", "1", "--root", root]
     code, out, _ = run(capsys, *arguments, "--json")

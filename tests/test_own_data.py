@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from image_files import add_files, picture_bytes
 
 from mocoop.datasets import dataset_name, load_dataset
 from mocoop.datasets.edits import (
+    BACKUP_FILE,
     EDITS_FILE,
     SKIP_FILE,
     Edits,
@@ -37,10 +39,13 @@ def pets(tmp_path):
     ("label", "name"),
     [
         ("golden_retriever", "golden retriever"),
-        ("GoldenRetriever", "Golden Retriever"),
+        ("GoldenRetriever", "golden retriever"),
+        ("001.GoldenRetriever", "golden retriever"),
+        ("SmileyFace", "smiley face"),
+        ("Cat", "Cat"),
         ("001.Black_footed_Albatross", "Black footed Albatross"),
         ("07_monkeys", "monkeys"),
-        ("USBCable", "USB Cable"),
+        ("USBCable", "USB cable"),
         ("McDonald", "McDonald"),
         ("iPhone", "iPhone"),
         ("2012_Audi_TTS", "2012 Audi TTS"),
@@ -244,7 +249,52 @@ def test_edits_rename_classes_and_bring_templates(pets):
 def test_edits_tell_equal_names_apart(pets):
     add_files(pets, *(f"guinea_pig/{n}.png" for n in range(3)))
     (pets / EDITS_FILE).write_text("classes:\n  guinea_pig: wild cavy\n")
-    assert load_dataset(str(pets)).class_names == ("Guinea Pig", "cat", "wild cavy")
+    assert load_dataset(str(pets)).class_names == ("guinea pig", "cat", "wild cavy")
+
+
+NOTED = """# Mine, do not touch.
+classes:   # the folders' codes
+  GuineaPig: cavy  # as breeders say
+
+# About words.
+zero_shot: "a pet {}."
+"""
+GROUPS = {"photo": ("a photo of a {}.",), "toy": ("a toy {}.", "a plush {}.")}
+
+
+def test_new_groups_leave_the_rest_of_the_file_alone(pets):
+    """Groups go to the end; names, words and comments stay to the letter, without a copy."""
+    (pets / EDITS_FILE).write_text(NOTED)
+    write_edits(pets, replace(read_edits(pets), groups=GROUPS))
+    text = (pets / EDITS_FILE).read_text()
+    assert text.startswith(NOTED)
+    assert read_edits(pets) == Edits({"GuineaPig": "cavy"}, "a pet {}.", GROUPS)
+    assert not (pets / BACKUP_FILE).exists()
+
+
+@pytest.mark.parametrize("last", ["", "\n# At the end.\n", "zero_shot: a {}.\n"])
+def test_replaced_groups_keep_comments_and_the_old_file(pets, last):
+    """Only the groups' own lines change, and the file as it was lies beside it."""
+    old = "# Mine.\nclasses: {cat: tomcat}  # him\ngroups:\n  # first\n  a: ['a {}.']\n" + last
+    (pets / EDITS_FILE).write_text(old)
+    before = read_edits(pets)
+    write_edits(pets, replace(before, groups=GROUPS))
+    text = (pets / EDITS_FILE).read_text()
+    assert text.startswith("# Mine.\nclasses: {cat: tomcat}  # him\n")
+    assert last.strip() in text
+    assert "# first" not in text
+    assert read_edits(pets) == replace(before, groups=GROUPS)
+    assert (pets / BACKUP_FILE).read_text() == old
+    load_dataset(str(pets))
+
+
+def test_a_file_that_cannot_be_changed_in_parts(pets):
+    """It is written anew, and kept as it was."""
+    old = "{classes: {cat: tomcat}, groups: {a: [a {}.]}}"
+    (pets / EDITS_FILE).write_text(old.replace("[a {}.]", "['a {}.']"))
+    write_edits(pets, replace(read_edits(pets), groups=GROUPS))
+    assert read_edits(pets) == Edits({"cat": "tomcat"}, None, GROUPS)
+    assert (pets / BACKUP_FILE).exists()
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_renamed_classes(pets):
     data = load_dataset(str(pets))
     table = data_tables.class_table(data)
     assert table["folder"].tolist() == ["GuineaPig", "cat"]
-    assert table["class"].tolist() == ["Guinea Pig", "cat"]
+    assert table["class"].tolist() == ["guinea pig", "cat"]
     table.loc[0, "class"] = " cavy "
     assert data_tables.renamed_classes(table, data, {"cat": "tom"}) == {
         "GuineaPig": "cavy",

@@ -13,12 +13,21 @@ from mocoop.datasets.benchmarks import (
 )
 from mocoop.datasets.builtin import BUILTIN, load_builtin
 from mocoop.datasets.coop_split import has_split, load_coop_split
+from mocoop.datasets.edits import read_edits
 from mocoop.datasets.folder import load_folder
 from mocoop.datasets.table import SUFFIXES as TABLES
 from mocoop.datasets.table import load_table
 from mocoop.errors import UserError, choose_from
 
-__all__ = ["BENCHMARKS", "BUILTIN", "Dataset", "Item", "dataset_name", "load_dataset"]
+__all__ = [
+    "BENCHMARKS",
+    "BUILTIN",
+    "Dataset",
+    "Item",
+    "check_name",
+    "dataset_name",
+    "load_dataset",
+]
 
 
 def dataset_name(name: str) -> str:
@@ -52,12 +61,30 @@ def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dat
         return _load_file(path)
     if path.is_dir():
         return load_coop_split(path, split_templates) if has_split(path) else load_folder(path)
-    if "/" in name or "\\" in name or path.suffix.lower() in TABLES:
-        raise UserError(
+    raise _unknown(name)
+
+
+def check_name(name: str) -> None:
+    """Raises UserError for a name that no data set has, or changes beside one that do not fit.
+
+    Quick, and without torch: no image is looked for.
+    """
+    if name in (*BUILTIN, *BENCHMARKS):
+        return
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise _unknown(name)
+    read_edits(path if path.is_dir() else path.parent)
+
+
+def _unknown(name: str) -> UserError:
+    """Returns the error for what is neither a set's name nor a path that is there."""
+    if "/" in name or "\\" in name or Path(name).suffix.lower() in TABLES:
+        return UserError(
             f"{name}: no such folder. Expected a folder of class folders, or a table of images."
         )
     error = choose_from("data set", name, (*BUILTIN, *BENCHMARKS))
-    raise UserError(f"{error} Or give the path of a folder of class folders.")
+    return UserError(f"{error} Or give the path of a folder of class folders.")
 
 
 def _load_file(path: Path) -> Dataset:

@@ -15,11 +15,13 @@ from typing import Any
 import yaml
 
 from mocoop.datasets.base import Item
+from mocoop.datasets.edit_text import with_values
 from mocoop.errors import UserError
 from mocoop.files import write_text
 from mocoop.templates import Groups, TemplateSet, as_groups
 
 EDITS_FILE = "mocoop.yaml"
+BACKUP_FILE = "mocoop.yaml.bak"
 SKIP_FILE = "mocoop-skip.txt"
 _KEYS = ("classes", "zero_shot", "groups")
 _SKIP_HEAD = (
@@ -130,10 +132,11 @@ def read_edits(folder: Path) -> Edits:
 def write_edits(folder: Path, edits: Edits) -> Path:
     """Writes the names and templates of a data set's folder and returns the file's path.
 
-    Keys without a value are left out; comments of an earlier file are not kept.
+    What does not change keeps its text, comments included; keys without a value go. Where
+    something that was written before goes, the old file is kept as mocoop.yaml.bak.
 
     Raises:
-        UserError: if the folder cannot be written to.
+        UserError: if the folder cannot be written to, or the old file cannot be read.
     """
     values: dict[str, Any] = {}
     if edits.classes:
@@ -142,12 +145,13 @@ def write_edits(folder: Path, edits: Edits) -> Path:
         values["zero_shot"] = edits.zero_shot
     if edits.groups is not None:
         values["groups"] = {name: list(templates) for name, templates in edits.groups.items()}
-    return _write(folder / EDITS_FILE, as_yaml(values))
-
-
-def as_yaml(values: Mapping[str, Any]) -> str:
-    """Returns values as YAML that people can edit, in the given order."""
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=95)
+    file = folder / EDITS_FILE
+    _yaml_values(file)  # says what is wrong with the old one
+    before = file.read_text(encoding="utf-8") if file.is_file() else ""
+    text, lost = with_values(before, values)
+    if lost:
+        _write(folder / BACKUP_FILE, before)
+    return _write(file, text)
 
 
 def add_skipped(folder: Path, reasons: Mapping[str, str]) -> Path:
