@@ -15,19 +15,19 @@ from app import state
 from app.compare_figures import Curve, training_curves
 from app.compare_tables import RunFilter
 from app.loading import stamp_of
+from app.mean_tables import TITLES, mean_tables
 from app.page_parts import csv_button, show_figure
 from mocoop.errors import UserError
-from mocoop.published_tables import published_domain_table
 from mocoop.result_cells import Table, first_seen
 from mocoop.result_rows import PROTOCOLS, to_csv
 from mocoop.result_text import to_latex, to_markdown
-from mocoop.results_page import tables_of
 from mocoop.run_rows import Gathered, gather
 from mocoop.runs import Run, default_runs, list_runs, open_run
 
 RUNS, MEANS, CURVES = "Runs", "Means over seeds", "Curves side by side"
 TABS = (RUNS, MEANS, CURVES)
 MAX_CURVES = 8
+HARMONIC = "HM is the harmonic mean of base and new: high only where both are."
 PERCENT_HELP = {
     "all": "Test accuracy on all classes.",
     "base": "Test accuracy on the base half, told apart among its names.",
@@ -162,21 +162,19 @@ def means(runs: list[Run]) -> None:
         )
         return
     there = first_seen(row.protocol for row in found.rows)
-    parts = {name: tables_of(found.rows, name) for name in PROTOCOLS if name in there}
-    everything = [table for protocol in parts.values() for table in protocol]
-    if "domain-generalization" in parts:
-        everything.append(published_domain_table())
-    _files(found, everything)
+    parts = {name: mean_tables(found.rows, name) for name in PROTOCOLS if name in there}
+    _files(found, [table for several in parts.values() for table in several.all])
     for protocol, several in parts.items():
-        st.subheader(protocol.capitalize())
-        for table in several[:1]:
-            st.markdown(to_markdown(table))
-        if len(several) > 1:
-            with st.expander("By data set and measure"):
-                for table in several[1:]:
+        st.subheader(TITLES[protocol])
+        if protocol == "base-to-new":
+            st.caption(HARMONIC)
+        for table in (*several.by_data, several.average, several.published):
+            if table is not None:
+                st.markdown(to_markdown(table))
+        if several.measures:
+            with st.expander("Calibration and routing"):
+                for table in several.measures:
                     st.markdown(to_markdown(table))
-        if protocol == "domain-generalization":
-            st.markdown(to_markdown(published_domain_table()))
 
 
 @st.cache_data(show_spinner="Averaging over seeds …", max_entries=8)
