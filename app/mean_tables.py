@@ -116,19 +116,23 @@ def _filled(table: Table) -> Table | None:
     """Returns a table without empty lines and columns, bare dashes in the gaps; None if all are."""
     lines = [line for block in table.blocks for line in block.lines]
     kept = [line for line in lines if any(cell.mean is not None for cell in line.cells)]
+    if not kept:
+        return None
     columns = [
         place
         for place in range(len(table.columns))
         if any(line.cells[place].mean is not None for line in kept)
     ]
-    if not kept:
-        return None
+    if len(columns) == 2 and table.columns[columns[-1]] == "mean of shots":
+        columns.pop()  # of one number of shots
     cut = tuple(
         Line(line.labels, tuple(_or_dash(line.cells[place]) for place in columns)) for line in kept
     )
     notes = table.notes.replace("; an average that lacks some of its parts is left out", "")
-    if len(kept) < len(lines) or any(cell.mean is None for line in cut for cell in line.cells):
-        notes += " What lacks a part of it is left out."
+    if len(kept) < len(lines):
+        notes += " Only what was run on every data set."
+    if any(cell.mean is None for line in cut for cell in line.cells):
+        notes += " A dash: not run, or not all of it."
     heads = tuple(table.columns[place] for place in columns)
     return replace(table, columns=heads, blocks=(Block(cut),), notes=notes)
 
