@@ -155,9 +155,10 @@ def test_deleting_names_the_runs_and_asks_first(two_seeds):
     button(app, "Delete …").click().run()
     assert not app.exception
     assert "`second`" in texts(app.markdown)
-    assert button(app, "Delete 1 run")  # pressed in the browser tests: here dialogs stay shut
+    delete = button(app, "Delete 1 run")  # pressed in the browser tests: here dialogs stay shut
+    assert delete.proto.type == "secondary"  # not the page's recommendation
     assert other.is_dir()
-    button(app, "Keep them").click().run()
+    button(app, "Keep it").click().run()
     assert other.is_dir()
 
 
