@@ -84,6 +84,19 @@ def test_a_link_to_a_run_that_is_gone_says_so(one_run):
     assert app.selectbox(key=state.RUN).value == one_run.name
 
 
+def test_a_run_is_chosen_by_what_it_is_and_linked_by_its_name(one_run):
+    shutil.copytree(one_run.path, one_run.path.parent / "again")
+    app = open_page(PAGE, run=one_run.name)
+    choice = app.selectbox(key=state.RUN)
+    assert all(label.startswith("games · MoCoOp · 2 shots") for label in choice.options)
+    assert {one_run.name in label for label in choice.options} == {True, False}
+    choice.set_value("again").run()
+    assert not app.exception
+    assert app.query_params[state.RUN] == "again"
+    app.run()
+    assert app.selectbox(key=state.RUN).value == "again"
+
+
 def test_looking_closer_and_forcing_an_expert(one_run):
     image = "test/black bishop/photo/0"
     app = open_page(PAGE, run=one_run.name, image=image)
