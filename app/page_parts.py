@@ -63,7 +63,7 @@ def pick_run(what_for: str) -> Run:
         format_func=loading.labels_of(runs).__getitem__,
         key=state.RUN,
         on_change=write,
-        width=620,
+        width=760,
         label_visibility="collapsed",
     )
     return runs[asked]

@@ -36,10 +36,10 @@ def run_labels(runs: Sequence[Named]) -> dict[str, str]:
     for run in runs:
         title = titles[run.name]
         parts = [title]
-        if often[title] > 1 or _given(run):
-            parts += [run.name] * (title != run.name)
         if often[title] > 1:
             parts.append(f"{datetime.fromtimestamp(run.started):%Y-%m-%d %H:%M}")
+        if (often[title] > 1 or _given(run)) and title != run.name:
+            parts.append(run.name)
         labels[run.name] = " · ".join(parts)
     return labels
 

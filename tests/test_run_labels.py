@@ -21,8 +21,9 @@ def test_settings_alone_tell_a_run_from_others():
 def test_runs_that_look_alike_are_told_apart_by_name_and_time():
     second = NAME.replace("001", "002")
     labels = run_labels([Named(NAME, CONFIG, 0), Named(second, CONFIG, 86_400)])
-    assert labels[NAME].startswith(f"{TITLE} · {NAME} · 19")
-    assert labels[second].startswith(f"{TITLE} · {second} · 1970-01-0")
+    assert labels[NAME].startswith(f"{TITLE} · 19")  # 1969 west of Greenwich
+    assert labels[NAME].endswith(f":00 · {NAME}")
+    assert labels[second].endswith(f":00 · {second}")
 
 
 def test_a_name_that_was_given_and_another_clip_are_said():
