@@ -9,17 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from app.methods import METHODS
+from app.jobs import requested
+from app.methods import METHODS, has_epochs, method_name
 from mocoop.datasets import dataset_name
 from mocoop.errors import UserError
 from mocoop.presets import differences
 from mocoop.runs import Run
-from mocoop.status import FINISHED
+from mocoop.status import FINISHED, STATUS_FILE
 
 PERCENTS = ("all", "base", "new", "HM", "error")
 COLUMNS = (
-    "run", "state", "data", "method", "trained on", "shots", "seed", *PERCENTS, "epochs",
-    "settings", "started",
+    "run", "all", "base", "new", "HM", "state", "data", "method", "shots", "seed", "trained on",
+    "error", "epochs", "settings", "changed",
 )  # fmt: skip
 TRAINED_ON = {"all": "all classes", "base": "base half"}
 
@@ -48,11 +49,11 @@ def run_row(run: Run, called: str) -> dict[str, Any]:
         "run": called,
         "state": status.state,
         "epochs": status.epochs,
-        "started": datetime.fromtimestamp(status.started),
+        "changed": datetime.fromtimestamp(last_change(run)),
         "settings": "",
     }
     try:
-        config = run.setup().config
+        config = requested(run)
         row |= {
             "data": dataset_name(config.data),
             "method": METHODS[config.method].name,
@@ -62,13 +63,44 @@ def run_row(run: Run, called: str) -> dict[str, Any]:
             "settings": ", ".join(f"{key} {value}" for key, value in differences(config).items()),
         }
         if status.state == FINISHED:
+            run.setup()  # says what is wrong with it
             row |= _accuracies(run.results())
+        elif not status.active and status.message:
+            row["settings"] = f"{status.message} {row['settings']}".strip()
     except UserError as error:
         # Not begun, its settings may not be written yet.
         row["settings"] = "" if status.active else str(error)
     except (KeyError, TypeError, AttributeError) as error:
         row["settings"] = f"its results cannot be read ({error})"
     return row
+
+
+def last_change(run: Run) -> float:
+    """Returns when a run was made, gone on with or imported here, in Unix seconds.
+
+    Raises:
+        UserError: if the run is gone.
+    """
+    if run.shipped:  # its files are as old as the checkout
+        return run.status().updated
+    try:
+        return (run.path / STATUS_FILE).stat().st_mtime
+    except OSError as error:
+        raise UserError(f"Run {run.name} is gone: its folder cannot be read.") from error
+
+
+def why_no_curve(run: Run) -> str | None:
+    """Returns why there is no curve of a run's training, in words; None where there is one.
+
+    Raises:
+        UserError: if its settings or records cannot be read.
+    """
+    config, epochs = run.setup().config, len(run.records())
+    if epochs > 1:
+        return None
+    if not has_epochs(config):
+        return f"{method_name(config)} does not learn epoch by epoch"
+    return f"it is {run.status().state} and no epoch was written down"
 
 
 def run_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

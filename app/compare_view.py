@@ -15,36 +15,45 @@ from app import state
 from app.compare_figures import Curve, training_curves
 from app.compare_tables import RunFilter
 from app.loading import stamp_of
+from app.mean_tables import TITLES, mean_tables
 from app.page_parts import csv_button, show_figure
 from mocoop.errors import UserError
-from mocoop.published_tables import published_domain_table
 from mocoop.result_cells import Table, first_seen
 from mocoop.result_rows import PROTOCOLS, to_csv
 from mocoop.result_text import to_latex, to_markdown
-from mocoop.results_page import tables_of
 from mocoop.run_rows import Gathered, gather
 from mocoop.runs import Run, default_runs, list_runs, open_run
+from mocoop.status import STOPPED
 
 RUNS, MEANS, CURVES = "Runs", "Means over seeds", "Curves side by side"
 TABS = (RUNS, MEANS, CURVES)
 MAX_CURVES = 8
+HARMONIC = "HM is the harmonic mean of base and new: high only where both are."
 PERCENT_HELP = {
     "all": "Test accuracy on all classes.",
     "base": "Test accuracy on the base half, told apart among its names.",
     "new": "Test accuracy on the half of the classes that had no images in training.",
-    "HM": "Harmonic mean of base and new.",
-    "error": "Expected calibration error on the classes trained on: 0 is perfect.",
+    "HM": "Harmonic mean of base and new: high only where both are.",
+    "error": "How far sureness and being right lie apart on the classes trained on (expected "
+    "calibration error): less is better, 0 is perfect.",
 }
 
 
 def all_runs() -> dict[str, Run]:
-    """Returns every run by its name on the page: own, of the protocols, and shipped ones."""
+    """Returns every run by its name on the page, last changed first.
+
+    There are own ones, those of the protocols, and shipped ones.
+    """
     protocol = default_runs() / "protocol"
     found: dict[str, Run] = {}
+    changed: dict[str, float] = {}
     for run in (*list_runs(), *list_runs([protocol])):
         name = f"protocol/{run.name}" if run.path.parent == protocol else run.name
-        found.setdefault(name, run)
-    return found
+        if name not in found:
+            with suppress(UserError):  # deleted in the meantime
+                changed[name] = tables.last_change(run)
+                found[name] = run
+    return {name: found[name] for name in sorted(changed, key=changed.__getitem__, reverse=True)}
 
 
 def table_of(runs: dict[str, Run]) -> pd.DataFrame:
@@ -135,18 +144,23 @@ def _columns() -> Mapping[str, ColumnConfig]:
     number = st.column_config.NumberColumn
     percent = {
         name: number(
-            {"all": "all classes, %", "error": "calibration error, %"}.get(name, f"{name}, %"),
+            {"error": "calibration error, %"}.get(name, f"{name}, %"),
             format="%.1f",
+            width="medium" if name == "error" else 75,
             help=words,
         )
         for name, words in PERCENT_HELP.items()
     }
     return percent | {
-        "run": st.column_config.TextColumn("run", pinned=True, width=290),
+        "run": st.column_config.TextColumn("run", pinned=True, width=250),
         "settings": st.column_config.TextColumn(
             "other settings", help="What differs from the method's preset, or what is wrong."
         ),
-        "started": st.column_config.DatetimeColumn("started", format="YYYY-MM-DD HH:mm"),
+        "changed": st.column_config.DatetimeColumn(
+            "last change",
+            format="YYYY-MM-DD HH:mm",
+            help="When it was trained, gone on with or imported.",
+        ),
     }
 
 
@@ -162,21 +176,19 @@ def means(runs: list[Run]) -> None:
         )
         return
     there = first_seen(row.protocol for row in found.rows)
-    parts = {name: tables_of(found.rows, name) for name in PROTOCOLS if name in there}
-    everything = [table for protocol in parts.values() for table in protocol]
-    if "domain-generalization" in parts:
-        everything.append(published_domain_table())
-    _files(found, everything)
+    parts = {name: mean_tables(found.rows, name) for name in PROTOCOLS if name in there}
+    _files(found, [table for several in parts.values() for table in several.all])
     for protocol, several in parts.items():
-        st.subheader(protocol.capitalize())
-        for table in several[:1]:
-            st.markdown(to_markdown(table))
-        if len(several) > 1:
-            with st.expander("By data set and measure"):
-                for table in several[1:]:
+        st.subheader(TITLES[protocol])
+        if protocol == "base-to-new":
+            st.caption(HARMONIC)
+        for table in (*several.by_data, several.average, several.published):
+            if table is not None:
+                st.markdown(to_markdown(table))
+        if several.measures:
+            with st.expander("Calibration and routing"):
+                for table in several.measures:
                     st.markdown(to_markdown(table))
-        if protocol == "domain-generalization":
-            st.markdown(to_markdown(published_domain_table()))
 
 
 @st.cache_data(show_spinner="Averaging over seeds …", max_entries=8)
@@ -221,10 +233,18 @@ def curves(runs: dict[str, Run]) -> None:
     shown = dict(list(runs.items())[:MAX_CURVES])
     if len(runs) > len(shown):
         st.caption(f"The first {MAX_CURVES} of {len(runs)} selected runs.")
-    lines = [Curve(name, run.setup().config.method, run.records()) for name, run in shown.items()]
+    without = {name: why for name, run in shown.items() if (why := tables.why_no_curve(run))}
+    if without:
+        said = [f"`{name}` has no curve: {why}." for name, why in without.items()]
+        st.caption("  \n".join(said))
+    lines = [
+        Curve(name, run.setup().config.method, run.records())
+        for name, run in shown.items()
+        if name not in without
+    ]
     figure = training_curves(lines)
     if not figure.data:
-        st.info("The selected runs learnt nothing epoch by epoch, so they have no curves.")
+        st.info("None of the selected runs learnt epoch by epoch, so there is no curve to show.")
         return
     show_figure(figure, "training-curves")
     records = [
@@ -239,10 +259,16 @@ def open_picked(names: list[str], runs: dict[str, Run]) -> dict[str, Run]:
     """Returns the selected runs that can be read, and says which cannot."""
     found = {}
     for name in names:
+        if name not in runs:
+            st.warning(f"No run {name!r}.")
+            continue
         try:
-            run = runs[name]
-            run.setup()
-            found[name] = open_run(run.path)
-        except (KeyError, UserError) as error:
-            st.warning(f"{name}: {error}" if isinstance(error, UserError) else f"No run {name!r}.")
+            status = runs[name].status()
+            if status.state in STOPPED and not runs[name].records():
+                st.caption(f"`{name}` has no curve: it is {status.state}. {status.message}")
+                continue
+            runs[name].setup()
+            found[name] = open_run(runs[name].path)
+        except UserError as error:
+            st.warning(f"{name}: {error}")
     return found

@@ -8,16 +8,17 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from app.figures import CLEAR_BAR
 from app.theme import NEUTRAL, TRAIN, VALIDATION, expert_colours
 
 Records = Sequence[Mapping[str, Any]]
 
 LOSS_NAMES = {
     "classification": ("classification", TRAIN),
-    "text": ("text supervision", "#5a3cc3"),
-    "gate": ("gating", "#2db4f0"),
+    "text": ("text supervision", "#6748d8"),
+    "gate": ("gating", "#2eb5f1"),
     "anchor": ("distance from the plain prompt", VALIDATION),
-    "general": ("divergence from the plain prompt", "#a51e2d"),
+    "general": ("divergence from the plain prompt", "#b9303a"),
     "total": ("weighted sum", NEUTRAL),
 }
 HEIGHT, TALL = 250, 285
@@ -123,6 +124,7 @@ def _figure(unit: str, epochs: int) -> go.Figure:
         hovermode="x unified",
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        modebar=CLEAR_BAR,
         uirevision="keep",  # a new epoch leaves zoom and hidden lines as they are
     )
     last = max(epochs, 1)

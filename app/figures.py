@@ -9,7 +9,13 @@ import plotly.graph_objects as go
 
 from app.theme import NEUTRAL, TRAIN, WRONG
 
-FAINT = 0.35  # opacity of what is not chosen or only for comparison
+FAINT = 0.45  # opacity of what is not chosen or only for comparison
+# Beside its bar a number has the page's own colour, which is read in light and in dark.
+OUTSIDE = {"textposition": "outside", "cliponaxis": False}
+# The tools that appear over a figure cover nothing, and show in light and in dark.
+CLEAR_BAR = {"bgcolor": "rgba(0,0,0,0)", "color": NEUTRAL, "activecolor": TRAIN}
+EDGE = {"color": NEUTRAL, "width": 1}  # shows the ends of what is dark on a dark page
+PERCENTS = {"range": [0, 112], "tickvals": [0, 25, 50, 75, 100]}  # with room for a number
 
 
 def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
@@ -19,14 +25,14 @@ def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         x=table["expert"],
         y=table["first choice"],
         name="first choice",
-        marker_color=hues,
+        marker={"color": hues, "line": EDGE},
         hovertemplate="%{x}: first choice for %{y:.1f} % of the images<extra></extra>",
     )
     also = go.Bar(
         x=table["expert"],
         y=table["chosen"] - table["first choice"],
         name="chosen too",
-        marker={"color": hues, "opacity": FAINT},
+        marker={"color": [see_through(hue, FAINT) for hue in hues], "line": EDGE},
         customdata=table["chosen"],
         hovertemplate="%{x}: among the chosen for %{customdata:.1f} %<extra></extra>",
     )
@@ -48,12 +54,14 @@ def score_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         y=table["expert"],
         orientation="h",
         marker={
-            "color": [colours[name] for name in table["expert"]],
-            "opacity": [1.0 if is_chosen else FAINT for is_chosen in chosen],
+            "color": [
+                colours[name] if is_chosen else see_through(colours[name], FAINT)
+                for name, is_chosen in zip(table["expert"], chosen, strict=True)
+            ],
+            "line": EDGE,
         },
         text=_weights(table),
-        textposition="outside",
-        cliponaxis=False,
+        **OUTSIDE,
         customdata=table["score"],
         hovertemplate="%{y}: %{x:.1f} % (raw score %{customdata:.2f})<extra></extra>",
     )
@@ -70,30 +78,33 @@ def moved_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         colours: expert → colour.
     """
     hues = [colours[name] for name in table["expert"]]
+    moved = bool((table["before"] != table["after"]).any())
+    grey = {"color": see_through(NEUTRAL, FAINT), "line": EDGE}
     before = go.Bar(
         x=100 * table["before"],
         y=table["expert"],
         orientation="h",
         name="before",
-        marker={"color": NEUTRAL, "opacity": FAINT},
-        hovertemplate="%{y}, before: %{x:.1f} %<extra></extra>",
+        # Unchanged it would only repeat the other bar; its place stays free.
+        marker=grey if moved else {"color": "rgba(0,0,0,0)"},
+        hovertemplate="%{y}, before: %{x:.1f} %<extra></extra>" if moved else None,
+        hoverinfo=None if moved else "skip",
     )
     after = go.Bar(
         x=100 * table["after"],
         y=table["expert"],
         orientation="h",
         name="now",
-        marker_color=hues,
+        marker={"color": hues, "line": EDGE},
         text=_weights(table),
-        textposition="outside",
-        cliponaxis=False,
+        **OUTSIDE,
         hovertemplate="%{y}, now: %{x:.1f} %<extra></extra>",
     )
     figure = plain(go.Figure([after, before]), 70 + 34 * len(table))
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0, showlegend=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     largest = table[["before", "after"]].max(axis=1)
-    title = "router's preference, % (grey: before)"
+    title = "router's preference, %" + (" (grey: before)" if moved else "")
     return figure.update_xaxes(title=title, range=_room(largest))
 
 
@@ -108,13 +119,12 @@ def class_bars(table: pd.DataFrame, true: str | None = None) -> go.Figure:
         orientation="h",
         marker_color=hues,
         text=[f"{p:.0%}" for p in table["probability"]],
-        textposition="auto",
-        textangle=0,
+        **OUTSIDE,
         hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
     )
     figure = plain(go.Figure(bars), 60 + 26 * len(table))
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(range=[0, 100], title="probability, %")
+    return figure.update_xaxes(**PERCENTS, title="probability, %")
 
 
 def count_map(counts: pd.DataFrame, of: str) -> go.Figure:
@@ -130,19 +140,34 @@ def count_map(counts: pd.DataFrame, of: str) -> go.Figure:
         z=shown.to_numpy(dtype=float),
         x=list(counts.columns),
         y=list(counts.index),
-        colorscale=[[0.0, tint(TRAIN, 0.7)], [1.0, TRAIN]],
+        # See-through, so that more is stronger on a light and on a dark page.
+        colorscale=[[0.0, see_through(TRAIN, 0.1)], [1.0, see_through(TRAIN, 0.8)]],
         zmin=0,
         zmax=max(1, int(counts.to_numpy().max())),
         xgap=2,
         ygap=2,
         showscale=not few,
-        texttemplate="%{z}" if few else None,
         hoverongaps=False,
         hovertemplate=f"%{{y}} · {of} %{{x}}: %{{z}} images<extra></extra>",
     )
-    figure = plain(go.Figure(heat), 110 + 30 * len(counts))
+    traces = [heat, _cell_numbers(counts)] if few else [heat]
+    figure = plain(go.Figure(traces), 110 + 30 * len(counts))
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure.update_xaxes(showgrid=False, tickangle=-40)
+
+
+def _cell_numbers(counts: pd.DataFrame) -> go.Scatter:
+    """Returns the numbers above zero of a heat map, in the page's own text colour."""
+    cells = counts.stack()
+    cells = cells[cells > 0]
+    return go.Scatter(
+        x=cells.index.get_level_values(1),
+        y=cells.index.get_level_values(0),
+        text=[str(value) for value in cells],
+        mode="text",
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def routing_value_bars(table: pd.DataFrame) -> go.Figure:
@@ -153,21 +178,20 @@ def routing_value_bars(table: pd.DataFrame) -> go.Figure:
     """
     last = len(table) - 1
     hues = [TRAIN if row == 0 else NEUTRAL for row in range(len(table))]
-    shades = [FAINT if row == last else 1.0 for row in range(len(table))]
+    hues[last] = see_through(NEUTRAL, FAINT)
     bars = go.Bar(
         x=table["accuracy"],
         y=table["choice"],
         orientation="h",
-        marker={"color": hues, "opacity": shades},
+        marker={"color": hues, "line": EDGE},
         text=[f"{value:.1f}" for value in table["accuracy"]],
-        textposition="auto",
-        textangle=0,
+        **OUTSIDE,
         customdata=table["meaning"],
         hovertemplate="%{y}: %{x:.1f} %<br>%{customdata}<extra></extra>",
     )
     figure = plain(go.Figure(bars), 60 + 34 * len(table))
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(range=[0, 100], title="accuracy on the test images, %")
+    return figure.update_xaxes(**PERCENTS, title="accuracy on the test images, %")
 
 
 def accuracy_bars(table: pd.DataFrame) -> go.Figure:
@@ -204,6 +228,7 @@ def plain(figure: go.Figure, height: int) -> go.Figure:
         margin={"l": 8, "r": 8, "t": 12, "b": 8},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
+        modebar=CLEAR_BAR,
     )
     figure.update_xaxes(automargin=True, gridcolor=see_through(NEUTRAL, 0.25), zeroline=False)
     return figure.update_yaxes(
@@ -215,12 +240,6 @@ def see_through(colour: str, opacity: float) -> str:
     """Returns a hex colour as rgba text."""
     red, green, blue = _channels(colour)
     return f"rgba({red},{green},{blue},{opacity})"
-
-
-def tint(colour: str, share: float) -> str:
-    """Returns a hex colour mixed with that share of white."""
-    mixed = [round(value + (255 - value) * share) for value in _channels(colour)]
-    return "#" + "".join(f"{value:02x}" for value in mixed)
 
 
 def _channels(colour: str) -> list[int]:

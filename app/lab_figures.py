@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.figures import plain, see_through
+from app.figures import OUTSIDE, PERCENTS, plain, see_through
 from app.methods import METHODS
 from app.theme import METHOD_COLOURS, NEUTRAL
 
@@ -214,13 +214,12 @@ def way_bars(ways: Mapping[str, float], chosen: str) -> go.Figure:
         orientation="h",
         marker_color=hues,
         text=[f"{value:.1f}" for value in ways.values()],
-        textposition="auto",
-        textangle=0,
+        **OUTSIDE,
         hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
     )
     figure = plain(go.Figure(bars), 60 + 36 * len(ways))
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(title="% right, mean", range=[0, 100])
+    return figure.update_xaxes(title="% right, mean", **PERCENTS)
 
 
 def _line(method: str, x: Iterable[Any], y: Iterable[float], in_legend: bool) -> go.Scatter:

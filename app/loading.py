@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import streamlit as st
 from PIL import Image
 from torch import Tensor
 
+from app.run_labels import Named, run_labels
 from mocoop import classifiers
 from mocoop.backbone import Backbone, load_backbone
 from mocoop.datasets import BENCHMARKS, Dataset, Item, load_dataset
@@ -69,6 +71,23 @@ def finished_runs() -> list[Run]:
             if run.status().state == FINISHED:
                 found.append(run)
     return found
+
+
+def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
+    """Returns name → what a choice of runs shows; a damaged run is called by its folder."""
+    named = []
+    for name, run in runs.items():
+        with suppress(UserError):  # it was deleted between the two looks
+            named.append(_named(str(run.path), stamp_of(run)))
+    return {name: name for name in runs} | run_labels(named)
+
+
+@st.cache_data(show_spinner=False, max_entries=5000)
+def _named(path: str, stamp: float) -> Named:
+    run, config = Run(Path(path)), None
+    with suppress(UserError):
+        config = run.setup().config
+    return Named(run.name, config, run.status().started)
 
 
 def stamp_of(run: Run) -> float:

@@ -42,34 +42,31 @@ def pick_run(what_for: str) -> Run:
         st.info(f"No finished run yet. Train one (about 20 seconds) to see {what_for}.")
         st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
         st.stop()
-    asked = st.query_params.get(state.RUN)
-    if asked is not None and asked not in runs:
-        st.session_state[state.RUN_MISSING] = asked
-    chosen = st.session_state.get(state.RUN)
-    if chosen is not None and chosen not in runs:
-        st.session_state[state.RUN] = first_choice(runs)  # it was deleted while it was shown
-    elif asked not in runs and chosen is None:
-        # Written into the address rather than made the widget's default, which stays out of
-        # it: a link goes on to show the same run when newer ones exist.
-        st.query_params[state.RUN] = first_choice(runs)
-        st.rerun()
-    missing = st.session_state.pop(state.RUN_MISSING, None)
-    if missing is not None:
-        st.warning(
-            f"The link asks for run {missing!r}, which is not here or not finished. "
-            "This is another one."
-        )
-    name = st.selectbox(
+    asked, chosen = st.query_params.get(state.RUN), st.session_state.get(state.RUN)
+    if asked not in runs:
+        name = chosen if chosen in runs else first_choice(runs)
+        if asked is not None:
+            st.warning(
+                f"The link asks for run {asked!r}, which is not here or not finished. "
+                "This is another one."
+            )
+        st.query_params[state.RUN] = asked = name
+    # The address is bound by hand: Streamlit would write the label into it, not the name.
+    st.session_state[state.RUN] = asked
+
+    def write() -> None:
+        st.query_params[state.RUN] = st.session_state[state.RUN]
+
+    st.selectbox(
         "Run",
         list(runs),
-        index=None,
+        format_func=loading.labels_of(runs).__getitem__,
         key=state.RUN,
-        bind=state.QUERY,
-        required=True,
-        width=520,
+        on_change=write,
+        width=760,
         label_visibility="collapsed",
     )
-    return runs[name or first_choice(runs)]
+    return runs[asked]
 
 
 def first_choice(runs: dict[str, Run]) -> str:

@@ -69,16 +69,18 @@ def overview(
         wrong = int((~table["right"]).sum())
         first, second = st.columns(2)
         first.metric("Accuracy", f"{100 * table['right'].mean():.1f} %")
-        if several:
+        if nmi is not None:
             second.metric(
                 "Experts and styles",
-                "unknown" if nmi is None else f"{nmi:.2f}",
-                help="Normalised mutual information of the first-choice expert and the style "
-                "the picture was made in: 0 is no relation, 1 means one tells the other.",
+                f"{nmi:.2f} of 1",
+                help="How much the first-choice expert and the style that the picture was made "
+                "in say of each other (normalised mutual information): 0 is nothing, 1 means that "
+                "one tells the other.",
             )
-        st.caption(f"{len(table)} test images, {wrong} of them wrong.")
-        if several:
-            st.caption(tables.nmi_in_words(nmi).capitalize() + ".")
+        st.caption(f"{len(table):,} test images, {wrong:,} of them wrong.")
+        if nmi is not None:
+            said = tables.nmi_in_words(nmi)
+            st.caption(f"{said[0].upper()}{said[1:]}. {tables.styles_in_words(table)}")
     with right:
         if several:
             usage = tables.usage_table(found)
@@ -102,7 +104,7 @@ def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
     pages = -(-len(shown) // PER_PAGE)
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
-        st.caption(f"{len(shown)} of {len(table)} images", width="content")
+        st.caption(f"{len(shown):,} of {len(table):,} images", width="content")
         page = st.pagination(pages, key=state.PAGE, bind=state.QUERY) if pages > 1 else 1
         csv_button(tables.gallery_csv(shown), "images")
     start = (min(page, pages) - 1) * PER_PAGE

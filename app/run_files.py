@@ -31,7 +31,8 @@ def actions(picked: Mapping[str, Run]) -> None:
             )
         may_delete = picked and not access.read_only()
         if may_delete and st.button("Delete …", icon=":material/delete:"):
-            _confirm(dict(picked))
+            ask = "Delete this run?" if len(picked) == 1 else "Delete these runs?"
+            st.dialog(ask)(_confirm)(dict(picked))
 
 
 def _for_one(name: str, run: Run) -> None:
@@ -53,7 +54,6 @@ def _for_one(name: str, run: Run) -> None:
         st.switch_page("pages/routing.py", query_params={state.RUN: name})
 
 
-@st.dialog("Delete runs?")
 def _confirm(picked: dict[str, Run]) -> None:
     """Names the runs that would go and those that stay, and deletes when told to."""
     kept = {name: why for name, run in picked.items() if (why := why_kept(run)) is not None}
@@ -65,9 +65,10 @@ def _confirm(picked: dict[str, Run]) -> None:
         st.info(f"`{name}` stays: {why}.", icon=":material/lock:")
     with st.container(horizontal=True):
         count = f"{len(doomed)} run{'s' * (len(doomed) != 1)}"
-        if doomed and st.button(f"Delete {count}", type="primary", icon=":material/delete:"):
+        # Red by assets/app.css: it is not what the page recommends.
+        if doomed and st.button(f"Delete {count}", key="destroy", icon=":material/delete:"):
             _delete(doomed)
-        if st.button("Keep them"):
+        if st.button("Keep it" if len(picked) == 1 else "Keep them"):
             st.rerun()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.estimates import Size
 from app.methods import method_name
-from mocoop.backbone import check_backbone_name
+from mocoop.backbone import DEMO, check_backbone_name
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset
 from mocoop.errors import UserError
@@ -124,13 +124,19 @@ def duration(seconds: float) -> str:
 
 
 def run_title(config: TrainConfig) -> str:
-    """Returns a run's settings in a line: 'pictographs · MoCoOp · 16 shots · seed 1'."""
+    """Returns a run's settings in a line: 'pictographs · MoCoOp · 16 shots · seed 1'.
+
+    The CLIP is named if it is not the demo.
+    """
     shots = "1 shot" if config.shots == 1 else f"{config.shots} shots"
     parts = [Path(config.data).name, method_name(config), shots, f"seed {config.seed}"]
     if config.classes == "base":
         parts.append("base classes")
     if config.style:
         parts.append(f"{config.style} only")
+    if config.backbone != DEMO:
+        given = Path(config.backbone)
+        parts.append(given.name if given.is_absolute() else config.backbone)
     return " · ".join(parts)
 
 

@@ -7,7 +7,6 @@ from typing import Final
 
 ENTERED = "entered"  # the app itself has run, not a page alone
 RUN = "run"  # name of the run that is looked at; also in the address
-RUN_MISSING = "run missing"  # what a link asked for in vain, until it was said
 CLASSES = "classes"  # all, base or new; also in the address
 PICTURE = "picture"  # "<this> <figure>": PNG or SVG, what a figure's camera saves
 QUERY: Final = "query-params"  # the widgets' `bind`, which keeps a value in the address

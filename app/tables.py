@@ -218,14 +218,35 @@ def routing_value_table(value: RoutingValue) -> pd.DataFrame:
 def nmi_in_words(nmi: float | None) -> str:
     """Returns what a normalised mutual information of experts and styles says."""
     if nmi is None:
-        return "cannot be told here: one expert only, or the true styles are unknown"
+        return "how experts and styles go together cannot be told here"
     if nmi < 0.1:
         return "the experts do not follow the styles"
     if nmi < 0.3:
         return "the experts follow the styles a little"
     if nmi < 0.6:
         return "the experts clearly follow the styles"
-    return "the experts almost are the styles"
+    return "the experts follow the styles closely"
+
+
+def styles_in_words(table: pd.DataFrame) -> str:
+    """Returns how often the first choice is the expert that is used most for the image's style.
+
+    Beside it stands what it would be if styles played no part: the share of the expert that is
+    used most of all. Empty where no style is known.
+
+    Args:
+        table: from `gallery_table`.
+    """
+    known = table[table["style"].notna()]
+    if known.empty:
+        return ""
+    counts = pd.crosstab(known["style"], known["expert"])
+    own = 100 * counts.max(axis=1).sum() / len(known)
+    alone = 100 * counts.sum().max() / len(known)
+    return (
+        f"For {own:.0f} % of the images the first choice is the expert used most for their style; "
+        f"if styles played no part, it would be {alone:.0f} %."
+    )
 
 
 def routing_in_words(value: RoutingValue) -> str:

@@ -8,20 +8,20 @@ from collections.abc import Sequence
 # stay apart for normal, red-blind, green-blind and blue-blind eyes (tests/test_theme.py); no
 # colour stands without its name, since twelve are many for anybody.
 EXPERT_COLOURS = (
-    "#2d78c3",
-    "#ff8700",
-    "#a51e2d",
-    "#c387b4",
-    "#a5b469",
-    "#962d5a",
-    "#5a3cc3",
-    "#2db4f0",
-    "#e12d1e",
-    "#694b87",
-    "#9678ff",
-    "#b46969",
+    "#3579c4",
+    "#fe8702",
+    "#b9303a",
+    "#c388b5",
+    "#a3b367",
+    "#a73d65",
+    "#6748d8",
+    "#2eb5f1",
+    "#e33021",
+    "#77568d",
+    "#9979ff",
+    "#be716e",
 )
-TRAIN, VALIDATION, NEUTRAL, WRONG = "#2d78c3", "#ff8700", "#8b94a3", "#c8385a"
+TRAIN, VALIDATION, NEUTRAL, WRONG = "#3579c4", "#fe8702", "#8b94a3", "#c8385a"
 
 # The groups of the templates that come with the project and the place of their colour; two of
 # one place are of different sets.

@@ -60,10 +60,9 @@ def try_a_picture(run: Run, picture: Picture) -> None:
         return
     features = torch.stack([feature_of(run, one.image) for one in pictures])
     routed = classifier.classify(features)
-    if source != SOURCES[0]:
-        cards(pictures, routed)
     chosen = 0
-    if len(pictures) > 1:
+    if len(pictures) > 1:  # one alone stands large beside its sliders
+        cards(pictures, routed)
         names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
         picked = st.selectbox("Change which one?", names, key=state.CHANGED)
         chosen = names.index(picked)
@@ -89,7 +88,7 @@ def own_pictures(source: str) -> list[Picture]:
         given = [] if photo is None else [photo]
     else:
         given = st.file_uploader(
-            f"Up to {MAX_FILES} pictures of at most {MAX_MEGABYTES} MB, of any common format",
+            f"Up to {MAX_FILES} pictures of any common format",
             accept_multiple_files=True,
             max_upload_size=MAX_MEGABYTES,
             key=state.UPLOADS,
@@ -134,7 +133,7 @@ def as_it_is(text: str) -> str:
 def cards(pictures: list[Picture], routed: Routed) -> None:
     """Shows pictures with their prediction and experts."""
     colours = expert_colours(routed.experts)
-    with layout.tiles("wide", "mine"):
+    with layout.tiles("card", "mine"):
         for index, picture in enumerate(pictures):
             with st.container(border=True, gap="xsmall", height="stretch"):
                 st.image(loading.as_png(picture.image, 240), width="stretch", alt=picture.name)
@@ -151,17 +150,22 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
     left, middle, right = st.columns([2, 2, 3], gap="medium")
     with left:
         amounts = {
-            name: st.slider(SLIDERS[name], 0, 100, 0, step=5, key=name, bind=state.QUERY)
+            name: st.slider(SLIDERS[name], 0, 100, step=5, key=name, bind=state.QUERY)
             for name in state.EFFECTS
         }
-    wanted = effects.Effects(**amounts)
+        wanted = effects.Effects(**amounts)
+        st.button("Reset", icon=":material/restart_alt:", on_click=reset, disabled=not wanted.any)
     changed = effects.apply_effects(picture.image, wanted)
     feature = feature_of(run, changed)
     now = classifier.classify(feature[None]) if wanted.any else before
     with middle:
         st.image(loading.as_png(changed, 320), width="stretch", alt="The changed picture")
-        html = _said("before", before, picture.truth)
-        st.html(html + (_said("now", now, picture.truth) if wanted.any else ""))
+        if wanted.any:
+            st.html(_said("before", before, picture.truth) + _said("now", now, picture.truth))
+        else:
+            st.html(_said("", before, picture.truth))
+        if picture.truth is None:
+            st.caption(" · ".join((as_it_is(picture.name), *picture.notes)))
     with right:
         moved = tables.share_table(before, now)
         if len(before.experts) > 1:
@@ -175,9 +179,16 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
     nearest_training_images(run, feature)
 
 
+def reset() -> None:
+    """Puts all sliders back to nothing."""
+    for name in state.EFFECTS:
+        st.session_state[name] = 0
+
+
 def _said(when: str, routed: Routed, truth: str | None) -> str:
     """Returns the prediction of one picture and who made it, as HTML."""
     best = tables.top_classes(routed, 0, 1)
     said = chips.verdict(best["class"][0], best["probability"][0], truth)
-    label = f'<div style="font-size:.75rem;opacity:.7;margin-top:.4rem">{when}</div>'
-    return label + said
+    if not when:
+        return said
+    return f'<div style="font-size:.75rem;opacity:.7;margin-top:.4rem">{when}</div>{said}'

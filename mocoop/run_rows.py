@@ -16,6 +16,9 @@ from mocoop.protocol_rows import rows_of
 from mocoop.protocols import OWN_CLASSES_ONLY, SAME_FOR_ALL_SEEDS, Task
 from mocoop.result_rows import Row
 from mocoop.runs import Run, RunSetup
+from mocoop.templates import Groups
+
+NAMED_GROUPS = 3  # by name in a line of a table; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,27 @@ def _labels(setups: dict[Run, RunSetup]) -> dict[Run, str]:
         label = variant_name(setup)
         seen = groups[label, setup.config.data]
         if len(seen) > 1:
-            label += f", groups {seen.index(json.dumps(setup.groups)) + 1}"
+            place = seen.index(json.dumps(setup.groups))
+            words = [_in_words(json.loads(text)) for text in seen]
+            alike = f" ({place + 1})" if words.count(words[place]) > 1 else ""
+            label += f", {words[place]}{alike}"
         if len(backbones) > 1:
             label += f", {setup.config.backbone}"
         labels[run] = label
     return labels
+
+
+def _in_words(groups: Groups) -> str:
+    """Returns the names of groups of templates, of one prompt its first template.
+
+    >>> _in_words({"photo": ("a photo of a {}.",), "toy": ("a toy {}.",)})
+    'groups photo + toy'
+    """
+    names = list(groups)
+    if names == [""]:
+        return f"from “{groups[''][0]}”"
+    more = f" and {len(names) - NAMED_GROUPS} more" if len(names) > NAMED_GROUPS else ""
+    return f"groups {' + '.join(names[:NAMED_GROUPS])}{more}"
 
 
 def _protocol(setup: RunSetup) -> str:

@@ -25,7 +25,7 @@ def page() -> None:
     )
     if tabs[view.RUNS].open:
         with tabs[view.RUNS]:
-            st.caption(f"{len(shown)} of {len(table)} runs, newest first.")
+            st.caption(f"{len(shown)} of {len(table)} runs, last changed first.")
             picked = view.run_list(shown, runs)
             csv_button(shown, "runs")
             run_files.actions({name: runs[name] for name in picked if name in runs})

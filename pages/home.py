@@ -37,6 +37,7 @@ with st.container(horizontal=True):
             "Run",
             names,
             index=names.index(asked if asked in runs else first_choice(runs)),
+            format_func=loading.labels_of(runs).__getitem__,
             key=state.HOME_RUN,
             width=440,
             label_visibility="collapsed",

@@ -59,13 +59,14 @@ def test_all_have_a_clear_ground_and_fixed_height(all_figures):
 def test_experts_keep_their_colours(all_figures):
     expected = [COLOURS[name] for name in EXPERTS]
     assert list(all_figures["usage"].data[0].marker.color) == expected
-    assert list(all_figures["scores"].data[0].marker.color) == expected
+    assert list(all_figures["scores"].data[0].marker.color)[:2] == expected[:2]
     assert list(all_figures["moved"].data[0].marker.color) == expected
 
 
 def test_only_chosen_experts_are_full_and_carry_their_weight(all_figures):
     bars = all_figures["scores"].data[0]
-    assert list(bars.marker.opacity) == [1.0, 1.0, figures.FAINT]
+    assert bars.marker.color[2] == figures.see_through(COLOURS["dark"], figures.FAINT)
+    assert bars.marker.line.width == 1  # its end shows on a page of nearly its colour
     assert list(bars.text) == ["weight 73%", "weight 27%", ""]
 
 
@@ -79,6 +80,40 @@ def test_zero_counts_stay_clear(all_figures):
     assert heat.z[2][0] != heat.z[2][0]  # not a number: no cell is drawn
     assert heat.z[2][1] == 1
     assert heat.zmax == 1
+
+
+def test_more_is_stronger_on_a_light_and_on_a_dark_page(all_figures):
+    heat, numbers = all_figures["counts"].data
+    few, many = (float(colour.split(",")[-1].rstrip(")")) for _, colour in heat.colorscale)
+    assert few < 0.2 < 0.7 < many  # opacities of one hue
+    assert numbers.mode == "text"
+    assert numbers.textfont.color is None  # the page's own
+    assert all(int(text) > 0 for text in numbers.text)
+
+
+def test_numbers_stand_outside_their_bars(all_figures):
+    for name in ("classes", "value", "scores", "moved"):
+        bars = all_figures[name].data[0]
+        assert bars.textposition == "outside", name
+        low, high = all_figures[name].layout.xaxis.range
+        assert low == 0, name
+        assert high >= 1.1 * max(bars.x), name
+
+
+def test_the_tools_over_a_figure_hide_nothing(all_figures):
+    for name, figure in all_figures.items():
+        assert figure.layout.modebar.bgcolor == "rgba(0,0,0,0)", name
+
+
+def test_grey_bars_stand_only_for_a_change(found):
+    routed = found.routed
+    table = tables.share_table(routed, routed)
+    same = figures.moved_bars(table, COLOURS)
+    assert same.data[1].marker.color == "rgba(0,0,0,0)"
+    assert "before" not in same.layout.xaxis.title.text
+    moved = figures.moved_bars(table.assign(after=[0.1, 0.2, 0.7]), COLOURS)
+    assert moved.data[1].marker.color != "rgba(0,0,0,0)"
+    assert "grey: before" in moved.layout.xaxis.title.text
 
 
 def test_the_map_joins_each_soft_point_to_its_prototype(all_figures):

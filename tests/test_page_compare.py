@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import time
 import zipfile
+from dataclasses import replace
 
 import pytest
 from compare_example import copy_run
@@ -11,12 +14,14 @@ from page_fixtures import open_page
 
 from app import state
 from app.compare_figures import Curve, training_curves
-from app.compare_tables import RunFilter, run_row, run_table, select_runs
+from app.compare_tables import RunFilter, run_row, run_table, select_runs, why_no_curve
 from app.compare_view import CURVES, MEANS
 from app.theme import METHOD_COLOURS
 from mocoop.config import METHODS
+from mocoop.files import write_json
+from mocoop.presets import preset
 from mocoop.run_archive import archive_bytes
-from mocoop.run_writer import queue_run
+from mocoop.run_writer import mark_stopped, queue_run
 from mocoop.runs import Run
 
 PAGE = "pages/compare.py"
@@ -53,6 +58,42 @@ def test_loaded_shows_every_run(two_seeds):
     assert (row["base"], row["new"], row["seed"], row["method"]) == (70.0, 40.0, 2, "MoCoOp")
     assert row["settings"] == "epochs 3"
     assert "2 of 2 runs" in texts(app.caption)
+
+
+def test_the_run_that_changed_last_comes_first(two_seeds):
+    for name, hours in ((two_seeds.name, 1), ("second", 2)):
+        status = two_seeds.path.parent / name / "status.json"
+        os.utime(status, (time.time() - 3600 * hours,) * 2)
+    table = open_page(PAGE).dataframe[0].value
+    assert table["run"].tolist() == [two_seeds.name, "second"]
+    os.utime(two_seeds.path.parent / "second" / "status.json")
+    table = open_page(PAGE).dataframe[0].value
+    assert table["run"].tolist() == ["second", two_seeds.name]
+    assert table["changed"].is_monotonic_decreasing
+    assert table.columns[:5].tolist() == ["run", "all", "base", "new", "HM"]
+
+
+def test_a_failed_run_shows_what_was_asked_for(empty_runs):
+    run = queue_run(empty_runs / "failed")
+    config = replace(preset("coop"), data="faces", shots=4, seed=7)
+    write_json(run.path / "request.json", config.to_dict())
+    mark_stopped(run, replace(run.status(), state="failed", message="no room left"))
+    row = run_row(run, "failed")
+    assert (row["data"], row["method"], row["shots"], row["seed"]) == ("faces", "CoOp", 4, 7)
+    assert row["settings"] == "no room left"
+    app = open_page(PAGE, table=CURVES, runs="failed")
+    assert "`failed` has no curve: it is failed. no room left" in texts(app.caption)
+
+
+def test_a_run_without_epochs_says_why_it_has_no_curve(two_seeds):
+    untrained = replace(preset("zero-shot"), data="games", classes="base", shots=2).to_dict()
+    zero = copy_run(two_seeds, two_seeds.path.parent / "zero", **untrained)
+    (zero.path / "metrics.jsonl").write_text("")
+    assert why_no_curve(two_seeds) is None
+    assert why_no_curve(zero) == "Zero-shot does not learn epoch by epoch"
+    app = open_page(PAGE, table=CURVES, runs="zero")
+    assert not app.exception
+    assert "`zero` has no curve: Zero-shot" in texts(app.caption)
 
 
 def test_filters_come_from_a_link(two_seeds):
@@ -114,9 +155,10 @@ def test_deleting_names_the_runs_and_asks_first(two_seeds):
     button(app, "Delete …").click().run()
     assert not app.exception
     assert "`second`" in texts(app.markdown)
-    assert button(app, "Delete 1 run")  # pressed in the browser tests: here dialogs stay shut
+    delete = button(app, "Delete 1 run")  # pressed in the browser tests: here dialogs stay shut
+    assert delete.proto.type == "secondary"  # not the page's recommendation
     assert other.is_dir()
-    button(app, "Keep them").click().run()
+    button(app, "Keep it").click().run()
     assert other.is_dir()
 
 

@@ -43,7 +43,9 @@ def test_home_names_the_data_sets_that_are_here(empty_runs, monkeypatch, tmp_pat
 def test_home_draws_a_test_image_of_the_run(one_run):
     app = open_page(PAGE)
     assert not app.exception
-    assert app.selectbox[0].options == [one_run.name]
+    (label,) = app.selectbox[0].options
+    assert label.startswith("games · MoCoOp · 2 shots")
+    assert label.endswith(one_run.name)
     first = texts(app)
     assert "<svg" in first
     assert "Mixed answer" in first

@@ -47,7 +47,8 @@ def test_empty_says_what_to_do(empty_runs):
 def test_loaded_shows_numbers_and_cards(page, one_run):
     results = one_run.results()
     assert page.metric[0].value == f"{results['base']['accuracy']:.1f} %"
-    assert page.metric[1].value == f"{results['base']['style_nmi']:.2f}"
+    assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} of 1"
+    assert "the expert used most for their style" in texts(page.caption)
     assert len([b for b in page.button if b.label == "Look closer"]) == 12
     assert "286 of 286 images" in texts(page.caption)
 
@@ -82,6 +83,19 @@ def test_a_link_to_a_run_that_is_gone_says_so(one_run):
     assert not app.exception
     assert "run 'gone', which is not here" in texts(app.warning)
     assert app.selectbox(key=state.RUN).value == one_run.name
+
+
+def test_a_run_is_chosen_by_what_it_is_and_linked_by_its_name(one_run):
+    shutil.copytree(one_run.path, one_run.path.parent / "again")
+    app = open_page(PAGE, run=one_run.name)
+    choice = app.selectbox(key=state.RUN)
+    assert all(label.startswith("games · MoCoOp · 2 shots") for label in choice.options)
+    assert {one_run.name in label for label in choice.options} == {True, False}
+    choice.set_value("again").run()
+    assert not app.exception
+    assert app.query_params[state.RUN] == "again"
+    app.run()
+    assert app.selectbox(key=state.RUN).value == "again"
 
 
 def test_looking_closer_and_forcing_an_expert(one_run):
@@ -149,13 +163,27 @@ def test_too_many_files_are_counted(one_run):
     assert "14 files came; the first 12 are shown" in texts(app.warning)
 
 
+def test_one_picture_stands_beside_its_sliders_alone(one_run):
+    app = open_page(PAGE, run=one_run.name, view=TRY, source=FILES)
+    app.get("file_uploader")[0].set_value([("mine.png", png(), "image/png")]).run()
+    assert not app.exception
+    pictures = [image for image in app.get("imgs") if "mine" in str(image.proto)]
+    assert not pictures  # cards come with a second one
+    assert "mine.png" in texts(app.caption)
+    assert ">before<" not in html(app)
+
+
 def test_sliders_move_the_picture_and_the_routing(one_run):
     app = open_page(PAGE, run=one_run.name, view=TRY)
-    assert "now" not in html(app)
+    assert ">now<" not in html(app)
     app.slider(key="blur").set_value(80).run()
     assert not app.exception
-    assert "before" in html(app)
-    assert "now" in html(app)
+    assert ">before<" in html(app)
+    assert ">now<" in html(app)
+    next(button for button in app.button if button.label == "Reset").click().run()
+    assert not app.exception
+    assert app.slider(key="blur").value == 0
+    assert ">before<" not in html(app)
 
 
 def test_changed_data_are_named(one_run):

@@ -54,7 +54,14 @@ def test_other_groups_of_templates_are_other_runs(finished_run, tmp_path):
     first, *others = values["groups"].items()
     values["groups"] = {first[0]: ["a strange {}."], **dict(others)}
     path.write_text(json.dumps(values))
-    assert list(means(runs)) == ["mocoop, epochs 3, groups 1", "mocoop, epochs 3, groups 2"]
+    names = f"groups {' + '.join(list(values['groups'])[:3])} and {len(values['groups']) - 3} more"
+    assert list(means(runs)) == [f"mocoop, epochs 3, {names} ({place})" for place in (1, 2)]
+    values["groups"] = {"toy": ["a toy {}."], "plush": ["a plush {}."]}
+    path.write_text(json.dumps(values))
+    assert list(means(runs)) == [
+        f"mocoop, epochs 3, {names}",
+        "mocoop, epochs 3, groups toy + plush",
+    ]
 
 
 def test_of_a_repeated_run_the_first_given_counts(finished_run, tmp_path):

@@ -136,7 +136,7 @@ def test_value_of_routing_in_words(gain, error, words):
         (0.0, "do not follow"),
         (0.2, "a little"),
         (0.5, "clearly"),
-        (0.9, "almost"),
+        (0.9, "closely"),
     ],
 )
 def test_style_nmi_in_words(nmi, words):
@@ -216,3 +216,17 @@ def test_experts_galleries_are_certain_ambiguous_and_wrong():
     assert found["ambiguous"].index.tolist() == [1, 2, 3, 0]
     assert found["wrong"].index.tolist() == [3, 2]
     assert all(part.empty for part in tables.expert_galleries(table, "d").values())
+
+
+def test_styles_in_words_have_something_to_compare_with(found):
+    table = tables.gallery_table(found).assign(
+        style=["photo", "photo", "sketch", None], expert=["a", "b", "b", "a"]
+    )
+    assert tables.styles_in_words(table) == (
+        "For 67 % of the images the first choice is the expert used most for their style; if "
+        "styles played no part, it would be 67 %."
+    )
+    apart = table.assign(style=["photo", "sketch", "sketch", "photo"])
+    assert tables.styles_in_words(apart).startswith("For 100 % of")
+    assert "would be 50 %" in tables.styles_in_words(apart)
+    assert tables.styles_in_words(table.assign(style=None)) == ""

@@ -58,14 +58,14 @@ def test_any_two_colours_are_apart(eye):
     assert nearest > 18  # in units of which about 2 can just be told apart
 
 
-@pytest.mark.parametrize("ground", ["#ffffff", "#12161c"])
-def test_colours_show_on_a_light_and_a_dark_page(ground):
+@pytest.mark.parametrize(("ground", "least"), [("#ffffff", 2), ("#12161c", 3)])
+def test_colours_show_on_a_light_and_a_dark_page(ground, least):
     def luminance(colour: str) -> float:
         return float(TO_XYZ[1] @ linear(colour))
 
-    for colour in EXPERT_COLOURS:
+    for colour in EXPERT_COLOURS:  # twelve that are apart cannot all reach 3 on both
         low, high = sorted([luminance(colour), luminance(ground)])
-        assert (high + 0.05) / (low + 0.05) > 2
+        assert (high + 0.05) / (low + 0.05) > least
 
 
 def test_a_name_has_its_colour_in_every_run():
