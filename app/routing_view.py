@@ -60,9 +60,10 @@ def pick_classes(run: Run) -> str:
 
 
 def overview(
-    config: TrainConfig, found: RoutedItems, table: pd.DataFrame, nmi: float | None
+    run: Run, choice: str, found: RoutedItems, table: pd.DataFrame, nmi: float | None
 ) -> None:
     """Shows accuracy, routing in words and the share of images per expert."""
+    config = run.setup().config
     several = len(found.routed.experts) > 1
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(gap="xsmall"):
@@ -77,7 +78,13 @@ def overview(
                 "in say of each other (normalised mutual information): 0 is nothing, 1 means that "
                 "one tells the other.",
             )
-        st.caption(f"{len(table):,} test images, {wrong:,} of them wrong.")
+        untrained = run.results().get(choice, {}).get("zero_shot")
+        others = "" if untrained is None else f"zero-shot {untrained:.1f} %, "
+        st.caption(
+            f"{len(table):,} test images, {wrong:,} of them wrong. "
+            f"For comparison: {others}guessing {100 / len(found.routed.class_names):.1f} %.",
+            help="Zero-shot is one hand-written prompt without any training.",
+        )
         if nmi is not None:
             said = tables.nmi_in_words(nmi)
             st.caption(f"{said[0].upper()}{said[1:]}. {tables.styles_in_words(table)}")

@@ -17,7 +17,7 @@ def page(run: Run) -> None:
     found = loading.routed_test_items(run, choice)
     table = run_caches.gallery(run, choice)
     nmi = run_caches.style_nmi(run, choice)
-    view.overview(run.setup().config, found, table, nmi)
+    view.overview(run, choice, found, table, nmi)
     looked_at = position(found, st.query_params.get(state.IMAGE))
     several = len(found.routed.experts) > 1
     tables = view.COUNTS if several else view.RIGHTS

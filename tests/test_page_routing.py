@@ -51,6 +51,8 @@ def test_loaded_shows_numbers_and_cards(page, one_run):
     assert "the expert used most for their style" in texts(page.caption)
     assert len([b for b in page.button if b.label == "Look closer"]) == 12
     assert "286 of 286 images" in texts(page.caption)
+    untrained = f"zero-shot {results['base']['zero_shot']:.1f} %, guessing 7.7 %."
+    assert untrained in texts(page.caption)
 
 
 def test_classes_it_never_saw(page, one_run):
