@@ -206,7 +206,9 @@ def test_no_bar_where_nothing_is_done(capsys):
     assert capsys.readouterr().err == ""
     with progress_bar(True, "opening images") as progress:
         progress(1, 2)
-    assert "opening images" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "opening images" in shown
+    assert "0image" not in shown
 
 
 def test_sizes_and_long_texts():
