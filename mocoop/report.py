@@ -89,7 +89,14 @@ def progress_bar(
     def progress(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            bar = tqdm(desc=text, unit=unit, unit_scale=unit == "B", disable=not show, leave=False)
+            bar = tqdm(
+                desc=text,
+                total=total or None,
+                unit=unit,
+                unit_scale=unit == "B",
+                disable=not show,
+                leave=False,
+            )
         bar.total = total or None
         bar.update(done - bar.n)
 

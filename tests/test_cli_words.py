@@ -33,6 +33,7 @@ def run(capsys, *arguments):
     [
         ["train", "--data", "nope"],
         ["train", "--data", "DATA"],
+        ["train", "--data", "dtd"],
         ["predict", "nope", "x.png"],
         ["predict", "RUN", "x.png"],
         ["resume", "nope"],
