@@ -20,6 +20,7 @@ DEMO_TEXT_SECONDS = 1.4e-4
 DEMO_IMAGE_TEXTS = 25  # one image, forward and backward through the image tower, in texts
 FORWARD = 0.5  # a forward pass alone, as a share of both
 TWO_GRADIENTS = 1.6  # an epoch that takes a second gradient, against one that does not
+LEAST_WORK = 0.1  # an earlier run's, as a share of what is asked for
 SAME = ("backbone", "device", "precision")  # of runs that can be compared
 FIT_SECONDS = {"linear-probe": 4e-3, "tip-adapter": 3e-4, "tip-adapter-f": 5e-4}  # per image
 
@@ -59,10 +60,13 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = (
     known = [found for found in known if found[2] == config.image_cache] or (
         known if config.backbone == "demo" else []
     )
+    certain = config.backbone == "demo" and config.precision == "fp32"
+    if certain:  # tiny runs are mostly overhead and teach nothing of a large one
+        known = [found for found in known if found[1] >= LEAST_WORK * _work(config, size)]
     if known:
         # A quotient of sums, so that tiny runs, which are mostly overhead, count little.
         per_text = sum(seconds for seconds, *_ in known) / sum(work for _, work, _ in known)
-    elif config.backbone == "demo" and config.precision == "fp32":
+    elif certain:
         per_text = DEMO_TEXT_SECONDS
     else:
         return None

@@ -13,7 +13,6 @@ from app.methods import how_it_answers, method_name
 from app.neighbour_view import nearest_training_images
 from app.page_parts import csv_button, errors_in_words, show_figure, show_table
 from app.theme import expert_colours
-from mocoop.config import TrainConfig
 from mocoop.evaluate import RoutedItems
 from mocoop.predict import Routed
 from mocoop.runs import Run

@@ -20,7 +20,7 @@ from mocoop.errors import UserError
 from mocoop.options import DemoClipCommand, ResumeCommand, TrainCommand
 from mocoop.report import print_json, print_results, progress_bar
 from mocoop.run_paths import find_run, short_name
-from mocoop.status import FINISHED, read_status
+from mocoop.status import FINISHED, STATUS_FILE, read_status
 from mocoop.templates import as_groups
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def train(command: TrainCommand) -> None:
     config = command.settings
     if command.templates is not None:
         config = _with_templates(config, command.templates)
-    check_name(config.data)
+    if command.run is None or not (command.run / STATUS_FILE).exists():
+        check_name(config.data)  # of a queued run, run_experiment also notes down the failure
     from mocoop.experiment import run_experiment
     from mocoop.runs import new_run_path
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mocoop.options import LabGridCommand
 from mocoop.outputs import check_folder
+from mocoop.protocol_options import LabGridCommand
 
 
 def lab_grid(command: LabGridCommand) -> None:

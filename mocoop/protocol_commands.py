@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mocoop.errors import UserError
-from mocoop.options import (
+from mocoop.outputs import check_file
+from mocoop.protocol_options import (
     AblationCommand,
     ProtocolCommand,
     ResultsCommand,
     TableOutput,
     TuneCommand,
 )
-from mocoop.outputs import check_file
 from mocoop.report import print_json
 
 if TYPE_CHECKING:

@@ -34,6 +34,7 @@ def run(capsys, *arguments):
     [
         ["train", "--data", "nope"],
         ["train", "--data", "DATA"],
+        ["train", "--data", "dtd"],
         ["predict", "nope", "x.png"],
         ["predict", "RUN", "x.png"],
         ["resume", "nope"],
@@ -207,7 +208,9 @@ def test_no_bar_where_nothing_is_done(capsys):
     assert capsys.readouterr().err == ""
     with progress_bar(True, "opening images") as progress:
         progress(1, 2)
-        assert "opening images" in capsys.readouterr().err
+        shown = capsys.readouterr().err
+        assert "opening images" in shown
+        assert "0image" not in shown
         progress(2, 2)  # that bar goes, and another one comes
         progress(3, 4)
         assert "/4" in capsys.readouterr().err

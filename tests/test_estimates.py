@@ -61,6 +61,14 @@ def test_estimate_follows_earlier_runs(one_run):
     assert estimate_seconds(replace(config, precision="bf16"), size, [one_run]) is None
 
 
+def test_tiny_runs_teach_nothing_of_a_large_one(one_run):
+    """A run of a few texts a step is overhead above all: what is known of the demo CLIP counts."""
+    large = replace(PICTOGRAPHS, experts=11)
+    assert estimate_seconds(preset("mocoop"), large, [one_run]) == estimate_seconds(
+        preset("mocoop"), large
+    )
+
+
 def test_fits_follow_earlier_fits_of_the_same_method(empty_runs):
     run = train("linear-probe", empty_runs / "probe", shots=2)
     size = replace(PICTOGRAPHS, images=100)

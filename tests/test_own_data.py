@@ -288,6 +288,16 @@ def test_replaced_groups_keep_comments_and_the_old_file(pets, last):
     load_dataset(str(pets))
 
 
+def test_numbers_as_folder_names_are_no_change(tmp_path):
+    """What YAML reads as a number stays as it is written."""
+    old = "classes:  # codes\n  7: seven\nzero_shot:\n"
+    (tmp_path / EDITS_FILE).write_text(old)
+    write_edits(tmp_path, replace(read_edits(tmp_path), groups=GROUPS))
+    assert (tmp_path / EDITS_FILE).read_text().startswith(old)
+    assert read_edits(tmp_path) == Edits({"7": "seven"}, None, GROUPS)
+    assert not (tmp_path / BACKUP_FILE).exists()
+
+
 def test_a_file_that_cannot_be_changed_in_parts(pets):
     """It is written anew, and kept as it was."""
     old = "{classes: {cat: tomcat}, groups: {a: [a {}.]}}"

@@ -8,6 +8,7 @@ from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.benchmarks import (
     BENCHMARKS,
     data_root,
+    images_folder,
     load_benchmark,
     split_templates,
 )
@@ -65,11 +66,14 @@ def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dat
 
 
 def check_name(name: str) -> None:
-    """Raises UserError for a name that no data set has, or changes beside one that do not fit.
+    """Raises UserError for a set that is not there, or changes beside one that do not fit.
 
     Quick, and without torch: no image is looked for.
     """
-    if name in (*BUILTIN, *BENCHMARKS):
+    if name in BUILTIN:
+        return
+    if name in BENCHMARKS:
+        images_folder(name, data_root())
         return
     path = Path(name).expanduser()
     if not path.exists():

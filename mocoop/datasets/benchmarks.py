@@ -146,6 +146,23 @@ def data_root() -> Path:
     return Path(os.environ.get("MOCOOP_DATA") or "data").expanduser()
 
 
+def images_folder(name: str, root: Path) -> Path:
+    """Returns the folder of a benchmark set's images.
+
+    Raises:
+        UserError: if it is not there.
+    """
+    benchmark = TABLE[name]
+    images = root / benchmark.images
+    if not images.is_dir():
+        raise UserError(
+            f"{images}: no such folder. The benchmark set {name} is expected below {root} "
+            f"(set MOCOOP_DATA to another folder) as {benchmark.layout}. The built-in sets "
+            f"({', '.join(BUILTIN)}) work without; a folder of your own is given as ./{name}."
+        )
+    return images
+
+
 def load_benchmark(name: str, root: Path, whole: bool = True) -> BenchmarkDataset:
     """Returns a benchmark set; the class order is that of its split file or list of classes.
 
@@ -162,13 +179,7 @@ def load_benchmark(name: str, root: Path, whole: bool = True) -> BenchmarkDatase
     if name not in TABLE:
         raise choose_from("benchmark set", name, BENCHMARKS)
     benchmark = TABLE[name]
-    images = root / benchmark.images
-    if not images.is_dir():
-        raise UserError(
-            f"{images}: no such folder. The benchmark set {name} is expected below {root} "
-            f"(set MOCOOP_DATA to another folder) as {benchmark.layout}. The built-in sets "
-            f"({', '.join(BUILTIN)}) work without; a folder of your own is given as ./{name}."
-        )
+    images = images_folder(name, root)
     labels, names, splits, note = benchmark.read(benchmark, root)
     folder = root / benchmark.folder
     read = BenchmarkDataset(

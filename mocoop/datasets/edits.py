@@ -102,17 +102,22 @@ def read_edits(folder: Path) -> Edits:
     Raises:
         UserError: for a file that cannot be read, an unknown key or a value that does not fit.
     """
-    values = _yaml_values(folder / EDITS_FILE)
+    edits = _as_edits(_yaml_values(folder / EDITS_FILE), folder / EDITS_FILE)
+    return replace(edits, skipped=_read_skipped(folder / SKIP_FILE))
+
+
+def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
+    """Returns what a file's values say, without the images that are left out."""
     classes = values.get("classes") or {}
     if not isinstance(classes, dict) or not all(_is_name(v) for v in classes.values()):
         raise UserError(
-            f"{folder / EDITS_FILE}: classes are expected as lines 'folder: class name', such as "
+            f"{file}: classes are expected as lines 'folder: class name', such as "
             "'n01440764: tench'."
         )
     zero_shot = values.get("zero_shot")
     if zero_shot is not None and not isinstance(zero_shot, str):
         raise UserError(
-            f"{folder / EDITS_FILE}: zero_shot is expected to be one template, such as 'a photo "
+            f"{file}: zero_shot is expected to be one template, such as 'a photo "
             f"of a {{}}.'; got {zero_shot!r}."
         )
     groups = values.get("groups")
@@ -125,8 +130,8 @@ def read_edits(folder: Path) -> Edits:
         if zero_shot is not None:
             edits.templates(TemplateSet({"photo": (zero_shot,)}, zero_shot))
     except UserError as error:
-        raise UserError(f"{folder / EDITS_FILE}: {error}") from error
-    return replace(edits, skipped=_read_skipped(folder / SKIP_FILE))
+        raise UserError(f"{file}: {error}") from error
+    return edits
 
 
 def write_edits(folder: Path, edits: Edits) -> Path:
@@ -146,7 +151,11 @@ def write_edits(folder: Path, edits: Edits) -> Path:
     if edits.groups is not None:
         values["groups"] = {name: list(templates) for name, templates in edits.groups.items()}
     file = folder / EDITS_FILE
-    _yaml_values(file)  # says what is wrong with the old one
+    written = _yaml_values(file)
+    old = _as_edits(written, file)
+    for key in written:
+        if getattr(old, key) == getattr(edits, key):
+            values[key] = written[key]  # as it stands there: `1: one` names the class "1"
     before = file.read_text(encoding="utf-8") if file.is_file() else ""
     text, lost = with_values(before, values)
     if lost:
