@@ -6,7 +6,6 @@ from app import state
 from mocoop.assets import asset
 
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
-st.html(asset("app.css"))
 st.session_state[state.ENTERED] = True
 page = st.navigation(
     [
@@ -20,6 +19,8 @@ page = st.navigation(
     ],
     position="top",
 )
+# Not as `st.html`, which puts styles where a page that runs again at once can lose them.
+st.markdown(f"<style>{asset('app.css').read_text()}</style>", unsafe_allow_html=True)
 with st.spinner("Starting …"):  # shown once, if at all: what is imported stays
     import app.heavy_imports  # noqa: F401
 page.run()

@@ -176,3 +176,50 @@ def test_points_of_the_map_are_clicked_boxed_and_lassoed(one_app, browser_page):
         page.mouse.dblclick(left + 3, bottom - 3)  # selects nothing
         expect(page.get_by_text("points selected")).to_have_count(0)
         settled(page)
+
+
+# What stands out of the page, or of the tile it is in, by more than a pixel.
+STICKS_OUT = """() => {
+  const found = [];
+  const check = (part, box) => {
+    const inner = part.getBoundingClientRect();
+    if (inner.width && (inner.right > box.right + 1 || inner.left < box.left - 1))
+      found.push(part.innerText || part.tagName);
+  };
+  const main = document.querySelector("[data-testid=stMain]").getBoundingClientRect();
+  document.querySelectorAll("[data-testid=stMain] :is(button, [data-baseweb=select], p, h1)")
+    .forEach(part => check(part, main));
+  document.querySelectorAll('[class*="st-key-tiles-"] > *').forEach(tile =>
+    tile.querySelectorAll("span, p, img, button").forEach(
+      part => check(part, tile.getBoundingClientRect())));
+  return found;
+}"""
+TILES = """() => [...document.querySelectorAll('[class*="st-key-tiles-card"] > *')].map(tile => {
+  const {y, width, height} = tile.getBoundingClientRect();
+  return {y: Math.round(y), width, height: Math.round(height)};
+})"""
+
+
+def test_pages_suit_their_width(one_app, browser_page):
+    """Nothing stands out at 800 px; on the widest screens lines do not go on for ever."""
+    page = browser_page
+    page.set_viewport_size({"width": 800, "height": 1000})
+    for path, title in (
+        ("routing", "Routing"),
+        ("data", "Data"),
+        ("train", "Train"),
+        ("prompt_space", "Prompt space"),
+        ("", "MoCoOp"),
+    ):
+        page.goto(f"{one_app.address}/{path}")
+        heading(page, title)
+        assert page.evaluate(STICKS_OUT) == []
+    page.goto(f"{one_app.address}/routing")
+    heading(page, "Routing")
+    page.wait_for_function("() => [...document.images].every(image => image.complete)")
+    boxes = page.evaluate(TILES)
+    assert len({box["height"] for box in boxes[:4]}) == 1  # the first line's cards end together
+    page.set_viewport_size({"width": 3840, "height": 2160})
+    boxes = page.evaluate(TILES)
+    assert max(box["width"] for box in boxes) < 400
+    assert len({box["y"] for box in boxes}) == 2
