@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
+import pandas as pd
 import streamlit as st
 
 from app import access, data_tables, loading, state
@@ -19,6 +21,7 @@ from mocoop.datasets.names import tidy
 from mocoop.features import FeatureCache, default_cache
 from mocoop.grouping import Proposed, propose_groups
 
+MOST_ROWS = 11  # of a table that is shown whole
 MANY = 20_000  # images whose check is better done on the command line
 
 
@@ -27,7 +30,7 @@ def classes(dataset: Dataset) -> None:
     table = data_tables.class_table(dataset)
     own = _own(dataset)
     if own is None:
-        show_table(table.drop(columns=FOLDER), "classes", height=420)
+        show_table(table.drop(columns=FOLDER), "classes", height=_height(table))
         return
     st.caption(
         "The class name stands in every prompt. Change it here where the folder's name says too "
@@ -39,7 +42,7 @@ def classes(dataset: Dataset) -> None:
         key=f"classes {dataset.source}",
         disabled=fixed,
         hide_index=True,
-        height=420,
+        height=_height(table),
         width="stretch",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -55,6 +58,11 @@ def classes(dataset: Dataset) -> None:
             write_edits(own.edits_folder, replace(before, classes=renamed))
             st.rerun()
         csv_button(table, "classes")
+
+
+def _height(table: pd.DataFrame) -> int | Literal["content"]:
+    """Returns as much height as a table needs; a long one is scrolled."""
+    return "content" if len(table) <= MOST_ROWS else 420
 
 
 def templates(name: str, dataset: Dataset) -> None:
@@ -91,7 +99,12 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
         "proposed groups",
         column_config={
             "images": st.column_config.NumberColumn("images that take it", format="%.0f %%"),
-            "adds": st.column_config.NumberColumn("adds (nats)", format="%.3f"),
+            "adds": st.column_config.NumberColumn(
+                "adds",
+                format="%.3f",
+                help="By how much this group raises the mean log probability of the true classes "
+                "(in nats).",
+            ),
         },
     )
     with st.container(horizontal=True):
