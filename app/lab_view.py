@@ -45,13 +45,18 @@ ONLY_FOR_LOOKING = (
     "by them, and nothing may be: a method is judged after its last epoch, and settings are "
     "chosen on validation images of classes that it was trained on."
 )
+DRIFT_OF_LASP = (
+    "LASP is compared with the mean of all hard prompts, not with the one it starts from: so it "
+    "starts at a distance."
+)
+CALIBRATION = "How far sureness and being right lie apart: less is better."
 NUMBERS = {
     "train": ("training images", "Right on the few images it learns from, while it learns."),
     "base": ("base", "Right on test images of the base classes."),
     "new": ("new", "Right on test images of the classes it was never shown."),
-    "HM": ("HM", "Harmonic mean of base and new."),
-    "error base": ("calibration error, base", "How far sureness and being right lie apart."),
-    "error new": ("calibration error, new", "How far sureness and being right lie apart."),
+    "HM": ("HM", "Harmonic mean of base and new: high only where both are."),
+    "error base": ("calibration error, base", CALIBRATION),
+    "error new": ("calibration error, new", CALIBRATION),
 }
 
 
@@ -211,8 +216,8 @@ def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None
     columns["drift new"] = st.column_config.NumberColumn(
         "drift, new",
         format="%.3f",
-        help="1 − cosine of the soft prompts to their own hard prompts, mean over new classes. "
-        "LASP is compared with the mean of all hard prompts, and so starts at a distance.",
+        help="How far the learnt prompts have moved from their hand-written (hard) prompts: 1 − "
+        f"cosine, mean over new classes; 0 is not at all. {DRIFT_OF_LASP}",
     )
     shown = lab_tables.table_at(table, epoch)
     show_table(shown, f"lab-epoch-{epoch}", column_config=columns, placeholder="–")
@@ -224,6 +229,8 @@ def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None
     with right:
         st.markdown("**Drift against new classes**, from before training to now")
         show_figure(lab_figures.drift_paths(table, epoch), "drift-and-new-classes")
+        if "lasp" in found.runs:
+            st.caption(DRIFT_OF_LASP)
     # After the slider, which must be told where it stands before the run ends.
     if bool(st.session_state.get(state.LAB_PLAYING)) != ticking:
         st.rerun()  # the whole page, which then comes back with or without a clock
