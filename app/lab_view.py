@@ -22,7 +22,7 @@ from app import (
 )
 from app.loading import stamp_of
 from app.methods import METHODS
-from app.page_parts import csv_button, show_figure, show_table
+from app.page_parts import show_figure, show_table
 from app.settings import duration
 from mocoop.config import TrainConfig
 from mocoop.datasets import BUILTIN
@@ -206,8 +206,8 @@ def player(found: Found, settings: LabSettings) -> None:
 def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None:
     epoch = _pick_epoch(last, ticking)
     start = lab_tables.zero_shot(table)
-    show_figure(lab_figures.accuracy_lines(table, epoch, last, start), "accuracy-by-epoch")
-    csv_button(table, "lab-every-epoch")
+    figure = lab_figures.accuracy_lines(table, epoch, last, start)
+    show_figure(figure, "accuracy-by-epoch", table=table)
     st.markdown(f"**After {epoch} epochs**, in percent")
     columns = {
         name: st.column_config.NumberColumn(label, format="%.1f", help=words)

@@ -115,7 +115,7 @@ def run_backbone(run: Run) -> Backbone:
     return _tuned_backbone(str(run.path), stamp_of(run)) if tuned else clip
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+@st.cache_resource(show_spinner="Loading the tuned CLIP …", max_entries=4)
 def _tuned_backbone(path: str, stamp: float) -> Backbone:
     run = open_run(path)
     return classifiers.run_backbone(run, backbone(run.setup().config.backbone))
@@ -132,7 +132,7 @@ def classifier(run: Run) -> Classifier:
     return _classifier(str(run.path), stamp_of(run))
 
 
-@st.cache_resource(show_spinner=False, max_entries=16)
+@st.cache_resource(show_spinner="Opening the run …", max_entries=16)
 def _classifier(path: str, stamp: float) -> Classifier:
     run = open_run(path)
     return classifiers.open_classifier(run, loaded=backbone(run.setup().config.backbone))
