@@ -9,9 +9,7 @@ from app.theme import TRAIN, WRONG
 
 _EDGE = "box-shadow:0 0 0 1px rgba(139,148,163,.6)"  # shows what is dark on a dark page
 _BAR = f"height:6px;border-radius:3px;overflow:hidden;display:flex;margin:3px 0 5px;{_EDGE}"
-_DOT = (
-    f"display:inline-block;width:.65em;height:.65em;border-radius:50%;margin-right:.3em;{_EDGE}"
-)
+_DOT = f"display:inline-block;width:.65em;height:.65em;border-radius:50%;margin-right:.3em;{_EDGE}"
 _LINE = "font-size:.8rem;line-height:1.35;overflow-wrap:anywhere"
 
 

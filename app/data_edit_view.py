@@ -68,7 +68,8 @@ def _height(table: pd.DataFrame) -> int | Literal["content"]:
 def templates(name: str, dataset: Dataset) -> None:
     """Shows the set's words, and proposes groups for it."""
     st.markdown(
-        f"Zero-shot template: *{dataset.templates.zero_shot}* (`{{}}` is where the class name goes)"
+        f"Zero-shot template: *{dataset.templates.zero_shot}* "
+        "(`{}` is where the class name goes)"
     )
     st.markdown("Groups of templates, each the start of one expert:")
     show_table(data_tables.groups_table(dataset.templates.groups), "groups")

@@ -76,7 +76,7 @@ def finished_runs() -> list[Run]:
 def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
     """Returns name → what a choice of runs shows; a damaged run is called by its folder."""
     named = []
-    for name, run in runs.items():
+    for run in runs.values():
         with suppress(UserError):  # it was deleted between the two looks
             named.append(_named(str(run.path), stamp_of(run)))
     return {name: name for name in runs} | run_labels(named)
