@@ -65,7 +65,7 @@ def table_of(runs: dict[str, Run]) -> pd.DataFrame:
     return _table(tuple(stamped))
 
 
-@st.cache_data(show_spinner=False, max_entries=4)
+@st.cache_data(show_spinner="Reading the runs …", max_entries=4)
 def _table(stamped: tuple[tuple[str, str, float], ...]) -> pd.DataFrame:
     rows = []
     for path, name, stamp in stamped:

@@ -22,6 +22,7 @@ LOSS_NAMES = {
     "total": ("weighted sum", NEUTRAL),
 }
 HEIGHT, TALL = 250, 285
+LEAST_SPAN = 20  # points of accuracy: small changes shall not look large
 
 
 def loss_figure(records: Records, epochs: int) -> go.Figure:
@@ -54,7 +55,20 @@ def accuracy_figure(records: Records, epochs: int) -> go.Figure:
         if known:
             values = [record[key] for record in known]
             figure.add_trace(_line(_epochs(known), values, name, colour, ".1f"))
-    return figure.update_yaxes(range=[0, 103], dtick=25)
+    values = [value for trace in figure.data for value in trace.y]
+    return figure.update_yaxes(range=_percent_range(values), nticks=6)
+
+
+def _percent_range(values: Sequence[float]) -> list[float]:
+    """Returns a range of percent around values, at least `LEAST_SPAN` wide, from 0 to 103."""
+    if not values:
+        return [0.0, 103.0]
+    low, high = min(values) - 2, max(values) + 2
+    room = max(0.0, LEAST_SPAN - (high - low)) / 2
+    low, high = low - room, high + room
+    if high > 103:
+        low, high = low - (high - 103), 103.0
+    return [max(0.0, low), high]
 
 
 def usage_figure(records: Records, epochs: int, experts: Sequence[str]) -> go.Figure:
@@ -78,8 +92,8 @@ def usage_figure(records: Records, epochs: int, experts: Sequence[str]) -> go.Fi
 
 
 def entropy_figure(records: Records, epochs: int, num_experts: int) -> go.Figure:
-    """Returns the router's mean entropy per epoch beside its largest possible value."""
-    figure = _figure("nats", epochs)
+    """Returns the router's mean entropy (in nats) per epoch beside its largest possible value."""
+    figure = _figure("entropy, 0: sure", epochs)
     largest = math.log(num_experts)
     values = [record["routing_entropy"] for record in records]
     figure.add_trace(_line(_epochs(records), values, "mean entropy", TRAIN, ".2f"))
@@ -132,4 +146,4 @@ def _figure(unit: str, epochs: int) -> go.Figure:
         title={"text": "epoch", "standoff": 4}, range=[0, last], nticks=min(last + 1, 8)
     )
     figure.update_xaxes(tickformat="d")
-    return figure.update_yaxes(title={"text": unit, "standoff": 4})
+    return figure.update_yaxes(title={"text": unit, "standoff": 12}, automargin=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
+import pandas as pd
 import streamlit as st
 
 from app import access, data_tables, loading, state
@@ -19,6 +21,7 @@ from mocoop.datasets.names import tidy
 from mocoop.features import FeatureCache, default_cache
 from mocoop.grouping import Proposed, propose_groups
 
+MOST_ROWS = 11  # of a table that is shown whole
 MANY = 20_000  # images whose check is better done on the command line
 
 
@@ -27,7 +30,7 @@ def classes(dataset: Dataset) -> None:
     table = data_tables.class_table(dataset)
     own = _own(dataset)
     if own is None:
-        show_table(table.drop(columns=FOLDER), "classes", height=420)
+        show_table(table.drop(columns=FOLDER), "classes", height=_height(table))
         return
     st.caption(
         "The class name stands in every prompt. Change it here where the folder's name says too "
@@ -39,7 +42,7 @@ def classes(dataset: Dataset) -> None:
         key=f"classes {dataset.source}",
         disabled=fixed,
         hide_index=True,
-        height=420,
+        height=_height(table),
         width="stretch",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -57,10 +60,18 @@ def classes(dataset: Dataset) -> None:
         csv_button(table, "classes")
 
 
+def _height(table: pd.DataFrame) -> int | Literal["content"]:
+    """Returns as much height as a table needs; a long one is scrolled."""
+    return "content" if len(table) <= MOST_ROWS else 420
+
+
 def templates(name: str, dataset: Dataset) -> None:
     """Shows the set's words, and proposes groups for it."""
-    st.markdown(f"Zero-shot template: *{dataset.templates.zero_shot}*")
-    st.markdown("Groups, one expert each:")
+    st.markdown(
+        f"Zero-shot template: *{dataset.templates.zero_shot}* "
+        "(`{}` is where the class name goes)"
+    )
+    st.markdown("Groups of templates, each the start of one expert:")
     show_table(data_tables.groups_table(dataset.templates.groups), "groups")
     if not dataset.items("train"):
         return
@@ -94,7 +105,12 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
         "proposed groups",
         column_config={
             "images": st.column_config.NumberColumn("images that take it", format="%.0f %%"),
-            "adds": st.column_config.NumberColumn("adds (nats)", format="%.3f"),
+            "adds": st.column_config.NumberColumn(
+                "adds",
+                format="%.3f",
+                help="By how much this group raises the mean log probability of the true classes "
+                "(in nats).",
+            ),
         },
     )
     with st.container(horizontal=True):

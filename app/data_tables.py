@@ -17,6 +17,7 @@ from mocoop.datasets.inventory import Found
 from mocoop.grouping import Proposed
 from mocoop.splits import base_size
 
+FEW_NAMES = 3  # that are all said
 HALF, CLASS, FOLDER = "half", "class", "folder"
 STATES = {"built in": "ready", "ready": "ready", "broken": "not whole", "missing": "not here"}
 
@@ -130,6 +131,13 @@ def halves_in_words(dataset: Dataset) -> str:
     """Returns how the classes are cut for the base-to-new protocol."""
     names, base = dataset.class_names, base_size(len(dataset.class_names))
     return (
-        f"Base half: the first {base} classes, {names[0]} to {names[base - 1]}. New half: the "
-        f"other {len(names) - base}, {names[base]} to {names[-1]}."
+        f"Base half: {_named(names[:base], 'the first')}. "
+        f"New half: {_named(names[base:], 'the other')}."
     )
+
+
+def _named(names: Sequence[str], which: str) -> str:
+    """Returns all of a few names, or how many there are with the first and the last one."""
+    if len(names) > FEW_NAMES:
+        return f"{which} {len(names):,} classes, {names[0]} to {names[-1]}"
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import access, data_tables, layout, loading, state
-from app.page_parts import errors_in_words, show_table
+from app.page_parts import csv_button, errors_in_words
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, Item
 from mocoop.datasets.uploads import LIMITS, keep_upload
@@ -116,14 +116,8 @@ def _picture(name: str, dataset: Dataset, item: Item) -> None:
 def all_sets() -> None:
     """Shows every known set, what is missing of it, and the step that mends it."""
     table: pd.DataFrame = data_tables.inventory_table(loading.inventory())
-    show_table(
-        table,
-        "data sets",
-        column_config={
-            "what there is": st.column_config.TextColumn(width="large"),
-            "next step": st.column_config.TextColumn(width="medium"),
-        },
-    )
+    st.table(table, hide_index=True)  # whose sentences wrap
+    csv_button(table, "data sets")
     st.caption(
         "Benchmark sets lie below `data` or the folder that MOCOOP_DATA names. "
         "`mocoop data download NAME` fetches one, after showing its terms of use."

@@ -30,7 +30,7 @@ def one_expert(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
     colours = expert_colours(experts)
     for kind, rows in tables.expert_galleries(table, expert).items():
         title, meaning = ROWS[kind]
-        st.markdown(f"**{title}**: {meaning} ({len(rows)} images)")
+        st.markdown(f"**{title}**: {meaning} ({len(rows):,} images)")
         if rows.empty:
             st.caption("None.")
             continue

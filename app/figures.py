@@ -158,12 +158,11 @@ def count_map(counts: pd.DataFrame, of: str) -> go.Figure:
 
 def _cell_numbers(counts: pd.DataFrame) -> go.Scatter:
     """Returns the numbers above zero of a heat map, in the page's own text colour."""
-    cells = counts.stack()
-    cells = cells[cells > 0]
+    rows, columns = counts.to_numpy().nonzero()
     return go.Scatter(
-        x=cells.index.get_level_values(1),
-        y=cells.index.get_level_values(0),
-        text=[str(value) for value in cells],
+        x=counts.columns[columns],
+        y=counts.index[rows],
+        text=[str(value) for value in counts.to_numpy()[rows, columns]],
         mode="text",
         hoverinfo="skip",
         showlegend=False,

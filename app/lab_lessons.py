@@ -170,44 +170,31 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
     rows = finals[finals["method"] == "mocoop"]
     together = rank_correlation(rows["headroom"], rows["gain"])
     said = (
-        f"Against all experts equally, the router does best with text weight {best['weight']:g} "
-        f"and {best['shots']:g} images per class ({_points(best['gain'])} points) and worst with "
-        f"weight {worst['weight']:g} and {worst['shots']:g} ({_points(worst['gain'])}). "
+        f"Against all experts equally, the router brings {_points(best['gain'])} points at best "
+        f"({_setting(best)}) and {_points(worst['gain'])} at worst ({_setting(worst)}). "
     )
+    number = f"(rank correlation {_correlation(together)})"
     if together > 0.3:
-        said += (
-            "It gains more where the experts differ more (rank correlation with what a perfect "
-            f"choice could bring: {_correlation(together)}). "
-        )
+        said += f"It gains more where the experts differ more {number}. "
     elif together < -0.3:
-        said += (
-            "Where the experts differ more, it does worse (rank correlation with what a perfect "
-            f"choice could bring: {_correlation(together)}): there is much to choose, and it "
-            "chooses badly. "
-        )
+        said += f"Where the experts differ more, it chooses worse {number}. "
     else:
-        said += (
-            "How much the experts differ hardly tells where it gains (rank correlation "
-            f"{_correlation(together)}). "
-        )
+        said += f"How much the experts differ hardly tells where it gains {number}. "
     if best["gain"] <= SAME:
         _, equally, single, *_ = ways(finals).values()
-        said += (
-            f"On average over data sets and seeds it nowhere brings more than {SAME:g} points. "
-        )
         if equally <= single:
             return f"{said}With this CLIP one well-chosen expert does as well as all of them."
         return (
-            f"{said}What the mixture brings on this CLIP comes from having several experts (all "
-            f"equally: {_points(equally - single)} points over the best single one), not from "
-            "choosing among them."
+            f"{said}What helps here is to have several experts (all equally: "
+            f"{_points(equally - single)} points over the best single one), not to choose."
         )
     if worst["gain"] < -SAME:
-        return (
-            f"{said}The same router helps in one place and harms in another: measure it, as the "
-            "page Routing does, before you trust it."
-        )
-    return f"{said}It never costs more than {SAME:g} points here, and sometimes brings more."
+        return f"{said}Measure it before you trust it, as the page Routing does."
+    return f"{said}It never costs more than {SAME:g} points here."
+
+
+def _setting(row: pd.Series) -> str:
+    return f"text weight {row['weight']:g}, {row['shots']:g} images per class"
 
 
 LESSONS = (

@@ -22,13 +22,12 @@ from app import (
 )
 from app.loading import stamp_of
 from app.methods import METHODS
-from app.page_parts import csv_button, show_figure, show_table
+from app.page_parts import show_figure, show_table
 from app.settings import duration
 from mocoop.config import TrainConfig
 from mocoop.datasets import BUILTIN
-from mocoop.errors import UserError
-from mocoop.lab import LEARNING_RATE, LabRun, LabSettings, measure
 from mocoop.lab import METHODS as LAB_METHODS
+from mocoop.lab import LabRun, LabSettings, measure
 from mocoop.lab_grid import Grid, read_grid
 from mocoop.presets import preset
 from mocoop.runs import Run, open_run
@@ -45,13 +44,18 @@ ONLY_FOR_LOOKING = (
     "by them, and nothing may be: a method is judged after its last epoch, and settings are "
     "chosen on validation images of classes that it was trained on."
 )
+DRIFT_OF_LASP = (
+    "LASP is compared with the mean of all hard prompts, not with the one it starts from: so it "
+    "starts at a distance."
+)
+CALIBRATION = "How far sureness and being right lie apart: less is better."
 NUMBERS = {
     "train": ("training images", "Right on the few images it learns from, while it learns."),
     "base": ("base", "Right on test images of the base classes."),
     "new": ("new", "Right on test images of the classes it was never shown."),
-    "HM": ("HM", "Harmonic mean of base and new."),
-    "error base": ("calibration error, base", "How far sureness and being right lie apart."),
-    "error new": ("calibration error, new", "How far sureness and being right lie apart."),
+    "HM": ("HM", "Harmonic mean of base and new: high only where both are."),
+    "error base": ("calibration error, base", CALIBRATION),
+    "error new": ("calibration error, new", CALIBRATION),
 }
 
 
@@ -201,8 +205,8 @@ def player(found: Found, settings: LabSettings) -> None:
 def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None:
     epoch = _pick_epoch(last, ticking)
     start = lab_tables.zero_shot(table)
-    show_figure(lab_figures.accuracy_lines(table, epoch, last, start), "accuracy-by-epoch")
-    csv_button(table, "lab-every-epoch")
+    figure = lab_figures.accuracy_lines(table, epoch, last, start)
+    show_figure(figure, "accuracy-by-epoch", table=table)
     st.markdown(f"**After {epoch} epochs**, in percent")
     columns = {
         name: st.column_config.NumberColumn(label, format="%.1f", help=words)
@@ -211,8 +215,8 @@ def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None
     columns["drift new"] = st.column_config.NumberColumn(
         "drift, new",
         format="%.3f",
-        help="1 − cosine of the soft prompts to their own hard prompts, mean over new classes. "
-        "LASP is compared with the mean of all hard prompts, and so starts at a distance.",
+        help="How far the learnt prompts have moved from their hand-written (hard) prompts: 1 − "
+        f"cosine, mean over new classes; 0 is not at all. {DRIFT_OF_LASP}",
     )
     shown = lab_tables.table_at(table, epoch)
     show_table(shown, f"lab-epoch-{epoch}", column_config=columns, placeholder="–")
@@ -224,6 +228,8 @@ def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None
     with right:
         st.markdown("**Drift against new classes**, from before training to now")
         show_figure(lab_figures.drift_paths(table, epoch), "drift-and-new-classes")
+        if "lasp" in found.runs:
+            st.caption(DRIFT_OF_LASP)
     # After the slider, which must be told where it stands before the run ends.
     if bool(st.session_state.get(state.LAB_PLAYING)) != ticking:
         st.rerun()  # the whole page, which then comes back with or without a clock
@@ -287,30 +293,3 @@ def _pick_epoch(last: int, ticking: bool) -> int:
             help="Arrow keys move it by one epoch.",
         )
     return int(epoch)
-
-
-def recipe() -> None:
-    """Says how the trainings were made, and why not by the usual recipes."""
-    with st.expander("How these were trained", icon=":material/info:"):
-        usual = {method: preset(method).learning_rate for method in LAB_METHODS}
-        rates = ", ".join(f"{METHODS[m].name} {rate:g}" for m, rate in usual.items())
-        st.markdown(
-            "All methods see the same images of the base half of the classes, drawn by the same "
-            f"seed, at the same constant learning rate of {LEARNING_RATE:g}, without warm-up. "
-            "That is on purpose **not** how they are best trained: the recipes chosen on "
-            f"validation images have rates of {rates}, fall with a cosine and end after 12 "
-            "epochs, and with them one prompt hardly overfits on this small CLIP. The sliders are "
-            "answered from trainings that come with the project (`mocoop lab-grid` makes them "
-            "again); other settings are trained here."
-        )
-        try:
-            known = grid()
-        except UserError:
-            return
-        axes = known.axes
-        st.caption(
-            f"There: {', '.join(axes.data)}; {', '.join(map(str, axes.shots))} images per class; "
-            f"weights {', '.join(f'{weight:g}' for weight in axes.text_weights)}; seeds "
-            f"{', '.join(map(str, axes.seeds))}; {axes.epochs} epochs; "
-            f"{len(known.runs)} trainings."
-        )

@@ -29,3 +29,13 @@ def wrapping_columns(shares: list[int], name: str) -> list[DeltaGenerator]:
     """
     with st.container(key=f"wrap-{name}"):
         return st.columns(shares, gap="medium")
+
+
+def low_line(name: str, side: Literal["left", "right"]) -> DeltaGenerator:
+    """Returns a line for small buttons that belong to what stands above it.
+
+    Args:
+        name: of what stands above, once on a page.
+        side: where the buttons stand.
+    """
+    return st.container(horizontal=True, horizontal_alignment=side, key=f"low-{name}")

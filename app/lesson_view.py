@@ -122,14 +122,20 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 def _verdict(lesson: Lesson, finals: pd.DataFrame, answer: int | None) -> None:
     right = lesson.answer(finals)
-    said = lesson.choices[right]
+    was = lesson.choices[right]
     if answer is None:
-        st.markdown(f"**What happened:** {said}.")
+        st.markdown(f"**What happened:** {was}.")
     elif answer == right:
-        st.success(f"As you predicted: {said}.", icon=":material/check:")
+        st.success(f"As you said: {_small(was)}.", icon=":material/check:")
     else:
-        st.warning(f"It came otherwise: {said}.", icon=":material/close:")
+        said = lesson.choices[answer]
+        st.warning(f"You said: {_small(said)}. It was: {_small(was)}.", icon=":material/close:")
     st.markdown(lesson.reveal(finals))
+
+
+def _small(choice: str) -> str:
+    """Returns a choice as part of a sentence."""
+    return f"{choice[0].lower()}{choice[1:]}"
 
 
 Numbers = tuple[pd.DataFrame, tuple[str, ...]]

@@ -114,7 +114,7 @@ def _show_results(run: Run) -> None:
         if "harmonic_mean" in results:
             st.metric("Harmonic mean", f"{results['harmonic_mean']:.1f} %", width="content")
         counted = sum(part["num_images"] for part in results.values() if isinstance(part, dict))
-        st.metric("Test images", counted, width="content")
+        st.metric("Test images", f"{counted:,}", width="content")
         seconds = results.get("training_seconds")  # a damaged run's results may lack it
         if seconds is not None:
             spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

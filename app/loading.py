@@ -76,7 +76,7 @@ def finished_runs() -> list[Run]:
 def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
     """Returns name → what a choice of runs shows; a damaged run is called by its folder."""
     named = []
-    for name, run in runs.items():
+    for run in runs.values():
         with suppress(UserError):  # it was deleted between the two looks
             named.append(_named(str(run.path), stamp_of(run)))
     return {name: name for name in runs} | run_labels(named)
@@ -115,7 +115,7 @@ def run_backbone(run: Run) -> Backbone:
     return _tuned_backbone(str(run.path), stamp_of(run)) if tuned else clip
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+@st.cache_resource(show_spinner="Loading the tuned CLIP …", max_entries=4)
 def _tuned_backbone(path: str, stamp: float) -> Backbone:
     run = open_run(path)
     return classifiers.run_backbone(run, backbone(run.setup().config.backbone))
@@ -132,7 +132,7 @@ def classifier(run: Run) -> Classifier:
     return _classifier(str(run.path), stamp_of(run))
 
 
-@st.cache_resource(show_spinner=False, max_entries=16)
+@st.cache_resource(show_spinner="Opening the run …", max_entries=16)
 def _classifier(path: str, stamp: float) -> Classifier:
     run = open_run(path)
     return classifiers.open_classifier(run, loaded=backbone(run.setup().config.backbone))

@@ -113,7 +113,10 @@ def _is_of(table: Table, measure: str) -> bool:
 
 
 def _filled(table: Table) -> Table | None:
-    """Returns a table without empty lines and columns, bare dashes in the gaps; None if all are."""
+    """Returns a table without empty lines and columns, bare dashes in its gaps.
+
+    None if nothing is left.
+    """
     lines = [line for block in table.blocks for line in block.lines]
     kept = [line for line in lines if any(cell.mean is not None for cell in line.cells)]
     if not kept:

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import access, exports, loading, state
+from app import access, exports, layout, loading, state
 from mocoop.errors import UserError
 from mocoop.runs import Run
 
@@ -101,9 +101,12 @@ def show_figure(
     format_ = st.session_state.get(picture) or PICTURES[0]
     named = {"filename": key, "scale": 2, "format": format_.lower()}
     config = {"displaylogo": False, "toImageButtonOptions": named}
-    shown = st.plotly_chart(figure, key=key, config=config, alt=alt, **options)
+    together = st.container(gap=None)
+    with together:
+        shown = st.plotly_chart(figure, key=key, config=config, alt=alt, **options)
     with (
-        st.container(horizontal=True, horizontal_alignment="right"),
+        together,
+        layout.low_line(key, "right"),
         st.popover("Save", icon=":material/download:", type="tertiary"),
     ):
         if table is not None:
@@ -126,8 +129,10 @@ def show_figure(
 
 def show_table(table: pd.DataFrame, name: str, **options: Any) -> None:
     """Shows a table with a button that downloads it as CSV."""
-    st.dataframe(table, hide_index=options.pop("hide_index", True), **options)
-    csv_button(table, name)
+    with st.container(gap="xxsmall"):
+        st.dataframe(table, hide_index=options.pop("hide_index", True), **options)
+        with layout.low_line(name, "left"):
+            csv_button(table, name)
 
 
 def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:

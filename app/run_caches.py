@@ -36,7 +36,7 @@ def style_nmi(run: Run, choice: str) -> float | None:
     return _style_nmi(str(run.path), stamp_of(run), choice)
 
 
-@st.cache_data(show_spinner=False, max_entries=32)
+@st.cache_data(show_spinner="Comparing experts with styles …", max_entries=32)
 def _style_nmi(path: str, stamp: float, choice: str) -> float | None:
     return evaluate(loading.routed_test_items(open_run(path), choice), choice).style_nmi
 
@@ -105,7 +105,7 @@ def words(run: Run, label: int) -> list[list[list[NearWord]]]:
     return _words(str(run.path), stamp_of(run), label if own else None)
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
+@st.cache_data(show_spinner="Looking for the nearest words …", max_entries=64)
 def _words(path: str, stamp: float, label: int | None) -> list[list[list[NearWord]]]:
     run = open_run(path)
     weights = {

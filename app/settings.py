@@ -11,6 +11,7 @@ from app.methods import method_name
 from mocoop.backbone import DEMO, check_backbone_name
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset
+from mocoop.datasets.uploads import uploaded_sets
 from mocoop.errors import UserError
 from mocoop.evaluate import class_range
 from mocoop.model import expert_groups
@@ -60,6 +61,12 @@ def data_name(typed: str) -> str:
     if not text:
         raise UserError("Choose a data set, or type the path of a folder of images.")
     return text if text in (*BUILTIN, *BENCHMARKS) else str(Path(text).expanduser().resolve())
+
+
+def data_label(choice: str) -> str:
+    """Returns what the choice of data sets shows: of an uploaded set its name, not its path."""
+    path = Path(choice)
+    return f"{path.name} (uploaded)" if path in uploaded_sets() else choice
 
 
 def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import access, estimates, jobs, loading, state
 from app.methods import METHODS, learns_prompts, method_called, start_of
@@ -15,6 +16,7 @@ from app.settings import (
     SHOTS,
     TEMPLATES,
     check_together,
+    data_label,
     data_name,
     duration,
     groups_to_rows,
@@ -29,6 +31,7 @@ from mocoop.presets import preset
 from mocoop.protocols import SAME_FOR_ALL_SEEDS
 from mocoop.runs import default_runs, list_runs
 
+NOTHING_LEARNT = (*SAME_FOR_ALL_SEEDS, "tip-adapter")
 Rows = list[dict[str, object]]
 
 
@@ -40,14 +43,9 @@ def basic_settings() -> TrainConfig:
     """
     data = pick_data()
     method = pick_method()
-    shots = st.segmented_control(
-        "Training images per class",
-        SHOTS,
-        default=16,
-        required=True,
-        key=state.SHOTS,
-        bind=state.QUERY,
-    )
+    usual = preset(method)
+    drawn = method not in SAME_FOR_ALL_SEEDS  # the others look at no training image
+    shots = _pick_shots() if drawn else usual.shots
     line = st.container(horizontal=True)  # the seed goes below on a narrow page
     classes = line.segmented_control(
         "Train on",
@@ -60,6 +58,23 @@ def basic_settings() -> TrainConfig:
         help="Base half: only the first half of the classes. The test then also asks for the "
         "other half, which the prompts have never seen.",
     )
+    seed = _pick_seed(line) if drawn else usual.seed
+    return replace(usual, data=data, shots=shots, seed=seed, classes=classes or "all")
+
+
+def _pick_shots() -> int:
+    shots = st.segmented_control(
+        "Training images per class",
+        SHOTS,
+        default=16,
+        required=True,
+        key=state.SHOTS,
+        bind=state.QUERY,
+    )
+    return int(shots or 16)
+
+
+def _pick_seed(line: DeltaGenerator) -> int:
     seed = line.number_input(
         "Seed",
         0,
@@ -70,13 +85,7 @@ def basic_settings() -> TrainConfig:
         bind=state.QUERY,
         help="Draws the training images; another seed gives another draw.",
     )
-    return replace(
-        preset(method),
-        data=data,
-        shots=int(shots or 16),
-        seed=int(seed),
-        classes=classes or "all",
-    )
+    return int(seed)
 
 
 def pick_data() -> str:
@@ -99,6 +108,7 @@ def pick_data() -> str:
     chosen = st.selectbox(
         "Data set",
         loading.data_choices(),
+        format_func=data_label,
         key=state.DATA,
         bind=state.QUERY,
         on_change=remember,
@@ -144,7 +154,8 @@ def explain_methods() -> None:
             kind = method.kind
             rows.append(f"| *{kind}* | | |")
         rows.append(f"| **{method.name}** | {method.does} | {method.use} |")
-    st.markdown("\n".join(rows))
+    with st.container(height=480, border=False):  # the dialog's end stays on the page
+        st.markdown("\n".join(rows))
 
 
 def template_table(config: TrainConfig, dataset: Dataset) -> Rows | None:
@@ -186,8 +197,9 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     size = check_together(config, dataset)
     seconds = estimates.estimate_seconds(config, size, list_runs([default_runs()]))
     waiting = bool(jobs.active_runs())
+    begin = "Test it" if config.method in NOTHING_LEARNT else "Start training"
     if st.button(
-        "Add to the queue" if waiting else "Start training",
+        "Add to the queue" if waiting else begin,
         key="start",
         type="primary",
         icon=":material/playlist_add:" if waiting else ":material/play_arrow:",
@@ -199,7 +211,7 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     if learns_prompts(config):
         parts.append("1 prompt" if size.experts == 1 else f"{size.experts} experts")
     if config.style:
-        parts.append(f"{size.images} images")
+        parts.append(f"{size.images:,} images")
     parts.append("time not yet known" if seconds is None else duration(seconds))
     st.caption(", ".join(parts))
     missing = shots_missing(config, size.classes, size.images)

@@ -13,10 +13,11 @@ from app.widgets import pick_data
 
 def page() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width=520):
+        with st.container(width=430):
             name = pick_data()
         data_view.upload()
-        st.page_link("pages/train.py", label="Train on it", icon=":material/model_training:")
+        with st.container(key="like-button", width="content"):  # by assets/app.css
+            st.page_link("pages/train.py", label="Train on it", icon=":material/model_training:")
     dataset = loading.dataset(name)
     data_view.overview(dataset)
     parts = {

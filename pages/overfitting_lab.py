@@ -7,6 +7,7 @@ import streamlit as st
 from app import lab_view as view
 from app import state
 from app.entry import inside_the_app
+from app.lab_recipe import recipe
 from app.lesson_view import EXPERIMENT, LESSON_TAB, lessons
 from app.page_parts import errors_in_words
 
@@ -18,7 +19,7 @@ def experiment() -> None:
     if found.runs:
         view.player(found, settings)
     st.caption(view.ONLY_FOR_LOOKING)
-    view.recipe()
+    recipe()
 
 
 inside_the_app()

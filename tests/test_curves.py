@@ -68,6 +68,20 @@ def test_accuracy_leaves_out_what_is_unknown():
     ]
 
 
+def test_accuracy_fills_its_axis_but_small_changes_stay_small():
+    def span(*accuracies):
+        records = [
+            record(epoch, train_accuracy=None, val_accuracy=value)
+            for epoch, value in enumerate(accuracies)
+        ]
+        return curves.accuracy_figure(records, 9).layout.yaxis.range
+
+    assert span(30.0, 70.0) == (28, 72)
+    assert span(56.0, 57.0) == (46.5, 66.5)
+    assert span(98.0, 100.0) == (83, 103)
+    assert span(1.0, 2.0)[0] == 0
+
+
 def test_usage_is_stacked_in_the_experts_colours():
     figure = curves.usage_figure(RECORDS, 20, EXPERTS)
     assert [trace.fillcolor for trace in figure.data] == list(expert_colours(EXPERTS).values())

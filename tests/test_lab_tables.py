@@ -217,9 +217,9 @@ def routed(gains, headrooms, single=50.0):
         ((5, 1, 1), (30, 20, 10), 0, "gains more where the experts differ more"),
         ((5, 1, 1), (30, 20, 10), 0, "never costs more than 2 points"),
         ((1, 1.5, 0), (10, 20, 5), 1, "all equally: +10.0 points over the best single one"),
-        ((-5, -1, -1), (30, 20, 10), 2, "Where the experts differ more, it does worse"),
+        ((-5, -1, -1), (30, 20, 10), 2, "Where the experts differ more, it chooses worse"),
         ((5, -5, 1), (10, 10, 10), 0, "hardly tells"),
-        ((5, -5, 1), (10, 10, 10), 0, "helps in one place and harms in another"),
+        ((5, -5, 1), (10, 10, 10), 0, "Measure it before you trust it"),
     ],
 )
 def test_lesson_on_routers_follows_the_numbers(gains, headrooms, choice, words):

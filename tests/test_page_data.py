@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 
+import pandas as pd
 import pytest
 from image_files import add_files, picture_bytes
 from page_fixtures import open_page
 from test_benchmarks import add_coop
 
+from app import data_edit_view as edit_view
 from app import data_tables, state
 from mocoop.archives import Limits
 from mocoop.datasets import load_dataset
@@ -80,12 +82,11 @@ def test_every_part_of_ones_own_images(pets, view):
 
 def test_missing_sets_are_named_with_the_step(root):
     app = open_page(PAGE)
-    table = app.dataframe[-1].value
-    row = table.set_index("data set").loc["dtd"]
+    row = app.table[-1].value.set_index("data set").loc["dtd"]  # its sentences wrap
     assert (row["state"], row["next step"]) == ("not here", "mocoop data download dtd")
     add_coop(root, "dtd")
     app.run()
-    row = app.dataframe[-1].value.set_index("data set").loc["dtd"]
+    row = app.table[-1].value.set_index("data set").loc["dtd"]
     assert row["state"] == "ready"
     assert "dtd" in app.selectbox(key=state.DATA).options
 
@@ -193,7 +194,23 @@ def test_an_upload_becomes_a_data_set(root):
     app = open_page(PAGE, data=made.source)
     assert not app.exception
     assert not app.error
-    assert str(root / "uploads" / "My-pets") in app.selectbox(key=state.DATA).options
+    choice = app.selectbox(key=state.DATA)
+    assert choice.options[-2:] == ["My-pets (uploaded)", "My-pets-2 (uploaded)"]
+    assert choice.value == made.source
+    choice.set_value("games").run()
+    app.selectbox(key=state.DATA).set_value(f"{made.source}-2").run()
+    assert not app.exception
+    assert app.selectbox(key=state.DATA).value == f"{made.source}-2"
+    assert "Base half: cat. New half: dog." in said(app)
+
+
+def test_a_small_table_of_classes_has_no_empty_rows(pets):
+    app = open_page(PAGE, data=str(pets), look_at="Classes")
+    assert not app.exception
+    assert edit_view._height(app.dataframe[0].value) == "content"
+    assert edit_view._height(pd.DataFrame({"class": range(58)})) == 420
+    app.switch_page("pages/train.py").run()
+    assert app.selectbox(key=state.DATA).value == str(pets)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,17 @@ def test_every_method_starts_with_its_preset_and_shows_its_settings_alone(starte
     assert started == [replace(preset(method), data="games")]
 
 
+@pytest.mark.parametrize("method", ["zero-shot", "ensemble", "tip-adapter", "coop"])
+def test_what_has_no_effect_is_not_asked(started, method):
+    app = open_method(method)
+    untouched = method in ("zero-shot", "ensemble")  # by the images that are drawn
+    assert ("Seed" not in [widget.label for widget in app.number_input]) == untouched
+    asked = [group.proto.label for group in app.get("button_group")]
+    assert ("Training images per class" not in asked) == untouched
+    begin = "Start training" if method == "coop" else "Test it"
+    assert app.button(key="start").label == begin
+
+
 @pytest.mark.parametrize("method", [m for m in KNOWN if m != "linear-probe"])
 def test_every_method_takes_the_published_recipe_of_another_clip(started, method):
     app = open_method(method)

@@ -58,10 +58,8 @@ def test_other_groups_of_templates_are_other_runs(finished_run, tmp_path):
     assert list(means(runs)) == [f"mocoop, epochs 3, {names} ({place})" for place in (1, 2)]
     values["groups"] = {"toy": ["a toy {}."], "plush": ["a plush {}."]}
     path.write_text(json.dumps(values))
-    assert list(means(runs)) == [
-        f"mocoop, epochs 3, {names}",
-        "mocoop, epochs 3, groups toy + plush",
-    ]
+    labels = [names, "groups toy + plush"]
+    assert list(means(runs)) == [f"mocoop, epochs 3, {label}" for label in labels]
 
 
 def test_of_a_repeated_run_the_first_given_counts(finished_run, tmp_path):
