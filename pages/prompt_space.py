@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import space_view
+from app import map_view, space_view
 from app.entry import inside_the_app
 from app.methods import learns_prompts
 from app.page_parts import errors_in_words, pick_run
@@ -21,8 +21,8 @@ def page(run: Run) -> None:
     epoch = space_view.pick_epoch(run)
     space_view.numbers(run, setup, epoch)
     st.subheader("Map of the prompts")
-    choice = space_view.pick_map(epoch)
-    space_view.the_map(setup, space_view.drawn_map(run, choice.settings), choice)
+    choice = map_view.pick_map(epoch)
+    map_view.the_map(setup, map_view.drawn_map(run, choice.settings), choice)
     space_view.behind_a_point(run, setup)
 
 
