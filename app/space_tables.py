@@ -62,6 +62,19 @@ def soft_pairs(shown: pd.DataFrame) -> pd.DataFrame:
     return soft.merge(prototypes, on=["group", "class"], suffixes=("_soft", "_prototype"))
 
 
+def most_routed(gallery: pd.DataFrame, classes: Sequence[str]) -> tuple[str, str]:
+    """Returns the expert and the class, one of some, that share the most first choices.
+
+    Args:
+        gallery: of test images, with `expert` (the first choice) and `true` (the class).
+        classes: where to look, unless none of them has a test image.
+    """
+    of_these = gallery[gallery["true"].isin(list(classes))]
+    pairs = (gallery if of_these.empty else of_these).groupby(["expert", "true"]).size()
+    best: Sequence[object] = pairs.index[int(pairs.to_numpy().argmax())]
+    return str(best[0]), str(best[1])
+
+
 def few_classes(classes: Sequence[str], count: int = 5) -> list[str]:
     """Returns a handful of class names, spread evenly over the list."""
     if len(classes) <= count:

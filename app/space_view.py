@@ -100,11 +100,25 @@ def behind_a_point(run: Run, setup: RunSetup) -> None:
     )
     left, right = st.columns(2)
     several = len(setup.experts) > 1
-    expert = setup.experts[0]
+    expert, first = setup.experts[0], setup.class_names[0]
     if several:
-        expert = left.selectbox("Expert", setup.experts, key=state.MAP_EXPERT, bind=state.QUERY)
+        drawn = space_tables.few_classes(setup.class_names)
+        expert, first = space_tables.most_routed(run_caches.gallery(run, "all"), drawn)
+        expert = left.selectbox(
+            "Expert",
+            setup.experts,
+            setup.experts.index(expert),
+            key=state.MAP_EXPERT,
+            bind=state.QUERY,
+        )
     place = right if several else left
-    class_name = place.selectbox("Class", setup.class_names, key=state.MAP_CLASS, bind=state.QUERY)
+    class_name = place.selectbox(
+        "Class",
+        setup.class_names,
+        setup.class_names.index(first),
+        key=state.MAP_CLASS,
+        bind=state.QUERY,
+    )
     label = setup.class_names.index(class_name)
     left, right = layout.wrapping_columns([1, 1], "behind")
     with left:

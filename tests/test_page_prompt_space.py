@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict
 
+import pandas as pd
 from page_fixtures import open_page
 
-from app import map_maker, run_caches, state
+from app import map_maker, run_caches, space_tables, state
 from mocoop import projection
 from mocoop.projection import MapSettings
 
@@ -36,6 +38,9 @@ def test_loaded_shows_numbers_map_and_words(one_run):
     assert "distances between clusters mean little" in texts(app.markdown)
     assert "Do not read too much into these" in texts(app.caption)
     assert len(app.multiselect(key=state.MAP_CLASSES).value) == 5
+    # It opens on an expert that gets images of the class.
+    got = re.search(r"\*\*(\d+) of \d+\*\* test images", texts(app.markdown))
+    assert int(got[1]) > 0
 
 
 def test_epoch_zero_is_before_any_drift(one_run):
@@ -123,3 +128,12 @@ def test_missing_weights_are_named_after_the_map(one_run):
     assert not app.exception
     assert "Trustworthiness" in texts(app.markdown)
     assert "has no weights.safetensors" in texts(app.error)
+
+
+def test_where_the_most_images_go():
+    pairs = [("photo", "cat"), ("photo", "cat"), ("sketch", "dog"), ("sketch", "dog")]
+    pairs += [("sketch", "dog"), ("photo", "emu")]
+    gallery = pd.DataFrame(pairs, columns=["expert", "true"])
+    assert space_tables.most_routed(gallery, ["cat", "emu"]) == ("photo", "cat")
+    assert space_tables.most_routed(gallery, ["cat", "dog"]) == ("sketch", "dog")
+    assert space_tables.most_routed(gallery, ["yak"]) == ("sketch", "dog")
