@@ -15,6 +15,7 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.experiment import run_experiment
 from mocoop.features import FeatureCache
+from mocoop.image_norms import with_norms
 from mocoop.image_side import CROP_SCALE, Background, CachedImages, LiveImages
 from mocoop.images import random_crop
 from mocoop.model import build_model, group_prototypes, hard_features
@@ -210,7 +211,10 @@ def test_what_would_be_inexact_is_refused(changes, message):
 
 
 def test_a_run_with_crops_and_layer_norms_is_tested_with_them(folders, tmp_path, workspace):
-    """The results of a run are those of the tuned tower on centre crops, kept in no cache."""
+    """The results of a run are those of the tuned tower on centre crops, kept in no cache.
+
+    Only what the untrained prompt is compared on comes from the tower as it was, and is kept.
+    """
     config = settings(folders, "lasp-ln", augment="crops", epochs=2, learning_rate=0.05)
     cache = tmp_path / "cache"
     list(run_experiment(config, tmp_path / "run", cache))
@@ -226,7 +230,10 @@ def test_a_run_with_crops_and_layer_norms_is_tested_with_them(folders, tmp_path,
         logits = run.features().last[0] @ feature
         hits.append(int(logits.argmax()) == item.label)
     assert run.results()["all"]["accuracy"] == pytest.approx(100 * sum(hits) / len(hits))
-    assert not cache.exists()
+    tuned = with_norms(backbone, run.weights())
+    untouched, touched = (FeatureCache(one, cache) for one in (backbone, tuned))
+    assert list(untouched.folder.rglob("*.safetensors"))
+    assert not list(touched.folder.rglob("*"))
 
 
 def test_expected_pictures_are_loaded_meanwhile(folders, tmp_path, generator):
