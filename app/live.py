@@ -107,7 +107,7 @@ def _show_progress(run: Run, status: Status) -> None:
 
 def _show_results(run: Run) -> None:
     results, config = run.results(), run.setup().config
-    with st.container(horizontal=True, vertical_alignment="center", gap="large"):
+    with st.container(horizontal=True, vertical_alignment="top", gap="large"):
         for part, label in PARTS.items():
             if part in results:
                 _accuracy_metric(label, results[part], config)
@@ -268,7 +268,7 @@ def _accuracy_metric(label: str, result: Mapping[str, Any], config: TrainConfig)
     accuracy, untrained = result["accuracy"], result.get("zero_shot")
     gain = None
     if untrained is not None and config.method != "zero-shot":
-        gain = f"{accuracy - untrained:+.1f} to zero-shot"
+        gain = f"{accuracy - untrained:+.1f} vs zero-shot"
     st.metric(
         label,
         f"{accuracy:.1f} %",
