@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from mocoop.backbone import choose_device
 from mocoop.baseline_fit import FITTED
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.precision import choose_precision
 from mocoop.runs import Run
 from mocoop.status import FINISHED, RUNNING, Status
 
@@ -51,6 +53,8 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = (
         size: of what would be trained.
         history: earlier runs on this machine.
     """
+    precision = choose_precision(config.precision, choose_device(config.device))
+    config = replace(config, precision=precision)
     if config.method in FITTED:
         return _fit_seconds(config, size, history)
     if config.epochs == 0:

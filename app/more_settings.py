@@ -22,7 +22,12 @@ TEXT_CLASSES = {"seen": "trained classes", "all": "all classes"}
 TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (authors')"}
 TEXT_TARGETS = {"prototype": "mean of a group", "templates": "every template"}
 GATE_TARGETS = {"hard": "hard, +10", "scaled": "hard, scaled", "soft": "soft, +10"}
-PRECISIONS = {"fp32": "fp32 (exact)", "bf16": "bf16", "fp16": "fp16"}
+PRECISIONS = {
+    "auto": "auto: what is fast here",
+    "fp32": "fp32 (exact)",
+    "bf16": "bf16",
+    "fp16": "fp16",
+}
 
 
 def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
@@ -166,8 +171,8 @@ def _training(form: Form) -> None:
         )  # fmt: skip
     form.choice(
         "precision", "Precision", PRECISIONS,
-        help="Number format inside CLIP's towers. The shorter ones pay on a GPU; a processor "
-        "is slower with them.",
+        help="Number format inside CLIP's towers. fp16 pays on a GPU, bf16 on a GPU and on "
+        "processors with AMX; `auto` takes bf16 there and fp32 elsewhere.",
     )  # fmt: skip
     if config.tune_layer_norms:
         form.toggle(

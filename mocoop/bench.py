@@ -16,6 +16,7 @@ import psutil
 import torch
 
 from mocoop.bench_worker import Case, Timing
+from mocoop.precision import processor_flags
 
 GRID_CLASSES = (10, 100, 1000)
 GRID_EXPERTS = (1, 6, 20)
@@ -273,13 +274,6 @@ def _processor() -> str:
         name = names[0] if names else ""
     except OSError:
         name = ""
-    flags = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f") if _has(flag)]
+    known = processor_flags()
+    flags = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f") if flag in known]
     return f"{name or 'unknown processor'} ({', '.join(flags)})" if flags else name
-
-
-def _has(flag: str) -> bool:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return any(line.startswith("flags") and f" {flag} " in f"{line} " for line in file)
-    except OSError:
-        return False

@@ -21,7 +21,7 @@ GateTarget = Literal["hard", "scaled", "soft"]
 Augment = Literal["none", "crops"]
 Schedule = Literal["cosine", "constant"]
 Warmup = Literal["constant", "linear"]
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 BASELINES = ("ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
@@ -127,7 +127,8 @@ class TrainConfig:
     """Largest norm of the gradient; 0 does not clip."""
     precision: Precision = "fp32"
     """Number format inside the towers: fp32, or autocast to bf16, or to fp16 with scaled
-    gradients. Losses and what is learnt stay fp32."""
+    gradients; `auto` takes the one that is fast on the device, and the run notes which. Losses
+    and what is learnt stay fp32."""
 
     image_cache: bool = True
     """Compute image features once and keep them; needs a frozen image tower."""

@@ -18,12 +18,11 @@ from mocoop.config import MIXTURES, TrainConfig
 from mocoop.errors import UserError
 from mocoop.image_norms import ImageNorms
 from mocoop.packing import ClassTokens
+from mocoop.precision import DTYPES, choose_precision
 from mocoop.prompts import ContextShift, SoftPrompts, linear, starts
 from mocoop.router import top_weights
 from mocoop.templates import Groups, TemplateSet
 from mocoop.text import TextTower
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,7 @@ def build_model(
         config.num_chosen,
         ContextShift(tower.dim, tower.width, generator) if config.conditional else None,
         ImageNorms.of(backbone.model.visual) if config.tune_layer_norms else None,
-        PRECISIONS[config.precision],
+        DTYPES[choose_precision(config.precision, backbone.device)],
     )
     return model.to(backbone.device)
 

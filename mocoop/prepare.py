@@ -18,6 +18,7 @@ from mocoop.evaluate import class_range
 from mocoop.features import FeatureCache
 from mocoop.image_side import CachedImages, ImageSide, LiveImages
 from mocoop.model import expert_groups
+from mocoop.precision import choose_precision
 from mocoop.splits import few_shot
 from mocoop.templates import Groups
 from mocoop.trainer import HardText, TrainingData
@@ -53,7 +54,9 @@ def prepare(config: TrainConfig) -> Prepared:
             f"{dataset.name} has {len(dataset.class_names)} classes: its base half has too few to "
             "train on. Use all classes."
         )
-    backbone = load_backbone(config.backbone, choose_device(config.device))
+    device = choose_device(config.device)
+    config = replace(config, precision=choose_precision(config.precision, device))
+    backbone = load_backbone(config.backbone, device)
     train_items, val_items = few_shot_items(config, dataset)
     return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
 

@@ -28,6 +28,12 @@ def offline(monkeypatch):
     monkeypatch.setattr("mocoop.hub.urlopen", refuse)
 
 
+@pytest.fixture(autouse=True)
+def plain_processor(monkeypatch):
+    """Leaves `precision auto` at fp32 whatever the processor can do: tests compare to the bit."""
+    monkeypatch.setattr("mocoop.precision.processor_flags", frozenset)
+
+
 @pytest.fixture(scope="session")
 def tokenizer():
     """CLIP's own tokenizer."""

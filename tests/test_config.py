@@ -28,7 +28,7 @@ GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of 
         ({"gate_target": "softmax"}, r"Unknown gate_target 'softmax': .* hard, scaled, soft"),
         ({"schedule": "linear"}, r"Unknown schedule 'linear': expected one of cosine, constant"),
         ({"warmup": "cosine"}, r"Unknown warmup 'cosine': expected one of constant, linear"),
-        ({"precision": "fp8"}, r"Unknown precision 'fp8': expected one of fp32, bf16, fp16"),
+        ({"precision": "fp8"}, r"Unknown precision 'fp8': expected one of auto, fp32, bf16, fp16"),
         ({"augment": "mixup"}, r"Unknown augment 'mixup': expected one of none, crops"),
         ({"shots": 0}, r"shots must be at least 1; got 0"),
         ({"num_chosen": 0}, r"num_chosen must be at least 1; got 0"),

@@ -36,7 +36,8 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
     ImageDraw.Draw(picture).ellipse((20, 10, 60, 50), fill="red")
     picture.save(tmp_path / "mine.png")
     page.locator("input[type=file]").set_input_files(tmp_path / "mine.png")
-    expect(page.get_by_role("img", name="mine.png").first).to_be_visible()
+    expect(page.get_by_test_id("stCaptionContainer").get_by_text("mine.png")).to_be_visible()
+    expect(page.get_by_role("img", name="The changed picture")).to_be_visible()
     settled(page)
 
     go_to(page, "Prompt space")
