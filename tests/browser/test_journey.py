@@ -19,7 +19,7 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
 
     train_small_run(page)
     progress = page.get_by_text(re.compile(r"Epoch \d+ of 30|Test accuracy")).first
-    expect(page.get_by_text("Starting")).to_be_visible()
+    expect(page.get_by_text("Starting: loading the CLIP")).to_be_visible()
     page.reload()  # the training and its progress are on disk
     expect(progress).to_be_visible()
     expect(page.get_by_text("Test accuracy")).to_be_visible()
