@@ -17,7 +17,7 @@ from mocoop import classifiers
 from mocoop.backbone import Backbone, load_backbone
 from mocoop.datasets import BENCHMARKS, Dataset, Item, load_dataset
 from mocoop.datasets.benchmarks import data_root
-from mocoop.datasets.inventory import Found
+from mocoop.datasets.inventory import Found, present
 from mocoop.datasets.inventory import inventory as list_sets
 from mocoop.datasets.stamps import data_stamp
 from mocoop.datasets.uploads import uploaded_sets
@@ -50,6 +50,11 @@ def data_choices() -> list[str]:
     """Returns the data sets to choose from: built in, found on disk, uploaded."""
     ready = [one.name for one in inventory() if one.state in ("built in", "ready")]
     return ready + [str(path) for path in uploaded_sets()]
+
+
+def sets_at_hand() -> list[str]:
+    """Returns the data sets that are on disk or uploaded, in whatever state: a quick look."""
+    return present() + [str(path) for path in uploaded_sets()]
 
 
 def inventory() -> list[Found]:

@@ -33,7 +33,7 @@ class Machine:
 
 
 def describe_machine(runs: list[Run], data_sets: Sequence[str]) -> Machine:
-    """Returns what was found on this machine, given its runs and the data sets to choose from."""
+    """Returns what was found on this machine, given its runs and the data sets on disk."""
     device = choose_device("auto")
     cores = os.cpu_count() or 1
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "No GPU"
@@ -48,8 +48,8 @@ def describe_machine(runs: list[Run], data_sets: Sequence[str]) -> Machine:
 
 
 def _in_words(data_sets: Sequence[str]) -> str:
-    """Returns the names of data sets: built in, and at hand on disk or uploaded."""
-    own = [Path(name).name for name in data_sets if name not in BUILTIN]
+    """Returns the names of the built-in data sets, and of those on disk or uploaded."""
+    own = [Path(name).name for name in data_sets]
     more = ""
     if own:
         rest = f" and {len(own) - MOST_NAMES} more" if len(own) > MOST_NAMES else ""

@@ -70,7 +70,7 @@ else:
         icon=":material/model_training:",
     )
 
-machine = describe_machine(list_runs(), loading.data_choices())
+machine = describe_machine(list_runs(), loading.sets_at_hand())
 facts = {
     ":material/memory: This machine": machine.device,
     ":material/visibility: CLIP": machine.clip,

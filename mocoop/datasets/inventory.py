@@ -40,6 +40,12 @@ def inventory(root: Path | None = None) -> list[Found]:
     return [_builtin(name) for name in BUILTIN] + [find(name, place) for name in BENCHMARKS]
 
 
+def present(root: Path | None = None) -> list[str]:
+    """Returns the names of the benchmark sets whose images are there, without opening any."""
+    place = root or data_root()
+    return [name for name in BENCHMARKS if (place / TABLE[name].images).is_dir()]
+
+
 def find(name: str, root: Path) -> Found:
     """Returns the state of a benchmark set below a root."""
     if not (root / TABLE[name].images).is_dir():
