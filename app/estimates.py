@@ -16,7 +16,7 @@ from mocoop.precision import choose_precision
 from mocoop.runs import Run
 from mocoop.status import FINISHED, RUNNING, Status
 
-START_SECONDS = 6.0  # imports, backbone, hard prompts, test images
+START_SECONDS = 11.0  # process, imports, backbone, hard prompts, images, test
 # The unit of work is one text, forward and backward. These are a CPU core's, with the demo CLIP.
 DEMO_TEXT_SECONDS = 1.4e-4
 DEMO_IMAGE_TEXTS = 25  # one image, forward and backward through the image tower, in texts
