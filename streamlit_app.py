@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import state
+from app.heavy_imports import import_slow_modules
 from mocoop.assets import asset
 
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
@@ -22,5 +23,5 @@ page = st.navigation(
 # Not as `st.html`, which puts styles where a page that runs again at once can lose them.
 st.markdown(f"<style>{asset('app.css').read_text()}</style>", unsafe_allow_html=True)
 with st.spinner("Starting …"):  # shown once, if at all: what is imported stays
-    import app.heavy_imports  # noqa: F401
+    import_slow_modules()
 page.run()

@@ -1,15 +1,25 @@
-"""Imports what every page needs and what takes seconds, in one go.
-
-The hundreds of thousands of objects that come with it stay for good: looking for garbage among
-them, over and over while they are made, would take a fifth of the time, and 0.2 s whenever it is
-done later.
-"""
+"""Imports what every page needs and what takes seconds, in one go."""
 
 import gc
+import sys
+from importlib import import_module
 
-gc.disable()
-import open_clip  # noqa: E402, F401
-import torch  # noqa: E402, F401
+SLOW = ("torch", "open_clip")
 
-gc.freeze()
-gc.enable()
+
+def import_slow_modules() -> None:
+    """Imports them, unless they are there.
+
+    Hundreds of thousands of objects come with them and stay for good: looking for garbage among
+    them, over and over while they are made, would take a fifth of the time, and 0.2 s whenever it
+    is done later.
+    """
+    if all(name in sys.modules for name in SLOW):
+        return
+    gc.disable()
+    try:
+        for name in SLOW:
+            import_module(name)
+        gc.freeze()
+    finally:
+        gc.enable()

@@ -24,7 +24,7 @@ from mocoop.datasets.uploads import uploaded_sets
 from mocoop.errors import UserError
 from mocoop.evaluate import RoutedItems, check_same_data, route_items
 from mocoop.features import FeatureCache
-from mocoop.precision import DTYPES
+from mocoop.precision import tower_dtype
 from mocoop.predict import Classifier, Routed, encode_images
 from mocoop.runs import Run, RunSetup, list_runs, open_run
 from mocoop.status import FINISHED
@@ -128,8 +128,9 @@ def _tuned_backbone(path: str, stamp: float) -> Backbone:
 
 def feature_cache(run: Run) -> FeatureCache:
     """Returns the image features of a run's CLIP, in the number format it was trained with."""
-    precision = DTYPES[run.setup().config.precision]
-    return FeatureCache(run_backbone(run), precision=precision)
+    clip = run_backbone(run)
+    precision = tower_dtype(run.setup().config.precision, clip.device)
+    return FeatureCache(clip, precision=precision)
 
 
 def classifier(run: Run) -> Classifier:

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mocoop.backbone import Backbone, choose_device, load_backbone, make_backbone
 from mocoop.bench_plain import plain_loss
-from mocoop.config import TrainConfig
+from mocoop.config import Precision, TrainConfig
 from mocoop.frozen_attention import FrozenAttention
 from mocoop.image_side import CachedImages, ImageSide, LiveImages
 from mocoop.model import build_model
@@ -48,7 +48,7 @@ class Case:
     recipe: Recipes
     classes: int
     experts: int
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     backbone: str = "ViT-B-16"
     """An open_clip architecture, with random weights, or what `load_backbone` takes."""
     batch: int = 32
@@ -244,7 +244,7 @@ def _config(case: Case) -> TrainConfig:
         groups=groups_of(case.experts),
         num_chosen=min(2, case.experts),
         batch_size=case.batch,
-        precision=case.precision,  # type: ignore[arg-type]
+        precision=case.precision,
         augment="none",
     )
 

@@ -20,7 +20,7 @@ from mocoop.image_norms import with_norms
 from mocoop.model import PromptMixture, build_model, group_prototypes, hard_features
 from mocoop.on_test import results_on_test, zero_shot_on_test
 from mocoop.packing import ClassTokens
-from mocoop.precision import DTYPES
+from mocoop.precision import tower_dtype
 from mocoop.predict import Classifier
 from mocoop.prepare import Prepared, prepare, training_data
 from mocoop.run_writer import RunWriter, mark_failed
@@ -142,7 +142,7 @@ def _run(
     )
     hard = hard_features(backbone.text, prepared.groups, names)
     prototypes = group_prototypes(hard)  # (experts, classes, dim)
-    precision = DTYPES[config.precision]
+    precision = tower_dtype(config.precision, backbone.device)
     cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
     # Time spent before a stop counts, as if the training had begun that much earlier.
     started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)

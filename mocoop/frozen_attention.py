@@ -7,8 +7,6 @@ product: in fp32 to the bit, in autocast about four times as fast on a CPU with 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,20 +27,30 @@ class FrozenAttention(nn.MultiheadAttention):
         result.out_proj = attention.out_proj
         return result.train(attention.training)
 
-    def forward(  # type: ignore[override]  # the rest of the arguments is handed on
-        self, query: Tensor, key: Tensor, value: Tensor, **asked: Any
-    ) -> Any:
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
         """Returns what is mixed (batch, tokens, width), and None: no weights are kept.
 
         Other tokens as keys, masks and weights that are asked for go the library's way, and so
         does fp32 without gradients, for which the library has a kernel of its own.
         """
         alike = query is key and key is value and query.ndim == 3
-        plain = not asked.get("need_weights", True) and asked.get("attn_mask") is None
-        known = asked.keys() <= {"need_weights", "attn_mask"}
+        masked = key_padding_mask is not None or attn_mask is not None or is_causal
         own_kernel = not torch.is_grad_enabled() and not _autocast(query)
-        if not (self.quick and alike and plain and known) or own_kernel:
-            return super().forward(query, key, value, **asked)
+        if not (self.quick and alike) or masked or need_weights or own_kernel:
+            return super().forward(
+                query, key, value, key_padding_mask, need_weights, attn_mask,
+                average_attn_weights, is_causal,
+            )  # fmt: skip
         batch, tokens, width = query.shape
         projected = F.linear(query, self.in_proj_weight, self.in_proj_bias)
         by_head = projected.view(batch, tokens, 3, self.num_heads, width // self.num_heads)

@@ -18,7 +18,7 @@ from mocoop.config import MIXTURES, TrainConfig
 from mocoop.errors import UserError
 from mocoop.image_norms import ImageNorms
 from mocoop.packing import ClassTokens
-from mocoop.precision import DTYPES, choose_precision
+from mocoop.precision import tower_dtype
 from mocoop.prompts import ContextShift, SoftPrompts, linear, starts
 from mocoop.router import top_weights
 from mocoop.templates import Groups, TemplateSet
@@ -188,7 +188,7 @@ def build_model(
         config.num_chosen,
         ContextShift(tower.dim, tower.width, generator) if config.conditional else None,
         ImageNorms.of(backbone.model.visual) if config.tune_layer_norms else None,
-        DTYPES[choose_precision(config.precision, backbone.device)],
+        tower_dtype(config.precision, backbone.device),
     )
     return model.to(backbone.device)
 

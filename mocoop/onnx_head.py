@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,12 @@ IR_VERSION = 8  # old enough for runtimes of some years ago
 
 
 def check_onnx() -> None:
-    """Raises UserError if the package onnx cannot be imported; quick, and without torch."""
-    try:
-        import onnx  # noqa: F401
-    except ImportError as error:
+    """Raises UserError if the package onnx is not installed; quick, and without importing it."""
+    if find_spec("onnx") is None:
         raise UserError(
-            f"Writing head.onnx needs the package onnx, which cannot be imported ({error}). "
-            "Install it with `pip install onnx`, or export with --no-onnx."
-        ) from error
+            "Writing head.onnx needs the package onnx, which is not installed. Install it with "
+            "`pip install onnx`, or export with --no-onnx."
+        )
 
 
 def write_onnx(path: Path, classifier: MixtureClassifier) -> None:

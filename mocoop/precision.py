@@ -22,6 +22,11 @@ def choose_precision(asked: Precision, device: torch.device) -> Precision:
     return "bf16" if device.type == "cpu" and "amx_bf16" in processor_flags() else "fp32"
 
 
+def tower_dtype(asked: Precision, device: torch.device) -> torch.dtype:
+    """Returns the dtype of a number format, `auto` being the one that is fast on a device."""
+    return DTYPES[choose_precision(asked, device)]
+
+
 def processor_flags() -> frozenset[str]:
     """Returns what the processor can do, in Linux' words; nothing on other systems."""
     try:

@@ -39,7 +39,7 @@ def evaluate(command: EvaluateCommand) -> None:
     from mocoop.evaluate import check_same_data, route_items
     from mocoop.evaluate import evaluate as evaluation_of
     from mocoop.features import FeatureCache
-    from mocoop.precision import DTYPES
+    from mocoop.precision import tower_dtype
     from mocoop.runs import Run
 
     run = Run(path)
@@ -49,7 +49,7 @@ def evaluate(command: EvaluateCommand) -> None:
     dataset = load_dataset(setup.config.data)
     backbone = load_backbone(setup.config.backbone, "auto")
     check_same_data(run, setup, dataset, backbone)
-    precision = DTYPES[setup.config.precision]
+    precision = tower_dtype(setup.config.precision, backbone.device)
     cache = FeatureCache(run_backbone(run, backbone), precision=precision)
     results: dict[str, Any] = {}
     for choice in choices:

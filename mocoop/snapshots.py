@@ -111,8 +111,8 @@ def load_snapshot(run: Path) -> Snapshot:
         raise UserError(f"Run {run} has nothing saved to go on from. Train it again.")
     try:
         with safe_open(path, "pt") as file:
-            told = file.metadata()
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            told, names = file.metadata(), file.keys()
+            tensors = {name: file.get_tensor(name).clone() for name in names}
         return Snapshot(int(told["epoch"]), float(told["seconds"]), told["material"], tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}). Train the run again.") from error

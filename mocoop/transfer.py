@@ -24,7 +24,7 @@ from mocoop.features import FeatureCache
 from mocoop.files import write_json
 from mocoop.model import group_prototypes, hard_features
 from mocoop.packing import ClassTokens
-from mocoop.precision import DTYPES
+from mocoop.precision import tower_dtype
 from mocoop.predict import Classifier
 from mocoop.runs import Run, RunSetup
 from mocoop.status import read_values
@@ -47,7 +47,7 @@ def transferred(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -
     setup = run.setup()
     backbone = run_backbone(run, None if cache is None else cache.backbone)
     if cache is None or setup.config.tune_layer_norms:
-        precision = DTYPES[setup.config.precision]
+        precision = tower_dtype(setup.config.precision, backbone.device)
         keep = not setup.config.tune_layer_norms
         cache = FeatureCache(backbone, keep=keep, precision=precision)
     classifier = classifier_for(run, setup, dataset, backbone)

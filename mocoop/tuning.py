@@ -17,7 +17,7 @@ from mocoop.features import FeatureCache
 from mocoop.image_norms import with_norms
 from mocoop.model import build_model, group_prototypes, hard_features
 from mocoop.packing import ClassTokens
-from mocoop.precision import DTYPES
+from mocoop.precision import tower_dtype
 from mocoop.prepare import prepare, training_data
 from mocoop.presets import preset, settings_from
 from mocoop.trainer import accuracy_of, fit
@@ -95,7 +95,7 @@ def validation_accuracy(config: TrainConfig) -> float:
     model = build_model(
         prepared.config, backbone, prepared.groups, generator, len(prepared.trained)
     )
-    precision = DTYPES[prepared.config.precision]
+    precision = tower_dtype(config.precision, backbone.device)
     cache = FeatureCache(backbone, precision=precision)
     training = training_data(prepared, hard, group_prototypes(hard), cache)
     for _ in fit(model, backbone.text, training, prepared.config, generator):

@@ -90,7 +90,7 @@ def _apps(folder: Path) -> Iterator[Callable[[], Server]]:
     started: list[Server] = []
 
     def start() -> Server:
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
         command += ["--server.headless", "true", "--server.port", str(port)]
         folders = {
@@ -105,7 +105,7 @@ def _apps(folder: Path) -> Iterator[Callable[[], Server]]:
             )
         runs = folder / "runs"
         started.append(Server(f"http://127.0.0.1:{port}", process, path, runs))
-        _wait_for(f"{started[-1].address}/_stcore/health")
+        wait_for(f"{started[-1].address}/_stcore/health")
         return started[-1]
 
     try:
@@ -164,22 +164,24 @@ def listen(page) -> list[str]:
 
 def page_report(page) -> str:
     """Returns the address of a page, the state of its script, and what it shows, in words."""
+    from playwright.sync_api import Error
+
     try:
         app = page.locator("[data-testid=stApp]")
         running = app.get_attribute("data-test-script-state") if app.count() else "gone"
         shown = page.locator("body").aria_snapshot(timeout=2000)
-    except Exception as error:  # of a tab that has crashed, say; the test's own failure counts
+    except Error as error:  # of a tab that has crashed, say; the test's own failure counts
         return f"{page.url}: {error}"
     return f"{page.url}, script {running}\n{shown[:PAGE_LENGTH]}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(address: str, seconds: float = 60) -> None:
+def wait_for(address: str, seconds: float = 60) -> None:
     """Returns when the server answers."""
     end = time.monotonic() + seconds
     while True:

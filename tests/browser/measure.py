@@ -1,4 +1,4 @@
-"""Measures how quickly the app answers, in a real browser: `python tests/browser/measure.py`.
+"""Measures how quickly the app answers, in a real browser: `python -m tests.browser.measure`.
 
 Prints medians beside what is aimed at. It uses the run that ships with the project, folders of
 its own, and whatever else the machine is doing: the load is printed too.
@@ -21,13 +21,10 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from mocoop.projection import MapSettings, projection_of  # noqa: E402
-from mocoop.runs import open_run  # noqa: E402
-from tests.browser.conftest import ARGUMENTS, _free_port, _wait_for  # noqa: E402
-from tests.browser.steps import settled  # noqa: E402
+from mocoop.projection import MapSettings, projection_of
+from mocoop.runs import open_run
+from tests.browser.conftest import ARGUMENTS, ROOT, free_port, wait_for
+from tests.browser.steps import settled
 
 RUN = "pictographs-mocoop-16shot"
 PAGES = ("Train", "Routing", "Prompt space", "Home")
@@ -36,7 +33,7 @@ PAGES = ("Train", "Routing", "Prompt space", "Home")
 @contextmanager
 def server(folder: Path) -> Iterator[tuple[str, psutil.Process, float]]:
     """Yields address, process and time of start of an app that was started just now."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
     command += ["--server.headless", "true", "--server.port", str(port)]
     folders = {"MOCOOP_RUNS": str(folder / "runs"), "MOCOOP_CACHE": str(folder / "cache")}
@@ -46,7 +43,7 @@ def server(folder: Path) -> Iterator[tuple[str, psutil.Process, float]]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(f"{address}/_stcore/health")
+        wait_for(f"{address}/_stcore/health")
         yield address, psutil.Process(process.pid), began
     finally:
         process.kill()

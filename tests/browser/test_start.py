@@ -9,12 +9,12 @@ import time
 import urllib.error
 import urllib.request
 
-from tests.browser.conftest import ROOT, _free_port
+from tests.browser.conftest import ROOT, free_port
 
 
 def test_first_start_asks_nothing(tmp_path):
     """Without an answer at hand, a question in the terminal would end the server."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
     environment = os.environ | {"HOME": str(tmp_path), "BROWSER": "true"}
     process = subprocess.Popen(
