@@ -11,7 +11,8 @@ from app.methods import method_name
 from mocoop.backbone import DEMO, check_backbone_name
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset
-from mocoop.datasets.uploads import uploaded_sets
+from mocoop.datasets.benchmarks import data_root
+from mocoop.datasets.uploads import UPLOADS
 from mocoop.errors import UserError
 from mocoop.evaluate import class_range
 from mocoop.model import expert_groups
@@ -66,7 +67,7 @@ def data_name(typed: str) -> str:
 def data_label(choice: str) -> str:
     """Returns what the choice of data sets shows: of an uploaded set its name, not its path."""
     path = Path(choice)
-    return f"{path.name} (uploaded)" if path in uploaded_sets() else choice
+    return f"{path.name} (uploaded)" if path.parent == data_root() / UPLOADS else choice
 
 
 def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:
