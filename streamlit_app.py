@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from app import state
-from app.heavy_imports import import_slow_modules
+from app.common import state
+from app.ui.heavy_imports import import_slow_modules
 from mocoop.assets import asset
 
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")

@@ -1,6 +1,6 @@
 """`python -m mocoop` is the `mocoop` command."""
 
-from mocoop.cli import main
+from mocoop.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import compare_view as view
-from app import run_files, state
-from app.compare_tables import select_runs
-from app.entry import inside_the_app
-from app.page_parts import csv_button, errors_in_words
+from app.common import state
+from app.compare import run_files, view
+from app.compare.tables import select_runs
+from app.ui.entry import inside_the_app
+from app.ui.parts import csv_button, errors_in_words
 
 
 def page() -> None:

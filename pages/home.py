@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from app import access, loading, state
-from app.entry import inside_the_app
-from app.machine import describe_machine
-from app.methods import experts_in_words
-from app.page_parts import errors_in_words, first_choice
-from app.pipeline import pipeline_svg, pipeline_view
-from mocoop.runs import list_runs
+from app.caches import runs as run_caches
+from app.common import access, state
+from app.common.methods import experts_in_words
+from app.home.machine import describe_machine
+from app.home.pipeline import pipeline_svg, pipeline_view
+from app.ui.entry import inside_the_app
+from app.ui.parts import errors_in_words, first_choice
+from mocoop.runs.run import list_runs
 
 inside_the_app()
 st.title("MoCoOp: a mixture of prompts")
@@ -18,7 +19,7 @@ st.markdown(
     "style of its own: the experts. For every picture, a small **router** picks the experts "
     "that suit it and mixes their answers."
 )
-runs = {run.name: run for run in loading.finished_runs()}
+runs = {run.name: run for run in run_caches.finished_runs()}
 chosen, number = "", 0
 with st.container(horizontal=True):
     if runs:
@@ -37,7 +38,7 @@ with st.container(horizontal=True):
             "Run",
             names,
             index=names.index(asked if asked in runs else first_choice(runs)),
-            format_func=loading.labels_of(runs).__getitem__,
+            format_func=run_caches.labels_of(runs).__getitem__,
             key=state.HOME_RUN,
             width=440,
             label_visibility="collapsed",
@@ -56,7 +57,7 @@ if train:
 
 if runs:
     with errors_in_words():
-        item, image, routed = loading.routed_sample(runs[chosen], number)
+        item, image, routed = run_caches.routed_sample(runs[chosen], number)
         label = routed.class_names[item.label]
         routed, starts = experts_in_words(routed, runs[chosen].setup())
         view = pipeline_view(routed, starts, image, label, item.style)
@@ -70,7 +71,7 @@ else:
         icon=":material/model_training:",
     )
 
-machine = describe_machine(list_runs(), loading.sets_at_hand())
+machine = describe_machine(list_runs(), run_caches.sets_at_hand())
 facts = {
     ":material/memory: This machine": machine.device,
     ":material/visibility: CLIP": machine.clip,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import lab_view as view
-from app import state
-from app.entry import inside_the_app
-from app.lab_recipe import recipe
-from app.lesson_view import EXPERIMENT, LESSON_TAB, lessons
-from app.page_parts import errors_in_words
+from app.common import state
+from app.lab import view
+from app.lab.lesson_view import EXPERIMENT, LESSON_TAB, lessons
+from app.lab.recipe import recipe
+from app.ui.entry import inside_the_app
+from app.ui.parts import errors_in_words
 
 
 def experiment() -> None:

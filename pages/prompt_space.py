@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import map_view, space_view
-from app.entry import inside_the_app
-from app.methods import learns_prompts
-from app.page_parts import errors_in_words, pick_run
-from mocoop.runs import Run
+from app.common.methods import learns_prompts
+from app.prompt_space import map_view
+from app.prompt_space import view as space_view
+from app.ui.entry import inside_the_app
+from app.ui.parts import errors_in_words, pick_run
+from mocoop.runs.run import Run
 
 
 def page(run: Run) -> None:

@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-from app import access, loading, widgets
-from app.entry import inside_the_app
-from app.live import training_panel
-from app.more_settings import more_settings
-from app.page_parts import errors_in_words
+from app.caches import runs as run_caches
+from app.common import access
+from app.train import form as widgets
+from app.train.more_settings import more_settings
+from app.train.panel import training_panel
+from app.ui.entry import inside_the_app
+from app.ui.parts import errors_in_words
 
 inside_the_app()
 st.title("Train")
@@ -23,7 +25,7 @@ if access.read_only():
 
 with form, errors_in_words():
     config = widgets.basic_settings()
-    dataset = loading.dataset(config.data)
+    dataset = run_caches.dataset(config.data)
     with templates:
         rows = widgets.template_table(config, dataset)
     config = more_settings(config, dataset)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import open_clip
 import pytest
 import torch
-from app_fixtures import finished_run, workspace
-from page_fixtures import empty_runs, one_run
-from routed_example import small_map
-from tiny import tiny_clip
 
-from mocoop.backbone import load_backbone, make_backbone
+from mocoop.clip.backbone import load_backbone, make_backbone
+from tests.support.app_fixtures import finished_run, workspace
+from tests.support.page_fixtures import empty_runs, one_run
+from tests.support.routed_example import small_map
+from tests.support.tiny import tiny_clip
 
 # Fixtures of other files, for all tests.
 __all__ = ["empty_runs", "finished_run", "one_run", "workspace"]
@@ -25,13 +25,13 @@ def offline(monkeypatch):
 
     for name in ("download_pretrained", "download_pretrained_from_hf"):
         monkeypatch.setattr(f"open_clip.factory.{name}", refuse)
-    monkeypatch.setattr("mocoop.hub.urlopen", refuse)
+    monkeypatch.setattr("mocoop.clip.hub.urlopen", refuse)
 
 
 @pytest.fixture(autouse=True)
 def plain_processor(monkeypatch):
     """Leaves `precision auto` at fp32 whatever the processor can do: tests compare to the bit."""
-    monkeypatch.setattr("mocoop.precision.processor_flags", frozenset)
+    monkeypatch.setattr("mocoop.clip.device.processor_flags", frozenset)
 
 
 @pytest.fixture(scope="session")

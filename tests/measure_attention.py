@@ -15,8 +15,8 @@ import open_clip
 import torch
 from torch import nn
 
-from mocoop.frozen_attention import FrozenAttention, use_frozen_attention
-from mocoop.image_norms import ImageNorms
+from mocoop.clip.frozen_attention import FrozenAttention, use_frozen_attention
+from mocoop.clip.image_layer_norms import ImageNorms
 
 
 def took(act: Callable[[], object]) -> float:

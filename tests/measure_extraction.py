@@ -19,9 +19,9 @@ import open_clip
 import torch
 import tyro
 
-from mocoop.backbone import Backbone, choose_device, make_backbone
+from mocoop.clip.backbone import Backbone, choose_device, make_backbone
 from mocoop.datasets import Dataset, load_dataset
-from mocoop.features import FeatureCache
+from mocoop.features.cache import FeatureCache
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 
 from mocoop.config import METHODS, UNTRAINED, TrainConfig
 from mocoop.errors import UserError
-from mocoop.presets import preset, settings_from
+from mocoop.methods import preset, settings_from
 
 GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of a {}.")}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mocoop import cli
+from mocoop.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "RESULTS.md", "BENCHMARKS.md")

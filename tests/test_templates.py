@@ -6,7 +6,7 @@ import pytest
 
 from mocoop.datasets.drawing import STYLES
 from mocoop.errors import UserError
-from mocoop.packing import soft_tokens
+from mocoop.prompt_encoder.layout import soft_tokens
 from mocoop.templates import (
     TemplateSet,
     as_groups,

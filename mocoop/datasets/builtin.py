@@ -10,7 +10,7 @@ from PIL import Image
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.drawing import HARD, STYLES, UPRIGHT, Difficulty, Shape, draw
 from mocoop.datasets.glyphs import DIGITS, FACES, GAMES, PICTOGRAPHS, glyph
-from mocoop.splits import random_split
+from mocoop.datasets.splits import random_split
 from mocoop.templates import load_templates
 
 BUILTIN = ("pictographs", "faces", "games", "digits")

@@ -17,7 +17,7 @@ import yaml
 from mocoop.datasets.base import Item
 from mocoop.datasets.edit_text import with_values
 from mocoop.errors import UserError
-from mocoop.files import write_text
+from mocoop.storage.atomic import write_text
 from mocoop.templates import Groups, TemplateSet, as_groups
 
 EDITS_FILE = "mocoop.yaml"

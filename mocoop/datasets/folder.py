@@ -17,7 +17,7 @@ from mocoop.datasets.listing import class_files
 from mocoop.datasets.names import tidy
 from mocoop.datasets.splitting import RULE, SPLIT_SEED, items_of, split_by_rule, with_val
 from mocoop.errors import UserError
-from mocoop.images import open_image
+from mocoop.storage.images import open_image
 from mocoop.templates import TemplateSet, load_templates
 
 # What people call the splits' folders.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mocoop.datasets.names import check_unicode
 from mocoop.errors import UserError
-from mocoop.images import SUFFIXES
+from mocoop.storage.images import SUFFIXES
 
 
 def only_images(files: Iterable[str]) -> list[str]:

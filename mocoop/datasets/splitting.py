@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mocoop.datasets.base import SPLITS, Item
-from mocoop.splits import random_split
+from mocoop.datasets.splits import random_split
 
 SPLIT_SEED = 1
 RULE = f"by class 50 % train, 20 % validation, 30 % test, seed {SPLIT_SEED}"

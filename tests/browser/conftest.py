@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs import cancel_run
-from mocoop.runs import Run
+from app.jobs.trainings import cancel_run
+from mocoop.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG_LINES, PAGE_LENGTH = 60, 6000  # of what a failure shows

@@ -21,8 +21,8 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
-from mocoop.projection import MapSettings, projection_of
-from mocoop.runs import open_run
+from mocoop.analysis.projection import MapSettings, projection_of
+from mocoop.runs.run import open_run
 from tests.browser.conftest import ARGUMENTS, ROOT, free_port, wait_for
 from tests.browser.steps import settled
 

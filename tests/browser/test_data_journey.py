@@ -6,9 +6,8 @@ import io
 import re
 import zipfile
 
-from image_files import picture_bytes
-
 from tests.browser.steps import expect, heading, settled
+from tests.support.image_files import picture_bytes
 
 
 def test_a_zip_becomes_a_data_set_and_is_trained_on(start_app, browser_page, tmp_path):

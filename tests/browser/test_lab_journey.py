@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 
-from app.lab_lessons import LESSONS
-from mocoop.runs import shipped_runs
+from app.lab.lessons import LESSONS
+from mocoop.runs.run import shipped_runs
 from tests.browser.steps import expect, heading, settled
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
-from app.jobs import cancel_run
-from mocoop.runs import Run
-from mocoop.snapshots import saved_epoch
-from mocoop.status import FAILED
+from app.jobs.trainings import cancel_run
+from mocoop.runs.run import Run
+from mocoop.runs.status import FAILED
+from mocoop.training.snapshots import saved_epoch
 from tests.browser.conftest import Server, listen, page_report
 from tests.browser.steps import choose, expect, go_to, heading, set_epochs, settled
 

@@ -1,0 +1,1 @@
+"""Streamlit caches of data sets and runs; each names everything it depends on."""

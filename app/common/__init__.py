@@ -1,0 +1,1 @@
+"""What all pages share and what needs no Streamlit: words, colours, names, keys."""

@@ -1,0 +1,163 @@
+"""Means over seeds as the Compare page shows them: rows of single seeds in, tables out.
+
+A data set's own table comes first: it needs no other data set to be complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from app.common.methods import METHODS
+from mocoop.results.cells import Block, Cell, Line, Table, first_seen, measure_direction
+from mocoop.results.page import tables_of
+from mocoop.results.published_tables import (
+    NOT_COMPARABLE,
+    base_to_new_block,
+    published_domain_table,
+)
+from mocoop.results.rows import Row
+
+TITLES = {
+    "few-shot": "Few-shot: all classes",
+    "base-to-new": "Base to new: half of the classes",
+    "domain-generalization": "Domain generalisation: one style",
+    "cross-dataset": "Cross-dataset: other data sets",
+    "ablation": "Ablation",
+}
+BETTER = {1: "More is better.", -1: "Less is better.", 0: "More is neither better nor worse."}
+
+
+@dataclass(frozen=True)
+class Means:
+    """The tables of one protocol."""
+
+    by_data: tuple[Table, ...]
+    """One for every data set, with the methods and shots that it has."""
+    average: Table | None
+    """Over the data sets; only what all of them have, None where there is no such line."""
+    measures: tuple[Table, ...]
+    """Calibration, routing and the like, which say whether more or less is better."""
+    published: Table | None
+
+    @property
+    def all(self) -> tuple[Table, ...]:
+        """All of them, in the order in which they are shown."""
+        more = [table for table in (self.average, self.published) if table is not None]
+        return (*self.by_data, *more, *self.measures)
+
+
+def mean_tables(rows: Sequence[Row], protocol: str) -> Means:
+    """Returns the tables of one protocol's rows; methods are called as everywhere in the app.
+
+    Args:
+        rows: results of every seed, of any protocols.
+        protocol: one that there are rows of.
+    """
+    own = in_order([row for row in rows if row.protocol == protocol])
+    data = first_seen(row.data for row in own)
+    by_data = []
+    for name in data:
+        first = tables_of([row for row in own if row.data == name], protocol)[0]
+        by_data.append(_filled(_ours(first)))
+    together = tables_of(own, protocol)
+    average = None
+    if len(data) > 1 and "average over" in together[0].title:
+        average = _filled(_ours(together[0]))
+    measures = [_filled(_with_direction(table, own)) for table in _beyond(together, data)]
+    return Means(
+        tuple(table for table in by_data if table is not None),
+        average,
+        tuple(table for table in measures if table is not None),
+        _published(protocol),
+    )
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """Returns rows with shots ascending, methods in the app's order and under its names."""
+    known = list(METHODS)
+
+    def place(row: Row) -> tuple[str, int, int, str]:
+        key = row.method.split(", ")[0]
+        rank = known.index(key) if key in known else len(known)
+        return row.data, row.shots, rank, row.method
+
+    return [replace(row, method=shown_method(row.method)) for row in sorted(rows, key=place)]
+
+
+def shown_method(label: str) -> str:
+    """Returns a line's label with the method's name and settings in words.
+
+    >>> shown_method("coop, learning_rate 0.1")
+    'CoOp, learning rate 0.1'
+    """
+    key, *settings = label.split(", ")
+    name = METHODS[key].name if key in METHODS else key
+    return ", ".join((name, *(text.replace("_", " ") for text in settings)))
+
+
+def _beyond(tables: Sequence[Table], data: Sequence[str]) -> list[Table]:
+    """Returns the tables of other measures, which stand behind those of accuracy."""
+    return list(tables[len(data) + (len(data) > 1) :])
+
+
+def _ours(table: Table) -> Table:
+    """Returns a table without the block of published numbers."""
+    return replace(table, blocks=table.blocks[:1], notes=table.notes.replace(NOT_COMPARABLE, ""))
+
+
+def _with_direction(table: Table, rows: Sequence[Row]) -> Table:
+    """Returns a measure's table whose notes say whether more or less of it is better."""
+    measure = next(m for m in first_seen(r.measure for r in rows) if _is_of(table, m))
+    return replace(table, notes=f"{BETTER[measure_direction(measure)]} {table.notes}")
+
+
+def _is_of(table: Table, measure: str) -> bool:
+    return table.title.lower().startswith(f"{measure.lower()}, few-shot")
+
+
+def _filled(table: Table) -> Table | None:
+    """Returns a table without empty lines and columns, bare dashes in its gaps.
+
+    None if nothing is left.
+    """
+    lines = [line for block in table.blocks for line in block.lines]
+    kept = [line for line in lines if any(cell.mean is not None for cell in line.cells)]
+    if not kept:
+        return None
+    columns = [
+        place
+        for place in range(len(table.columns))
+        if any(line.cells[place].mean is not None for line in kept)
+    ]
+    if len(columns) == 2 and table.columns[columns[-1]] == "mean of shots":
+        columns.pop()  # of one number of shots
+    cut = tuple(
+        Line(line.labels, tuple(_or_dash(line.cells[place]) for place in columns)) for line in kept
+    )
+    notes = table.notes.replace("; an average that lacks some of its parts is left out", "")
+    if len(kept) < len(lines):
+        notes += " Only what was run on every data set."
+    if any(cell.mean is None for line in cut for cell in line.cells):
+        notes += " A dash: not run, or not all of it."
+    heads = tuple(table.columns[place] for place in columns)
+    return replace(table, columns=heads, blocks=(Block(cut),), notes=notes)
+
+
+def _or_dash(cell: Cell) -> Cell:
+    return Cell() if cell.mean is None else cell
+
+
+def _published(protocol: str) -> Table | None:
+    if protocol == "domain-generalization":
+        return published_domain_table()
+    if protocol != "base-to-new":
+        return None
+    return Table(
+        "published-base-to-new",
+        "Published, base to new",
+        NOT_COMPARABLE.strip(),
+        ("method",),
+        ("base", "new", "HM"),
+        (base_to_new_block(),),
+    )

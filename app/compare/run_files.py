@@ -1,0 +1,127 @@
+"""What the Compare page does with runs as files: export, import, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from app.common import access, state
+from mocoop.errors import UserError
+from mocoop.runs.delete import delete_run, why_kept
+from mocoop.runs.export_zip import archive_bytes, archive_name
+from mocoop.runs.import_zip import read_archive
+from mocoop.runs.run import Run, default_runs
+from mocoop.runs.status import FINISHED
+
+MAX_UPLOAD_MB = 200
+
+
+def actions(picked: Mapping[str, Run]) -> None:
+    """Shows what can be done with the selected runs."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if len(picked) == 1:
+            _for_one(*next(iter(picked.items())))
+        elif picked:
+            st.markdown(f"**{len(picked)} runs selected.**")
+        else:
+            st.caption(
+                "Select runs with the boxes at the left: for their curves, to export one, or to "
+                "delete some."
+            )
+        may_delete = picked and not access.read_only()
+        if may_delete and st.button("Delete …", icon=":material/delete:"):
+            ask = "Delete this run?" if len(picked) == 1 else "Delete these runs?"
+            st.dialog(ask)(_confirm)(dict(picked))
+
+
+def _for_one(name: str, run: Run) -> None:
+    """Shows the buttons for a single run."""
+    if run.status().state != FINISHED:
+        st.caption("Only a finished run can be exported.")
+        return
+    st.download_button(
+        "Export as zip",
+        lambda: archive_bytes(run),
+        f"{archive_name(run)}.zip",
+        "application/zip",
+        icon=":material/folder_zip:",
+        on_click="ignore",
+        help="Settings, metrics, weights and a model card, for another machine.",
+    )
+    listed = run.shipped or run.path.parent == default_runs()  # elsewhere pages find none
+    if listed and st.button("Look at its predictions", icon=":material/alt_route:"):
+        st.switch_page("pages/routing.py", query_params={state.RUN: name})
+
+
+def _confirm(picked: dict[str, Run]) -> None:
+    """Names the runs that would go and those that stay, and deletes when told to."""
+    kept = {name: why for name, run in picked.items() if (why := why_kept(run)) is not None}
+    doomed = {name: run for name, run in picked.items() if name not in kept}
+    if doomed:
+        st.markdown("Gone for good, with weights and metrics:")
+        st.markdown("\n".join(f"- `{name}`" for name in doomed))
+    for name, why in kept.items():
+        st.info(f"`{name}` stays: {why}.", icon=":material/lock:")
+    with st.container(horizontal=True):
+        count = f"{len(doomed)} run{'s' * (len(doomed) != 1)}"
+        # Red by assets/app.css: it is not what the page recommends.
+        if doomed and st.button(f"Delete {count}", key="destroy", icon=":material/delete:"):
+            _delete(doomed)
+        if st.button("Keep it" if len(picked) == 1 else "Keep them"):
+            st.rerun()
+
+
+def _delete(doomed: dict[str, Run]) -> None:
+    access.check_may_change()
+    failed = []
+    for run in doomed.values():
+        try:
+            delete_run(run)
+        except UserError as error:
+            failed.append(str(error))
+    left = [name for name in st.query_params.get_all(state.PICKED) if name not in doomed]
+    st.query_params[state.PICKED] = left
+    if failed:
+        for text in failed:
+            st.error(text, icon=":material/error:")
+        return
+    st.rerun()
+
+
+def import_panel() -> None:
+    """Shows where a run from another machine is read in; not where visitors may only look."""
+    if access.read_only():
+        return
+    done = st.session_state.pop(state.IMPORTED, None)
+    if done is not None:
+        st.success(f"Imported as `{done}`.", icon=":material/check:")
+    with st.expander("Import a run", icon=":material/upload_file:"):
+        st.caption(
+            "A zip that this page or `mocoop pack` has written. It is checked before anything "
+            "is kept."
+        )
+        with st.form("import", border=False, clear_on_submit=False):
+            file = st.file_uploader(
+                "Run as zip", type="zip", key=state.IMPORT_FILE, max_upload_size=MAX_UPLOAD_MB
+            )
+            name = st.text_input(
+                "Name here",
+                key=state.IMPORT_NAME,
+                placeholder="as it was exported",
+                width=420,
+                help="Only needed where the name is taken.",
+            )
+            asked = st.form_submit_button("Import", icon=":material/upload_file:")
+        if not asked:
+            return
+        if file is None:
+            st.warning("Choose a zip file first.")
+            return
+        try:
+            run = read_archive(file, None, name.strip())
+        except UserError as error:
+            st.error(str(error).replace("(--name)", "(below the file)"), icon=":material/error:")
+            return
+        st.session_state[state.IMPORTED] = run.name
+        st.rerun()

@@ -1,0 +1,145 @@
+"""Runs as the rows of one table, and which of them a choice lets through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from app.common.methods import METHODS, has_epochs, method_name
+from app.jobs.trainings import requested
+from mocoop.datasets import dataset_name
+from mocoop.errors import UserError
+from mocoop.methods import differences
+from mocoop.runs.run import Run
+from mocoop.runs.status import FINISHED, STATUS_FILE
+
+PERCENTS = ("all", "base", "new", "HM", "error")
+COLUMNS = (
+    "run", "all", "base", "new", "HM", "state", "data", "method", "shots", "seed", "trained on",
+    "error", "epochs", "settings", "changed",
+)  # fmt: skip
+TRAINED_ON = {"all": "all classes", "base": "base half"}
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs are listed; an empty choice lets all of them through."""
+
+    data: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    """Names as the app shows them."""
+    shots: tuple[int, ...] = ()
+    trained_on: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+
+
+def run_row(run: Run, called: str) -> dict[str, Any]:
+    """Returns a run's row; one with damaged files has its name, its state and why.
+
+    Args:
+        run: any run.
+        called: its name on the page.
+    """
+    status = run.status()
+    row: dict[str, Any] = dict.fromkeys(COLUMNS) | {
+        "run": called,
+        "state": status.state,
+        "epochs": status.epochs,
+        "changed": datetime.fromtimestamp(last_change(run)),
+        "settings": "",
+    }
+    try:
+        config = requested(run)
+        row |= {
+            "data": dataset_name(config.data),
+            "method": METHODS[config.method].name,
+            "trained on": f"{config.style} only" if config.style else TRAINED_ON[config.classes],
+            "shots": config.shots,
+            "seed": config.seed,
+            "settings": ", ".join(f"{key} {value}" for key, value in differences(config).items()),
+        }
+        if status.state == FINISHED:
+            run.setup()  # says what is wrong with it
+            row |= _accuracies(run.results())
+        elif not status.active and status.message:
+            row["settings"] = f"{status.message} {row['settings']}".strip()
+    except UserError as error:
+        # Not begun, its settings may not be written yet.
+        row["settings"] = "" if status.active else str(error)
+    except (KeyError, TypeError, AttributeError) as error:
+        row["settings"] = f"its results cannot be read ({error})"
+    return row
+
+
+def last_change(run: Run) -> float:
+    """Returns when a run was made, gone on with or imported here, in Unix seconds.
+
+    Raises:
+        UserError: if the run is gone.
+    """
+    if run.shipped:  # its files are as old as the checkout
+        return run.status().updated
+    try:
+        return (run.path / STATUS_FILE).stat().st_mtime
+    except OSError as error:
+        raise UserError(f"Run {run.name} is gone: its folder cannot be read.") from error
+
+
+def why_no_curve(run: Run) -> str | None:
+    """Returns why there is no curve of a run's training, in words; None where there is one.
+
+    Raises:
+        UserError: if its settings or records cannot be read.
+    """
+    config, epochs = run.setup().config, len(run.records())
+    if epochs > 1:
+        return None
+    if not has_epochs(config):
+        return f"{method_name(config)} does not learn epoch by epoch"
+    return f"it is {run.status().state} and no epoch was written down"
+
+
+def run_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Returns rows of runs as a table, whole numbers kept whole where some are missing."""
+    table = pd.DataFrame(list(rows), columns=list(COLUMNS))
+    whole = ["shots", "seed", "epochs"]
+    table[whole] = table[whole].astype("Int64")
+    table[list(PERCENTS)] = table[list(PERCENTS)].astype("Float64")
+    return table
+
+
+def select_runs(table: pd.DataFrame, wanted: RunFilter) -> pd.DataFrame:
+    """Returns the rows that a filter lets through, in the same order and numbered anew."""
+    keep = pd.Series(True, index=table.index)
+    for column, values in (
+        ("data", wanted.data),
+        ("method", wanted.methods),
+        ("shots", wanted.shots),
+        ("trained on", wanted.trained_on),
+        ("state", wanted.states),
+    ):
+        if values:
+            keep &= table[column].isin(values)
+    return table[keep].reset_index(drop=True)
+
+
+def choices(table: pd.DataFrame, column: str) -> list[Any]:
+    """Returns the different values of a column, sorted, without missing ones."""
+    return sorted(table[column].dropna().unique().tolist())
+
+
+def _accuracies(results: dict[str, Any]) -> dict[str, float | None]:
+    """Returns accuracies, harmonic mean and the calibration error of what was trained."""
+    found: dict[str, float | None] = {
+        part: float(results[part]["accuracy"])
+        for part in ("all", "base", "new")
+        if part in results
+    }
+    trained = results.get("all") or results["base"]
+    found["HM"] = results.get("harmonic_mean")
+    found["error"] = trained.get("calibration_error")
+    return found

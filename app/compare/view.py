@@ -1,0 +1,274 @@
+"""The Compare page's parts: filters, the table of runs, means over seeds, curves, files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
+
+from app.caches.runs import stamp_of
+from app.common import state
+from app.compare import tables
+from app.compare.figures import Curve, training_curves
+from app.compare.mean_tables import TITLES, mean_tables
+from app.compare.tables import RunFilter
+from app.ui.parts import csv_button, show_figure
+from mocoop.errors import UserError
+from mocoop.results.cells import Table, first_seen
+from mocoop.results.gather import Gathered, gather
+from mocoop.results.markup import to_latex, to_markdown
+from mocoop.results.rows import PROTOCOLS, to_csv
+from mocoop.runs.run import Run, default_runs, list_runs, open_run
+from mocoop.runs.status import STOPPED
+
+RUNS, MEANS, CURVES = "Runs", "Means over seeds", "Curves side by side"
+TABS = (RUNS, MEANS, CURVES)
+MAX_CURVES = 8
+HARMONIC = "HM is the harmonic mean of base and new: high only where both are."
+PERCENT_HELP = {
+    "all": "Test accuracy on all classes.",
+    "base": "Test accuracy on the base half, told apart among its names.",
+    "new": "Test accuracy on the half of the classes that had no images in training.",
+    "HM": "Harmonic mean of base and new: high only where both are.",
+    "error": "How far sureness and being right lie apart on the classes trained on (expected "
+    "calibration error): less is better, 0 is perfect.",
+}
+
+
+def all_runs() -> dict[str, Run]:
+    """Returns every run by its name on the page, last changed first.
+
+    There are own ones, those of the protocols, and shipped ones.
+    """
+    protocol = default_runs() / "protocol"
+    found: dict[str, Run] = {}
+    changed: dict[str, float] = {}
+    for run in (*list_runs(), *list_runs([protocol])):
+        name = f"protocol/{run.name}" if run.path.parent == protocol else run.name
+        if name not in found:
+            with suppress(UserError):  # deleted in the meantime
+                changed[name] = tables.last_change(run)
+                found[name] = run
+    return {name: found[name] for name in sorted(changed, key=changed.__getitem__, reverse=True)}
+
+
+def table_of(runs: dict[str, Run]) -> pd.DataFrame:
+    """Returns the table of runs; what is read of a run is kept until its status changes."""
+    stamped = []
+    for name, run in runs.items():
+        with suppress(OSError):  # deleted in the meantime
+            stamped.append((str(run.path), name, stamp_of(run)))
+    return _table(tuple(stamped))
+
+
+@st.cache_data(show_spinner="Reading the runs …", max_entries=4)
+def _table(stamped: tuple[tuple[str, str, float], ...]) -> pd.DataFrame:
+    rows = []
+    for path, name, stamp in stamped:
+        with suppress(OSError, UserError):
+            rows.append(_row(path, name, stamp))
+    return tables.run_table(rows)
+
+
+@st.cache_data(show_spinner=False, max_entries=5000)
+def _row(path: str, name: str, stamp: float) -> dict:
+    return tables.run_row(Run(Path(path)), name)
+
+
+def pick_filter(table: pd.DataFrame) -> RunFilter:
+    """Returns which runs are to be listed; without a choice, all of them."""
+    chosen = {}
+    fields = {
+        "data": ("Data", state.ONLY_DATA),
+        "method": ("Method", state.ONLY_METHOD),
+        "shots": ("Shots", state.ONLY_SHOTS),
+        "trained on": ("Trained on", state.ONLY_TRAINED),
+        "state": ("State", state.ONLY_STATE),
+    }
+    for column, (name, (label, key)) in zip(st.columns(len(fields)), fields.items(), strict=True):
+        with column:
+            chosen[name] = st.multiselect(
+                label, tables.choices(table, name), key=key, bind=state.QUERY, placeholder="all"
+            )
+    return RunFilter(*(tuple(values) for values in chosen.values()))
+
+
+def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
+    """Shows the table of runs and returns the names of the selected ones.
+
+    Args:
+        shown: the runs that the filters let through.
+        known: names of all runs; those selected that are not shown stay selected.
+    """
+    picked = picked_names()
+    names = shown["run"].tolist()
+    # A selection is of places: with other rows it must start anew, or it would mean other runs.
+    rows = [place for place, name in enumerate(names) if name in picked]
+    event = st.dataframe(
+        shown,
+        key=f"runs {hash(tuple(names))}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
+        column_config=_columns(),
+        height=460 if len(shown) > 12 else "content",
+        placeholder="–",
+    )
+    chosen = [names[row] for row in event["selection"]["rows"] if row < len(names)]
+    hidden = [name for name in picked if name in known and name not in names]
+    _remember(chosen + hidden)
+    return chosen
+
+
+def picked_names() -> list[str]:
+    """Returns the names of the runs that the address says are selected."""
+    return st.query_params.get_all(state.PICKED)
+
+
+def _remember(names: list[str]) -> None:
+    """Writes the selection into the address, so that a link shows it."""
+    if names == picked_names():
+        return
+    if names:
+        st.query_params[state.PICKED] = names
+    elif state.PICKED in st.query_params:
+        del st.query_params[state.PICKED]
+
+
+def _columns() -> Mapping[str, ColumnConfig]:
+    number = st.column_config.NumberColumn
+    percent = {
+        name: number(
+            {"error": "calibration error, %"}.get(name, f"{name}, %"),
+            format="%.1f",
+            width="medium" if name == "error" else 75,
+            help=words,
+        )
+        for name, words in PERCENT_HELP.items()
+    }
+    return percent | {
+        "run": st.column_config.TextColumn("run", pinned=True, width=250),
+        "settings": st.column_config.TextColumn(
+            "other settings", help="What differs from the method's preset, or what is wrong."
+        ),
+        "changed": st.column_config.DatetimeColumn(
+            "last change",
+            format="YYYY-MM-DD HH:mm",
+            help="When it was trained, gone on with or imported.",
+        ),
+    }
+
+
+def means(runs: list[Run]) -> None:
+    """Shows mean ± standard deviation over seeds by protocol, with files of the tables."""
+    found = _gathered(tuple((str(run.path), stamp_of(run)) for run in runs))
+    _say_left_out(found)
+    if not found.rows:
+        st.info(
+            "There is nothing to average: none of the runs above is finished. Widen the filters, "
+            "or train a run with each of several seeds.",
+            icon=":material/functions:",
+        )
+        return
+    there = first_seen(row.protocol for row in found.rows)
+    parts = {name: mean_tables(found.rows, name) for name in PROTOCOLS if name in there}
+    _files(found, [table for several in parts.values() for table in several.all])
+    for protocol, several in parts.items():
+        st.subheader(TITLES[protocol])
+        if protocol == "base-to-new":
+            st.caption(HARMONIC)
+        for table in (*several.by_data, several.average, several.published):
+            if table is not None:
+                st.markdown(to_markdown(table))
+        if several.measures:
+            with st.expander("Calibration and routing"):
+                for table in several.measures:
+                    st.markdown(to_markdown(table))
+
+
+@st.cache_data(show_spinner="Averaging over seeds …", max_entries=8)
+def _gathered(stamped: tuple[tuple[str, float], ...]) -> Gathered:
+    return gather([Run(Path(path)) for path, _ in stamped])
+
+
+def _say_left_out(found: Gathered) -> None:
+    for names, why in (
+        (found.repeated, "a newer run stands for the same settings and seed"),
+        (found.unreadable, "not finished, damaged, or of a version that measured less"),
+    ):
+        if names:
+            few = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
+            count = f"{len(names)} run{'s' * (len(names) != 1)}"
+            st.caption(f"{count} left out ({why}): {few}")
+
+
+def _files(found: Gathered, everything: list[Table]) -> None:
+    markdown = "\n".join(to_markdown(table) for table in everything)
+    latex = "\n".join(to_latex(table) for table in everything)
+    with st.container(horizontal=True):
+        for label, name, text, kind in (
+            ("CSV of every seed", "results.csv", to_csv(found.rows), "text/csv"),
+            ("LaTeX", "results.tex", latex, "application/x-tex"),
+            ("Markdown", "results.md", markdown, "text/markdown"),
+        ):
+            st.download_button(
+                label, text, name, kind, icon=":material/download:", on_click="ignore"
+            )
+
+
+def curves(runs: dict[str, Run]) -> None:
+    """Shows the trainings of the selected runs in the same figures."""
+    if not runs:
+        st.info(
+            f"Select up to {MAX_CURVES} runs on the tab *{RUNS}*, with the boxes at the left of "
+            "the table: their curves then stand here in one figure.",
+            icon=":material/show_chart:",
+        )
+        return
+    shown = dict(list(runs.items())[:MAX_CURVES])
+    if len(runs) > len(shown):
+        st.caption(f"The first {MAX_CURVES} of {len(runs)} selected runs.")
+    without = {name: why for name, run in shown.items() if (why := tables.why_no_curve(run))}
+    if without:
+        said = [f"`{name}` has no curve: {why}." for name, why in without.items()]
+        st.caption("  \n".join(said))
+    lines = [
+        Curve(name, run.setup().config.method, run.records())
+        for name, run in shown.items()
+        if name not in without
+    ]
+    figure = training_curves(lines)
+    if not figure.data:
+        st.info("None of the selected runs learnt epoch by epoch, so there is no curve to show.")
+        return
+    show_figure(figure, "training-curves")
+    records = [
+        {"run": line.name, **{k: v for k, v in record.items() if not isinstance(v, dict | list)}}
+        for line in lines
+        for record in line.records
+    ]
+    csv_button(pd.DataFrame(records), "curves")
+
+
+def open_picked(names: list[str], runs: dict[str, Run]) -> dict[str, Run]:
+    """Returns the selected runs that can be read, and says which cannot."""
+    found = {}
+    for name in names:
+        if name not in runs:
+            st.warning(f"No run {name!r}.")
+            continue
+        try:
+            status = runs[name].status()
+            if status.state in STOPPED and not runs[name].records():
+                st.caption(f"`{name}` has no curve: it is {status.state}. {status.message}")
+                continue
+            runs[name].setup()
+            found[name] = open_run(runs[name].path)
+        except UserError as error:
+            st.warning(f"{name}: {error}")
+    return found

@@ -1,0 +1,127 @@
+"""The Data page's parts that only look: a set's size, its pictures, all sets; and uploads."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app.caches import runs as run_caches
+from app.common import access, state
+from app.data import tables as data_tables
+from app.ui import layout
+from app.ui.parts import csv_button, errors_in_words
+from mocoop.catalog.uploads import LIMITS, keep_upload
+from mocoop.datasets import Dataset
+from mocoop.datasets.base import SPLITS, Item
+from mocoop.errors import UserError
+
+PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check"
+PER_PAGE, SIDE = 36, 144
+MAX_MEGABYTES = 200
+SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
+ALL = "all"
+
+
+def upload() -> None:
+    """Takes a zip of class folders and goes to the data set that it becomes."""
+    if access.read_only():
+        return
+    with st.popover("Upload a zip", icon=":material/upload:"):
+        st.caption(
+            "One folder of images for each class, or train/, val/ and test/ of such. At most "
+            f"{MAX_MEGABYTES} MB, {LIMITS.entries:,} files, {LIMITS.unpacked / 2**30:g} GB "
+            "unpacked. The zip stays on this machine."
+        )
+        given = st.file_uploader(
+            "Zip of class folders",
+            type="zip",
+            max_upload_size=MAX_MEGABYTES,
+            key=state.DATA_UPLOAD,
+            label_visibility="collapsed",
+        )
+        if given is None or not st.button("Use it", type="primary", icon=":material/check:"):
+            return
+        with errors_in_words(), st.spinner("Extracting …"):
+            access.check_may_change()
+            made = keep_upload(given, given.name)
+            st.session_state[state.DATA_NEXT] = made.source
+            st.rerun()
+
+
+def overview(dataset: Dataset) -> None:
+    """Shows how much there is, which split it is, and the halves."""
+    with st.container(horizontal=True, gap="large"):
+        st.metric("Classes", len(dataset.class_names), width="content")
+        for split in SPLITS:
+            st.metric(SPLIT_WORDS[split], f"{len(dataset.items(split)):,}", width="content")
+        if dataset.styles:
+            st.metric("Styles", len(dataset.styles), width="content")
+    said = [f"{remark[0].upper()}{remark[1:]}." for remark in dataset.remarks]
+    st.caption(" ".join([*said, data_tables.halves_in_words(dataset)]))
+
+
+def gallery(name: str, dataset: Dataset) -> None:
+    """Shows pictures with their class and style, a page at a time."""
+    wanted = _picture_filter(dataset)
+    items = data_tables.pictures(dataset, wanted)
+    if not items:
+        st.info("No picture passes these filters. Take one of them away.")
+        return
+    pages = -(-len(items) // PER_PAGE)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{len(items):,} pictures", width="content")
+        page = st.pagination(pages, key=state.DATA_PAGE, bind=state.QUERY) if pages > 1 else 1
+    start = (min(page, pages) - 1) * PER_PAGE
+    shown = items[start : start + PER_PAGE]
+    with layout.tiles("small", "pictures"):
+        for item in shown:
+            with st.container(gap=None):
+                _picture(name, dataset, item)
+
+
+def _picture_filter(dataset: Dataset) -> data_tables.PictureFilter:
+    there = [split for split in SPLITS if dataset.items(split)]
+    split_column, class_column, style_column = st.columns(3)
+    split = split_column.segmented_control(
+        "Split",
+        there,
+        default=there[0],
+        required=True,
+        format_func=SPLIT_WORDS.__getitem__,
+        key=state.DATA_SPLIT,
+        bind=state.QUERY,
+    )
+    names = [ALL, *dict.fromkeys(dataset.class_names)]
+    class_name = class_column.selectbox("Class", names, key=state.DATA_CLASS, bind=state.QUERY)
+    style = ALL
+    if dataset.styles:
+        style = style_column.selectbox(
+            "Style", [ALL, *dataset.styles], key=state.DATA_STYLE, bind=state.QUERY
+        )
+    return data_tables.PictureFilter(
+        split or there[0],
+        None if class_name == ALL else class_name,
+        None if style == ALL else style,
+    )
+
+
+def _picture(name: str, dataset: Dataset, item: Item) -> None:
+    words = dataset.class_names[item.label]
+    try:
+        data = run_caches.thumbnail(name, item.id, item.label, item.style, SIDE)
+    except UserError as error:
+        st.caption(f":material/broken_image: {error}")
+        return
+    st.image(data, width="stretch", alt=f"{words}, {item.style}" if item.style else words)
+    st.caption(f"{words}  \n*{item.style}*" if item.style else words)
+
+
+def all_sets() -> None:
+    """Shows every known set, what is missing of it, and the step that mends it."""
+    table: pd.DataFrame = data_tables.inventory_table(run_caches.inventory())
+    st.table(table, hide_index=True)  # whose sentences wrap
+    csv_button(table, "data sets")
+    st.caption(
+        "Benchmark sets lie below `data` or the folder that MOCOOP_DATA names. "
+        "`mocoop data download NAME` fetches one, after showing its terms of use."
+    )

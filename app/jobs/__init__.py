@@ -1,0 +1,1 @@
+"""Processes behind the pages: trainings, their worker, estimates, maps."""

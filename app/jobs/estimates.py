@@ -1,0 +1,147 @@
+"""How long a training will take, before it starts and while it runs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mocoop.clip.backbone import choose_device
+from mocoop.clip.device import choose_precision
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.runs.run import Run
+from mocoop.runs.status import FINISHED, RUNNING, Status
+from mocoop.training.baselines import FITTED
+
+START_SECONDS = 11.0  # process, imports, backbone, hard prompts, images, test
+# The unit of work is one text, forward and backward. These are a CPU core's, with the demo CLIP.
+DEMO_TEXT_SECONDS = 1.4e-4
+DEMO_IMAGE_TEXTS = 25  # one image, forward and backward through the image tower, in texts
+FORWARD = 0.5  # a forward pass alone, as a share of both
+TWO_GRADIENTS = 1.6  # an epoch that takes a second gradient, against one that does not
+LEAST_WORK = 0.1  # an earlier run's, as a share of what is asked for
+SAME = ("backbone", "device", "precision")  # of runs that can be compared
+FIT_SECONDS = {"linear-probe": 4e-3, "tip-adapter": 3e-4, "tip-adapter-f": 5e-4}  # per image
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much there is to train and to test."""
+
+    classes: int
+    """With training images."""
+    names: int
+    """All class names."""
+    experts: int
+    images: int
+    """Training images."""
+    val_images: int
+    test_images: int
+
+
+def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = ()) -> float | None:
+    """Returns about how long a training will take; None for what was never trained here.
+
+    An epoch's work is counted in texts; what one text takes is learnt from earlier runs with
+    the same backbone, device and precision.
+
+    Args:
+        config: the settings.
+        size: of what would be trained.
+        history: earlier runs on this machine.
+    """
+    precision = choose_precision(config.precision, choose_device(config.device))
+    config = replace(config, precision=precision)
+    if config.method in FITTED:
+        return _fit_seconds(config, size, history)
+    if config.epochs == 0:
+        return START_SECONDS if config.backbone == "demo" else None
+    known = [found for run in history if (found := _epoch_of(run, config)) is not None]
+    # How images and texts compare is known of the demo CLIP alone.
+    known = [found for found in known if found[2] == config.image_cache] or (
+        known if config.backbone == "demo" else []
+    )
+    certain = config.backbone == "demo" and config.precision == "fp32"
+    if certain:  # tiny runs are mostly overhead and teach nothing of a large one
+        known = [found for found in known if found[1] >= LEAST_WORK * _work(config, size)]
+    if known:
+        # A quotient of sums, so that tiny runs, which are mostly overhead, count little.
+        per_text = sum(seconds for seconds, *_ in known) / sum(work for _, work, _ in known)
+    elif certain:
+        per_text = DEMO_TEXT_SECONDS
+    else:
+        return None
+    return START_SECONDS + per_text * (config.epochs * _work(config, size) + _looks(config, size))
+
+
+def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float | None:
+    """Returns the time until the last epoch's end by the recent epochs; None before the first."""
+    recent = [record["seconds"] for record in records if record["epoch"] > 0][-5:]
+    if status.state != RUNNING or not recent:
+        return None
+    return statistics.median(recent) * (status.epochs - status.epoch)
+
+
+def _fit_seconds(config: TrainConfig, size: Size, history: Iterable[Run]) -> float | None:
+    """Returns the time of a method that is fitted at once, which grows with the images."""
+    known = []
+    for run in history:
+        made_of = _finished(run, config)
+        if made_of is not None and made_of.method == config.method:
+            images = made_of.shots * run.setup().trained_classes
+            known.append(run.results()["training_seconds"] / images)
+    if known:
+        return START_SECONDS + statistics.median(known) * size.images
+    if config.backbone != "demo":
+        return None
+    return START_SECONDS + FIT_SECONDS[config.method] * size.images
+
+
+def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None:
+    """Returns a run's median epoch, its work in texts, and whether images were cached.
+
+    None for a run that says nothing here.
+    """
+    made_of = _finished(run, config)
+    # How many images there are of one style alone, the run does not say.
+    if made_of is None or made_of.method in FITTED or made_of.style:
+        return None
+    epochs = [record["seconds"] for record in run.records() if record["epoch"] > 0]
+    if not epochs:
+        return None
+    setup = run.setup()
+    classes = setup.trained_classes
+    images = made_of.shots * classes
+    size = Size(classes, len(setup.class_names), len(setup.experts), images, 0, 0)
+    return statistics.median(epochs), _work(made_of, size), made_of.image_cache
+
+
+def _finished(run: Run, config: TrainConfig) -> TrainConfig | None:
+    """Returns a finished run's settings if it had the same backbone, device and precision."""
+    try:
+        made_of = run.setup().config if run.status().state == FINISHED else None
+    except UserError:
+        return None  # a run of another format
+    if made_of is None:
+        return None
+    same = all(getattr(made_of, name) == getattr(config, name) for name in SAME)
+    return made_of if same else None
+
+
+def _work(config: TrainConfig, size: Size) -> float:
+    """Returns the work of an epoch in texts: every prompt in every step, and live images."""
+    names = size.names if config.text_weight > 0 and config.text_classes == "all" else size.classes
+    steps = math.ceil(size.images / config.batch_size)
+    prompts = size.images if config.conditional else steps * size.experts
+    texts = prompts * names * (TWO_GRADIENTS if config.align_gradient else 1)
+    return texts + (0 if config.image_cache else size.images * DEMO_IMAGE_TEXTS)
+
+
+def _looks(config: TrainConfig, size: Size) -> float:
+    """Returns the work of validation in every epoch and of the test, in texts."""
+    each = size.classes if config.conditional else 0
+    each += 0 if config.image_cache else DEMO_IMAGE_TEXTS
+    return FORWARD * each * ((config.epochs + 1) * size.val_images + size.test_images)

@@ -1,0 +1,114 @@
+"""Maps that take long, fitted in a process of their own: no page waits for one.
+
+`python -m app.map_maker RUN SETTINGS` fits a run's map and leaves it where
+`mocoop.projection` looks for it. One map is fitted at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mocoop.analysis.projection import MapSettings, is_ready, projection_of
+from mocoop.errors import UserError
+from mocoop.features.cache import default_cache
+from mocoop.runs.run import Run, open_run
+from mocoop.storage.atomic import alone
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Fit:
+    """A map that is being fitted, or failed to be."""
+
+    process: subprocess.Popen[str]
+    """Says on its standard error why it failed."""
+    said: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Time since it was started."""
+        return time.monotonic() - self.started
+
+    def check(self) -> bool:
+        """Returns whether it is over.
+
+        Raises:
+            UserError: if it failed, with the last that its process said.
+        """
+        code = self.process.poll()
+        if code:
+            if not self.said and self.process.stderr is not None:
+                lines = self.process.stderr.read().strip().splitlines()
+                self.said = lines[-1] if lines else f"its process ended with code {code}"
+            raise UserError(f"The map could not be drawn: {self.said}")
+        return code == 0
+
+
+class MapMaker:
+    """Starts fits and knows of those that run; shared by all sessions of a server."""
+
+    def __init__(self) -> None:
+        self._fits: dict[tuple[Path, MapSettings], Fit] = {}
+        self._lock = threading.Lock()
+
+    def fit(self, run: Run, settings: MapSettings) -> Fit | None:
+        """Returns the fit of a run's map that is under way; None if the map is there.
+
+        A map that is missing is begun.
+
+        Raises:
+            UserError: if it failed; it is not begun again before `forget`.
+        """
+        with self._lock:
+            key = (run.path.resolve(), settings)
+            if key in self._fits and self._fits[key].check():
+                del self._fits[key]
+            if key not in self._fits:
+                if is_ready(run, settings):
+                    return None
+                self._fits[key] = _start(*key)
+            return self._fits[key]
+
+    def forget(self, run: Run, settings: MapSettings) -> None:
+        """Forgets a fit that failed, so that it is begun again when it is asked for."""
+        with self._lock:
+            self._fits.pop((run.path.resolve(), settings), None)
+
+
+def _start(path: Path, settings: MapSettings) -> Fit:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.jobs.maps", str(path), json.dumps(asdict(settings))],
+        cwd=ROOT,
+        env=os.environ | {"MOCOOP_CACHE": str(default_cache().resolve())},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    return Fit(process)
+
+
+def main(run: str, settings: str) -> None:
+    """Fits a run's map and writes it to disk, after the maps that others are fitting."""
+    if hasattr(os, "nice"):
+        os.nice(5)  # pages and trainings come first
+    try:
+        with alone(default_cache() / "maps"):
+            projection_of(open_run(run), MapSettings(**json.loads(settings)))
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

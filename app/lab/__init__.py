@@ -1,0 +1,1 @@
+"""The Overfitting lab page."""

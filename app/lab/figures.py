@@ -1,0 +1,261 @@
+"""Figures of the overfitting lab: tables in, Plotly figure out; readable in light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from app.common.methods import METHODS
+from app.common.theme import METHOD_COLOURS, NEUTRAL
+from app.routing.figures import OUTSIDE, PERCENTS, plain, see_through
+
+TITLES = {"base": "Base classes (trained on)", "new": "New classes (never seen)"}
+LINE = {"color": NEUTRAL, "dash": "dash", "width": 1.5}
+
+
+def accuracy_lines(
+    table: pd.DataFrame, epoch: int, last: int, start: Mapping[str, float]
+) -> go.Figure:
+    """Returns test accuracy on base and on new classes by epoch, drawn as far as one epoch.
+
+    Args:
+        table: from `lab_tables.epoch_table`.
+        epoch: how far the lines are drawn.
+        last: where the axis ends.
+        start: half → zero-shot accuracy, a dashed line.
+    """
+    figure = _halves("% right")
+    for column, half in enumerate(TITLES, start=1):
+        if half in start:
+            level = [start[half]] * 2
+            line = go.Scatter(
+                x=[0, last],
+                y=level,
+                name="Zero-shot",
+                legendgroup="zero-shot",
+                showlegend=column == 1,
+                mode="lines",
+                line=LINE,
+                hovertemplate="%{y:.1f} %<extra>Zero-shot</extra>",
+            )
+            figure.add_trace(line, row=1, col=column)
+        for method, rows in table.groupby("method", sort=False):
+            drawn = rows[rows["epoch"] <= epoch]
+            line = _line(str(method), drawn["epoch"], drawn[half], column == 1)
+            figure.add_trace(line, row=1, col=column)
+    # The same range for every epoch, or the lines would jump while they are drawn.
+    values = table[list(TITLES)].to_numpy()
+    low, high = float(values.min()), float(values.max())
+    figure.update_yaxes(range=[low - 2, high + 2])
+    figure.update_xaxes(title="epochs trained", range=[0, max(last, 1)], tickformat="d")
+    return figure.update_layout(hovermode="x unified", uirevision="accuracy")
+
+
+def reliability_lines(frame: pd.DataFrame) -> go.Figure:
+    """Returns how often predictions are right by how sure they are; on the diagonal, as often.
+
+    Args:
+        frame: from `lab_tables.reliability_frame`.
+    """
+    figure = _halves("% right")
+    for column, half in enumerate(TITLES, start=1):
+        diagonal = go.Scatter(
+            x=[0, 100], y=[0, 100], mode="lines", line=LINE, showlegend=False, hoverinfo="skip"
+        )
+        figure.add_trace(diagonal, row=1, col=column)
+        for method, rows in frame[frame["half"] == half].groupby("method", sort=False):
+            line = _line(str(method), rows["confidence"], rows["right"], column == 1)
+            # The area of a marker says how many images it stands for.
+            sizes = 4 + 14 * (rows["images"] / rows["images"].max()) ** 0.5
+            line.update(
+                mode="lines+markers",
+                marker={"size": sizes, "color": METHOD_COLOURS[str(method)]},
+                customdata=rows["images"],
+                hovertemplate="%{x:.0f} % sure: %{y:.0f} % right of %{customdata} images"
+                f"<extra>{METHODS[str(method)].name}</extra>",
+            )
+            figure.add_trace(line, row=1, col=column)
+    figure.update_xaxes(title="how sure, %", range=[0, 104])
+    return figure.update_yaxes(range=[0, 104]).update_layout(uirevision="reliability")
+
+
+def drift_paths(table: pd.DataFrame, epoch: int) -> go.Figure:
+    """Returns new-class accuracy against the drift of the prompts, from epoch 0 to an epoch.
+
+    Args:
+        table: from `lab_tables.epoch_table`.
+        epoch: where the paths end, with a marker.
+    """
+    figure = go.Figure()
+    for method, rows in table.groupby("method", sort=False):
+        drawn = rows[rows["epoch"] <= epoch]
+        line = _line(str(method), drawn["drift new"], drawn["new"], True)
+        ends = [0] * (len(drawn) - 1) + [12]
+        line.update(
+            mode="lines+markers",
+            line={"width": 1.5},
+            marker={"size": ends, "color": METHOD_COLOURS[str(method)], "opacity": 1},
+            customdata=drawn["epoch"],
+            hovertemplate="epoch %{customdata}: drift %{x:.3f}, %{y:.1f} % right"
+            f"<extra>{METHODS[str(method)].name}</extra>",
+        )
+        figure.add_trace(line)
+    figure = _with_legend(plain(figure, 360))
+    low, high = float(table["new"].min()), float(table["new"].max())
+    widest = float(table["drift new"].max())
+    figure.update_yaxes(title="% right on new classes", range=[low - 2, high + 2])
+    figure.update_xaxes(title="drift: 1 − cosine to the hard prompts", range=[0, 1.05 * widest])
+    return figure.update_layout(uirevision="drift")
+
+
+def change_lines(curves: pd.DataFrame, methods: Sequence[str]) -> go.Figure:
+    """Returns mean change of accuracy by epoch, with a band of one deviation over seeds.
+
+    Args:
+        curves: from `lab_tables.mean_curves`.
+        methods: which of them are drawn.
+    """
+    figure = _halves("points gained or lost")
+    for column, half in enumerate(TITLES, start=1):
+        for method in methods:
+            rows = curves[(curves["half"] == half) & (curves["method"] == method)]
+            colour = METHOD_COLOURS[method]
+            upper, lower = rows["mean"] + rows["std"], rows["mean"] - rows["std"]
+            band = go.Scatter(
+                x=[*rows["epoch"], *rows["epoch"][::-1]],
+                y=[*upper, *lower[::-1]],
+                fill="toself",
+                fillcolor=see_through(colour, 0.15),
+                line={"width": 0},
+                hoverinfo="skip",
+                showlegend=False,
+            )
+            figure.add_trace(band, row=1, col=column)
+            line = _line(method, rows["epoch"], rows["mean"], column == 1)
+            line.update(hovertemplate=f"%{{y:+.1f}}<extra>{METHODS[method].name}</extra>")
+            figure.add_trace(line, row=1, col=column)
+    figure.update_xaxes(title="epochs trained", tickformat="d")
+    return figure.add_hline(0, line=LINE)
+
+
+def weight_lines(means: pd.DataFrame) -> go.Figure:
+    """Returns mean accuracy by the weight of the text loss, on base and on new classes.
+
+    Args:
+        means: method, half, weight, after; CoOp, without a text loss, is a level.
+    """
+    figure = _halves("% right")
+    weights = sorted(means["weight"].unique())
+    shown = [f"{weight:g}" for weight in weights]
+    for column, half in enumerate(TITLES, start=1):
+        for method, rows in means[means["half"] == half].groupby("method", sort=False):
+            ordered = rows.sort_values("weight")
+            level = len(ordered) == 1
+            y = [float(ordered["after"].iloc[0])] * len(shown) if level else ordered["after"]
+            x = shown if level else [f"{weight:g}" for weight in ordered["weight"]]
+            line = _line(str(method), x, y, column == 1)
+            line.update(mode="lines" if level else "lines+markers")
+            line.line.dash = "dot" if level else "solid"
+            figure.add_trace(line, row=1, col=column)
+    return figure.update_xaxes(
+        title="weight of the text loss", type="category", categoryarray=shown
+    )
+
+
+def scatter(
+    table: pd.DataFrame, x: str, y: str, titles: tuple[str, str], colour_by: str = "method"
+) -> go.Figure:
+    """Returns a point for each training, by method or by another column.
+
+    Args:
+        table: from `lab_tables.final_table`.
+        x: column across.
+        y: column upwards.
+        titles: of both axes.
+        colour_by: method, or a column whose values get hues in order.
+    """
+    figure = go.Figure()
+    hues = ["#3b82c4", "#e07b39", "#4aa564", "#8a6fc9", "#b58a2b"]
+    for place, (value, rows) in enumerate(table.groupby(colour_by, sort=True)):
+        known = colour_by == "method"
+        colour = METHOD_COLOURS[str(value)] if known else hues[place % len(hues)]
+        name = METHODS[str(value)].name if known else f"{colour_by} {value:g}"
+        said = rows[["data", "shots", "weight", "seed"]].astype(str).agg(" · ".join, axis=1)
+        figure.add_trace(
+            go.Scatter(
+                x=rows[x],
+                y=rows[y],
+                mode="markers",
+                name=name,
+                marker={"color": colour, "size": 7, "opacity": 0.65},
+                customdata=said,
+                hovertemplate=f"%{{customdata}}<br>%{{x:.3g}}, %{{y:.1f}}<extra>{name}</extra>",
+            )
+        )
+    figure = _with_legend(plain(figure, 360))
+    return figure.update_xaxes(title=titles[0]).update_yaxes(title=titles[1])
+
+
+def way_bars(ways: Mapping[str, float], chosen: str) -> go.Figure:
+    """Returns accuracies of ways to use the experts; the one in question stands out.
+
+    Args:
+        ways: in words → percent.
+        chosen: the one that stands out.
+    """
+    hues = [METHOD_COLOURS["mocoop"] if name == chosen else NEUTRAL for name in ways]
+    bars = go.Bar(
+        x=list(ways.values()),
+        y=list(ways),
+        orientation="h",
+        marker_color=hues,
+        text=[f"{value:.1f}" for value in ways.values()],
+        **OUTSIDE,
+        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+    )
+    figure = plain(go.Figure(bars), 60 + 36 * len(ways))
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure.update_xaxes(title="% right, mean", **PERCENTS)
+
+
+def _line(method: str, x: Iterable[Any], y: Iterable[float], in_legend: bool) -> go.Scatter:
+    name, points = METHODS[method].name, list(x)
+    return go.Scatter(
+        x=points,
+        y=list(y),
+        name=name,
+        legendgroup=method,
+        showlegend=in_legend,
+        mode="lines" if len(points) > 1 else "markers",  # a line of one point is not seen
+        line={"color": METHOD_COLOURS[method], "width": 2.5},
+        marker={"color": METHOD_COLOURS[method], "size": 8},
+        hovertemplate=f"%{{y:.1f}} %<extra>{name}</extra>",
+    )
+
+
+def _halves(unit: str) -> go.Figure:
+    """Returns two empty panels, base and new, with the same axis upwards."""
+    figure = make_subplots(
+        rows=1,
+        cols=2,
+        shared_yaxes=True,
+        horizontal_spacing=0.04,
+        subplot_titles=list(TITLES.values()),
+    )
+    figure = _with_legend(plain(figure, 360))
+    figure.update_layout(margin_t=70)
+    figure.update_annotations(font_size=14, yshift=4)
+    figure.update_yaxes(title=unit, row=1, col=1)
+    return figure
+
+
+def _with_legend(figure: go.Figure) -> go.Figure:
+    return figure.update_layout(
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom"},
+        margin_t=44,
+    )

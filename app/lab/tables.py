@@ -1,0 +1,157 @@
+"""What the overfitting lab shows, as tables: measured trainings in, pandas out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from app.common.methods import METHODS
+from mocoop.evaluation.evaluate import harmonic_mean
+from mocoop.protocols.lab import BINS, HALVES, LabRun
+from mocoop.protocols.lab_grid import Grid
+
+ZERO_SHOT = "zero-shot"
+START = "coop"
+"""The method whose epoch 0 is zero-shot: it starts from the data set's one template."""
+
+FEW = 0.02
+"""Share of a half's images under which a bin of a reliability diagram is left out."""
+
+
+def epoch_table(runs: Mapping[str, LabRun]) -> pd.DataFrame:
+    """Returns a row per method and epoch; accuracies and calibration errors in percent.
+
+    `drift` is 1 - cosine of the soft prompts to their own hard prototypes.
+    """
+    parts = []
+    for method, run in runs.items():
+        part = pd.DataFrame({"method": method, "epoch": range(run.epochs + 1)})
+        part["train"] = run.train.double().tolist()
+        for half in HALVES:
+            part[half] = run.accuracy(half).tolist()
+            part[f"error {half}"] = run.calibration_error(half).tolist()
+            part[f"drift {half}"] = run.drift(half).tolist()
+        pairs = zip(part["base"], part["new"], strict=True)
+        part["HM"] = [harmonic_mean(base, new) for base, new in pairs]
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def table_at(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
+    """Returns a row per method after an epoch, zero-shot first where it is known.
+
+    Args:
+        table: from `epoch_table`.
+        epoch: 0 is before training.
+    """
+    rows = table[table["epoch"] == epoch]
+    start = table[(table["method"] == START) & (table["epoch"] == 0)]
+    shown = pd.concat([start.assign(method=ZERO_SHOT), rows], ignore_index=True)
+    shown["method"] = [METHODS[method].name for method in shown["method"]]
+    columns = ["train", "base", "new", "HM", "error base", "error new", "drift new"]
+    return shown[["method", *columns]]
+
+
+def zero_shot(table: pd.DataFrame) -> dict[str, float]:
+    """Returns half → accuracy before training in percent; empty where it is not known."""
+    start = table[(table["method"] == START) & (table["epoch"] == 0)]
+    return {} if start.empty else {half: float(start[half].iloc[0]) for half in HALVES}
+
+
+def reliability_frame(runs: Mapping[str, LabRun], epoch: int) -> pd.DataFrame:
+    """Returns a row per method, half and bin after an epoch, in percent; zero-shot beside them.
+
+    Bins with under `FEW` of a half's images are left out: they say little and jump about.
+    """
+    shown = [(method, run, epoch) for method, run in runs.items()]
+    if START in runs:
+        shown.insert(0, (ZERO_SHOT, runs[START], 0))
+    rows = []
+    for method, run, then in shown:
+        for place, half in enumerate(HALVES):
+            images = int(run.count[then, place].sum())
+            for index in range(BINS):
+                count = int(run.count[then, place, index])
+                if count >= FEW * images:
+                    right = int(run.right[then, place, index])
+                    sure = float(run.confidence[then, place, index])
+                    rows.append((method, half, 100 * sure / count, 100 * right / count, count))
+    return pd.DataFrame(rows, columns=["method", "half", "confidence", "right", "images"])
+
+
+def final_table(grid: Grid) -> pd.DataFrame:
+    """Returns a row per training of the grid and half, before and after all of its epochs.
+
+    `gain` is router minus all experts equally, `headroom` what a perfect choice of one expert
+    would bring over a random one, both in points; missing with one expert.
+    """
+    rows = []
+    for (method, data, shots, weight, seed), run in grid.runs.items():
+        for half in HALVES:
+            accuracy, routing = run.accuracy(half), run.routing_of(half)
+            row = {
+                "method": method,
+                "data": data,
+                "shots": shots,
+                "weight": weight,
+                "seed": seed,
+                "half": half,
+                "before": float(accuracy[0]),
+                "after": float(accuracy[-1]),
+                "drift": float(run.drift(half)[-1]),
+                "error": float(run.calibration_error(half)[-1]),
+                "train before": _first_number(run),
+                "train after": float(run.train[-1]),
+            }
+            if routing:
+                row |= {name: routing[name] for name in WAYS}
+                row["gain"] = routing["router"] - routing["uniform"]
+                row["headroom"] = routing["oracle"] - routing["random"]
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+WAYS = ("router", "uniform", "random", "best_single", "oracle")
+
+
+def mean_curves(grid: Grid, shots: int, weight: float) -> pd.DataFrame:
+    """Returns a row per method, half and epoch: change from before training, in points.
+
+    Averaged over data sets seed by seed; `mean` and `std` are over the seeds.
+
+    Args:
+        grid: the trainings.
+        shots: training images per class.
+        weight: of the text loss, for the methods that have one.
+    """
+    parts = []
+    for (method, data, run_shots, run_weight, seed), run in grid.runs.items():
+        if run_shots != shots or (method != START and run_weight != weight):
+            continue
+        for half in HALVES:
+            accuracy = run.accuracy(half)
+            change = (accuracy - accuracy[0]).tolist()
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "method": method,
+                        "half": half,
+                        "data": data,
+                        "seed": seed,
+                        "epoch": range(len(change)),
+                        "change": change,
+                    }
+                )
+            )
+    every = pd.concat(parts, ignore_index=True)
+    keys = ["method", "half", "epoch"]
+    by_seed = every.groupby([*keys, "seed"], sort=False)["change"].mean().reset_index()
+    found = by_seed.groupby(keys, sort=False)["change"].agg(["mean", "std"]).reset_index()
+    return found.fillna({"std": 0.0})
+
+
+def _first_number(run: LabRun) -> float:
+    """Returns the training accuracy of the first epoch, which is nearest to none."""
+    known = run.train[~run.train.isnan()]
+    return float(known[0]) if len(known) else float("nan")

@@ -1,0 +1,291 @@
+"""The overfitting lab's experiment: sliders, trainings that are missing, and what plays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from app.caches import runs as run_caches
+from app.caches.runs import stamp_of
+from app.common import access, state
+from app.common.methods import METHODS
+from app.jobs import estimates, trainings
+from app.lab import figures as lab_figures
+from app.lab import runs as lab_runs
+from app.lab import tables as lab_tables
+from app.train.settings import duration
+from app.ui import layout
+from app.ui.parts import show_figure, show_table
+from mocoop.config import TrainConfig
+from mocoop.datasets import BUILTIN
+from mocoop.methods import preset
+from mocoop.protocols.lab import METHODS as LAB_METHODS
+from mocoop.protocols.lab import LabRun, LabSettings, measure
+from mocoop.protocols.lab_grid import Grid, read_grid
+from mocoop.runs.run import Run, open_run
+from mocoop.runs.status import FINISHED, QUEUED
+
+SHOTS = (1, 2, 4, 8, 16)
+WEIGHTS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0)
+LENGTHS = (40, 80, 160)
+TICK_SECONDS = 0.35
+TICKS = 40  # from start to end of a playing
+MAX_TICKS = 4  # made up for at once
+ONLY_FOR_LOOKING = (
+    "Accuracies on test images, epoch by epoch, are here to be **looked at**. Nothing was chosen "
+    "by them, and nothing may be: a method is judged after its last epoch, and settings are "
+    "chosen on validation images of classes that it was trained on."
+)
+DRIFT_OF_LASP = (
+    "LASP is compared with the mean of all hard prompts, not with the one it starts from: so it "
+    "starts at a distance."
+)
+CALIBRATION = "How far sureness and being right lie apart: less is better."
+NUMBERS = {
+    "train": ("training images", "Right on the few images it learns from, while it learns."),
+    "base": ("base", "Right on test images of the base classes."),
+    "new": ("new", "Right on test images of the classes it was never shown."),
+    "HM": ("HM", "Harmonic mean of base and new: high only where both are."),
+    "error base": ("calibration error, base", CALIBRATION),
+    "error new": ("calibration error, new", CALIBRATION),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The trainings of one setting of the sliders."""
+
+    runs: Mapping[str, LabRun]
+    """Method → what is measured; those that are there."""
+    missing: Mapping[str, TrainConfig]
+    """Method → what would have to be trained."""
+
+
+@st.cache_resource(show_spinner="Opening the lab's trainings …", max_entries=1)
+def grid() -> Grid:
+    """Returns the grid that ships with the project; shared by all sessions."""
+    return read_grid()
+
+
+def pick_settings() -> LabSettings:
+    """Returns what the sliders ask for."""
+    with st.container(horizontal=True, gap="medium"):
+        data = st.selectbox(
+            "Data set", BUILTIN, index=1, key=state.LAB_DATA, bind=state.QUERY, width=170
+        )
+        shots = st.select_slider(
+            "Images per class", SHOTS, value=16, key=state.LAB_SHOTS, bind=state.QUERY, width=230
+        )
+        weight = st.select_slider(
+            "Weight of the text loss",
+            WEIGHTS,
+            value=5.0,
+            format_func="{:g}".format,
+            key=state.LAB_WEIGHT,
+            bind=state.QUERY,
+            width=230,
+            help="How strongly LASP and MoCoOp are held to their hand-written prompts. CoOp has "
+            "no such loss.",
+        )
+        seed = st.number_input(
+            "Seed", 0, 2**32 - 1, 1, key=state.LAB_SEED, bind=state.QUERY, width=120
+        )
+        length = st.segmented_control(
+            "Longest training",
+            LENGTHS,
+            default=LENGTHS[0],
+            required=True,
+            key=state.LAB_LENGTH,
+            bind=state.QUERY,
+            width=200,
+            help="In epochs. The rate does not change while it trains, so that the first 20 "
+            "epochs of a long training are exactly a training of 20 epochs.",
+        )
+    return LabSettings(data, int(shots), int(seed), float(weight), int(length or LENGTHS[0]))
+
+
+def find(settings: LabSettings) -> Found:
+    """Returns the trainings from the grid, or else from runs of this machine.
+
+    Raises:
+        UserError: if the grid or a finished run cannot be read.
+    """
+    found = {method: run for method in LAB_METHODS if (run := _in_grid(method, settings))}
+    asked = {m: settings.config(m) for m in LAB_METHODS if m not in found}
+    if asked:
+        dataset = run_caches.dataset(settings.data)
+        for method, made in lab_runs.find_runs(asked, dataset).items():
+            if made.status().state == FINISHED:
+                found[method] = _measured(str(made.path), stamp_of(made))
+    ordered = {method: found[method] for method in LAB_METHODS if method in found}
+    return Found(ordered, {m: config for m, config in asked.items() if m not in found})
+
+
+def _in_grid(method: str, settings: LabSettings) -> LabRun | None:
+    """Returns a training of the grid; None also where its CLIP is not the one found here."""
+    known = grid()
+    if run_caches.backbone(preset(method).backbone).fingerprint != known.backbone_fingerprint:
+        return None
+    return known.find(method, settings)
+
+
+@st.cache_resource(show_spinner="Testing the training after every epoch …", max_entries=12)
+def _measured(path: str, stamp: float) -> LabRun:
+    run = open_run(path)
+    config = run.setup().config
+    return measure(run, run_caches.dataset(config.data), run_caches.backbone(config.backbone))
+
+
+def missing_panel(found: Found, settings: LabSettings) -> None:
+    """Says which trainings are not there, and offers to make them or shows how far they are."""
+    if not found.missing:
+        return
+    dataset = run_caches.dataset(settings.data)
+    known = lab_runs.find_runs(found.missing, dataset)
+    active = {m: known[m] for m in found.missing if m in known and known[m].status().active}
+    *first, last = (METHODS[method].name for method in found.missing)
+    names = f"{', '.join(first)} and {last}" if first else last
+    if active:
+        st.fragment(_progress, run_every=1.0)(active)
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        seconds = lab_runs.seconds(found.missing, dataset)
+        spent = "the time is not known" if seconds is None else duration(seconds)
+        st.markdown(f"No finished training of **{names}** with these settings yet ({spent}).")
+        if not access.read_only() and st.button(
+            "Train now", type="primary", icon=":material/play_arrow:", key="lab train"
+        ):
+            lab_runs.start(found.missing)
+            st.rerun()
+    for method, run in known.items():
+        status = run.status()
+        st.warning(f"{METHODS[method].name} is {status.state}: {status.message}")
+
+
+def _progress(active: Mapping[str, Run]) -> None:
+    """Shows how far trainings are; when all are over, the page starts anew."""
+    states = {method: run.status() for method, run in active.items()}
+    if any(not status.active for status in states.values()):
+        st.rerun()
+    for method, status in states.items():
+        name = METHODS[method].name
+        if status.state == QUEUED or not status.epochs:
+            first = active[method] in trainings.active_runs()[:1]
+            st.progress(0.0, f"{name}: {'starting' if first else 'waiting for its turn'} …")
+            continue
+        left = estimates.seconds_left(status, active[method].records())
+        text = f"{name}: epoch {status.epoch} of {status.epochs}"
+        text += f" · {duration(left)} left" if left else ""
+        st.progress(status.epoch / status.epochs, text)
+    if not access.read_only() and st.button("Cancel", icon=":material/stop:", key="lab cancel"):
+        for run in active.values():
+            trainings.cancel_run(run)
+        st.rerun()
+
+
+def player(found: Found, settings: LabSettings) -> None:
+    """Shows accuracy, calibration and drift as they are after an epoch; plays through epochs."""
+    last = min(run.epochs for run in found.runs.values())
+    last = min(last, settings.epochs)
+    table = lab_tables.epoch_table(found.runs)
+    playing = bool(st.session_state.get(state.LAB_PLAYING))
+    st.fragment(_player, run_every=TICK_SECONDS if playing else None)(
+        found, table[table["epoch"] <= last], last, playing
+    )
+
+
+def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None:
+    epoch = _pick_epoch(last, ticking)
+    start = lab_tables.zero_shot(table)
+    figure = lab_figures.accuracy_lines(table, epoch, last, start)
+    show_figure(figure, "accuracy-by-epoch", table=table)
+    st.markdown(f"**After {epoch} epochs**, in percent")
+    columns = {
+        name: st.column_config.NumberColumn(label, format="%.1f", help=words)
+        for name, (label, words) in NUMBERS.items()
+    }
+    columns["drift new"] = st.column_config.NumberColumn(
+        "drift, new",
+        format="%.3f",
+        help="How far the learnt prompts have moved from their hand-written (hard) prompts: 1 − "
+        f"cosine, mean over new classes; 0 is not at all. {DRIFT_OF_LASP}",
+    )
+    shown = lab_tables.table_at(table, epoch)
+    show_table(shown, f"lab-epoch-{epoch}", column_config=columns, placeholder="–")
+    left, right = layout.wrapping_columns([3, 2], "calibration")
+    with left:
+        st.markdown("**Is it as often right as it is sure?** Below the dashed line it is too sure")
+        frame = lab_tables.reliability_frame(found.runs, epoch)
+        show_figure(lab_figures.reliability_lines(frame), "reliability")
+    with right:
+        st.markdown("**Drift against new classes**, from before training to now")
+        show_figure(lab_figures.drift_paths(table, epoch), "drift-and-new-classes")
+        if "lasp" in found.runs:
+            st.caption(DRIFT_OF_LASP)
+    # After the slider, which must be told where it stands before the run ends.
+    if bool(st.session_state.get(state.LAB_PLAYING)) != ticking:
+        st.rerun()  # the whole page, which then comes back with or without a clock
+
+
+def _pick_epoch(last: int, ticking: bool) -> int:
+    """Returns the epoch that is shown: of the slider, of a step, or the next one of a playing."""
+    memory = st.session_state
+    if state.LAB_EPOCH not in memory:
+        text = st.query_params.get(state.LAB_EPOCH, "")
+        # Not the slider's default, which may not also be set, as playing does.
+        memory[state.LAB_EPOCH] = int(text) if text.isdecimal() else last
+    if not ticking and state.LAB_ARRIVED in memory:
+        # The browser may not have heard of the last tick's epoch, and say an earlier one.
+        memory[state.LAB_EPOCH] = memory.pop(state.LAB_ARRIVED)
+    now = memory[state.LAB_EPOCH] = min(int(memory[state.LAB_EPOCH]), last)
+    playing = bool(memory.get(state.LAB_PLAYING))
+    if playing and ticking:
+        clock = time.monotonic()
+        # On a busy machine ticks come late: then it takes larger steps rather than longer.
+        ticks = round((clock - memory.get(state.LAB_TICKED, clock)) / TICK_SECONDS)
+        step = min(MAX_TICKS, max(1, ticks)) * max(1, last // TICKS)
+        now = memory[state.LAB_EPOCH] = min(last, now + step)
+        memory[state.LAB_TICKED] = clock
+        playing = memory[state.LAB_PLAYING] = now < last
+        if not playing:
+            memory[state.LAB_ARRIVED] = now
+
+    def move(epoch: int, play: bool = False) -> None:
+        memory[state.LAB_EPOCH] = epoch
+        memory[state.LAB_PLAYING] = play
+        memory.pop(state.LAB_TICKED, None)
+        memory.pop(state.LAB_ARRIVED, None)
+
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        if playing:
+            st.button("Pause", icon=":material/pause:", on_click=move, args=(now,))
+        else:
+            again = 0 if now >= last else now
+            st.button(
+                "Play",
+                icon=":material/play_arrow:",
+                type="primary",
+                on_click=move,
+                args=(again, True),
+            )
+        st.button(
+            "Step",
+            icon=":material/skip_next:",
+            on_click=move,
+            args=(min(now + 1, last),),
+            disabled=now >= last,
+        )
+        st.button("To the start", icon=":material/first_page:", on_click=move, args=(0,))
+        epoch = st.slider(
+            "Epochs trained",
+            0,
+            last,
+            key=state.LAB_EPOCH,
+            bind=state.QUERY,
+            help="Arrow keys move it by one epoch.",
+        )
+    return int(epoch)

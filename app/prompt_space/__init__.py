@@ -1,0 +1,1 @@
+"""The Prompt space page."""

@@ -1,0 +1,144 @@
+"""Figures of the prompt-space page: table in, Plotly figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.common.theme import EXPERT_COLOURS, NEUTRAL
+from app.prompt_space.tables import AXES, soft_pairs
+from app.routing.figures import plain, see_through
+
+# Marker, size and opacity of each kind; also told apart without colour.
+_LOOKS = {
+    "hard": ("circle", 6, 0.45),
+    "prototype": ("diamond", 9, 0.85),
+    "soft": ("star", 12, 1.0),
+}
+_LOOKS_3D = {
+    "hard": ("circle", 3, 0.45),
+    "prototype": ("diamond", 4, 0.85),
+    "soft": ("cross", 5, 1.0),
+}
+_CALLED = {"hard": "hard prompt", "prototype": "prototype", "soft": "soft prompt"}
+
+
+def prompt_map(
+    shown: pd.DataFrame, colour_by: str, colours: Mapping[str, str], bounds: pd.DataFrame
+) -> go.Figure:
+    """Returns a map of hard, prototype and soft points with a line from soft to prototype.
+
+    Args:
+        shown: from `space_tables.shown_points`; three dimensions where it has a `z`.
+        colour_by: `group` or `class`.
+        colours: value of that column → colour.
+        bounds: all points that any epoch may show; the axes stay the same over epochs.
+    """
+    axes = [axis for axis in AXES if axis in shown]
+    flat = len(axes) == 2
+    figure = go.Figure(_pair_lines(soft_pairs(shown), axes))
+    for kind, look in (_LOOKS if flat else _LOOKS_3D).items():
+        part = shown[shown["kind"] == kind]
+        if not part.empty:
+            figure.add_trace(_points(part, kind, look, axes, colours, colour_by))
+    plain(figure, 560)
+    # Streamlit lets a click select a point only while dragging does not select.
+    figure.update_layout(
+        showlegend=False, dragmode="pan" if flat else "turntable", uirevision="map"
+    )
+    ranges = {axis: _padded(bounds[axis]) for axis in axes}
+    clear = {"showticklabels": False, "zeroline": False}
+    if flat:
+        figure.update_xaxes(range=ranges["x"], showgrid=False, title=None, **clear)
+        return figure.update_yaxes(range=ranges["y"], showgrid=False, title=None, **clear)
+    scene = {f"{axis}axis": clear | {"range": ranges[axis]} for axis in axes}
+    ground = {
+        "backgroundcolor": "rgba(0,0,0,0)",
+        "gridcolor": see_through(NEUTRAL, 0.35),
+        "title": "",
+    }
+    figure.update_layout(
+        scene={name: values | ground for name, values in scene.items()},
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+    )
+    return figure
+
+
+def drift_lines(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
+    """Returns each expert's mean cosine to its own prototypes over the saved epochs."""
+    figure = go.Figure()
+    for expert, part in table.groupby("expert", sort=False):
+        figure.add_trace(
+            go.Scatter(
+                x=part["epoch"],
+                y=part["own cosine"],
+                name=str(expert),
+                mode="lines+markers",
+                line_color=colours[str(expert)],
+                hovertemplate=f"{expert}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+            )
+        )
+    plain(figure, 300)
+    epochs, lowest = int(table["epoch"].max()), float(table["own cosine"].min())
+    figure.update_xaxes(title="epoch", tickformat="d", nticks=min(epochs + 1, 8))
+    # A drift that is next to nothing shall look like it.
+    low = min(0.98, lowest - 0.05 * (1 - lowest))
+    return figure.update_yaxes(title="cosine to own prototype", range=[low, 1 + 0.05 * (1 - low)])
+
+
+def class_colours(classes: Sequence[str]) -> dict[str, str]:
+    """Returns class → colour by its place among the classes shown."""
+    return {name: EXPERT_COLOURS[i % len(EXPERT_COLOURS)] for i, name in enumerate(classes)}
+
+
+def _points(
+    part: pd.DataFrame,
+    kind: str,
+    look: tuple[str, int, float],
+    axes: Sequence[str],
+    colours: Mapping[str, str],
+    colour_by: str,
+) -> go.Scatter | go.Scatter3d:
+    """Returns the markers of one kind; `customdata` says what each point is."""
+    symbol, size, opacity = look
+    hues = [colours[name] for name in part[colour_by]]
+    detail = part["template"].fillna("")
+    chart = go.Scatter if len(axes) == 2 else go.Scatter3d
+    return chart(
+        **{axis: part[axis] for axis in axes},
+        mode="markers",
+        name=_CALLED[kind],
+        marker={"symbol": symbol, "size": size, "opacity": opacity, "color": hues},
+        customdata=[
+            [kind, group, name, text]
+            for group, name, text in zip(part["group"], part["class"], detail, strict=True)
+        ],
+        hovertemplate=(
+            f"{_CALLED[kind]}<br>%{{customdata[1]}} · <b>%{{customdata[2]}}</b>"
+            "<br>%{customdata[3]}<extra></extra>"
+        ),
+    )
+
+
+def _pair_lines(pairs: pd.DataFrame, axes: Sequence[str]) -> go.Scatter | go.Scatter3d:
+    """Returns all lines from soft points to their prototypes as one trace with gaps."""
+    ends = {
+        axis: [
+            value
+            for start, end in zip(pairs[f"{axis}_soft"], pairs[f"{axis}_prototype"], strict=True)
+            for value in (start, end, None)
+        ]
+        for axis in axes
+    }
+    chart = go.Scatter if len(axes) == 2 else go.Scatter3d
+    line = {"color": NEUTRAL, "width": 1 if len(axes) == 2 else 2}
+    return chart(**ends, mode="lines", line=line, opacity=0.6, hoverinfo="skip")
+
+
+def _padded(values: pd.Series) -> list[float]:
+    """Returns a range a little wider than the values."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.06 * (high - low) or 1.0
+    return [low - margin, high + margin]

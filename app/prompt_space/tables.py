@@ -1,0 +1,108 @@
+"""What the prompt-space page shows, as tables: plain data in, pandas out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from mocoop.analysis.drift import Drift, NearWord
+from mocoop.analysis.projection import HARD, KINDS, PROTOTYPE, SOFT, Projection
+from mocoop.templates import Groups
+
+AXES = ("x", "y", "z")
+
+
+def drift_frame(rows: Sequence[Drift], experts: Sequence[str]) -> pd.DataFrame:
+    """Returns a row per expert and epoch, shares in percent."""
+    return pd.DataFrame(
+        {
+            "expert": [experts[row.expert] for row in rows],
+            "epoch": [row.epoch for row in rows],
+            "own cosine": [row.own_cosine for row in rows],
+            "own nearest": [100 * row.own_nearest for row in rows],
+            "outside": [100 * row.outside_span for row in rows],
+        }
+    )
+
+
+def map_table(projection: Projection, groups: Groups, class_names: Sequence[str]) -> pd.DataFrame:
+    """Returns a row per point of a map: place, kind, group, class, template text, epoch.
+
+    `epoch` is missing for hard points and prototypes, `template` for all but hard points.
+    """
+    points, names = projection.points, tuple(groups)
+    place = projection.coordinates.numpy()
+    group = points.group.tolist()
+    table = pd.DataFrame({AXES[axis]: place[:, axis] for axis in range(place.shape[1])})
+    table["kind"] = [KINDS[kind] for kind in points.kind.tolist()]
+    table["group"] = [names[index] for index in group]
+    table["class"] = [class_names[label] for label in points.label.tolist()]
+    table["template"] = [
+        groups[names[index]][number] if number >= 0 else None
+        for index, number in zip(group, points.template.tolist(), strict=True)
+    ]
+    epochs = pd.Series(points.epoch.tolist(), dtype="Int64")
+    table["epoch"] = epochs.mask(epochs < 0)
+    return table
+
+
+def shown_points(
+    table: pd.DataFrame, class_names: Sequence[str], epoch: int, kinds: Sequence[str] = KINDS
+) -> pd.DataFrame:
+    """Returns the points of some classes: hard ones, prototypes, and one epoch's soft ones."""
+    now = (table["epoch"] == epoch).fillna(False).astype(bool) | (table["kind"] != KINDS[SOFT])
+    return table[now & table["class"].isin(class_names) & table["kind"].isin(kinds)]
+
+
+def soft_pairs(shown: pd.DataFrame) -> pd.DataFrame:
+    """Returns each soft point joined with its prototype, columns `x_soft`, `x_prototype` …"""
+    soft = shown[shown["kind"] == KINDS[SOFT]]
+    prototypes = shown[shown["kind"] == KINDS[PROTOTYPE]]
+    return soft.merge(prototypes, on=["group", "class"], suffixes=("_soft", "_prototype"))
+
+
+def most_routed(gallery: pd.DataFrame, classes: Sequence[str]) -> tuple[str, str]:
+    """Returns the expert and the class, one of some, that share the most first choices.
+
+    Args:
+        gallery: of test images, with `expert` (the first choice) and `true` (the class).
+        classes: where to look, unless none of them has a test image.
+    """
+    of_these = gallery[gallery["true"].isin(list(classes))]
+    pairs = (gallery if of_these.empty else of_these).groupby(["expert", "true"]).size()
+    best: Sequence[object] = pairs.index[int(pairs.to_numpy().argmax())]
+    return str(best[0]), str(best[1])
+
+
+def few_classes(classes: Sequence[str], count: int = 5) -> list[str]:
+    """Returns a handful of class names, spread evenly over the list."""
+    if len(classes) <= count:
+        return list(classes)
+    step = (len(classes) - 1) / (count - 1)
+    return [classes[round(index * step)] for index in range(count)]
+
+
+def words_table(tokens: Sequence[Sequence[NearWord]]) -> pd.DataFrame:
+    """Returns a row per learnt token of one expert: its nearest words with their cosine."""
+    rows = []
+    for place, words in enumerate(tokens, start=1):
+        cells: dict[str, object] = {"token": place}
+        for rank, near in enumerate(words, start=1):
+            cells[f"word {rank}"] = near.word
+            cells[f"cosine {rank}"] = near.cosine
+        rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def selected_table(customdata: Sequence[Sequence[object]]) -> pd.DataFrame:
+    """Returns a row per point that was selected on a map, from the points' own data."""
+    columns = ["kind", "group", "class", "template"]
+    rows = [tuple(values)[: len(columns)] for values in customdata]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def count_kinds(projection: Projection) -> dict[str, int]:
+    """Returns kind → how many points of it the map was fitted on."""
+    kinds = projection.points.kind
+    return {KINDS[kind]: int((kinds == kind).sum()) for kind in (HARD, PROTOTYPE, SOFT)}

@@ -1,0 +1,43 @@
+"""The tab that shows one expert's images: where it is sure, torn and wrong."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app.common import state
+from app.common.methods import experts_in_words
+from app.common.theme import expert_colours
+from app.routing import tables
+from app.routing import view as routing_view
+from app.ui import layout
+from mocoop.evaluation.evaluate import RoutedItems
+from mocoop.runs.run import Run
+
+EACH = 6  # images in a row
+ROWS = {
+    "certain": ("Most certain", "its own images, where the router gives it the most weight"),
+    "ambiguous": ("Most ambiguous", "it has a say, but the router is torn between experts"),
+    "wrong": ("Wrong", "its own images that the mixture gets wrong, the surest mistake first"),
+}
+
+
+def one_expert(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
+    """Shows three rows of an expert's test images, to be looked at closer."""
+    experts = found.routed.experts
+    expert = st.pills(
+        "Expert", experts, default=experts[0], required=True, key=state.OF_EXPERT, bind=state.QUERY
+    )
+    _, starts = experts_in_words(found.routed, run.setup())
+    st.caption(f"It started from {starts[expert]}.")
+    colours = expert_colours(experts)
+    for kind, rows in tables.expert_galleries(table, expert).items():
+        title, meaning = ROWS[kind]
+        st.markdown(f"**{title}**: {meaning} ({len(rows):,} images)")
+        if rows.empty:
+            st.caption("None.")
+            continue
+        with layout.tiles("card", kind):
+            for _, row in rows.head(EACH).iterrows():
+                with st.container(border=True, gap="xsmall", height="stretch"):
+                    routing_view.card(run.setup().config.data, found, row, colours, kind)

@@ -1,0 +1,245 @@
+"""Figures of the routing page: table in, Plotly figure out; readable in light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.common.theme import NEUTRAL, TRAIN, WRONG
+
+FAINT = 0.45  # opacity of what is not chosen or only for comparison
+# Beside its bar a number has the page's own colour, which is read in light and in dark.
+OUTSIDE = {"textposition": "outside", "cliponaxis": False}
+# The tools that appear over a figure cover nothing, and show in light and in dark.
+CLEAR_BAR = {"bgcolor": "rgba(0,0,0,0)", "color": NEUTRAL, "activecolor": TRAIN}
+EDGE = {"color": NEUTRAL, "width": 1}  # shows the ends of what is dark on a dark page
+PERCENTS = {"range": [0, 112], "tickvals": [0, 25, 50, 75, 100]}  # with room for a number
+
+
+def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
+    """Returns the share of images per expert: first choice full, also chosen faint."""
+    hues = [colours[name] for name in table["expert"]]
+    first = go.Bar(
+        x=table["expert"],
+        y=table["first choice"],
+        name="first choice",
+        marker={"color": hues, "line": EDGE},
+        hovertemplate="%{x}: first choice for %{y:.1f} % of the images<extra></extra>",
+    )
+    also = go.Bar(
+        x=table["expert"],
+        y=table["chosen"] - table["first choice"],
+        name="chosen too",
+        marker={"color": [see_through(hue, FAINT) for hue in hues], "line": EDGE},
+        customdata=table["chosen"],
+        hovertemplate="%{x}: among the chosen for %{customdata:.1f} %<extra></extra>",
+    )
+    figure = plain(go.Figure([first, also]), 180)
+    figure.update_layout(barmode="stack", showlegend=False)
+    return figure.update_yaxes(title="% of images", rangemode="tozero")
+
+
+def score_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
+    """Returns the router's share for every expert of one image, the chosen ones full.
+
+    Args:
+        table: from `tables.experts_table`.
+        colours: expert → colour.
+    """
+    chosen = table["weight"] > 0
+    bars = go.Bar(
+        x=100 * table["share"],
+        y=table["expert"],
+        orientation="h",
+        marker={
+            "color": [
+                colours[name] if is_chosen else see_through(colours[name], FAINT)
+                for name, is_chosen in zip(table["expert"], chosen, strict=True)
+            ],
+            "line": EDGE,
+        },
+        text=_weights(table),
+        **OUTSIDE,
+        customdata=table["score"],
+        hovertemplate="%{y}: %{x:.1f} % (raw score %{customdata:.2f})<extra></extra>",
+    )
+    figure = plain(go.Figure(bars), 70 + 24 * len(table))
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure.update_xaxes(title="router's preference, %", range=_room(table["share"]))
+
+
+def moved_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
+    """Returns the router's share for every expert before (outline) and after a change.
+
+    Args:
+        table: from `tables.share_table`.
+        colours: expert → colour.
+    """
+    hues = [colours[name] for name in table["expert"]]
+    moved = bool((table["before"] != table["after"]).any())
+    grey = {"color": see_through(NEUTRAL, FAINT), "line": EDGE}
+    before = go.Bar(
+        x=100 * table["before"],
+        y=table["expert"],
+        orientation="h",
+        name="before",
+        # Unchanged it would only repeat the other bar; its place stays free.
+        marker=grey if moved else {"color": "rgba(0,0,0,0)"},
+        hovertemplate="%{y}, before: %{x:.1f} %<extra></extra>" if moved else None,
+        hoverinfo=None if moved else "skip",
+    )
+    after = go.Bar(
+        x=100 * table["after"],
+        y=table["expert"],
+        orientation="h",
+        name="now",
+        marker={"color": hues, "line": EDGE},
+        text=_weights(table),
+        **OUTSIDE,
+        hovertemplate="%{y}, now: %{x:.1f} %<extra></extra>",
+    )
+    figure = plain(go.Figure([after, before]), 70 + 34 * len(table))
+    figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0, showlegend=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    largest = table[["before", "after"]].max(axis=1)
+    title = "router's preference, %" + (" (grey: before)" if moved else "")
+    return figure.update_xaxes(title=title, range=_room(largest))
+
+
+def class_bars(table: pd.DataFrame, true: str | None = None) -> go.Figure:
+    """Returns the most probable classes; the true one stands out where it is known."""
+    known = {True: TRAIN, False: NEUTRAL}
+    names = table["class"]
+    hues = [TRAIN if true is None else known[name == true] for name in names]
+    bars = go.Bar(
+        x=100 * table["probability"],
+        y=names,
+        orientation="h",
+        marker_color=hues,
+        text=[f"{p:.0%}" for p in table["probability"]],
+        **OUTSIDE,
+        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+    )
+    figure = plain(go.Figure(bars), 60 + 26 * len(table))
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure.update_xaxes(**PERCENTS, title="probability, %")
+
+
+def count_map(counts: pd.DataFrame, of: str) -> go.Figure:
+    """Returns a heat map of images: experts down, styles or classes across; empty is 0.
+
+    Args:
+        counts: from `tables.expert_counts`.
+        of: what the columns are, for the hover text.
+    """
+    shown = counts.where(counts > 0)  # zero stays as clear as the page behind it
+    few = counts.shape[1] <= 24
+    heat = go.Heatmap(
+        z=shown.to_numpy(dtype=float),
+        x=list(counts.columns),
+        y=list(counts.index),
+        # See-through, so that more is stronger on a light and on a dark page.
+        colorscale=[[0.0, see_through(TRAIN, 0.1)], [1.0, see_through(TRAIN, 0.8)]],
+        zmin=0,
+        zmax=max(1, int(counts.to_numpy().max())),
+        xgap=2,
+        ygap=2,
+        showscale=not few,
+        hoverongaps=False,
+        hovertemplate=f"%{{y}} · {of} %{{x}}: %{{z}} images<extra></extra>",
+    )
+    traces = [heat, _cell_numbers(counts)] if few else [heat]
+    figure = plain(go.Figure(traces), 110 + 30 * len(counts))
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure.update_xaxes(showgrid=False, tickangle=-40)
+
+
+def _cell_numbers(counts: pd.DataFrame) -> go.Scatter:
+    """Returns the numbers above zero of a heat map, in the page's own text colour."""
+    rows, columns = counts.to_numpy().nonzero()
+    return go.Scatter(
+        x=counts.columns[columns],
+        y=counts.index[rows],
+        text=[str(value) for value in counts.to_numpy()[rows, columns]],
+        mode="text",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def routing_value_bars(table: pd.DataFrame) -> go.Figure:
+    """Returns the accuracies of ways to choose the experts, the router's standing out.
+
+    Args:
+        table: from `tables.routing_value_table`.
+    """
+    last = len(table) - 1
+    hues = [TRAIN if row == 0 else NEUTRAL for row in range(len(table))]
+    hues[last] = see_through(NEUTRAL, FAINT)
+    bars = go.Bar(
+        x=table["accuracy"],
+        y=table["choice"],
+        orientation="h",
+        marker={"color": hues, "line": EDGE},
+        text=[f"{value:.1f}" for value in table["accuracy"]],
+        **OUTSIDE,
+        customdata=table["meaning"],
+        hovertemplate="%{y}: %{x:.1f} %<br>%{customdata}<extra></extra>",
+    )
+    figure = plain(go.Figure(bars), 60 + 34 * len(table))
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure.update_xaxes(**PERCENTS, title="accuracy on the test images, %")
+
+
+def accuracy_bars(table: pd.DataFrame) -> go.Figure:
+    """Returns percent right per class or style (the table's first column), worst first."""
+    ordered = table.sort_values("right", kind="stable")
+    bars = go.Bar(
+        x=ordered.iloc[:, 0],
+        y=ordered["right"],
+        marker_color=[WRONG if value < 50 else TRAIN for value in ordered["right"]],
+        customdata=ordered[["images", "most often mistaken for"]],
+        hovertemplate=(
+            "%{x}: %{y:.0f} % of %{customdata[0]} images<br>%{customdata[1]}<extra></extra>"
+        ),
+    )
+    figure = plain(go.Figure(bars), 260)
+    figure.update_xaxes(tickangle=-40)
+    return figure.update_yaxes(range=[0, 100], title="% right")
+
+
+def _weights(table: pd.DataFrame) -> list[str]:
+    """Returns the mixture weight of each chosen expert, as text beside its bar."""
+    return [f"weight {weight:.0%}" if weight > 0 else "" for weight in table["weight"]]
+
+
+def _room(shares: pd.Series) -> list[float]:
+    """Returns a range of percent with room for text, never narrower than 0 to 50."""
+    return [0.0, max(50.0, 125 * float(shares.max()))]
+
+
+def plain(figure: go.Figure, height: int) -> go.Figure:
+    """Returns the figure with a clear background and small margins, for light and dark."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 12, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        modebar=CLEAR_BAR,
+    )
+    figure.update_xaxes(automargin=True, gridcolor=see_through(NEUTRAL, 0.25), zeroline=False)
+    return figure.update_yaxes(
+        automargin=True, gridcolor=see_through(NEUTRAL, 0.25), zeroline=False
+    )
+
+
+def see_through(colour: str, opacity: float) -> str:
+    """Returns a hex colour as rgba text."""
+    red, green, blue = _channels(colour)
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]

@@ -1,0 +1,197 @@
+"""The tab in which a picture of one's own is routed, and changed to see the routing move."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import streamlit as st
+import torch
+from PIL import Image
+from torch import Tensor
+
+from app.caches import runs as run_caches
+from app.common import state
+from app.common.theme import expert_colours
+from app.routing import effects, figures, tables
+from app.routing.neighbour_view import nearest_training_images
+from app.ui import chips, layout
+from app.ui.parts import errors_in_words, show_figure
+from mocoop.classifiers.base import Classifier, Routed, encode_images
+from mocoop.errors import UserError
+from mocoop.runs.run import Run, open_run
+from mocoop.storage.images import open_image
+
+MAX_FILES, MAX_MEGABYTES = 12, 10
+LARGEST = 640  # pixels of the longer side; larger pictures are made smaller first
+LONGEST_NAME = 60
+SOURCES = ("A test image", "My files", "Camera")
+SLIDERS = {
+    "blur": "Blur",
+    "pixelate": "Pixelate",
+    "darken": "Darken",
+    "grey": "Take colour away",
+    "sketch": "Sketch",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to route."""
+
+    name: str
+    image: Image.Image
+    notes: tuple[str, ...] = ()
+    truth: str | None = None
+
+
+@st.fragment
+@errors_in_words()
+def try_a_picture(run: Run, picture: Picture) -> None:
+    """Shows a test image, uploaded files or a photo, their routing, and sliders to change one.
+
+    Args:
+        run: the run that routes.
+        picture: the test image to begin with.
+    """
+    source = st.segmented_control(
+        "Picture", SOURCES, default=SOURCES[0], required=True, key=state.SOURCE, bind=state.QUERY
+    )
+    classifier = run_caches.classifier_of_known(run)
+    pictures = [picture] if source == SOURCES[0] else own_pictures(source)
+    if not pictures:
+        return
+    features = torch.stack([feature_of(run, one.image) for one in pictures])
+    routed = classifier.classify(features)
+    chosen = 0
+    if len(pictures) > 1:  # one alone stands large beside its sliders
+        cards(pictures, routed)
+        names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
+        picked = st.selectbox("Change which one?", names, key=state.CHANGED)
+        chosen = names.index(picked)
+    before = classifier.classify(features[chosen : chosen + 1])
+    change(pictures[chosen], before, classifier, run)
+
+
+def feature_of(run: Run, image: Image.Image) -> Tensor:
+    """Returns the feature (dim,) that a run's CLIP sees a picture as; kept for a while."""
+    return _feature(str(run.path), run_caches.stamp_of(run), image.size, image.tobytes())
+
+
+@st.cache_resource(show_spinner=False, max_entries=200)
+def _feature(path: str, stamp: float, size: tuple[int, int], pixels: bytes) -> Tensor:
+    clip = run_caches.run_backbone(open_run(path))
+    return encode_images(clip, [Image.frombytes("RGB", size, pixels)])[0]
+
+
+def own_pictures(source: str) -> list[Picture]:
+    """Returns the uploaded pictures or the photo; says which files cannot be read, and why."""
+    if source == "Camera":
+        photo = st.camera_input("Take a photo", key=state.CAMERA)
+        given = [] if photo is None else [photo]
+    else:
+        given = st.file_uploader(
+            f"Up to {MAX_FILES} pictures of any common format",
+            accept_multiple_files=True,
+            max_upload_size=MAX_MEGABYTES,
+            key=state.UPLOADS,
+        )
+        if len(given) > MAX_FILES:
+            st.warning(f"{len(given)} files came; the first {MAX_FILES} are shown.")
+    pictures = []
+    for file in given[:MAX_FILES]:
+        try:
+            pictures.append(read_picture(file.getvalue(), shown_name(file.name)))
+        except UserError as error:
+            st.warning(as_it_is(str(error)), icon=":material/broken_image:")
+    return pictures
+
+
+@st.cache_resource(show_spinner=False, max_entries=48)
+def read_picture(content: bytes, name: str) -> Picture:
+    """Returns an uploaded picture, made smaller if it is large.
+
+    Raises:
+        UserError: for content that is no image, or damaged.
+    """
+    image, notes = open_image(content, name)
+    if max(image.size) > LARGEST:
+        notes.append(f"{image.width} × {image.height} pixels: made smaller first")
+        image = image.copy()
+        image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    return Picture(name, image, tuple(notes))
+
+
+def shown_name(name: str) -> str:
+    """Returns an uploaded file's name fit to be shown: printable, of one line, not long."""
+    plain = "".join(letter for letter in name if letter.isprintable()).strip()
+    return plain if len(plain) <= LONGEST_NAME else f"{plain[: LONGEST_NAME - 1]}…"
+
+
+def as_it_is(text: str) -> str:
+    """Returns Markdown that shows a text letter by letter: a file's name draws nothing."""
+    return re.sub(r"([\\`*_{}\[\]()<>#|~$]|:(?=\w))", r"\\\1", text)
+
+
+def cards(pictures: list[Picture], routed: Routed) -> None:
+    """Shows pictures with their prediction and experts."""
+    colours = expert_colours(routed.experts)
+    with layout.tiles("card", "mine"):
+        for index, picture in enumerate(pictures):
+            with st.container(border=True, gap="xsmall", height="stretch"):
+                st.image(run_caches.as_png(picture.image, 240), width="stretch", alt=picture.name)
+                best = tables.top_classes(routed, index, 1)
+                html = chips.verdict(best["class"][0], best["probability"][0], picture.truth)
+                if len(routed.experts) > 1:
+                    html += chips.expert_chips(routed.chosen(index), colours)
+                st.html(html)
+                st.caption(" · ".join((as_it_is(picture.name), *picture.notes)))
+
+
+def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -> None:
+    """Shows sliders, the changed picture, and how prediction and routing moved."""
+    left, middle, right = st.columns([2, 2, 3], gap="medium")
+    with left:
+        amounts = {
+            name: st.slider(SLIDERS[name], 0, 100, step=5, key=name, bind=state.QUERY)
+            for name in state.EFFECTS
+        }
+        wanted = effects.Effects(**amounts)
+        st.button("Reset", icon=":material/restart_alt:", on_click=reset, disabled=not wanted.any)
+    changed = effects.apply_effects(picture.image, wanted)
+    feature = feature_of(run, changed)
+    now = classifier.classify(feature[None]) if wanted.any else before
+    with middle:
+        st.image(run_caches.as_png(changed, 320), width="stretch", alt="The changed picture")
+        if wanted.any:
+            st.html(_said("before", before, picture.truth) + _said("now", now, picture.truth))
+        else:
+            st.html(_said("", before, picture.truth))
+        if picture.truth is None:
+            st.caption(" · ".join((as_it_is(picture.name), *picture.notes)))
+    with right:
+        moved = tables.share_table(before, now)
+        if len(before.experts) > 1:
+            figure = figures.moved_bars(moved, expert_colours(before.experts))
+            alt = "The router's preference for every expert before and after the change"
+            show_figure(figure, "routing-moved", alt, moved)
+        else:
+            best = tables.top_classes(now, 0)
+            figure = figures.class_bars(best, picture.truth)
+            show_figure(figure, "classes-now", "Most probable classes of the picture", best)
+    nearest_training_images(run, feature)
+
+
+def reset() -> None:
+    """Puts all sliders back to nothing."""
+    for name in state.EFFECTS:
+        st.session_state[name] = 0
+
+
+def _said(when: str, routed: Routed, truth: str | None) -> str:
+    """Returns the prediction of one picture and who made it, as HTML."""
+    best = tables.top_classes(routed, 0, 1)
+    said = chips.verdict(best["class"][0], best["probability"][0], truth)
+    if not when:
+        return said
+    return f'<div style="font-size:.75rem;opacity:.7;margin-top:.4rem">{when}</div>{said}'

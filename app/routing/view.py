@@ -1,0 +1,267 @@
+"""The routing page's parts: overview, gallery of test images, tables, value of routing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from app.caches import runs as run_caches
+from app.common import state
+from app.common.methods import how_it_answers, method_name
+from app.common.theme import expert_colours
+from app.routing import cached, figures, tables
+from app.routing.neighbour_view import nearest_training_images
+from app.ui import chips, layout
+from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
+from mocoop.classifiers.base import Routed
+from mocoop.evaluation.evaluate import RoutedItems
+from mocoop.runs.run import Run
+
+PER_PAGE = 12
+# The tabs; without a router RIGHTS stands for EXPERTS, COUNTS and VALUE.
+IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
+VALUE, TRY = "Does it matter?", "Try a picture"
+RIGHTS = "What it gets right"
+SIDE = 192  # pixels of a thumbnail
+SHARES = {
+    "chosen": st.column_config.NumberColumn("chosen", format="%.1f %%"),
+    "first choice": st.column_config.NumberColumn("first choice", format="%.1f %%"),
+    "mean weight": st.column_config.NumberColumn("mean weight", format="%.3f"),
+}
+RIGHT = {"right": st.column_config.ProgressColumn("right", format="%.0f %%", max_value=100)}
+OWN = {
+    "score": st.column_config.NumberColumn("raw score", format="%.2f"),
+    "share": st.column_config.NumberColumn("preference", format="percent"),
+    "weight": st.column_config.NumberColumn("weight", format="percent"),
+    "probability": st.column_config.NumberColumn("probability", format="percent"),
+}
+WORDS = {"all": "all classes", "base": "classes it trained on", "new": "classes it never saw"}
+
+
+def pick_classes(run: Run) -> str:
+    """Returns which classes to look at: all, or for a base-to-new run base, new or all."""
+    made_of = run.setup()
+    if made_of.config.classes == "all":
+        return "all"
+    if run_caches.knows_trained_only(made_of):
+        st.caption("A linear probe knows only the classes it trained on: these are shown.")
+        return "base"
+    return st.segmented_control(
+        "Classes",
+        ["base", "new", "all"],
+        default="base",
+        required=True,
+        format_func=WORDS.__getitem__,
+        key=state.CLASSES,
+        bind=state.QUERY,
+        help="A picture is told apart among the names of these classes only.",
+    )
+
+
+def overview(
+    run: Run, choice: str, found: RoutedItems, table: pd.DataFrame, nmi: float | None
+) -> None:
+    """Shows accuracy, routing in words and the share of images per expert."""
+    config = run.setup().config
+    several = len(found.routed.experts) > 1
+    left, right = st.columns([2, 3], gap="medium")
+    with left, st.container(gap="xsmall"):
+        wrong = int((~table["right"]).sum())
+        first, second = st.columns(2)
+        first.metric("Accuracy", f"{100 * table['right'].mean():.1f} %")
+        if nmi is not None:
+            second.metric(
+                "Experts and styles",
+                f"{nmi:.2f} of 1",
+                help="How much the first-choice expert and the style that the picture was made "
+                "in say of each other (normalised mutual information): 0 is nothing, 1 means that "
+                "one tells the other.",
+            )
+        untrained = run.results().get(choice, {}).get("zero_shot")
+        others = "" if untrained is None else f"zero-shot {untrained:.1f} %, "
+        st.caption(
+            f"{len(table):,} test images, {wrong:,} of them wrong. "
+            f"For comparison: {others}guessing {100 / len(found.routed.class_names):.1f} %.",
+            help="Zero-shot is one hand-written prompt without any training.",
+        )
+        if nmi is not None:
+            said = tables.nmi_in_words(nmi)
+            st.caption(f"{said[0].upper()}{said[1:]}. {tables.styles_in_words(table)}")
+    with right:
+        if several:
+            usage = tables.usage_table(found)
+            st.markdown("**Who gets the images?** Full: first choice · faint: also chosen")
+            figure = figures.usage_bars(usage, expert_colours(found.routed.experts))
+            show_figure(figure, "experts", "Share of the test images that each expert gets", usage)
+        else:
+            st.info(
+                f"{method_name(config)} has no router, so there is nothing to route. "
+                f"{how_it_answers(config)} Its predictions are below. Pick a MoCoOp run to see "
+                "experts at work."
+            )
+
+
+def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
+    """Shows test images as cards: filtered, sorted, a page at a time."""
+    shown = tables.select_images(table, gallery_filter(found.routed, table))
+    if shown.empty:
+        st.info("No image passes these filters. Take one of them away.")
+        return
+    pages = -(-len(shown) // PER_PAGE)
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    with bar:
+        st.caption(f"{len(shown):,} of {len(table):,} images", width="content")
+        page = st.pagination(pages, key=state.PAGE, bind=state.QUERY) if pages > 1 else 1
+        csv_button(tables.gallery_csv(shown), "images")
+    start = (min(page, pages) - 1) * PER_PAGE
+    rows = shown.iloc[start : start + PER_PAGE]
+    data, colours = run.setup().config.data, expert_colours(found.routed.experts)
+    with layout.tiles("card", "images"):
+        for _, row in rows.iterrows():
+            with st.container(border=True, gap="xsmall", height="stretch"):
+                card(data, found, row, colours)
+
+
+def gallery_filter(routed: Routed, table: pd.DataFrame) -> tables.GalleryFilter:
+    """Returns the filters and the order that the widgets say."""
+    several, styles = len(routed.experts) > 1, list(dict.fromkeys(table["style"].dropna()))
+    columns = iter(st.columns(3 + several + bool(styles), vertical_alignment="bottom"))
+
+    def pick(label: str, options: Sequence[str], key: str) -> str | None:
+        return next(columns).selectbox(
+            label, options, index=None, placeholder="any", key=key, bind=state.QUERY
+        )
+
+    expert = pick("Chosen expert", routed.experts, state.ONLY_EXPERT) if several else None
+    style = pick("True style", styles, state.ONLY_STYLE) if styles else None
+    class_name = pick("True class", routed.class_names, state.ONLY_CLASS)
+    outcome = pick("Prediction", tables.OUTCOMES, state.OUTCOME)
+    order = next(columns).selectbox("Order", tables.ORDERS, key=state.ORDER, bind=state.QUERY)
+    return tables.GalleryFilter(expert, style, class_name, outcome, order)
+
+
+def card(
+    data: str, found: RoutedItems, row: pd.Series, colours: Mapping[str, str], place: str = "all"
+) -> None:
+    """Shows one test image with its prediction and its experts; `place` names its gallery."""
+    item = found.items[row["row"]]
+    st.image(
+        run_caches.thumbnail(data, item.id, item.label, item.style, SIDE),
+        width="stretch",
+        alt=f"{row['true']}, {row['style'] or 'a test image'}",
+    )
+    html = chips.verdict(row["predicted"], row["probability"], row["true"])
+    if len(found.routed.experts) > 1:
+        pairs = list(zip(row["experts"], row["weights"], strict=True))
+        html += chips.expert_chips(pairs, colours)
+    st.html(html)
+    st.button(
+        "Look closer",
+        key=f"look-{place}-{item.id}",
+        type="tertiary",
+        on_click=open_image,
+        args=(item.id,),
+    )
+
+
+def open_image(item_id: str) -> None:
+    """Puts the image to look at into the address."""
+    st.query_params[state.IMAGE] = item_id
+
+
+def close_image() -> None:
+    """Takes the image that was looked at out of the address."""
+    if state.IMAGE in st.query_params:
+        del st.query_params[state.IMAGE]
+
+
+def try_image() -> None:
+    """Opens the tab in which the image that is looked at can be changed."""
+    st.session_state[state.VIEW] = TRY
+
+
+@st.dialog("Look closer", width="large", on_dismiss=close_image)
+@errors_in_words()
+def look_closer(run: Run, found: RoutedItems, index: int) -> None:
+    """Shows all that the run says of one test image, and lets an expert be forced."""
+    item, routed = found.items[index], found.routed
+    truth = routed.class_names[int(found.labels[index])]
+    several, data = len(routed.experts) > 1, run.setup().config.data
+    left, right = st.columns([1, 2], gap="medium")
+    with left:
+        png = run_caches.thumbnail(data, item.id, item.label, item.style, 320)
+        st.image(png, width="stretch", alt=f"{truth}, {item.style or 'a test image'}")
+        st.caption(f"Truth: **{truth}**" + (f", drawn as {item.style}" if item.style else ""))
+        if st.button("Change this picture", icon=":material/tune:", on_click=try_image):
+            st.rerun()
+        forced = None
+        if several:
+            forced = st.pills(
+                "Force one expert (none: the router decides)",
+                routed.experts,
+                key=state.FORCED,
+                bind=state.QUERY,
+                wrap=True,
+            )
+    with right:
+        one = routed if forced is None else forced_routing(routed, routed.experts.index(forced))
+        who = "The router's mixture says" if forced is None else f"Expert {forced!r} alone says"
+        who = who if several else f"{method_name(run.setup().config)} says"
+        best = tables.top_classes(one, index)
+        right_or_wrong = "right" if best["class"][0] == truth else "wrong"
+        st.markdown(f"{who} **{best['class'][0]}**: {right_or_wrong}.")
+        figure = figures.class_bars(best, truth)
+        show_figure(figure, "closer-classes", "Most probable classes of the image", best)
+        if several:
+            experts = tables.experts_table(routed, index)
+            figure = figures.score_bars(experts, expert_colours(routed.experts))
+            alt = "The router's preference for every expert on this image"
+            show_figure(figure, "closer-scores", alt, experts)
+    if several:
+        with st.expander("What each expert says alone"):
+            show_table(experts, "experts-of-image", column_config=OWN)
+    nearest_training_images(run, run_caches.feature_of(run, item))
+
+
+def forced_routing(routed: Routed, expert: int) -> Routed:
+    """Returns the routing as if one expert had all the weight."""
+    weights = routed.weights * 0
+    weights[:, expert] = 1
+    return replace(routed, weights=weights, probabilities=routed.expert_probabilities[:, expert])
+
+
+def count_tables(found: RoutedItems, table: pd.DataFrame) -> None:
+    """Shows experts against styles and classes, and accuracy by style and class."""
+    experts, classes = found.routed.experts, found.routed.class_names
+    styles = tuple(dict.fromkeys(table["style"].dropna()))
+    kinds = [("style", "style", styles)] if styles else []
+    for by, called, names in [*kinds, ("true", "class", classes)]:
+        if len(experts) > 1:
+            counts = tables.expert_counts(table, by, experts, names)
+            st.markdown(f"**Experts by {called}**: images that have the expert as first choice")
+            alt = f"How many images of each {called} have each expert as first choice"
+            name = f"experts-by-{called}"
+            show_figure(figures.count_map(counts, called), name, alt, counts, index=True)
+        right = tables.accuracy_by(table, by)
+        st.markdown(f"**Right by {called}**, worst first")
+        alt = f"Percent right of the images of each {called}"
+        show_figure(figures.accuracy_bars(right), f"right-by-{called}-figure", alt)
+        with st.expander(f"As a table, with the most frequent mistake of each {called}"):
+            show_table(right, f"right-by-{called}", column_config=RIGHT)
+
+
+def value_of_routing(run: Run, choice: str) -> None:
+    """Shows the router against choices that need no router, and an upper bound."""
+    value = cached.value_of_routing(run, choice)
+    table = tables.routing_value_table(value)
+    st.markdown(tables.routing_in_words(value))
+    alt = "Accuracy with the router, without one, and with a perfect choice of experts"
+    show_figure(figures.routing_value_bars(table), "value-of-routing-figure", alt)
+    show_table(
+        table,
+        "value-of-routing",
+        column_config={"accuracy": st.column_config.NumberColumn(format="%.1f %%")},
+    )

@@ -1,0 +1,149 @@
+"""Curves of a training, as pure functions from its records to Plotly figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from app.common.theme import NEUTRAL, TRAIN, VALIDATION, expert_colours
+from app.routing.figures import CLEAR_BAR
+
+Records = Sequence[Mapping[str, Any]]
+
+LOSS_NAMES = {
+    "classification": ("classification", TRAIN),
+    "text": ("text supervision", "#6748d8"),
+    "gate": ("gating", "#2eb5f1"),
+    "anchor": ("distance from the plain prompt", VALIDATION),
+    "general": ("divergence from the plain prompt", "#b9303a"),
+    "total": ("weighted sum", NEUTRAL),
+}
+HEIGHT, TALL = 250, 285
+LEAST_SPAN = 20  # points of accuracy: small changes shall not look large
+
+
+def loss_figure(records: Records, epochs: int) -> go.Figure:
+    """Returns the mean of each loss term per epoch, before the terms are weighted.
+
+    Their weighted sum, often many times as large, is drawn when its name is clicked.
+    """
+    figure = _figure("loss", epochs)
+    trained = [record for record in records if record["losses"]]
+    terms = {term for record in trained for term in record["losses"]}
+    if terms - {"general"} == {"classification", "total"}:
+        terms -= {"total"}  # it is the classification loss
+    for term, (name, colour) in LOSS_NAMES.items():
+        if term not in terms:
+            continue
+        values = [record["losses"].get(term) for record in trained]
+        line = _line(_epochs(trained), values, name, colour, ".3f")
+        figure.add_trace(line.update(visible="legendonly" if term == "total" else True))
+    return figure.update_yaxes(rangemode="tozero")
+
+
+def accuracy_figure(records: Records, epochs: int) -> go.Figure:
+    """Returns training and validation accuracy per epoch in percent."""
+    figure = _figure("% right", epochs)
+    for key, name, colour in (
+        ("train_accuracy", "training images", TRAIN),
+        ("val_accuracy", "validation images", VALIDATION),
+    ):
+        known = [record for record in records if record[key] is not None]
+        if known:
+            values = [record[key] for record in known]
+            figure.add_trace(_line(_epochs(known), values, name, colour, ".1f"))
+    values = [value for trace in figure.data for value in trace.y]
+    return figure.update_yaxes(range=_percent_range(values), nticks=6)
+
+
+def _percent_range(values: Sequence[float]) -> list[float]:
+    """Returns a range of percent around values, at least `LEAST_SPAN` wide, from 0 to 103."""
+    if not values:
+        return [0.0, 103.0]
+    low, high = min(values) - 2, max(values) + 2
+    room = max(0.0, LEAST_SPAN - (high - low)) / 2
+    low, high = low - room, high + room
+    if high > 103:
+        low, high = low - (high - 103), 103.0
+    return [max(0.0, low), high]
+
+
+def usage_figure(records: Records, epochs: int, experts: Sequence[str]) -> go.Figure:
+    """Returns the experts' shares of the mixture per epoch, stacked to 100 %."""
+    figure = _figure("% of the mixture", epochs)
+    colours = expert_colours(experts)
+    for index, expert in enumerate(experts):
+        shares = [100.0 * record["expert_usage"][index] for record in records]
+        trace = _line(_epochs(records), shares, expert, colours[expert], ".0f")
+        trace.update(stackgroup="experts", line={"width": 0.5}, fillcolor=colours[expert])
+        figure.add_trace(trace)
+    figure.update_layout(
+        legend={"orientation": "v", "x": 1.02, "y": 1, "xanchor": "left", "yanchor": "top"},
+        legend_tracegroupgap=0,
+        legend_font_size=10,
+        margin_t=8,
+        height=TALL,  # room for a dozen names
+        hovermode="closest",
+    )
+    return figure.update_yaxes(range=[0, 100], dtick=25)
+
+
+def entropy_figure(records: Records, epochs: int, num_experts: int) -> go.Figure:
+    """Returns the router's mean entropy (in nats) per epoch beside its largest possible value."""
+    figure = _figure("entropy, 0: sure", epochs)
+    largest = math.log(num_experts)
+    values = [record["routing_entropy"] for record in records]
+    figure.add_trace(_line(_epochs(records), values, "mean entropy", TRAIN, ".2f"))
+    figure.add_hline(
+        largest,
+        line={"dash": "dash", "width": 1, "color": NEUTRAL},
+        annotation={"text": "undecided: all experts alike", "font": {"size": 11}},
+        annotation_position="top right",
+    )
+    figure.update_layout(showlegend=False, margin_t=8, height=TALL)
+    return figure.update_yaxes(range=[0, 1.2 * largest])
+
+
+def _epochs(records: Records) -> list[int]:
+    return [record["epoch"] for record in records]
+
+
+def _line(
+    x: Sequence[int],
+    y: Sequence[float | None],
+    name: str,
+    colour: str,
+    digits: str,
+) -> go.Scatter:
+    """Returns a line; a marker alone where there is one point, which a line would not show."""
+    return go.Scatter(
+        x=list(x),
+        y=list(y),
+        name=name,
+        mode="lines" if len(x) > 1 else "lines+markers",
+        line={"color": colour, "width": 2},
+        hovertemplate=f"%{{y:{digits}}}<extra>{name}</extra>",
+    )
+
+
+def _figure(unit: str, epochs: int) -> go.Figure:
+    """Returns an empty figure whose epoch axis is already as long as the training."""
+    figure = go.Figure()
+    figure.update_layout(
+        height=HEIGHT,
+        margin={"l": 8, "r": 8, "t": 30, "b": 8},
+        hovermode="x unified",
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        modebar=CLEAR_BAR,
+        uirevision="keep",  # a new epoch leaves zoom and hidden lines as they are
+    )
+    last = max(epochs, 1)
+    figure.update_xaxes(
+        title={"text": "epoch", "standoff": 4}, range=[0, last], nticks=min(last + 1, 8)
+    )
+    figure.update_xaxes(tickformat="d")
+    return figure.update_yaxes(title={"text": unit, "standoff": 12}, automargin=True)

@@ -1,0 +1,250 @@
+"""The Train page's groups of widgets; each returns settings and shows no result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app.caches import runs as run_caches
+from app.common import access, state
+from app.common.methods import METHODS, learns_prompts, method_called, start_of
+from app.jobs import estimates, trainings
+from app.train.settings import (
+    GROUP,
+    SHOTS,
+    TEMPLATES,
+    check_together,
+    data_label,
+    data_name,
+    duration,
+    groups_to_rows,
+    rows_to_groups,
+    with_groups,
+)
+from mocoop.config import MIXTURES, ClassesChoice, TrainConfig
+from mocoop.datasets import Dataset
+from mocoop.methods import preset
+from mocoop.model.mixture import expert_groups
+from mocoop.protocols.plans import SAME_FOR_ALL_SEEDS
+from mocoop.runs.run import default_runs, list_runs
+from mocoop.training.prepare import shots_missing
+
+NOTHING_LEARNT = (*SAME_FOR_ALL_SEEDS, "tip-adapter")
+Rows = list[dict[str, object]]
+
+
+def basic_settings() -> TrainConfig:
+    """Returns a method's preset with data set, shots, seed and classes as chosen.
+
+    Raises:
+        UserError: if no data set is named.
+    """
+    data = pick_data()
+    method = pick_method()
+    usual = preset(method)
+    drawn = method not in SAME_FOR_ALL_SEEDS  # the others look at no training image
+    shots = _pick_shots() if drawn else usual.shots
+    line = st.container(horizontal=True)  # the seed goes below on a narrow page
+    classes = line.segmented_control(
+        "Train on",
+        get_args(ClassesChoice),
+        format_func={"all": "All classes", "base": "Base half"}.__getitem__,
+        default="all",
+        required=True,
+        key=state.TRAIN_ON,
+        bind=state.QUERY,
+        help="Base half: only the first half of the classes. The test then also asks for the "
+        "other half, which the prompts have never seen.",
+    )
+    seed = _pick_seed(line) if drawn else usual.seed
+    return replace(usual, data=data, shots=shots, seed=seed, classes=classes or "all")
+
+
+def _pick_shots() -> int:
+    shots = st.segmented_control(
+        "Training images per class",
+        SHOTS,
+        default=16,
+        required=True,
+        key=state.SHOTS,
+        bind=state.QUERY,
+    )
+    return int(shots or 16)
+
+
+def _pick_seed(line: DeltaGenerator) -> int:
+    seed = line.number_input(
+        "Seed",
+        0,
+        2**32 - 1,
+        1,
+        width=110,
+        key=state.SEED,
+        bind=state.QUERY,
+        help="Draws the training images; another seed gives another draw.",
+    )
+    return int(seed)
+
+
+def pick_data() -> str:
+    """Returns the chosen data set: built in, found on disk, uploaded, or a typed path.
+
+    Raises:
+        UserError: if no data set is named.
+    """
+    typed = not access.read_only()
+    memory = st.session_state
+    following = memory.pop(state.DATA_NEXT, None)
+    if following is None and state.DATA not in st.query_params:
+        following = memory.get(state.DATA_LAST)  # a default is not in the address
+    if following is not None:
+        memory[state.DATA] = following
+
+    def remember() -> None:
+        memory[state.DATA_LAST] = memory[state.DATA]
+
+    chosen = st.selectbox(
+        "Data set",
+        run_caches.data_choices(),
+        format_func=data_label,
+        key=state.DATA,
+        bind=state.QUERY,
+        on_change=remember,
+        accept_new_options=typed,
+        help="A built-in set, a benchmark set that was found, or your own: type the path of a "
+        "folder that has one folder of images for each class, or of a CSV file of images. "
+        "The Data page takes zips."
+        if typed
+        else None,
+    )
+    remember()
+    return data_name(chosen or "")
+
+
+def pick_method() -> str:
+    """Returns the chosen method, which is explained in a line; others on request."""
+    asked = st.query_params.get(state.METHOD, "")
+    meant = method_called(asked)
+    if meant is not None and asked != METHODS[meant].label:
+        st.query_params[state.METHOD] = METHODS[meant].label  # a link of an earlier version
+        st.rerun()
+    method = st.selectbox(
+        "Method",
+        list(METHODS),
+        format_func=lambda key: METHODS[key].label,
+        key=state.METHOD,
+        bind=state.QUERY,
+    )
+    with st.container(gap="xsmall"):
+        st.caption(f"{METHODS[method].does} {METHODS[method].use}")
+        if st.button("Which method for what?", icon=":material/help:", type="tertiary"):
+            explain_methods()
+    return method
+
+
+@st.dialog("Which method for what?", width="large")
+def explain_methods() -> None:
+    """Shows what every method does and when it is of use."""
+    rows = ["| Method | What it does | What it is for |", "|---|---|---|"]
+    kind = ""
+    for method in METHODS.values():
+        if method.kind != kind:
+            kind = method.kind
+            rows.append(f"| *{kind}* | | |")
+        rows.append(f"| **{method.name}** | {method.does} | {method.use} |")
+    with st.container(height=480, border=False):  # the dialog's end stays on the page
+        st.markdown("\n".join(rows))
+
+
+def template_table(config: TrainConfig, dataset: Dataset) -> Rows | None:
+    """Returns the rows of the table of template groups; None for a method of one prompt."""
+    if config.method not in MIXTURES:
+        return None
+    st.caption(
+        "Each row becomes one expert. It starts from the words of its first template; the "
+        "others, between bars, help to keep it there. `{}` is where the class name goes."
+    )
+    return _template_table(config.data, groups_to_rows(dataset.templates.groups))
+
+
+def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) -> TrainConfig:
+    """Returns the settings with the edited groups; says what a method without groups does.
+
+    Raises:
+        UserError: for a table that makes no good groups.
+    """
+    templates = dataset.templates
+    if rows is not None:
+        return with_groups(config, rows_to_groups(rows), templates.groups)
+    st.caption(
+        f"{METHODS[config.method].name} has no groups of templates. It starts from "
+        f"{start_of(config, templates.zero_shot)}"
+    )
+    (used,) = expert_groups(config, templates).values()
+    if len(used) > 1:
+        st.caption("The hard templates that it works with: " + " · ".join(used))
+    return config
+
+
+def start_button(config: TrainConfig, dataset: Dataset) -> None:
+    """Shows what a training would be and how long it takes, and starts it when asked to.
+
+    Raises:
+        UserError: for settings that do not fit the data set.
+    """
+    size = check_together(config, dataset)
+    seconds = estimates.estimate_seconds(config, size, list_runs([default_runs()]))
+    waiting = bool(trainings.active_runs())
+    begin = "Test it" if config.method in NOTHING_LEARNT else "Start training"
+    if st.button(
+        "Add to the queue" if waiting else begin,
+        key="start",
+        type="primary",
+        icon=":material/playlist_add:" if waiting else ":material/play_arrow:",
+        width="stretch",
+    ):
+        trainings.start_run(config)
+        st.rerun()  # the button and the panel now have something to wait for
+    parts = [f"{size.classes} classes"]
+    if learns_prompts(config):
+        parts.append("1 prompt" if size.experts == 1 else f"{size.experts} experts")
+    if config.style:
+        parts.append(f"{size.images:,} images")
+    parts.append("time not yet known" if seconds is None else duration(seconds))
+    st.caption(", ".join(parts))
+    missing = shots_missing(config, size.classes, size.images)
+    if missing is not None and config.method not in SAME_FOR_ALL_SEEDS:  # zero-shot draws none
+        st.caption(f":material/info: {missing}")
+
+
+def _template_table(data: str, usual: list[dict[str, str]]) -> Rows:
+    """Returns the rows of the edited table, which keeps its edits when the page is left."""
+    shown, edited = f"{state.TEMPLATES_SHOWN} {data}", f"{state.TEMPLATES_EDITED} {data}"
+    resets = f"{state.TEMPLATES_RESETS} {data}"
+    memory = st.session_state
+    editor = f"{resets} {memory.get(resets, 0)}"
+    if editor not in memory or shown not in memory:  # the table is new on this page
+        memory[shown] = memory.get(edited, usual)
+    table = st.data_editor(
+        pd.DataFrame(memory[shown], columns=[GROUP, TEMPLATES]),
+        key=editor,
+        num_rows="dynamic",
+        height="content",
+        hide_index=True,
+        column_config={
+            GROUP: st.column_config.TextColumn(width="small", required=True),
+            TEMPLATES: st.column_config.TextColumn(width="large", required=True),
+        },
+    )
+    memory[edited] = table.to_dict("records")
+
+    def reset() -> None:
+        memory.pop(edited, None)
+        memory[resets] = memory.get(resets, 0) + 1
+
+    st.button("Reset the table", icon=":material/restart_alt:", on_click=reset)
+    return memory[edited]

@@ -1,0 +1,282 @@
+"""The Train page's panel: the run in progress with live curves, the queue, the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import streamlit as st
+
+from app.caches.runs import knows_trained_only
+from app.common import access, state
+from app.common.methods import has_epochs, learns_prompts, method_name
+from app.jobs import estimates, trainings
+from app.train import curves
+from app.train.settings import duration, run_title
+from app.ui.parts import errors_in_words, show_figure
+from mocoop.config import MIXTURES, TrainConfig
+from mocoop.errors import UserError
+from mocoop.runs.run import Run, default_runs, list_runs
+from mocoop.runs.status import CANCELLED, FINISHED, QUEUED, Status
+
+Colour = Literal["blue", "gray", "green", "orange", "red"]
+
+POLL_SECONDS = 1.0
+PARTS = {"all": "Test accuracy", "base": "Trained half", "new": "New half"}
+RECENT = 4  # earlier runs listed below the panel
+CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage"]]}  # shown on hover
+BADGES: dict[str, tuple[str, Colour, str]] = {
+    "starting": ("starting", "blue", ":material/hourglass_top:"),
+    "queued": ("waiting", "gray", ":material/hourglass_empty:"),
+    "running": ("training", "blue", ":material/play_arrow:"),
+    "finished": ("finished", "green", ":material/check:"),
+    "cancelled": ("cancelled", "orange", ":material/cancel:"),
+    "failed": ("failed", "red", ":material/error:"),
+    "interrupted": ("interrupted", "orange", ":material/power_off:"),
+}
+
+
+def training_panel() -> None:
+    """Shows the run in progress or the newest one; polls its files only while there is need."""
+    polling = bool(trainings.active_runs())
+    st.fragment(_panel, run_every=POLL_SECONDS if polling else None)(polling)
+
+
+def _panel(polling: bool) -> None:
+    active = trainings.active_runs()
+    if polling and not active:
+        st.rerun()  # the whole page, which then comes back without polling
+    others = [run for run in list_runs([default_runs()]) if run not in active]
+    shown = active[0] if active else next(iter(others), None)
+    if shown is None:
+        _nothing_yet()
+        return
+    with errors_in_words():
+        _show_run(shown)
+    for run in active[1:]:
+        with errors_in_words():
+            _show_waiting(run)
+    _show_recent([run for run in others if run != shown][:RECENT])
+
+
+def _nothing_yet() -> None:
+    if access.read_only():
+        st.info("There is no run here yet.")
+        return
+    with st.container(border=True):
+        st.markdown("##### No training yet")
+        st.markdown(
+            "Press **Start training**: the curves are drawn here while it learns. How long it "
+            "takes stands below the button. You may leave the page, reload it or close the "
+            "browser in the meantime."
+        )
+
+
+def _show_run(run: Run) -> None:
+    status, records = run.status(), run.records()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"##### {_title(run)}")
+        _badge("starting" if status.state == QUEUED else status.state)  # its turn has come
+        st.space("stretch")
+        if status.active and not access.read_only():
+            _cancel_button(run, "Cancel")
+    if status.active:
+        _show_progress(run, status)
+    elif status.state == FINISHED:
+        _show_results(run)
+    else:
+        _show_stopped(run, status)
+    if len(records) > 1:
+        _show_curves(run, over=not status.active)
+
+
+def _show_progress(run: Run, status: Status) -> None:
+    if status.state == QUEUED:
+        st.progress(0.0, "Starting: loading the CLIP …")
+        return
+    if not status.epochs or not _told_by_epochs(run):
+        st.progress(0.0, f"{status.message.capitalize()} …")
+        return
+    done = status.epoch / status.epochs if status.epochs else 0.0
+    text = f"Epoch {status.epoch} of {status.epochs}"
+    left = estimates.seconds_left(status, run.records())
+    if status.message != "training":
+        text = f"{text}: {status.message} …"
+    elif left is not None:
+        text = f"{text} · {duration(left)} left"
+    st.progress(done, text)
+
+
+def _show_results(run: Run) -> None:
+    results, config = run.results(), run.setup().config
+    with st.container(horizontal=True, vertical_alignment="top", gap="large"):
+        for part, label in PARTS.items():
+            if part in results:
+                _accuracy_metric(label, results[part], config)
+        if "harmonic_mean" in results:
+            st.metric("Harmonic mean", f"{results['harmonic_mean']:.1f} %", width="content")
+        counted = sum(part["num_images"] for part in results.values() if isinstance(part, dict))
+        st.metric("Test images", f"{counted:,}", width="content")
+        seconds = results.get("training_seconds")  # a damaged run's results may lack it
+        if seconds is not None:
+            spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+            st.metric("Training time", spent, width="content")
+    if not has_epochs(config):
+        _say_how_it_went(run, config)
+    with st.container(horizontal=True):
+        routing = "See the routing" if config.method in MIXTURES else "See the predictions"
+        if st.button(routing, type="primary", icon=":material/alt_route:"):
+            st.switch_page("pages/routing.py", query_params={state.RUN: run.name})
+        if learns_prompts(config) and st.button(
+            "See the prompt space", icon=":material/scatter_plot:"
+        ):
+            st.switch_page("pages/prompt_space.py", query_params={state.RUN: run.name})
+
+
+def _say_how_it_went(run: Run, config: TrainConfig) -> None:
+    """Says what stands in place of curves for a method that is done at once."""
+    name = method_name(config)
+    if config.method in ("zero-shot", "ensemble") or learns_prompts(config):
+        said = f"{name} learnt nothing here, so there are no curves: this is CLIP as it came."
+    else:
+        said = f"{name} is fitted at once, so there are no curves."
+    accuracy = next((record["val_accuracy"] for record in run.records()), None)
+    if accuracy is not None:
+        said += f" Right on {accuracy:.1f} % of the validation images."
+    if knows_trained_only(run.setup()):
+        said += " The new half cannot be tested: it knows no class without pictures."
+    st.caption(said)
+
+
+def _show_stopped(run: Run, status: Status) -> None:
+    """Says why a run stopped, with what its process printed, and offers to train it again."""
+    if status.state == CANCELLED:
+        after = f" after epoch {status.epoch}" if status.epochs else ""
+        st.info(f"Cancelled{after}.", icon=":material/cancel:")
+    else:
+        st.warning(f"Stopped: {status.message}", icon=":material/error:")
+        if log := trainings.log_tail(run):
+            with st.expander("What the training printed"):
+                st.code(log, language=None)
+    if access.read_only():
+        return
+    with st.container(horizontal=True):
+        _resume_button(run)
+        if st.button("Train it again", icon=":material/replay:", key=f"again {run.name}"):
+            trainings.start_run(trainings.requested(run))
+            st.rerun()
+
+
+def _show_curves(run: Run, over: bool) -> None:
+    """Shows how a run went; its figures can be saved when it is over."""
+    records, made_of = run.records(), run.setup()
+    epochs, experts = made_of.config.epochs, made_of.experts
+    figures = {
+        "Accuracy": curves.accuracy_figure(records, epochs),
+        "Losses": curves.loss_figure(records, epochs),
+    }
+    if len(experts) > 1:
+        figures |= {
+            "Which experts are used": curves.usage_figure(records, epochs, experts),
+            "How undecided the router is": curves.entropy_figure(records, epochs, len(experts)),
+        }
+    for start in range(0, len(figures), 2):
+        pairs = list(figures.items())[start : start + 2]
+        for column, (title, figure) in zip(st.columns(2), pairs, strict=True):
+            with column:
+                st.markdown(f"**{title}**")
+                if over:
+                    show_figure(figure, f"curve {title}", f"{title}, by epoch")
+                else:
+                    st.plotly_chart(figure, key=f"curve {title}", config=CHART_CONFIG)
+
+
+def _show_waiting(run: Run) -> None:
+    """Shows a queued run in a line."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _badge(run.status().state)
+        st.markdown(_title(run))
+        st.space("stretch")
+        if not access.read_only():
+            _cancel_button(run, "Remove")
+
+
+def _show_recent(runs: list[Run]) -> None:
+    """Shows earlier runs in a line each."""
+    if not runs:
+        return
+    st.markdown("**Earlier runs**")
+    for run in runs:
+        with errors_in_words(), st.container(horizontal=True, vertical_alignment="center"):
+            _badge(run.status().state)
+            st.markdown(_title(run))
+            st.space("stretch")
+            if run.status().state == FINISHED:
+                st.markdown(_accuracy(run))
+            elif not access.read_only():
+                _resume_button(run)
+
+
+def _resume_button(run: Run) -> None:
+    """Offers to go on with a run that stopped, where that is possible."""
+    saved = trainings.resumes_after(run)
+    if saved is not None and st.button(
+        f"Go on after epoch {saved}",
+        icon=":material/resume:",
+        key=f"resume {run.name}",
+        type="primary",
+        help="From its last saved state, to the outcome it would have had without a stop.",
+    ):
+        trainings.resume_run(run)
+        st.rerun()
+
+
+def _cancel_button(run: Run, label: str) -> None:
+    if st.button(label, icon=":material/stop:", key=f"cancel {run.name}"):
+        with st.spinner("Stopping …"):
+            trainings.cancel_run(run)
+        st.rerun()
+
+
+def _badge(state: str) -> None:
+    label, colour, icon = BADGES[state]
+    st.badge(label, color=colour, icon=icon)
+
+
+def _title(run: Run) -> str:
+    """Returns a run's settings in a line, or its name where the settings cannot be read."""
+    try:
+        return run_title(trainings.requested(run))
+    except UserError:
+        return run.name
+
+
+def _told_by_epochs(run: Run) -> bool:
+    """Returns whether a run counts its epochs; so it does if its settings cannot be read yet."""
+    try:
+        return has_epochs(trainings.requested(run))
+    except UserError:
+        return True
+
+
+def _accuracy(run: Run) -> str:
+    results = run.results()
+    found = {part: f"{results[part]['accuracy']:.1f} %" for part in PARTS if part in results}
+    return found.get("all") or " / new ".join(found.values())
+
+
+def _accuracy_metric(label: str, result: Mapping[str, Any], config: TrainConfig) -> None:
+    """Shows an accuracy, and how far training brought it from the untrained prompt's."""
+    accuracy, untrained = result["accuracy"], result.get("zero_shot")
+    gain = None
+    if untrained is not None and config.method != "zero-shot":
+        gain = f"{accuracy - untrained:+.1f} vs zero-shot"
+    st.metric(
+        label,
+        f"{accuracy:.1f} %",
+        gain,
+        width="content",
+        help=None
+        if gain is None
+        else f"Zero-shot, one hand-written prompt without any training, has {untrained:.1f} %.",
+    )

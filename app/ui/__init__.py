@@ -1,0 +1,1 @@
+"""Streamlit parts that several pages share: page entry, layout, chips, pickers."""

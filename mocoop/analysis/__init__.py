@@ -1,0 +1,1 @@
+"""What prompts have learnt: drift, maps, neighbours, interaction, proposed groups."""

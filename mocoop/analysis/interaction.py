@@ -1,0 +1,65 @@
+"""How much of a text tower's features depends on context and class name together.
+
+A context that all classes share can change which class wins only through this part: what
+depends on the context alone moves all classes alike, and what depends on the name alone stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mocoop.clip.text_tower import TextTower
+from mocoop.errors import UserError
+from mocoop.model.mixture import hard_features
+from mocoop.templates import Groups
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Parts of the variance of text features, in percent; they sum to 100."""
+
+    context: float
+    """What the template alone makes of them."""
+    name: float
+    """What the class name alone makes of them."""
+    interaction: float
+    """What is left: where the same context does something else to another class."""
+
+
+def interaction_shares(tower: TextTower, groups: Groups, class_names: Sequence[str]) -> Shares:
+    """Returns the shares for a set's hard templates and class names.
+
+    Raises:
+        UserError: for fewer than two templates or classes.
+    """
+    hard = hard_features(tower, groups, class_names)
+    return shares_of([row for features in hard for row in features])
+
+
+def shares_of(features: Sequence[Tensor]) -> Shares:
+    """Returns the shares of a two-way analysis of variance without replication.
+
+    Args:
+        features: for each template (classes, dim).
+
+    Raises:
+        UserError: for fewer than two templates or classes.
+    """
+    if len(features) < 2 or len(features[0]) < 2:
+        raise UserError("Expected at least two templates and two classes to compare.")
+    every = [part.double() for part in features]
+    by_context = [part.mean(dim=0) for part in every]  # (dim,) each
+    by_name = sum(every[1:], every[0]) / len(every)  # (classes, dim)
+    mean = by_name.mean(dim=0)
+    num_templates, num_classes = len(every), len(by_name)
+    context = num_classes * sum(float((b - mean).square().sum()) for b in by_context)
+    name = num_templates * float((by_name - mean).square().sum())
+    interaction = sum(
+        float((part - by_name - b + mean).square().sum())
+        for part, b in zip(every, by_context, strict=True)
+    )
+    total = context + name + interaction
+    return Shares(100 * context / total, 100 * name / total, 100 * interaction / total)

@@ -1,0 +1,298 @@
+"""Maps of text features in two or three dimensions, fitted jointly and kept on disk.
+
+Hard features, prototypes and the soft features of all epochs go into one fit. Placing soft
+points into a map that was fitted on hard ones alone would hide the very drift one looks for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mocoop.errors import UserError, choose_from
+from mocoop.features.cache import default_cache
+from mocoop.runs.run import Run, SavedFeatures
+from mocoop.storage.atomic import write_tensors
+
+Method = Literal["umap", "pca"]
+HARD, PROTOTYPE, SOFT = 0, 1, 2  # kinds of points
+KINDS = ("hard", "prototype", "soft")
+VERSION = 1  # raise it when the same key would give other coordinates
+# Numba's default threads must not run two fits at once: they would end the whole process.
+_ONE_FIT_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """What a map depends on besides the features."""
+
+    method: Method = "umap"
+    """umap or pca."""
+    dims: int = 2
+    """2 or 3."""
+    seed: int = 0
+    """Draws UMAP's start and, where there are too many points, the classes."""
+    neighbors: int = 15
+    """UMAP: how many neighbours count as near; also for trustworthiness."""
+    min_distance: float = 0.1
+    """UMAP: how tightly points may be packed."""
+    rounds: int = 200
+    """UMAP: passes of the layout."""
+    max_points: int = 6000
+    """With more points than this, classes are drawn until they fit."""
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise choose_from("projection", self.method, get_args(Method))
+        if self.dims not in (2, 3):
+            raise UserError(f"A map has 2 or 3 dimensions; got {self.dims}.")
+        if self.neighbors < 2 or self.rounds < 1 or self.max_points < 1:
+            raise UserError("neighbors must be at least 2, rounds and max_points at least 1.")
+
+
+@dataclass(frozen=True)
+class MapPoints:
+    """Features to be mapped, one row per point, with what each of them is."""
+
+    features: Tensor = field(repr=False)  # (points, dim)
+    kind: Tensor = field(repr=False)  # (points,) HARD, PROTOTYPE or SOFT
+    group: Tensor = field(repr=False)  # (points,) index of group or expert
+    label: Tensor = field(repr=False)  # (points,) class
+    template: Tensor = field(repr=False)  # (points,) within its group; -1 but for hard
+    epoch: Tensor = field(repr=False)  # (points,) -1 but for soft
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One joint map."""
+
+    settings: MapSettings
+    points: MapPoints
+    coordinates: Tensor = field(repr=False)  # (points, dims)
+    classes: tuple[int, ...]
+    """Labels on the map: all of them, or a seeded sample where there are too many."""
+    sampled: bool
+    """Whether classes were left out to keep the map small."""
+    trustworthiness: dict[str, float]
+    """hard and soft → 0 to 1: how far neighbours on the map are neighbours in truth; a kind
+    with too few points to tell is missing."""
+
+
+def project(
+    features: SavedFeatures,
+    settings: MapSettings | None = None,
+    epochs: Sequence[int] | None = None,
+) -> Projection:
+    """Returns a map fitted jointly on hard features, prototypes and soft ones of all epochs.
+
+    Args:
+        features: a run's text features.
+        settings: method, dimensions, seed and so on; UMAP in 2-D by default.
+        epochs: which saved epochs' soft features to include; all of them by default.
+
+    Raises:
+        UserError: for an epoch that was not saved.
+    """
+    settings = settings or MapSettings()
+    epochs = _epochs(features, epochs)
+    classes = sample_classes(features, settings, epochs)
+    points = map_points(features, classes, epochs)
+    fit = fit_pca if settings.method == "pca" else fit_umap
+    coordinates = fit(points.features, settings)
+    trust = _trustworthiness(points, coordinates, settings.neighbors)
+    sampled = len(classes) < features.prototypes.shape[1]
+    return Projection(settings, points, coordinates, classes, sampled, trust)
+
+
+def projection_of(
+    run: Run,
+    settings: MapSettings | None = None,
+    epochs: Sequence[int] | None = None,
+    cache_folder: Path | None = None,
+) -> Projection:
+    """Returns a run's map, from disk if it was made before.
+
+    It is looked for in the run's folder (a run may bring its own) and in the cache folder,
+    and written to the first of the two that may be written to.
+
+    Args:
+        run: a run with features.
+        settings: as for `project`.
+        epochs: as for `project`.
+        cache_folder: `default_cache()` if None.
+
+    Raises:
+        UserError: for a run that is incomplete, or an epoch that was not saved.
+    """
+    settings = settings or MapSettings()
+    features = run.features()
+    epochs = _epochs(features, epochs)
+    paths = _paths(run, projection_key(features, settings, epochs), cache_folder)
+    for path in paths:
+        found = _load(path, features, settings, epochs)
+        if found is not None:
+            return found
+    made = project(features, settings, epochs)
+    own = not run.shipped and os.access(run.path, os.W_OK)
+    metadata = {"settings": json.dumps(asdict(settings)), "epochs": json.dumps(epochs)}
+    metadata |= {"trustworthiness": json.dumps(made.trustworthiness)}
+    write_tensors(paths[0 if own else 1], {"coordinates": made.coordinates}, metadata)
+    return made
+
+
+def is_ready(
+    run: Run,
+    settings: MapSettings,
+    epochs: Sequence[int] | None = None,
+    cache_folder: Path | None = None,
+) -> bool:
+    """Returns whether a run's map lies on disk already."""
+    features = run.features()
+    key = projection_key(features, settings, _epochs(features, epochs))
+    return any(path.exists() for path in _paths(run, key, cache_folder))
+
+
+def projection_key(features: SavedFeatures, settings: MapSettings, epochs: Sequence[int]) -> str:
+    """Returns a hash of all that the coordinates depend on."""
+    digest = hashlib.sha256(json.dumps([VERSION, asdict(settings), list(epochs)]).encode())
+    parts = [*features.hard, features.prototypes, *(features.soft[epoch] for epoch in epochs)]
+    for part in parts:
+        digest.update(repr(tuple(part.shape)).encode())
+        digest.update(part.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:20]
+
+
+def sample_classes(
+    features: SavedFeatures, settings: MapSettings, epochs: Sequence[int]
+) -> tuple[int, ...]:
+    """Returns the labels to map: all, or as many as `max_points` allows, drawn by the seed."""
+    groups, count = features.prototypes.shape[:2]
+    per_class = sum(len(part) for part in features.hard) + groups * (1 + len(epochs))
+    keep = max(2, settings.max_points // per_class)
+    if keep >= count:
+        return tuple(range(count))
+    generator = torch.Generator().manual_seed(settings.seed)
+    drawn = torch.randperm(count, generator=generator)[:keep]
+    return tuple(sorted(drawn.tolist()))
+
+
+def fit_pca(features: Tensor, settings: MapSettings) -> Tensor:
+    """Returns the first principal components, (points, dims); signs are fixed."""
+    centred = features.double() - features.double().mean(dim=0)
+    _, _, axes = torch.linalg.svd(centred, full_matrices=False)
+    axes = axes[: settings.dims]  # (dims, dim)
+    largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
+    coordinates = centred @ (axes * largest.sign()).T
+    missing = settings.dims - coordinates.shape[1]  # fewer points than dimensions
+    return torch.nn.functional.pad(coordinates, (0, missing)).float()
+
+
+def fit_umap(features: Tensor, settings: MapSettings) -> Tensor:
+    """Returns UMAP's coordinates, (points, dims); the metric is cosine and the seed is set."""
+    with _ONE_FIT_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries that it can do without
+        from umap import UMAP  # here, because importing and compiling it takes many seconds
+
+        model = UMAP(
+            n_components=settings.dims,
+            n_neighbors=min(settings.neighbors, len(features) - 1),
+            min_dist=settings.min_distance,
+            n_epochs=settings.rounds,
+            metric="cosine",
+            # The spectral start needs clearly more points than dimensions.
+            init="spectral" if len(features) > 50 else "random",
+            random_state=settings.seed,
+            n_jobs=1,
+        )
+        return torch.from_numpy(model.fit_transform(features.numpy())).float()
+
+
+def _epochs(features: SavedFeatures, epochs: Sequence[int] | None) -> tuple[int, ...]:
+    """Returns the epochs asked for in order, checked."""
+    saved = tuple(sorted(features.soft))
+    wanted = saved if epochs is None else tuple(sorted(set(epochs)))
+    missing = [epoch for epoch in wanted if epoch not in features.soft]
+    if missing or not wanted:
+        raise UserError(f"Expected some of the saved epochs {saved}; got {list(epochs or ())}.")
+    return wanted
+
+
+def map_points(
+    features: SavedFeatures, classes: Sequence[int], epochs: Sequence[int]
+) -> MapPoints:
+    """Returns all features of some classes as rows: hard ones, prototypes, soft by epoch."""
+    columns: list[list[Tensor]] = [[] for _ in range(6)]
+
+    def add(part: Tensor, kind: int, group: int, epoch: int = -1) -> None:
+        part = part[:, list(classes)]  # (templates, classes, dim)
+        templates, count, _ = part.shape
+        number = torch.arange(templates)[:, None].expand(templates, count)
+        label = torch.tensor(classes).expand(templates, count)
+        rows = (
+            part.flatten(0, 1),
+            torch.full((templates * count,), kind),
+            torch.full((templates * count,), group),
+            label.flatten(),
+            (number if kind == HARD else torch.full_like(number, -1)).flatten(),
+            torch.full((templates * count,), epoch),
+        )
+        for column, values in zip(columns, rows, strict=True):
+            column.append(values)
+
+    for group, part in enumerate(features.hard):
+        add(part, HARD, group)
+    for group, part in enumerate(features.prototypes):
+        add(part[None], PROTOTYPE, group)
+    for epoch in epochs:
+        for group, part in enumerate(features.soft[epoch]):
+            add(part[None], SOFT, group, epoch)
+    return MapPoints(*(torch.cat(column) for column in columns))
+
+
+def _trustworthiness(points: MapPoints, coordinates: Tensor, neighbors: int) -> dict[str, float]:
+    """Returns kind → trustworthiness of the joint map on the points of that kind alone."""
+    from sklearn.manifold import trustworthiness
+
+    found = {}
+    for kind in (HARD, SOFT):
+        rows = points.kind == kind
+        near = min(neighbors, (int(rows.sum()) - 1) // 2)
+        if near >= 1:
+            truth, shown = points.features[rows].numpy(), coordinates[rows].numpy()
+            value = trustworthiness(truth, shown, n_neighbors=near, metric="cosine")
+            found[KINDS[kind]] = float(value)
+    return found
+
+
+def _paths(run: Run, key: str, cache_folder: Path | None) -> tuple[Path, Path]:
+    name = f"projection-{key}.safetensors"
+    return run.path / name, (cache_folder or default_cache()) / "projections" / name
+
+
+def _load(
+    path: Path, features: SavedFeatures, settings: MapSettings, epochs: Sequence[int]
+) -> Projection | None:
+    """Returns the map in a file; None where there is none or it is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            coordinates = file.get_tensor("coordinates").clone()  # not in the file itself
+            trust = json.loads(file.metadata()["trustworthiness"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None  # it is made again
+    classes = sample_classes(features, settings, epochs)
+    points = map_points(features, classes, epochs)
+    if coordinates.shape != (len(points.kind), settings.dims):
+        return None
+    sampled = len(classes) < features.prototypes.shape[1]
+    return Projection(settings, points, coordinates, classes, sampled, trust)

@@ -1,0 +1,279 @@
+"""`mocoop bench`: the plain path against ours, each in a process of its own, by turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from statistics import median
+from typing import Any
+
+import psutil
+import torch
+
+from mocoop.bench.worker import Case, Timing
+from mocoop.clip.device import processor_flags
+
+GRID_CLASSES = (10, 100, 1000)
+GRID_EXPERTS = (1, 6, 20)
+QUICK_SIZES = ((10, 1), (10, 6), (100, 6))  # of the last one ours alone
+QUICK_REPEATS, REPEATS = 2, 5
+MEMORY_SHARE = 0.85  # of the free memory that a side may be expected to take
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a case; empty with a reason where nothing was."""
+
+    case: Case
+    step: list[Timing] = field(default_factory=list)
+    image: list[Timing] = field(default_factory=list)
+    """Of ours, tuned: the image tower alone, forward and backward."""
+    products: list[dict[str, float]] = field(default_factory=list)
+    """Operations a second of matrix products, measured between the steps."""
+    tokens: int = 0
+    operations: int = 0
+    """Of the products of a step."""
+    reason: str = ""
+    """Why it was not measured."""
+
+    @property
+    def seconds(self) -> float:
+        """Median of a step on the clock."""
+        return median(timing.seconds for timing in self.step)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Median processor time of a step, over all threads."""
+        return median(timing.cpu_seconds for timing in self.step)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest memory of a step above loaded weights."""
+        return max(timing.peak_bytes for timing in self.step)
+
+    @property
+    def share(self) -> float | None:
+        """Share of the measured rate of products that a step of the frozen recipe reaches.
+
+        Such a step is the text side and little else. By processor time on a CPU, which others'
+        work hardly changes, and by the clock elsewhere.
+        """
+        if self.case.recipe != "frozen" or not self.products:
+            return None
+        cpu = self.case.device == "cpu"
+        rate = median(p["by_cpu" if cpu else "by_clock"] for p in self.products)
+        return self.operations / (self.cpu_seconds if cpu else self.seconds) / rate
+
+    @property
+    def beside_image(self) -> float | None:
+        """A whole step in units of the image tower's own forward and backward pass."""
+        if not self.image:
+            return None
+        cpu = self.case.device == "cpu"
+        alone = median(t.cpu_seconds if cpu else t.seconds for t in self.image)
+        return (self.cpu_seconds if cpu else self.seconds) / alone
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which cases are measured, and how."""
+
+    cases: tuple[tuple[Case, ...], ...]
+    """Cases that take turns."""
+    repeats: int = REPEATS
+    """Rounds; the medians are over them."""
+    limit: float = 180.0
+    """Seconds after which no further round of the same cases is begun."""
+
+
+def plan(
+    backbone: str, device: str, threads: int, repeats: int, limit: float, quick: bool
+) -> Plan:
+    """Returns the cases of the whole measurement, or of a quick one.
+
+    The quick one's processor time on 2 cores, from the whole one's page: three plain steps (the
+    first one describes) with 1 and 6 experts 28 + 46 s, ours 10 s, five processes that start
+    50 s. That is 2 to 3 minutes, and under 5 on cores that are half taken.
+    """
+    base = Case("ours", "frozen", 10, 6, "fp32", backbone, threads=threads, device=device)
+    if quick:
+        one, six, wide = (replace(base, classes=c, experts=e) for c, e in QUICK_SIZES)
+        both = tuple((replace(case, side="plain"), case) for case in (one, six))
+        return Plan((*both, (wide,)), repeats, limit)
+    sizes = [(classes, experts) for experts in GRID_EXPERTS for classes in GRID_CLASSES]
+    sizes.sort(key=lambda size: (size[0] * size[1], size[0]))
+    tuned, halves = [(10, 6), (100, 6)], [(10, 6), (100, 6), (1000, 6)]
+    rows: list[tuple[Case, ...]] = []
+    late: list[tuple[Case, ...]] = []  # what takes long comes last
+    for classes, experts in sizes:
+        case = replace(base, classes=classes, experts=experts)
+        half = (replace(case, precision="bf16"),) if (classes, experts) in halves else ()
+        group = (replace(case, side="plain"), case, *half)
+        (late if classes == GRID_CLASSES[-1] else rows).append(group)
+    for classes, experts in tuned:
+        case = replace(base, recipe="tuned", classes=classes, experts=experts)
+        rows.append((replace(case, side="plain"), case, replace(case, precision="bf16")))
+    return Plan((*rows, *late), repeats, limit)
+
+
+class Worker:
+    """A side's process.
+
+    Args:
+        case: what it measures.
+    """
+
+    def __init__(self, case: Case) -> None:
+        threads = {name: str(case.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mocoop.bench.worker", json.dumps(asdict(case))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | threads,
+        )
+
+    def hear(self) -> dict[str, Any] | None:
+        """Returns the next answer; None if the process has ended."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def ask(self, command: str) -> dict[str, Any] | None:
+        """Returns the answer to a command; None if the process has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(command + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return None
+        return self.hear()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def measure(chosen: Plan, told: Callable[[str], None]) -> Iterator[list[Measured]]:
+    """Yields what was measured so far, after each group of cases that take turns.
+
+    Args:
+        chosen: the cases.
+        told: called with what is being done.
+    """
+    found: list[Measured] = []
+    for cases in chosen.cases:
+        found = found + _take_turns(cases, chosen, found, told)
+        yield found
+
+
+def _take_turns(
+    cases: Sequence[Case], chosen: Plan, before: Sequence[Measured], told: Callable[[str], None]
+) -> list[Measured]:
+    """Returns the measurements of cases that take turns."""
+    results = {case: Measured(case) for case in cases}
+    workers: dict[Case, Worker] = {}
+    try:
+        for case in cases:
+            told(f"starting {case.label}")
+            needed = expected_bytes(case, before)
+            free = psutil.virtual_memory().available
+            if case.device == "cpu" and needed > MEMORY_SHARE * free:
+                results[case] = Measured(case, reason=_too_large(needed, free))
+                continue
+            workers[case] = Worker(case)
+        for case, worker in list(workers.items()):
+            described = worker.ask("describe") if worker.hear() else None
+            if described is None:
+                results[case] = Measured(case, reason="its process ended: out of memory")
+                workers.pop(case).close()
+            else:
+                results[case] = replace(results[case], **described)
+        started = time.monotonic()
+        for number in range(chosen.repeats):
+            if number and time.monotonic() - started > chosen.limit:
+                break
+            for case, worker in workers.items():
+                told(f"{case.label}: round {number + 1} of {chosen.repeats}")
+                _round(worker, results[case])
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return list(results.values())
+
+
+def _too_large(needed: float, free: float) -> str:
+    """Returns why a side was not begun: what it needs, with the margin, and what was free."""
+    with_margin = needed / MEMORY_SHARE
+    return (
+        f"needs about {needed / 1e9:.3g} GB, {with_margin / 1e9:.3g} GB with a margin of "
+        f"{100 * (1 - MEMORY_SHARE):.0f} %; {free / 1e9:.3g} GB were free"
+    )
+
+
+def _round(worker: Worker, result: Measured) -> None:
+    """Adds a round of a case to its measurements."""
+    commands: list[tuple[str, list]] = [("step", result.step)]
+    if result.case.side == "ours":
+        commands.append(("products", result.products))
+        if result.case.recipe == "tuned":
+            commands.append(("image", result.image))
+    for command, into in commands:
+        answer = worker.ask(command)
+        if answer is not None:
+            into.append(answer if command == "products" else Timing(**answer))
+
+
+def expected_bytes(case: Case, before: Sequence[Measured]) -> float:
+    """Returns what a plain step will take: so much for each token as one measured before.
+
+    Zero for ours, and where nothing like it was measured.
+    """
+    like = [
+        m
+        for m in before
+        if m.step and replace(m.case, classes=0, experts=0) == replace(case, classes=0, experts=0)
+    ]
+    if case.side != "plain" or not like:
+        return 0.0
+    largest = max(like, key=lambda m: m.tokens)
+    return (
+        largest.peak_bytes
+        * case.classes
+        * case.experts
+        / (largest.case.classes * largest.case.experts)
+    )
+
+
+def machine() -> dict[str, Any]:
+    """Returns what the measurements were made on."""
+    gpu = torch.cuda.is_available()
+    return {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(logical=False) or psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "gpu": torch.cuda.get_device_name() if gpu else None,
+        "text_memory_gib": os.environ.get("MOCOOP_TEXT_MEMORY"),
+        "torch": torch.__version__,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
+        name = names[0] if names else ""
+    except OSError:
+        name = ""
+    known = processor_flags()
+    flags = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f") if flag in known]
+    return f"{name or 'unknown processor'} ({', '.join(flags)})" if flags else name

@@ -1,0 +1,292 @@
+"""One side of a measurement, in a process of its own: it does what it is told, line by line.
+
+`python -m mocoop.bench_worker CASE` reads commands from standard input
+(`describe`, `step`, `image`, `products`) and answers each with a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import open_clip
+import psutil
+import torch
+import torch.nn.functional as F
+from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
+from PIL import Image
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from mocoop.bench.plain_path import plain_loss
+from mocoop.clip.backbone import Backbone, choose_device, load_backbone, make_backbone
+from mocoop.clip.frozen_attention import FrozenAttention
+from mocoop.config import Precision, TrainConfig
+from mocoop.methods import preset
+from mocoop.model.mixture import build_model
+from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.training.image_sources import CachedImages, ImageSide, LiveImages
+from mocoop.training.loop import HardText, TrainingData, step_losses
+from mocoop.training.optimizer import Stepper
+
+Sides = Literal["plain", "ours"]
+Recipes = Literal["frozen", "tuned"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured."""
+
+    side: Sides
+    recipe: Recipes
+    classes: int
+    experts: int
+    precision: Precision = "fp32"
+    backbone: str = "ViT-B-16"
+    """An open_clip architecture, with random weights, or what `load_backbone` takes."""
+    batch: int = 32
+    threads: int = 1
+    device: str = "cpu"
+
+    @property
+    def label(self) -> str:
+        """What the case is called in messages."""
+        return (
+            f"{self.side} {self.recipe} {self.precision}, "
+            f"{self.classes} classes × {self.experts} experts"
+        )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a command took."""
+
+    seconds: float
+    """On the clock."""
+    cpu_seconds: float
+    """Of the process, over all its threads."""
+    peak_bytes: int
+    """Above what the process held before its first step."""
+
+
+class Bench:
+    """A training that is ready for its first step.
+
+    Args:
+        case: what is measured.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.device = choose_device(case.device)
+        self.backbone = _backbone(case.backbone, self.device)
+        for module in self.backbone.model.visual.modules():
+            if isinstance(module, FrozenAttention):
+                module.quick = case.side == "ours"
+        self.names = class_names(case.classes)
+        self.config = _config(case)
+        generator = torch.Generator().manual_seed(1)
+        assert self.config.groups is not None
+        self.model = build_model(self.config, self.backbone, self.config.groups, generator)
+        self.tower = self.backbone.text
+        self.classes = ClassTokens.of(self.tower, self.names)
+        self.data = _data(case, self.backbone, self.names, generator)
+        self.labels = torch.randint(case.classes, (case.batch,), generator=generator)
+        self.labels = self.labels.to(self.device)
+        self.pictures = torch.randn(case.batch, 3, *_size(self.backbone), generator=generator)
+        self.pictures = self.pictures.to(self.device)
+        self.stepper = Stepper(self.model, self.config)
+        self.generator = generator
+        self.steps = 0
+        self.base = _held(self.device)
+
+    def step(self) -> None:
+        """Does one whole optimiser step."""
+        self.steps += 1
+        if self.case.side == "ours":
+            chosen = torch.arange(self.case.batch)
+            features = self.data.train.batch(self.model, chosen, self.steps, self.generator)
+            losses, _ = step_losses(
+                self.model, self.tower, self.classes, features, self.labels, self.data, self.config
+            )
+        else:
+            with torch.set_grad_enabled(self.model.norms is not None):
+                features = self.model.image_features(self.backbone.model.visual, self.pictures)
+            scale = self.model.logit_scale if self.config.text_scale == "logit" else 1.0
+            loss = plain_loss(
+                self.model, self.tower, self.names, features, self.labels,
+                self.data.hard.prototypes, self.config.text_weight, scale,
+            )  # fmt: skip
+            losses = {"total": loss}
+        self.stepper.step(losses, 1, self.steps)
+
+    def image(self) -> None:
+        """Runs the image tower alone, forward and backward to its LayerNorms."""
+        assert self.model.norms is not None
+        features = self.model.image_features(self.backbone.model.visual, self.pictures)
+        torch.autograd.grad(features.sum(), list(self.model.norms.parameters()))
+
+    def operations(self, what: Callable[[], None]) -> int:
+        """Returns the operations (multiplications and additions) of the products of a command."""
+        counter = FlopCounterMode(display=False)
+        with counter:
+            what()
+        return counter.get_total_flops()
+
+    def tokens(self) -> int:
+        """Returns how many tokens a step encodes."""
+        if self.case.side == "plain":
+            return self.case.classes * self.case.experts * self.tower.context_length
+        layout = self.model.prompts.pack(self.tower, self.classes).layout
+        return sum(chunk.rows for chunk in layout.chunks(self.tower.chunk_rows))
+
+    def products(self, repeats: int = 8) -> dict[str, float]:
+        """Returns how many operations a second this machine's products reach, by clock and CPU.
+
+        The products are those of the text tower's linear layers, forward and backward, with as
+        many rows as a chunk has.
+        """
+        dtype, width = self.model.precision, self.tower.width
+        layout = self.model.prompts.pack(self.tower, self.classes).layout
+        rows = max(chunk.rows for chunk in layout.chunks(self.tower.chunk_rows))
+        sizes = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)]
+        pairs = [
+            (torch.randn(rows, a), torch.randn(a, b)) for one in sizes for a, b in (one, one[::-1])
+        ]
+        ready = [(x.to(self.device, dtype), w.to(self.device, dtype)) for x, w in pairs]
+        total = sum(2 * rows * w.numel() for _, w in ready)
+        best = [float("inf"), float("inf")]
+        for _ in range(repeats):
+            took = timed(lambda: [x @ w for x, w in ready], self.device, 0)
+            best = [min(best[0], took.seconds), min(best[1], took.cpu_seconds)]
+        return {"by_clock": total / best[0], "by_cpu": total / best[1]}
+
+    def answer(self, command: str) -> dict[str, Any]:
+        """Returns the answer to a command of the parent."""
+        if command == "products":
+            return self.products()
+        if command == "describe":  # the first step, which warms up besides
+            return {"tokens": self.tokens(), "operations": self.operations(self.step)}
+        return asdict(timed(getattr(self, command), self.device, self.base))
+
+
+def class_names(count: int) -> tuple[str, ...]:
+    """Returns the first names of ImageNet's classes."""
+    return tuple(IMAGENET_CLASSNAMES[:count])
+
+
+def groups_of(count: int) -> dict[str, tuple[str, ...]]:
+    """Returns that many groups of one template each, spread over CLIP's 80."""
+    texts = [template("{}") for template in OPENAI_IMAGENET_TEMPLATES]
+    chosen = np.linspace(0, len(texts) - 1, count).astype(int)
+    return {f"expert {index}": (texts[place],) for index, place in enumerate(chosen)}
+
+
+def timed(what: Callable[[], Any], device: torch.device, base: int) -> Timing:
+    """Returns what a call takes; memory is counted above `base` bytes."""
+    _reset_peak(device)
+    clock, own = time.perf_counter(), time.process_time()
+    what()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    spent, used = time.perf_counter() - clock, time.process_time() - own
+    return Timing(spent, used, max(0, _peak(device) - base))
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from what is held
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return psutil.Process().memory_info().rss
+    line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def _held(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
+def _backbone(name: str, device: torch.device) -> Backbone:
+    """Returns a CLIP, with random weights for a bare architecture: they cost the same."""
+    if name not in open_clip.list_models():
+        return load_backbone(name, device)
+    torch.manual_seed(0)
+    model = open_clip.create_model(name, load_weights=False)
+    return make_backbone(name, model, open_clip.get_tokenizer(name), device)
+
+
+def _size(backbone: Backbone) -> tuple[int, int]:
+    size = backbone.model.visual.image_size
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def _config(case: Case) -> TrainConfig:
+    base = preset("mocoop" if case.recipe == "frozen" else "mocoop-ln", case.backbone)
+    return replace(
+        base,
+        groups=groups_of(case.experts),
+        num_chosen=min(2, case.experts),
+        batch_size=case.batch,
+        precision=case.precision,
+        augment="none",
+    )
+
+
+def _data(
+    case: Case, backbone: Backbone, names: tuple[str, ...], generator: torch.Generator
+) -> TrainingData:
+    """Returns random features or pictures; what they show does not change what they cost."""
+
+    def random(*shape: int) -> Tensor:
+        drawn = torch.randn(*shape, backbone.text.dim, generator=generator)
+        return F.normalize(drawn, dim=-1).to(backbone.device)
+
+    images: ImageSide = CachedImages(random(case.batch, 1))
+    if case.recipe == "tuned":
+        pixels = np.random.default_rng(0).integers(0, 256, (case.batch, *_size(backbone), 3))
+        images = LiveImages(
+            backbone.model.visual,
+            lambda place: Image.fromarray(pixels[place].astype(np.uint8)),
+            case.batch,
+            backbone.transform,
+            backbone.device,
+        )
+    hard = random(case.experts, case.classes)
+    owner = torch.arange(case.experts, device=backbone.device)
+    labels = torch.zeros(case.batch, dtype=torch.long)
+    text = HardText(hard, hard, hard, owner)
+    return TrainingData(images, labels, images, labels, names, len(names), text)
+
+
+def main() -> None:
+    """Answers commands until the input ends."""
+    # What libraries print must not come between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    case = Case(**json.loads(sys.argv[1]))
+    torch.set_num_threads(case.threads)
+    bench = Bench(case)
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(bench.answer(line.strip())), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

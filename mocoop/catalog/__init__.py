@@ -1,0 +1,1 @@
+"""Which data sets this machine has: found, downloaded, checked, uploaded, shown."""

@@ -1,0 +1,61 @@
+"""Zips that people upload, kept as data sets below the data root."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import IO
+
+from mocoop.datasets.benchmarks import data_root
+from mocoop.datasets.folder import FolderDataset, load_folder
+from mocoop.errors import UserError
+from mocoop.storage.archives import Limits, extract_zip
+
+UPLOADS = "uploads"  # folder below the data root
+LIMITS = Limits()
+
+
+def uploaded_sets(root: Path | None = None) -> list[Path]:
+    """Returns the folders of uploaded sets, sorted."""
+    folder = (root or data_root()) / UPLOADS
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+
+
+def keep_upload(
+    source: IO[bytes], file_name: str, root: Path | None = None, limits: Limits = LIMITS
+) -> FolderDataset:
+    """Returns the data set of an uploaded zip, which is then one of `uploaded_sets`.
+
+    Args:
+        source: the zip.
+        file_name: what it was called; the set is named after it, and never overwrites another.
+        root: the data root; `data_root()` if None.
+        limits: how much the zip may hold.
+
+    Raises:
+        UserError: for a zip that is unsafe, damaged or too large, or does not hold class
+            folders; nothing of it is kept.
+    """
+    target = _free_folder((root or data_root()) / UPLOADS, file_name)
+    extract_zip(source, target, limits, _shown(file_name))
+    try:
+        return load_folder(target)
+    except UserError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        words = str(error).replace(f"{target}/", "").replace(str(target), _shown(file_name))
+        raise UserError(words) from error
+
+
+def _free_folder(folder: Path, file_name: str) -> Path:
+    """Returns a folder that is not there yet, named after a file."""
+    stem = re.sub(r"[^\w-]+", "-", Path(_shown(file_name)).stem).strip("-_")[:60] or "images"
+    names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 10_000))
+    return next(path for path in map(folder.joinpath, names) if not path.exists())
+
+
+def _shown(file_name: str) -> str:
+    """Returns the last part of a name that came from outside."""
+    return file_name.replace("\\", "/").rsplit("/", 1)[-1] or "the zip"

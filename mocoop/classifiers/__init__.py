@@ -1,0 +1,1 @@
+"""Every method as a classifier: image features in, probabilities out."""

@@ -1,0 +1,213 @@
+"""A finished run as a classifier on its own: text features, router, and a named image tower.
+
+    classifier.json         class names, experts, scale, and which image tower it belongs to
+    classifier.safetensors  text features, router, trained LayerNorms of the image tower
+    head.onnx               image feature → probabilities, for any ONNX runtime
+    README.md               what it is and how it is used
+
+Nothing of the text tower is needed, nor the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mocoop.classifiers.onnx import check_onnx, write_onnx
+from mocoop.classifiers.saved import MixtureClassifier, open_classifier
+from mocoop.clip.backbone import Backbone, load_backbone
+from mocoop.clip.image_layer_norms import with_norms
+from mocoop.errors import UserError
+from mocoop.runs.run import Run, load_gate
+from mocoop.storage.atomic import write_json, write_tensors, write_text
+
+FORMAT = 1  # of the folder
+_NORMS = "norms."  # the prefix of trained LayerNorms among a run's weights
+
+
+@dataclass(frozen=True)
+class ExportSetup:
+    """What classifier.json says."""
+
+    class_names: tuple[str, ...]
+    experts: tuple[str, ...]
+    logit_scale: float
+    num_chosen: int
+    dim: int
+    """Size of the image features."""
+    method: str
+    backbone: str
+    """The image tower's CLIP, as `load_backbone` takes it."""
+    backbone_fingerprint: str
+    """Hash of its weights and transform."""
+    run: str
+    """The run's name."""
+    version: str
+    """The version of mocoop that trained it."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported classifier."""
+
+    setup: ExportSetup
+    classifier: MixtureClassifier
+    norms: Mapping[str, Tensor]
+    """Trained LayerNorms of the image tower; empty where it was frozen."""
+
+    def image_backbone(self, loaded: Backbone | None = None) -> Backbone:
+        """Returns the CLIP that sees the images, with the trained LayerNorms.
+
+        Args:
+            loaded: the same backbone, where it is loaded already.
+
+        Raises:
+            UserError: for other weights than the classifier was trained with.
+        """
+        backbone = loaded or load_backbone(self.setup.backbone, "auto")
+        if backbone.fingerprint != self.setup.backbone_fingerprint:
+            raise UserError(
+                f"The classifier belongs to other weights of {self.setup.backbone!r} than those "
+                "found now. Put the weights back, or export the run again."
+            )
+        return with_norms(backbone, self.norms)
+
+
+def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
+    """Writes a finished run as a classifier on its own, and returns the files.
+
+    Args:
+        run: the run.
+        folder: the new folder.
+        onnx: also write head.onnx.
+
+    Raises:
+        UserError: for a run without text features of its own, a folder that is not empty, or
+            if the package onnx is wanted and missing.
+    """
+    if onnx:
+        check_onnx()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and is not empty. Choose another folder.")
+    run.require_finished()
+    setup = run.setup()
+    method = setup.config.method
+    if setup.config.conditional or method in ("linear-probe", "tip-adapter", "tip-adapter-f"):
+        raise UserError(
+            f"A {method} run has no fixed text features to export: expected a method with soft "
+            "prompts that do not change with the image, such as mocoop or coop."
+        )
+    classifier = open_classifier(run)
+    assert isinstance(classifier, MixtureClassifier)
+    weights = run.weights()
+    tensors = {name: value for name, value in weights.items() if name.startswith(_NORMS)}
+    if classifier.gate is not None:
+        tensors |= {name: weights[name] for name in ("gate.weight", "gate.bias")}
+    tensors["soft"] = classifier.soft
+    described = ExportSetup(
+        classifier.class_names,
+        classifier.experts,
+        classifier.logit_scale,
+        classifier.num_chosen,
+        classifier.soft.shape[-1],
+        method,
+        setup.config.backbone,
+        setup.backbone_fingerprint,
+        run.name,
+        setup.version,
+    )
+    files = [folder / "classifier.safetensors"]
+    if onnx:
+        write_onnx(folder / "head.onnx", classifier)
+        files.append(folder / "head.onnx")
+    write_tensors(files[0], tensors)
+    write_text(folder / "README.md", _readme(described, onnx))
+    write_json(folder / "classifier.json", asdict(described) | {"format": FORMAT})
+    return [*files, folder / "README.md", folder / "classifier.json"]
+
+
+def load_export(folder: Path) -> Exported:
+    """Returns an exported classifier.
+
+    Raises:
+        UserError: for a folder that is none, or is damaged, or of another format.
+    """
+    values = _read(folder / "classifier.json")
+    if values.get("format") != FORMAT:
+        raise UserError(
+            f"{folder} has format {values.get('format')!r}; this version of MoCoOp reads format "
+            f"{FORMAT}. Export the run again."
+        )
+    values.pop("format")
+    try:
+        names, experts = tuple(values.pop("class_names")), tuple(values.pop("experts"))
+        setup = ExportSetup(names, experts, **values)
+        tensors = load_file(folder / "classifier.safetensors")
+        soft = tensors["soft"]
+        expected = (len(setup.experts), len(setup.class_names), setup.dim)
+        if tuple(soft.shape) != expected:
+            raise ValueError(f"text features of shape {tuple(soft.shape)}, not {expected}")
+    except (KeyError, TypeError, ValueError, SafetensorError, OSError) as error:
+        raise UserError(f"{folder} is damaged ({error}). Export the run again.") from error
+    classifier = MixtureClassifier(
+        setup.class_names,
+        setup.experts,
+        soft,
+        load_gate(tensors),
+        setup.logit_scale,
+        setup.num_chosen,
+    )
+    norms = {name: value for name, value in tensors.items() if name.startswith(_NORMS)}
+    return Exported(setup, classifier, norms)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}). Expected a folder that `mocoop export` made."
+        ) from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings. Export the run again.")
+    return values
+
+
+def _readme(setup: ExportSetup, onnx: bool) -> str:
+    """Returns the folder's README."""
+    classes, experts = len(setup.class_names), len(setup.experts)
+    head = f"""
+## head.onnx
+
+Input `image_features` (batch, {setup.dim}): image features of that tower, divided by their norm.
+Outputs `probabilities` and `logits` (batch, {classes}), and `weights` and `scores` (batch,
+{experts}) of the router. Labels are the places in `class_names`.
+"""
+    return f"""# A classifier of {classes} classes
+
+Made by `mocoop export` from the run `{setup.run}` ({setup.method}, mocoop {setup.version}). It
+holds text features and router, and needs no text tower. Its images are those of the CLIP
+`{setup.backbone}` (fingerprint `{setup.backbone_fingerprint}`); where the image tower's LayerNorms
+were trained, they lie in `classifier.safetensors` too (names from `{_NORMS}` on).
+
+```python
+from pathlib import Path
+
+from PIL import Image
+
+from mocoop.classifiers.base import encode_images
+from mocoop.classifiers.export import load_export
+
+exported = load_export(Path("."))
+features = encode_images(exported.image_backbone(), [Image.open("picture.jpg").convert("RGB")])
+routed = exported.classifier.classify(features)
+print(exported.setup.class_names[routed.probabilities[0].argmax()])
+```
+{head if onnx else ""}"""

@@ -1,0 +1,215 @@
+"""What `mocoop data` does: list, check, download and show data sets, propose groups."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from mocoop.cli.console import counted, print_json, progress_bar
+from mocoop.cli.data_options import CheckData, DownloadData, ListData, ProposeGroups, ShowData
+from mocoop.cli.output_paths import check_file
+from mocoop.errors import UserError
+
+if TYPE_CHECKING:
+    from mocoop.catalog.check import Report
+
+_SHOWN = 10  # files of a kind that a report names
+
+
+def data(command: ListData | CheckData | DownloadData | ShowData | ProposeGroups) -> None:
+    """Does what was asked about data sets.
+
+    Raises:
+        UserError: for a set that does not fit, or a check that found something.
+    """
+    match command:
+        case ListData():
+            _list(command)
+        case CheckData():
+            _check(command)
+        case DownloadData():
+            _download(command)
+        case ShowData():
+            _show(command)
+        case ProposeGroups():
+            from mocoop.cli.groups import propose
+
+            _named(command.name)
+            propose(command)
+
+
+def _list(command: ListData) -> None:
+    from mocoop.catalog.inventory import inventory
+
+    sets = inventory(command.root)
+    if command.json:
+        print_json([asdict(found) for found in sets])
+        return
+    for found in sets:
+        print(f"{found.name:<16} {found.state:<9} {found.words}")
+        if found.next_step:
+            print(f"{'':<26} {found.next_step}")
+
+
+def _check(command: CheckData) -> None:
+    from mocoop.datasets import load_dataset
+    from mocoop.datasets.edits import add_skipped
+    from mocoop.datasets.folder import FolderDataset
+
+    dataset = load_dataset(_named(command.name), command.root, whole=False)
+    from mocoop.catalog.check import check
+    from mocoop.features.cache import default_cache
+
+    with progress_bar(not command.json, "opening images") as progress:
+        report = check(dataset, default_cache(), command.workers, progress)
+    broken = dict.fromkeys(report.missing, "no such file") | report.unreadable
+    if command.json:
+        print_json(asdict(report) | {"clean": report.clean})
+    else:
+        _print_report(report)
+    if command.skip and broken and isinstance(dataset, FolderDataset):
+        file = add_skipped(dataset.edits_folder, broken)
+        if not command.json:
+            verb = "is" if len(broken) == 1 else "are"
+            print(f"{counted(len(broken), 'image')} {verb} left out from now on: {file}")
+        return
+    if not report.clean:
+        them = "it" if len(broken) == 1 else "them"
+        number = counted(len(broken), "image")
+        advice = f" Mend {them}, or leave {them} out with --skip: {number}."
+        raise UserError(f"{report.name} is not as it should be.{advice if broken else ''}")
+
+
+def _print_report(report: Report) -> None:
+    print(report.name)
+    for remark in report.remarks:
+        print(f"  {remark}")
+    for part in report.counts:
+        published = ""
+        if part.published is not None:
+            mark = "as published" if part.right else f"published: {part.published}"
+            published = f"  ({mark})"
+        print(f"  {part.what:<8} {part.found:>9,}{published}")
+    _print_extremes(report.per_class)
+    _print_some("missing", report.missing)
+    _print_some("cannot be read", _reasons(report.unreadable))
+    pairs = [f"{trained} = {tested}" for trained, tested in report.duplicates]
+    _print_some("warning: the same picture in training and test", pairs)
+    if report.clean:
+        print("  clean: every image is there and can be read")
+
+
+def _print_extremes(per_class: Mapping[str, Mapping[str, int]]) -> None:
+    """Prints the classes with the fewest and the most images, or that all have as many."""
+    totals = {name: sum(counts.values()) for name, counts in per_class.items()}
+    smallest, largest = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
+    if totals[smallest] == totals[largest]:
+        print(f"  every class has {counted(totals[smallest], 'image')}")
+        return
+    for word, name in (("fewest", smallest), ("most", largest)):
+        counts = ", ".join(f"{count} {split}" for split, count in per_class[name].items())
+        print(f"  {word} images: {name} ({counts})")
+
+
+def _reasons(unreadable: Mapping[str, str]) -> list[str]:
+    """Returns a line for each unreadable image; a reason that begins with a path has it cut."""
+    lines = []
+    for path, why in unreadable.items():
+        before, separator, rest = why.partition(": ")
+        lines.append(f"{path}: {rest if separator and before.endswith(path) else why}")
+    return lines
+
+
+def _print_some(title: str, lines: list[str] | tuple[str, ...]) -> None:
+    if not lines:
+        return
+    print(f"  {title}: {len(lines)}")
+    for line in lines[:_SHOWN]:
+        print(f"    {line}")
+    if len(lines) > _SHOWN:
+        print(f"    … and {len(lines) - _SHOWN} more (all of them with --json)")
+
+
+def _download(command: DownloadData) -> None:
+    from mocoop.catalog.download import address, download, source_of, to_fetch
+    from mocoop.datasets.benchmarks import TABLE, data_root
+
+    name = _named(command.name)
+    source, root = source_of(name), command.root or data_root()
+    wanted = to_fetch(name, root)
+    if not command.json:
+        print(f"{name}: {source.page}")
+        print(f"  terms: {source.terms}")
+        for remote in wanted:
+            print(f"  {address(remote)}\n    to {root / remote.to}")
+        if source.by_hand:
+            print(f"  by hand: {source.by_hand}")
+    if wanted and not command.yes:
+        _ask(name)
+    with progress_bar(not command.json, "fetching", "B") as bar:
+        new = download(name, root, lambda file, done, size: bar(done, size or 0))
+    still = not (root / TABLE[name].images).is_dir()
+    if command.json:
+        print_json({"name": name, "root": str(root), "new": new, "complete": not still})
+    elif still:
+        print(f"  what is left to do by hand: {source.by_hand or TABLE[name].layout}")
+    else:
+        print(f"  there. Look at it with: mocoop data check {name}")
+
+
+def _ask(name: str) -> None:
+    """Raises UserError unless the person at the keyboard accepts the terms."""
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"Nobody is there to accept the terms of {name}: read them above, then add --yes."
+        )
+    if input("Accept these terms and fetch the files? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise UserError("Nothing was fetched.")
+
+
+def _show(command: ShowData) -> None:
+    from mocoop.catalog.contact_sheet import contact_sheet
+    from mocoop.datasets import load_dataset
+    from mocoop.storage.atomic import replacing
+
+    if command.sheet is not None and command.sheet.suffix.lower() != ".png":
+        raise UserError(
+            f"A contact sheet is a PNG file; got {command.sheet}. End the name in .png."
+        )
+    check_file("--sheet", command.sheet)
+    dataset = load_dataset(_named(command.name), command.root)
+    if command.sheet is not None:
+        sheet = contact_sheet(dataset, command.split)
+        with replacing(command.sheet) as temporary:
+            sheet.save(temporary, "PNG")
+    described: dict[str, Any] = {
+        "name": dataset.name,
+        "classes": len(dataset.class_names),
+        "splits": {split: len(items) for split, items in dataset.splits.items()},
+        "styles": list(dataset.styles),
+        "remarks": list(dataset.remarks),
+        "class_names": list(dataset.class_names),
+        "zero_shot": dataset.templates.zero_shot,
+        "groups": {name: list(ts) for name, ts in dataset.templates.groups.items()},
+    }
+    if command.json:
+        print_json(described)
+        return
+    counts = ", ".join(f"{count} {split}" for split, count in described["splits"].items())
+    print(f"{dataset.name}: {len(dataset.class_names)} classes, {counts}")
+    for remark in dataset.remarks:
+        print(f"  {remark}")
+    print("classes:", ", ".join(dataset.class_names))
+    print("groups: ", ", ".join(dataset.templates.groups))
+    if dataset.styles:
+        print("styles: ", ", ".join(dataset.styles))
+    if command.sheet is not None:
+        print(f"contact sheet: {command.sheet}")
+
+
+def _named(name: str) -> str:
+    if not name:
+        raise UserError("Expected the name of a data set, or the path of a folder of images.")
+    return name

@@ -1,0 +1,59 @@
+"""What the command lab-grid does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mocoop.cli.output_paths import check_folder
+from mocoop.cli.protocol_options import LabGridCommand
+
+
+def lab_grid(command: LabGridCommand) -> None:
+    """Trains what the lab's grid still lacks and writes it, or shows what a finished one says."""
+    if command.show:
+        _print_means(command.out)
+        return
+    check_folder("--out", command.out)
+    from tqdm import tqdm
+
+    from mocoop.protocols.lab_grid import NUMBERS, Axes, make_grid
+
+    axes = Axes(command.data, command.shots, command.text_weights, command.seeds, command.epochs)
+    with tqdm(unit="training") as bar:
+        for done, total in make_grid(axes, command.root, command.out, command.workers):
+            bar.total = total
+            bar.update(done - bar.n)
+    size = (command.out / NUMBERS).stat().st_size
+    print(f"{command.out}: {bar.n} trainings, {size / 1e6:.1f} MB")
+
+
+def _print_means(folder: Path) -> None:
+    """Prints mean test accuracies before and after training, with the most shots of a grid."""
+    import torch
+
+    from mocoop.protocols.lab import ROUTING
+    from mocoop.protocols.lab_grid import read_grid
+
+    grid = read_grid(folder)
+    axes, most = grid.axes, max(grid.axes.shots)
+    print(
+        f"{most} shots, {axes.epochs} epochs, test accuracy before -> after in percent, mean of "
+        f"{len(axes.data)} sets and {len(axes.seeds)} seeds"
+    )
+    kinds = dict.fromkeys((key[0], key[3]) for key in grid.runs)
+    for method, weight in kinds:
+        runs = [
+            run for key, run in grid.runs.items() if key[:1] + key[2:4] == (method, most, weight)
+        ]
+        line = f"{method:<7} text weight {weight:<4g}"
+        for half in ("base", "new"):
+            first, last = (
+                torch.stack([run.accuracy(half)[epoch] for run in runs]).mean()
+                for epoch in (0, -1)
+            )
+            line += f"  {half} {first:.1f} -> {last:.1f}"
+        routing = torch.stack([run.routing for run in runs]).mean(dim=(0, 1))  # (ways,)
+        if not routing.isnan().any():
+            ways = dict(zip(ROUTING, routing.tolist(), strict=True))
+            line += f"  router {ways['router']:.1f}, all experts equally {ways['uniform']:.1f}"
+        print(line)

@@ -1,0 +1,168 @@
+"""The command line: which command, its options, and how mistakes are told."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from mocoop.cli import (
+    archive as archive_commands,
+)
+from mocoop.cli import (
+    bench as bench_commands,
+)
+from mocoop.cli import (
+    data as data_commands,
+)
+from mocoop.cli import (
+    data_options,
+    options,
+    protocol_options,
+)
+from mocoop.cli import (
+    export as export_commands,
+)
+from mocoop.cli import (
+    lab_grid as lab_commands,
+)
+from mocoop.cli import (
+    protocols as protocol_commands,
+)
+from mocoop.cli import (
+    runs as run_commands,
+)
+from mocoop.cli import (
+    train as commands,
+)
+from mocoop.cli.option_types import number_words
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError, choose_from
+from mocoop.methods import preset, settings_from
+
+USAGE = """usage: mocoop COMMAND [options]
+
+Mixtures of soft prompts for CLIP: train them with a few images per class, evaluate them,
+and see which expert the router chooses for an image.
+
+  train      train a run            mocoop train --data pictographs --method mocoop --shots 16
+  resume     go on with a run       mocoop resume RUN
+  evaluate   test a finished run    mocoop evaluate RUN --classes all
+  predict    classify images        mocoop predict RUN photo.jpg folder
+  runs       list the runs          mocoop runs
+  pack       a run as one zip       mocoop pack RUN --out run.zip
+  unpack     a run from such a zip  mocoop unpack run.zip
+  protocol   a table of runs        mocoop protocol few-shot --data games faces
+  ablation   a mixture in parts     mocoop ablation --data games
+  tune       compare recipes        mocoop tune mocoop --grid learning_rate=0.2,0.5
+  results    all built-in tables    mocoop results --workers 2
+  lab-grid   trainings of the app's overfitting lab (about 20 minutes on 2 cores)
+  export     a run as a classifier  mocoop export RUN --out my-classifier
+  bench      measure the speed      mocoop bench --quick
+  data       find, check, get, show mocoop data list
+  demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
+
+`mocoop COMMAND --help` explains every option. Without any downloads, everything works on the
+built-in data sets with the built-in CLIP. The app: streamlit run streamlit_app.py
+"""
+
+COMMANDS: dict[str, tuple[Any, Any]] = {
+    "train": (options.TrainCommand, commands.train),
+    "resume": (options.ResumeCommand, commands.resume),
+    "evaluate": (options.EvaluateCommand, run_commands.evaluate),
+    "predict": (options.PredictCommand, run_commands.predict),
+    "runs": (options.RunsCommand, run_commands.runs),
+    "pack": (options.PackCommand, archive_commands.pack),
+    "unpack": (options.UnpackCommand, archive_commands.unpack),
+    "protocol": (protocol_options.ProtocolCommand, protocol_commands.protocol),
+    "ablation": (protocol_options.AblationCommand, protocol_commands.ablation),
+    "tune": (protocol_options.TuneCommand, protocol_commands.tune),
+    "results": (protocol_options.ResultsCommand, protocol_commands.results),
+    "lab-grid": (protocol_options.LabGridCommand, lab_commands.lab_grid),
+    "export": (options.ExportCommand, export_commands.export),
+    "bench": (options.BenchCommand, bench_commands.bench),
+    "data": (data_options.DataCommand, data_commands.data),
+    "demo-clip": (options.DemoClipCommand, commands.demo_clip),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code.
+
+    0 when it is done, 2 for a mistake of the user's, 130 when it was stopped.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    try:
+        if name not in COMMANDS:
+            raise choose_from("command", name, tuple(COMMANDS))
+        kind, run = COMMANDS[name]
+        run(parse(name, kind, rest))
+    except UserError as error:
+        print(f"mocoop: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(f"mocoop: {str(stop) or 'stopped'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def parse(name: str, kind: Any, arguments: list[str]) -> Any:
+    """Returns a command's options; prints help or a usage error and exits where asked.
+
+    Raises:
+        UserError: for a settings file, method or value that does not fit.
+    """
+    extra: dict[str, Any] = {}
+    if kind is options.TrainCommand:
+        extra["default"] = options.TrainCommand(_starting_settings(arguments))
+    several = "Do something with data sets; each part has a --help of its own."
+    description = inspect.cleandoc(kind.__doc__ or "") if isinstance(kind, type) else several
+    return tyro.cli(
+        kind,
+        prog=f"mocoop {name}",
+        args=arguments,
+        description=description,
+        registry=number_words(),
+        **extra,
+    )
+
+
+def _starting_settings(arguments: list[str]) -> TrainConfig:
+    """Returns the settings that options override: a JSON file's, or the method's preset.
+
+    They are read before the other options, so that `--help` shows the method's defaults.
+    """
+    file = _peek(arguments, "--config")
+    if file is None:
+        method = _peek(arguments, "--method") or "mocoop"
+        return preset(method, _peek(arguments, "--backbone") or "demo")
+    try:
+        values = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"Settings file {file} cannot be read: {error}.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"Settings file {file}: expected a JSON object of settings.")
+    return settings_from(values.get("config", values))
+
+
+def _peek(arguments: list[str], option: str) -> str | None:
+    """Returns the value of an option before the whole line is parsed."""
+    for index, argument in enumerate(arguments):
+        if argument == option and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if argument.startswith(f"{option}="):
+            return argument.partition("=")[2]
+    return None

@@ -1,0 +1,182 @@
+"""What evaluate, predict and runs do, from their options to what they print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mocoop.cli.console import (
+    counted,
+    main_accuracy,
+    print_answers,
+    print_json,
+    print_results,
+    print_runs,
+    progress_bar,
+)
+from mocoop.cli.options import EvaluateCommand, PredictCommand, RunsCommand
+from mocoop.errors import UserError
+from mocoop.runs.paths import find_run
+from mocoop.runs.status import QUEUED
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from mocoop.classifiers.base import Routed
+
+BATCH = 32  # pictures that are in memory at a time
+
+
+def evaluate(command: EvaluateCommand) -> None:
+    """Tests a finished run on its test images."""
+    path = find_run(command.run)
+    from mocoop.classifiers.saved import open_classifier, run_backbone
+    from mocoop.clip.backbone import load_backbone
+    from mocoop.clip.device import tower_dtype
+    from mocoop.datasets import load_dataset
+    from mocoop.evaluation.evaluate import check_same_data, route_items
+    from mocoop.evaluation.evaluate import evaluate as evaluation_of
+    from mocoop.features.cache import FeatureCache
+    from mocoop.runs.run import Run
+
+    run = Run(path)
+    classifier, setup = open_classifier(run), run.setup()
+    usual = ("all",) if setup.config.classes == "all" else ("base", "new")
+    choices = usual if command.classes is None else (command.classes,)
+    dataset = load_dataset(setup.config.data)
+    backbone = load_backbone(setup.config.backbone, "auto")
+    check_same_data(run, setup, dataset, backbone)
+    precision = tower_dtype(setup.config.precision, backbone.device)
+    cache = FeatureCache(run_backbone(run, backbone), precision=precision)
+    results: dict[str, Any] = {}
+    for choice in choices:
+        with progress_bar(not command.json, "encoding images") as progress:
+            found = route_items(classifier, dataset, cache, choice, progress=progress)
+        results[choice] = asdict(evaluation_of(found, choice))
+    if command.json:
+        print_json({"run": str(run.path), "results": results})
+    else:
+        print_results(results, details=True)
+
+
+def predict(command: PredictCommand) -> None:
+    """Classifies image files with a finished run; the text tower is not needed.
+
+    Files that cannot be read are told on standard error, and the others go on.
+
+    Raises:
+        UserError: for a run or files that are not there; and in the end, if some of the files
+            could not be read.
+    """
+    path = find_run(command.run)
+    files = _image_files(command.images)
+    from mocoop.classifiers.base import encode_images
+    from mocoop.classifiers.saved import open_classifier, run_backbone
+    from mocoop.runs.run import Run
+
+    run = Run(path)
+    classifier, backbone = open_classifier(run), run_backbone(run)
+    answers: list[dict[str, Any]] = []
+    unreadable: dict[str, str] = {}
+    for start in range(0, len(files), BATCH):
+        opened = _open(files[start : start + BATCH], unreadable)
+        if not opened:
+            continue
+        routed = classifier.classify(encode_images(backbone, [image for _, image, _ in opened]))
+        found = [_answer(routed, i, file, notes) for i, (file, _, notes) in enumerate(opened)]
+        if not command.json:
+            print_answers(found, command.top)
+        answers += found
+    if command.json:
+        print_json({"run": str(path), "images": answers, "unreadable": unreadable})
+    if unreadable:
+        raise UserError(f"{len(unreadable)} of {counted(len(files), 'image')} could not be read.")
+
+
+def _image_files(given: Sequence[Path]) -> list[Path]:
+    """Returns the files that are named, and those of folders that are named, sorted by name.
+
+    Raises:
+        UserError: if nothing is named, nothing is there, or a folder holds no image.
+    """
+    from mocoop.storage.images import SUFFIXES
+
+    if not given:
+        raise UserError("Expected at least one image file, or folder of images, after the run.")
+    if not any(path.exists() for path in given):
+        raise UserError(
+            f"{given[0]}: no such file. Expected the path of an image or of a folder of images."
+        )
+    files: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise UserError(f"{path} holds no image: expected {', '.join(SUFFIXES)}.")
+        files += inside
+    return files
+
+
+def _open(
+    files: Sequence[Path], unreadable: dict[str, str]
+) -> list[tuple[Path, Image.Image, list[str]]]:
+    """Returns file, picture and notes of the files that can be read; tells and adds the others."""
+    from mocoop.storage.images import open_image
+
+    opened = []
+    for file in files:
+        try:
+            opened.append((file, *open_image(file)))
+        except UserError as error:
+            unreadable[str(file)] = str(error)
+            print(error, file=sys.stderr)
+    return opened
+
+
+def _answer(routed: Routed, index: int, file: Path, notes: list[str]) -> dict[str, Any]:
+    """Returns what is said of a picture."""
+    row = routed.probabilities[index]
+    order = row.argsort(descending=True).tolist()
+    return {
+        "image": str(file),
+        "label": routed.class_names[order[0]],
+        "probabilities": {routed.class_names[c]: float(row[c]) for c in order},
+        "experts": dict(routed.chosen(index)),
+        "expert_scores": dict(zip(routed.experts, routed.scores[index].tolist(), strict=True)),
+        "notes": notes,
+    }
+
+
+def runs(command: RunsCommand) -> None:
+    """Lists the runs, newest first."""
+    from mocoop.runs.queue import ahead_of
+    from mocoop.runs.run import list_runs
+
+    rows = []
+    for run in list_runs(None if command.root is None else [command.root]):
+        status = run.status()
+        message = status.message
+        if status.state == QUEUED:
+            message = f"after {len(ahead_of(run.path))} other"
+        rows.append(
+            {
+                "run": run.name,
+                "path": str(run.path),
+                "state": status.state,
+                "epoch": status.epoch,
+                "epochs": status.epochs,
+                "accuracy": main_accuracy(run.results()),
+                "message": message,
+            }
+        )
+    if command.json:
+        print_json(rows)
+    elif rows:
+        print_runs(rows)
+    else:
+        print("No runs yet. Train one with `mocoop train`.")

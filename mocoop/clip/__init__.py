@@ -1,0 +1,1 @@
+"""One frozen open_clip model: its towers, tokenizer, transform, device and number format."""

@@ -1,0 +1,1 @@
+"""Accuracy, calibration and routing on test images, also of other data sets."""

@@ -1,0 +1,69 @@
+"""What a run is worth on the test split, beside the untrained prompt."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import torch
+
+from mocoop.classifiers.base import Classifier
+from mocoop.classifiers.saved import ONE, MixtureClassifier
+from mocoop.config import TrainConfig
+from mocoop.evaluation.evaluate import evaluate, harmonic_mean, route_items
+from mocoop.evaluation.routing_value import routing_value
+from mocoop.features.cache import FeatureCache
+from mocoop.training.prepare import Prepared
+
+
+def results_on_test(
+    classifier: Classifier,
+    prepared: Prepared,
+    cache: FeatureCache,
+    prototypes: torch.Tensor,
+) -> dict:
+    """Returns the results of a run on the test split: all classes, or base, new and their HM.
+
+    Args:
+        classifier: the trained run.
+        prepared: its ingredients.
+        cache: features of the image tower as it is after training.
+        prototypes: (experts, classes, dim), what the router was taught from.
+    """
+    config, dataset = prepared.config, prepared.dataset
+    choices = choices_of(config)
+    if config.method == "linear-probe" and config.classes == "base":
+        choices = ("base",)  # it has no weights for new classes
+    results: dict = {}
+    for choice in choices:
+        found = route_items(classifier, dataset, cache, choice, prototypes=prototypes)
+        results[choice] = asdict(evaluate(found, choice))
+        if isinstance(classifier, MixtureClassifier) and len(classifier.experts) > 1:
+            value = routing_value(classifier, dataset, cache, config, choice)
+            results[choice]["routing_value"] = asdict(value)
+    if "new" in results:
+        results["harmonic_mean"] = harmonic_mean(
+            results["base"]["accuracy"], results["new"]["accuracy"]
+        )
+    return results
+
+
+def zero_shot_on_test(prepared: Prepared, cache: FeatureCache) -> dict[str, float]:
+    """Returns the test accuracy in percent that the data set's one template has untrained.
+
+    Args:
+        prepared: a run's ingredients.
+        cache: features of the image tower as it was before training.
+    """
+    dataset, backbone = prepared.dataset, prepared.backbone
+    names, template = dataset.class_names, dataset.templates.zero_shot
+    text = backbone.text.encode_template(template, names).cpu()[None]  # (1, classes, dim)
+    untrained = MixtureClassifier(names, ONE, text, None, backbone.logit_scale, 1)
+    return {
+        choice: evaluate(route_items(untrained, dataset, cache, choice), choice).accuracy
+        for choice in choices_of(prepared.config)
+    }
+
+
+def choices_of(config: TrainConfig) -> tuple[str, ...]:
+    """Returns the choices of classes that a run is tested on."""
+    return ("all",) if config.classes == "all" else ("base", "new")

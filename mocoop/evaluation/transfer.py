@@ -1,0 +1,102 @@
+"""A trained run on another data set: the same prompts around other class names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from mocoop.classifiers.base import Classifier
+from mocoop.classifiers.saved import (
+    ONE,
+    ConditionalClassifier,
+    MixtureClassifier,
+    open_classifier,
+    restore_model,
+    run_backbone,
+)
+from mocoop.clip.backbone import Backbone
+from mocoop.clip.device import tower_dtype
+from mocoop.config import BASELINES
+from mocoop.datasets.base import Dataset
+from mocoop.errors import UserError
+from mocoop.evaluation.evaluate import evaluate, route_items
+from mocoop.features.cache import FeatureCache
+from mocoop.model.mixture import group_prototypes, hard_features
+from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.runs.run import Run, RunSetup
+from mocoop.runs.status import read_values
+from mocoop.storage.atomic import write_json
+
+
+def transferred(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -> dict[str, Any]:
+    """Returns a run's results on the test images of another data set, kept with the run.
+
+    Args:
+        run: a finished run.
+        dataset: where it is tested; its own class names take the place of the run's.
+        cache: image features of the run's backbone; a usual one by default.
+
+    Raises:
+        UserError: for a method that cannot leave its own classes.
+    """
+    known = saved_transfer(run, dataset.name)
+    if known is not None:
+        return known
+    setup = run.setup()
+    backbone = run_backbone(run, None if cache is None else cache.backbone)
+    if cache is None or setup.config.tune_layer_norms:
+        precision = tower_dtype(setup.config.precision, backbone.device)
+        keep = not setup.config.tune_layer_norms
+        cache = FeatureCache(backbone, keep=keep, precision=precision)
+    classifier = classifier_for(run, setup, dataset, backbone)
+    results = asdict(evaluate(route_items(classifier, dataset, cache), "all"))
+    write_json(run.path / _file(dataset.name), results)
+    return results
+
+
+def saved_transfer(run: Run, name: str) -> dict[str, Any] | None:
+    """Returns the results on the data set of this name that are kept with a run, if any."""
+    return read_values(run.path, _file(name)) if (run.path / _file(name)).exists() else None
+
+
+def _file(name: str) -> str:
+    return f"transfer-{name}.json"
+
+
+@torch.no_grad()
+def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> Classifier:
+    """Returns a run's classifier of the classes of another data set."""
+    names, config = dataset.class_names, setup.config
+    if config.class_context or (config.method in BASELINES and config.method != "ensemble"):
+        return _among_known(run, setup, dataset)
+    if config.method == "ensemble":
+        soft = group_prototypes(hard_features(backbone.text, setup.groups, names)).cpu()
+        return MixtureClassifier(names, ONE, soft, None, setup.logit_scale, 1)
+    model = restore_model(setup, run.weights(), backbone)
+    if config.conditional:
+        return ConditionalClassifier(names, ONE, model, backbone.text)
+    soft = model.text_features(backbone.text, ClassTokens.of(backbone.text, names)).cpu()
+    gate = None if model.gate is None else model.gate.cpu()
+    return MixtureClassifier(
+        names, setup.experts, soft, gate, setup.logit_scale, config.num_chosen
+    )
+
+
+def _among_known(run: Run, setup: RunSetup, dataset: Dataset) -> Classifier:
+    """Returns the run's own classifier, cut to a data set whose classes it knows."""
+    known = {name: label for label, name in enumerate(setup.class_names)}
+    if len(known) < len(setup.class_names):
+        raise UserError(
+            f"{setup.config.data} has two classes of one name, so that {setup.config.method} "
+            "cannot tell which of them another data set means. Leave this method out."
+        )
+    new = [name for name in dataset.class_names if name not in known]
+    if new:
+        raise UserError(
+            f"{setup.config.method} knows only the classes of {setup.config.data}, and "
+            f"{dataset.name} has others ({', '.join(new[:3])} ...). Leave this method out."
+        )
+    labels = [known[name] for name in dataset.class_names]
+    return replace(open_classifier(run).only(labels))

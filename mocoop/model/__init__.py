@@ -1,0 +1,1 @@
+"""The mixture of prompts: soft and hard prompts, router, mixed logits and losses."""

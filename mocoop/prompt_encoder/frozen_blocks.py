@@ -1,0 +1,273 @@
+"""The frozen text tower over tiles of prompts, with a backward pass written by hand.
+
+No weight has a gradient, so that far less has to be kept than autograd keeps, or nothing at
+all: then the chunk is encoded again when its gradient is asked for. The residual stream is
+fp32; products and attention run in the dtype of the weights handed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from open_clip.transformer import LayerNorm, LayerNormFp32, LayerScale, QuickGELU
+from open_clip.transformer import ResidualAttentionBlock as Block
+from torch import Tensor, nn
+
+from mocoop.prompt_encoder.tile_attention import TileIndex, attend, attend_backward
+from mocoop.prompt_encoder.tiles import Chunk
+
+aten = torch.ops.aten
+QUICK = 1.702  # of QuickGELU, x * sigmoid(1.702 x)
+
+
+@dataclass(frozen=True)
+class BlockWeights:
+    """One block's frozen weights in the dtype that products run in; matrices transposed."""
+
+    heads: int
+    norm_1: nn.LayerNorm
+    qkv: Tensor  # (width, 3 width)
+    qkv_bias: Tensor  # (3 width,)
+    out: Tensor  # (width, width)
+    out_bias: Tensor  # (width,)
+    norm_2: nn.LayerNorm
+    up: Tensor  # (width, hidden)
+    up_bias: Tensor  # (hidden,)
+    down: Tensor  # (hidden, width)
+    down_bias: Tensor  # (width,)
+    quick: bool  # QuickGELU instead of GELU
+
+    @classmethod
+    def of(cls, block: Block, dtype: torch.dtype) -> BlockWeights:
+        """Returns a block's weights; views where the dtype is theirs already."""
+        attention, up, down = block.attn, block.mlp.c_fc, block.mlp.c_proj
+        out, out_bias = _scaled(attention.out_proj, block.ls_1)
+        down_weight, down_bias = _scaled(down, block.ls_2)
+        cast = lambda value: value.detach().to(dtype)
+        return cls(
+            attention.num_heads,
+            block.ln_1,
+            cast(attention.in_proj_weight).t(),
+            cast(_bias(attention.in_proj_bias, attention.in_proj_weight)),
+            cast(out).t(),
+            cast(out_bias),
+            block.ln_2,
+            cast(up.weight).t(),
+            cast(_bias(up.bias, up.weight)),
+            cast(down_weight).t(),
+            cast(down_bias),
+            isinstance(block.mlp.gelu, QuickGELU),
+        )
+
+
+def understands(block: Any) -> bool:
+    """Returns whether the hand-written passes are this block's own."""
+    if type(block) is not Block or not isinstance(block.attn, nn.MultiheadAttention):
+        return False
+    attention = block.attn
+    plain = attention.bias_k is None and not attention.add_zero_attn and attention.dropout == 0
+    same = attention._qkv_same_embed_dim and attention.in_proj_weight is not None
+    gelu = block.mlp.gelu
+    known = type(gelu) is QuickGELU or (type(gelu) is nn.GELU and gelu.approximate == "none")
+    norms = all(
+        type(norm) in (LayerNorm, LayerNormFp32, nn.LayerNorm) for norm in (block.ln_1, block.ln_2)
+    )
+    return plain and same and known and norms
+
+
+def _bias(bias: Tensor | None, weight: Tensor) -> Tensor:
+    return weight.new_zeros(len(weight)) if bias is None else bias
+
+
+def _scaled(linear: nn.Linear, scale: nn.Module) -> tuple[Tensor, Tensor]:
+    """Returns weight and bias of a linear layer, with the LayerScale that follows it."""
+    weight, bias = linear.weight.detach(), _bias(linear.bias, linear.weight).detach()
+    if isinstance(scale, LayerScale):
+        gamma = scale.gamma.detach()
+        return gamma[:, None] * weight, gamma * bias
+    return weight, bias
+
+
+class FrozenBlocks(torch.autograd.Function):
+    """The tower's blocks over one chunk: rows (rows, width) in, [EOS] (pairs, width) out."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        chunk: Chunk,
+        blocks: Sequence[BlockWeights],
+        keep: bool,
+    ) -> Tensor:
+        """Returns the last block's output at every pair's [EOS].
+
+        Args:
+            ctx: autograd's.
+            rows: embedded tokens with their positions, fp32.
+            chunk: where each row belongs.
+            blocks: the tower's weights.
+            keep: keep what the backward pass needs; otherwise it encodes the chunk again.
+        """
+        # The weights' dtype says in which one each product runs; autocast would change some.
+        with torch.autocast(rows.device.type, enabled=False):
+            output, kept = run_blocks(rows, chunk, blocks, keep)
+        ctx.chunk, ctx.blocks, ctx.keep = chunk, blocks, keep
+        ctx.save_for_backward(*(kept if keep else (rows,)))
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Returns the gradient with respect to the rows."""
+        kept = list(ctx.saved_tensors)
+        with torch.autocast(gradient.device.type, enabled=False):
+            if not ctx.keep:
+                _, kept = run_blocks(kept[0], ctx.chunk, ctx.blocks, keep=True)
+            return back_through(gradient, ctx.chunk, ctx.blocks, kept), None, None, None
+
+
+def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights]) -> int:
+    """Returns how much `run_blocks` keeps of a chunk for its backward pass."""
+    width, hidden = blocks[0].up.shape
+    size, heads = blocks[0].up.element_size(), blocks[0].heads
+    keys = chunk.keys.shape[1]
+
+    def block_bytes(asked: int, mixed: int) -> int:
+        norms = 4 * (chunk.rows + mixed) * (width + 2)
+        attention = asked * (width + heads * keys) + 2 * chunk.keys.numel() * width
+        return norms + size * (attention + mixed * hidden)
+
+    full = block_bytes(chunk.slots.numel(), chunk.rows)
+    return (len(blocks) - 1) * full + block_bytes(chunk.end_slots.numel(), len(chunk.ends))
+
+
+def run_blocks(
+    rows: Tensor, chunk: Chunk, blocks: Sequence[BlockWeights], keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """Returns the output at each [EOS] (pairs, width), and what the backward pass needs."""
+    heads, dtype, width = blocks[0].heads, blocks[0].qkv.dtype, rows.shape[1]
+    index = TileIndex.of(chunk, heads, dtype)
+    kept: list[Tensor] = []
+    x = rows
+    for block in blocks[:-1]:
+        normed, *moments_1 = _norm(block.norm_1, x, dtype)
+        qkv = torch.addmm(block.qkv_bias, normed, block.qkv)
+        mixed, parts = attend(qkv, index, width // heads)
+        x, rest = _second_half(block, x, mixed)
+        if keep:
+            kept += [*moments_1, *parts, *rest]
+    # Of the last block only the output at [EOS] is ever read.
+    block, index = blocks[-1], TileIndex.at_ends(chunk, heads, dtype)
+    normed, *moments_1 = _norm(block.norm_1, x, dtype)
+    keys_values = torch.addmm(block.qkv_bias[width:], normed, block.qkv[:, width:])
+    queries = torch.addmm(block.qkv_bias[:width], normed[chunk.ends], block.qkv[:, :width])
+    mixed, parts = attend(keys_values, index, width // heads, queries)
+    output, rest = _second_half(block, x[chunk.ends], mixed)
+    if keep:
+        kept += [*moments_1, *parts, *rest]
+    return output, kept
+
+
+def back_through(
+    gradient: Tensor, chunk: Chunk, blocks: Sequence[BlockWeights], kept: list[Tensor]
+) -> Tensor:
+    """Returns the gradient with respect to the rows (rows, width).
+
+    Args:
+        gradient: with respect to the output, (pairs, width).
+        chunk: where each row belongs.
+        blocks: the tower's weights.
+        kept: what `run_blocks` kept; emptied on the way.
+    """
+    block, width = blocks[-1], gradient.shape[1]
+    heads, dtype = block.heads, block.qkv.dtype
+    index = TileIndex.at_ends(chunk, heads, dtype)
+    at_ends = _second_half_backward(block, gradient, kept)
+    d_mixed = _with_empty_row(at_ends, block.out.t())
+    d_keys_values, d_queries = attend_backward(d_mixed, index, chunk, _pop(kept, 4))
+    assert d_queries is not None
+    d_normed = torch.mm(d_keys_values, block.qkv[:, width:].t())
+    d_normed.index_add_(0, chunk.ends, torch.mm(d_queries, block.qkv[:, :width].t()))
+    gradient = _norm_backward(block.norm_1, d_normed, _pop(kept, 3))
+    gradient.index_add_(0, chunk.ends, at_ends)
+    index = TileIndex.of(chunk, heads, dtype)
+    for block in reversed(blocks[:-1]):
+        gradient = _second_half_backward(block, gradient, kept)
+        d_mixed = _with_empty_row(gradient, block.out.t())
+        d_qkv, _ = attend_backward(d_mixed, index, chunk, _pop(kept, 4))
+        d_normed = torch.mm(d_qkv, block.qkv.t())
+        gradient = gradient.add_(_norm_backward(block.norm_1, d_normed, _pop(kept, 3)))
+    return gradient
+
+
+def _second_half(block: BlockWeights, x: Tensor, mixed: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Returns a block's output from what attention mixed, and what its backward needs."""
+    middle = _plus(x, block.out_bias, mixed, block.out)
+    normed, *moments = _norm(block.norm_2, middle, block.up.dtype)
+    # silu(1.702 h) / 1.702 is QuickGELU, in one pass and with its input alone to keep.
+    scale = QUICK if block.quick else 1.0
+    hidden = torch.addmm(block.up_bias, normed, block.up, beta=scale, alpha=scale)
+    active = aten.silu(hidden) if block.quick else aten.gelu(hidden)
+    output = _plus(middle, block.down_bias, active, block.down, 1 / scale)
+    return output, [*moments, hidden]
+
+
+def _second_half_backward(block: BlockWeights, gradient: Tensor, kept: list[Tensor]) -> Tensor:
+    """Returns the gradient with respect to x of `_second_half`; that of `mixed` is `out`'s."""
+    hidden = kept.pop()
+    d_hidden = _mm(gradient, block.down.t())
+    if block.quick:
+        # The scales 1 / 1.702 and 1.702 of the two products cancel out.
+        d_hidden = aten.silu_backward.grad_input(d_hidden, hidden, grad_input=d_hidden)
+    else:
+        d_hidden = aten.gelu_backward.grad_input(d_hidden, hidden, grad_input=d_hidden)
+    d_normed = torch.mm(d_hidden, block.up.t())
+    return _norm_backward(block.norm_2, d_normed, _pop(kept, 3)).add_(gradient)
+
+
+def _plus(x: Tensor, bias: Tensor, inputs: Tensor, weight: Tensor, scale: float = 1.0) -> Tensor:
+    """Returns x + scale * inputs @ weight + bias, in x's dtype."""
+    if inputs.dtype == x.dtype:
+        return torch.addmm(x, inputs, weight, alpha=scale).add_(bias)
+    return x + torch.addmm(bias, inputs, weight, alpha=scale)
+
+
+def _mm(gradient: Tensor, weight: Tensor) -> Tensor:
+    return torch.mm(gradient.to(weight.dtype), weight)
+
+
+def _with_empty_row(gradient: Tensor, weight: Tensor) -> Tensor:
+    """Returns gradient @ weight, and a row of zeros after it."""
+    result = weight.new_empty(len(gradient) + 1, weight.shape[1])
+    torch.mm(gradient.to(weight.dtype), weight, out=result[:-1])
+    result[-1] = 0
+    return result
+
+
+def _norm(
+    norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns the normed rows, and x, means and inverse deviations for the backward pass."""
+    normed, mean, inverse = torch.native_layer_norm(
+        x, norm.normalized_shape, norm.weight, norm.bias, norm.eps
+    )
+    return normed.to(dtype), x, mean, inverse
+
+
+def _norm_backward(norm: nn.LayerNorm, gradient: Tensor, kept: Sequence[Tensor]) -> Tensor:
+    """Returns the gradient with respect to what was normed, fp32."""
+    x, mean, inverse = kept
+    found = aten.native_layer_norm_backward(
+        gradient.to(x.dtype), x, norm.normalized_shape, mean, inverse, norm.weight, norm.bias,
+        [True, False, False],
+    )  # fmt: skip
+    return found[0]
+
+
+def _pop(kept: list[Tensor], count: int) -> list[Tensor]:
+    """Takes the last tensors from the list."""
+    taken = kept[-count:]
+    del kept[-count:]
+    return taken

@@ -1,0 +1,195 @@
+"""Prompts as tokens: class names, templates, and where soft prompts' tokens stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mocoop.errors import UserError
+from mocoop.prompt_encoder.tiles import Chunk, lay_out
+from mocoop.templates import SLOT, fill
+
+if TYPE_CHECKING:
+    from mocoop.clip.text_tower import TextTower
+
+
+@dataclass(frozen=True)
+class ClassTokens:
+    """Class names as token ids, counted by the tokenizer."""
+
+    ids: Tensor  # (all tokens of all names,)
+    lengths: Tensor  # (classes,)
+    layouts: dict[tuple, PromptLayout] = field(default_factory=dict, repr=False)
+    """Layouts of prompts with these names by the lengths of their blocks."""
+
+    @classmethod
+    def of(cls, tower: TextTower, names: Sequence[str]) -> ClassTokens:
+        """Returns the tokens of the class names.
+
+        Raises:
+            UserError: for a name without any token.
+        """
+        ids = [tower.tokenizer.encode(name.replace("_", " ")) for name in names]
+        for name, tokens in zip(names, ids, strict=True):
+            if not tokens:
+                raise UserError(f"Class name {name!r} has no word in it. Give it a real name.")
+        device = tower.token_embedding.weight.device
+        flat = torch.tensor([token for tokens in ids for token in tokens], device=device)
+        return cls(flat, torch.tensor([len(tokens) for tokens in ids], device=device))
+
+    def first(self, count: int) -> ClassTokens:
+        """Returns the first classes alone."""
+        return ClassTokens(self.ids[: int(self.lengths[:count].sum())], self.lengths[:count])
+
+    def layout(
+        self, before_lengths: Sequence[int], after_lengths: Sequence[int], own_class: bool
+    ) -> PromptLayout:
+        """Returns the layout of prompts with blocks of these lengths; made once."""
+        key = (tuple(before_lengths), tuple(after_lengths), own_class)
+        if key not in self.layouts:
+            made = PromptLayout.build(self, before_lengths, after_lengths, own_class)
+            self.layouts[key] = made
+        return self.layouts[key]
+
+
+@dataclass(frozen=True)
+class PromptLayout:
+    """Which token stands where in every prompt; the same in all steps of a training.
+
+    Rows of the table of embeddings: [SOS], [EOS], padding, the names' tokens, then the blocks
+    before the name, and those after it.
+    """
+
+    prompts: tuple[np.ndarray, ...]  # each pair's tokens as rows of the table
+    before_lengths: np.ndarray  # (experts,)
+    device: torch.device
+    tiled: dict[int, list[Chunk]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        classes: ClassTokens,
+        before_lengths: Sequence[int],
+        after_lengths: Sequence[int],
+        own_class: bool,
+    ) -> PromptLayout:
+        """Returns the layout of `PromptBatch.build` for blocks of these lengths."""
+        names = np.split(np.arange(len(classes.ids)) + 3, np.cumsum(classes.lengths.tolist())[:-1])
+        blocks = np.cumsum([3 + len(classes.ids), *before_lengths, *after_lengths])
+        prompts = []
+        for expert in range(len(before_lengths)):
+            left, right = expert, len(before_lengths) + expert
+            before = np.arange(blocks[left], blocks[left + 1])
+            after = np.arange(blocks[right], blocks[right + 1])
+            for name in [names[expert % len(names)]] if own_class else names:
+                prompts.append(np.concatenate([[0], before, name, after, [1]]))
+        return cls(tuple(prompts), np.asarray(before_lengths), classes.ids.device)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Experts and classes; with contexts of classes' own, pairs and 1."""
+        return len(self.before_lengths), len(self.prompts) // len(self.before_lengths)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return max(len(prompt) for prompt in self.prompts)
+
+    def chunks(self, limit: int) -> list[Chunk]:
+        """Returns the prompts in tiles, in chunks of about `limit` rows."""
+        if limit not in self.tiled:
+            self.tiled[limit] = lay_out(self.prompts, self.before_lengths, limit, self.device)
+        return self.tiled[limit]
+
+    def padded(self, length: int) -> tuple[Tensor, Tensor]:
+        """Returns the prompts as rows of the table (pairs, length), and where each ends."""
+        grid = np.full((len(self.prompts), length), 2)
+        for row, prompt in enumerate(self.prompts):
+            grid[row, : len(prompt)] = prompt
+        ends = torch.tensor([len(prompt) - 1 for prompt in self.prompts], device=self.device)
+        return torch.as_tensor(grid, device=self.device), ends
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Soft prompts of all experts and classes: embeddings, and where they stand."""
+
+    table: Tensor  # (distinct tokens, width), the rows that prompts are made of
+    layout: PromptLayout
+
+    @classmethod
+    def build(
+        cls,
+        tower: TextTower,
+        classes: ClassTokens,
+        before: Sequence[Tensor],
+        after: Sequence[Tensor],
+        own_class: bool = False,
+    ) -> PromptBatch:
+        """Returns the prompts; gradients flow to `before` and `after`.
+
+        Args:
+            tower: the frozen text tower.
+            classes: the class names.
+            before: each expert's token block (tokens, width) left of the name.
+            after: as many blocks right of it.
+            own_class: there is a block for each expert and class, which belongs to that class
+                alone; the shape is then (experts * classes, 1).
+
+        Raises:
+            UserError: if the longest prompt does not fit the context.
+        """
+        layout = classes.layout([len(b) for b in before], [len(a) for a in after], own_class)
+        tower.check_length(layout.longest, "The longest class name with its context")
+        special = [tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id, 0]
+        embed = tower.token_embedding
+        fixed = embed(torch.cat([classes.ids.new_tensor(special), classes.ids]))
+        return cls(torch.cat([fixed, *before, *after]), layout)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Experts and classes; with contexts of classes' own, pairs and 1."""
+        return self.layout.shape
+
+
+def soft_tokens(tower: TextTower, template: str) -> tuple[Tensor, Tensor]:
+    """Returns the token embeddings left and right of the class name in a template.
+
+    Returns:
+        `before` (tokens, width) and `after` (tokens, width), copies that can be trained.
+
+    Raises:
+        UserError: if the tokenizer would not split the filled template at its slot.
+    """
+    left, right = (tower.tokenizer.encode(part) for part in template.split("{}"))
+    whole = tower.tokenizer.encode(fill(template, "cat"))
+    if left + tower.tokenizer.encode("cat") + right != whole:
+        raise UserError(
+            f"Template {template!r} does not split at its {{}} into whole tokens. Put a space or "
+            "punctuation on both sides of it."
+        )
+    weight = tower.token_embedding.weight.detach()
+    pick = lambda ids: weight[torch.tensor(ids, dtype=torch.long, device=weight.device)].clone()
+    return pick(left), pick(right)
+
+
+def filled_tokens(tower: TextTower, template: str, names: Sequence[str]) -> Tensor:
+    """Returns token ids (names, context) of a template filled with each class name.
+
+    Raises:
+        UserError: for a filled template longer than the context.
+    """
+    encode = tower.tokenizer.encode
+    left, right = (encode(part) for part in template.split(SLOT))
+    start, end = tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id
+    tokens = torch.zeros(len(names), tower.context_length, dtype=torch.long)
+    for row, name in enumerate(names):
+        ids = [start, *left, *encode(name.replace("_", " ")), *right, end]
+        tower.check_length(len(ids), fill(template, name))
+        tokens[row, : len(ids)] = torch.tensor(ids)
+    return tokens.to(tower.token_embedding.weight.device)

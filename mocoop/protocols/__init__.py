@@ -1,0 +1,1 @@
+"""Many runs with one purpose: plans, their runner, ablations, tuning, overfitting lab."""

@@ -1,0 +1,130 @@
+"""The paper's questions as variants of one method: what happens without this part?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mocoop.config import MIXTURES, TrainConfig
+from mocoop.datasets import load_dataset
+from mocoop.errors import UserError, choose_from
+from mocoop.methods import preset
+from mocoop.protocols.plans import Plan, Task, check
+from mocoop.templates import Groups
+
+Change = Callable[[TrainConfig, Groups], TrainConfig]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One answer to a question of the paper's."""
+
+    name: str
+    """As asked for on the command line."""
+    label: str
+    """As shown in the table."""
+    change: Change
+    """From the full method's settings and the data set's groups to the variant's."""
+
+
+def _set(**changes: Any) -> Change:
+    return lambda config, groups: replace(config, **changes)
+
+
+def _one_group(config: TrainConfig, groups: Groups) -> TrainConfig:
+    every = tuple(template for templates in groups.values() for template in templates)
+    return replace(config, groups={"all": every}, num_chosen=1)
+
+
+def _random_groups(config: TrainConfig, groups: Groups) -> TrainConfig:
+    """Groups of the same sizes, their templates drawn at random from all, by the run's seed."""
+    every = [template for templates in groups.values() for template in templates]
+    random.Random(config.seed).shuffle(every)
+    drawn: dict[str, tuple[str, ...]] = {}
+    for number, templates in enumerate(groups.values(), start=1):
+        drawn[f"random {number}"] = tuple(every[: len(templates)])
+        every = every[len(templates) :]
+    return replace(config, groups=drawn)
+
+
+def _all_chosen(config: TrainConfig, groups: Groups) -> TrainConfig:
+    return replace(config, num_chosen=len(groups))
+
+
+def _first_groups(count: int) -> Change:
+    def change(config: TrainConfig, groups: Groups) -> TrainConfig:
+        if len(groups) < count:
+            raise UserError(
+                f"There are only {len(groups)} groups of templates, so that {count} experts "
+                "cannot be tried. Leave this variant out."
+            )
+        return replace(config, groups=dict(list(groups.items())[:count]))
+
+    return change
+
+
+VARIANTS = (
+    Variant("full", "full (K = 2)", _set()),
+    Variant("no-gate-loss", "without gating loss", _set(gate_weight=0.0)),
+    Variant("no-text-loss", "without text supervision", _set(text_weight=0.0)),
+    Variant("one-group", "one group, one expert", _one_group),
+    Variant("random-groups", "random groups", _random_groups),
+    Variant("k-1", "K = 1", _set(num_chosen=1)),
+    Variant("k-all", "K = all", _all_chosen),
+    Variant("experts-3", "first 3 experts", _first_groups(3)),
+    Variant("experts-6", "first 6 experts", _first_groups(6)),
+    Variant("tau-one", "text loss with τ = 1", _set(text_scale="one")),
+    Variant("tau-logit", "text loss with τ = logit scale", _set(text_scale="logit")),
+    Variant("all-names", "text loss on all class names", _set(text_classes="all")),
+    Variant("gate-scaled", "gate learns scaled scores", _set(gate_target="scaled")),
+    Variant("gate-soft", "gate learns from soft prompts", _set(gate_target="soft")),
+    Variant("no-correction", "without correction vector", _set(correction=False)),
+)
+NAMES = tuple(variant.name for variant in VARIANTS)
+
+
+def ablation_tasks(
+    data: Sequence[str],
+    variants: Sequence[str] = (),
+    method: str = "mocoop",
+    shots: int = 16,
+    seeds: Sequence[int] = (1, 2, 3),
+    backbone: str = "demo",
+) -> list[Task]:
+    """Returns the runs of an ablation: every variant, few-shot and base-to-new.
+
+    Args:
+        data: data sets to train on.
+        variants: names of `VARIANTS`, all if empty; the full method always comes first.
+        method: the mixture that is taken apart, with its preset.
+        shots: training images per class.
+        seeds: one run each.
+        backbone: the frozen CLIP.
+
+    Raises:
+        UserError: for an unknown variant, a method without experts, or unfit data.
+    """
+    if method not in MIXTURES:
+        raise UserError(
+            f"An ablation takes a mixture apart: expected {' or '.join(MIXTURES)}; got {method!r}."
+        )
+    for name in variants:
+        if name not in NAMES:
+            raise choose_from("variant", name, NAMES)
+    for protocol in ("few-shot", "base-to-new"):
+        check(Plan(protocol, tuple(data), (method,), (shots,), tuple(seeds), backbone))
+    found = []
+    full = preset(method, backbone)
+    for name in data:
+        groups = load_dataset(name).templates.groups
+        for variant in VARIANTS:
+            if variants and variant.name not in ("full", *variants):
+                continue
+            for seed in seeds:
+                start = replace(full, data=name, shots=shots, seed=seed)
+                for classes in ("all", "base"):
+                    config = replace(variant.change(start, groups), classes=classes)
+                    found.append(Task("ablation", variant.label, config, shots, (seed,)))
+    return found

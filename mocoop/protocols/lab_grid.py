@@ -1,0 +1,208 @@
+"""The grid of finished trainings that answers the lab's sliders at once: made, written, read.
+
+grid.json         format, axes, recipe, CLIP, and the order of the trainings
+grid.safetensors  what `LabRun` holds of all of them, stacked in that order
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mocoop import __version__
+from mocoop.assets import asset
+from mocoop.clip.backbone import DEMO, choose_device, load_backbone
+from mocoop.config import TrainConfig
+from mocoop.datasets import BUILTIN, load_dataset
+from mocoop.errors import UserError
+from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measure
+from mocoop.runs.run import Run
+from mocoop.runs.status import read_values
+from mocoop.storage.atomic import write_json, write_tensors
+from mocoop.storage.processes import at_once
+
+GRID_FORMAT = 1  # raise it when an old reader would misread a new grid
+TABLE, NUMBERS = "grid.json", "grid.safetensors"
+Key = tuple[str, str, int, float, int]
+"""Method, data, shots, text weight, seed."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The values of every slider that the grid holds."""
+
+    data: tuple[str, ...] = BUILTIN
+    shots: tuple[int, ...] = (1, 4, 16)
+    text_weights: tuple[float, ...] = (0.0, 1.0, 5.0, 20.0)
+    seeds: tuple[int, ...] = (1, 2, 3)
+    epochs: int = 40
+
+    def __post_init__(self) -> None:
+        for name in ("data", "shots", "text_weights", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise UserError(f"{name} must name different values, at least one; got {values}.")
+
+    def trainings(self) -> Iterator[tuple[str, LabSettings]]:
+        """Yields method and settings of every training; seed by seed, CoOp at no weight."""
+        for seed, data, shots in itertools.product(self.seeds, self.data, self.shots):
+            for method in METHODS:
+                weights = self.text_weights if method in SUPERVISED else (0.0,)
+                for weight in weights:
+                    yield method, LabSettings(data, shots, seed, weight, self.epochs)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Finished trainings, found by their settings."""
+
+    axes: Axes
+    backbone_fingerprint: str
+    """Of the CLIP that all of them were trained with."""
+    version: str
+    """The version of mocoop that made it."""
+    runs: dict[Key, LabRun] = field(repr=False)
+
+    def find(self, method: str, settings: LabSettings) -> LabRun | None:
+        """Returns a training with at least the epochs asked for; None if the grid has none."""
+        found = self.runs.get(_key(method, settings))
+        return found if found is not None and found.epochs >= settings.epochs else None
+
+
+def make_grid(axes: Axes, root: Path, out: Path, workers: int = 1) -> Iterator[tuple[int, int]]:
+    """Trains what is not there yet, yields (done, all), and writes the grid at the end.
+
+    Args:
+        axes: what the grid holds.
+        root: folder of parts; what lies there is not trained again.
+        out: folder of the grid.
+        workers: processes at once, each with its share of the processor cores.
+
+    Raises:
+        UserError: for settings or data that do not fit.
+    """
+    trainings = list(axes.trainings())
+    jobs = [(settings.config(method), root) for method, settings in trainings]
+    waiting = [job for job in jobs if not _part(*job).exists()]
+    done = len(jobs) - len(waiting)
+    yield done, len(jobs)
+    for _ in at_once(train_part, waiting, workers):
+        done += 1
+        yield done, len(jobs)
+    write_grid(axes, [_read_part(_part(*job)) for job in jobs], out)
+
+
+def train_part(config: TrainConfig, root: Path) -> Path:
+    """Returns the file of one training's measures, trained in a folder that does not stay."""
+    from mocoop.training.experiment import run_experiment
+
+    part = _part(config, root)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=part.parent, prefix=".training-"))
+    try:
+        for _ in run_experiment(config, folder):
+            pass
+        backbone = load_backbone(config.backbone, choose_device(config.device))
+        found = measure(Run(folder), load_dataset(config.data), backbone)
+        write_tensors(part, {name: getattr(found, name) for name in _FIELDS})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return part
+
+
+def write_grid(axes: Axes, found: Sequence[LabRun], out: Path) -> None:
+    """Writes the grid, its two files whole.
+
+    Args:
+        axes: what it holds.
+        found: the trainings, in the order of `axes.trainings()`.
+        out: folder.
+    """
+    trainings = list(axes.trainings())
+    numbers = {name: torch.stack([getattr(run, name) for run in found]) for name in _FIELDS}
+    write_tensors(out / NUMBERS, numbers)
+    recipes = {method: LabSettings(axes.data[0]).config(method).to_dict() for method in METHODS}
+    values = {
+        "format": GRID_FORMAT,
+        "version": __version__,
+        "made_with": "mocoop lab-grid",
+        "backbone_fingerprint": load_backbone(DEMO).fingerprint,
+        "sha256": _digest(out / NUMBERS),
+        "axes": {item.name: getattr(axes, item.name) for item in fields(Axes)},
+        "trainings": len(trainings),
+        "recipes": recipes,
+    }
+    write_json(out / TABLE, values)
+
+
+def read_grid(folder: Path | None = None) -> Grid:
+    """Returns the grid in a folder; the one that ships with the project if None.
+
+    Raises:
+        UserError: for a grid that is missing, damaged or of another format.
+    """
+    folder = folder or asset("lab")
+    values = read_values(folder, TABLE)
+    if values.get("format") != GRID_FORMAT:
+        raise UserError(
+            f"{folder / TABLE} has format {values.get('format')!r}; this version of MoCoOp reads "
+            f"format {GRID_FORMAT}. Make it again with `mocoop lab-grid`."
+        )
+    try:
+        if _digest(folder / NUMBERS) != values["sha256"]:
+            raise UserError(f"{NUMBERS} does not belong to {TABLE}")
+        axes = _axes(values["axes"])
+        numbers = load_file(folder / NUMBERS)
+        stacks = {name: numbers[name] for name in _FIELDS}
+        keys = [_key(method, settings) for method, settings in axes.trainings()]
+        runs = {
+            key: LabRun(**{name: stack[place] for name, stack in stacks.items()})
+            for place, key in enumerate(keys)
+        }
+        return Grid(axes, values["backbone_fingerprint"], values["version"], runs)
+    except (KeyError, TypeError, IndexError, ValueError, OSError, SafetensorError) as error:
+        raise UserError(
+            f"The lab's grid in {folder} is damaged ({error}). Make it again with `mocoop "
+            "lab-grid`, or restore the file."
+        ) from error
+
+
+_FIELDS = tuple(item.name for item in fields(LabRun))
+
+
+def _key(method: str, settings: LabSettings) -> Key:
+    weight = float(settings.text_weight) if method in SUPERVISED else 0.0
+    return method, settings.data, settings.shots, weight, settings.seed
+
+
+def _axes(values: dict[str, Any]) -> Axes:
+    lists = {name: tuple(values[name]) for name in ("data", "shots", "seeds")}
+    weights = tuple(float(weight) for weight in values["text_weights"])
+    return Axes(text_weights=weights, epochs=int(values["epochs"]), **lists)
+
+
+def _part(config: TrainConfig, root: Path) -> Path:
+    """Returns where one training's measures lie, by its settings."""
+    text = json.dumps(config.to_dict(), sort_keys=True)
+    return root / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.safetensors"
+
+
+def _read_part(path: Path) -> LabRun:
+    tensors: dict[str, Tensor] = load_file(path)
+    return LabRun(**{name: tensors[name] for name in _FIELDS})
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

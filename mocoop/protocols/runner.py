@@ -1,0 +1,130 @@
+"""Runs the tasks of a protocol, several at once; what is done is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+
+from mocoop.config import TrainConfig
+from mocoop.datasets import dataset_name, load_dataset
+from mocoop.errors import UserError
+from mocoop.evaluation.transfer import saved_transfer, transferred
+from mocoop.protocols.plans import Task
+from mocoop.runs.run import FINISHED, Run
+from mocoop.storage.processes import at_once
+
+
+def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[tuple[Task, Run]]:
+    """Yields every task with its finished run, in the order in which they are done.
+
+    A run whose folder is finished is read, not trained again: the same tasks asked a second
+    time come back at once.
+
+    Args:
+        tasks: what to run; tasks of equal settings share a run.
+        root: folder of the runs.
+        workers: processes at once, each with its share of the processor cores.
+
+    Raises:
+        UserError: for a task that cannot be done; finished ones are kept.
+    """
+    # The settings are the identity of a run; the same run may serve several protocols.
+    by_key: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_key.setdefault(run_name(task.config), []).append(task)
+    waiting: list[str] = []
+    for key, same in by_key.items():
+        run = _finished(root, key)
+        if run is None or not all(_transferred(run, task) for task in same):
+            waiting.append(key)
+            continue
+        yield from ((task, run) for task in same)
+    jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
+    for place, path in at_once(finish, jobs, workers):
+        yield from ((task, Run(path)) for task in by_key[waiting[place]])
+
+
+def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
+    """Returns the folder of the finished run of these settings, trained now if there is none.
+
+    A run of them that was stopped goes on from what it saved.
+
+    Args:
+        config: the run's settings.
+        targets: other data sets that it is to be tested on as well.
+        root: folder of the runs.
+    """
+    key = run_name(config)
+    run = _finished(root, key) or _gone_on_with(root, key) or _trained(config, root, key)
+    for target in targets:
+        transferred(run, load_dataset(target))
+    return run.path
+
+
+def run_name(config: TrainConfig) -> str:
+    """Returns the folder name of a run in a protocol: readable, and unique to its settings."""
+    # The device does not change what is computed, only how fast.
+    settings = replace(config, device="auto").to_dict()
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:10]
+    return f"{Path(config.data).name}-{config.method}-{config.shots}shot-seed{config.seed}-{key}"
+
+
+def _trained(config: TrainConfig, root: Path, name: str) -> Run:
+    """Returns the run of these settings, trained from the beginning."""
+    from mocoop.training.experiment import run_experiment
+
+    path = _free_path(root, name)
+    for _ in run_experiment(config, path):
+        pass
+    return Run(path)
+
+
+def _gone_on_with(root: Path, name: str) -> Run | None:
+    """Returns a run that was stopped, brought to its end; None where none can go on."""
+    from mocoop.training.experiment import resume_experiment
+    from mocoop.training.snapshots import saved_epoch
+
+    for path in takewhile(Path.exists, _paths(root, name)):
+        if Run(path).status().active or saved_epoch(path) is None:
+            continue
+        with suppress(UserError):  # its images or weights changed meanwhile
+            for _ in resume_experiment(path):
+                pass
+            return Run(path)
+    return None
+
+
+def _finished(root: Path, name: str) -> Run | None:
+    for path in _paths(root, name):
+        if not path.exists():
+            return None
+        if Run(path).status().state == FINISHED:
+            return Run(path)
+    return None
+
+
+def _free_path(root: Path, name: str) -> Path:
+    """Returns an unused folder: an unfinished run of the same settings is left alone."""
+    return next(path for path in _paths(root, name) if not path.exists())
+
+
+def _paths(root: Path, name: str) -> Iterator[Path]:
+    yield root / name
+    number = 1
+    while True:
+        yield root / f"{name}-{number}"
+        number += 1
+
+
+def _targets(same: Sequence[Task]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(target for task in same for target in task.targets))
+
+
+def _transferred(run: Run, task: Task) -> bool:
+    """Returns whether the run was tested on all the targets of a task."""
+    return all(saved_transfer(run, dataset_name(target)) for target in task.targets)

@@ -1,0 +1,125 @@
+"""Recipes compared on validation images alone; test images are never asked for."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from mocoop.clip.device import tower_dtype
+from mocoop.clip.image_layer_norms import with_norms
+from mocoop.config import BASELINES, TrainConfig
+from mocoop.errors import UserError
+from mocoop.features.cache import FeatureCache
+from mocoop.methods import preset, settings_from
+from mocoop.model.mixture import build_model, group_prototypes, hard_features
+from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.training.experiment import learnt, trained_classifier
+from mocoop.training.loop import accuracy_of, fit
+from mocoop.training.prepare import prepare, training_data
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe and how it does on validation images, in percent."""
+
+    changes: dict[str, Any]
+    """What differs from the method's preset."""
+    accuracies: dict[str, float]
+    """`data, shots, seed` → accuracy on the whole validation split."""
+
+    @property
+    def mean(self) -> float:
+        """The mean over all of them."""
+        return statistics.fmean(self.accuracies.values())
+
+
+def tune(
+    method: str,
+    grid: Mapping[str, Sequence[str]],
+    data: Sequence[str],
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    backbone: str = "demo",
+) -> Iterator[Candidate]:
+    """Yields every combination of a grid of settings with its validation accuracies.
+
+    The whole validation split is asked, not only the few-shot validation images: a recipe is
+    chosen once for all data sets and shots, which a few images per class could not decide.
+
+    Args:
+        method: the preset to start from.
+        grid: setting → the values to try, as texts.
+        data: data sets.
+        shots: training images per class.
+        seeds: of the selections.
+        backbone: the frozen CLIP.
+
+    Raises:
+        UserError: for an unknown setting or value, data without validation images, or a
+            method that is not trained.
+    """
+    if method in BASELINES:
+        raise UserError(f"{method} learns no prompt; it searches its own few settings itself.")
+    start = preset(method, backbone)
+    values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]
+    for combination in itertools.product(*values):
+        changes = dict(zip(grid, combination, strict=True))
+        accuracies = {}
+        for name, count, seed in itertools.product(data, shots, seeds):
+            config = settings_from(start.to_dict() | changes)
+            config = replace(config, data=name, shots=count, seed=seed)
+            accuracies[f"{name}, {count}, {seed}"] = validation_accuracy(config)
+        yield Candidate(changes, accuracies)
+
+
+def validation_accuracy(config: TrainConfig) -> float:
+    """Returns a trained model's accuracy on the whole validation split, in percent.
+
+    Raises:
+        UserError: for data without validation images, or settings that do not fit.
+    """
+    prepared = prepare(config)
+    dataset, backbone = prepared.dataset, prepared.backbone
+    items = dataset.items("val", prepared.trained)
+    if not items:
+        raise UserError(
+            f"{dataset.name} has no validation images to choose a recipe on. Add a folder val/."
+        )
+    hard = hard_features(backbone.text, prepared.groups, dataset.class_names)
+    generator = torch.Generator().manual_seed(config.seed)
+    model = build_model(
+        prepared.config, backbone, prepared.groups, generator, len(prepared.trained)
+    )
+    precision = tower_dtype(config.precision, backbone.device)
+    cache = FeatureCache(backbone, precision=precision)
+    training = training_data(prepared, hard, group_prototypes(hard), cache)
+    for _ in fit(model, backbone.text, training, prepared.config, generator):
+        pass
+    with torch.no_grad():
+        names = ClassTokens.of(backbone.text, dataset.class_names)
+        soft = model.text_features(backbone.text, names).cpu()
+    if config.tune_layer_norms:
+        tuned = with_norms(backbone, learnt(model))
+        cache = FeatureCache(tuned, keep=False, precision=precision)
+    features = cache.features(dataset, items)[:, 0]
+    classifier = trained_classifier(prepared, model, soft).only(prepared.trained)
+    labels = torch.tensor([item.label for item in items])
+    return accuracy_of(classifier.classify(features).probabilities, labels)
+
+
+def _value(start: TrainConfig, name: str, text: str) -> Any:
+    """Returns a setting's value from its text, of the type that the setting has."""
+    if not hasattr(start, name):
+        settings_from({name: text})  # says which settings there are
+    kind = type(getattr(start, name))
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{name} takes {kind.__name__} values; got {text!r}.") from error

@@ -1,0 +1,1 @@
+"""Runs as tables: gathered, averaged, written as Markdown and LaTeX, beside papers' numbers."""

@@ -1,0 +1,170 @@
+"""The results of every seed as rows, to and from CSV, and found again by what they are of."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import ItemsView, Sequence
+from dataclasses import dataclass
+
+from mocoop.errors import UserError, choose_from
+from mocoop.results.cells import Series, first_seen
+
+PROTOCOLS = ("few-shot", "base-to-new", "domain-generalization", "cross-dataset", "ablation")
+Key = tuple[str, str, str, int, str]
+"""Data, target, method, shots, measure."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one run."""
+
+    protocol: str
+    """One of `PROTOCOLS`."""
+    data: str
+    """Data set it was trained on."""
+    target: str
+    """What it was tested on: the same data set, another one, or a style."""
+    method: str
+    """Label of the method, or of the variant in an ablation."""
+    shots: int
+    """Training images per class; 0 is a method without training, which stands beside those of
+    any number of shots."""
+    seed: int
+    measure: str
+    """accuracy, base, new, HM, style NMI, calibration error, training seconds ..."""
+    value: float
+    """Percent for accuracies and calibration errors."""
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise choose_from("protocol", self.protocol, PROTOCOLS)
+        for name in ("data", "target", "method", "measure"):
+            if not getattr(self, name).strip():
+                raise UserError(f"{name} of a result must be named; got an empty text.")
+        if self.shots < 0 or self.seed < 0:
+            raise UserError(
+                f"shots and seed must be at least 0; got {self.shots} and {self.seed}."
+            )
+        if not math.isfinite(self.value):
+            raise UserError(
+                f"The {self.measure} of {self.method} on {self.target} must be a finite number; "
+                f"got {self.value}. Leave out what was not measured."
+            )
+
+
+_FIELDS = [field.name for field in dataclasses.fields(Row)]
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Returns all rows in their order, with a header and every digit of the values."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_FIELDS)
+    writer.writerows(dataclasses.astuple(row) for row in rows)
+    return text.getvalue()
+
+
+def from_csv(text: str) -> tuple[Row, ...]:
+    """Returns the rows that `to_csv` wrote.
+
+    Raises:
+        UserError: for other columns, or a line that is not a result.
+    """
+    lines = csv.reader(io.StringIO(text, newline=""))
+    header = next(lines, [])
+    if header != _FIELDS:
+        raise UserError(
+            f"Expected a table of results with the columns {', '.join(_FIELDS)}; got "
+            f"{', '.join(header) or 'nothing'}. Give the CSV file that the protocols wrote."
+        )
+    rows = []
+    for cells in lines:
+        try:
+            protocol, data, target, method, shots, seed, measure, value = cells
+            numbers = int(shots), int(seed), measure, float(value)
+            rows.append(Row(protocol, data, target, method, *numbers))
+        except ValueError as error:
+            raise UserError(
+                f"Line {lines.line_num} is not a result: expected {len(_FIELDS)} cells with whole "
+                f"shots and seed and a number as value; got {','.join(cells)!r} ({error})."
+            ) from error
+    return tuple(rows)
+
+
+def shots_text(shots: int) -> str:
+    """Returns the number with its word: 1 shot, 2 shots."""
+    return f"{shots} shot{'s' * (shots != 1)}"
+
+
+class Found:
+    """Results of one protocol, found by what they are of; all in order of first appearance."""
+
+    def __init__(self, rows: Sequence[Row], protocol: str, measures: tuple[str, ...]) -> None:
+        """Finds the measures of a protocol.
+
+        Raises:
+            UserError: if there is none of them, or one is there twice.
+        """
+        chosen = [row for row in rows if row.protocol == protocol and row.measure in measures]
+        if not chosen:
+            there = first_seen(f"{row.measure} in {row.protocol}" for row in rows)
+            raise UserError(
+                f"Expected results for {' or '.join(measures)} in {protocol}; got "
+                f"{', '.join(there) or 'no rows'}. Run that protocol first."
+            )
+        self.protocol = protocol
+        self.data = first_seen(row.data for row in chosen)
+        self.targets = first_seen(row.target for row in chosen)
+        self.methods = first_seen(row.method for row in chosen)
+        self.measures = first_seen(row.measure for row in chosen)
+        self.shots = first_seen(row.shots for row in chosen if row.shots) or (0,)
+        self._pairs = first_seen((row.method, row.shots) for row in chosen)
+        self._series: dict[Key, dict[int, float]] = {}
+        for row in chosen:
+            key = (row.data, row.target, row.method, row.shots, row.measure)
+            series = self._series.setdefault(key, {})
+            if row.seed in series:
+                raise UserError(
+                    f"Two results for {row.measure} of {row.method} on {row.target}, {row.shots} "
+                    f"shots, seed {row.seed}: {series[row.seed]} and {row.value}. Remove one."
+                )
+            series[row.seed] = row.value
+        self.num_seeds = max(len(series) for series in self._series.values())
+
+    @property
+    def variants(self) -> list[tuple[str, str, int]]:
+        """Label, method and shots of each line; the label names shots only if they differ."""
+        trained = {method for method, shots in self._pairs if shots}
+        return [
+            (
+                f"{method}, {shots_text(shots)}" if shots and len(self.shots) > 1 else method,
+                method,
+                shots,
+            )
+            for method, shots in self._pairs
+            if shots or method not in trained
+        ]
+
+    def series(self, data: str, target: str, method: str, shots: int, measure: str) -> Series:
+        """Returns seed → value, empty where there is no result.
+
+        A method without training (0 shots) has the same results at any number of shots.
+        """
+        exact = self._series.get((data, target, method, shots, measure))
+        return exact or self._series.get((data, target, method, 0, measure), {})
+
+    def items(self) -> ItemsView[Key, dict[int, float]]:
+        """Returns (data, target, method, shots, measure) → seed → value, all there is."""
+        return self._series.items()
+
+    def parts(self, data: Sequence[str], method: str, shots: int, measure: str) -> list[Series]:
+        """Returns the series of each data set, tested on itself."""
+        return [self.series(name, name, method, shots, measure) for name in data]
+
+    def targets_of(self, data: str) -> tuple[str, ...]:
+        """Returns what was tested after training on a data set."""
+        reached = {key[1] for key in self._series if key[0] == data}
+        return tuple(target for target in self.targets if target in reached)

@@ -1,0 +1,300 @@
+"""The tables of every protocol: rows of single seeds in, tables ready to be shown out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mocoop.errors import UserError, choose_from
+from mocoop.results.cells import (
+    Block,
+    Cell,
+    Line,
+    Series,
+    Table,
+    difference,
+    finished,
+    first_seen,
+    harmonic_cell,
+    harmonic_series,
+    mean_cell,
+    measure_digits,
+    measure_direction,
+    seedwise_mean,
+)
+from mocoop.results.published_tables import NOT_COMPARABLE, base_to_new_block
+from mocoop.results.rows import PROTOCOLS, Found, Row, from_csv, shots_text, to_csv
+
+__all__ = [
+    "PROTOCOLS",
+    "Row",
+    "ablation_table",
+    "base_to_new_tables",
+    "every_seed",
+    "few_shot_tables",
+    "from_csv",
+    "measure_table",
+    "to_csv",
+    "transfer_tables",
+]
+
+
+def few_shot_tables(rows: Sequence[Row], measure: str = "accuracy") -> tuple[Table, ...]:
+    """Returns methods × shots: the average over data sets first, then each data set.
+
+    An average is taken over data sets seed by seed, for the seeds that all of them have: mean
+    and standard deviation are over these averages. The last column does the same over shots.
+
+    Raises:
+        UserError: if there is no such result, or one is there twice.
+    """
+    found = Found(rows, "few-shot", (measure,))
+    columns = tuple(map(shots_text, found.shots))
+    tables = []
+    for data in _average_first(found.data):
+        lines = []
+        for method in found.methods:
+            by_shots = [found.parts(data, method, shots, measure) for shots in found.shots]
+            flat = [series for parts in by_shots for series in parts]
+            lines.append(Line((method,), (*map(mean_cell, by_shots), mean_cell(flat))))
+        heads = (*columns, "mean of shots")
+        tables.append(_table(found, f"Few-shot {measure}", data, heads, lines, measure))
+    return tuple(tables)
+
+
+def base_to_new_tables(rows: Sequence[Row]) -> tuple[Table, ...]:
+    """Returns methods × (base, new, HM): the average over data sets first, then each data set.
+
+    HM is computed here from base and new, seed by seed; for the average from the mean base and
+    the mean new accuracy of the seed, which is what papers report. The first table also holds
+    published averages, in a block of their own.
+
+    Raises:
+        UserError: if there is no such result, or one is there twice.
+    """
+    found = Found(rows, "base-to-new", ("base", "new"))
+    tables: list[Table] = []
+    for data in _average_first(found.data):
+        lines = []
+        for label, method, shots in found.variants:
+            base = found.parts(data, method, shots, "base")
+            new = found.parts(data, method, shots, "new")
+            cells = (mean_cell(base), mean_cell(new), harmonic_cell(base, new))
+            lines.append(Line((label,), cells))
+        notes = _shots_note(found) + (_HM_OF_MEANS if len(data) > 1 else "")
+        extra = () if tables else (base_to_new_block(),)
+        notes += "" if tables else NOT_COMPARABLE
+        kind, columns = "Base-to-new accuracy", ("base", "new", "HM")
+        tables.append(_table(found, kind, data, columns, lines, "accuracy", notes, extra))
+    return tuple(tables)
+
+
+def transfer_tables(
+    rows: Sequence[Row], protocol: str, measure: str = "accuracy"
+) -> tuple[Table, ...]:
+    """Returns methods × (source, each target, mean over targets) for each source data set.
+
+    Where all sources have the same targets (styles), the average over sources comes first.
+
+    Args:
+        rows: results of any protocols.
+        protocol: domain-generalization or cross-dataset.
+        measure: what the tables show.
+
+    Raises:
+        UserError: for another protocol, if there is no such result, or one is there twice.
+    """
+    if protocol not in _TRANSFER:
+        raise choose_from("protocol of a transfer table", protocol, tuple(_TRANSFER))
+    found = Found(rows, protocol, (measure,))
+    targets = {
+        source: tuple(target for target in found.targets_of(source) if target != source)
+        for source in found.data
+    }
+    same = len(set(targets.values())) == 1
+    tables = []
+    for sources in _average_first(found.data) if same else [(name,) for name in found.data]:
+        reached = targets[sources[0]]
+        lines = []
+        for label, method, shots in found.variants:
+            by_target = [
+                [found.series(name, target, method, shots, measure) for name in sources]
+                for target in reached
+            ]
+            own = mean_cell(found.parts(sources, method, shots, measure))
+            flat = [series for parts in by_target for series in parts]
+            lines.append(Line((label,), (own, *map(mean_cell, by_target), mean_cell(flat))))
+        first = sources[0] if len(sources) == 1 else "source"
+        columns = (first, *reached, "mean of targets")
+        kind = f"{_TRANSFER[protocol]}, {measure}"
+        notes = _shots_note(found) + "Trained on the first column's data, tested on each. "
+        tables.append(_table(found, kind, sources, columns, lines, measure, notes))
+    return tuple(tables)
+
+
+def measure_table(rows: Sequence[Row], measure: str, protocol: str | None = None) -> Table:
+    """Returns methods × data sets for one measure, with the average over data sets.
+
+    There is a column for each place: a data set, or `data → target` where they differ.
+
+    Raises:
+        UserError: if there is no such result, one is there twice, or several protocols have
+            the measure and none is named.
+    """
+    there = first_seen(row.protocol for row in rows if row.measure == measure)
+    if protocol is None and len(there) > 1:
+        raise UserError(
+            f"{measure} was measured by {' and '.join(there)}: name one of them as protocol, "
+            "their numbers do not belong side by side."
+        )
+    found = Found(rows, protocol or (there[0] if there else "any protocol"), (measure,))
+    places = [(source, target) for source in found.data for target in found.targets_of(source)]
+    own = [source for source, target in places if source == target]
+    columns = tuple(s if s == t else f"{s} → {t}" for s, t in places)
+    lines = []
+    for label, method, shots in found.variants:
+        cells = [mean_cell([found.series(*place, method, shots, measure)]) for place in places]
+        if len(own) > 1:
+            cells.append(mean_cell(found.parts(own, method, shots, measure)))
+        lines.append(Line((label,), tuple(cells)))
+    columns += ("average",) if len(own) > 1 else ()
+    kind = f"{measure[0].upper()}{measure[1:]}, {found.protocol}"
+    return _table(found, kind, (), columns, lines, measure, _shots_note(found))
+
+
+def ablation_table(rows: Sequence[Row]) -> Table:
+    """Returns variants × (few-shot accuracy, base, new, HM), averaged over data sets.
+
+    Behind them, marked Δ, the differences from the first variant: of each seed against the same
+    seed, then mean ± standard deviation. HM is that of the mean base and the mean new accuracy.
+
+    Raises:
+        UserError: if there is no such result, or one is there twice.
+    """
+    found = Found(rows, "ablation", ("accuracy", "base", "new"))
+    columns = ["few-shot"] * ("accuracy" in found.measures)
+    columns += ["base", "new", "HM"] * ("base" in found.measures or "new" in found.measures)
+    lines: list[Line] = []
+    reference: dict[str, Series] = {}
+    for label, method, shots in found.variants:
+        few, base, new = (
+            found.parts(found.data, method, shots, measure)
+            for measure in ("accuracy", "base", "new")
+        )
+        cells = {
+            "few-shot": mean_cell(few),
+            "base": mean_cell(base),
+            "new": mean_cell(new),
+            "HM": harmonic_cell(base, new),
+        }
+        by_seed: dict[str, Series] = {
+            "few-shot": seedwise_mean(few),
+            "base": seedwise_mean(base),
+            "new": seedwise_mean(new),
+            "HM": harmonic_series(base, new),
+        }
+        reference = reference or by_seed
+        gaps = [
+            mean_cell([difference(by_seed[name], reference[name])], signed=True)
+            if lines
+            else Cell()
+            for name in columns
+        ]
+        lines.append(Line((label,), (*(cells[name] for name in columns), *gaps)))
+    notes = _shots_note(found) + f"Δ: minus {lines[0].labels[0]}, over the seeds both have. "
+    notes += _HM_OF_MEANS if "HM" in columns and len(found.data) > 1 else ""
+    heads = (*columns, *(f"Δ {name}" for name in columns))
+    kind = "Ablation, accuracy"
+    return _table(found, kind, found.data, heads, lines, "accuracy", notes, first="variant")
+
+
+def every_seed(rows: Sequence[Row], measure: str) -> Table:
+    """Returns the value of every seed, one line for each thing measured; for an appendix.
+
+    Raises:
+        UserError: if there is no such result, or one is there twice.
+    """
+    chosen = [row for row in rows if row.measure == measure]
+    protocols = first_seen(row.protocol for row in chosen)
+    values = {}
+    for protocol in protocols or ("any protocol",):
+        for (data, target, method, shots, _), series in Found(rows, protocol, (measure,)).items():
+            values[(protocol, data, target, method, shots)] = series
+    heads = ("protocol", "data", "target", "method", "shots")
+    shown = [index for index in range(5) if len({key[index] for key in values}) > 1] or [3]
+    if all(key[1] == key[2] for key in values):
+        shown = [index for index in shown if index != 2]
+    seeds = sorted({seed for series in values.values() for seed in series})
+    lines = [
+        Line(
+            tuple(str(key[index]) for index in shown),
+            tuple(Cell(series[seed], seeds=1) if seed in series else Cell() for seed in seeds),
+        )
+        for key, series in values.items()
+    ]
+    one = next(iter(values))
+    same = [f"{heads[index]} {one[index]}" for index in (0, 1, 3, 4) if index not in shown]
+    return Table(
+        _name(f"every-seed-{measure}"),
+        f"{measure[0].upper()}{measure[1:]} of every seed",
+        f"All of {', '.join(same)}." if same else "",
+        tuple(heads[index] for index in shown),
+        tuple(f"seed {seed}" for seed in seeds),
+        (Block(finished(lines, 1, measure_digits(measure), direction=0)),),
+    )
+
+
+_TRANSFER = {
+    "domain-generalization": "Domain generalisation",
+    "cross-dataset": "Cross-dataset transfer",
+}
+_HM_OF_MEANS = (
+    "HM is that of the mean base and the mean new accuracy, seed by seed, as papers report it. "
+)
+
+
+def _table(
+    found: Found,
+    kind: str,
+    data: Sequence[str],
+    columns: Sequence[str],
+    lines: Sequence[Line],
+    measure: str,
+    notes: str = "",
+    extra: tuple[Block, ...] = (),
+    first: str = "method",
+) -> Table:
+    """Returns the finished table of a protocol with the notes that its cells need."""
+    seeds = found.num_seeds
+    done = finished(lines, seeds, measure_digits(measure), measure_direction(measure))
+    cells = [cell for line in done for cell in line.cells]
+    over = f"Mean ± standard deviation over {seeds} seeds" if seeds > 1 else "One seed"
+    if any(cell.note.startswith("n=") for cell in cells):
+        over += " (n: where fewer)"
+    if any(cell.bold for cell in cells):
+        over += ", best of each column in bold"
+    if any(" of " in cell.note for cell in cells):
+        over += "; an average that lacks some of its parts is left out"
+    several = len(data) > 1
+    place = f"average over {len(data)} data sets" if several else "".join(data)
+    return Table(
+        _name(f"{kind} {'average' if several else place}"),
+        f"{kind}, {place}".removesuffix(", "),
+        f"{notes}{over}.",
+        (first,),
+        tuple(columns),
+        (Block(done), *extra),
+    )
+
+
+def _average_first(names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Returns all names together where there are several, then each alone."""
+    return ([names] if len(names) > 1 else []) + [(name,) for name in names]
+
+
+def _shots_note(found: Found) -> str:
+    return f"{shots_text(found.shots[0])}. " if len(found.shots) == 1 and found.shots[0] else ""
+
+
+def _name(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,120 @@
+"""A run as one zip for another machine; `mocoop.run_import` reads it.
+
+NAME/archive.json     format, name, version, size and SHA-256 of every other file
+NAME/README.md        the model card
+NAME/config.json ...  the files of the run's folder (`mocoop.runs`)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import stat
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mocoop import __version__
+from mocoop.storage.atomic import replacing
+from mocoop.runs.model_card import model_card
+from mocoop.runs.validate import check_run
+from mocoop.runs.run import FORMAT, Run
+from mocoop.runs.status import FINISHED, STATUS_FILE, Status
+
+ARCHIVE_FORMAT = 1  # raise it when an old reader would misread a new archive
+MANIFEST, CARD = "archive.json", "README.md"
+KNOWN = re.compile(
+    r"(config|status|results|archive|transfer-[\w .()+-]+)\.json|metrics\.jsonl|README\.md"
+    r"|(weights|features)\.safetensors"
+)
+RUN_NAME = re.compile(r"\w[\w .()+-]{0,119}")
+_WRITTEN = (1980, 1, 1, 0, 0, 0)  # one date for all, so that the same run gives the same bytes
+
+
+def write_archive(run: Run, path: Path) -> None:
+    """Writes a finished run as a zip file, whole or not at all.
+
+    Raises:
+        UserError: for a run that is not finished, or damaged.
+    """
+    content = _content(run)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        _pack(run, content, file)
+
+
+def archive_bytes(run: Run) -> bytes:
+    """Returns the zip file that `write_archive` writes.
+
+    Raises:
+        UserError: for a run that is not finished, or damaged.
+    """
+    buffer = io.BytesIO()
+    _pack(run, _content(run), buffer)
+    return buffer.getvalue()
+
+
+def archive_name(run: Run) -> str:
+    """Returns the run's name without what not every file system bears."""
+    text = re.sub(r"[^\w .()+-]", "-", run.name).lstrip(" .()+-")[:120]
+    return text or "run"
+
+
+def _content(run: Run) -> dict[str, bytes | Path]:
+    """Returns the archive's files by name: a folder's file, or what is made for the archive."""
+    run.require_finished()
+    check_run(run.path, f"Run {run.path}")
+    files: dict[str, bytes | Path] = {
+        path.name: path
+        for path in sorted(run.path.iterdir())
+        if path.is_file() and not path.is_symlink() and KNOWN.fullmatch(path.name)
+    }
+    files[CARD] = model_card(run).encode()
+    files[STATUS_FILE] = _json(asdict(without_process(run.status())))
+    files.pop(MANIFEST, None)
+    return files
+
+
+def _pack(run: Run, content: Mapping[str, bytes | Path], file: BinaryIO | io.BytesIO) -> None:
+    name = archive_name(run)
+    listed = {}
+    with zipfile.ZipFile(file, "w") as archive:
+        for entry, value in content.items():
+            data = value.read_bytes() if isinstance(value, Path) else value
+            listed[entry] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            _add(archive, f"{name}/{entry}", data)
+        manifest = {
+            "format": ARCHIVE_FORMAT,
+            "name": name,
+            "run_format": FORMAT,
+            "mocoop": __version__,
+            "files": listed,
+        }
+        _add(archive, f"{name}/{MANIFEST}", _json(manifest))
+
+
+def _add(archive: zipfile.ZipFile, entry: str, data: bytes) -> None:
+    info = zipfile.ZipInfo(entry, _WRITTEN)
+    info.external_attr = (stat.S_IFREG | 0o644) << 16
+    # Weights hardly shrink, and unpacking them costs time.
+    stored = entry.endswith(".safetensors")
+    info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+    archive.writestr(info, data)
+
+
+def without_process(status: Status) -> Status:
+    """Returns a finished run's status without the process that trained it."""
+    return Status(
+        FINISHED,
+        epoch=status.epoch,
+        epochs=status.epochs,
+        started=status.started,
+        updated=status.updated,
+    )
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,105 @@
+"""The README of an exported run: what it is, how it was made, how well it does, how to use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mocoop.config import TrainConfig
+from mocoop.methods import differences
+from mocoop.runs.run import Run
+
+_PARTS = {"all": "all classes", "base": "base half (trained)", "new": "new half (never trained)"}
+
+
+def model_card(run: Run) -> str:
+    """Returns the model card of a finished run as Markdown.
+
+    Raises:
+        UserError: for a run that is not finished, or damaged.
+    """
+    run.require_finished()
+    setup, results = run.setup(), run.results()
+    config = setup.config
+    data = Path(config.data).name
+    title = f"{config.method} on {data}, {config.shots} per class, seed {config.seed}"
+    parts = [
+        f"# {_plain(title)}",
+        "A run of [MoCoOp](https://arxiv.org/abs/2409.12011), made with mocoop "
+        f"{setup.version or 'of an unknown version'}.",
+        _table(
+            ("", ""),
+            [
+                ("Method", config.method),
+                ("Data", data),
+                ("Classes", _classes(config, setup.trained_classes, len(setup.class_names))),
+                ("Training images per class", config.shots),
+                *([("Style", config.style)] if config.style else []),
+                ("Seed", config.seed),
+                ("Experts", ", ".join(setup.experts)),
+                ("CLIP", config.backbone),
+                ("Fingerprint of the CLIP's weights", f"`{setup.backbone_fingerprint}`"),
+            ],
+        ),
+        "## Results on test images",
+        _results(results),
+        "## Settings that differ from the method's preset",
+        _differences(config),
+        "All settings, class names and template groups are in `config.json`.",
+        "## Files",
+        "`config.json` settings, `metrics.jsonl` a record per epoch, `results.json` test "
+        "results, `weights.safetensors` what was learnt, `features.safetensors` text features "
+        "by epoch (methods with prompts), `transfer-*.json` tests on other data sets.",
+        "## Use",
+        "```sh\nmocoop unpack RUN.zip          # this file's archive, or the app's page Compare\n"
+        f"mocoop predict {run.name!r} picture.png\nmocoop evaluate {run.name!r}\n```",
+        "It needs the same CLIP weights (the fingerprint is checked). To evaluate, the data must "
+        f"be found as `{_plain(config.data)}`.",
+        "## Class names",
+        ", ".join(_plain(name) for name in setup.class_names),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _differences(config: TrainConfig) -> str:
+    found = differences(config)
+    if not found:
+        return f"None: the recipe of `{config.method}` for this CLIP."
+    return _table(("setting", "value"), [(f"`{name}`", value) for name, value in found.items()])
+
+
+def _classes(config: TrainConfig, trained: int, known: int) -> str:
+    if config.classes == "base":
+        return f"{trained} trained (the base half) of {known}"
+    return str(known)
+
+
+def _results(results: dict[str, Any]) -> str:
+    rows = [
+        (
+            words,
+            f"{results[part]['accuracy']:.2f} %",
+            _percent(results[part].get("calibration_error")),
+            results[part]["num_images"],
+        )
+        for part, words in _PARTS.items()
+        if part in results
+    ]
+    text = _table(("classes", "accuracy", "calibration error", "images"), rows)
+    if "harmonic_mean" in results:
+        text += f"\n\nHarmonic mean of base and new: {results['harmonic_mean']:.2f} %."
+    return text
+
+
+def _percent(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2f} %"
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(_plain(cell) for cell in line)} |" for line in lines)
+
+
+def _plain(value: object) -> str:
+    """Returns a value as text that cannot end a table's cell or line."""
+    return " ".join(str(value).split()).replace("|", "\\|")

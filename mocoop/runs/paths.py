@@ -1,0 +1,44 @@
+"""Where runs are and how they are found, without opening them and without torch."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from mocoop.assets import asset
+from mocoop.errors import UserError
+from mocoop.runs.status import read_status
+
+
+def default_runs() -> Path:
+    """Returns the folder of runs: MOCOOP_RUNS, or ./runs."""
+    return Path(os.environ.get("MOCOOP_RUNS") or "runs")
+
+
+def shipped_runs() -> Path:
+    """Returns the folder of the finished runs that come with the project."""
+    return asset("runs")
+
+
+def find_run(name: str | Path) -> Path:
+    """Returns the folder of the run at a path, or of that name in the default or shipped folder.
+
+    Raises:
+        UserError: if there is none.
+    """
+    given = Path(name)
+    for path in (given, default_runs() / given, shipped_runs() / given):
+        if path.is_dir():
+            read_status(path)
+            return path
+    raise UserError(
+        f"No run {str(name)!r}. Expected the folder of a run or its name; `mocoop runs` lists "
+        "them."
+    )
+
+
+def short_name(path: Path) -> str:
+    """Returns what the commands find a run by: its name where that is enough, else its path."""
+    near = path.absolute().parent in (default_runs().absolute(), shipped_runs().absolute())
+    return shlex.quote(path.name if near else str(path))

@@ -1,0 +1,261 @@
+"""The run store: a folder per run, whose files are written whole and never look finished
+before they are.
+
+    config.json           the resolved settings, class names and groups
+    status.json           state, process, progress; `finished` is written last of all
+    metrics.jsonl         one record per epoch
+    weights.safetensors   what was learnt
+    features.safetensors  soft features per saved epoch, hard features, prototypes
+    results.json          accuracies on the test split
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.storage.atomic import read_tensors
+from mocoop.methods import settings_from
+from mocoop.runs.paths import default_runs, find_run, shipped_runs
+from mocoop.runs.status import FINISHED, Status, read_status, read_values
+from mocoop.templates import Groups, as_groups
+
+FORMAT = 1  # of the run folder; raise it when an old reader would misread a new run
+
+
+@dataclass(frozen=True)
+class RunSetup:
+    """What a run was made of, as saved in config.json."""
+
+    config: TrainConfig
+    class_names: tuple[str, ...]
+    """All names of the data set, in label order."""
+    groups: Groups
+    """The groups of templates that the experts started from."""
+    trained_classes: int
+    """How many of the first classes had images in training."""
+    logit_scale: float
+    backbone_fingerprint: str
+    version: str = ""
+    """The version of mocoop that made it."""
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Names of the experts, those of their groups."""
+        return tuple(self.groups)
+
+    def check_backbone(self, fingerprint: str) -> None:
+        """Raises UserError if these are other weights than the run was trained with."""
+        if fingerprint != self.backbone_fingerprint:
+            raise UserError(
+                f"The run was trained with other weights of {self.config.backbone!r} than those "
+                "found now. Put the weights back, or train again."
+            )
+
+
+@dataclass(frozen=True)
+class SavedFeatures:
+    """Text features that a run keeps, all L2-normalised and fp32."""
+
+    soft: dict[int, Tensor] = field(repr=False)
+    """Epoch → (experts, classes, dim); epoch 0 is before training."""
+    hard: tuple[Tensor, ...] = field(repr=False)
+    """Per group (templates, classes, dim)."""
+    prototypes: Tensor = field(repr=False)
+    """(experts, classes, dim)."""
+    gates: dict[int, dict[str, Tensor]] = field(default_factory=dict, repr=False)
+    """Epoch → the router's `gate.weight` and `gate.bias`; empty with one expert, and in runs of
+    before they were kept."""
+
+    @property
+    def last(self) -> Tensor:
+        """The soft features after the last saved epoch, (experts, classes, dim)."""
+        return self.soft[max(self.soft)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read when asked."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def shipped(self) -> bool:
+        """Whether the run came with the project (and is not to be deleted)."""
+        return self.path.parent == shipped_runs()
+
+    def status(self) -> Status:
+        """Returns where the run stands; one whose process is gone is interrupted.
+
+        Raises:
+            UserError: for a folder without a readable status.
+        """
+        return read_status(self.path)
+
+    def setup(self) -> RunSetup:
+        """Returns what the run was made of.
+
+        Raises:
+            UserError: for a run of another format or with damaged settings.
+        """
+        values = read_values(self.path, "config.json")
+        if values.get("format") != FORMAT:
+            raise UserError(
+                f"Run {self.path} has format {values.get('format')!r}; this version of MoCoOp "
+                f"reads format {FORMAT}. Train it again, or use the version that made it "
+                f"({values.get('version') or 'unknown'})."
+            )
+        try:
+            return RunSetup(
+                settings_from(values["config"]),
+                tuple(values["class_names"]),
+                as_groups(values["groups"]),
+                int(values["trained_classes"]),
+                float(values["logit_scale"]),
+                str(values["backbone_fingerprint"]),
+                str(values["version"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"Run {self.path} has an incomplete config.json ({error}). Train it again."
+            ) from error
+
+    def records(self) -> list[dict[str, Any]]:
+        """Returns the records so far, one per epoch; a half-written last line is left out.
+
+        Raises:
+            UserError: if they are damaged.
+        """
+        path = self.path / "metrics.jsonl"
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+            return [json.loads(line) for line in lines[:-1]]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}). Train the run again.") from error
+
+    def results(self) -> dict[str, Any]:
+        """Returns the accuracies on the test split; empty before the end."""
+        exists = (self.path / "results.json").exists()
+        return read_values(self.path, "results.json") if exists else {}
+
+    def features(self) -> SavedFeatures:
+        """Returns the run's text features.
+
+        Raises:
+            UserError: for a run that is incomplete.
+        """
+        tensors = self._tensors("features.safetensors")
+        soft = {int(k.removeprefix("soft/")): v for k, v in tensors.items() if "soft/" in k}
+        hard = [(int(k.removeprefix("hard/")), v) for k, v in tensors.items() if "hard/" in k]
+        if not soft or not hard or "prototypes" not in tensors:
+            raise UserError(f"Run {self.path} has incomplete features. Train it again.")
+        return SavedFeatures(
+            {epoch: soft[epoch].float() for epoch in sorted(soft)},
+            tuple(value.float() for _, value in sorted(hard, key=lambda pair: pair[0])),
+            tensors["prototypes"].float(),
+            _gates(tensors),
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        """Returns what was learnt, by parameter name.
+
+        Raises:
+            UserError: for a run that is incomplete.
+        """
+        return self._tensors("weights.safetensors")
+
+    def require_finished(self) -> None:
+        """Raises UserError unless the run finished."""
+        status = self.status()
+        if status.state != FINISHED:
+            raise UserError(
+                f"Run {self.path} is {status.state}, not finished"
+                + (f" ({status.message})" if status.message else "")
+                + ". Wait for it, go on with it (`mocoop resume`), or train it again."
+            )
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        try:
+            return read_tensors(self.path / name)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"Run {self.path} has no {name}: it did not finish. Train it again."
+            ) from error
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{self.path / name} is damaged ({error}). Train the run again."
+            ) from error
+
+
+def list_runs(roots: Iterable[Path] | None = None) -> list[Run]:
+    """Returns the runs found in folders of runs, newest first.
+
+    Args:
+        roots: folders of runs; the default folder and the shipped runs if None.
+    """
+    found: list[tuple[float, Run]] = []
+    for root in roots if roots is not None else (default_runs(), shipped_runs()):
+        for path in root.glob("*/status.json"):
+            try:
+                found.append((Run(path.parent).status().started, Run(path.parent)))
+            except (UserError, TypeError):
+                continue  # not ours, or of a future format: `open_run` says so by name
+    return [run for _, run in sorted(found, key=lambda pair: -pair[0])]
+
+
+def open_run(name: str | Path) -> Run:
+    """Returns the run at a path, or of that name in the default or shipped folder.
+
+    Raises:
+        UserError: if there is none.
+    """
+    return Run(find_run(name))
+
+
+def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
+    """Returns a path for a new run that says what it is, not yet in use."""
+    root = root or default_runs()
+    data = Path(config.data).name
+    stem = f"{data}-{config.method}-{config.shots}shot-seed{config.seed}"
+    if config.classes == "base":
+        stem += "-base"
+    number = 1
+    while (root / f"{stem}-{number:03d}").exists():
+        number += 1
+    return root / f"{stem}-{number:03d}"
+
+
+def _gates(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """Returns epoch → the router's parameters, from keys such as `gate/3/weight`."""
+    found: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("gate/"):
+            _, epoch, name = key.split("/")
+            found.setdefault(int(epoch), {})[f"gate.{name}"] = value.float()
+    return dict(sorted(found.items()))
+
+
+def load_gate(weights: Mapping[str, Tensor]) -> torch.nn.Linear | None:
+    """Returns the trained router; None where there was one expert."""
+    if "gate.weight" not in weights:
+        return None
+    experts, dim = weights["gate.weight"].shape
+    gate = torch.nn.Linear(dim, experts)
+    gate.load_state_dict({"weight": weights["gate.weight"], "bias": weights["gate.bias"]})
+    return gate.requires_grad_(False)

@@ -1,0 +1,92 @@
+"""Whether a folder holds a whole, finished run, judged by its files alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from mocoop.errors import UserError
+from mocoop.runs.run import Run, RunSetup
+from mocoop.runs.status import FINISHED, STATUS_FILE, Status, read_values
+
+FEATURES = "features.safetensors"
+
+
+def check_run(folder: Path, called: str) -> Status:
+    """Returns a run's status after reading all of its files; the weights' CLIP is not needed.
+
+    Args:
+        folder: the run's folder.
+        called: what the message calls it.
+
+    Raises:
+        UserError: for a file that is missing, damaged or does not fit the others.
+    """
+    run = Run(folder)
+    try:
+        status = _status(run)
+        setup = run.setup()
+        _check_setup(setup)
+        _check_records(run)
+        _check_results(run.results())
+        if not run.weights():
+            raise UserError("weights.safetensors is empty.")
+        if (folder / FEATURES).exists():
+            _check_features(run, setup)
+    # Parsers of foreign files: a value of another kind than expected shows in many ways.
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        said = str(error).replace(f"{folder}/", "").replace(str(folder), "of this archive")
+        raise UserError(f"{called} does not hold a whole run: {said}") from error
+    return status
+
+
+def _status(run: Run) -> Status:
+    status = Status(**read_values(run.path, STATUS_FILE))
+    numbers = (status.epoch, status.epochs, status.started, status.updated)
+    if status.state != FINISHED or not all(_is_number(value) for value in numbers):
+        raise UserError(f"its {STATUS_FILE} does not say that it finished.")
+    return status
+
+
+def _check_setup(setup: RunSetup) -> None:
+    names = setup.class_names
+    if len(names) < 2 or not all(isinstance(name, str) and name.strip() for name in names):
+        raise UserError("config.json names no two classes.")
+    if not 2 <= setup.trained_classes <= len(names):
+        raise UserError("config.json has a number of trained classes that cannot be.")
+    if not math.isfinite(setup.logit_scale):
+        raise UserError("config.json has a logit scale that is no number.")
+
+
+def _check_records(run: Run) -> None:
+    for record in run.records():
+        if not isinstance(record["losses"], dict) or not _is_number(record["epoch"]):
+            raise UserError("metrics.jsonl has a line that is no record of an epoch.")
+
+
+def _check_results(results: dict[str, Any]) -> None:
+    parts = [part for part in ("all", "base", "new") if part in results]
+    if not parts:
+        raise UserError("results.json has no accuracy.")
+    for part in parts:
+        found = results[part]
+        # Runs of before calibration was measured have no error of it.
+        numbers = (found["accuracy"], found["num_images"], found.get("calibration_error", 0.0))
+        if not all(_is_number(value) for value in numbers):
+            raise UserError(f"results.json has no whole result of the {part} classes.")
+
+
+def _check_features(run: Run, setup: RunSetup) -> None:
+    features = run.features()
+    experts, classes = len(setup.experts), len(setup.class_names)
+    shape = tuple(features.prototypes.shape)
+    if len(shape) != 3 or shape[:2] != (experts, classes):
+        raise UserError(f"{FEATURES} is not of {experts} experts and {classes} classes.")
+    for soft in features.soft.values():
+        if soft.ndim != 3 or soft.shape[1:] != shape[1:] or not soft.isfinite().all():
+            raise UserError(f"{FEATURES} has soft features that do not fit the prototypes.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""Bytes on disk, safely: whole files, archives, pictures, shards, worker processes."""

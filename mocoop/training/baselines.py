@@ -1,0 +1,68 @@
+"""Fits the rivals that learn no prompt: linear probe and Tip-Adapter, on cached features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mocoop.classifiers.base import Classifier
+from mocoop.classifiers.linear_probe import fit_linear_probe
+from mocoop.classifiers.saved import ONE, ProbeClassifier, TipClassifier
+from mocoop.classifiers.tip_adapter import fit_tip_adapter
+from mocoop.features.cache import FeatureCache
+from mocoop.training.loop import EpochRecord
+from mocoop.training.prepare import Prepared
+
+FITTED = ("linear-probe", "tip-adapter", "tip-adapter-f")
+
+
+def fit_baseline(
+    prepared: Prepared, text: Tensor, cache: FeatureCache
+) -> tuple[Classifier, dict[str, Tensor], EpochRecord]:
+    """Returns a fitted classifier, its weights by name, and one record of how it went.
+
+    Args:
+        prepared: a run of one of the `FITTED` methods.
+        text: the untrained prompt's features of all classes, (classes, dim), on the CPU.
+        cache: image features of the run's backbone.
+
+    Raises:
+        UserError: for a linear probe without validation images, or a loss that diverges.
+    """
+    config, dataset = prepared.config, prepared.dataset
+    names = dataset.class_names
+    train = cache.features(dataset, prepared.train_items)[:, 0]
+    val = (
+        cache.features(dataset, prepared.val_items)[:, 0]
+        if prepared.val_items
+        else train.new_zeros(0, train.shape[1])
+    )
+    labels = torch.tensor([item.label for item in prepared.train_items])
+    val_labels = torch.tensor([item.label for item in prepared.val_items], dtype=torch.long)
+    count = len(prepared.trained)
+    if config.method == "linear-probe":
+        probe = fit_linear_probe(train, labels, val, val_labels, count)
+        record = EpochRecord(0, {}, None, probe.val_accuracy)
+        return ProbeClassifier(names, ONE, probe), probe.to_tensors(), record
+    scale = prepared.backbone.logit_scale
+    adapter = fit_tip_adapter(
+        train,
+        labels,
+        val,
+        val_labels,
+        text[:count],
+        scale,
+        fine_tune=config.method == "tip-adapter-f",
+        generator=torch.Generator().manual_seed(config.seed),
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        batch_size=config.batch_size,
+    )
+    # New classes have no image in the cache: their names alone speak for them.
+    adapter = replace(adapter, values=F.pad(adapter.values, (0, len(text) - count)))
+    record = EpochRecord(config.epochs, {}, None, adapter.val_accuracy)
+    weights = adapter.to_tensors() | {"text": text}
+    return TipClassifier(names, ONE, adapter, text, scale), weights, record

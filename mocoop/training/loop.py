@@ -1,0 +1,270 @@
+"""One training loop; it yields records and prints nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+import torch
+from torch import Tensor
+
+from mocoop.clip.text_tower import TextTower
+from mocoop.config import TrainConfig
+from mocoop.model.losses import (
+    anchor_loss,
+    classification_loss,
+    gating_loss,
+    general_loss,
+    text_supervision_loss,
+)
+from mocoop.model.mixture import Mixture, PromptMixture
+from mocoop.model.router import guide_scores, guide_target, routing_entropy
+from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.training.image_sources import ImageSide
+from mocoop.training.optimizer import Stepper, learning_rate
+
+IMAGES_AT_ONCE = 32  # whose own prompts a conditional context encodes together
+
+
+@dataclass(frozen=True)
+class HardText:
+    """Hard prompts as the losses need them; classes are those of the text loss."""
+
+    prototypes: Tensor  # (experts, classes, dim), each group's normalised mean
+    anchors: Tensor  # (experts, classes, dim), each group's first template
+    targets: Tensor  # (targets, classes, dim), what the text loss compares with
+    owner: Tensor  # (targets,), each target's expert
+
+    @classmethod
+    def of(cls, hard: tuple[Tensor, ...], prototypes: Tensor, every_template: bool) -> HardText:
+        """Returns the hard prompts of all groups.
+
+        Args:
+            hard: per expert (templates, classes, dim).
+            prototypes: (experts, classes, dim).
+            every_template: compare with every template instead of the prototypes.
+        """
+        anchors = torch.stack([features[0] for features in hard])
+        if not every_template:
+            return cls(prototypes, anchors, prototypes, torch.arange(len(hard)))
+        sizes = torch.tensor([len(features) for features in hard])
+        owner = torch.arange(len(hard)).repeat_interleave(sizes)
+        return cls(prototypes, anchors, torch.cat(list(hard)), owner)
+
+    def to(self, device: torch.device) -> HardText:
+        """Returns the same on a device."""
+        return HardText(
+            self.prototypes.to(device),
+            self.anchors.to(device),
+            self.targets.to(device),
+            self.owner.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a model learns from; labels run from 0 over the trained classes."""
+
+    train: ImageSide
+    train_labels: Tensor  # (images,)
+    val: ImageSide
+    val_labels: Tensor  # (images,)
+    class_names: tuple[str, ...]  # names in the text loss: the trained ones first
+    num_trained: int  # classes that have images
+    hard: HardText
+
+    def to(self, device: torch.device) -> TrainingData:
+        """Returns the same data on a device."""
+        return TrainingData(
+            self.train.to(device),
+            self.train_labels.to(device),
+            self.val.to(device),
+            self.val_labels.to(device),
+            self.class_names,
+            self.num_trained,
+            self.hard.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What is known after an epoch; epoch 0 is before training. Accuracies in percent."""
+
+    epoch: int
+    losses: dict[str, float]
+    """Mean over the epoch's steps: total, classification, text, gate ... (those in use)."""
+    train_accuracy: float | None
+    """On the views trained on, while training; None for epoch 0."""
+    val_accuracy: float | None
+    """On the few-shot validation images; None where there are none."""
+    expert_usage: list[float] = field(default_factory=list)
+    """Mean mixture weight of each expert on the validation (else training) images."""
+    routing_entropy: float = 0.0
+    """Mean entropy of the router's softmax over all experts there, in nats."""
+    learning_rate: float = 0.0
+    seconds: float = 0.0
+
+
+def fit(
+    model: PromptMixture,
+    tower: TextTower,
+    data: TrainingData,
+    config: TrainConfig,
+    generator: torch.Generator,
+    stepper: Stepper | None = None,
+    done: int = 0,
+) -> Iterator[EpochRecord]:
+    """Trains the model in place and yields a record before training and after each epoch.
+
+    Args:
+        model: the untrained model, on the data's device.
+        tower: the frozen text tower.
+        data: images, labels and hard prompts.
+        config: the run's settings.
+        generator: draws batches and views; a CPU generator.
+        stepper: the model's optimiser; a new one by default.
+        done: epochs that model, stepper and generator have behind them; the records go on from
+            there.
+
+    Raises:
+        DivergedError: when a loss is no longer finite; the model then holds the last good weights.
+    """
+    classes = ClassTokens.of(tower, data.class_names)
+    if done == 0:
+        yield _record(0, _watched(model, tower, classes, data), data)
+    if done >= config.epochs:
+        return
+    stepper = stepper or Stepper(model, config)
+    num_images = len(data.train)
+    for epoch in range(done + 1, config.epochs + 1):
+        started = time.perf_counter()
+        rate = learning_rate(epoch, config)
+        stepper.set_rate(rate)
+        totals: dict[str, float] = {}
+        correct, steps = 0, 0
+        batches = torch.randperm(num_images, generator=generator).split(config.batch_size)
+        data.train.expect(batches[0], epoch)
+        for chosen, following in zip_longest(batches, batches[1:]):
+            if following is not None:
+                data.train.expect(following, epoch)
+            features = data.train.batch(model, chosen, epoch, generator)  # (batch, dim)
+            labels = data.train_labels[chosen]
+            losses, logits = step_losses(model, tower, classes, features, labels, data, config)
+            steps += 1
+            stepper.step(losses, epoch, steps)
+            for name, loss in losses.items():
+                totals[name] = totals.get(name, 0.0) + loss.item()
+            correct += int((logits.argmax(dim=-1) == labels).sum())
+        means = {name: total / steps for name, total in totals.items()}
+        accuracy = 100.0 * correct / num_images
+        spent = time.perf_counter() - started
+        watched = _watched(model, tower, classes, data)
+        stepper.check(watched.logits, epoch)
+        yield _record(epoch, watched, data, means, accuracy, rate, spent)
+
+
+def step_losses(
+    model: PromptMixture,
+    tower: TextTower,
+    classes: ClassTokens,
+    features: Tensor,
+    labels: Tensor,
+    data: TrainingData,
+    config: TrainConfig,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Returns the losses of one batch by name, `total` their weighted sum, and the logits.
+
+    Args:
+        model: the model.
+        tower: the frozen text tower.
+        classes: tokens of `data.class_names`.
+        features: (batch, dim), L2-normalised.
+        labels: (batch,).
+        data: for the hard prompts and the number of trained classes.
+        config: weights and temperatures of the losses.
+
+    Returns:
+        The losses (scalars) and the mixed logits (batch, trained classes). `general` (ProGrad)
+        is not part of the total: it only turns the gradient.
+    """
+    soft = model.text_features(tower, classes, features)  # (experts, classes, dim)
+    mixture = model(features, soft[:, : data.num_trained])
+    losses = {"classification": classification_loss(mixture.logits, labels)}
+    total = losses["classification"]
+    hard, logit_scale = data.hard, model.logit_scale
+    if config.text_weight > 0:
+        scale = logit_scale if config.text_scale == "logit" else 1.0
+        losses["text"] = text_supervision_loss(soft, hard.targets, scale, hard.owner)
+        total = total + config.text_weight * losses["text"]
+    if config.anchor_weight > 0:
+        losses["anchor"] = anchor_loss(soft, hard.anchors)
+        total = total + config.anchor_weight * losses["anchor"]
+    if config.gate_weight > 0 and model.gate is not None:
+        guides = soft.detach() if config.gate_target == "soft" else hard.prototypes
+        scores = guide_scores(features, guides, labels)
+        sharpness = logit_scale if config.gate_target == "scaled" else None
+        target = guide_target(scores, config.num_chosen, sharpness)
+        losses["gate"] = gating_loss(mixture.scores, target)
+        total = total + config.gate_weight * losses["gate"]
+    if config.align_gradient:
+        untrained = hard.anchors[:, : data.num_trained].mean(dim=0)  # (classes, dim)
+        losses["general"] = general_loss(mixture.logits, logit_scale * features @ untrained.T)
+    return losses | {"total": total}, mixture.logits
+
+
+@torch.no_grad()
+def predict(
+    model: PromptMixture, tower: TextTower, classes: ClassTokens, features: Tensor
+) -> Mixture:
+    """Returns what the model says of image features (images, dim) among some classes."""
+    if model.shift is None:
+        return model(features, model.text_features(tower, classes))
+    parts = [
+        model(part, model.text_features(tower, classes, part))
+        for part in features.split(IMAGES_AT_ONCE)
+    ]
+    return Mixture(
+        torch.cat([part.scores for part in parts]),
+        torch.cat([part.weights for part in parts]),
+        torch.cat([part.expert_logits for part in parts]),
+        torch.cat([part.logits for part in parts]),
+    )
+
+
+@torch.no_grad()
+def accuracy_of(logits: Tensor, labels: Tensor) -> float:
+    """Returns the share of right predictions in percent."""
+    return 100.0 * (logits.argmax(dim=-1) == labels).float().mean().item()
+
+
+def _watched(
+    model: PromptMixture, tower: TextTower, classes: ClassTokens, data: TrainingData
+) -> Mixture:
+    """Returns what the model says of the validation images, or else of the training images."""
+    images = data.val if len(data.val_labels) > 0 else data.train
+    return predict(model, tower, classes.first(data.num_trained), images.plain(model))
+
+
+def _record(
+    epoch: int,
+    watched: Mixture,
+    data: TrainingData,
+    losses: dict[str, float] | None = None,
+    train_accuracy: float | None = None,
+    rate: float = 0.0,
+    seconds: float = 0.0,
+) -> EpochRecord:
+    """Returns the epoch's record with the watched images' accuracy and routing."""
+    has_val = len(data.val_labels) > 0
+    return EpochRecord(
+        epoch,
+        losses or {},
+        train_accuracy,
+        accuracy_of(watched.logits, data.val_labels) if has_val else None,
+        watched.weights.mean(dim=0).tolist(),
+        routing_entropy(watched.scores).mean().item(),
+        rate,
+        seconds,
+    )

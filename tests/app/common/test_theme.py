@@ -1,0 +1,86 @@
+"""Expert colours: apart for every eye, and the same for the same name."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from app.common.theme import EXPERT_COLOURS, expert_colours
+from mocoop.templates import load_templates
+
+# Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
+EYES = {
+    "normal": np.eye(3),
+    "red-blind": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "green-blind": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "blue-blind": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+TO_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+
+
+def linear(colour: str) -> np.ndarray:
+    """Returns the linear RGB of a hex colour."""
+    part = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    return np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """Returns CIE L*a*b* (D65) of linear RGB."""
+    xyz = TO_XYZ @ rgb / [0.95047, 1.0, 1.08883]
+    bent = np.where(xyz > 0.008856, np.cbrt(np.clip(xyz, 0, None)), 7.787 * xyz + 16 / 116)
+    return np.array([116 * bent[1] - 16, 500 * (bent[0] - bent[1]), 200 * (bent[1] - bent[2])])
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_any_two_colours_are_apart(eye):
+    seen = [lab(np.clip(EYES[eye] @ linear(colour), 0, 1)) for colour in EXPERT_COLOURS]
+    nearest = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2))
+    assert nearest > 18  # in units of which about 2 can just be told apart
+
+
+@pytest.mark.parametrize(("ground", "least"), [("#ffffff", 2), ("#12161c", 3)])
+def test_colours_show_on_a_light_and_a_dark_page(ground, least):
+    def luminance(colour: str) -> float:
+        return float(TO_XYZ[1] @ linear(colour))
+
+    for colour in EXPERT_COLOURS:  # twelve that are apart cannot all reach 3 on both
+        low, high = sorted([luminance(colour), luminance(ground)])
+        assert (high + 0.05) / (low + 0.05) > least
+
+
+def test_a_name_has_its_colour_in_every_run():
+    drawn = tuple(load_templates("drawn").groups)
+    whole = expert_colours(drawn)
+    assert len(set(whole.values())) == len(drawn) == 11
+    part = expert_colours(["sketch", "my own", "photo"])
+    assert part["sketch"] == whole["sketch"]
+    assert part["photo"] == whole["photo"]
+    assert len(set(part.values())) == 3
+
+
+def test_more_experts_than_colours_and_names_of_one_place():
+    many = expert_colours([f"expert {number}" for number in range(30)])
+    assert len(many) == 30
+    assert set(many.values()) == set(EXPERT_COLOURS)
+    both = expert_colours(["small", "low resolution", "pixelated"])
+    assert len(set(both.values())) == 3

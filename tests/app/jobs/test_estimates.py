@@ -1,0 +1,97 @@
+"""How long a training takes: the known proportions, and what earlier runs teach."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.jobs.estimates import START_SECONDS, Size, estimate_seconds, seconds_left
+from mocoop.config import METHODS
+from mocoop.methods import preset
+from mocoop.runs.status import QUEUED, RUNNING, Status
+from tests.support.app_fixtures import train
+
+PICTOGRAPHS = Size(classes=58, names=58, experts=1, images=928, val_images=232, test_images=1276)
+
+
+def seconds(method: str, **changes) -> float:
+    size = replace(PICTOGRAPHS, experts=11 if method.startswith("mocoop") else 1)
+    found = estimate_seconds(replace(preset(method), **changes), size)
+    assert found is not None
+    return found - START_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("method", "measured"),
+    [
+        ("coop", 1), ("mocoop", 9), ("lasp-ln", 47), ("mocoop-ln", 47), ("cocoop", 110),
+        ("linear-probe", 4), ("tip-adapter", 0.5), ("tip-adapter-f", 0.5), ("zero-shot", 0),
+    ],
+)  # fmt: skip
+def test_demo_clip_takes_about_as_long_as_measured_on_a_core(method, measured):
+    assert measured / 1.5 - 1 <= seconds(method) <= 1.5 * measured + 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_an_estimate_and_none_for_a_clip_never_trained(method):
+    assert seconds(method) >= 0
+    elsewhere = preset(method, "ViT-B-32-quickgelu/openai")
+    assert estimate_seconds(elsewhere, PICTOGRAPHS) is None
+
+
+def test_more_of_anything_takes_longer():
+    assert seconds("prograd") > seconds("coop")
+    assert seconds("coop", epochs=24) > seconds("coop")
+    half = replace(PICTOGRAPHS, classes=29, images=464, val_images=116)
+    seen, every = (estimate_seconds(preset(name), half) for name in ("lasp", "lasp-v"))
+    assert every > seen
+
+
+def test_estimate_follows_earlier_runs(one_run):
+    config = replace(one_run.setup().config, epochs=2)
+    size = Size(classes=13, names=25, experts=11, images=26, val_images=26, test_images=550)
+    short = estimate_seconds(config, size, [one_run])
+    long = estimate_seconds(replace(config, epochs=20), size, [one_run])
+    assert long - START_SECONDS == pytest.approx(10 * (short - START_SECONDS))
+    epochs = sorted(record["seconds"] for record in one_run.records()[1:])
+    assert short - START_SECONDS == pytest.approx(2 * epochs[1])  # twice the median of 3
+    elsewhere = replace(config, backbone="ViT-B-32-quickgelu/openai")
+    assert estimate_seconds(elsewhere, size, [one_run]) is None
+    assert estimate_seconds(replace(config, precision="bf16"), size, [one_run]) is None
+
+
+def test_tiny_runs_teach_nothing_of_a_large_one(one_run):
+    """A run of a few texts a step is overhead above all: what is known of the demo CLIP counts."""
+    large = replace(PICTOGRAPHS, experts=11)
+    assert estimate_seconds(preset("mocoop"), large, [one_run]) == estimate_seconds(
+        preset("mocoop"), large
+    )
+
+
+def test_fits_follow_earlier_fits_of_the_same_method(empty_runs):
+    run = train("linear-probe", empty_runs / "probe", shots=2)
+    size = replace(PICTOGRAPHS, images=100)
+    found = estimate_seconds(preset("linear-probe"), size, [run])
+    spent = run.results()["training_seconds"]
+    assert found - START_SECONDS == pytest.approx(spent * 100 / 50)  # 25 classes, 2 shots
+    assert estimate_seconds(preset("tip-adapter"), size, [run]) == estimate_seconds(
+        preset("tip-adapter"), size
+    )
+
+
+def test_slow_live_images_do_not_slow_the_estimate_of_cached_ones(one_run, empty_runs):
+    live = train("mocoop-ln", empty_runs / "live", shots=1, epochs=1)
+    size = Size(25, 25, 11, 50, 25, 550)
+    cached = estimate_seconds(preset("mocoop"), size, [one_run])
+    assert estimate_seconds(preset("mocoop"), size, [live, one_run]) == cached
+    assert estimate_seconds(preset("mocoop-ln"), size, [live, one_run]) == estimate_seconds(
+        preset("mocoop-ln"), size, [live]
+    )
+
+
+def test_seconds_left_counts_the_epochs_to_come():
+    records = [{"epoch": epoch, "seconds": 2.0 * epoch} for epoch in range(4)]
+    assert seconds_left(Status(RUNNING, epoch=3, epochs=10), records) == 4.0 * 7
+    assert seconds_left(Status(RUNNING, epoch=0, epochs=10), records[:1]) is None
+    assert seconds_left(Status(QUEUED), records) is None

@@ -1,0 +1,268 @@
+"""The lab's tables, figures and lessons: numbers by hand, and sentences that follow them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.common.theme import METHOD_COLOURS
+from app.lab import figures as lab_figures
+from app.lab import findings as lab_findings
+from app.lab import tables as lab_tables
+from app.lab.findings import SAME
+from app.lab.lessons import LESSONS
+from mocoop.protocols.lab_grid import Axes, Grid, read_grid
+from tests.support.lab_example import finals, lab_run
+
+RUNS = {"coop": lab_run([10, 12, 8], [10, 6, 4]), "mocoop": lab_run([10, 10, 14], [10, 11, 12])}
+PROMPTS, TEXT, ROUTER = LESSONS
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return lab_tables.final_table(read_grid())
+
+
+def test_epochs_as_rows():
+    table = lab_tables.epoch_table(RUNS)
+    coop = table[table["method"] == "coop"]
+    assert coop["epoch"].tolist() == [0, 1, 2]
+    assert coop["base"].tolist() == [50, 60, 40]
+    assert coop["new"].tolist() == [50, 30, 20]
+    assert coop["HM"].tolist() == pytest.approx([50, 40, 2 * 40 * 20 / 60])
+    assert coop["drift new"].tolist() == pytest.approx([0, 0.1, 0.1])
+    # 10 of 20 right: all of the upper bin, sure of 100 %, none of the lower, sure of 50 %.
+    assert coop["error base"].iloc[0] == pytest.approx(25)
+    assert np.isnan(coop["train"].iloc[0])
+
+
+def test_zero_shot_is_coop_before_training():
+    table = lab_tables.epoch_table(RUNS)
+    shown = lab_tables.table_at(table, 2)
+    assert shown["method"].tolist() == ["Zero-shot", "CoOp", "MoCoOp"]
+    assert shown["new"].tolist() == [50, 20, 60]
+    assert lab_tables.zero_shot(table) == {"base": 50, "new": 50}
+    without = lab_tables.epoch_table({"mocoop": RUNS["mocoop"]})
+    assert lab_tables.zero_shot(without) == {}
+    assert lab_tables.table_at(without, 0)["method"].tolist() == ["MoCoOp"]
+
+
+def test_reliability_by_hand():
+    frame = lab_tables.reliability_frame(RUNS, 2)
+    rows = frame[(frame["method"] == "coop") & (frame["half"] == "new")]
+    assert rows["confidence"].tolist() == [50, 100]
+    assert rows["right"].tolist() == [0, 40]
+    assert rows["images"].tolist() == [10, 10]
+    zero = frame[(frame["method"] == "zero-shot") & (frame["half"] == "new")]
+    assert zero["right"].tolist() == [0, 100]
+
+
+def test_rare_bins_are_left_out():
+    run = lab_run([10, 10], [10, 10])
+    run.count[..., 3] = 1
+    run.count[..., 7] = 100
+    frame = lab_tables.reliability_frame({"lasp": run}, 1)
+    assert 1 not in frame["images"].tolist()
+
+
+def grid_of(runs) -> Grid:
+    return Grid(Axes(), "", "", runs)
+
+
+def test_mean_curves_average_data_first_and_then_seeds():
+    grid = grid_of(
+        {
+            ("coop", "a", 16, 0.0, 1): lab_run([10, 12], [10, 8]),
+            ("coop", "b", 16, 0.0, 1): lab_run([10, 14], [10, 8]),
+            ("coop", "a", 16, 0.0, 2): lab_run([10, 10], [10, 4]),
+            ("coop", "b", 16, 0.0, 2): lab_run([10, 12], [10, 4]),
+            ("coop", "a", 4, 0.0, 1): lab_run([10, 20], [10, 20]),
+            ("lasp", "a", 16, 5.0, 1): lab_run([10, 11], [10, 11]),
+            ("lasp", "a", 16, 1.0, 1): lab_run([10, 20], [10, 20]),
+        }
+    )
+    curves = lab_tables.mean_curves(grid, 16, 5.0)
+    last = curves[curves["epoch"] == 1].set_index(["method", "half"])
+    assert last.loc[("coop", "base"), "mean"] == pytest.approx((15 + 5) / 2)
+    assert last.loc[("coop", "base"), "std"] == pytest.approx(np.std([15, 5], ddof=1))
+    assert last.loc[("coop", "new"), "mean"] == pytest.approx((-10 - 30) / 2)
+    assert last.loc[("lasp", "new"), "mean"] == pytest.approx(5)
+    assert last.loc[("lasp", "new"), "std"] == 0
+
+
+def test_final_table_has_gain_and_headroom():
+    routing = [60.0, 58.0, 50.0, 59.0, 80.0, 1.0, 0.5]
+    grid = grid_of(
+        {
+            ("mocoop", "a", 16, 5.0, 1): lab_run([10, 12], [10, 8], routing=routing),
+            ("coop", "a", 16, 0.0, 1): lab_run([10, 12], [10, 8]),
+        }
+    )
+    table = lab_tables.final_table(grid)
+    mixture = table[(table["method"] == "mocoop") & (table["half"] == "new")].iloc[0]
+    assert (mixture["before"], mixture["after"]) == (50, 40)
+    assert (mixture["gain"], mixture["headroom"]) == (2, 30)
+    assert table[table["method"] == "coop"]["gain"].isna().all()
+
+
+def test_lines_end_at_the_epoch_and_keep_their_range():
+    table = lab_tables.epoch_table(RUNS)
+    early = lab_figures.accuracy_lines(table, 1, 2, {"base": 50.0, "new": 50.0})
+    late = lab_figures.accuracy_lines(table, 2, 2, {"base": 50.0, "new": 50.0})
+    lines = {(trace.name, trace.xaxis): trace for trace in early.data}
+    assert list(lines["CoOp", "x"].x) == [0, 1]
+    assert list(lines["CoOp", "x2"].y) == [50, 30]
+    assert list(lines["Zero-shot", "x"].y) == [50, 50]
+    assert lines["CoOp", "x"].line.color == METHOD_COLOURS["coop"]
+    assert early.layout.yaxis.range == late.layout.yaxis.range
+    only = lab_figures.accuracy_lines(table, 0, 2, {})
+    assert all(trace.mode == "markers" for trace in only.data)
+
+
+def test_paths_end_with_a_marker():
+    figure = lab_figures.drift_paths(lab_tables.epoch_table(RUNS), 1)
+    assert list(figure.data[0].marker.size) == [0, 12]
+    assert list(figure.data[0].y) == [50, 30]
+
+
+def test_coop_is_a_level_among_weights():
+    means = lab_findings.by_weight(
+        finals(
+            [
+                {"method": "coop", "half": "new", "weight": 0.0, "before": 60, "after": 50},
+                {"method": "lasp", "half": "new", "weight": 0.0, "before": 60, "after": 52},
+                {"method": "lasp", "half": "new", "weight": 5.0, "before": 60, "after": 58},
+            ]
+        )
+    )
+    coop, lasp = lab_figures.weight_lines(means).data
+    assert list(coop.y) == [50, 50]
+    assert (list(lasp.x), list(lasp.y)) == (["0", "5"], [52, 58])
+
+
+def overfitting(base: float, new: float):
+    """Returns trainings in which CoOp's accuracy changes by so much."""
+    rows = []
+    for method, weight in (("coop", 0.0), ("lasp", 5.0), ("mocoop", 5.0)):
+        for half, change in (("base", base), ("new", new)):
+            row = {"method": method, "half": half, "weight": weight}
+            rows.append(row | {"before": 60.0, "after": 60.0 + change})
+    return finals(rows)
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "choice", "words"),
+    [
+        (5, 5, 0, "did not overfit"),
+        (5, 1, 1, "did not overfit"),
+        (5, -9, 2, "On base classes it gained"),
+        (-1, -9, 2, "hardly show it (−1.0 points)"),
+        (-4, -9, 2, "lost too (−4.0 points), but less than the new ones (−9.0)"),
+        (-9, -4, 2, "lost on both halves (−9.0 on base, −4.0 on new)"),
+    ],
+)
+def test_lesson_on_overfitting_follows_the_numbers(base, new, choice, words):
+    table = overfitting(base, new)
+    assert PROMPTS.answer(table) == choice
+    assert words in PROMPTS.takeaway(table)
+    assert "+10.0** on the training images" in PROMPTS.reveal(table)
+
+
+def supervised(base: float, new: float, drift_of_most: float = 0.1):
+    """Returns trainings of LASP with and without text loss, which brings so much."""
+    rows = []
+    for half, gain in (("base", base), ("new", new)):
+        none = {"method": "lasp", "half": half, "weight": 0.0, "before": 60.0, "after": 50.0}
+        rows.append(none | {"drift": 0.4})
+        most = none | {"weight": 20.0, "after": 50.0 + gain, "drift": drift_of_most}
+        rows += [most, most | {"seed": 2}]
+    return finals(rows)
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "choice", "words"),
+    [
+        (0, 8, 0, "without a loss on base classes"),
+        (-5, 8, 0, "at a price on base classes"),
+        (8, 8, 1, "without a loss on base classes"),
+        (8, 0, 2, "little came of it"),
+        (0, 0, 3, "little came of it"),
+    ],
+)
+def test_lesson_on_supervision_follows_the_numbers(base, new, choice, words):
+    table = supervised(base, new)
+    assert TEXT.answer(table) == choice
+    assert words in TEXT.takeaway(table)
+    assert "from 0.40 to 0.10" in TEXT.reveal(table)
+
+
+def test_lesson_on_supervision_reads_the_correlation():
+    assert "the more it loses" in TEXT.takeaway(supervised(0, 8))
+    assert "did not cost" in TEXT.takeaway(supervised(0, 8, drift_of_most=0.7))
+    assert "says little" in TEXT.takeaway(supervised(0, 0))
+
+
+def routed(gains, headrooms, single=50.0):
+    """Returns mixtures of several weights whose router gains so much over all equally."""
+    rows = []
+    for place, (gain, headroom) in enumerate(zip(gains, headrooms, strict=True)):
+        row = {"method": "mocoop", "half": "new", "weight": 5.0 * (place + 1), "shots": 16}
+        row |= {"before": 60.0, "after": 60.0, "gain": gain, "headroom": headroom}
+        row |= {"router": 60.0 + gain, "uniform": 60.0, "random": 50.0, "best_single": single}
+        rows.append(row | {"oracle": 50.0 + headroom})
+    return finals(rows)
+
+
+@pytest.mark.parametrize(
+    ("gains", "headrooms", "choice", "words"),
+    [
+        ((5, 1, 1), (30, 20, 10), 0, "gains more where the experts differ more"),
+        ((5, 1, 1), (30, 20, 10), 0, "never costs more than 2 points"),
+        ((1, 1.5, 0), (10, 20, 5), 1, "all equally: +10.0 points over the best single one"),
+        ((-5, -1, -1), (30, 20, 10), 2, "Where the experts differ more, it chooses worse"),
+        ((5, -5, 1), (10, 10, 10), 0, "hardly tells"),
+        ((5, -5, 1), (10, 10, 10), 0, "Measure it before you trust it"),
+    ],
+)
+def test_lesson_on_routers_follows_the_numbers(gains, headrooms, choice, words):
+    table = routed(gains, headrooms)
+    assert ROUTER.answer(table) == choice
+    assert words in ROUTER.takeaway(table)
+
+
+def test_lesson_on_routers_knows_when_one_expert_does_as_well():
+    assert "one well-chosen expert" in ROUTER.takeaway(routed((1, 1), (9, 9), single=61.0))
+
+
+def test_sentences_are_true_for_the_shipped_trainings(shipped):
+    """What the lessons say of the shipped numbers, reckoned here in another way."""
+    grid = read_grid()
+    changes, held = [], {}
+    for (method, _, shots, weight, _), run in grid.runs.items():
+        accuracy = run.accuracy("new")
+        if method == "coop" and shots == 16:
+            changes.append(float(accuracy[-1] - accuracy[0]))
+        if method == "lasp" and shots == 16 and weight in (0, 20):
+            held.setdefault(weight, []).append(float(accuracy[-1]))
+    mean = sum(changes) / len(changes)
+    assert PROMPTS.answer(shipped) == (0 if mean > SAME else 2 if mean < -SAME else 1)
+    assert f"{abs(mean):.1f}** on the new classes" in PROMPTS.reveal(shipped)
+    gain = np.mean(held[20]) - np.mean(held[0])
+    assert (TEXT.answer(shipped) in (0, 1)) == (gain > SAME)
+    assert f"{abs(gain):.1f}** points on new" in TEXT.reveal(shipped)
+    rows = [
+        run.routing_of(half)
+        for (method, _, shots, weight, _), run in grid.runs.items()
+        for half in ("base", "new")
+        if method == "mocoop" and shots == 16 and weight == 5
+    ]
+    routing = np.mean([row["router"] for row in rows]) - np.mean([row["uniform"] for row in rows])
+    assert ROUTER.answer(shipped) == (0 if routing > SAME else 2 if routing < -SAME else 1)
+    assert f"{abs(routing):.1f}** points" in ROUTER.reveal(shipped)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.key)
+def test_every_lesson_has_one_right_choice_among_its_own(lesson, shipped):
+    assert 0 <= lesson.answer(shipped) < len(lesson.choices)
+    assert len(set(lesson.choices)) == len(lesson.choices)
+    assert lesson.takeaway(shipped)

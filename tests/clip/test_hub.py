@@ -1,0 +1,77 @@
+"""Weights that cannot be had are told at once, not after many tries."""
+
+from __future__ import annotations
+
+import ssl
+from urllib.error import HTTPError, URLError
+
+import pytest
+
+from mocoop.clip import backbone, hub
+from mocoop.errors import UserError
+
+NAME = "ViT-B-16-quickgelu/openai"
+SETTINGS = {"hf_hub": "timm/vit_base_patch16_clip_224.openai/"}
+
+
+@pytest.fixture
+def no_cache(tmp_path, monkeypatch):
+    """An empty folder in the place of the hub's own cache."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def answers(monkeypatch, error: Exception | None) -> None:
+    class Answer:
+        def __enter__(self):
+            if error is not None:
+                raise error
+
+        def __exit__(self, *arguments):
+            pass
+
+    monkeypatch.setattr(hub, "urlopen", lambda address, timeout: Answer())
+
+
+def test_nothing_is_tried_without_an_answer(no_cache, monkeypatch):
+    """The hub's client would try a dozen times, for three quarters of a minute."""
+    tried: list[str] = []
+    monkeypatch.setattr("open_clip.create_model", lambda name, **options: tried.append(name))
+    with pytest.raises(UserError, match=r"local file of them, ViT-B-16-quickgelu/FILE\.safetens"):
+        backbone.load_backbone(NAME)
+    assert tried == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        HTTPError("https://hub", 403, "Forbidden", None, None),
+        URLError(ssl.SSLError("a certificate of the company's own")),
+    ],
+)
+def test_any_answer_will_do(no_cache, monkeypatch, error):
+    answers(monkeypatch, error)
+    hub.check_at_hand(SETTINGS)
+
+
+@pytest.mark.parametrize("error", [URLError("no such name"), TimeoutError("no answer")])
+def test_no_answer_is_an_error(no_cache, monkeypatch, error):
+    answers(monkeypatch, error)
+    with pytest.raises(OSError, match=r"no such name|no answer"):
+        hub.check_at_hand(SETTINGS)
+
+
+def test_what_was_fetched_before_needs_no_answer(no_cache):
+    with pytest.raises(OSError, match="no network"):
+        hub.check_at_hand(SETTINGS)
+    folder = no_cache / "models--timm--vit_base_patch16_clip_224.openai"
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    (folder / "snapshots" / "abc" / "open_clip_model.safetensors").touch()
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("abc")
+    hub.check_at_hand(SETTINGS)
+
+
+def test_weights_from_elsewhere_are_left_to_open_clip(no_cache):
+    hub.check_at_hand({"url": "https://example.org/weights.pt", "hf_hub": ""})

@@ -1,0 +1,462 @@
+"""Benchmark sets in miniature: each real layout, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mocoop.config import TrainConfig
+from mocoop.datasets import BENCHMARKS, BUILTIN, data_root, load_dataset
+from mocoop.datasets.base import SPLITS
+from mocoop.datasets.benchmarks import TABLE, load_benchmark, missing_files
+from mocoop.errors import UserError
+from mocoop.prompt_encoder.layout import soft_tokens
+from mocoop.protocols.plans import Plan, tasks
+from mocoop.training.prepare import prepare
+
+# CoOp's own split files, where this machine has them.
+DATA = Path(os.environ.get("MOCOOP_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+# Set → folder of its images, and split file.
+COOP = {
+    "caltech101": ("caltech-101/101_ObjectCategories", "caltech-101/split_zhou_Caltech101.json"),
+    "oxford_pets": ("oxford_pets/images", "oxford_pets/split_zhou_OxfordPets.json"),
+    "stanford_cars": ("stanford_cars", "stanford_cars/split_zhou_StanfordCars.json"),
+    "oxford_flowers": ("oxford_flowers/jpg", "oxford_flowers/split_zhou_OxfordFlowers.json"),
+    "food101": ("food-101/images", "food-101/split_zhou_Food101.json"),
+    "sun397": ("sun397/SUN397", "sun397/split_zhou_SUN397.json"),
+    "dtd": ("dtd/images", "dtd/split_zhou_DescribableTextures.json"),
+    "eurosat": ("eurosat/2750", "eurosat/split_zhou_EuroSAT.json"),
+    "ucf101": ("ucf101/UCF-101-midframes", "ucf101/split_zhou_UCF101.json"),
+}
+FLAT = ("oxford_pets", "stanford_cars", "oxford_flowers")
+NUM_GROUPS = {"oxford_pets": 6, "eurosat": 6, "ucf101": 6, "food101": 4, "sun397": 4}
+SHIFTED = {
+    "imagenetv2": "imagenetv2/imagenetv2-matched-frequency-format-val",
+    "imagenet_sketch": "imagenet-sketch/images",
+    "imagenet_a": "imagenet-adversarial/imagenet-a",
+    "imagenet_r": "imagenet-rendition/imagenet-r",
+}
+WNIDS = ("n01440764", "n03773504", "n04008634")
+CLASSNAMES = "n01440764 tench\nn03773504 missile\nn04008634 missile\n"
+
+
+def picture(suffix):
+    """Returns the bytes of a tiny image."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), (90, 40, 10)).save(buffer, "PNG" if suffix == ".png" else "JPEG")
+    return buffer.getvalue()
+
+
+def add(root, *paths):
+    """Writes a tiny image at each path."""
+    for path in paths:
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture(file.suffix))
+
+
+def add_text(root, path, text):
+    """Writes a list."""
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)
+
+
+def coop_rows(name):
+    """Returns the rows of a small split file with paths as the set has them."""
+    if name == "stanford_cars":
+        paths = {"train": "cars_train/{0}{1}.jpg", "val": "cars_train/{0}{1}.jpg"}
+        form = lambda split: paths.get(split, "cars_test/{0}{1}.jpg")
+    else:
+        form = lambda split: "{2}_{0}{1}.jpg" if name in FLAT else "{2}/{0}{1}.jpg"
+    classes = ((1, "sea_lion"), (0, "cat"))  # the file need not begin with label 0
+    return {
+        split: [
+            [form(split).format(label, code, class_name), label, class_name]
+            for label, class_name in classes
+            for code in codes
+        ]
+        for split, codes in (("train", "ab"), ("val", "c"), ("test", "def"))
+    }
+
+
+def add_coop(root, name, with_split=True):
+    """Makes a set with one of CoOp's split files; returns the file's rows."""
+    images, split = COOP[name]
+    rows = coop_rows(name)
+    add(root / images, *(path for part in rows.values() for path, *_ in part))
+    if with_split:
+        add_text(root, split, json.dumps(rows))
+    return rows
+
+
+def add_aircraft(root):
+    """Makes a small FGVC Aircraft."""
+    folder = root / "fgvc_aircraft"
+    add(folder / "images", *(f"{n:07}.jpg" for n in range(1, 6)))
+    add_text(folder, "variants.txt", "Boeing 707-320\nF/A-18\n")
+    add_text(folder, "images_variant_train.txt", "0000002 F/A-18\n0000001 Boeing 707-320\n")
+    add_text(folder, "images_variant_val.txt", "0000003 Boeing 707-320\n")
+    add_text(folder, "images_variant_test.txt", "0000004 F/A-18\n0000005 Boeing 707-320\n")
+    return folder
+
+
+def add_imagenet(root):
+    """Makes a small ImageNet with two classes of the same official name."""
+    add_text(root, "imagenet/classnames.txt", CLASSNAMES)
+    for wnid in WNIDS:
+        add(root / "imagenet/images/train" / wnid, "b.JPEG", "a.JPEG")
+        add(root / "imagenet/images/val" / wnid, "ILSVRC2012_val_00000001.JPEG")
+
+
+def add_shifted(root, name, wnids=WNIDS):
+    """Makes a small shifted ImageNet and the list of ImageNet's classes."""
+    add_text(root, "imagenet/classnames.txt", CLASSNAMES)
+    folders = map(str, range(len(wnids))) if name == "imagenetv2" else wnids
+    add(root / SHIFTED[name], *(f"{folder}/x.jpg" for folder in folders))
+
+
+def rows_of(data):
+    """Returns split → rows of path and label."""
+    return {split: [(i.id, i.label) for i in data.items(split)] for split in SPLITS}
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """The data root: an empty folder."""
+    monkeypatch.setenv("MOCOOP_DATA", str(tmp_path / "sets"))
+    (tmp_path / "sets").mkdir()
+    return tmp_path / "sets"
+
+
+def test_all_sets_are_tested_here():
+    assert {*COOP, *SHIFTED, "imagenet", "fgvc_aircraft"} == set(BENCHMARKS)
+    assert not set(BENCHMARKS) & set(BUILTIN)
+
+
+def test_data_root(root, monkeypatch):
+    """The variable names the folder, ./data otherwise."""
+    assert data_root() == root
+    monkeypatch.delenv("MOCOOP_DATA")
+    assert data_root() == Path("data")
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_folders_are_those_of_the_readme(name):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}` |"))
+    assert f"| `{TABLE[name].images}/" in row
+    assert f"`{TABLE[name].split}`" in row or not TABLE[name].split
+
+
+@pytest.mark.parametrize("name", COOP)
+def test_coop_split_files(root, name):
+    """Items, their order, labels and names are the split file's."""
+    rows = add_coop(root, name)
+    data = load_dataset(name)
+    assert data.name == name
+    assert data.class_names == ("cat", "sea lion")
+    assert rows_of(data) == {s: [(p, n) for p, n, _ in part] for s, part in rows.items()}
+    assert data.note == f"CoOp's split, {COOP[name][1].split('/')[1]}"
+    assert data.image(data.items("test")[0]).size == (4, 4)
+    assert missing_files(data) == []
+
+
+@pytest.mark.parametrize("name", [name for name in COOP if name not in FLAT])
+def test_class_folders_without_a_split_file(root, name):
+    """A seeded split by class takes the place of a missing split file, and is named."""
+    add_coop(root, name, with_split=False)
+    add(root / COOP[name][0], *(f"{c}/{n}.jpg" for c in ("cat", "sea_lion") for n in range(14)))
+    data = load_dataset(name)
+    assert data.class_names == ("cat", "sea lion")
+    counts = [sum(i.label == label for i in data.items(s)) for s in SPLITS for label in (0, 1)]
+    assert counts == [10, 10, 4, 4, 6, 6]
+    assert rows_of(data) == rows_of(load_dataset(name))
+    assert data.note.startswith("no split_zhou_")
+    assert "not the published one" in data.note
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_no_split_can_be_made_of_loose_images(root, name):
+    add_coop(root, name, with_split=False)
+    with pytest.raises(UserError, match=r"split_zhou_\w+.json: no such file. The images of this"):
+        load_dataset(name)
+
+
+def test_class_folders_get_coops_names(root):
+    """Without the split file the classes are those that CoOp has, by its names."""
+    folders = ("BACKGROUND_Google", "Faces", "Faces_easy", "Motorbikes", "sea_horse")
+    add(root / COOP["caltech101"][0], *(f"{f}/{n}.jpg" for f in folders for n in range(3)))
+    assert load_dataset("caltech101").class_names == ("face", "motorbike", "sea horse")
+    folders = ("a/abbey", "a/apartment_building/outdoor", "b/bar")
+    add(root / COOP["sun397"][0], *(f"{f}/{n}.jpg" for f in folders for n in range(3)))
+    assert load_dataset("sun397").class_names == ("abbey", "outdoor apartment building", "bar")
+
+
+def test_class_folders_that_are_empty(root):
+    (root / "dtd/images").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"images holds no class folder\. Expected dtd/images/ "):
+        load_dataset("dtd")
+    (root / "dtd/images/banded").mkdir()
+    with pytest.raises(UserError, match=r"banded holds no image\. Extract the archive again"):
+        load_dataset("dtd")
+
+
+def test_class_folders_that_clash(root):
+    add(root / "dtd/images", "black_dots/1.jpg", "black dots/1.jpg", "lined/1.jpg")
+    with pytest.raises(UserError, match=r"two folders of the class 'black dots'\. Keep one"):
+        load_dataset("dtd")
+
+
+def test_aircraft(root):
+    """Classes are in the order of variants.txt, items in that of the lists."""
+    add_aircraft(root)
+    data = load_dataset("fgvc_aircraft")
+    assert data.class_names == ("Boeing 707-320", "F/A-18")
+    assert rows_of(data) == {
+        "train": [("0000002.jpg", 1), ("0000001.jpg", 0)],
+        "val": [("0000003.jpg", 0)],
+        "test": [("0000004.jpg", 1), ("0000005.jpg", 0)],
+    }
+    assert data.image(data.items("val")[0]).mode == "RGB"
+
+
+def test_imagenet(root):
+    """Validation and test images are the same; classes may share a name, as published."""
+    add_imagenet(root)
+    data = load_dataset("imagenet")
+    assert data.class_names == ("tench", "missile", "missile")
+    assert rows_of(data)["train"][:3] == [
+        ("train/n01440764/a.JPEG", 0),
+        ("train/n01440764/b.JPEG", 0),
+        ("train/n03773504/a.JPEG", 1),
+    ]
+    assert data.items("val") == data.items("test")
+    assert data.items("val")[2].id == "val/n04008634/ILSVRC2012_val_00000001.JPEG"
+    assert "validation and test images, as in CoOp" in data.note
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_shifted_imagenets(root, name):
+    """They have test images alone, and ImageNet's names and templates."""
+    add_shifted(root, name)
+    data = load_dataset(name)
+    assert data.name == name
+    assert data.class_names == ("tench", "missile", "missile")
+    assert [item.label for item in data.items("test")] == [0, 1, 2]
+    assert data.items("train") == data.items("val") == ()
+    add_imagenet(root)
+    assert data.templates == load_dataset("imagenet").templates
+
+
+def test_sets_without_training_images(root):
+    """They can be tested on, and are refused with that where something is to be trained."""
+    add_shifted(root, "imagenet_a")
+    add_imagenet(root)
+    message = "imagenet_a has no training images: it is there to be tested on"
+    with pytest.raises(UserError, match=message):
+        prepare(TrainConfig(data="imagenet_a"))
+    with pytest.raises(UserError, match=message):
+        tasks(Plan("few-shot", ("imagenet_a",), ("mocoop",)))
+    across = Plan(
+        "domain-generalization", ("imagenet",), ("mocoop",), (1,), targets=("imagenet_a",)
+    )
+    assert {task.targets for task in tasks(across)} == {("imagenet_a",)}
+
+
+@pytest.mark.parametrize("name", ["imagenet_a", "imagenet_r"])
+def test_sets_of_200_classes(root, name):
+    """They take their classes from a longer list, in its order; 199 are half a set."""
+    wnids = [f"n{number:08}" for number in range(250)]
+    add_shifted(root, name, reversed(wnids[50:249]))
+    add_text(root, "imagenet/classnames.txt", "".join(f"{w} class {w}\n" for w in wnids))
+    with pytest.raises(UserError, match=r"has 199 class folders; expected 200\. Extract"):
+        load_dataset(name)
+    add_shifted(root, name, wnids[249:])
+    add_text(root, "imagenet/classnames.txt", "".join(f"{w} class {w}\n" for w in wnids))
+    assert load_dataset(name).class_names == tuple(f"class {w}" for w in wnids[50:])
+
+
+def test_own_list_of_classes(root):
+    """A classnames.txt in the set's own folder comes first."""
+    add_shifted(root, "imagenet_a", WNIDS[:2])
+    add_text(root, "imagenet-adversarial/classnames.txt", "n01440764 fish\nn03773504 rocket\n")
+    assert load_dataset("imagenet_a").class_names == ("fish", "rocket")
+
+
+def test_strange_class_folder(root):
+    add_shifted(root, "imagenet_sketch", (*WNIDS, "n09999999"))
+    with pytest.raises(UserError, match="a folder n09999999, which is no class of classnames"):
+        load_dataset("imagenet_sketch")
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_missing_root(root, name):
+    """A set that is not there is told with the folder, the layout and what works without."""
+    folder = TABLE[name].images
+    expected = rf"{root}/{folder}: no such folder. The benchmark set {name} is expected below "
+    with pytest.raises(UserError, match=expected) as error:
+        load_dataset(name)
+    for words in ("MOCOOP_DATA", TABLE[name].layout, "pictographs", "work without"):
+        assert words in str(error.value)
+
+
+def test_half_extracted(root):
+    """The first image of each class is looked for at once, all of them when asked."""
+    rows = add_coop(root, "dtd")
+    images = root / "dtd/images"
+    (images / rows["test"][0][0]).unlink()
+    assert missing_files(load_dataset("dtd")) == [rows["test"][0][0]]
+    for path, label, _ in rows["train"]:
+        if label == 0:
+            (images / path).unlink()
+    message = r"images is not complete: cat/0a.jpg is listed but not there; 3 images are missing"
+    with pytest.raises(UserError, match=message):
+        load_dataset("dtd")
+
+
+@pytest.mark.parametrize("folder", ["train/n03773504", "val/n04008634"])
+def test_half_extracted_imagenet(root, folder):
+    add_imagenet(root)
+    for file in (root / "imagenet/images" / folder).iterdir():
+        file.unlink()
+    with pytest.raises(
+        UserError, match=rf"images of {folder} are not there; 1 of 3 class folders"
+    ):
+        load_dataset("imagenet")
+    (root / "imagenet/images" / folder).rmdir()
+    with pytest.raises(UserError, match="1 of 3 class folders are missing or empty"):
+        load_dataset("imagenet")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("variants.txt", "A\nB\n\nA\n", r"variants.txt, line 4: expected a variant not .*'A'"),
+        ("images_variant_val.txt", "0000003\n", "val.txt, line 1: expected an image's number"),
+        ("images_variant_test.txt", "\n0000004 Ufo\n", "test.txt, line 2: .* got '0000004 Ufo'"),
+        ("images_variant_train.txt", "a.jpg F/A-18\n", "train.txt, line 1: .*'a.jpg F/A-18'"),
+    ],
+)
+def test_malformed_aircraft(root, file, text, message):
+    add_text(add_aircraft(root), file, text)
+    with pytest.raises(UserError, match=message):
+        load_dataset("fgvc_aircraft")
+
+
+@pytest.mark.parametrize(
+    "line", ["n0144 tench", "n01440765", "n01440764 again", "tench n01440765"]
+)
+def test_malformed_classnames(root, line):
+    add_imagenet(root)
+    add_text(root, "imagenet/classnames.txt", f"n01440764 tench\n{line}\n")
+    with pytest.raises(UserError, match=rf"classnames.txt, line 2: expected a new id.*'{line}'"):
+        load_dataset("imagenet")
+
+
+def test_lists_that_cannot_be_read(root):
+    add_imagenet(root)
+    (root / "imagenet/classnames.txt").write_bytes(b"n01440764 \xff\xfe\n")
+    with pytest.raises(UserError, match=r"classnames.txt cannot be read .*Get the file again"):
+        load_dataset("imagenet")
+    (root / "imagenet/classnames.txt").unlink()
+    with pytest.raises(UserError, match=r"classnames.txt: no such file\. It comes with the data"):
+        load_dataset("imagenet")
+
+
+def test_malformed_split_files(root):
+    add_coop(root, "eurosat")
+    add_text(root, COOP["eurosat"][1], '{"train": [\n[')
+    with pytest.raises(UserError, match=r"EuroSAT.json is no split file of CoOp's .*line 2"):
+        load_dataset("eurosat")
+
+
+def test_unknown_names(root):
+    with pytest.raises(UserError, match=r"Unknown benchmark set 'dts'.*Did you mean 'dtd'"):
+        load_benchmark("dts", root)
+    with pytest.raises(UserError, match=r"Unknown data set 'oxford_pet'.*mean 'oxford_pets'"):
+        load_dataset("oxford_pet")
+
+
+def test_a_folder_of_that_name_is_given_as_a_path(root, tmp_path, monkeypatch):
+    """With a separator a path stays a path; the name alone is the benchmark, for a run too."""
+    monkeypatch.chdir(tmp_path)
+    add_coop(root, "dtd")
+    add(tmp_path / "dtd", *(f"{c}/{n}.png" for c in ("ant", "bee") for n in range(4)))
+    assert load_dataset("./dtd").class_names == ("ant", "bee")
+    assert load_dataset("dtd").class_names == ("cat", "sea lion")
+    prepared = prepare(TrainConfig(data="dtd", shots=2))
+    assert prepared.config.data == "dtd"
+    assert next(iter(prepared.groups)) == "texture"
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_templates(root, name, tiny_backbone):
+    """Every set has its own groups, each of which can start an expert."""
+    if name in COOP:
+        add_coop(root, name)
+    elif name in SHIFTED:
+        add_shifted(root, name)
+    else:
+        add_aircraft(root)
+        add_imagenet(root)
+    templates = load_dataset(name).templates
+    every = [t for group in templates.groups.values() for t in group]
+    usual = 20 if name.startswith("imagenet") else 5
+    assert len(templates.groups) == NUM_GROUPS.get(name, usual)
+    assert len(set(every)) == len(every)
+    for template in (templates.zero_shot, *every):
+        soft_tokens(tiny_backbone.text, template)
+
+
+@pytest.mark.parametrize("name", COOP)
+def test_real_split_files(root, name):
+    """The published counts, and the first and last names, are those of the official files."""
+    images, split = COOP[name]
+    found = sorted(DATA.glob(f"*/{Path(split).name}"))
+    if not found:
+        pytest.skip("no such split file on this machine")
+    rows = json.loads(found[0].read_text())
+    first = {}
+    for path, label, _ in (row for split_rows in rows.values() for row in split_rows):
+        first.setdefault(label, path)
+    add(root / images, *first.values())
+    add_text(root, split, found[0].read_text())
+    data = load_dataset(name)
+    published = data.published
+    assert len(data.class_names) == published.classes
+    assert {s: len(data.items(s)) for s in SPLITS} == {s: getattr(published, s) for s in SPLITS}
+    names = {label: class_name for _, label, class_name in rows["train"]}
+    assert data.class_names == tuple(names[n].replace("_", " ") for n in range(len(names)))
+    renamed = TABLE[name].renamed
+    folders = {path.split("/")[0]: class_name for path, _, class_name in rows["train"]}
+    assert renamed == {f: folders[f] for f in renamed}
+
+
+def test_real_imagenet_names(root):
+    """All 1,000 official names are read, the two repeated ones included."""
+    file = DATA / "splits" / "imagenet_classnames.txt"
+    if not file.is_file():
+        pytest.skip("no list of ImageNet's names on this machine")
+    add_text(root, "imagenetv2/classnames.txt", file.read_text())
+    add(root / SHIFTED["imagenetv2"], *(f"{label}/x.jpeg" for label in range(1000)))
+    data = load_dataset("imagenetv2")
+    assert len(data.class_names) == 1000
+    assert len(set(data.class_names)) == 998
+    assert [item.label for item in data.items("test")] == list(range(1000))
+    assert data.class_names[0] == "tench"
+
+
+def test_real_caltech(monkeypatch):
+    """The real images: all that the split file lists, readable."""
+    if not (DATA / COOP["caltech101"][0]).is_dir():
+        pytest.skip("no Caltech101 on this machine")
+    data = load_benchmark("caltech101", DATA)
+    assert missing_files(data) == []
+    assert (data.class_names[:2], len(data.class_names)) == (("face", "leopard"), 100)
+    assert min(data.image(data.items("test")[0]).size) > 50

@@ -1,0 +1,150 @@
+"""Every page with a run of every method: nothing is missing, nothing is shown in vain."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.caches import runs as run_caches
+from app.common import state
+from app.common.methods import METHODS
+from mocoop.config import METHODS as KNOWN
+from mocoop.config import MIXTURES
+from mocoop.methods import preset
+from mocoop.runs.run import Run
+from tests.support.app_fixtures import train
+from tests.support.page_fixtures import open_page
+
+NO_PROMPTS = ("zero-shot", "ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
+FAR_APART = ("zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln")
+TABS = ("Test images", "Who gets what", "Does it matter?", "What it gets right", "Try a picture")
+
+
+def texts(elements):
+    return " ".join(str(element.value) for element in elements)
+
+
+@pytest.fixture(scope="module")
+def run_of(workspace, tmp_path_factory):
+    """A function that returns a finished run of a method, trained once."""
+    folder = tmp_path_factory.mktemp("methods")
+    made: dict[str, Run] = {}
+
+    def run(method: str, name: str = "", **changes: object) -> Run:
+        name = name or method
+        if name not in made:
+            epochs = {} if preset(method).epochs == 0 else {"epochs": 1}
+            made[name] = train(method, folder / name, shots=1, **epochs, **changes)
+        return made[name]
+
+    return run
+
+
+@pytest.fixture
+def show(empty_runs, run_of):
+    """A function that puts a run of a method into the folder of runs and opens a page."""
+
+    def open_with(page: str, method: str, name: str = "", changes=None, **query: str):
+        run = run_of(method, name, **(changes or {}))
+        if not (empty_runs / run.name).exists():
+            (empty_runs / run.name).symlink_to(run.path, target_is_directory=True)
+        app = open_page(page, run=run.name, **query)
+        assert not app.exception
+        return app
+
+    return open_with
+
+
+def test_every_method_is_described():
+    assert set(METHODS) == set(KNOWN)
+    assert len({method.label for method in METHODS.values()}) == len(KNOWN)
+
+
+@pytest.mark.parametrize("method", KNOWN)
+def test_home_draws_a_run_of_every_method(show, method):
+    app = show("pages/home.py", method)
+    assert not app.error
+    figure = next(text.value for text in app.markdown if "<svg" in text.value)
+    assert ("Mixed answer" in figure) == (method in MIXTURES)
+    if method not in MIXTURES:
+        assert METHODS[method].name in figure
+
+
+@pytest.mark.parametrize("method", KNOWN)
+def test_train_page_shows_a_finished_run_of_every_method(show, method):
+    app = show("pages/train.py", method)
+    assert not app.error
+    labels = [button.label for button in app.button]
+    assert ("See the routing" in labels) == (method in MIXTURES)
+    assert ("See the prompt space" in labels) == (method not in NO_PROMPTS)
+    curves = {True: 4, False: 2}[method in MIXTURES]
+    assert len(app.get("plotly_chart")) == (0 if method in NO_PROMPTS else curves)
+    assert ("no curves" in texts(app.caption)) == (method in NO_PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("method", "view"),
+    [(method, TABS[0]) for method in KNOWN]
+    + [(method, view) for method in FAR_APART for view in TABS[1:]],
+)
+def test_routing_shows_what_there_is(show, method, view):
+    app = show("pages/routing.py", method, view=view)
+    assert not app.error
+    said = f"{METHODS[method].name} has no router"
+    assert (said in texts(app.info)) == (method not in MIXTURES)
+    if view == TABS[0]:
+        assert "550 of 550 images" in texts(app.caption)
+        asks = state.ONLY_EXPERT in [box.key for box in app.selectbox]
+        assert asks == (method in MIXTURES)
+    labels = [tab.label for tab in app.tabs]
+    assert ("Does it matter?" in labels) == (method in MIXTURES)
+    assert ("What it gets right" in labels) == (method not in MIXTURES)
+
+
+@pytest.mark.parametrize("method", ["cocoop", "linear-probe", "tip-adapter-f"])
+def test_an_image_can_be_looked_at_closely(show, method):
+    app = show("pages/routing.py", method, image="test/black bishop/photo/0")
+    assert not app.error
+    assert f"{METHODS[method].name} says" in texts(app.markdown)
+
+
+@pytest.mark.parametrize("method", KNOWN)
+def test_prompt_space_shows_prompts_or_says_that_there_are_none(show, method):
+    app = show("pages/prompt_space.py", method)
+    assert not app.error
+    none = f"{METHODS[method].name} learns no soft prompts" in texts(app.info)
+    assert none == (method in NO_PROMPTS)
+    assert ("Trustworthiness" in texts(app.markdown)) == (method not in NO_PROMPTS)
+    assert ("no image has shifted" in texts(app.info)) == (method == "cocoop")
+
+
+def test_words_of_a_prompt_for_every_class_are_those_of_the_class(show):
+    own = {"class_context": True, "context_init": "random", "context_tokens": 3}
+    app = show("pages/prompt_space.py", "coop", "own", own, look_class="black queen")
+    assert not app.error
+    assert "learnt tokens for this class" in texts(app.markdown)
+    assert len(app.dataframe[-1].value) == 3
+
+
+@pytest.mark.parametrize("view", [TABS[0], *TABS[3:]])
+def test_linear_probe_of_the_base_half_knows_no_other(show, view):
+    base = {"classes": "base"}
+    app = show("pages/routing.py", "linear-probe", "probe-base", base, view=view, classes="new")
+    assert not app.error
+    assert "knows only the classes it trained on" in texts(app.caption)
+    assert app.metric[0].label == "Accuracy"
+    for page in ("pages/home.py", "pages/train.py"):
+        app = show(page, "linear-probe", "probe-base", base, sample="3")
+        assert not app.error
+    assert [metric.label for metric in app.metric][:2] == ["Trained half", "Test images"]
+    assert "new half cannot be tested" in texts(app.caption)
+
+
+def test_tuned_layer_norms_are_read_once_and_used(run_of, empty_runs):
+    run = run_of("lasp-ln")
+    clip = run_caches.run_backbone(run)
+    assert clip is run_caches.run_backbone(run)
+    assert clip.fingerprint != run_caches.backbone("demo").fingerprint
+    assert run_caches.run_backbone(run_of("lasp")) is run_caches.backbone("demo")
+    found = run_caches.routed_test_items(run, "all")
+    right = (found.routed.probabilities.argmax(dim=-1) == found.labels).float().mean()
+    assert 100 * right.item() == pytest.approx(run.results()["all"]["accuracy"], abs=0.2)

@@ -1,0 +1,247 @@
+"""Data: built-in sets, one's own images, uploads, and everything that can be wrong with them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pandas as pd
+import pytest
+
+from app.common import state
+from app.data import edit_view
+from app.data import tables as data_tables
+from mocoop.catalog.change_stamp import data_stamp
+from mocoop.catalog.uploads import keep_upload, uploaded_sets
+from mocoop.datasets import load_dataset
+from mocoop.datasets.edits import EDITS_FILE, SKIP_FILE, read_edits
+from mocoop.errors import UserError
+from mocoop.storage.archives import Limits
+from tests.datasets.test_benchmarks import add_coop
+from tests.support.image_files import add_files, picture_bytes
+from tests.support.page_fixtures import open_page
+
+PAGE = "pages/data.py"
+
+
+@pytest.fixture(autouse=True)
+def root(empty_runs, tmp_path, monkeypatch):
+    """An empty data root of the test's own."""
+    monkeypatch.setenv("MOCOOP_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def pets(root):
+    """A folder of two classes."""
+    names = [f"{c}/{n}.png" for c in ("cat", "GuineaPig") for n in range(10)]
+    add_files(root / "uploads/pets", *names)
+    return root / "uploads/pets"
+
+
+def said(app):
+    """Returns all texts of a page."""
+    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.success)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def press(app, label):
+    """Presses the button of a label."""
+    button = next(b for b in app.button if b.label == label)
+    return button.click().run()
+
+
+def zipped(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    buffer.seek(0)
+    return buffer
+
+
+def test_a_built_in_set(root):
+    app = open_page(PAGE)
+    assert not app.exception
+    assert [m.value for m in app.metric] == ["58", "2,552", "638", "1,276", "11"]
+    assert "Base half: the first 29 classes, airplane to house." in said(app)
+    assert "2,552 pictures" in said(app)
+    app = open_page(PAGE, data="digits", split="Test", style_of="dark", look_at="Pictures")
+    assert not app.exception
+    assert "49 pictures" in said(app) or "50 pictures" in said(app)
+
+
+@pytest.mark.parametrize("view", ["Pictures", "Classes", "Templates", "Check"])
+def test_every_part_of_ones_own_images(pets, view):
+    app = open_page(PAGE, data=str(pets), look_at=view)
+    assert not app.exception
+    assert not app.error
+    assert [m.value for m in app.metric] == ["2", "10", "4", "6"]
+    assert "A split of our own" in said(app)
+
+
+def test_missing_sets_are_named_with_the_step(root):
+    app = open_page(PAGE)
+    row = app.table[-1].value.set_index("data set").loc["dtd"]  # its sentences wrap
+    assert (row["state"], row["next step"]) == ("not here", "mocoop data download dtd")
+    add_coop(root, "dtd")
+    app.run()
+    row = app.table[-1].value.set_index("data set").loc["dtd"]
+    assert row["state"] == "ready"
+    assert "dtd" in app.selectbox(key=state.DATA).options
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("nowhere", "no such folder"),
+        ("dtd", "The benchmark set dtd is expected below"),
+    ],
+)
+def test_sets_that_do_not_open_are_told_in_words(tmp_path, data, words):
+    app = open_page(PAGE, data=str(tmp_path / data) if data == "nowhere" else data)
+    assert not app.exception
+    assert words in app.error[0].value
+
+
+def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
+    data = load_dataset(str(pets))
+    broken = data.items("test")[0].id
+    (pets / broken).write_text("no picture")
+    app = open_page(PAGE, data=str(pets), look_at="Check")
+    press(app, "Open every image")
+    assert not app.exception
+    problems = next(d.value for d in app.dataframe if "problem" in d.value)
+    assert problems["image"].tolist() == [broken]
+    press(app, "Leave this image out")
+    assert broken in (pets / SKIP_FILE).read_text()
+    assert "1 image is left out" in said(app)
+    press(app, "Open every image")
+    assert "Every image is there" in app.success[0].value
+
+
+def test_groups_are_proposed_and_kept(pets):
+    app = open_page(PAGE, data=str(pets), look_at="Templates")
+    press(app, "Propose groups")
+    assert not app.exception
+    assert "images" in app.dataframe[1].value
+    press(app, "Keep them with the data set")
+    assert len(read_edits(pets).groups) >= 2
+    assert load_dataset(str(pets)).templates.groups == read_edits(pets).groups
+
+
+def test_proposed_groups_are_used_for_a_training(root):
+    app = open_page(PAGE, data="games", look_at="Templates")
+    press(app, "Propose groups")
+    press(app, "Use them for the next training")
+    count = len(app.session_state[f"{state.TEMPLATES_EDITED} games"])
+    assert count >= 2
+    app.switch_page("pages/train.py").run()
+    app.selectbox(key=state.DATA).set_value("games").run()
+    assert f"25 classes, {count} experts" in said(app)
+
+
+def test_a_picture_that_cannot_be_read_is_shown_in_words(pets):
+    for path in (pets / "cat").iterdir():
+        path.write_text("no picture")
+    app = open_page(PAGE, data=str(pets))
+    assert not app.exception
+    assert "its content is no image" in said(app)
+
+
+def test_a_read_only_server_offers_no_change(pets, monkeypatch):
+    monkeypatch.setenv("MOCOOP_READ_ONLY", "1")
+    app = open_page(PAGE, look_at="Classes")
+    assert not app.exception
+    labels = [button.label for button in app.button]
+    assert "Keep the names" not in labels
+    assert not app.get("file_uploader")
+
+
+def test_renamed_classes(pets):
+    data = load_dataset(str(pets))
+    table = data_tables.class_table(data)
+    assert table["folder"].tolist() == ["GuineaPig", "cat"]
+    assert table["class"].tolist() == ["guinea pig", "cat"]
+    table.loc[0, "class"] = " cavy "
+    assert data_tables.renamed_classes(table, data, {"cat": "tom"}) == {
+        "GuineaPig": "cavy",
+        "cat": "tom",
+    }
+    table.loc[1, "class"] = ""
+    assert data_tables.renamed_classes(table, data, {"cat": "tom"}) == {"GuineaPig": "cavy"}
+
+
+def test_a_page_of_pictures_shows_many_classes_and_styles():
+    data = load_dataset("games")
+    shown = data_tables.pictures(data, data_tables.PictureFilter("train"))
+    assert len(shown) == len(set(shown)) == 1100
+    first = shown[:36]
+    assert len({item.label for item in first}) == 25
+    assert len({item.style for item in first}) == 11
+    one = data_tables.pictures(data, data_tables.PictureFilter("test", "dice one", "dark"))
+    assert {(data.class_names[i.label], i.style) for i in one} == {("dice one", "dark")}
+
+
+def test_an_upload_becomes_a_data_set(root):
+    files = {
+        f"pets/{c}/{n}.png": picture_bytes(f"{c}{n}") for c in ("cat", "dog") for n in range(4)
+    }
+    made = keep_upload(zipped(files), "C:\\me\\My pets!.zip")
+    assert made.class_names == ("cat", "dog")
+    assert uploaded_sets() == [root / "uploads" / "My-pets"]
+    assert keep_upload(zipped(files), "My pets!.zip").source.endswith("My-pets-2")
+    app = open_page(PAGE, data=made.source)
+    assert not app.exception
+    assert not app.error
+    choice = app.selectbox(key=state.DATA)
+    assert choice.options[-2:] == ["My-pets (uploaded)", "My-pets-2 (uploaded)"]
+    assert choice.value == made.source
+    choice.set_value("games").run()
+    app.selectbox(key=state.DATA).set_value(f"{made.source}-2").run()
+    assert not app.exception
+    assert app.selectbox(key=state.DATA).value == f"{made.source}-2"
+    assert "Base half: cat. New half: dog." in said(app)
+
+
+def test_a_small_table_of_classes_has_no_empty_rows(pets):
+    app = open_page(PAGE, data=str(pets), look_at="Classes")
+    assert not app.exception
+    assert edit_view._height(app.dataframe[0].value) == "content"
+    assert edit_view._height(pd.DataFrame({"class": range(58)})) == 420
+    app.switch_page("pages/train.py").run()
+    assert app.selectbox(key=state.DATA).value == str(pets)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.png": b"x", "b.png": b"y"}, r"pets.zip holds no class folder"),
+        ({"cat/a.png": b"x"}, r"at least two classes"),
+        ({"cat/a.txt": b"x", "dog/a.png": b"y"}, r"Class folder cat holds no image"),
+        ({f"cat/{n}.png": b"x" for n in range(12)}, r"pets.zip has 12 entries; at most 10"),
+        ({"cat/../../a.png": b"x"}, r"pets.zip is not safe"),
+    ],
+)
+def test_uploads_that_are_refused_leave_nothing(root, files, message):
+    with pytest.raises(UserError, match=message):
+        keep_upload(zipped(files), "pets.zip", limits=Limits(10, 1000))
+    assert uploaded_sets() == []
+    assert not list(root.rglob("*.png"))
+
+
+def test_stamps_follow_what_changes(root, pets):
+    """Images, names and lists change it; looking does not."""
+    before = data_stamp(str(pets))
+    load_dataset(str(pets))
+    assert data_stamp(str(pets)) == before
+    add_files(pets, "cat/new.png")
+    second = data_stamp(str(pets))
+    assert second != before
+    (pets / EDITS_FILE).write_text("zero_shot: a pet {}.\n")
+    assert data_stamp(str(pets)) != second
+    assert data_stamp("games") == data_stamp("faces")
+    absent = data_stamp("dtd")
+    add_coop(root, "dtd")
+    assert data_stamp("dtd") != absent

@@ -1,0 +1,266 @@
+"""The Overfitting lab: empty, loaded, failing; playing, links, missing trainings, lessons."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import streamlit as st
+
+from app.common import state
+from app.jobs import trainings
+from app.lab import view as lab_view
+from app.lab.lesson_view import EXPERIMENT, LESSON_TAB
+from app.lab.lessons import LESSONS
+from mocoop.assets import asset
+from mocoop.protocols.lab import LabSettings
+from mocoop.protocols.lab_grid import NUMBERS, TABLE, read_grid
+from mocoop.runs.run import default_runs
+from mocoop.runs.writer import mark_cancelled, queue_run
+from mocoop.training.experiment import run_experiment
+from tests.support.page_fixtures import open_page
+
+PAGE = "pages/overfitting_lab.py"
+
+
+def texts(elements):
+    return " ".join(str(element.value) for element in elements)
+
+
+def button(app, label):
+    return next(button for button in app.button if button.label == label)
+
+
+def numbers(app):
+    return app.dataframe[0].value.set_index("method")
+
+
+@pytest.fixture
+def page(empty_runs):
+    app = open_page(PAGE)
+    assert not app.exception
+    return app
+
+
+def test_loaded_shows_the_last_epoch_of_shipped_trainings(page):
+    run = read_grid().find("coop", LabSettings())
+    shown = numbers(page)
+    assert shown.index.tolist() == ["Zero-shot", "CoOp", "LASP", "MoCoOp"]
+    assert shown.loc["CoOp", "new"] == pytest.approx(float(run.accuracy("new")[-1]))
+    assert shown.loc["Zero-shot", "base"] == pytest.approx(float(run.accuracy("base")[0]))
+    assert len(page.get("plotly_chart")) == 3
+    assert "looked at" in texts(page.caption)
+    assert not page.error
+    assert not [b for b in page.button if b.label == "Train now"]
+
+
+def test_a_link_restores_the_view(empty_runs):
+    query = {"set": "games", "per_class": "4", "draw": "2", "text_weight": "20", "until": "7"}
+    app = open_page(PAGE, **query)
+    assert not app.exception
+    settings = LabSettings("games", 4, 2, 20.0)
+    assert app.slider(key=state.LAB_EPOCH).value == 7
+    reached = read_grid().find("lasp", settings).accuracy("new")[7]
+    assert numbers(app).loc["LASP", "new"] == pytest.approx(float(reached))
+
+
+@pytest.mark.parametrize(("until", "shown"), [("999", 40), ("x", 40), ("-3", 40)])
+def test_an_odd_epoch_in_the_address_is_the_last(empty_runs, until, shown):
+    app = open_page(PAGE, until=until)
+    assert not app.exception
+    assert app.slider(key=state.LAB_EPOCH).value == shown
+
+
+def test_step_start_and_slider(page):
+    button(page, "To the start").click().run()
+    assert not page.exception
+    assert page.slider(key=state.LAB_EPOCH).value == 0
+    assert numbers(page).loc["CoOp", "new"] == numbers(page).loc["Zero-shot", "new"]
+    button(page, "Step").click().run()
+    assert page.slider(key=state.LAB_EPOCH).value == 1
+    page.slider(key=state.LAB_EPOCH).set_value(40).run()
+    assert button(page, "Step").disabled
+
+
+def test_playing_moves_on_until_it_is_paused_or_over(page):
+    page.slider(key=state.LAB_EPOCH).set_value(36).run()
+    button(page, "Play").click().run()
+    assert not page.exception
+    seen = [page.slider(key=state.LAB_EPOCH).value]
+    page.run()  # in the browser a clock does this
+    seen.append(page.slider(key=state.LAB_EPOCH).value)
+    assert seen == sorted(set(seen))
+    button(page, "Pause").click().run()
+    paused = page.slider(key=state.LAB_EPOCH).value
+    assert page.run().slider(key=state.LAB_EPOCH).value == paused
+    button(page, "Play").click().run()
+    for _ in range(6):
+        page.run()
+    assert page.slider(key=state.LAB_EPOCH).value == 40
+    assert button(page, "Play")
+    assert page.session_state[state.LAB_PLAYING] is False
+    button(page, "Play").click().run()  # from the end it starts again
+    assert page.slider(key=state.LAB_EPOCH).value < 10
+
+
+def test_playing_ends_where_it_arrived_whatever_the_browser_says(page):
+    """The last tick's slider may never have reached the browser, which then sends an older one."""
+    page.session_state[state.LAB_ARRIVED] = 40
+    page.slider(key=state.LAB_EPOCH).set_value(39).run()
+    assert page.slider(key=state.LAB_EPOCH).value == 40
+    assert (
+        page.slider(key=state.LAB_EPOCH).set_value(12).run().slider(key=state.LAB_EPOCH).value
+        == 12
+    )
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The settings of trainings that the page wants to start."""
+    found = []
+    monkeypatch.setattr(trainings, "start_run", found.append)
+    return found
+
+
+def test_what_the_grid_lacks_is_trained_when_asked(empty_runs, started):
+    app = open_page(PAGE, text_weight="10")
+    assert not app.exception
+    assert "**LASP and MoCoOp**" in texts(app.markdown)
+    assert numbers(app).index.tolist() == ["Zero-shot", "CoOp"]  # what there is stays
+    button(app, "Train now").click().run()
+    wanted = LabSettings(text_weight=10.0)
+    assert started == [wanted.config("lasp"), wanted.config("mocoop")]
+    assert all(config.classes == "base" for config in started)
+
+
+def test_a_finished_training_is_found_again(empty_runs, monkeypatch):
+    monkeypatch.setattr(lab_view, "LENGTHS", (2, 4))
+    settings = LabSettings("digits", shots=1, seed=7, epochs=2)
+    for _ in run_experiment(settings.config("coop"), default_runs() / "mine"):
+        pass
+    app = open_page(PAGE, set="digits", per_class="1", draw="7")
+    assert not app.exception
+    assert numbers(app).index.tolist() == ["Zero-shot", "CoOp"]
+    assert "**LASP and MoCoOp**" in texts(app.markdown)
+    results = lab_view.open_run("mine").results()
+    assert numbers(app).loc["CoOp", "new"] == pytest.approx(results["new"]["accuracy"], abs=1e-3)
+
+
+def test_a_training_at_work_shows_its_progress_and_can_be_stopped(empty_runs, monkeypatch):
+    config = LabSettings(seed=9).config("coop")
+    run = queue_run(default_runs() / "waiting")
+    lab_view.trainings.write_json(run.path / trainings.REQUEST, config.to_dict())
+    app = open_page(PAGE, draw="9")
+    assert not app.exception
+    assert [b.label for b in app.button] == ["Cancel"]
+    stopped = []
+    monkeypatch.setattr(trainings, "cancel_run", stopped.append)
+    button(app, "Cancel").click().run()
+    assert stopped == [run]
+
+
+def test_a_training_that_stopped_says_why(empty_runs, started, monkeypatch):
+    run = queue_run(default_runs() / "gone")
+    lab_view.trainings.write_json(
+        run.path / trainings.REQUEST, LabSettings(seed=9).config("coop").to_dict()
+    )
+    monkeypatch.setattr("mocoop.runs.status.Status.process", lambda status: None)
+    mark_cancelled(run)
+    app = open_page(PAGE, draw="9")
+    assert not app.exception
+    assert "CoOp is cancelled: stopped on request" in texts(app.warning)
+    button(app, "Train now").click().run()
+    assert len(started) == 3
+
+
+def test_a_longer_training_than_the_grid_has_is_offered_with_its_time(empty_runs, started):
+    app = open_page(PAGE, length="160")
+    assert not app.exception
+    assert "about" in texts(app.markdown)
+    button(app, "Train now").click().run()
+    assert [config.epochs for config in started] == [160, 160, 160]
+
+
+@pytest.fixture
+def own_assets(tmp_path, monkeypatch):
+    """A copy of the grid that a test may damage."""
+    folder = tmp_path / "lab"
+    shutil.copytree(asset("lab"), folder)
+    monkeypatch.setattr("mocoop.protocols.lab_grid.asset", lambda name: folder)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return folder
+
+
+@pytest.mark.parametrize("tab", [EXPERIMENT, LESSON_TAB])
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_damaged_grid_is_told_in_words(empty_runs, own_assets, tab, damage):
+    if damage == "missing":
+        shutil.rmtree(own_assets)
+    else:
+        (own_assets / NUMBERS).write_bytes(b"cut")
+    app = open_page(PAGE, lab=tab)
+    assert not app.exception
+    assert (TABLE if damage == "missing" else "damaged") in texts(app.error)
+
+
+def test_a_grid_of_another_clip_is_not_shown_as_ours(empty_runs, own_assets):
+    path = own_assets / TABLE
+    path.write_text(path.read_text().replace('fingerprint": "', 'fingerprint": "0'))
+    app = open_page(PAGE)
+    assert not app.exception
+    assert "**CoOp, LASP and MoCoOp**" in texts(app.markdown)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.key)
+def test_lessons_ask_before_they_tell(empty_runs, lesson):
+    app = open_page(PAGE, lab=LESSON_TAB, lesson=f"{LESSONS.index(lesson) + 1}. {lesson.title}")
+    assert not app.exception
+    assert lesson.title in texts(app.subheader)
+    assert button(app, "Show what happened").disabled
+    assert not app.get("plotly_chart")
+    app.radio[0].set_value(0).run()
+    button(app, "Show what happened").click().run()
+    assert not app.exception
+    right = app.success if app.success else app.warning
+    was = lesson.choices[lesson_answer(lesson)][1:]  # its first letter is made small
+    assert was in texts(right)
+    assert texts(right).startswith("As you said: " if app.success else "You said: ")
+    assert lesson.takeaway(shipped_finals()) in texts(app.info)
+    assert app.get("plotly_chart")
+    assert lesson.key in app.query_params[state.REVEALED]
+
+
+def shipped_finals():
+    from app.lab.tables import final_table
+
+    return final_table(read_grid())
+
+
+def lesson_answer(lesson):
+    return lesson.answer(shipped_finals())
+
+
+def test_a_link_to_a_revealed_lesson_shows_it_and_leads_on(empty_runs):
+    app = open_page(PAGE, lab=LESSON_TAB, revealed="prompts")
+    assert not app.exception
+    assert "What happened:" in texts(app.markdown)
+    button(app, f"Next: {LESSONS[1].title}").click().run()
+    assert not app.exception
+    assert LESSONS[1].title in texts(app.subheader)
+
+
+def test_after_the_last_lesson_predictions_are_counted(empty_runs):
+    app = open_page(PAGE, lab=LESSON_TAB)
+    expected = 0
+    for place, lesson in enumerate(LESSONS):
+        app.radio[0].set_value(0).run()
+        expected += lesson_answer(lesson) == 0
+        button(app, "Show what happened").click().run()
+        assert not app.exception
+        if place + 1 < len(LESSONS):
+            button(app, f"Next: {LESSONS[place + 1].title}").click().run()
+    assert f"Predicted rightly: {expected} of 3" in texts(app.markdown)
+    button(app, EXPERIMENT).click().run()
+    assert not app.exception
+    assert numbers(app).index.tolist()[0] == "Zero-shot"

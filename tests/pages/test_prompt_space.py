@@ -1,0 +1,142 @@
+"""The Prompt space page: empty, loaded, failing; its map, epochs and what lies behind a point."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pandas as pd
+
+from app.common import state
+from app.jobs import maps as map_maker
+from app.prompt_space import tables as space_tables
+from app.routing import cached
+from mocoop.analysis import projection
+from mocoop.analysis.projection import MapSettings
+from tests.support.page_fixtures import open_page
+
+PAGE = "pages/prompt_space.py"
+
+
+def texts(elements):
+    return " ".join(str(element.value) for element in elements)
+
+
+def test_empty_says_what_to_do(empty_runs):
+    app = open_page(PAGE)
+    assert not app.exception
+    assert "No finished run yet" in texts(app.info)
+
+
+def test_loaded_shows_numbers_map_and_words(one_run):
+    app = open_page(PAGE, run=one_run.name)
+    assert not app.exception
+    drift = app.dataframe[0].value
+    assert drift["expert"].tolist() == list(one_run.setup().experts)
+    assert drift["own cosine"].between(-1, 1).all()
+    assert "Trustworthiness" in texts(app.markdown)
+    assert "distances between clusters mean little" in texts(app.markdown)
+    assert "Do not read too much into these" in texts(app.caption)
+    assert len(app.multiselect(key=state.MAP_CLASSES).value) == 5
+    # It opens on an expert that gets images of the class.
+    got = re.search(r"\*\*(\d+) of \d+\*\* test images", texts(app.markdown))
+    assert int(got[1]) > 0
+
+
+def test_epoch_zero_is_before_any_drift(one_run):
+    app = open_page(PAGE, run=one_run.name, epoch="0")
+    assert not app.exception
+    assert "at epoch 0" in texts(app.markdown)
+    assert (app.dataframe[0].value["own nearest"] == 100).all()
+
+
+def test_a_link_restores_the_view(one_run):
+    expert, class_name = one_run.setup().experts[2], one_run.setup().class_names[3]
+    query = {"dims": "3", "colour": "class", "look_expert": expert, "look_class": class_name}
+    app = open_page(PAGE, run=one_run.name, **query)
+    assert not app.exception
+    assert app.selectbox(key=state.MAP_EXPERT).value == expert
+    assert f"test images of *{class_name}* go to *{expert}*" in texts(app.markdown)
+    assert "✚ soft prompt" in texts(app.caption)
+
+
+def test_no_class_is_a_hint(one_run):
+    app = open_page(PAGE, run=one_run.name)
+    app.multiselect(key=state.MAP_CLASSES).set_value([]).run()
+    assert not app.exception
+    assert "Choose at least one class" in texts(app.info)
+
+
+def stand_in(monkeypatch, code: str) -> list[MapSettings]:
+    """Lets another process stand in for UMAP's; returns the settings it is asked for."""
+    asked: list[MapSettings] = []
+
+    def start(path, settings):
+        asked.append(settings)
+        command = [sys.executable, "-c", code]
+        return map_maker.Fit(subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8"))
+
+    monkeypatch.setattr(map_maker, "_start", start)
+    return asked
+
+
+def test_umap_never_blocks_the_page(one_run, monkeypatch):
+    asked = stand_in(monkeypatch, "import time; time.sleep(60)")
+    app = open_page(PAGE, run=one_run.name, map="UMAP")
+    assert not app.exception
+    assert "UMAP is drawing this map in the background" in texts(app.info)
+    assert "Meanwhile this is PCA" in texts(app.info)
+    assert "Trustworthiness" in texts(app.markdown)
+    app.run()
+    assert len(asked) == 1  # and is not begun twice
+    fit = cached.fit_under_way(one_run, asked[0])
+    monkeypatch.setattr(projection, "fit_umap", lambda features, settings: features[:, :2])
+    map_maker.main(str(one_run.path), json.dumps(asdict(asked[0])))
+    fit.process.kill()
+    fit.process.wait()
+    fit.process.returncode = 0  # what it would have left
+    app.run()
+    assert not app.info
+    assert len(asked) == 1
+    assert len(list(one_run.path.glob("projection-*.safetensors"))) == 2  # PCA and UMAP
+    fit.process.stderr.close()
+
+
+def test_umap_that_fails_says_why_and_can_be_tried_again(one_run, monkeypatch):
+    asked = stand_in(monkeypatch, "import sys; sys.exit('No space left on device')")
+    app = open_page(PAGE, run=one_run.name, map="UMAP")
+    while "No space left on device" not in texts(app.error):
+        app.run()
+    assert not app.exception
+    assert "Trustworthiness" in texts(app.markdown)  # of PCA
+    app.run()
+    assert len(asked) == 1
+    next(button for button in app.button if button.label == "Draw it again").click().run()
+    assert len(asked) == 2
+
+
+def test_a_run_without_features_is_named(one_run):
+    (one_run.path / "features.safetensors").unlink()
+    app = open_page(PAGE, run=one_run.name)
+    assert not app.exception
+    assert "has no features.safetensors" in texts(app.error)
+
+
+def test_missing_weights_are_named_after_the_map(one_run):
+    (one_run.path / "weights.safetensors").unlink()
+    app = open_page(PAGE, run=one_run.name)
+    assert not app.exception
+    assert "Trustworthiness" in texts(app.markdown)
+    assert "has no weights.safetensors" in texts(app.error)
+
+
+def test_where_the_most_images_go():
+    pairs = [("photo", "cat"), ("photo", "cat"), ("sketch", "dog"), ("sketch", "dog")]
+    pairs += [("sketch", "dog"), ("photo", "emu")]
+    gallery = pd.DataFrame(pairs, columns=["expert", "true"])
+    assert space_tables.most_routed(gallery, ["cat", "emu"]) == ("photo", "cat")
+    assert space_tables.most_routed(gallery, ["cat", "dog"]) == ("sketch", "dog")
+    assert space_tables.most_routed(gallery, ["yak"]) == ("sketch", "dog")

@@ -1,0 +1,218 @@
+"""The Routing page: empty, loaded, failing; its filters, links and uploads."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from app.common import state
+from app.routing import upload_view
+from tests.support.page_fixtures import APP, open_page
+
+PAGE = "pages/routing.py"
+FILES, TRY = "My files", "Try a picture"
+
+
+def png(size=(40, 30), colour="red", mode="RGB"):
+    buffer = io.BytesIO()
+    Image.new(mode, size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def texts(elements):
+    return " ".join(str(element.value) for element in elements)
+
+
+def html(app):
+    return " ".join(element.proto.body for element in app.get("html"))
+
+
+@pytest.fixture
+def page(one_run):
+    app = open_page(PAGE, run=one_run.name)
+    assert not app.exception
+    return app
+
+
+def test_empty_says_what_to_do(empty_runs):
+    app = open_page(PAGE)
+    assert not app.exception
+    assert "No finished run yet" in texts(app.info)
+
+
+def test_loaded_shows_numbers_and_cards(page, one_run):
+    results = one_run.results()
+    assert page.metric[0].value == f"{results['base']['accuracy']:.1f} %"
+    assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} of 1"
+    assert "the expert used most for their style" in texts(page.caption)
+    assert len([b for b in page.button if b.label == "Look closer"]) == 12
+    assert "286 of 286 images" in texts(page.caption)
+    untrained = f"zero-shot {results['base']['zero_shot']:.1f} %, guessing 7.7 %."
+    assert untrained in texts(page.caption)
+
+
+def test_classes_it_never_saw(page, one_run):
+    page.get("button_group")[0].set_value("new").run()
+    assert not page.exception
+    assert page.metric[0].value == f"{one_run.results()['new']['accuracy']:.1f} %"
+
+
+def test_filters_lead_to_fewer_images_and_to_a_hint(page):
+    page.selectbox(key=state.ONLY_STYLE).set_value("sketch").run()
+    assert "26 of 286 images" in texts(page.caption)
+    page.selectbox(key=state.ONLY_CLASS).set_value("black bishop").run()
+    assert not page.exception
+    page.selectbox(key=state.ORDER).set_value("wrong first").run()
+    assert not page.exception
+
+
+def test_a_link_restores_the_view(one_run):
+    app = open_page(PAGE, run=one_run.name, style="dark", order="most certain")
+    assert not app.exception
+    assert app.selectbox(key=state.ONLY_STYLE).value == "dark"
+    assert app.selectbox(key=state.ORDER).value == "most certain"
+    assert "26 of 286 images" in texts(app.caption)
+
+
+def test_a_link_to_a_run_that_is_gone_says_so(one_run):
+    app = AppTest.from_file(str(APP), default_timeout=120)  # a link opens no other page first
+    app.query_params["run"] = "gone"
+    app.switch_page(PAGE).run()
+    assert not app.exception
+    assert "run 'gone', which is not here" in texts(app.warning)
+    assert app.selectbox(key=state.RUN).value == one_run.name
+
+
+def test_a_run_is_chosen_by_what_it_is_and_linked_by_its_name(one_run):
+    shutil.copytree(one_run.path, one_run.path.parent / "again")
+    app = open_page(PAGE, run=one_run.name)
+    choice = app.selectbox(key=state.RUN)
+    assert all(label.startswith("games · MoCoOp · 2 shots") for label in choice.options)
+    assert {one_run.name in label for label in choice.options} == {True, False}
+    choice.set_value("again").run()
+    assert not app.exception
+    assert app.query_params[state.RUN] == "again"
+    app.run()
+    assert app.selectbox(key=state.RUN).value == "again"
+
+
+def test_looking_closer_and_forcing_an_expert(one_run):
+    image = "test/black bishop/photo/0"
+    app = open_page(PAGE, run=one_run.name, image=image)
+    assert not app.exception
+    assert "Truth: **black bishop**" in texts(app.caption)
+    assert "The router's mixture says" in texts(app.markdown)
+    assert "Nearest training images" in texts(app.markdown)
+    app = open_page(PAGE, run=one_run.name, image=image, forced="sketch")
+    assert not app.exception
+    assert "Expert 'sketch' alone says" in texts(app.markdown)
+
+
+def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
+    usage = one_run.results()["base"]["expert_usage"]
+    busiest = max(usage, key=usage.get)
+    app = open_page(PAGE, run=one_run.name, view="Expert by expert", of_expert=busiest)
+    assert not app.exception
+    assert "It started from" in texts(app.caption)
+    for title in ("Most certain", "Most ambiguous", "Wrong"):
+        assert f"**{title}**" in texts(app.markdown)
+    looks = [button for button in app.button if button.label == "Look closer"]
+    assert len({button.key for button in looks}) == len(looks) > 6
+    looks[0].click().run()
+    assert not app.exception
+    assert "The router's mixture says" in texts(app.markdown)
+
+
+@pytest.mark.parametrize("view", ["Who gets what", "Does it matter?", TRY])
+def test_every_tab_opens(one_run, view):
+    app = open_page(PAGE, run=one_run.name, view=view)
+    assert not app.exception
+    assert not app.error
+
+
+def test_good_and_bad_files_together(one_run):
+    app = open_page(PAGE, run=one_run.name, view=TRY, source=FILES)
+    files = [
+        ("good.png", png(), "image/png"),
+        ("clear.png", png(mode="RGBA", colour=(0, 0, 0, 0)), "image/png"),
+        ("notes.jpg", b"no picture at all", "image/jpeg"),
+        ("cut.png", png((300, 300))[:60], "image/png"),
+        ("large.png", png((1400, 700)), "image/png"),
+    ]
+    app.get("file_uploader")[0].set_value(files).run()
+    assert not app.exception
+    said = texts(app.warning)
+    assert "notes.jpg: its content is no image" in said
+    assert "cut.png" in said
+    assert "clear.png · transparent: shown on white" in texts(app.caption)
+    assert "large.png · 1400 × 700 pixels: made smaller first" in texts(app.caption)
+    assert app.selectbox(key=state.CHANGED).options == [
+        "1. good.png",
+        "2. clear.png",
+        "3. large.png",
+    ]
+
+
+def test_too_many_files_are_counted(one_run):
+    app = open_page(PAGE, run=one_run.name, view=TRY, source=FILES)
+    many = [(f"{n}.png", png(), "image/png") for n in range(upload_view.MAX_FILES + 2)]
+    app.get("file_uploader")[0].set_value(many).run()
+    assert not app.exception
+    assert "14 files came; the first 12 are shown" in texts(app.warning)
+
+
+def test_one_picture_stands_beside_its_sliders_alone(one_run):
+    app = open_page(PAGE, run=one_run.name, view=TRY, source=FILES)
+    app.get("file_uploader")[0].set_value([("mine.png", png(), "image/png")]).run()
+    assert not app.exception
+    pictures = [image for image in app.get("imgs") if "mine" in str(image.proto)]
+    assert not pictures  # cards come with a second one
+    assert "mine.png" in texts(app.caption)
+    assert ">before<" not in html(app)
+
+
+def test_sliders_move_the_picture_and_the_routing(one_run):
+    app = open_page(PAGE, run=one_run.name, view=TRY)
+    assert ">now<" not in html(app)
+    app.slider(key="blur").set_value(80).run()
+    assert not app.exception
+    assert ">before<" in html(app)
+    assert ">now<" in html(app)
+    next(button for button in app.button if button.label == "Reset").click().run()
+    assert not app.exception
+    assert app.slider(key="blur").value == 0
+    assert ">before<" not in html(app)
+
+
+def test_changed_data_are_named(one_run):
+    path = one_run.path / "config.json"
+    values = json.loads(path.read_text())
+    values["class_names"][0] = "another name"
+    path.write_text(json.dumps(values))
+    app = open_page(PAGE, run=one_run.name)
+    assert not app.exception
+    assert "Put the data back as it was, or train again" in texts(app.error)
+
+
+def test_a_run_without_features_is_named(one_run):
+    (one_run.path / "features.safetensors").unlink()
+    app = open_page(PAGE, run=one_run.name)
+    assert not app.exception
+    assert "has no features.safetensors" in texts(app.error)
+
+
+def test_a_damaged_run_does_not_hide_the_others(one_run):
+    broken = one_run.path.parent / "broken"
+    shutil.copytree(one_run.path, broken)
+    (broken / "config.json").write_text("{")
+    app = open_page(PAGE)
+    assert not app.exception
+    assert app.selectbox(key=state.RUN).value == one_run.name
+    app.selectbox(key=state.RUN).set_value("broken").run()
+    assert not app.exception
+    assert "config.json cannot be read" in texts(app.error)

@@ -1,0 +1,245 @@
+"""The Train page's methods: the menu, its links, and the settings that each method shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from app.common import state
+from app.common.methods import METHODS, MIXTURE, NO_PROMPT, ONE_PROMPT, method_called
+from app.jobs import trainings
+from app.train import more_settings
+from app.train.settings import run_title
+from mocoop.config import METHODS as KNOWN
+from mocoop.config import MIXTURES, TrainConfig
+from mocoop.methods import preset
+from tests.support.page_fixtures import open_page
+
+PAGE = "pages/train.py"
+EVERYWHERE = {"Data set", "Method", "Seed", "CLIP"}
+REAL = "ViT-B-32-quickgelu/openai"
+TRAINING = {"Epochs", "Learning rate", "Images per step"}
+CACHED = TRAINING | {"Views per image", "Precision"}
+LIVE = TRAINING | {"LayerNorm rate", "Precision", "Random crops"}
+STYLE, CONTEXT = {"Train on images of"}, {"Starts from"}
+OWN = {"A prompt of its own for every class"}
+ROUTER = {"Experts per image", "Router's rate", "Gating loss weight", "Router learns from"}
+TEXT = {"Text loss weight", "Names in text loss", "Text loss scale", "Compared with"}
+SHOWN = {
+    "zero-shot": set(),
+    "ensemble": set(),
+    "linear-probe": STYLE,
+    "tip-adapter": STYLE,
+    "tip-adapter-f": STYLE | TRAINING,
+    "coop": STYLE | CACHED | CONTEXT | OWN,
+    "cocoop": STYLE | CACHED | CONTEXT,
+    "prograd": STYLE | CACHED | CONTEXT | OWN,
+    "kgcoop": STYLE | CACHED | CONTEXT | OWN | {"Anchor weight"},
+    "lasp": STYLE | CACHED | CONTEXT | OWN | TEXT,
+    "lasp-v": STYLE | CACHED | CONTEXT | OWN | TEXT,
+    "lasp-ln": STYLE | LIVE | CONTEXT | OWN | TEXT,
+    "lasp-v-ln": STYLE | LIVE | CONTEXT | OWN | TEXT,
+    "mocoop": STYLE | CACHED | ROUTER | TEXT,
+    "mocoop-ln": STYLE | LIVE | ROUTER | TEXT,
+}
+
+
+@pytest.fixture
+def started(empty_runs, monkeypatch) -> list[TrainConfig]:
+    """Collects what the page starts, and starts nothing."""
+    asked: list[TrainConfig] = []
+    monkeypatch.setattr(trainings, "start_run", asked.append)
+    return asked
+
+
+def widgets(app) -> dict[str, object]:
+    """Returns the form's widgets by label."""
+    kinds = ("number_input", "selectbox", "text_input", "toggle")
+    return {widget.label: widget for kind in kinds for widget in app.get(kind)}
+
+
+def texts(elements) -> str:
+    return " ".join(str(element.value) for element in elements)
+
+
+def open_method(method: str, **query: str):
+    app = open_page(PAGE, data="games", method=METHODS[method].label, **query)
+    assert not app.exception
+    return app
+
+
+def start(app):
+    return app.button(key="start").click().run()
+
+
+@pytest.mark.parametrize("method", KNOWN)
+def test_every_method_starts_with_its_preset_and_shows_its_settings_alone(started, method):
+    app = open_method(method)
+    assert not app.error
+    assert set(widgets(app)) - EVERYWHERE == SHOWN[method]
+    assert METHODS[method].does in texts(app.caption)
+    assert ("Reset the table" in [b.label for b in app.button]) == (method in MIXTURES)
+    start(app)
+    assert started == [replace(preset(method), data="games")]
+
+
+@pytest.mark.parametrize("method", ["zero-shot", "ensemble", "tip-adapter", "coop"])
+def test_what_has_no_effect_is_not_asked(started, method):
+    app = open_method(method)
+    untouched = method in ("zero-shot", "ensemble")  # by the images that are drawn
+    assert ("Seed" not in [widget.label for widget in app.number_input]) == untouched
+    asked = [group.proto.label for group in app.get("button_group")]
+    assert ("Training images per class" not in asked) == untouched
+    begin = "Start training" if method == "coop" else "Test it"
+    assert app.button(key="start").label == begin
+
+
+@pytest.mark.parametrize("method", [m for m in KNOWN if m != "linear-probe"])
+def test_every_method_takes_the_published_recipe_of_another_clip(started, method):
+    app = open_method(method)
+    widgets(app)["CLIP"].set_value(REAL).run()
+    assert not app.exception
+    assert not app.error
+    assert "time not yet known" in texts(app.caption)
+    start(app)
+    assert started == [replace(preset(method, REAL), data="games")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "method"),
+    [
+        ("mocoop", "mocoop"), ("coop", "coop"), ("zero-shot", "zero-shot"),
+        ("CoOp", "coop"), ("Zero-shot", "zero-shot"), ("kgcoop", "kgcoop"), ("nonsense", "mocoop"),
+    ],
+)  # fmt: skip
+def test_links_of_earlier_versions_still_work(started, asked, method):
+    app = open_page(PAGE, method=asked)
+    assert not app.exception
+    assert app.selectbox(key=state.METHOD).value == method
+    app.selectbox(key=state.METHOD).set_value("lasp").run()  # the link does not hold on to it
+    assert app.selectbox(key=state.METHOD).value == "lasp"
+
+
+def test_the_menu_is_grouped():
+    kinds = [method.kind for method in METHODS.values()]
+    assert list(dict.fromkeys(kinds)) == [MIXTURE, ONE_PROMPT, NO_PROMPT]
+    assert kinds == sorted(kinds, key=[MIXTURE, ONE_PROMPT, NO_PROMPT].index)
+    assert next(iter(METHODS)) == "mocoop"
+    assert method_called("One prompt: KgCoOp") == "kgcoop"
+    assert method_called("") is None
+
+
+def test_methods_are_explained_on_request(started):
+    app = open_page(PAGE)
+    next(b for b in app.button if b.label == "Which method for what?").click().run()
+    assert not app.exception
+    said = texts(app.markdown)
+    assert all(method.use in said for method in METHODS.values())
+
+
+def test_settings_of_a_prompt_reach_the_run(started):
+    app = open_method("kgcoop")
+    widgets(app)["Anchor weight"].set_value(2.0).run()
+    widgets(app)["Starts from"].set_value("random").run()
+    widgets(app)["Tokens"].set_value(4).run()
+    widgets(app)["Class name"].set_value("middle").run()
+    widgets(app)["Precision"].set_value("bf16").run()
+    widgets(app)["A prompt of its own for every class"].set_value(True).run()
+    widgets(app)["Train on images of"].set_value("sketch").run()
+    assert "It starts from 4 random tokens and the class name" in texts(app.caption)
+    assert "50 images" not in texts(app.caption)  # four sketches of each of the 25 classes
+    assert "100 images" in texts(app.caption)
+    start(app)
+    assert started == [
+        replace(
+            preset("kgcoop"), data="games", anchor_weight=2.0, context_init="random",
+            context_tokens=4, name_position="middle", precision="bf16", class_context=True,
+            style="sketch",
+        )
+    ]  # fmt: skip
+
+
+def test_settings_of_a_mixture_reach_the_run(started):
+    app = open_method("mocoop-ln")
+    widgets(app)["Router learns from"].set_value("soft").run()
+    widgets(app)["LayerNorm rate"].set_value(0.2).run()
+    widgets(app)["Text loss scale"].set_value("one").run()
+    widgets(app)["Compared with"].set_value("templates").run()
+    widgets(app)["Random crops"].set_value(True).run()
+    start(app)
+    assert started == [
+        replace(
+            preset("mocoop-ln"), data="games", gate_target="soft", layer_norm_rate=0.2,
+            text_scale="one", text_target="templates", augment="crops",
+        )
+    ]  # fmt: skip
+
+
+def test_words_of_ones_own_start_a_prompt(started):
+    app = open_method("coop")
+    widgets(app)["Starts from"].set_value("words").run()
+    widgets(app)["Words"].set_value("a drawing of a").run()
+    assert "It starts from “a drawing of a {}.”" in texts(app.caption)
+    start(app)
+    assert started[0].context_words == "a drawing of a"
+
+
+def test_refused_settings_are_explained_and_nothing_is_lost(started):
+    app = open_method("coop")
+    widgets(app)["Starts from"].set_value("random").run()
+    widgets(app)["A prompt of its own for every class"].set_value(True).run()
+    assert not app.error
+    app.get("button_group")[1].set_value("base").run()
+    assert not app.exception
+    assert "train on all classes, or share the context" in texts(app.error)
+    assert "start" not in [button.key for button in app.button]
+    assert widgets(app)["Starts from"].value == "random"
+    widgets(app)["A prompt of its own for every class"].set_value(False).run()
+    assert not app.error
+    start(app)
+    wanted = replace(preset("coop"), data="games", classes="base", context_init="random")
+    assert started == [wanted]
+
+
+def test_a_method_keeps_its_settings_while_others_are_looked_at(started):
+    app = open_method("mocoop")
+    widgets(app)["Experts per image"].set_value(3).run()
+    for method in ("lasp", "tip-adapter", "mocoop"):
+        app.selectbox(key=state.METHOD).set_value(method).run()
+        assert not app.exception
+        assert not app.error
+    assert widgets(app)["Experts per image"].value == 3
+
+
+def test_a_linear_probe_without_validation_images_is_told_before_it_starts(started, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "test" / name).mkdir(parents=True)
+        for split in ("train", "test"):
+            Image.new("RGB", (32, 32), "red").save(tmp_path / split / name / "1.png")
+    app = open_page(PAGE, data=str(tmp_path), method="linear-probe")
+    assert not app.exception
+    assert "tuned on validation images" in texts(app.error)
+    app = open_page(PAGE, data=str(tmp_path), method="tip-adapter")
+    assert not app.error
+
+
+def test_choices_of_the_form_are_the_settings_own():
+    for name, words in (
+        ("context_init", more_settings.CONTEXTS),
+        ("name_position", more_settings.POSITIONS),
+        ("text_classes", more_settings.TEXT_CLASSES),
+        ("text_scale", more_settings.TEXT_SCALES),
+        ("text_target", more_settings.TEXT_TARGETS),
+        ("gate_target", more_settings.GATE_TARGETS),
+        ("precision", more_settings.PRECISIONS),
+    ):
+        for value in words:
+            replace(TrainConfig(), **{name: value})
+
+
+def test_titles_name_method_and_style():
+    config = replace(preset("lasp-v-ln"), data="games", shots=1, style="sketch")
+    assert run_title(config) == "games · LASP-V + LayerNorms · 1 shot · seed 1 · sketch only"

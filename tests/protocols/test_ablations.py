@@ -1,0 +1,90 @@
+"""Ablations: every variant changes what its name says and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from mocoop.datasets import load_dataset
+from mocoop.errors import UserError
+from mocoop.methods import preset
+from mocoop.protocols.ablations import NAMES, VARIANTS, ablation_tasks
+
+GROUPS = load_dataset("digits").templates.groups
+
+
+def changed(name):
+    """Returns which settings a variant changes, with their new values."""
+    full = replace(preset("mocoop"), data="digits", seed=3)
+    variant = next(variant for variant in VARIANTS if variant.name == name)
+    now = variant.change(full, GROUPS)
+    pairs = ((f.name, getattr(now, f.name), getattr(full, f.name)) for f in fields(full))
+    return {field: new for field, new, old in pairs if new != old}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("full", {}),
+        ("no-gate-loss", {"gate_weight": 0.0}),
+        ("no-text-loss", {"text_weight": 0.0}),
+        ("k-1", {"num_chosen": 1}),
+        ("k-all", {"num_chosen": len(GROUPS)}),
+        ("tau-one", {"text_scale": "one"}),
+        ("tau-logit", {}),
+        ("all-names", {"text_classes": "all"}),
+        ("gate-scaled", {"gate_target": "scaled"}),
+        ("gate-soft", {"gate_target": "soft"}),
+        ("no-correction", {"correction": False}),
+    ],
+)
+def test_a_variant_changes_one_setting(name, changes):
+    assert changed(name) == changes
+
+
+def test_one_group_holds_every_template():
+    changes = changed("one-group")
+    every = tuple(template for templates in GROUPS.values() for template in templates)
+    assert changes == {"groups": {"all": every}, "num_chosen": 1}
+
+
+def test_random_groups_are_a_seeded_shuffle_of_the_same_sizes():
+    first, again = changed("random-groups"), changed("random-groups")
+    assert first == again
+    drawn = list(first["groups"].values())
+    assert [len(part) for part in drawn] == [len(part) for part in GROUPS.values()]
+    flat = [template for part in drawn for template in part]
+    assert sorted(flat) == sorted(t for part in GROUPS.values() for t in part)
+    assert flat != [t for part in GROUPS.values() for t in part]
+
+
+def test_fewer_experts_are_the_first_groups():
+    assert list(changed("experts-3")["groups"].items()) == list(GROUPS.items())[:3]
+    small = dict(list(GROUPS.items())[:2])
+    variant = next(variant for variant in VARIANTS if variant.name == "experts-3")
+    with pytest.raises(UserError, match="only 2 groups of templates, so that 3 experts"):
+        variant.change(preset("mocoop"), small)
+
+
+def test_every_variant_runs_few_shot_and_base_to_new():
+    found = ablation_tasks(("digits", "games"), seeds=(1, 2))
+    assert len(found) == 2 * len(VARIANTS) * 2 * 2
+    assert found[0].label == "full (K = 2)"
+    assert [task.config.classes for task in found[:2]] == ["all", "base"]
+    assert len({variant.label for variant in VARIANTS}) == len(set(NAMES)) == len(VARIANTS)
+    few = ablation_tasks(("digits",), ("k-1",), seeds=(1,))
+    assert [task.label for task in few] == ["full (K = 2)"] * 2 + ["K = 1"] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variants": ("k1",)}, "Unknown variant 'k1'.*Did you mean 'k-1'"),
+        ({"method": "coop"}, "takes a mixture apart: expected mocoop or mocoop-ln; got 'coop'"),
+        ({"shots": 999}, "Would run: --shots 92"),
+    ],
+)
+def test_unfit_questions_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        ablation_tasks(("digits",), **changes)

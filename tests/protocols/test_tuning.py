@@ -1,0 +1,89 @@
+"""Recipes are compared on validation images alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mocoop.cli.main import main
+from mocoop.datasets.builtin import DrawnDataset
+from mocoop.errors import UserError
+from mocoop.methods import preset
+from mocoop.protocols.tuning import tune, validation_accuracy
+from mocoop.runs.run import Run
+from mocoop.training.experiment import run_experiment
+
+
+def test_test_images_are_never_asked_for(workspace, monkeypatch):
+    asked = set()
+    original = DrawnDataset.items
+
+    def items(self, split, labels=None):
+        asked.add(split)
+        return original(self, split, labels)
+
+    monkeypatch.setattr(DrawnDataset, "items", items)
+    config = replace(preset("mocoop"), data="digits", shots=1, epochs=1)
+    assert 0 < validation_accuracy(config) < 100
+    assert asked == {"train", "val"}
+
+
+def test_untrained_accuracy_is_that_of_the_plain_prompt(workspace, demo_backbone):
+    from mocoop.datasets import load_dataset
+    from mocoop.features.cache import FeatureCache
+
+    data = load_dataset("digits")
+    items = data.items("val")
+    features = FeatureCache(demo_backbone).features(data, items)[:, 0]
+    text = demo_backbone.text.encode_template(data.templates.zero_shot, data.class_names)
+    hits = [int((f @ text.T).argmax()) == i.label for f, i in zip(features, items, strict=True)]
+    config = replace(preset("zero-shot"), data="digits", shots=1)
+    assert validation_accuracy(config) == pytest.approx(100 * sum(hits) / len(hits))
+
+
+def test_tuned_layer_norms_are_used(workspace, tmp_path):
+    """The same training as a run's: its last weights, seen by its own image tower."""
+    config = replace(preset("mocoop-ln"), data="digits", shots=1, epochs=2, learning_rate=1.0)
+    found = validation_accuracy(config)
+    assert found != validation_accuracy(replace(config, tune_layer_norms=False))
+    for _ in run_experiment(config, tmp_path / "run"):
+        pass
+    assert Run(tmp_path / "run").weights().keys() > {"gate.weight"}
+
+
+def test_every_combination_is_tried_and_the_best_named(capsys, workspace):
+    line = ["tune", "coop", "--grid", "learning_rate=0.1,1.0", "epochs=1,2"]
+    line += ["--data", "digits", "--shots", "1"]
+    assert main([*line, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [c["changes"] for c in found] == [
+        {"learning_rate": rate, "epochs": epochs} for rate in (0.1, 1.0) for epochs in (1, 2)
+    ]
+    assert list(found[0]["accuracies"]) == ["digits, 1, 1"]
+    assert main(line) == 0
+    best = max(found, key=lambda c: c["mean"])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("best on validation images: learning_rate ")
+    assert f"({best['mean']:.2f} %)" in last
+
+
+@pytest.mark.parametrize(
+    ("method", "grid", "message"),
+    [
+        ("coop", {"learning_rat": ["1"]}, "Did you mean 'learning_rate'"),
+        ("coop", {"epochs": ["many"]}, "epochs takes int values; got 'many'"),
+        ("coop", {"correction": ["perhaps"]}, "correction takes bool values"),
+        ("tip-adapter", {"epochs": ["1"]}, "searches its own few settings itself"),
+        ("coop", {"momentum": ["-1"]}, "momentum must be at least 0"),
+    ],
+)
+def test_what_does_not_fit_is_told(method, grid, message):
+    with pytest.raises(UserError, match=message):
+        list(tune(method, grid, ("digits",), (1,), (1,)))
+
+
+def test_a_grid_without_values_is_told(capsys):
+    assert main(["tune", "coop", "--grid", "learning_rate"]) == 2
+    assert "Expected a grid such as learning_rate=0.1,0.2" in capsys.readouterr().err

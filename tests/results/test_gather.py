@@ -1,0 +1,145 @@
+"""Which runs are averaged together, and which are not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mocoop.errors import UserError
+from mocoop.methods import preset
+from mocoop.results.gather import gather, variant_name
+from mocoop.results.tables import base_to_new_tables
+from mocoop.runs.delete import delete_run, why_kept
+from mocoop.runs.run import Run, shipped_runs
+from mocoop.runs.writer import queue_run
+from tests.support.compare_example import copy_run
+
+
+def means(runs):
+    """Returns method → (base, new) as the table shows them."""
+    table = base_to_new_tables(gather(runs).rows)[0]
+    return {
+        line.labels[0]: tuple(round(cell.mean, 6) for cell in line.cells[:2])
+        for line in table.blocks[0].lines
+    }
+
+
+def test_seeds_of_the_same_settings_are_averaged(finished_run, tmp_path):
+    runs = [
+        copy_run(finished_run, tmp_path / "a", {"base": 60.0, "new": 50.0}, seed=1),
+        copy_run(finished_run, tmp_path / "b", {"base": 70.0, "new": 40.0}, seed=2),
+    ]
+    label = variant_name(finished_run.setup())
+    assert label == "mocoop, epochs 3"
+    assert means(runs) == {label: (65.0, 45.0)}
+
+
+def test_other_settings_stand_on_a_line_of_their_own(finished_run, tmp_path):
+    runs = [
+        copy_run(finished_run, tmp_path / "a", {"base": 60.0, "new": 50.0}),
+        copy_run(finished_run, tmp_path / "b", {"base": 70.0, "new": 40.0}, learning_rate=0.1),
+    ]
+    assert means(runs) == {
+        "mocoop, epochs 3": (60.0, 50.0),
+        "mocoop, epochs 3, learning_rate 0.1": (70.0, 40.0),
+    }
+
+
+def test_other_groups_of_templates_are_other_runs(finished_run, tmp_path):
+    runs = [copy_run(finished_run, tmp_path / name) for name in ("a", "b")]
+    path = runs[1].path / "config.json"
+    values = json.loads(path.read_text())
+    first, *others = values["groups"].items()
+    values["groups"] = {first[0]: ["a strange {}."], **dict(others)}
+    path.write_text(json.dumps(values))
+    names = f"groups {' + '.join(list(values['groups'])[:3])} and {len(values['groups']) - 3} more"
+    assert list(means(runs)) == [f"mocoop, epochs 3, {names} ({place})" for place in (1, 2)]
+    values["groups"] = {"toy": ["a toy {}."], "plush": ["a plush {}."]}
+    path.write_text(json.dumps(values))
+    labels = [names, "groups toy + plush"]
+    assert list(means(runs)) == [f"mocoop, epochs 3, {label}" for label in labels]
+
+
+def test_of_a_repeated_run_the_first_given_counts(finished_run, tmp_path):
+    runs = [
+        copy_run(finished_run, tmp_path / "new", {"base": 60.0, "new": 50.0}),
+        copy_run(finished_run, tmp_path / "old", {"base": 10.0, "new": 10.0}),
+    ]
+    found = gather(runs)
+    assert found.repeated == ("old",)
+    assert means(runs) == {"mocoop, epochs 3": (60.0, 50.0)}
+
+
+def test_zero_shot_stands_for_all_seeds(finished_run, tmp_path):
+    untrained = preset("zero-shot")
+    config = replace(untrained, data="games", classes="base", shots=2, seed=1).to_dict()
+    runs = [
+        copy_run(finished_run, tmp_path / "a", seed=1),
+        copy_run(finished_run, tmp_path / "b", seed=2),
+        copy_run(finished_run, tmp_path / "c", {"base": 55.0, "new": 45.0}, **config),
+    ]
+    rows = [row for row in gather(runs).rows if row.method == "zero-shot"]
+    assert {(row.seed, row.shots) for row in rows} == {(1, 0), (2, 0)}
+    assert means(runs)["zero-shot"] == (55.0, 45.0)
+
+
+def test_tests_on_other_data_are_a_transfer(finished_run, tmp_path):
+    run = copy_run(finished_run, tmp_path / "a", classes="all")
+    results = run.results()
+    whole = results["base"] | {"accuracy": 50.0}
+    (run.path / "results.json").write_text(json.dumps({"all": whole, "training_seconds": 1.0}))
+    (run.path / "transfer-faces.json").write_text(json.dumps({"accuracy": 33.0}))
+    rows = [row for row in gather([run]).rows if row.protocol == "cross-dataset"]
+    assert {(row.target, row.value) for row in rows} == {("games", 50.0), ("faces", 33.0)}
+
+
+def test_damaged_and_unfinished_runs_are_named_and_left_out(finished_run, tmp_path):
+    good = copy_run(finished_run, tmp_path / "good")
+    broken = copy_run(finished_run, tmp_path / "broken")
+    (broken.path / "config.json").write_text("{")
+    odd = copy_run(finished_run, tmp_path / "odd", seed=9)
+    (odd.path / "results.json").write_text('{"base": 3}')
+    waiting = queue_run(tmp_path / "waiting")
+    found = gather([good, broken, odd, waiting])
+    assert set(found.unreadable) == {"broken", "odd", "waiting"}
+    assert {row.seed for row in found.rows} == {1}
+
+
+def test_runs_are_deleted_whole(finished_run, tmp_path):
+    run = copy_run(finished_run, tmp_path / "a")
+    other = copy_run(finished_run, tmp_path / "b")
+    delete_run(run)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    with pytest.raises(UserError, match="'a' was not deleted: it is no folder of a run"):
+        delete_run(run)
+    assert other.results()
+
+
+def test_shipped_and_active_runs_and_other_folders_stay(finished_run, tmp_path):
+    shipped = next(Run(path) for path in shipped_runs().iterdir())
+    with pytest.raises(UserError, match="comes with MoCoOp"):
+        delete_run(shipped)
+    assert shipped.results()
+    waiting = queue_run(tmp_path / "waiting")  # on the account of this process
+    with pytest.raises(UserError, match="still at work"):
+        delete_run(waiting)
+    assert waiting.path.is_dir()
+    (tmp_path / "photos").mkdir()
+    assert "no folder of a run" in str(why_kept(Run(tmp_path / "photos")))
+    copy_run(finished_run, tmp_path / "elsewhere" / "a")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "a")
+    assert "no folder of a run" in str(why_kept(Run(tmp_path / "link")))
+
+
+def test_a_run_that_cannot_be_moved_is_left_whole(finished_run, tmp_path, monkeypatch):
+    run = copy_run(finished_run, tmp_path / "a")
+
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.rename", refuse)
+    with pytest.raises(UserError, match=r"could not be deleted \(Permission denied"):
+        delete_run(run)
+    assert run.results()

@@ -1,0 +1,69 @@
+"""The page of results: all tables from all tasks, whatever the numbers."""
+
+from __future__ import annotations
+
+import re
+
+from mocoop.datasets import BUILTIN
+from mocoop.protocols.plans import SAME_FOR_ALL_SEEDS
+from mocoop.results.page import all_tasks, page, tables_of
+from mocoop.results.rows import Row
+
+
+def rows_of(task, number):
+    """Returns made-up rows of a task, of the measures that it really has."""
+    data, base = task.config.data, task.config.classes == "base"
+    measures = [(data, "base"), (data, "new")] if base else [(data, "accuracy")]
+    if task.protocol == "domain-generalization":
+        measures.append(("sketch", "accuracy"))
+    measures += [(target, "accuracy") for target in task.targets]
+    if task.protocol == "few-shot":
+        names = ["calibration error"]
+        names += ["style NMI", "router", "oracle"] if task.label[:6] == "mocoop" else []
+        measures += [(data, name) for name in names]
+    if base and task.label == "linear-probe":
+        measures = measures[:1]
+    measures += [(data, "HM")] if base and task.label != "linear-probe" else []
+    return [
+        Row(task.protocol, data, target, task.label, task.shots, seed, measure, number % 97 + seed)
+        for target, measure in measures
+        for seed in task.seeds
+    ]
+
+
+def test_page_has_every_section_and_method():
+    tasks = all_tasks((1, 2))
+    rows = [row for number, task in enumerate(tasks) for row in rows_of(task, number)]
+    text = page(rows, [])
+    titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    first = ["Few-shot", "Base-to-new", "Domain generalisation", "Cross-data-set"]
+    then = ["Beyond accuracy", "Does routing matter?", "Ablation"]
+    assert titles == [*first, *then, "What a context can change here", "Every seed"]
+    for method in ("zero-shot", "linear-probe", "tip-adapter-f", "cocoop", "mocoop-ln"):
+        assert f"| {method} |" in text
+    assert "not available" in text
+    assert "RESULTS.csv" in text
+    widths = {}
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            widths = {}
+        else:
+            widths.setdefault("columns", line.count("|"))
+            assert line.count("|") == widths["columns"]
+
+
+def test_all_tasks_cover_every_protocol_and_set():
+    tasks = all_tasks()
+    for protocol in ("few-shot", "base-to-new", "domain-generalization", "ablation"):
+        assert {t.config.data for t in tasks if t.protocol == protocol} == set(BUILTIN)
+    shots = {t.shots for t in tasks if t.protocol == "few-shot" and t.label == "lasp"}
+    assert shots == {1, 2, 4, 8, 16}
+    once = [t for t in tasks if t.label in SAME_FOR_ALL_SEEDS]
+    assert all(t.seeds == (1, 2, 3) and t.shots == 0 for t in once)
+
+
+def test_tables_of_one_protocol():
+    rows = [row for task in all_tasks((1,)) for row in rows_of(task, 1)]
+    assert len(tables_of(rows, "base-to-new")) == 1 + len(BUILTIN)
+    assert len(tables_of(rows, "ablation")) == 1
+    assert len(tables_of(rows, "cross-dataset")) == 1

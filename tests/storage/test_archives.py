@@ -1,0 +1,192 @@
+"""Archives from outside: what is safe is extracted whole, all else refused without a trace."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+import zipfile
+
+import pytest
+
+from mocoop.errors import UserError
+from mocoop.storage.archives import Limits, extract_trusted, extract_zip, new_folder
+from tests.support.image_files import picture_bytes
+
+LIMITS = Limits(entries=20, unpacked=100_000)
+
+
+def zipped(files, compression=zipfile.ZIP_DEFLATED):
+    """Returns a zip with a content for each name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    buffer.seek(0)
+    return buffer
+
+
+def names_in(folder):
+    """Returns the paths of all files below a folder."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def refused(tmp_path, source, message):
+    """Makes sure that a zip is refused and nothing is left of it."""
+    with pytest.raises(UserError, match=message):
+        extract_zip(source, tmp_path / "set", LIMITS, "pets.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_class_folders(tmp_path):
+    files = {f"{name}/{n}.png": picture_bytes(n) for name in ("cat", "dog") for n in range(2)}
+    extract_zip(zipped(files), tmp_path / "set", LIMITS)
+    assert names_in(tmp_path / "set") == sorted(files)
+    assert (tmp_path / "set/cat/0.png").read_bytes() == files["cat/0.png"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "set"]
+
+
+def test_what_systems_add_is_left_out_and_wrappers_are_taken_away(tmp_path):
+    files = {
+        "My pets/": b"",
+        "My pets/pets/cat/1.png": b"x",
+        "My pets/pets/dog/1.png": b"y",
+        "__MACOSX/My pets/pets/cat/._1.png": b"junk",
+        "My pets/.DS_Store": b"junk",
+        "My pets/pets/cat/Thumbs.db": b"junk",
+    }
+    extract_zip(zipped(files), tmp_path / "set", LIMITS)
+    assert names_in(tmp_path / "set") == ["cat/1.png", "dog/1.png"]
+
+
+def test_a_wrapper_with_the_name_of_what_it_holds(tmp_path):
+    extract_zip(zipped({"cat/cat/1.png": b"x", "cat/dog/1.png": b"y"}), tmp_path / "set", LIMITS)
+    assert names_in(tmp_path / "set") == ["cat/1.png", "dog/1.png"]
+
+
+def test_the_only_class_is_no_wrapper(tmp_path):
+    extract_zip(zipped({"cat/1.png": b"x"}), tmp_path / "set", LIMITS)
+    assert names_in(tmp_path / "set") == ["cat/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"), [("caf\u00e9".encode(), "caf\u00e9"), (b"caf\x82s", "caf\u00e9s")]
+)
+def test_names_without_the_mark_of_utf8(tmp_path, raw, name):
+    """Many programs write UTF-8 without saying so; others really mean the old code page."""
+    assert len(raw) == 5
+    source = zipped({"AAAAA/1.png": b"x"}).getvalue().replace(b"AAAAA", raw)
+    extract_zip(io.BytesIO(source), tmp_path / "set", LIMITS)
+    assert names_in(tmp_path / "set") == [f"{name}/1.png"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../out.png", "cat/../../out.png", "/etc/out.png", "C:/out.png", "..\\out.png"]
+)
+def test_paths_that_lead_out(tmp_path, name):
+    refused(
+        tmp_path, zipped({"cat/1.png": b"x", name: b"y"}), "pets.zip is not safe: .* leads out"
+    )
+
+
+def test_too_many_entries(tmp_path):
+    files = {f"cat/{n}.png": b"x" for n in range(21)}
+    refused(tmp_path, zipped(files), "has 21 entries; at most 20 are taken")
+
+
+def test_a_bomb_is_stopped_by_what_it_unpacks_to(tmp_path):
+    """Whatever sizes the zip claims."""
+    bomb = bytearray(zipped({"cat/1.png": b"\0" * 10_000_000}).getvalue())
+    assert len(bomb) < 20_000
+    refused(tmp_path, io.BytesIO(bomb), "holds more than 9.31323e-05 GB when unpacked")
+
+
+def test_a_link(tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        entry = zipfile.ZipInfo("cat/1.png")
+        entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(entry, "/etc/passwd")
+    refused(tmp_path, buffer, "cat/1.png is a link")
+
+
+def test_the_same_name_twice(tmp_path):
+    files = {"cat/1.png": b"x", "Cat/1.PNG": b"y"}
+    refused(tmp_path, zipped(files), "holds Cat/1.PNG twice")
+
+
+def test_no_zip_and_damaged_ones(tmp_path):
+    refused(tmp_path, io.BytesIO(b"not a zip at all"), "is no archive that can be read")
+    refused(tmp_path, io.BytesIO(b""), "is no archive that can be read")
+    whole = zipped({"cat/1.png": os.urandom(2000)}, zipfile.ZIP_STORED).getvalue()
+    refused(tmp_path, io.BytesIO(whole[:1000]), "is no archive that can be read")
+    changed = whole[:500] + bytes(100) + whole[600:]
+    refused(tmp_path, io.BytesIO(changed), "damaged .*CRC")
+    refused(tmp_path, zipped({"__MACOSX/a": b"x"}), "holds no file")
+
+
+def test_encrypted(tmp_path):
+    data = bytearray(zipped({"cat/1.png": b"x"}).getvalue())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + offset] |= 1
+    refused(tmp_path, io.BytesIO(bytes(data)), "is encrypted")
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("mocoop.storage.archives._copy", _no_space)
+    refused(tmp_path, zipped({"cat/1.png": b"x"}), "No space left on device. Nothing of it was")
+
+
+def _no_space(*args):
+    raise OSError(28, "No space left on device")
+
+
+def test_what_is_there_already_is_kept(tmp_path):
+    (tmp_path / "set").mkdir()
+    with pytest.raises(UserError, match="exists already"):
+        extract_zip(zipped({"cat/1.png": b"x"}), tmp_path / "set", LIMITS)
+
+
+def test_a_place_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(UserError, match=r"Nothing can be written to .*MOCOOP_DATA"),
+        new_folder(tmp_path / "file" / "set"),
+    ):
+        pass
+
+
+def tarred(path, *members):
+    """Writes a tar of (TarInfo, content) pairs."""
+    with tarfile.open(path, "w:gz") as archive:
+        for info, content in members:
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_tar(tmp_path):
+    source = tarred(tmp_path / "set.tgz", (tarfile.TarInfo("images/1.jpg"), b"abc"))
+    extract_trusted(source, tmp_path / "out")
+    assert (tmp_path / "out/images/1.jpg").read_bytes() == b"abc"
+
+
+def test_tar_that_leads_out(tmp_path):
+    source = tarred(tmp_path / "set.tgz", (tarfile.TarInfo("../1.jpg"), b"abc"))
+    with pytest.raises(UserError, match=r"set.tgz is not safe to extract"):
+        extract_trusted(source, tmp_path / "out")
+    link = tarfile.TarInfo("link")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+    source = tarred(tmp_path / "set.tgz", (link, b""))
+    with pytest.raises(UserError, match="not safe"):
+        extract_trusted(source, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["set.tgz"]
+
+
+def test_tar_that_is_cut_short(tmp_path):
+    source = tarred(tmp_path / "set.tgz", (tarfile.TarInfo("1.jpg"), os.urandom(5000)))
+    source.write_bytes(source.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"set.tgz is no archive that can be read, or damaged"):
+        extract_trusted(source, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["set.tgz"]
