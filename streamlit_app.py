@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.common import state
-from app.ui.heavy_imports import import_slow_modules
+from app.ui.entry import import_slow_modules
 from mocoop.assets import asset
 
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.caches import runs as run_caches
+from app.caches import data as data_caches
 from app.common import state
 from app.data import edit_view
 from app.data import view as data_view
-from app.train.form import pick_data
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
+from app.ui.pickers import pick_data
 
 
 def page() -> None:
@@ -20,7 +20,7 @@ def page() -> None:
         data_view.upload()
         with st.container(key="like-button", width="content"):  # by assets/app.css
             st.page_link("pages/train.py", label="Train on it", icon=":material/model_training:")
-    dataset = run_caches.dataset(name)
+    dataset = data_caches.dataset(name)
     data_view.overview(dataset)
     parts = {
         data_view.PICTURES: lambda: data_view.gallery(name, dataset),

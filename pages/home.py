@@ -2,13 +2,15 @@
 
 import streamlit as st
 
+from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import access, state
 from app.common.methods import experts_in_words
 from app.home.machine import describe_machine
 from app.home.pipeline import pipeline_svg, pipeline_view
 from app.ui.entry import inside_the_app
-from app.ui.parts import errors_in_words, first_choice
+from app.ui.parts import errors_in_words
+from app.ui.pickers import first_choice
 from mocoop.runs.run import list_runs
 
 inside_the_app()
@@ -71,7 +73,7 @@ else:
         icon=":material/model_training:",
     )
 
-machine = describe_machine(list_runs(), run_caches.sets_at_hand())
+machine = describe_machine(list_runs(), data_caches.sets_at_hand())
 facts = {
     ":material/memory: This machine": machine.device,
     ":material/visibility: CLIP": machine.clip,

@@ -8,7 +8,8 @@ from app.common.methods import learns_prompts
 from app.prompt_space import map_view
 from app.prompt_space import view as space_view
 from app.ui.entry import inside_the_app
-from app.ui.parts import errors_in_words, pick_run
+from app.ui.parts import errors_in_words
+from app.ui.pickers import pick_run
 from mocoop.runs.run import Run
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import state
 from app.routing import cached, expert_view, upload_view, view
 from app.ui.entry import inside_the_app
-from app.ui.parts import errors_in_words, pick_run
+from app.ui.parts import errors_in_words
+from app.ui.pickers import pick_run
 from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.runs.run import Run
 
@@ -16,7 +18,7 @@ from mocoop.runs.run import Run
 def page(run: Run) -> None:
     choice = view.pick_classes(run)
     found = run_caches.routed_test_items(run, choice)
-    table = cached.gallery(run, choice)
+    table = run_caches.gallery(run, choice)
     nmi = cached.style_nmi(run, choice)
     view.overview(run, choice, found, table, nmi)
     looked_at = position(found, st.query_params.get(state.IMAGE))
@@ -54,7 +56,7 @@ def test_picture(run: Run, found: RoutedItems, index: int) -> upload_view.Pictur
     """Returns a test image as a picture to try."""
     item = found.items[index]
     truth = found.routed.class_names[int(found.labels[index])]
-    image = run_caches.dataset(run.setup().config.data).image(item)
+    image = data_caches.dataset(run.setup().config.data).image(item)
     return upload_view.Picture(truth, image, truth=truth)
 
 

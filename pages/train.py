@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.caches import runs as run_caches
+from app.caches import data as data_caches
 from app.common import access
 from app.train import form as widgets
 from app.train.more_settings import more_settings
@@ -25,7 +25,7 @@ if access.read_only():
 
 with form, errors_in_words():
     config = widgets.basic_settings()
-    dataset = run_caches.dataset(config.data)
+    dataset = data_caches.dataset(config.data)
     with templates:
         rows = widgets.template_table(config, dataset)
     config = more_settings(config, dataset)

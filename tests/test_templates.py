@@ -42,7 +42,7 @@ def test_templates_that_are_refused(template, message):
 def test_templates_that_are_good(template, tiny_backbone):
     """What passes the check also splits into whole tokens."""
     check_template(template)
-    before, after = soft_tokens(tiny_backbone.text, template)
+    before, after = soft_tokens(tiny_backbone.text.tokens, template)
     left, right = template.split("{}")
     assert (len(before) > 0, len(after) > 0) == (bool(left.strip()), bool(right.strip()))
 
@@ -80,7 +80,7 @@ def test_shipped_sets(name, tiny_backbone):
     every = [t for group in templates.groups.values() for t in group]
     assert len(set(every)) == len(every)
     for template in [templates.zero_shot, *every]:
-        soft_tokens(tiny_backbone.text, template)
+        soft_tokens(tiny_backbone.text.tokens, template)
 
 
 def test_drawn_groups_are_the_styles():

@@ -2,70 +2,43 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
-from PIL import Image
 from torch import Tensor
 
+from app.caches import data as data_caches
+from app.caches import runs as run_caches
+from app.caches.data import as_png, backbone, dataset
+from app.common import galleries
 from app.common.run_labels import Named, run_labels
 from mocoop.catalog.change_stamp import data_stamp
-from mocoop.catalog.inventory import Found, present
-from mocoop.catalog.inventory import inventory as list_sets
-from mocoop.catalog.uploads import uploaded_sets
 from mocoop.classifiers import saved as classifiers
-from mocoop.classifiers.base import Classifier, Routed, encode_images
-from mocoop.clip.backbone import Backbone, load_backbone
+from mocoop.classifiers.base import Classifier, Routed
+from mocoop.classifiers.saved import check_same_data
+from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
-from mocoop.datasets import BENCHMARKS, Dataset, Item, load_dataset
-from mocoop.datasets.benchmarks import data_root
+from mocoop.datasets import Item
+from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
-from mocoop.evaluation.evaluate import RoutedItems, check_same_data, route_items
+from mocoop.evaluation.evaluate import RoutedItems, route_items
 from mocoop.features.cache import FeatureCache
+from mocoop.features.encode import encode_images
 from mocoop.runs.run import Run, RunSetup, list_runs, open_run
 from mocoop.runs.status import FINISHED
 
 
-@st.cache_resource(show_spinner="Loading the CLIP …", max_entries=2)
-def backbone(name: str) -> Backbone:
-    """Returns a frozen CLIP; shared by all sessions, never trained in place."""
-    return load_backbone(name, "auto")
+@dataclass(frozen=True)
+class TrainingImages:
+    """The few images that a run was trained on."""
 
-
-def dataset(name: str) -> Dataset:
-    """Returns a data set as it is on disk now; immutable and shared by all sessions."""
-    return _dataset(name, data_stamp(name))
-
-
-@st.cache_resource(show_spinner="Opening the data set …", max_entries=8)
-def _dataset(name: str, stamp: str) -> Dataset:
-    return load_dataset(name)
-
-
-def data_choices() -> list[str]:
-    """Returns the data sets to choose from: built in, found on disk, uploaded."""
-    ready = [one.name for one in inventory() if one.state in ("built in", "ready")]
-    return ready + [str(path) for path in uploaded_sets()]
-
-
-def sets_at_hand() -> list[str]:
-    """Returns the data sets that are on disk or uploaded, in whatever state: a quick look."""
-    return present() + [str(path) for path in uploaded_sets()]
-
-
-def inventory() -> list[Found]:
-    """Returns every built-in and benchmark set with its state on this machine."""
-    root = data_root()
-    return _inventory(str(root), "|".join(data_stamp(name, root) for name in BENCHMARKS))
-
-
-@st.cache_data(show_spinner="Looking for data sets …", max_entries=4)
-def _inventory(root: str, stamps: str) -> list[Found]:
-    return list_sets(Path(root))
+    items: tuple[Item, ...]
+    features: Tensor  # (images, dim), L2-normalised
 
 
 def finished_runs() -> list[Run]:
@@ -191,38 +164,6 @@ def test_items(run: Run, label: int) -> tuple[Item, ...]:
     return data.items("test", [label])
 
 
-def thumbnail(data_name: str, item_id: str, label: int, style: str | None, side: int) -> bytes:
-    """Returns an item's picture as a small PNG, `side` pixels wide.
-
-    Raises:
-        UserError: for a picture that cannot be read.
-    """
-    item = Item(item_id, label, style)
-    try:
-        stamp = dataset(data_name).stamp(item)
-    except OSError as error:
-        raise UserError(f"{item_id}: {error.strerror or error}.") from error
-    return _thumbnail(data_name, "" if stamp is None else stamp.text, item_id, label, style, side)
-
-
-@st.cache_data(show_spinner=False, max_entries=4000)
-def _thumbnail(
-    data_name: str, stamp: str, item_id: str, label: int, style: str | None, side: int
-) -> bytes:
-    return as_png(dataset(data_name).image(Item(item_id, label, style)), side)
-
-
-def as_png(image: Image.Image, side: int) -> bytes:
-    """Returns an image as PNG bytes, fitted into a square of `side` pixels."""
-    scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    sharp = scale >= 1  # enlarge drawings without blurring their pixels
-    shown = image.resize(size, Image.Resampling.NEAREST if sharp else Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    shown.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
     """Returns a test image of a run's data set by a number, as PNG, with its routing.
 
@@ -242,3 +183,32 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
     image = data.image(item)
     routed = classifier_of_known(run).classify(encode_images(run_backbone(run), [image]))
     return item, as_png(image, 336), routed
+
+
+def gallery(run: Run, choice: str) -> pd.DataFrame:
+    """Returns the table of a run's test images; shared, so not to be changed in place."""
+    return _gallery(str(run.path), stamp_of(run), choice)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _gallery(path: str, stamp: float, choice: str) -> pd.DataFrame:
+    return galleries.gallery_table(run_caches.routed_test_items(open_run(path), choice))
+
+
+def training_images(run: Run) -> TrainingImages:
+    """Returns a run's training images with the features that its CLIP sees them as.
+
+    Raises:
+        UserError: if the data set no longer has them.
+    """
+    return _training_images(str(run.path), stamp_of(run))
+
+
+@st.cache_resource(show_spinner="Encoding the training images …", max_entries=8)
+def _training_images(path: str, stamp: float) -> TrainingImages:
+    run = open_run(path)
+    config = run.setup().config
+    data = data_caches.dataset(config.data)
+    items, _ = few_shot_items(config, data)
+    features = run_caches.feature_cache(run).features(data, items)
+    return TrainingImages(items, features[:, 0])

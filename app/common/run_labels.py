@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from app.train.settings import run_title
+from app.common.words import run_title
 from mocoop.config import TrainConfig
 
 

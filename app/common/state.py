@@ -10,9 +10,9 @@ RUN = "run"  # name of the run that is looked at; also in the address
 CLASSES = "classes"  # all, base or new; also in the address
 PICTURE = "picture"  # "<this> <figure>": PNG or SVG, what a figure's camera saves
 QUERY: Final = "query-params"  # the widgets' `bind`, which keeps a value in the address
-
 HOME_RUN = "home run"  # Home's own choice of a run, which it writes into the address as `run`
 SAMPLE = "sample"  # number of Home's sample image; in the address
+
 
 # Data page; also in the address, but for the files and what was found.
 DATA_SPLIT, DATA_CLASS, DATA_STYLE, DATA_PAGE = "split", "class_of", "style_of", "pictures"
@@ -23,17 +23,21 @@ DATA_UPLOAD = "upload of data"  # the uploaded zip
 DATA_REPORT = "check of"  # "<name> <data>": what opening every image found
 DATA_PROPOSED = "groups for"  # "<name> <data>": the groups that were proposed
 
+
 # The Train page's form; these are also in the address.
 DATA = "data"
 METHOD = "method"
 SHOTS = "shots"
 SEED = "seed"
 TRAIN_ON = "train_on"
+
+
 # These are kept for the session: settings as "<name> <method>", templates as "<name> <data>".
 SETTING = "setting"
 TEMPLATES_SHOWN = "templates shown"  # the rows that the table started from
 TEMPLATES_EDITED = "templates edited"  # the rows as they are now
 TEMPLATES_RESETS = "templates resets"  # how often they were reset, part of the table's key
+
 
 # Routing page, all in the address.
 VIEW = "view"  # the open tab
@@ -47,11 +51,13 @@ UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay with the
 CHANGED = "changed"  # which of the uploaded pictures is changed
 EFFECTS = ("blur", "pixelate", "darken", "grey", "sketch")
 
+
 # Prompt-space page, all in the address.
 MAP_METHOD, MAP_DIMS, MAP_COLOUR = "map", "dims", "colour"
 MAP_EPOCH, MAP_CLASSES, MAP_KINDS = "epoch", "names", "kinds"
 MAP_EXPERT, MAP_CLASS = "look_expert", "look_class"  # which point's images and words
 MAP_POINTS = "points"  # the selection on the map; not in the address
+
 
 # Compare page, all in the address but the files.
 COMPARE_VIEW = "table"  # the open tab
@@ -60,6 +66,7 @@ ONLY_TRAINED, ONLY_STATE = "trained", "states"
 PICKED = "runs"  # names of the selected runs; set by the table
 IMPORT_FILE, IMPORT_NAME = "import file", "import name"
 IMPORTED = "imported"  # name of the run that was imported last, until it was said
+
 
 # Overfitting lab, in the address unless another word is said.
 LAB_TAB = "lab"  # the open tab

@@ -23,6 +23,7 @@ EXPERT_COLOURS = (
 )
 TRAIN, VALIDATION, NEUTRAL, WRONG = "#3579c4", "#fe8702", "#8b94a3", "#c8385a"
 
+
 # The groups of the templates that come with the project and the place of their colour; two of
 # one place are of different sets.
 _KNOWN = {
@@ -48,24 +49,6 @@ _KNOWN = {
 }
 
 
-def expert_colours(experts: Sequence[str]) -> dict[str, str]:
-    """Returns expert → colour: known names have their own, others the first that is left.
-
-    The same names in any order have the same colours, as far as they are known; with more
-    experts than colours, colours are used again.
-    """
-    places: dict[str, int] = {}
-    for name in experts:
-        place = _KNOWN.get(name)
-        if place is not None and place not in places.values():
-            places[name] = place
-    free = [place for place in range(len(EXPERT_COLOURS)) if place not in places.values()]
-    others = [name for name in experts if name not in places]
-    for number, name in enumerate(others):
-        places[name] = free[number] if number < len(free) else number % len(EXPERT_COLOURS)
-    return {name: EXPERT_COLOURS[places[name]] for name in experts}
-
-
 # One for each method, the same in every figure; kin have the same hue.
 METHOD_COLOURS = {
     "zero-shot": NEUTRAL,
@@ -84,3 +67,21 @@ METHOD_COLOURS = {
     "tip-adapter": "#2fa5a0",
     "tip-adapter-f": "#8a6fc9",
 }
+
+
+def expert_colours(experts: Sequence[str]) -> dict[str, str]:
+    """Returns expert → colour: known names have their own, others the first that is left.
+
+    The same names in any order have the same colours, as far as they are known; with more
+    experts than colours, colours are used again.
+    """
+    places: dict[str, int] = {}
+    for name in experts:
+        place = _KNOWN.get(name)
+        if place is not None and place not in places.values():
+            places[name] = place
+    free = [place for place in range(len(EXPERT_COLOURS)) if place not in places.values()]
+    others = [name for name in experts if name not in places]
+    for number, name in enumerate(others):
+        places[name] = free[number] if number < len(free) else number % len(EXPERT_COLOURS)
+    return {name: EXPERT_COLOURS[places[name]] for name in experts}

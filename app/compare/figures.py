@@ -9,8 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from app.common.plotting import plain
 from app.common.theme import METHOD_COLOURS
-from app.routing.figures import plain
 
 Records = Sequence[Mapping[str, Any]]
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

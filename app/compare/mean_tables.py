@@ -11,11 +11,7 @@ from dataclasses import dataclass, replace
 from app.common.methods import METHODS
 from mocoop.results.cells import Block, Cell, Line, Table, first_seen, measure_direction
 from mocoop.results.page import tables_of
-from mocoop.results.published_tables import (
-    NOT_COMPARABLE,
-    base_to_new_block,
-    published_domain_table,
-)
+from mocoop.results.published import NOT_COMPARABLE, base_to_new_block, published_domain_table
 from mocoop.results.rows import Row
 
 TITLES = {

@@ -8,19 +8,19 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from app.caches import runs as run_caches
+from app.caches import data as data_caches
 from app.common import access, state
+from app.common.words import groups_to_rows
 from app.data import tables as data_tables
 from app.data.tables import CLASS, FOLDER
-from app.train.settings import groups_to_rows
 from app.ui.parts import csv_button, show_table
 from mocoop.analysis.group_proposals import Proposed, propose_groups
 from mocoop.catalog.check import Report, check
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, check_class_names
+from mocoop.datasets.class_folders import tidy
 from mocoop.datasets.edits import EDITS_FILE, add_skipped, read_edits, write_edits
 from mocoop.datasets.folder import FolderDataset
-from mocoop.datasets.names import tidy
 from mocoop.features.cache import FeatureCache, default_cache
 
 MOST_ROWS = 11  # of a table that is shown whole
@@ -89,7 +89,7 @@ def templates(name: str, dataset: Dataset) -> None:
         count = st.number_input("Groups at most", 2, 20, 6, width=160)
         if st.button("Propose groups", icon=":material/lightbulb:"):
             with st.spinner("Comparing …"):
-                backbone = run_caches.backbone(clip.strip())
+                backbone = data_caches.backbone(clip.strip())
                 st.session_state[key] = propose_groups(
                     backbone, dataset, FeatureCache(backbone), int(count)
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app.caches import runs as run_caches
+from app.caches import data as data_caches
 from app.common import access, state
 from app.data import tables as data_tables
 from app.ui import layout
@@ -108,7 +108,7 @@ def _picture_filter(dataset: Dataset) -> data_tables.PictureFilter:
 def _picture(name: str, dataset: Dataset, item: Item) -> None:
     words = dataset.class_names[item.label]
     try:
-        data = run_caches.thumbnail(name, item.id, item.label, item.style, SIDE)
+        data = data_caches.thumbnail(name, item.id, item.label, item.style, SIDE)
     except UserError as error:
         st.caption(f":material/broken_image: {error}")
         return
@@ -118,7 +118,7 @@ def _picture(name: str, dataset: Dataset, item: Item) -> None:
 
 def all_sets() -> None:
     """Shows every known set, what is missing of it, and the step that mends it."""
-    table: pd.DataFrame = data_tables.inventory_table(run_caches.inventory())
+    table: pd.DataFrame = data_tables.inventory_table(data_caches.inventory())
     st.table(table, hide_index=True)  # whose sentences wrap
     csv_button(table, "data sets")
     st.caption(

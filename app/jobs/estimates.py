@@ -11,7 +11,10 @@ from typing import Any
 from mocoop.clip.backbone import choose_device
 from mocoop.clip.device import choose_precision
 from mocoop.config import TrainConfig
+from mocoop.datasets import Dataset
+from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
+from mocoop.model.hard_prompts import expert_groups
 from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED, RUNNING, Status
 from mocoop.training.baselines import FITTED
@@ -145,3 +148,28 @@ def _looks(config: TrainConfig, size: Size) -> float:
     each = size.classes if config.conditional else 0
     each += 0 if config.image_cache else DEMO_IMAGE_TEXTS
     return FORWARD * each * ((config.epochs + 1) * size.val_images + size.test_images)
+
+
+def check_together(config: TrainConfig, dataset: Dataset) -> Size:
+    """Returns how much would be trained and tested.
+
+    Raises:
+        UserError: for settings that do not fit the data set.
+    """
+    groups = expert_groups(config, dataset.templates)
+    config.check_num_chosen(len(groups))
+    train, val = few_shot_items(config, dataset)
+    if config.method == "linear-probe" and not val:
+        raise UserError(
+            f"The linear probe is tuned on validation images, and {dataset.name} has none for "
+            "it. Add some to the data, or choose Tip-Adapter, which can do without."
+        )
+    names = dataset.class_names
+    return Size(
+        len(class_range(config.classes, len(names))),
+        len(names),
+        len(groups),
+        len(train),
+        len(val),
+        len(dataset.items("test")),
+    )

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.common.methods import METHODS
+from app.common.plotting import OUTSIDE, PERCENTS, plain, see_through
 from app.common.theme import METHOD_COLOURS, NEUTRAL
-from app.routing.figures import OUTSIDE, PERCENTS, plain, see_through
 
 TITLES = {"base": "Base classes (trained on)", "new": "New classes (never seen)"}
 LINE = {"color": NEUTRAL, "dash": "dash", "width": 1.5}

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from app.jobs import estimates, trainings
-from app.train.settings import check_together
+from app.jobs.estimates import check_together
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.errors import UserError
-from mocoop.model.mixture import expert_groups
+from mocoop.model.hard_prompts import expert_groups
 from mocoop.runs.run import Run, default_runs, list_runs
 from mocoop.runs.status import FINISHED
 

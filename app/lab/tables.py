@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from app.common.methods import METHODS
-from mocoop.evaluation.evaluate import harmonic_mean
+from mocoop.evaluation.measures import harmonic_mean
 from mocoop.protocols.lab import BINS, HALVES, LabRun
 from mocoop.protocols.lab_grid import Grid
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app.caches import runs as run_caches
+from app.caches import data as data_caches
 from app.caches.runs import stamp_of
 from app.common import access, state
 from app.common.methods import METHODS
+from app.common.words import duration
 from app.jobs import estimates, trainings
 from app.lab import figures as lab_figures
 from app.lab import runs as lab_runs
 from app.lab import tables as lab_tables
-from app.train.settings import duration
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
@@ -117,7 +117,7 @@ def find(settings: LabSettings) -> Found:
     found = {method: run for method in LAB_METHODS if (run := _in_grid(method, settings))}
     asked = {m: settings.config(m) for m in LAB_METHODS if m not in found}
     if asked:
-        dataset = run_caches.dataset(settings.data)
+        dataset = data_caches.dataset(settings.data)
         for method, made in lab_runs.find_runs(asked, dataset).items():
             if made.status().state == FINISHED:
                 found[method] = _measured(str(made.path), stamp_of(made))
@@ -128,7 +128,7 @@ def find(settings: LabSettings) -> Found:
 def _in_grid(method: str, settings: LabSettings) -> LabRun | None:
     """Returns a training of the grid; None also where its CLIP is not the one found here."""
     known = grid()
-    if run_caches.backbone(preset(method).backbone).fingerprint != known.backbone_fingerprint:
+    if data_caches.backbone(preset(method).backbone).fingerprint != known.backbone_fingerprint:
         return None
     return known.find(method, settings)
 
@@ -137,14 +137,14 @@ def _in_grid(method: str, settings: LabSettings) -> LabRun | None:
 def _measured(path: str, stamp: float) -> LabRun:
     run = open_run(path)
     config = run.setup().config
-    return measure(run, run_caches.dataset(config.data), run_caches.backbone(config.backbone))
+    return measure(run, data_caches.dataset(config.data), data_caches.backbone(config.backbone))
 
 
 def missing_panel(found: Found, settings: LabSettings) -> None:
     """Says which trainings are not there, and offers to make them or shows how far they are."""
     if not found.missing:
         return
-    dataset = run_caches.dataset(settings.data)
+    dataset = data_caches.dataset(settings.data)
     known = lab_runs.find_runs(found.missing, dataset)
     active = {m: known[m] for m in found.missing if m in known and known[m].status().active}
     *first, last = (METHODS[method].name for method in found.missing)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from app.common.plotting import plain, see_through
 from app.common.theme import EXPERT_COLOURS, NEUTRAL
 from app.prompt_space.tables import AXES, soft_pairs
-from app.routing.figures import plain, see_through
 
 # Marker, size and opacity of each kind; also told apart without colour.
 _LOOKS = {

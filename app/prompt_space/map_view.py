@@ -8,9 +8,9 @@ import streamlit as st
 
 from app.common import state
 from app.common.theme import expert_colours
+from app.prompt_space import cached
 from app.prompt_space import figures as space_figures
 from app.prompt_space import tables as space_tables
-from app.routing import cached
 from app.ui.parts import show_figure, show_table
 from mocoop.analysis.projection import KINDS, MapSettings, Method, Projection
 from mocoop.errors import UserError

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import access, state
 from app.common.methods import how_it_answers, method_name
 from app.common.theme import expert_colours
+from app.prompt_space import cached
 from app.prompt_space import figures as space_figures
 from app.prompt_space import tables as space_tables
-from app.routing import cached
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
@@ -108,7 +109,7 @@ def behind_a_point(run: Run, setup: RunSetup) -> None:
     expert, first = setup.experts[0], setup.class_names[0]
     if several:
         drawn = space_tables.few_classes(setup.class_names)
-        expert, first = space_tables.most_routed(cached.gallery(run, "all"), drawn)
+        expert, first = space_tables.most_routed(run_caches.gallery(run, "all"), drawn)
         expert = left.selectbox(
             "Expert",
             setup.experts,
@@ -139,7 +140,7 @@ def behind_a_point(run: Run, setup: RunSetup) -> None:
 
 def routed_images(run: Run, setup: RunSetup, expert: str, class_name: str) -> None:
     """Shows the test images of a class for which an expert is among the chosen."""
-    table = cached.gallery(run, "all")
+    table = run_caches.gallery(run, "all")
     of_class = table[table["true"] == class_name]
     got = of_class[of_class["experts"].map(lambda names: expert in names)]
     st.markdown(
@@ -157,7 +158,7 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
     """Shows the first of some test images of a class."""
     with st.container(horizontal=True, gap="small"):
         for item in items[:THUMBNAILS]:
-            png = run_caches.thumbnail(data, item.id, item.label, item.style, 72)
+            png = data_caches.thumbnail(data, item.id, item.label, item.style, 72)
             st.image(png, width=72, alt=f"{class_name}, {item.style or 'a test image'}")
     if len(items) > THUMBNAILS:
         st.caption(f"The first {THUMBNAILS}; the Routing page shows all.")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app.common import state
+from app.common import galleries, state
 from app.common.methods import experts_in_words
 from app.common.theme import expert_colours
-from app.routing import tables
 from app.routing import view as routing_view
 from app.ui import layout
 from mocoop.evaluation.evaluate import RoutedItems
@@ -31,7 +30,7 @@ def one_expert(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
     _, starts = experts_in_words(found.routed, run.setup())
     st.caption(f"It started from {starts[expert]}.")
     colours = expert_colours(experts)
-    for kind, rows in tables.expert_galleries(table, expert).items():
+    for kind, rows in galleries.expert_galleries(table, expert).items():
         title, meaning = ROWS[kind]
         st.markdown(f"**{title}**: {meaning} ({len(rows):,} images)")
         if rows.empty:

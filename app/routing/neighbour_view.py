@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 from torch import Tensor
 
+from app.caches import data as data_caches
 from app.caches import runs as run_caches
-from app.routing import cached
 from mocoop.analysis.neighbours import nearest
 from mocoop.runs.run import Run
 
@@ -20,7 +20,7 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
         run: a finished run.
         query: the picture's feature (dim,), from the run's own CLIP.
     """
-    known = cached.training_images(run)
+    known = run_caches.training_images(run)
     names, data = run.setup().class_names, run.setup().config.data
     st.markdown(
         "**Nearest training images**",
@@ -31,7 +31,7 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
         for near in nearest(query, known.features, known.items, COUNT):
             item, label = near.item, names[near.item.label]
             with st.container(width=SIDE, gap="xsmall"):
-                png = run_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
+                png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
                 st.image(png, width=SIDE, alt=f"{label}, {item.style or 'a training image'}")
                 style = f", {item.style}" if item.style else ""
                 st.caption(f"{label}{style}  \ncosine {near.cosine:.2f}")

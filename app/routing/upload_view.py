@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import state
 from app.common.theme import expert_colours
@@ -17,8 +18,9 @@ from app.routing import effects, figures, tables
 from app.routing.neighbour_view import nearest_training_images
 from app.ui import chips, layout
 from app.ui.parts import errors_in_words, show_figure
-from mocoop.classifiers.base import Classifier, Routed, encode_images
+from mocoop.classifiers.base import Classifier, Routed
 from mocoop.errors import UserError
+from mocoop.features.encode import encode_images
 from mocoop.runs.run import Run, open_run
 from mocoop.storage.images import open_image
 
@@ -139,7 +141,7 @@ def cards(pictures: list[Picture], routed: Routed) -> None:
     with layout.tiles("card", "mine"):
         for index, picture in enumerate(pictures):
             with st.container(border=True, gap="xsmall", height="stretch"):
-                st.image(run_caches.as_png(picture.image, 240), width="stretch", alt=picture.name)
+                st.image(data_caches.as_png(picture.image, 240), width="stretch", alt=picture.name)
                 best = tables.top_classes(routed, index, 1)
                 html = chips.verdict(best["class"][0], best["probability"][0], picture.truth)
                 if len(routed.experts) > 1:
@@ -162,7 +164,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
     feature = feature_of(run, changed)
     now = classifier.classify(feature[None]) if wanted.any else before
     with middle:
-        st.image(run_caches.as_png(changed, 320), width="stretch", alt="The changed picture")
+        st.image(data_caches.as_png(changed, 320), width="stretch", alt="The changed picture")
         if wanted.any:
             st.html(_said("before", before, picture.truth) + _said("now", now, picture.truth))
         else:

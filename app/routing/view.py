@@ -8,8 +8,9 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
+from app.caches import data as data_caches
 from app.caches import runs as run_caches
-from app.common import state
+from app.common import galleries, state
 from app.common.methods import how_it_answers, method_name
 from app.common.theme import expert_colours
 from app.routing import cached, figures, tables
@@ -106,7 +107,7 @@ def overview(
 
 def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
     """Shows test images as cards: filtered, sorted, a page at a time."""
-    shown = tables.select_images(table, gallery_filter(found.routed, table))
+    shown = galleries.select_images(table, gallery_filter(found.routed, table))
     if shown.empty:
         st.info("No image passes these filters. Take one of them away.")
         return
@@ -115,7 +116,7 @@ def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
     with bar:
         st.caption(f"{len(shown):,} of {len(table):,} images", width="content")
         page = st.pagination(pages, key=state.PAGE, bind=state.QUERY) if pages > 1 else 1
-        csv_button(tables.gallery_csv(shown), "images")
+        csv_button(galleries.gallery_csv(shown), "images")
     start = (min(page, pages) - 1) * PER_PAGE
     rows = shown.iloc[start : start + PER_PAGE]
     data, colours = run.setup().config.data, expert_colours(found.routed.experts)
@@ -125,7 +126,7 @@ def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
                 card(data, found, row, colours)
 
 
-def gallery_filter(routed: Routed, table: pd.DataFrame) -> tables.GalleryFilter:
+def gallery_filter(routed: Routed, table: pd.DataFrame) -> galleries.GalleryFilter:
     """Returns the filters and the order that the widgets say."""
     several, styles = len(routed.experts) > 1, list(dict.fromkeys(table["style"].dropna()))
     columns = iter(st.columns(3 + several + bool(styles), vertical_alignment="bottom"))
@@ -138,9 +139,9 @@ def gallery_filter(routed: Routed, table: pd.DataFrame) -> tables.GalleryFilter:
     expert = pick("Chosen expert", routed.experts, state.ONLY_EXPERT) if several else None
     style = pick("True style", styles, state.ONLY_STYLE) if styles else None
     class_name = pick("True class", routed.class_names, state.ONLY_CLASS)
-    outcome = pick("Prediction", tables.OUTCOMES, state.OUTCOME)
-    order = next(columns).selectbox("Order", tables.ORDERS, key=state.ORDER, bind=state.QUERY)
-    return tables.GalleryFilter(expert, style, class_name, outcome, order)
+    outcome = pick("Prediction", galleries.OUTCOMES, state.OUTCOME)
+    order = next(columns).selectbox("Order", galleries.ORDERS, key=state.ORDER, bind=state.QUERY)
+    return galleries.GalleryFilter(expert, style, class_name, outcome, order)
 
 
 def card(
@@ -149,7 +150,7 @@ def card(
     """Shows one test image with its prediction and its experts; `place` names its gallery."""
     item = found.items[row["row"]]
     st.image(
-        run_caches.thumbnail(data, item.id, item.label, item.style, SIDE),
+        data_caches.thumbnail(data, item.id, item.label, item.style, SIDE),
         width="stretch",
         alt=f"{row['true']}, {row['style'] or 'a test image'}",
     )
@@ -192,7 +193,7 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
     several, data = len(routed.experts) > 1, run.setup().config.data
     left, right = st.columns([1, 2], gap="medium")
     with left:
-        png = run_caches.thumbnail(data, item.id, item.label, item.style, 320)
+        png = data_caches.thumbnail(data, item.id, item.label, item.style, 320)
         st.image(png, width="stretch", alt=f"{truth}, {item.style or 'a test image'}")
         st.caption(f"Truth: **{truth}**" + (f", drawn as {item.style}" if item.style else ""))
         if st.button("Change this picture", icon=":material/tune:", on_click=try_image):

@@ -8,8 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from app.common.plotting import CLEAR_BAR
 from app.common.theme import NEUTRAL, TRAIN, VALIDATION, expert_colours
-from app.routing.figures import CLEAR_BAR
 
 Records = Sequence[Mapping[str, Any]]
 

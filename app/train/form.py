@@ -9,29 +9,20 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.caches import runs as run_caches
-from app.common import access, state
+from app.common import state
 from app.common.methods import METHODS, learns_prompts, method_called, start_of
+from app.common.words import GROUP, TEMPLATES, duration, groups_to_rows, rows_to_groups
 from app.jobs import estimates, trainings
-from app.train.settings import (
-    GROUP,
-    SHOTS,
-    TEMPLATES,
-    check_together,
-    data_label,
-    data_name,
-    duration,
-    groups_to_rows,
-    rows_to_groups,
-    with_groups,
-)
+from app.jobs.estimates import check_together
+from app.train.settings import SHOTS, with_groups
+from app.ui.pickers import pick_data
 from mocoop.config import MIXTURES, ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
+from mocoop.datasets.splits import shots_missing
 from mocoop.methods import preset
-from mocoop.model.mixture import expert_groups
+from mocoop.model.hard_prompts import expert_groups
 from mocoop.protocols.plans import SAME_FOR_ALL_SEEDS
 from mocoop.runs.run import default_runs, list_runs
-from mocoop.training.prepare import shots_missing
 
 NOTHING_LEARNT = (*SAME_FOR_ALL_SEEDS, "tip-adapter")
 Rows = list[dict[str, object]]
@@ -88,41 +79,6 @@ def _pick_seed(line: DeltaGenerator) -> int:
         help="Draws the training images; another seed gives another draw.",
     )
     return int(seed)
-
-
-def pick_data() -> str:
-    """Returns the chosen data set: built in, found on disk, uploaded, or a typed path.
-
-    Raises:
-        UserError: if no data set is named.
-    """
-    typed = not access.read_only()
-    memory = st.session_state
-    following = memory.pop(state.DATA_NEXT, None)
-    if following is None and state.DATA not in st.query_params:
-        following = memory.get(state.DATA_LAST)  # a default is not in the address
-    if following is not None:
-        memory[state.DATA] = following
-
-    def remember() -> None:
-        memory[state.DATA_LAST] = memory[state.DATA]
-
-    chosen = st.selectbox(
-        "Data set",
-        run_caches.data_choices(),
-        format_func=data_label,
-        key=state.DATA,
-        bind=state.QUERY,
-        on_change=remember,
-        accept_new_options=typed,
-        help="A built-in set, a benchmark set that was found, or your own: type the path of a "
-        "folder that has one folder of images for each class, or of a CSV file of images. "
-        "The Data page takes zips."
-        if typed
-        else None,
-    )
-    remember()
-    return data_name(chosen or "")
 
 
 def pick_method() -> str:

@@ -10,9 +10,9 @@ import streamlit as st
 from app.caches.runs import knows_trained_only
 from app.common import access, state
 from app.common.methods import has_epochs, learns_prompts, method_name
+from app.common.words import duration, run_title
 from app.jobs import estimates, trainings
 from app.train import curves
-from app.train.settings import duration, run_title
 from app.ui.parts import errors_in_words, show_figure
 from mocoop.config import MIXTURES, TrainConfig
 from mocoop.errors import UserError

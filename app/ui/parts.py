@@ -1,22 +1,36 @@
-"""Parts that several pages share: the choice of a run, errors in words, tables with files."""
+"""Parts that several pages share: errors in words, figures and tables that can be saved."""
 
 from __future__ import annotations
 
+import html
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.caches import runs as run_caches
-from app.common import access, state
-from app.ui import exports, layout
+from app.common import state
+from app.ui import layout
+from app.ui import parts as exports
 from mocoop.errors import UserError
-from mocoop.runs.run import Run
 
 PICTURES = ("PNG", "SVG")
+
+
+# In the page, Plotly itself saves the figure, so that nothing has to be installed for it.
+_BUTTONS = """
+for (const format of ["png", "svg"]) {
+  const button = document.createElement("button");
+  button.textContent = "Save as " + format.toUpperCase();
+  button.style.margin = "8px";
+  const options = {format: format, filename: NAME, scale: 2};
+  button.onclick = () => Plotly.downloadImage("{plot_id}", options);
+  document.body.prepend(button);
+}
+"""
 
 
 @contextmanager
@@ -26,58 +40,6 @@ def errors_in_words() -> Iterator[None]:
         yield
     except UserError as error:
         st.error(str(error), icon=":material/error:")
-
-
-def pick_run(what_for: str) -> Run:
-    """Returns the finished run that is looked at; without one, says what to do and stops.
-
-    Args:
-        what_for: what the page would show, for the empty state.
-    """
-    runs: dict[str, Run] = {}
-    for run in run_caches.finished_runs():
-        runs.setdefault(run.name, run)
-    if not runs and access.read_only():
-        st.info(f"There is no finished run here yet. It would show {what_for}.")
-        st.stop()
-    if not runs:
-        st.info(f"No finished run yet. Train one (about 20 seconds) to see {what_for}.")
-        st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
-        st.stop()
-    asked, chosen = st.query_params.get(state.RUN), st.session_state.get(state.RUN)
-    if asked not in runs:
-        name = chosen if chosen in runs else first_choice(runs)
-        if asked is not None:
-            st.warning(
-                f"The link asks for run {asked!r}, which is not here or not finished. "
-                "This is another one."
-            )
-        st.query_params[state.RUN] = asked = name
-    # The address is bound by hand: Streamlit would write the label into it, not the name.
-    st.session_state[state.RUN] = asked
-
-    def write() -> None:
-        st.query_params[state.RUN] = st.session_state[state.RUN]
-
-    st.selectbox(
-        "Run",
-        list(runs),
-        format_func=run_caches.labels_of(runs).__getitem__,
-        key=state.RUN,
-        on_change=write,
-        width=760,
-        label_visibility="collapsed",
-    )
-    return runs[asked]
-
-
-def first_choice(runs: dict[str, Run]) -> str:
-    """Returns the newest run with several experts, or else the newest run."""
-    for name, run in runs.items():
-        with suppress(UserError):  # a damaged run is named when it is chosen
-            if len(run.setup().experts) > 1:
-                return name
-    return next(iter(runs))
 
 
 def show_figure(
@@ -149,3 +111,21 @@ def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
         type="tertiary",
         on_click="ignore",
     )
+
+
+def figure_page(figure: go.Figure, name: str, title: str) -> str:
+    """Returns a figure as a whole page that needs no network, with buttons for PNG and SVG.
+
+    Args:
+        figure: the figure.
+        name: of the files that the buttons save, without suffix.
+        title: what the figure shows, in words.
+    """
+    page: str = figure.to_html(
+        include_plotlyjs=True,
+        full_html=True,
+        default_width="100%",
+        config={"displaylogo": False, "responsive": True},
+        post_script=_BUTTONS.replace("NAME", json.dumps(name)),
+    )
+    return page.replace("<head>", f"<head><title>{html.escape(title)}</title>", 1)

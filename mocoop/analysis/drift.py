@@ -92,7 +92,7 @@ def nearest_words(
     Returns:
         For each expert, for each token, `count` words, nearest first.
     """
-    table = F.normalize(tower.token_embedding.weight.float().cpu(), dim=-1)
+    table = F.normalize(tower.tokens.embedding.weight.float().cpu(), dim=-1)
     names = [name for name in weights if name.startswith("prompts.before.")]
     found = []
     for name in sorted(names, key=lambda name: int(name.rsplit(".", 1)[1])):
@@ -101,7 +101,7 @@ def nearest_words(
         found.append(
             [
                 [
-                    NearWord(tower.tokenizer.decode([token]).strip(), cosine)
+                    NearWord(tower.tokens.tokenizer.decode([token]).strip(), cosine)
                     for cosine, token in zip(near, ids, strict=True)
                 ]
                 for near, ids in pairs

@@ -14,7 +14,7 @@ from mocoop.datasets.base import Dataset
 from mocoop.datasets.splits import few_shot
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
-from mocoop.model.mixture import group_prototypes, hard_features
+from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.templates import Groups, load_templates
 
 SETS = ("imagenet", "drawn")  # template sets that the candidates come from

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError
-from mocoop.model.mixture import hard_features
+from mocoop.model.hard_prompts import hard_features
 from mocoop.templates import Groups
 
 

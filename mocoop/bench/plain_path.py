@@ -29,7 +29,7 @@ def plain_text_features(
         before: the expert's tokens (tokens, width) left of the name.
         after: those right of it.
     """
-    table, tokenizer = tower.token_embedding.weight, tower.tokenizer
+    table, tokenizer = tower.tokens.embedding.weight, tower.tokens.tokenizer
     rows, ends = [], []
     for name in names:
         own = [table[token][None] for token in tokenizer.encode(name)]

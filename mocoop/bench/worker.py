@@ -30,10 +30,11 @@ from mocoop.clip.backbone import Backbone, choose_device, load_backbone, make_ba
 from mocoop.clip.frozen_attention import FrozenAttention
 from mocoop.config import Precision, TrainConfig
 from mocoop.methods import preset
+from mocoop.model.hard_prompts import HardText
 from mocoop.model.mixture import build_model
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.image_sources import CachedImages, ImageSide, LiveImages
-from mocoop.training.loop import HardText, TrainingData, step_losses
+from mocoop.training.loop import TrainingData, step_losses
 from mocoop.training.optimizer import Stepper
 
 Sides = Literal["plain", "ours"]
@@ -96,7 +97,7 @@ class Bench:
         assert self.config.groups is not None
         self.model = build_model(self.config, self.backbone, self.config.groups, generator)
         self.tower = self.backbone.text
-        self.classes = ClassTokens.of(self.tower, self.names)
+        self.classes = ClassTokens.from_names(self.tower.tokens, self.names)
         self.data = _data(case, self.backbone, self.names, generator)
         self.labels = torch.randint(case.classes, (case.batch,), generator=generator)
         self.labels = self.labels.to(self.device)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mocoop.datasets.benchmarks import BENCHMARKS, TABLE, data_root
 from mocoop.datasets.builtin import BUILTIN
+from mocoop.datasets.class_folders import subfolders
 from mocoop.datasets.edits import EDITS_FILE, SKIP_FILE
-from mocoop.datasets.listing import subfolders
 
 _FEW_FOLDERS = 12  # more folders than this are classes, not splits or domains
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from mocoop.clip.backbone import Backbone
+from mocoop.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,53 @@ class Classifier(ABC):
         return tuple(self.class_names[label] for label in labels)
 
 
-def encode_images(backbone: Backbone, images: Sequence[Image.Image]) -> Tensor:
-    """Returns L2-normalised features (images, dim) of RGB images, on the CPU."""
-    batch = torch.stack([backbone.transform(image) for image in images])
-    return backbone.image_features(batch).cpu()
+ONE = ("prompt",)  # the one expert of methods without a mixture
+
+
+@dataclass(frozen=True)
+class SingleClassifier(Classifier):
+    """A classifier without experts: what it says is what its one `prompt` says."""
+
+    @abstractmethod
+    def logits(self, image_features: Tensor) -> Tensor:
+        """Returns (batch, classes) of normalised image features (batch, dim)."""
+
+    @torch.no_grad()
+    def classify(self, image_features: Tensor, expert: int | None = None) -> Routed:
+        """Returns probabilities; there is no routing to choose."""
+        probabilities = self.logits(image_features).softmax(dim=-1)
+        scores = image_features.new_zeros(len(image_features), 1)
+        return Routed(
+            self.class_names,
+            self.experts,
+            scores,
+            torch.ones_like(scores),
+            probabilities[:, None],
+            probabilities,
+        )
+
+
+def percent_right(logits: Tensor, labels: Tensor) -> float:
+    """Returns the share of right predictions in percent."""
+    return 100.0 * int((logits.argmax(dim=-1) == labels).sum()) / len(labels)
+
+
+def as_tensor(value: float) -> Tensor:
+    """Returns a 0-d tensor that gives the same number back."""
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def require_tensors(kind: str, tensors: Mapping[str, Tensor], names: Iterable[str]) -> None:
+    """Raises UserError if one of the names is missing."""
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise UserError(
+            f"These weights are not those of {kind}: {', '.join(missing)} missing, got "
+            f"{', '.join(sorted(tensors)) or 'nothing'}. Train the run again."
+        )
+
+
+@torch.no_grad()
+def accuracy_of(logits: Tensor, labels: Tensor) -> float:
+    """Returns the share of right predictions in percent."""
+    return 100.0 * (logits.argmax(dim=-1) == labels).float().mean().item()

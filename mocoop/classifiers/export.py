@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mocoop.classifiers.onnx import check_onnx, write_onnx
-from mocoop.classifiers.saved import MixtureClassifier, open_classifier
+from mocoop.classifiers.prompts import MixtureClassifier
+from mocoop.classifiers.saved import open_classifier
 from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.errors import UserError

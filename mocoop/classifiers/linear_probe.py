@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifiers.fitted import as_tensor, percent_right, require_tensors
+from mocoop.classifiers.base import SingleClassifier, as_tensor, percent_right, require_tensors
 from mocoop.errors import UserError
 
 PROBE_EXPONENTS = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)  # log10 of the C tried first
@@ -162,3 +162,31 @@ def _logistic_regression(
     weight[classes] = own_weight.float()
     bias[classes] = (own_bias - own_weight @ mean).float()
     return weight, bias
+
+
+@dataclass(frozen=True)
+class ProbeClassifier(SingleClassifier):
+    """A linear probe; classes it was not trained on have no weights."""
+
+    probe: LinearProbe = field(repr=False)
+
+    def only(self, labels: Sequence[int]) -> ProbeClassifier:
+        """Returns a classifier among some of the trained classes.
+
+        Raises:
+            UserError: for a class that the probe was not trained on.
+        """
+        if max(labels) >= len(self.probe.weight):
+            raise UserError(
+                f"A linear probe knows only the {len(self.probe.weight)} classes it was trained "
+                "on, and there are no others to ask it about. Use a method with text features."
+            )
+        kept = list(labels)
+        chosen = replace(self.probe, weight=self.probe.weight[kept], bias=self.probe.bias[kept])
+        return replace(self, class_names=self.named(labels), probe=chosen)
+
+    def logits(self, image_features: Tensor) -> Tensor:
+        """Returns (batch, classes) of normalised image features (batch, dim)."""
+        # Probabilities of a strongly regularised probe differ by less than fp32 can tell.
+        probe = self.probe
+        return linear_logits(image_features.double(), probe.weight.double(), probe.bias.double())

@@ -14,7 +14,7 @@ from mocoop.storage.atomic import replacing
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mocoop.classifiers.saved import MixtureClassifier
+    from mocoop.classifiers.prompts import MixtureClassifier
 
 OPSET = 17
 IR_VERSION = 8  # old enough for runtimes of some years ago

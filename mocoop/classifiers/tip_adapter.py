@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifiers.fitted import as_tensor, percent_right, require_tensors
+from mocoop.classifiers.base import SingleClassifier, as_tensor, percent_right, require_tensors
 from mocoop.errors import UserError
 from mocoop.model.losses import classification_loss
 
@@ -191,3 +191,31 @@ def _tuned_keys(
             optimizer.step()
             schedule.step()
     return keys.detach()
+
+
+@dataclass(frozen=True)
+class TipClassifier(SingleClassifier):
+    """Tip-Adapter: the untrained prompt and a cache of the training images."""
+
+    adapter: TipAdapter = field(repr=False)
+    text: Tensor = field(repr=False)  # (classes, dim), the untrained prompt's features
+    logit_scale: float
+
+    def only(self, labels: Sequence[int]) -> TipClassifier:
+        """Returns a classifier among some of the classes; the cache votes for those alone."""
+        kept = list(labels)
+        adapter = replace(self.adapter, values=self.adapter.values[:, kept])
+        return replace(self, class_names=self.named(labels), adapter=adapter, text=self.text[kept])
+
+    def logits(self, image_features: Tensor) -> Tensor:
+        """Returns (batch, classes) of normalised image features (batch, dim)."""
+        cache = self.adapter
+        return tip_logits(
+            image_features,
+            self.text,
+            self.logit_scale,
+            cache.keys,
+            cache.values,
+            cache.alpha,
+            cache.beta,
+        )

@@ -3,18 +3,58 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mocoop.cli.console import print_json
-from mocoop.cli.options import BenchCommand
+from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_folder
 from mocoop.errors import UserError
 
 if TYPE_CHECKING:
     from mocoop.bench.page import Files
 
+
 PROJECT_FOLDER = Path("assets/bench")
+
+
+@dataclass(frozen=True)
+class BenchCommand:
+    """Measure a training step, the plain path against ours, and print a table.
+
+    Each side runs in a process of its own, by turns. The plain path is left out where it would
+    not fit the free memory. Nothing is written unless --out or --write asks for it.
+
+    On 2 cores --quick takes about 3 minutes, everything half an hour to an hour.
+
+    Examples:
+        mocoop bench --quick
+        mocoop bench --threads 2 --out ~/measured
+    """
+
+    quick: bool = False
+    """Three small sizes, two rounds each: about 3 minutes on 2 cores."""
+    out: MaybePath = None
+    """Folder to write page, JSON and curves to: BENCHMARKS.md, bench.json and scaling.png, or
+    bench-quick.md, .json and .png. They are written at the end; until then, what is measured
+    so far is kept there as .partial.json."""
+    write: bool = False
+    """In a checkout: replace the project's own BENCHMARKS.md and assets/bench at the end, with
+    the remarks of assets/bench/notes.md. Not with --quick."""
+    backbone: str = "ViT-B-16"
+    """An open_clip architecture (random weights cost what real ones cost), `demo`, or the path
+    of a local checkpoint."""
+    repeats: MaybeInt = None
+    """Rounds of each size; the medians are over them. By default 5, with --quick 2."""
+    limit: float = 180.0
+    """Seconds after which no further round of the same size is begun."""
+    threads: int = 2
+    """Processor threads of each side."""
+    device: str = "cpu"
+    """`cpu`, `cuda` ..."""
+    json: bool = False
+    """Print the measurements as one JSON document."""
 
 
 def bench(command: BenchCommand) -> None:

@@ -4,18 +4,77 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from mocoop.cli.console import counted, print_json, progress_bar
-from mocoop.cli.data_options import CheckData, DownloadData, ListData, ProposeGroups, ShowData
+from mocoop.cli.groups import DataOptions, ProposeGroups, SetName
+from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
 from mocoop.errors import UserError
 
 if TYPE_CHECKING:
     from mocoop.catalog.check import Report
 
+
 _SHOWN = 10  # files of a kind that a report names
+
+
+@dataclass(frozen=True)
+class ListData(DataOptions):
+    """List every data set: what is found, where, and what is missing."""
+
+
+@dataclass(frozen=True)
+class CheckData(DataOptions):
+    """Open every image of a data set; count, and compare with the published counts.
+
+    Ends with code 2 if anything is missing, unreadable or not as published.
+    """
+
+    name: SetName = ""
+    """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
+    skip: bool = False
+    """Leave the images that cannot be read out from now on: lists them in mocoop-skip.txt."""
+    workers: MaybeInt = None
+    """Processes that decode images; as many as serve here if left out."""
+
+
+@dataclass(frozen=True)
+class DownloadData(DataOptions):
+    """Fetch a benchmark set to where MoCoOp looks for it; its terms of use are shown first.
+
+    A download that was stopped goes on where it was.
+    """
+
+    name: SetName = ""
+    """Benchmark set."""
+    yes: bool = False
+    """Accept the terms without being asked."""
+
+
+@dataclass(frozen=True)
+class ShowData(DataOptions):
+    """Describe a data set, and write a contact sheet of its pictures."""
+
+    name: SetName = ""
+    """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
+    sheet: MaybePath = None
+    """PNG file of the contact sheet; none is written if left out."""
+    split: Literal["", "train", "val", "test"] = ""
+    """Which pictures; the first split that has any if left out."""
+
+
+DataCommand = Annotated[
+    Annotated[ListData, tyro.conf.subcommand("list")]
+    | Annotated[CheckData, tyro.conf.subcommand("check")]
+    | Annotated[DownloadData, tyro.conf.subcommand("download")]
+    | Annotated[ShowData, tyro.conf.subcommand("show")]
+    | Annotated[ProposeGroups, tyro.conf.subcommand("groups")],
+    None,
+]
 
 
 def data(command: ListData | CheckData | DownloadData | ShowData | ProposeGroups) -> None:

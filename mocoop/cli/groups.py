@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from mocoop.cli.console import print_json
-from mocoop.cli.data_options import ProposeGroups
+from mocoop.cli.option_types import MaybePath
 from mocoop.errors import UserError
 
 if TYPE_CHECKING:
     from mocoop.analysis.group_proposals import Proposed
     from mocoop.datasets import Dataset
 
+
 UNIT = (
     "# nats: what a group adds to the log-probability of the right class, on average over the\n"
     "# training images asked; 0.1 more is about 10 % more probability."
 )
+SetName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Options that every part of the command has."""
+
+    root: MaybePath = None
+    """Folder of the benchmark sets; MOCOOP_DATA or ./data if left out."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+@dataclass(frozen=True)
+class ProposeGroups(DataOptions):
+    """Propose groups of templates for a data set, chosen on its training images.
+
+    A group is offered as long as it raises the log-probability of the right class (in nats).
+    """
+
+    name: SetName = ""
+    """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
+    backbone: str = "demo"
+    """The CLIP that compares: `demo`, an open_clip NAME/TAG, or a local checkpoint folder."""
+    count: int = 6
+    """How many groups at most."""
+    write: bool = False
+    """Add them to mocoop.yaml in the data set's folder, which then uses them."""
+    replace: bool = False
+    """As --write, in place of groups that are there; the old file is kept as mocoop.yaml.bak."""
 
 
 def propose(command: ProposeGroups) -> None:
@@ -35,7 +68,7 @@ def propose(command: ProposeGroups) -> None:
     from mocoop.analysis.group_proposals import propose_groups
     from mocoop.clip.backbone import load_backbone
     from mocoop.datasets import BUILTIN
-    from mocoop.datasets.edit_text import as_yaml
+    from mocoop.datasets.edits import as_yaml
     from mocoop.features.cache import FeatureCache
 
     backbone = load_backbone(command.backbone, "auto")

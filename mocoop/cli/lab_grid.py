@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mocoop.assets import asset
 from mocoop.cli.output_paths import check_folder
-from mocoop.cli.protocol_options import LabGridCommand
+
+
+@dataclass(frozen=True)
+class LabGridCommand:
+    """Train the grid of runs that answers the overfitting lab's sliders (about 20 minutes).
+
+    What is done already is read, not done again: run the same line to go on.
+    """
+
+    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    """Built-in sets."""
+    shots: tuple[int, ...] = (1, 4, 16)
+    """Training images per class."""
+    text_weights: tuple[float, ...] = (0.0, 1.0, 5.0, 20.0)
+    """Weights of the text loss of LASP and MoCoOp."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Seeds, one training each."""
+    epochs: int = 40
+    """Epochs of each training; shorter ones are its beginnings."""
+    root: Path = Path("runs/lab-grid")
+    """Folder of finished parts."""
+    out: Path = field(default_factory=lambda: asset("lab"))
+    """Folder of the grid."""
+    workers: int = 2
+    """Trainings at the same time."""
+    show: bool = False
+    """Train nothing; show the mean accuracies of the finished grid in `out`."""
 
 
 def lab_grid(command: LabGridCommand) -> None:

@@ -12,35 +12,7 @@ from typing import Any
 
 import tyro
 
-from mocoop.cli import (
-    archive as archive_commands,
-)
-from mocoop.cli import (
-    bench as bench_commands,
-)
-from mocoop.cli import (
-    data as data_commands,
-)
-from mocoop.cli import (
-    data_options,
-    options,
-    protocol_options,
-)
-from mocoop.cli import (
-    export as export_commands,
-)
-from mocoop.cli import (
-    lab_grid as lab_commands,
-)
-from mocoop.cli import (
-    protocols as protocol_commands,
-)
-from mocoop.cli import (
-    runs as run_commands,
-)
-from mocoop.cli import (
-    train as commands,
-)
+from mocoop.cli import archive, bench, data, lab_grid, protocols, runs, train
 from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
@@ -73,22 +45,22 @@ built-in data sets with the built-in CLIP. The app: streamlit run streamlit_app.
 """
 
 COMMANDS: dict[str, tuple[Any, Any]] = {
-    "train": (options.TrainCommand, commands.train),
-    "resume": (options.ResumeCommand, commands.resume),
-    "evaluate": (options.EvaluateCommand, run_commands.evaluate),
-    "predict": (options.PredictCommand, run_commands.predict),
-    "runs": (options.RunsCommand, run_commands.runs),
-    "pack": (options.PackCommand, archive_commands.pack),
-    "unpack": (options.UnpackCommand, archive_commands.unpack),
-    "protocol": (protocol_options.ProtocolCommand, protocol_commands.protocol),
-    "ablation": (protocol_options.AblationCommand, protocol_commands.ablation),
-    "tune": (protocol_options.TuneCommand, protocol_commands.tune),
-    "results": (protocol_options.ResultsCommand, protocol_commands.results),
-    "lab-grid": (protocol_options.LabGridCommand, lab_commands.lab_grid),
-    "export": (options.ExportCommand, export_commands.export),
-    "bench": (options.BenchCommand, bench_commands.bench),
-    "data": (data_options.DataCommand, data_commands.data),
-    "demo-clip": (options.DemoClipCommand, commands.demo_clip),
+    "train": (train.TrainCommand, train.train),
+    "resume": (train.ResumeCommand, train.resume),
+    "evaluate": (runs.EvaluateCommand, runs.evaluate),
+    "predict": (runs.PredictCommand, runs.predict),
+    "runs": (runs.RunsCommand, runs.runs),
+    "pack": (archive.PackCommand, archive.pack),
+    "unpack": (archive.UnpackCommand, archive.unpack),
+    "protocol": (protocols.ProtocolCommand, protocols.protocol),
+    "ablation": (protocols.AblationCommand, protocols.ablation),
+    "tune": (protocols.TuneCommand, protocols.tune),
+    "results": (protocols.ResultsCommand, protocols.results),
+    "lab-grid": (lab_grid.LabGridCommand, lab_grid.lab_grid),
+    "export": (archive.ExportCommand, archive.export),
+    "bench": (bench.BenchCommand, bench.bench),
+    "data": (data.DataCommand, data.data),
+    "demo-clip": (train.DemoClipCommand, train.demo_clip),
 }
 
 
@@ -126,8 +98,8 @@ def parse(name: str, kind: Any, arguments: list[str]) -> Any:
         UserError: for a settings file, method or value that does not fit.
     """
     extra: dict[str, Any] = {}
-    if kind is options.TrainCommand:
-        extra["default"] = options.TrainCommand(_starting_settings(arguments))
+    if kind is train.TrainCommand:
+        extra["default"] = train.TrainCommand(_starting_settings(arguments))
     several = "Do something with data sets; each part has a --help of its own."
     description = inspect.cleandoc(kind.__doc__ or "") if isinstance(kind, type) else several
     return tyro.cli(

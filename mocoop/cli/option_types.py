@@ -1,4 +1,4 @@
-"""Kinds of options, and how the command line reads numbers and tells what is wrong with them."""
+"""Types of options, and how the command line reads numbers and says what is wrong with them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 # Their help says what is taken if they are left out: "{None}|PATH (default: None)" would say less.
 MaybePath = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
 MaybeInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 def number_words() -> ConstructorRegistry:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from mocoop.cli.console import (
     counted,
@@ -17,7 +19,7 @@ from mocoop.cli.console import (
     print_runs,
     progress_bar,
 )
-from mocoop.cli.options import EvaluateCommand, PredictCommand, RunsCommand
+from mocoop.cli.option_types import MaybePath, RunName
 from mocoop.errors import UserError
 from mocoop.runs.paths import find_run
 from mocoop.runs.status import QUEUED
@@ -27,18 +29,61 @@ if TYPE_CHECKING:
 
     from mocoop.classifiers.base import Routed
 
+
 BATCH = 32  # pictures that are in memory at a time
+
+
+@dataclass(frozen=True)
+class EvaluateCommand:
+    """Test a finished run on its data set's test images."""
+
+    run: RunName
+    """Folder or name of the run."""
+    classes: Annotated[
+        Literal["all", "base", "new"] | None,
+        tyro.conf.arg(metavar="{all,base,new}", help_behavior_hint=""),
+    ] = None
+    """Which classes; by default those that the run was made for."""
+    json: bool = False
+    """Print the results as one JSON document."""
+
+
+@dataclass(frozen=True)
+class PredictCommand:
+    """Classify images with a finished run: label, probabilities, experts.
+
+    Files that cannot be read are told, the others go on, and the exit code is then 2.
+    """
+
+    run: RunName
+    """Folder or name of the run."""
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    """Image files, or folders of images."""
+    top: int = 3
+    """How many labels to print for each image."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+@dataclass(frozen=True)
+class RunsCommand:
+    """List the runs, newest first, with state and test accuracy."""
+
+    root: MaybePath = None
+    """Folder of runs; by default MOCOOP_RUNS or ./runs, and those that ship with MoCoOp."""
+    json: bool = False
+    """Print one JSON document."""
 
 
 def evaluate(command: EvaluateCommand) -> None:
     """Tests a finished run on its test images."""
     path = find_run(command.run)
-    from mocoop.classifiers.saved import open_classifier, run_backbone
+    from mocoop.classifiers.saved import check_same_data, open_classifier, run_backbone
     from mocoop.clip.backbone import load_backbone
     from mocoop.clip.device import tower_dtype
     from mocoop.datasets import load_dataset
-    from mocoop.evaluation.evaluate import check_same_data, route_items
     from mocoop.evaluation.evaluate import evaluate as evaluation_of
+    from mocoop.evaluation.evaluate import route_items
     from mocoop.features.cache import FeatureCache
     from mocoop.runs.run import Run
 
@@ -73,8 +118,8 @@ def predict(command: PredictCommand) -> None:
     """
     path = find_run(command.run)
     files = _image_files(command.images)
-    from mocoop.classifiers.base import encode_images
     from mocoop.classifiers.saved import open_classifier, run_backbone
+    from mocoop.features.encode import encode_images
     from mocoop.runs.run import Run
 
     run = Run(path)

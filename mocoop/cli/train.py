@@ -9,22 +9,78 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import tyro
 import yaml
 
+from mocoop.assets import asset
 from mocoop.cli.console import print_json, print_results, progress_bar
-from mocoop.cli.options import DemoClipCommand, ResumeCommand, TrainCommand
+from mocoop.cli.option_types import MaybePath, RunName
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.runs.paths import find_run, short_name
 from mocoop.runs.status import FINISHED, STATUS_FILE, read_status
 from mocoop.templates import as_groups
+from mocoop.training.demo_config import DemoClipConfig
 
 if TYPE_CHECKING:
     from mocoop.training.loop import EpochRecord
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train a run: few-shot images, soft prompts, router; then test it.
+
+    Examples:
+        mocoop train --data pictographs --method mocoop --shots 16 --seed 1
+        mocoop train --data ~/photos --method coop --run runs/my-photos
+        mocoop train --data faces --classes base        (base-to-new: then also tests new)
+    """
+
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    run: MaybePath = None
+    """Folder of the new run; by default a new one under MOCOOP_RUNS or ./runs."""
+    templates: MaybePath = None
+    """YAML file of template groups (name: [templates ...]) instead of the data set's own."""
+    config: MaybePath = None
+    """JSON file of settings to start from, such as a run's own; options override it."""
+    json: bool = False
+    """Print the results as one JSON document."""
+    quiet: bool = False
+    """No progress bar and no text."""
+    wait: bool = False
+    """Wait in the app's queue until every other training of the folder of runs is done."""
+
+
+@dataclass(frozen=True)
+class ResumeCommand:
+    """Go on with a run that was interrupted or cancelled, from its last saved epoch.
+
+    On a CPU the outcome is, bit for bit, that of the run had it not stopped.
+    """
+
+    run: RunName
+    """Folder or name of the run."""
+    json: bool = False
+    """Print the results as one JSON document."""
+    quiet: bool = False
+    """No progress bar and no text."""
+
+
+@dataclass(frozen=True)
+class DemoClipCommand:
+    """Train the small CLIP of the built-in demo, on pictures drawn while it trains."""
+
+    settings: Annotated[DemoClipConfig, tyro.conf.arg(name="")] = field(
+        default_factory=DemoClipConfig
+    )
+    out: Path = field(default_factory=lambda: asset("demo-clip"))
+    """Folder for weights, config and model card."""
+    json: bool = False
+    """Print the last record as JSON."""
 
 
 def train(command: TrainCommand) -> None:
@@ -137,8 +193,8 @@ def _how_to_go_on(path: Path) -> str:
 
 def _tell(path: Path, command: TrainCommand | ResumeCommand) -> None:
     """Prints a finished run's results and what can be done next."""
+    from mocoop.datasets.splits import shots_missing
     from mocoop.runs.run import Run
-    from mocoop.training.prepare import shots_missing
 
     results, setup = Run(path).results(), Run(path).setup()
     if command.json:

@@ -18,10 +18,11 @@ from open_clip import SimpleTokenizer
 from open_clip.transformer import Transformer
 from torch import Tensor, nn
 
-from mocoop.clip.memory import activation_memory
+from mocoop.clip.device import activation_memory
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.frozen_blocks import BlockWeights, FrozenBlocks, kept_bytes, understands
 from mocoop.prompt_encoder.layout import PromptBatch, filled_tokens
+from mocoop.prompt_encoder.tokens import TokenTable
 
 # Rows that are encoded together. On a CPU their activations then stay in its caches and in
 # memory that is at hand already; a GPU needs many rows to be busy.
@@ -32,14 +33,13 @@ CHUNK_ROWS = {"cpu": 1024, "other": 16384}
 class TextTower:
     """The parts of an open_clip text tower, which CLIP and CustomTextCLIP keep apart."""
 
-    token_embedding: nn.Embedding
+    tokens: TokenTable
     positional_embedding: Tensor  # (context, width)
     transformer: Transformer
     ln_final: nn.Module
     projection: Callable[[Tensor], Tensor]
     causal_mask: Tensor | None  # (context, context); None if tokens see what follows
     pool: str
-    tokenizer: SimpleTokenizer
     memory: int
     """Bytes of activations that a step may keep for its backward pass."""
     chunk_rows: int
@@ -77,14 +77,13 @@ class TextTower:
             project = projection or nn.Identity()
         pool: Any = getattr(model, "text_pool_type", None) or getattr(tower, "pool_type", "argmax")
         return cls(
-            tower.token_embedding,
+            TokenTable(tokenizer, tower.token_embedding, len(tower.positional_embedding)),
             tower.positional_embedding,
             tower.transformer,
             tower.ln_final,
             project,
             tower.attn_mask,
             pool,
-            tokenizer,
             activation_memory(device),
             CHUNK_ROWS["cpu" if device.type == "cpu" else "other"],
         )
@@ -92,7 +91,7 @@ class TextTower:
     @property
     def width(self) -> int:
         """Width of the token embeddings."""
-        return self.token_embedding.embedding_dim
+        return self.tokens.embedding.embedding_dim
 
     @property
     def dim(self) -> int:
@@ -102,7 +101,7 @@ class TextTower:
     @property
     def context_length(self) -> int:
         """Largest number of tokens, [SOS] and [EOS] included."""
-        return self.positional_embedding.shape[0]
+        return self.tokens.context_length
 
     @property
     def shares_prefixes(self) -> bool:
@@ -121,17 +120,9 @@ class TextTower:
             UserError: for a text longer than the context.
         """
         for text in texts:
-            self.check_length(len(self.tokenizer.encode(text)) + 2, text)
-        device = self.token_embedding.weight.device
-        return self.tokenizer(list(texts), context_length=self.context_length).to(device)
-
-    def check_length(self, length: int, text: str) -> None:
-        """Raises UserError if `text` takes more tokens than the context has."""
-        if length > self.context_length:
-            raise UserError(
-                f"{text[:60]!r} takes {length} tokens, but this CLIP reads at most "
-                f"{self.context_length}. Shorten the class name or the template."
-            )
+            self.tokens.check_length(len(self.tokens.encode(text)) + 2, text)
+        ids = self.tokens.tokenizer(list(texts), context_length=self.context_length)
+        return ids.to(self.tokens.device)
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """Returns text features (texts, dim), not normalised, of token ids (texts, context)."""
@@ -139,7 +130,7 @@ class TextTower:
         # A causal tower that pools at [EOS] never looks at what follows it.
         short = self.causal_mask is not None and self.pool in ("argmax", "eos")
         length = int(ends.max()) + 1 if short else tokens.shape[1]
-        return self._encode(self.token_embedding(tokens[:, :length]), ends)
+        return self._encode(self.tokens.embedding(tokens[:, :length]), ends)
 
     def encode_texts(self, texts: Sequence[str], chunk: int = 512) -> Tensor:
         """Returns L2-normalised features (texts, dim), fp32, of plain texts; no gradient."""
@@ -154,7 +145,7 @@ class TextTower:
         name that ends in punctuation.
         """
         with torch.no_grad():
-            features = self.encode_tokens(filled_tokens(self, template, names))
+            features = self.encode_tokens(filled_tokens(self.tokens, template, names))
             return F.normalize(features.float(), dim=-1)
 
     def encode_prompts_plain(self, prompts: PromptBatch) -> Tensor:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mocoop.datasets.base import SPLITS, Contents, Item, check_class_names
+from mocoop.datasets.class_folders import only_images
 from mocoop.datasets.coop_split import read_split
-from mocoop.datasets.listing import only_images
-from mocoop.datasets.splitting import RULE, split_by_rule
+from mocoop.datasets.splits import RULE, split_by_rule
 from mocoop.errors import UserError
 
 Splits = dict[str, tuple[Item, ...]]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mocoop.datasets.base import SPLITS, Contents, Item
+from mocoop.datasets.class_folders import tidy
 from mocoop.datasets.folder import SPLIT_FOLDERS, FolderDataset, assemble
-from mocoop.datasets.names import tidy
-from mocoop.datasets.splitting import RULE, split_items, with_val
+from mocoop.datasets.splits import RULE, split_items, with_val
 from mocoop.errors import UserError
 from mocoop.templates import load_templates
 

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 
 from mocoop.classifiers.base import Classifier, Routed
-from mocoop.clip.backbone import Backbone
 from mocoop.datasets.base import Dataset, Item
-from mocoop.datasets.splits import base_size
+from mocoop.datasets.splits import class_range
 from mocoop.errors import UserError
 from mocoop.evaluation.measures import (
     calibration_error,
@@ -21,9 +20,6 @@ from mocoop.evaluation.measures import (
 )
 from mocoop.features.cache import FeatureCache, Progress
 from mocoop.model.router import guide_scores
-from mocoop.runs.run import Run, RunSetup
-
-CLASS_CHOICES = ("all", "base", "new")
 
 
 @dataclass(frozen=True)
@@ -60,23 +56,6 @@ class RoutedItems:
     labels: torch.Tensor  # (images,), into `routed.class_names`
     routed: Routed
     guide: torch.Tensor | None = None  # (images, experts), the hard prompts' scores
-
-
-def class_range(choice: str, num_classes: int) -> range:
-    """Returns the labels of a choice of classes: all, the base half or the new half.
-
-    Raises:
-        UserError: for another word.
-    """
-    half = base_size(num_classes)
-    ranges = {
-        "all": range(num_classes),
-        "base": range(half),
-        "new": range(half, num_classes),
-    }
-    if choice not in ranges:
-        raise UserError(f"classes must be one of {', '.join(ranges)}; got {choice!r}.")
-    return ranges[choice]
 
 
 def route_items(
@@ -140,22 +119,6 @@ def evaluate(found: RoutedItems, choice: str) -> Evaluation:
         {} if routing is None else asdict(routing),
         {} if agreement is None else asdict(agreement),
     )
-
-
-def harmonic_mean(base: float, new: float) -> float:
-    """Returns 2·b·n / (b + n), 0 where both are 0."""
-    return 2 * base * new / (base + new) if base + new > 0 else 0.0
-
-
-def check_same_data(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> None:
-    """Raises UserError if data or weights are no longer those that the run was trained with."""
-    if dataset.class_names != setup.class_names:
-        raise UserError(
-            f"Run {run.path} was trained on {len(setup.class_names)} classes of "
-            f"{setup.config.data}, which now has {len(dataset.class_names)} or other names. Put "
-            "the data back as it was, or train again."
-        )
-    setup.check_backbone(backbone.fingerprint)
 
 
 def _share_right(names: Sequence[str], right: torch.Tensor) -> dict[str, float]:

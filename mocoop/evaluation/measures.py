@@ -290,3 +290,8 @@ def _same_shape(first: Tensor, second: Tensor, first_name: str, second_name: str
 
 def _shape(values: Tensor) -> tuple[int, ...]:
     return tuple(values.shape)
+
+
+def harmonic_mean(base: float, new: float) -> float:
+    """Returns 2·b·n / (b + n), 0 where both are 0."""
+    return 2 * base * new / (base + new) if base + new > 0 else 0.0

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from mocoop.classifiers.base import Classifier
-from mocoop.classifiers.saved import MixtureClassifier
+from mocoop.classifiers.prompts import MixtureClassifier
 from mocoop.config import TrainConfig
 from mocoop.datasets.base import Dataset, Item
+from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
-from mocoop.evaluation.evaluate import class_range, route_items
+from mocoop.evaluation.evaluate import route_items
 from mocoop.features.cache import FeatureCache
-from mocoop.training.prepare import few_shot_items
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,21 @@ from dataclasses import asdict
 
 import torch
 
-from mocoop.classifiers.base import Classifier
-from mocoop.classifiers.saved import ONE, MixtureClassifier
+from mocoop.classifiers.base import ONE, Classifier
+from mocoop.classifiers.prompts import MixtureClassifier
+from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
-from mocoop.evaluation.evaluate import evaluate, harmonic_mean, route_items
+from mocoop.datasets.base import Dataset
+from mocoop.evaluation.evaluate import evaluate, route_items
+from mocoop.evaluation.measures import harmonic_mean
 from mocoop.evaluation.routing_value import routing_value
 from mocoop.features.cache import FeatureCache
-from mocoop.training.prepare import Prepared
 
 
 def results_on_test(
     classifier: Classifier,
-    prepared: Prepared,
+    config: TrainConfig,
+    dataset: Dataset,
     cache: FeatureCache,
     prototypes: torch.Tensor,
 ) -> dict:
@@ -25,11 +28,11 @@ def results_on_test(
 
     Args:
         classifier: the trained run.
-        prepared: its ingredients.
+        config: its settings.
+        dataset: its data set.
         cache: features of the image tower as it is after training.
         prototypes: (experts, classes, dim), what the router was taught from.
     """
-    config, dataset = prepared.config, prepared.dataset
     choices = choices_of(config)
     if config.method == "linear-probe" and config.classes == "base":
         choices = ("base",)  # it has no weights for new classes
@@ -47,20 +50,23 @@ def results_on_test(
     return results
 
 
-def zero_shot_on_test(prepared: Prepared, cache: FeatureCache) -> dict[str, float]:
+def zero_shot_on_test(
+    config: TrainConfig, dataset: Dataset, backbone: Backbone, cache: FeatureCache
+) -> dict[str, float]:
     """Returns the test accuracy in percent that the data set's one template has untrained.
 
     Args:
-        prepared: a run's ingredients.
+        config: a run's settings.
+        dataset: its data set.
+        backbone: its CLIP.
         cache: features of the image tower as it was before training.
     """
-    dataset, backbone = prepared.dataset, prepared.backbone
     names, template = dataset.class_names, dataset.templates.zero_shot
     text = backbone.text.encode_template(template, names).cpu()[None]  # (1, classes, dim)
     untrained = MixtureClassifier(names, ONE, text, None, backbone.logit_scale, 1)
     return {
         choice: evaluate(route_items(untrained, dataset, cache, choice), choice).accuracy
-        for choice in choices_of(prepared.config)
+        for choice in choices_of(config)
     }
 
 

@@ -7,15 +7,9 @@ from typing import Any
 
 import torch
 
-from mocoop.classifiers.base import Classifier
-from mocoop.classifiers.saved import (
-    ONE,
-    ConditionalClassifier,
-    MixtureClassifier,
-    open_classifier,
-    restore_model,
-    run_backbone,
-)
+from mocoop.classifiers.base import ONE, Classifier
+from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier
+from mocoop.classifiers.saved import open_classifier, restore_model, run_backbone
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.config import BASELINES
@@ -23,7 +17,7 @@ from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import evaluate, route_items
 from mocoop.features.cache import FeatureCache
-from mocoop.model.mixture import group_prototypes, hard_features
+from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import read_values
@@ -77,7 +71,9 @@ def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbo
     model = restore_model(setup, run.weights(), backbone)
     if config.conditional:
         return ConditionalClassifier(names, ONE, model, backbone.text)
-    soft = model.text_features(backbone.text, ClassTokens.of(backbone.text, names)).cpu()
+    soft = model.text_features(
+        backbone.text, ClassTokens.from_names(backbone.text.tokens, names)
+    ).cpu()
     gate = None if model.gate is None else model.gate.cpu()
     return MixtureClassifier(
         names, setup.experts, soft, gate, setup.logit_scale, config.num_chosen

@@ -22,12 +22,11 @@ from mocoop.datasets.base import Dataset, Item
 from mocoop.errors import UserError
 from mocoop.features.content_keys import ContentKeys
 from mocoop.features.decoding import batches
-from mocoop.storage.images import random_crop
+from mocoop.features.encode import VIEW_SCALE, view_of
 from mocoop.storage.shards import Shards, short_key
 
 Progress = Callable[[int, int], None]  # done, total
 Wanted: TypeAlias = tuple[int, int, bytes]  # an item's place, a view, the feature's key
-VIEW_SCALE = (0.5, 1.0)  # area of a random crop, as a share of the image
 # New features are written when there are this many, or after this long: what a stopped
 # extraction loses at most.
 SHARD_ROWS = 2048
@@ -182,13 +181,6 @@ class FeatureCache:
             self._unkept |= new
             return
         self._shards.add(list(new), torch.stack(list(new.values())))
-
-
-def view_of(image: Image.Image, view: int, key: bytes) -> Image.Image:
-    """Returns a view of an image: itself for view 0, else a crop drawn from `key`."""
-    if view == 0:
-        return image
-    return random_crop(image, int.from_bytes(key[:8], "little") % 2**63, VIEW_SCALE)
 
 
 def _row_key(content: str, view: int, seed: int) -> bytes:

@@ -5,7 +5,6 @@ CoOp and its kin are settings of it: one expert, no gate, no correction vector.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -17,12 +16,12 @@ from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import ImageNorms
 from mocoop.clip.text_tower import TextTower
-from mocoop.config import MIXTURES, TrainConfig
+from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.router import top_weights
 from mocoop.model.soft_prompts import ContextShift, SoftPrompts, linear, starts
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.templates import Groups, TemplateSet
+from mocoop.templates import Groups
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,9 @@ class Mixture:
     weights: Tensor  # (batch, experts), zero for experts not chosen
     expert_logits: Tensor  # (batch, experts, classes), scaled by the logit scale
     logits: Tensor  # (batch, classes), the weighted sum over experts
+
+
+IMAGES_AT_ONCE = 32  # whose own prompts a conditional context encodes together
 
 
 class PromptMixture(nn.Module):
@@ -193,31 +195,20 @@ def build_model(
     return model.to(backbone.device)
 
 
-def expert_groups(config: TrainConfig, templates: TemplateSet) -> Groups:
-    """Returns the groups of templates that the run's experts start from.
-
-    Mixtures take the data set's groups; single prompts its plain template, followed, where a
-    text loss compares with all templates (LASP), by all others.
-    """
-    if config.groups is not None:
-        return config.groups
-    if config.method in MIXTURES:
-        return templates.groups
-    if config.text_target == "templates" or config.method == "ensemble":
-        every = (template for group in templates.groups.values() for template in group)
-        return {"prompt": tuple(dict.fromkeys((templates.zero_shot, *every)))}
-    return {"prompt": (templates.zero_shot,)}
-
-
 @torch.no_grad()
-def hard_features(tower: TextTower, groups: Groups, class_names: Sequence[str]) -> list[Tensor]:
-    """Returns each group's hard prompt features, (templates, classes, dim), normalised."""
-    return [
-        torch.stack([tower.encode_template(template, class_names) for template in templates])
-        for templates in groups.values()
+def predict(
+    model: PromptMixture, tower: TextTower, classes: ClassTokens, features: Tensor
+) -> Mixture:
+    """Returns what the model says of image features (images, dim) among some classes."""
+    if model.shift is None:
+        return model(features, model.text_features(tower, classes))
+    parts = [
+        model(part, model.text_features(tower, classes, part))
+        for part in features.split(IMAGES_AT_ONCE)
     ]
-
-
-def group_prototypes(hard: Sequence[Tensor]) -> Tensor:
-    """Returns the normalised mean of each group's features, (groups, classes, dim)."""
-    return torch.stack([F.normalize(features.mean(dim=0), dim=-1) for features in hard])
+    return Mixture(
+        torch.cat([part.scores for part in parts]),
+        torch.cat([part.weights for part in parts]),
+        torch.cat([part.expert_logits for part in parts]),
+        torch.cat([part.logits for part in parts]),
+    )

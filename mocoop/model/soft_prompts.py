@@ -26,41 +26,6 @@ class Start:
     learn_after: bool
 
 
-def starts(
-    config: TrainConfig, tower: TextTower, groups: Groups, generator: torch.Generator
-) -> list[Start]:
-    """Returns what every expert's prompt starts from.
-
-    Args:
-        config: `context_init` and what belongs to it, `learn_after`.
-        tower: the frozen text tower.
-        groups: one expert each; `template` takes each one's first template.
-        generator: draws random tokens; a CPU generator.
-    """
-    if config.context_init == "template":
-        first = (templates[0] for templates in groups.values())
-        blocks = (soft_tokens(tower, template) for template in first)
-        return [
-            Start(before, after, after.new_zeros(0, tower.width), config.learn_after)
-            for before, after in blocks
-        ]
-    _, tail = soft_tokens(tower, f"{config.context_words} {{}}.")
-    found = []
-    for _ in groups:
-        context = _context(config, tower, generator)
-        left = len(context) if config.name_position == "end" else len(context) // 2
-        found.append(Start(context[:left], context[left:], tail, learn_after=True))
-    return found
-
-
-def _context(config: TrainConfig, tower: TextTower, generator: torch.Generator) -> Tensor:
-    """Returns the first context (tokens, width): of words, or random."""
-    if config.context_init == "words":
-        return soft_tokens(tower, f"{config.context_words} {{}}.")[0]
-    drawn = torch.randn(config.context_tokens, tower.width, generator=generator)
-    return (RANDOM_STD * drawn).to(tower.token_embedding.weight.device)
-
-
 class SoftPrompts(nn.Module):
     """Context tokens of all experts.
 
@@ -113,18 +78,53 @@ class SoftPrompts(nn.Module):
                 raise ValueError(f"contexts of {self.num_classes} classes only")
             own = [row for block in before for row in block]
             ends = [row for block in ends for row in block]
-            return PromptBatch.build(tower, classes, own, ends, own_class=True)
+            return PromptBatch.build(tower.tokens, classes, own, ends, own_class=True)
         if shift is not None:
             moved = shift[:, None]  # (images, 1, width)
             before = list(before[0] + moved)  # per image (tokens, width)
             # Right of the name stand learnt tokens, or fixed ones, which no image moves.
             after = self.after[0] + moved * self.learn_after[0]
             ends = [torch.cat([row, self._tail(0, row)]) for row in after]
-        return PromptBatch.build(tower, classes, before, ends)
+        return PromptBatch.build(tower.tokens, classes, before, ends)
 
     def _tail(self, index: int, after: Tensor) -> Tensor:
         tail = self.get_buffer(f"tail_{index}")
         return tail if self.num_classes is None else tail.expand(len(after), -1, -1)
+
+
+def starts(
+    config: TrainConfig, tower: TextTower, groups: Groups, generator: torch.Generator
+) -> list[Start]:
+    """Returns what every expert's prompt starts from.
+
+    Args:
+        config: `context_init` and what belongs to it, `learn_after`.
+        tower: the frozen text tower.
+        groups: one expert each; `template` takes each one's first template.
+        generator: draws random tokens; a CPU generator.
+    """
+    if config.context_init == "template":
+        first = (templates[0] for templates in groups.values())
+        blocks = (soft_tokens(tower.tokens, template) for template in first)
+        return [
+            Start(before, after, after.new_zeros(0, tower.width), config.learn_after)
+            for before, after in blocks
+        ]
+    _, tail = soft_tokens(tower.tokens, f"{config.context_words} {{}}.")
+    found = []
+    for _ in groups:
+        context = _context(config, tower, generator)
+        left = len(context) if config.name_position == "end" else len(context) // 2
+        found.append(Start(context[:left], context[left:], tail, learn_after=True))
+    return found
+
+
+def _context(config: TrainConfig, tower: TextTower, generator: torch.Generator) -> Tensor:
+    """Returns the first context (tokens, width): of words, or random."""
+    if config.context_init == "words":
+        return soft_tokens(tower.tokens, f"{config.context_words} {{}}.")[0]
+    drawn = torch.randn(config.context_tokens, tower.width, generator=generator)
+    return (RANDOM_STD * drawn).to(tower.tokens.embedding.weight.device)
 
 
 class ContextShift(nn.Module):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,10 +11,8 @@ from torch import Tensor
 
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.tiles import Chunk, lay_out
+from mocoop.prompt_encoder.tokens import TokenTable
 from mocoop.templates import SLOT, fill
-
-if TYPE_CHECKING:
-    from mocoop.clip.text_tower import TextTower
 
 
 @dataclass(frozen=True)
@@ -28,19 +25,18 @@ class ClassTokens:
     """Layouts of prompts with these names by the lengths of their blocks."""
 
     @classmethod
-    def of(cls, tower: TextTower, names: Sequence[str]) -> ClassTokens:
+    def from_names(cls, table: TokenTable, names: Sequence[str]) -> ClassTokens:
         """Returns the tokens of the class names.
 
         Raises:
             UserError: for a name without any token.
         """
-        ids = [tower.tokenizer.encode(name.replace("_", " ")) for name in names]
+        ids = [table.encode(name.replace("_", " ")) for name in names]
         for name, tokens in zip(names, ids, strict=True):
             if not tokens:
                 raise UserError(f"Class name {name!r} has no word in it. Give it a real name.")
-        device = tower.token_embedding.weight.device
-        flat = torch.tensor([token for tokens in ids for token in tokens], device=device)
-        return cls(flat, torch.tensor([len(tokens) for tokens in ids], device=device))
+        flat = torch.tensor([token for tokens in ids for token in tokens], device=table.device)
+        return cls(flat, torch.tensor([len(tokens) for tokens in ids], device=table.device))
 
     def first(self, count: int) -> ClassTokens:
         """Returns the first classes alone."""
@@ -125,7 +121,7 @@ class PromptBatch:
     @classmethod
     def build(
         cls,
-        tower: TextTower,
+        table: TokenTable,
         classes: ClassTokens,
         before: Sequence[Tensor],
         after: Sequence[Tensor],
@@ -134,7 +130,7 @@ class PromptBatch:
         """Returns the prompts; gradients flow to `before` and `after`.
 
         Args:
-            tower: the frozen text tower.
+            table: the tokenizer and embeddings of the frozen text tower.
             classes: the class names.
             before: each expert's token block (tokens, width) left of the name.
             after: as many blocks right of it.
@@ -145,10 +141,9 @@ class PromptBatch:
             UserError: if the longest prompt does not fit the context.
         """
         layout = classes.layout([len(b) for b in before], [len(a) for a in after], own_class)
-        tower.check_length(layout.longest, "The longest class name with its context")
-        special = [tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id, 0]
-        embed = tower.token_embedding
-        fixed = embed(torch.cat([classes.ids.new_tensor(special), classes.ids]))
+        table.check_length(layout.longest, "The longest class name with its context")
+        special = classes.ids.new_tensor([table.start, table.end, 0])
+        fixed = table.embedding(torch.cat([special, classes.ids]))
         return cls(torch.cat([fixed, *before, *after]), layout)
 
     @property
@@ -157,7 +152,7 @@ class PromptBatch:
         return self.layout.shape
 
 
-def soft_tokens(tower: TextTower, template: str) -> tuple[Tensor, Tensor]:
+def soft_tokens(table: TokenTable, template: str) -> tuple[Tensor, Tensor]:
     """Returns the token embeddings left and right of the class name in a template.
 
     Returns:
@@ -166,30 +161,25 @@ def soft_tokens(tower: TextTower, template: str) -> tuple[Tensor, Tensor]:
     Raises:
         UserError: if the tokenizer would not split the filled template at its slot.
     """
-    left, right = (tower.tokenizer.encode(part) for part in template.split("{}"))
-    whole = tower.tokenizer.encode(fill(template, "cat"))
-    if left + tower.tokenizer.encode("cat") + right != whole:
+    left, right = (table.encode(part) for part in template.split(SLOT))
+    if left + table.encode("cat") + right != table.encode(fill(template, "cat")):
         raise UserError(
             f"Template {template!r} does not split at its {{}} into whole tokens. Put a space or "
             "punctuation on both sides of it."
         )
-    weight = tower.token_embedding.weight.detach()
-    pick = lambda ids: weight[torch.tensor(ids, dtype=torch.long, device=weight.device)].clone()
-    return pick(left), pick(right)
+    return table.embed(left), table.embed(right)
 
 
-def filled_tokens(tower: TextTower, template: str, names: Sequence[str]) -> Tensor:
+def filled_tokens(table: TokenTable, template: str, names: Sequence[str]) -> Tensor:
     """Returns token ids (names, context) of a template filled with each class name.
 
     Raises:
         UserError: for a filled template longer than the context.
     """
-    encode = tower.tokenizer.encode
-    left, right = (encode(part) for part in template.split(SLOT))
-    start, end = tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id
-    tokens = torch.zeros(len(names), tower.context_length, dtype=torch.long)
+    left, right = (table.encode(part) for part in template.split(SLOT))
+    tokens = torch.zeros(len(names), table.context_length, dtype=torch.long)
     for row, name in enumerate(names):
-        ids = [start, *left, *encode(name.replace("_", " ")), *right, end]
-        tower.check_length(len(ids), fill(template, name))
+        ids = [table.start, *left, *table.encode(name.replace("_", " ")), *right, table.end]
+        table.check_length(len(ids), fill(template, name))
         tokens[row, : len(ids)] = torch.tensor(ids)
-    return tokens.to(tower.token_embedding.weight.device)
+    return tokens.to(table.device)

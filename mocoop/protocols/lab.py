@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from mocoop.classifiers.base import Classifier
-from mocoop.classifiers.saved import MixtureClassifier, open_classifier
+from mocoop.classifiers.prompts import MixtureClassifier
+from mocoop.classifiers.saved import check_same_data, open_classifier
 from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
+from mocoop.datasets.splits import class_range
 from mocoop.errors import UserError, choose_from
-from mocoop.evaluation.evaluate import check_same_data, class_range
 from mocoop.evaluation.measures import reliability_table
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import preset

@@ -10,16 +10,19 @@ from typing import Any
 
 import torch
 
+from mocoop.classifiers.base import accuracy_of
+from mocoop.classifiers.prompts import learnt
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import BASELINES, TrainConfig
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import preset, settings_from
-from mocoop.model.mixture import build_model, group_prototypes, hard_features
+from mocoop.model.hard_prompts import group_prototypes, hard_features
+from mocoop.model.mixture import build_model
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.experiment import learnt, trained_classifier
-from mocoop.training.loop import accuracy_of, fit
+from mocoop.training.experiment import trained_classifier
+from mocoop.training.loop import fit
 from mocoop.training.prepare import prepare, training_data
 
 
@@ -101,7 +104,7 @@ def validation_accuracy(config: TrainConfig) -> float:
     for _ in fit(model, backbone.text, training, prepared.config, generator):
         pass
     with torch.no_grad():
-        names = ClassTokens.of(backbone.text, dataset.class_names)
+        names = ClassTokens.from_names(backbone.text.tokens, dataset.class_names)
         soft = model.text_features(backbone.text, names).cpu()
     if config.tune_layer_norms:
         tuned = with_norms(backbone, learnt(model))

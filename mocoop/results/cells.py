@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from mocoop.evaluation.evaluate import harmonic_mean
+from mocoop.evaluation.measures import harmonic_mean
 
 Series = Mapping[int, float]
 """Seed → value, of one thing that was measured."""

@@ -18,7 +18,7 @@ from mocoop.protocols.plans import OWN_CLASSES_ONLY, Plan, Task, tasks
 from mocoop.results.cells import Table
 from mocoop.results.markup import to_markdown
 from mocoop.results.protocol_rows import time_spent
-from mocoop.results.published_tables import published_domain_table
+from mocoop.results.published import published_domain_table
 from mocoop.results.rows import Row
 from mocoop.results.tables import (
     ablation_table,

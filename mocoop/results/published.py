@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from mocoop.results.cells import Block, Cell, Line, Table
 
 SETTING = "ViT-B/16, 16 shots, average over 11 benchmarks"
 DOMAINS = ("ImageNetV2", "ImageNet-Sketch", "ImageNet-A", "ImageNet-R")
@@ -66,6 +69,7 @@ _PROMPTSRC = Paper(
 )
 _MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
 
+
 # CLIP and CoOp were first measured this way by the authors of CoCoOp, and ProGrad's numbers are
 # those of the KgCoOp paper. MoCoOp's are not known here: left empty rather than guessed.
 BASE_TO_NEW = (
@@ -85,7 +89,6 @@ DOMAIN_GENERALIZATION = (
     DomainGeneralization("CoCoOp", _COCOOP, _COCOOP, 71.02, (64.07, 48.75, 50.63, 76.18)),
     DomainGeneralization("MoCoOp", _MOCOOP, None, None, (None,) * len(DOMAINS)),
 )
-
 _NAMES = {
     "zero-shot": "CLIP",
     "coop": "CoOp",
@@ -96,6 +99,10 @@ _NAMES = {
     "lasp-v": "LASP-V",
     "mocoop": "MoCoOp",
 }
+NOT_COMPARABLE = (
+    "Published numbers are of ViT-B/16 on the usual benchmarks, not comparable in level with "
+    "ours. "
+)
 
 
 def published_name(method: str) -> str | None:
@@ -117,3 +124,28 @@ def published_base_to_new(method: str) -> BaseToNew | None:
     """
     name = published_name(method)
     return next((row for row in BASE_TO_NEW if row.method == name), None)
+
+
+def base_to_new_block() -> Block:
+    """Returns the published averages (base, new, HM) over 11 benchmarks."""
+    lines = tuple(_line(row.method, (row.base, row.new, row.harmonic_mean)) for row in BASE_TO_NEW)
+    return Block(lines, f"Published: {SETTING}")
+
+
+def published_domain_table() -> Table:
+    """Returns the published accuracies from ImageNet to its four variants."""
+    lines = tuple(_line(row.method, (row.imagenet, *row.targets)) for row in DOMAIN_GENERALIZATION)
+    return Table(
+        "published-domain-generalization",
+        "Published domain generalisation: accuracy after training on ImageNet",
+        f"ViT-B/16, 16 shots. {NOT_COMPARABLE}".strip(),
+        ("method",),
+        ("ImageNet", *DOMAINS),
+        (Block(lines),),
+    )
+
+
+def _line(method: str, values: Sequence[float | None]) -> Line:
+    """Returns the numbers with the digits of print, and words where they are not available."""
+    cells = [Cell(v, digits=2) if v is not None else Cell(note="not available") for v in values]
+    return Line((method,), tuple(cells))

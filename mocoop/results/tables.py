@@ -22,7 +22,7 @@ from mocoop.results.cells import (
     measure_direction,
     seedwise_mean,
 )
-from mocoop.results.published_tables import NOT_COMPARABLE, base_to_new_block
+from mocoop.results.published import NOT_COMPARABLE, base_to_new_block
 from mocoop.results.rows import PROTOCOLS, Found, Row, from_csv, shots_text, to_csv
 
 __all__ = [

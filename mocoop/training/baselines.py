@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifiers.base import Classifier
-from mocoop.classifiers.linear_probe import fit_linear_probe
-from mocoop.classifiers.saved import ONE, ProbeClassifier, TipClassifier
-from mocoop.classifiers.tip_adapter import fit_tip_adapter
+from mocoop.classifiers.base import ONE, Classifier
+from mocoop.classifiers.linear_probe import ProbeClassifier, fit_linear_probe
+from mocoop.classifiers.tip_adapter import TipClassifier, fit_tip_adapter
 from mocoop.features.cache import FeatureCache
 from mocoop.training.loop import EpochRecord
 from mocoop.training.prepare import Prepared

@@ -10,15 +10,16 @@ from pathlib import Path
 import torch
 
 from mocoop import __version__
-from mocoop.classifiers.base import Classifier
-from mocoop.classifiers.saved import ONE, ConditionalClassifier, MixtureClassifier
+from mocoop.classifiers.base import ONE, Classifier
+from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier, learnt
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluation.test_results import results_on_test, zero_shot_on_test
 from mocoop.features.cache import FeatureCache, Progress
-from mocoop.model.mixture import PromptMixture, build_model, group_prototypes, hard_features
+from mocoop.model.hard_prompts import group_prototypes, hard_features
+from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import Run, RunSetup, SavedFeatures, load_gate
 from mocoop.runs.status import CANCELLED, QUEUED
@@ -176,8 +177,8 @@ def _run(
     if config.tune_layer_norms:
         tuned = with_norms(backbone, weights)
         seen = FeatureCache(tuned, keep=False, precision=precision, progress=progress)
-    results = results_on_test(classifier, prepared, seen, prototypes.cpu())
-    for choice, accuracy in zero_shot_on_test(prepared, cache).items():
+    results = results_on_test(classifier, config, dataset, seen, prototypes.cpu())
+    for choice, accuracy in zero_shot_on_test(config, dataset, backbone, cache).items():
         if choice in results:
             results[choice]["zero_shot"] = accuracy
     writer.finish(results | spent)
@@ -195,7 +196,7 @@ def _train(
 ) -> Generator[EpochRecord, None, tuple[dict[int, torch.Tensor], Gates]]:
     """Trains soft prompts; returns their features (experts, classes, dim) and gates by epoch."""
     config, backbone, folder = prepared.config, prepared.backbone, writer.run.path
-    names = ClassTokens.of(backbone.text, prepared.dataset.class_names)
+    names = ClassTokens.from_names(backbone.text.tokens, prepared.dataset.class_names)
     material = material_of(prepared, data)
     stepper = Stepper(model, config) if config.epochs > 0 else None
     soft: dict[int, torch.Tensor] = {}
@@ -293,11 +294,6 @@ def _told_in_status(writer: RunWriter, also: Progress | None) -> Progress:
         writer.update(message=f"encoding images: {done} of {total}{speed}")
 
     return progress
-
-
-def learnt(model: PromptMixture) -> dict[str, torch.Tensor]:
-    """Returns all parameters of the model, the frozen after-blocks included."""
-    return {name: value.detach().cpu() for name, value in model.state_dict().items()}
 
 
 def _fail_queued(path: Path, error: UserError) -> None:

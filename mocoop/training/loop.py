@@ -10,8 +10,10 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
+from mocoop.classifiers.base import accuracy_of
 from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
+from mocoop.model.hard_prompts import HardText
 from mocoop.model.losses import (
     anchor_loss,
     classification_loss,
@@ -19,48 +21,11 @@ from mocoop.model.losses import (
     general_loss,
     text_supervision_loss,
 )
-from mocoop.model.mixture import Mixture, PromptMixture
+from mocoop.model.mixture import Mixture, PromptMixture, predict
 from mocoop.model.router import guide_scores, guide_target, routing_entropy
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.image_sources import ImageSide
 from mocoop.training.optimizer import Stepper, learning_rate
-
-IMAGES_AT_ONCE = 32  # whose own prompts a conditional context encodes together
-
-
-@dataclass(frozen=True)
-class HardText:
-    """Hard prompts as the losses need them; classes are those of the text loss."""
-
-    prototypes: Tensor  # (experts, classes, dim), each group's normalised mean
-    anchors: Tensor  # (experts, classes, dim), each group's first template
-    targets: Tensor  # (targets, classes, dim), what the text loss compares with
-    owner: Tensor  # (targets,), each target's expert
-
-    @classmethod
-    def of(cls, hard: tuple[Tensor, ...], prototypes: Tensor, every_template: bool) -> HardText:
-        """Returns the hard prompts of all groups.
-
-        Args:
-            hard: per expert (templates, classes, dim).
-            prototypes: (experts, classes, dim).
-            every_template: compare with every template instead of the prototypes.
-        """
-        anchors = torch.stack([features[0] for features in hard])
-        if not every_template:
-            return cls(prototypes, anchors, prototypes, torch.arange(len(hard)))
-        sizes = torch.tensor([len(features) for features in hard])
-        owner = torch.arange(len(hard)).repeat_interleave(sizes)
-        return cls(prototypes, anchors, torch.cat(list(hard)), owner)
-
-    def to(self, device: torch.device) -> HardText:
-        """Returns the same on a device."""
-        return HardText(
-            self.prototypes.to(device),
-            self.anchors.to(device),
-            self.targets.to(device),
-            self.owner.to(device),
-        )
 
 
 @dataclass(frozen=True)
@@ -131,7 +96,7 @@ def fit(
     Raises:
         DivergedError: when a loss is no longer finite; the model then holds the last good weights.
     """
-    classes = ClassTokens.of(tower, data.class_names)
+    classes = ClassTokens.from_names(tower.tokens, data.class_names)
     if done == 0:
         yield _record(0, _watched(model, tower, classes, data), data)
     if done >= config.epochs:
@@ -212,31 +177,6 @@ def step_losses(
         untrained = hard.anchors[:, : data.num_trained].mean(dim=0)  # (classes, dim)
         losses["general"] = general_loss(mixture.logits, logit_scale * features @ untrained.T)
     return losses | {"total": total}, mixture.logits
-
-
-@torch.no_grad()
-def predict(
-    model: PromptMixture, tower: TextTower, classes: ClassTokens, features: Tensor
-) -> Mixture:
-    """Returns what the model says of image features (images, dim) among some classes."""
-    if model.shift is None:
-        return model(features, model.text_features(tower, classes))
-    parts = [
-        model(part, model.text_features(tower, classes, part))
-        for part in features.split(IMAGES_AT_ONCE)
-    ]
-    return Mixture(
-        torch.cat([part.scores for part in parts]),
-        torch.cat([part.weights for part in parts]),
-        torch.cat([part.expert_logits for part in parts]),
-        torch.cat([part.logits for part in parts]),
-    )
-
-
-@torch.no_grad()
-def accuracy_of(logits: Tensor, labels: Tensor) -> float:
-    """Returns the share of right predictions in percent."""
-    return 100.0 * (logits.argmax(dim=-1) == labels).float().mean().item()
 
 
 def _watched(

@@ -13,15 +13,14 @@ from mocoop.clip.backbone import DEMO, Backbone, choose_device, load_backbone
 from mocoop.clip.device import choose_precision
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset, load_dataset
-from mocoop.datasets.base import Item, check_training
-from mocoop.datasets.splits import few_shot
-from mocoop.errors import UserError, choose_from
-from mocoop.evaluation.evaluate import class_range
+from mocoop.datasets.base import Item
+from mocoop.datasets.splits import class_range, few_shot_items
+from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
-from mocoop.model.mixture import expert_groups
+from mocoop.model.hard_prompts import HardText, expert_groups
 from mocoop.templates import Groups
 from mocoop.training.image_sources import CachedImages, ImageSide, LiveImages
-from mocoop.training.loop import HardText, TrainingData
+from mocoop.training.loop import TrainingData
 
 
 @dataclass(frozen=True)
@@ -59,58 +58,6 @@ def prepare(config: TrainConfig) -> Prepared:
     backbone = load_backbone(config.backbone, device)
     train_items, val_items = few_shot_items(config, dataset)
     return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
-
-
-def few_shot_items(
-    config: TrainConfig, dataset: Dataset
-) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Returns the few-shot training and validation images of a run, by CoOp's rule.
-
-    With a style, only images of that true style are there to be drawn.
-
-    Raises:
-        UserError: for a style that the data do not have, or without any training image.
-    """
-    check_training(dataset)
-    if config.style and config.style not in dataset.styles:
-        if not dataset.styles:
-            raise UserError(
-                f"{dataset.name} does not know the style of its images: leave style empty."
-            )
-        raise choose_from("style", config.style, dataset.styles)
-    train, val = (
-        [item for item in dataset.items(split) if config.style in ("", item.style)]
-        for split in ("train", "val")
-    )
-    chosen, chosen_val = few_shot(
-        [item.label for item in train],
-        [item.label for item in val],
-        config.shots,
-        config.seed,
-    )
-    # The halves are cut after sampling, as CoOp does, so that base images do not depend on it.
-    trained = class_range(config.classes, len(dataset.class_names))
-    return (
-        tuple(train[i] for i in chosen if train[i].label in trained),
-        tuple(val[i] for i in chosen_val if val[i].label in trained),
-    )
-
-
-def shots_missing(config: TrainConfig, classes: int, images: int) -> str | None:
-    """Returns a sentence if there are fewer training images than a run asks for, else None.
-
-    Args:
-        config: the run's settings.
-        classes: that have training images.
-        images: that were drawn.
-    """
-    asked = config.shots * classes
-    if images >= asked:
-        return None
-    return (
-        f"{images:,} training images instead of {asked:,}: some classes have fewer than "
-        f"{config.shots}."
-    )
 
 
 def training_data(

@@ -237,7 +237,7 @@ def test_words_of_untrained_tokens_are_the_template(tiny_backbone, generator):
     assert [words[0].word for words in found[0]] == ["a", "photo", "of", "a"]
     assert [words[0].word for words in found[1]] == ["drawing", ":"]
     assert found[0][0][0].cosine == pytest.approx(1.0, abs=1e-5)
-    table = F.normalize(tiny_backbone.text.token_embedding.weight, dim=-1)
+    table = F.normalize(tiny_backbone.text.tokens.embedding.weight, dim=-1)
     for tokens, words in zip(prompts.before, found, strict=True):
         for token, near in zip(tokens, words, strict=True):
             cosines = table @ F.normalize(token.detach(), dim=0)

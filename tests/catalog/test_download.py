@@ -16,8 +16,7 @@ import pytest
 
 from mocoop.catalog.download import PARTS, address, download, to_fetch
 from mocoop.catalog.sources import SOURCES, Remote, Source
-from mocoop.cli.data import data
-from mocoop.cli.data_options import DownloadData
+from mocoop.cli.data import DownloadData, data
 from mocoop.datasets import BENCHMARKS, load_dataset
 from mocoop.datasets.benchmarks import TABLE
 from mocoop.errors import UserError

@@ -14,8 +14,12 @@ from safetensors.torch import load, save
 from sklearn.linear_model import LogisticRegression
 
 from mocoop.classifiers import linear_probe, tip_adapter
-from mocoop.classifiers.linear_probe import LinearProbe, fit_linear_probe, linear_logits
-from mocoop.classifiers.saved import ProbeClassifier
+from mocoop.classifiers.linear_probe import (
+    LinearProbe,
+    ProbeClassifier,
+    fit_linear_probe,
+    linear_logits,
+)
 from mocoop.classifiers.tip_adapter import TipAdapter, fit_tip_adapter, tip_logits
 from mocoop.errors import UserError
 from tests.support import reference

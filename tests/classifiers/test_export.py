@@ -9,11 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mocoop.classifiers.base import encode_images
 from mocoop.classifiers.export import export_run, load_export
 from mocoop.cli.main import main
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError
+from mocoop.features.encode import encode_images
 from mocoop.methods import preset
 from mocoop.runs.run import Run
 from mocoop.storage.images import open_image

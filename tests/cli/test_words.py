@@ -15,8 +15,8 @@ from mocoop.cli import train as commands
 from mocoop.cli.console import print_runs, progress_bar, shorten, size_text
 from mocoop.cli.data import _print_report
 from mocoop.cli.main import main
-from mocoop.cli.options import TrainCommand
 from mocoop.cli.output_paths import check_file, check_folder
+from mocoop.cli.train import TrainCommand
 from mocoop.methods import preset
 from mocoop.runs.paths import short_name
 from tests.support.image_files import add_files

@@ -33,7 +33,9 @@ def soft_blocks(tower, templates, trainable=True):
     generator = torch.Generator().manual_seed(3)
     befores, afters = [], []
     for template in templates:
-        for block, blocks in zip(soft_tokens(tower, template), (befores, afters), strict=True):
+        for block, blocks in zip(
+            soft_tokens(tower.tokens, template), (befores, afters), strict=True
+        ):
             noise = 0.02 * torch.randn(block.shape, generator=generator)
             blocks.append((block + noise).requires_grad_(trainable))
     return befores, afters
@@ -50,7 +52,9 @@ def assert_same_as_reference(model, tokenizer, encode, templates, names, toleran
     tower = TextTower.of(model, tokenizer)
     befores, afters = soft_blocks(tower, templates)
     blocks = [block for block in befores + afters if len(block)]
-    prompts = PromptBatch.build(tower, ClassTokens.of(tower, names), befores, afters)
+    prompts = PromptBatch.build(
+        tower.tokens, ClassTokens.from_names(tower.tokens, names), befores, afters
+    )
     fast = encode(tower, prompts)
     slow = reference.encode_prompts(model, tokenizer, befores, names, afters)
     assert relative_error(fast.detach(), slow.detach()) < tolerance
@@ -126,7 +130,9 @@ def test_plain_path_would_differ_without_the_causal_mask(tokenizer):
     tower = TextTower.of(model, tokenizer)
     causal = dataclasses.replace(tower, causal_mask=torch.full((77, 77), -torch.inf).triu(1))
     befores, afters = soft_blocks(tower, TEMPLATES, trainable=False)
-    prompts = PromptBatch.build(tower, ClassTokens.of(tower, NAMES), befores, afters)
+    prompts = PromptBatch.build(
+        tower.tokens, ClassTokens.from_names(tower.tokens, NAMES), befores, afters
+    )
     wrong, right = causal.encode_prompts(prompts), tower.encode_prompts(prompts)
     assert relative_error(wrong, right) > 1e-3
 
@@ -153,8 +159,10 @@ def test_texts_equal_open_clip(tokenizer, options):
     torch.testing.assert_close(tower.encode_tokens(tower.tokenize(texts)), expected)
     normal = torch.nn.functional.normalize(expected, dim=-1)
     torch.testing.assert_close(tower.encode_texts(texts, chunk=2), normal)
-    before, after = soft_tokens(tower, "a photo of a {}.")
-    prompts = PromptBatch.build(tower, ClassTokens.of(tower, NAMES), [before], [after])
+    before, after = soft_tokens(tower.tokens, "a photo of a {}.")
+    prompts = PromptBatch.build(
+        tower.tokens, ClassTokens.from_names(tower.tokens, NAMES), [before], [after]
+    )
     torch.testing.assert_close(tower.encode_prompts(prompts)[0], expected, rtol=1e-4, atol=1e-5)
     looped = reference.encode_prompts(model, tokenizer, [before], NAMES, [after])[0]
     torch.testing.assert_close(looped, expected, rtol=1e-4, atol=1e-5)
@@ -163,22 +171,22 @@ def test_texts_equal_open_clip(tokenizer, options):
 def test_tokens_are_counted_by_the_tokenizer(tiny_backbone):
     """A name or template of few words can have more tokens."""
     tower = tiny_backbone.text
-    classes = ClassTokens.of(tower, ["itap of a", "cat", "black_bishop"])
+    classes = ClassTokens.from_names(tower.tokens, ["itap of a", "cat", "black_bishop"])
     assert classes.lengths.tolist() == [4, 1, 2]
-    assert classes.ids.tolist()[-2:] == tower.tokenizer.encode("black bishop")
-    before, after = soft_tokens(tower, "itap of a {}.")
+    assert classes.ids.tolist()[-2:] == tower.tokens.tokenizer.encode("black bishop")
+    before, after = soft_tokens(tower.tokens, "itap of a {}.")
     assert (len(before), len(after)) == (4, 1)
 
 
 def test_soft_tokens_start_from_the_template(tiny_backbone):
     """The blocks are copies of the template's token embeddings."""
     tower = tiny_backbone.text
-    before, after = soft_tokens(tower, "a photo of a {}.")
-    ids = tower.tokenizer.encode("a photo of a")
-    assert torch.equal(before, tower.token_embedding.weight[ids])
-    assert torch.equal(after, tower.token_embedding.weight[tower.tokenizer.encode(".")])
+    before, after = soft_tokens(tower.tokens, "a photo of a {}.")
+    ids = tower.tokens.tokenizer.encode("a photo of a")
+    assert torch.equal(before, tower.tokens.embedding.weight[ids])
+    assert torch.equal(after, tower.tokens.embedding.weight[tower.tokens.tokenizer.encode(".")])
     before.zero_()
-    assert tower.token_embedding.weight[ids].abs().min() > 0
+    assert tower.tokens.embedding.weight[ids].abs().min() > 0
 
 
 def test_longest_prompt_that_fits(tokenizer):
@@ -188,9 +196,11 @@ def test_longest_prompt_that_fits(tokenizer):
     template = "a photo of a {}."  # [SOS], 4 before, 1 after, [EOS]: 5 are left
     name = "one two three four five"
     assert_same_as_reference(model, tokenizer, FAST, [template], [name, "cat"])
-    before, after = soft_tokens(tower, template)
+    before, after = soft_tokens(tower.tokens, template)
     with pytest.raises(UserError, match=r"takes 13 tokens, but this CLIP reads at most 12"):
-        PromptBatch.build(tower, ClassTokens.of(tower, [f"{name} six"]), [before], [after])
+        PromptBatch.build(
+            tower.tokens, ClassTokens.from_names(tower.tokens, [f"{name} six"]), [before], [after]
+        )
     assert tower.tokenize([f"a photo of a {name}."]).shape == (1, 12)
     with pytest.raises(UserError, match=r"six.* takes 13 tokens.*Shorten the class name"):
         tower.tokenize([f"a photo of a {name} six."])
@@ -200,14 +210,14 @@ def test_longest_prompt_that_fits(tokenizer):
 def test_template_that_does_not_split(tiny_backbone, template):
     """A template whose slot melts into a word is refused."""
     with pytest.raises(UserError, match=r"does not split at its .* into whole tokens"):
-        soft_tokens(tiny_backbone.text, template)
+        soft_tokens(tiny_backbone.text.tokens, template)
 
 
 @pytest.mark.parametrize("name", ["", " ", "_"])
 def test_name_without_a_token(tiny_backbone, name):
     """A class name that the tokenizer reads as nothing is refused."""
     with pytest.raises(UserError, match="has no word in it"):
-        ClassTokens.of(tiny_backbone.text, ["cat", name])
+        ClassTokens.from_names(tiny_backbone.text.tokens, ["cat", name])
 
 
 def test_foreign_towers_are_refused(tokenizer, tiny_backbone):

@@ -411,7 +411,7 @@ def test_templates(root, name, tiny_backbone):
     assert len(templates.groups) == NUM_GROUPS.get(name, usual)
     assert len(set(every)) == len(every)
     for template in (templates.zero_shot, *every):
-        soft_tokens(tiny_backbone.text, template)
+        soft_tokens(tiny_backbone.text.tokens, template)
 
 
 @pytest.mark.parametrize("name", COOP)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from mocoop.datasets import dataset_name, load_dataset
+from mocoop.datasets.class_folders import tidy
 from mocoop.datasets.edits import (
     BACKUP_FILE,
     EDITS_FILE,
@@ -18,7 +19,6 @@ from mocoop.datasets.edits import (
     read_edits,
     write_edits,
 )
-from mocoop.datasets.names import tidy
 from mocoop.errors import UserError
 from tests.support.image_files import add_files, picture_bytes
 

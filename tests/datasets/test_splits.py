@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from mocoop.datasets import load_dataset
-from mocoop.datasets.splits import base_size, few_shot, random_split
+from mocoop.datasets.splits import base_size, few_shot, few_shot_items, random_split
 from mocoop.methods import preset
-from mocoop.training.prepare import few_shot_items
 from tests.support import reference
 
 # CoOp's own split files, where this machine has them.

@@ -46,7 +46,7 @@ def test_other_names_go_through_the_same_prompts(finished_run, demo_backbone, wo
     with torch.no_grad():
         plain = reference.encode_prompts(
             demo_backbone.model,
-            demo_backbone.text.tokenizer,
+            demo_backbone.text.tokens.tokenizer,
             befores,
             dataset.class_names[:3],
             afters,

@@ -11,7 +11,8 @@ from PIL import Image
 from mocoop.clip.backbone import make_backbone
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
-from mocoop.features.cache import FeatureCache, view_of
+from mocoop.features.cache import FeatureCache
+from mocoop.features.encode import view_of
 from tests.support.image_files import add_files, picture_bytes
 from tests.support.tiny import tiny_clip
 

@@ -9,8 +9,9 @@ from torch import nn
 
 from mocoop.errors import UserError
 from mocoop.methods import preset
+from mocoop.model.hard_prompts import expert_groups, group_prototypes, hard_features
 from mocoop.model.losses import classification_loss, gating_loss, text_supervision_loss
-from mocoop.model.mixture import build_model, expert_groups, group_prototypes, hard_features, mix
+from mocoop.model.mixture import build_model, mix
 from mocoop.model.router import guide_scores, guide_target
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import fill, load_templates
@@ -50,7 +51,7 @@ def test_zero_shot_is_the_plain_template(tiny_backbone):
     """The zero-shot preset classifies with open_clip's features of the one template."""
     model, _ = new_model(tiny_backbone, "zero-shot")
     tower = tiny_backbone.text
-    soft = model.text_features(tower, ClassTokens.of(tower, NAMES))
+    soft = model.text_features(tower, ClassTokens.from_names(tower.tokens, NAMES))
     texts = tiny_backbone.tokenizer([fill(TEMPLATES.zero_shot, name) for name in NAMES])
     expected = F.normalize(tiny_backbone.model.encode_text(texts), dim=-1)
     torch.testing.assert_close(soft[0], expected, rtol=1e-4, atol=1e-5)
@@ -93,7 +94,7 @@ def test_steps_change_what_is_learnt_and_nothing_else(tiny_backbone):
     """After some steps the backbone is equal bit by bit, and every learnt tensor differs."""
     tower = tiny_backbone.text
     model, groups = new_model(tiny_backbone)
-    classes = ClassTokens.of(tower, NAMES)
+    classes = ClassTokens.from_names(tower.tokens, NAMES)
     prototypes = group_prototypes(hard_features(tower, groups, NAMES))
     frozen = {k: v.clone() for k, v in tiny_backbone.model.state_dict().items()}
     learnt = {k: v.detach().clone() for k, v in model.named_parameters()}
@@ -121,7 +122,7 @@ def test_tokens_after_the_name_can_stay(tiny_backbone):
     model, _ = new_model(tiny_backbone, "coop")
     kept = [block.detach().clone() for block in model.prompts.after]
     assert [len(block) for block in kept] == [1]
-    soft = model.text_features(tower, ClassTokens.of(tower, NAMES))
+    soft = model.text_features(tower, ClassTokens.from_names(tower.tokens, NAMES))
     loss = classification_loss(model(random_features(4, 16), soft).logits, torch.arange(4))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
     loss.backward()
@@ -164,7 +165,7 @@ def test_correction_moves_every_feature(tiny_backbone):
     """The correction is added before the features are normalised."""
     tower = tiny_backbone.text
     model, _ = new_model(tiny_backbone)
-    classes = ClassTokens.of(tower, NAMES)
+    classes = ClassTokens.from_names(tower.tokens, NAMES)
     correction = random_features(1, 16, seed=5)[0]
     with torch.no_grad():
         raw = model.prompts(tower, classes)
@@ -202,6 +203,8 @@ def test_names_that_end_in_punctuation_are_tokenised_alike(tiny_backbone):
     groups = {"one": ("a photo of a {}.",), "two": ("art of the {}",)}
     config = preset("mocoop")
     model = build_model(config, tiny_backbone, groups, torch.Generator().manual_seed(0))
-    soft = model.text_features(tiny_backbone.text, ClassTokens.of(tiny_backbone.text, names))
+    soft = model.text_features(
+        tiny_backbone.text, ClassTokens.from_names(tiny_backbone.text.tokens, names)
+    )
     hard = hard_features(tiny_backbone.text, groups, names)
     torch.testing.assert_close(soft, torch.cat(hard))

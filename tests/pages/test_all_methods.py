@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import state
 from app.common.methods import METHODS
@@ -143,8 +144,8 @@ def test_tuned_layer_norms_are_read_once_and_used(run_of, empty_runs):
     run = run_of("lasp-ln")
     clip = run_caches.run_backbone(run)
     assert clip is run_caches.run_backbone(run)
-    assert clip.fingerprint != run_caches.backbone("demo").fingerprint
-    assert run_caches.run_backbone(run_of("lasp")) is run_caches.backbone("demo")
+    assert clip.fingerprint != data_caches.backbone("demo").fingerprint
+    assert run_caches.run_backbone(run_of("lasp")) is data_caches.backbone("demo")
     found = run_caches.routed_test_items(run, "all")
     right = (found.routed.probabilities.argmax(dim=-1) == found.labels).float().mean()
     assert 100 * right.item() == pytest.approx(run.results()["all"]["accuracy"], abs=0.2)

@@ -12,8 +12,8 @@ import pandas as pd
 
 from app.common import state
 from app.jobs import maps as map_maker
+from app.prompt_space import cached
 from app.prompt_space import tables as space_tables
-from app.routing import cached
 from mocoop.analysis import projection
 from mocoop.analysis.projection import MapSettings
 from tests.support.page_fixtures import open_page

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from app.common import state
+from app.common import state, words
 from app.jobs import trainings
-from app.train import settings
+from app.ui import pickers
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.methods import preset
@@ -84,7 +84,7 @@ def test_bad_folder_is_told_in_words(started, tmp_path, folder, words):
 
 def test_broken_table_is_told_in_words_and_reset_mends_it(started):
     app = open_page(PAGE)
-    rows = [{settings.GROUP: "photo", settings.TEMPLATES: "a photo without a slot"}]
+    rows = [{words.GROUP: "photo", words.TEMPLATES: "a photo without a slot"}]
     app.session_state[f"{state.TEMPLATES_EDITED} pictographs"] = rows
     app.session_state[f"{state.TEMPLATES_RESETS} pictographs"] = 1  # a table that is made anew
     app.run()
@@ -99,7 +99,7 @@ def test_broken_table_is_told_in_words_and_reset_mends_it(started):
 def test_own_groups_reach_the_run(started):
     app = open_page(PAGE)
     own = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of a {}.")}
-    app.session_state[f"{state.TEMPLATES_EDITED} pictographs"] = settings.groups_to_rows(own)
+    app.session_state[f"{state.TEMPLATES_EDITED} pictographs"] = words.groups_to_rows(own)
     app.session_state[f"{state.TEMPLATES_RESETS} pictographs"] = 1
     start(app.run())
     assert started[0].groups == own
@@ -144,12 +144,12 @@ def test_waiting_runs_can_be_removed(started, empty_runs, monkeypatch):
 
 def test_rows_make_groups():
     rows = [
-        {settings.GROUP: " photo ", settings.TEMPLATES: "a photo of a {}. | the {}.\n\nmy {}."},
-        {settings.GROUP: None, settings.TEMPLATES: float("nan")},
+        {words.GROUP: " photo ", words.TEMPLATES: "a photo of a {}. | the {}.\n\nmy {}."},
+        {words.GROUP: None, words.TEMPLATES: float("nan")},
     ]
-    groups = settings.rows_to_groups(rows)
+    groups = words.rows_to_groups(rows)
     assert groups == {"photo": ("a photo of a {}.", "the {}.", "my {}.")}
-    assert settings.rows_to_groups(settings.groups_to_rows(groups)) == groups
+    assert words.rows_to_groups(words.groups_to_rows(groups)) == groups
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,9 @@ def test_rows_make_groups():
     ],
 )
 def test_bad_rows_are_refused(rows, words):
-    table = [{settings.GROUP: name, settings.TEMPLATES: text} for name, text in rows]
+    table = [{words.GROUP: name, words.TEMPLATES: text} for name, text in rows]
     with pytest.raises(UserError, match=words):
-        settings.rows_to_groups(table)
+        words.rows_to_groups(table)
 
 
 @pytest.mark.parametrize(
@@ -173,16 +173,16 @@ def test_bad_rows_are_refused(rows, words):
     [(3, "a few seconds"), (23, "about 20 s"), (200, "about 3 min"), (9000, "about 2 h")],
 )
 def test_durations_are_rounded(seconds, words):
-    assert settings.duration(seconds) == words
+    assert words.duration(seconds) == words
 
 
 def test_folder_paths_become_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert settings.data_name(" games ") == "games"
-    assert settings.data_name("eurosat") == "eurosat"
-    assert settings.data_name("photos") == str(tmp_path / "photos")
+    assert pickers.data_name(" games ") == "games"
+    assert pickers.data_name("eurosat") == "eurosat"
+    assert pickers.data_name("photos") == str(tmp_path / "photos")
     with pytest.raises(UserError, match="Choose a data set"):
-        settings.data_name("  ")
+        pickers.data_name("  ")
 
 
 def test_fewer_images_than_asked_for_are_told(started, tmp_path):

@@ -9,9 +9,9 @@ from PIL import Image
 
 from app.common import state
 from app.common.methods import METHODS, MIXTURE, NO_PROMPT, ONE_PROMPT, method_called
+from app.common.words import run_title
 from app.jobs import trainings
 from app.train import more_settings
-from app.train.settings import run_title
 from mocoop.config import METHODS as KNOWN
 from mocoop.config import MIXTURES, TrainConfig
 from mocoop.methods import preset

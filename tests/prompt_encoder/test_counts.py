@@ -36,8 +36,10 @@ def test_a_step_does_what_the_formula_says(demo_backbone, templates):
     """Every prefix once, every pair's own tokens once, and next to nothing besides."""
     tower = demo_backbone.text
     befores, afters = soft_blocks(tower, templates)
-    prompts = PromptBatch.build(tower, ClassTokens.of(tower, NAMES), befores, afters)
-    names = [len(tower.tokenizer.encode(name)) for name in NAMES]
+    prompts = PromptBatch.build(
+        tower.tokens, ClassTokens.from_names(tower.tokens, NAMES), befores, afters
+    )
+    names = [len(tower.tokens.tokenizer.encode(name)) for name in NAMES]
     own = sum(
         length + len(after) + 1 for after in afters for length in names
     )  # name, after, [EOS]
@@ -64,7 +66,9 @@ def test_more_classes_cost_no_more_each(demo_backbone):
     def operations(experts, classes):
         names = [f"{name} {number}" for number in range(classes // 5) for name in NAMES]
         befores, afters = soft_blocks(tower, experts * TEMPLATES[1:2])
-        prompts = PromptBatch.build(tower, ClassTokens.of(tower, names), befores, afters)
+        prompts = PromptBatch.build(
+            tower.tokens, ClassTokens.from_names(tower.tokens, names), befores, afters
+        )
         with torch.no_grad():
             return counted(lambda: tower.encode_prompts(prompts))
 
@@ -80,7 +84,9 @@ def test_low_memory_costs_one_forward_pass_more(demo_backbone):
 
     def operations(memory):
         tower = replace(demo_backbone.text, memory=memory)
-        prompts = PromptBatch.build(tower, ClassTokens.of(tower, NAMES), befores, afters)
+        prompts = PromptBatch.build(
+            tower.tokens, ClassTokens.from_names(tower.tokens, NAMES), befores, afters
+        )
         parts = []
         forward = counted(lambda: parts.append(tower.encode_prompts(prompts)))
         return forward, counted(lambda: torch.autograd.grad(parts[0].sum(), blocks))

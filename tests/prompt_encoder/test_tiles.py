@@ -9,7 +9,7 @@ import pytest
 import torch
 from open_clip.transformer import QuickGELU
 
-from mocoop.clip.memory import activation_memory
+from mocoop.clip.device import activation_memory
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.frozen_blocks import BlockWeights, kept_bytes, run_blocks, understands
@@ -28,7 +28,9 @@ from tests.support.tiny import tiny_clip
 def batch(tower, templates=TEMPLATES, names=NAMES):
     """Returns soft prompts and the blocks that they are made of."""
     befores, afters = soft_blocks(tower, templates)
-    prompts = PromptBatch.build(tower, ClassTokens.of(tower, names), befores, afters)
+    prompts = PromptBatch.build(
+        tower.tokens, ClassTokens.from_names(tower.tokens, names), befores, afters
+    )
     return prompts, [block for block in befores + afters if len(block)]
 
 
@@ -152,12 +154,12 @@ def test_half_precision(tiny_backbone):
 def test_layouts_are_made_once(tiny_backbone):
     """Steps with the same lengths use the same layout; other names have another."""
     tower = tiny_backbone.text
-    classes = ClassTokens.of(tower, NAMES)
+    classes = ClassTokens.from_names(tower.tokens, NAMES)
     befores, afters = soft_blocks(tower, TEMPLATES)
-    one = PromptBatch.build(tower, classes, befores, afters)
-    two = PromptBatch.build(tower, classes, befores, afters)
+    one = PromptBatch.build(tower.tokens, classes, befores, afters)
+    two = PromptBatch.build(tower.tokens, classes, befores, afters)
     assert one.layout is two.layout
-    fewer = PromptBatch.build(tower, classes.first(2), befores, afters)
+    fewer = PromptBatch.build(tower.tokens, classes.first(2), befores, afters)
     assert fewer.shape == (len(TEMPLATES), 2)
     assert one.shape == (len(TEMPLATES), len(NAMES))
 

@@ -10,7 +10,7 @@ from mocoop.errors import UserError
 from mocoop.results import published
 from mocoop.results.cells import Block, Cell, Line, Table
 from mocoop.results.markup import to_latex, to_markdown
-from mocoop.results.published_tables import published_domain_table
+from mocoop.results.published import published_domain_table
 from mocoop.results.tables import (
     Row,
     ablation_table,

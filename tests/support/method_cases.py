@@ -11,10 +11,11 @@ from torch import nn
 from mocoop.clip.backbone import Backbone
 from mocoop.config import MIXTURES, TrainConfig
 from mocoop.methods import preset
-from mocoop.model.mixture import PromptMixture, build_model, group_prototypes, hard_features
+from mocoop.model.hard_prompts import HardText, group_prototypes, hard_features
+from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.image_sources import CachedImages
-from mocoop.training.loop import HardText, TrainingData, step_losses
+from mocoop.training.loop import TrainingData, step_losses
 from mocoop.training.optimizer import Stepper
 from tests.support import reference_methods as plain
 from tests.support.reference_training import PlainImageTower, PlainSGD
@@ -45,7 +46,7 @@ class Pair:
     def losses(self, pictures, labels):
         """Returns the library's losses of a batch of pictures."""
         features = self.model.image_features(self.backbone.model.visual, pictures)
-        classes = ClassTokens.of(self.backbone.text, self.data.class_names)
+        classes = ClassTokens.from_names(self.backbone.text.tokens, self.data.class_names)
         tower = self.backbone.text
         return step_losses(self.model, tower, classes, features, labels, self.data, self.config)[0]
 

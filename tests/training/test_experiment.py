@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from mocoop.classifiers.saved import open_classifier
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
-from mocoop.evaluation.evaluate import evaluate, harmonic_mean, route_items
+from mocoop.evaluation.evaluate import evaluate, route_items
+from mocoop.evaluation.measures import harmonic_mean
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import preset
 from mocoop.runs.run import Run, list_runs, open_run

@@ -8,16 +8,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mocoop.classifiers.prompts import learnt
 from mocoop.classifiers.saved import restore_model
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import BASELINES, METHODS
 from mocoop.errors import UserError
 from mocoop.methods import preset
-from mocoop.model.mixture import build_model
+from mocoop.model.mixture import IMAGES_AT_ONCE, build_model, predict
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import RunSetup
-from mocoop.training.experiment import learnt
-from mocoop.training.loop import IMAGES_AT_ONCE, predict
 from mocoop.training.optimizer import learning_rate
 from tests.support import method_cases as cases
 from tests.support.reference_training import plain_rate
@@ -189,7 +188,7 @@ def test_a_restored_model_says_the_same(tiny_backbone, case):
     )  # fmt: skip
     again = restore_model(setup, learnt(pair.model), tiny_backbone)
     assert not any(value.requires_grad for value in again.parameters())
-    classes = ClassTokens.of(tiny_backbone.text, names)
+    classes = ClassTokens.from_names(tiny_backbone.text.tokens, names)
     pictures, _ = cases.batch_of(99)
     with torch.no_grad():
         found = [
@@ -217,7 +216,7 @@ def test_conditional_prompts_are_those_of_each_image_alone(tiny_backbone):
     pair = make("cocoop: random around the name", tiny_backbone)
     train(pair)
     tower, model = tiny_backbone.text, pair.model
-    classes = ClassTokens.of(tower, cases.NAMES)
+    classes = ClassTokens.from_names(tower.tokens, cases.NAMES)
     features = cases.features_of(IMAGES_AT_ONCE + 5)
     together = predict(model, tower, classes, features)
     with torch.no_grad():

@@ -111,7 +111,7 @@ def test_fit_is_those_steps_in_that_order(tiny_backbone):
     data, tower = with_images(pair), tiny_backbone.text
     records = list(fit(pair.model, tower, data, config, torch.Generator().manual_seed(5)))
     generator = torch.Generator().manual_seed(5)
-    classes = ClassTokens.of(tower, data.class_names)
+    classes = ClassTokens.from_names(tower.tokens, data.class_names)
     for record in records[1:]:
         again.stepper.set_rate(learning_rate(record.epoch, config))
         totals, right = [], 0

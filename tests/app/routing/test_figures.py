@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.common import galleries, plotting
 from app.common.theme import NEUTRAL, TRAIN, expert_colours
 from app.prompt_space import figures as space_figures
 from app.prompt_space import tables as space_tables
@@ -24,7 +25,7 @@ def found():
 @pytest.fixture
 def all_figures(found, projection):
     routed = found.routed
-    gallery = tables.gallery_table(found)
+    gallery = galleries.gallery_table(found)
     counts = tables.expert_counts(gallery, "true", EXPERTS, CLASSES)
     value = RoutingValue(60, 59, 50, 57, "dark", "validation", 70, 1, 1, {})
     points = space_tables.map_table(projection, GROUPS, CLASSES)
@@ -68,7 +69,7 @@ def test_experts_keep_their_colours(all_figures):
 
 def test_only_chosen_experts_are_full_and_carry_their_weight(all_figures):
     bars = all_figures["scores"].data[0]
-    assert bars.marker.color[2] == figures.see_through(COLOURS["dark"], figures.FAINT)
+    assert bars.marker.color[2] == plotting.see_through(COLOURS["dark"], plotting.FAINT)
     assert bars.marker.line.width == 1  # its end shows on a page of nearly its colour
     assert list(bars.text) == ["weight 73%", "weight 27%", ""]
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from app.common import galleries
+from app.common.galleries import GalleryFilter
 from app.prompt_space import tables as space_tables
 from app.routing import tables
-from app.routing.tables import GalleryFilter
 from mocoop.analysis.drift import Drift, NearWord
 from mocoop.evaluation.routing_value import RoutingValue
 from tests.support.routed_example import CLASSES, EXPERTS, GROUPS, routed_items
@@ -23,7 +24,7 @@ def found():
 
 @pytest.fixture
 def gallery(found):
-    return tables.gallery_table(found)
+    return galleries.gallery_table(found)
 
 
 def test_gallery_has_a_row_per_image(gallery, found):
@@ -53,20 +54,20 @@ def test_gallery_has_a_row_per_image(gallery, found):
     ],
 )
 def test_filters_and_orders(gallery, wanted, images):
-    assert "".join(tables.select_images(gallery, wanted)["image"]) == images
+    assert "".join(galleries.select_images(gallery, wanted)["image"]) == images
 
 
 def test_the_shuffled_order_is_always_the_same(gallery, found):
-    again = tables.gallery_table(found)
+    again = galleries.gallery_table(found)
     orders = [
-        tables.select_images(one, GalleryFilter())["image"].tolist() for one in (gallery, again)
+        galleries.select_images(one, GalleryFilter())["image"].tolist() for one in (gallery, again)
     ]
     assert orders[0] == orders[1]
     assert sorted(orders[0]) == ["a", "b", "c", "d"]
 
 
 def test_a_file_has_one_value_per_cell(gallery):
-    flat = tables.gallery_csv(gallery)
+    flat = galleries.gallery_csv(gallery)
     assert flat["expert 1"].tolist() == ["photo", "sketch", "dark", "photo"]
     assert flat["expert 2"].tolist() == ["sketch", "dark", "sketch", "sketch"]
     assert (flat["weight 1"] + flat["weight 2"]).tolist() == pytest.approx([1, 1, 1, 1])
@@ -212,15 +213,15 @@ def test_experts_galleries_are_certain_ambiguous_and_wrong():
     columns = ["experts", "weights", "entropy", "probability", "right"]
     table = pd.DataFrame(rows, columns=columns)
     table["expert"] = [names[0] for names in table["experts"]]
-    found = tables.expert_galleries(table, "a")
+    found = galleries.expert_galleries(table, "a")
     assert found["certain"].index.tolist() == [0, 3, 2]
     assert found["ambiguous"].index.tolist() == [1, 2, 3, 0]
     assert found["wrong"].index.tolist() == [3, 2]
-    assert all(part.empty for part in tables.expert_galleries(table, "d").values())
+    assert all(part.empty for part in galleries.expert_galleries(table, "d").values())
 
 
 def test_styles_in_words_have_something_to_compare_with(found):
-    table = tables.gallery_table(found).assign(
+    table = galleries.gallery_table(found).assign(
         style=["photo", "photo", "sketch", None], expert=["a", "b", "b", "a"]
     )
     assert tables.styles_in_words(table) == (

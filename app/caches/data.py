@@ -1,0 +1,88 @@
+"""Streamlit caches of data sets, their pictures and the CLIP."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image
+
+from mocoop.catalog.change_stamp import data_stamp
+from mocoop.catalog.inventory import Found, present
+from mocoop.catalog.inventory import inventory as list_sets
+from mocoop.catalog.uploads import uploaded_sets
+from mocoop.clip.backbone import Backbone, load_backbone
+from mocoop.datasets import BENCHMARKS, Dataset, Item, load_dataset
+from mocoop.datasets.benchmarks import data_root
+from mocoop.errors import UserError
+
+
+@st.cache_resource(show_spinner="Loading the CLIP …", max_entries=2)
+def backbone(name: str) -> Backbone:
+    """Returns a frozen CLIP; shared by all sessions, never trained in place."""
+    return load_backbone(name, "auto")
+
+
+def dataset(name: str) -> Dataset:
+    """Returns a data set as it is on disk now; immutable and shared by all sessions."""
+    return _dataset(name, data_stamp(name))
+
+
+@st.cache_resource(show_spinner="Opening the data set …", max_entries=8)
+def _dataset(name: str, stamp: str) -> Dataset:
+    return load_dataset(name)
+
+
+def data_choices() -> list[str]:
+    """Returns the data sets to choose from: built in, found on disk, uploaded."""
+    ready = [one.name for one in inventory() if one.state in ("built in", "ready")]
+    return ready + [str(path) for path in uploaded_sets()]
+
+
+def sets_at_hand() -> list[str]:
+    """Returns the data sets that are on disk or uploaded, in whatever state: a quick look."""
+    return present() + [str(path) for path in uploaded_sets()]
+
+
+def inventory() -> list[Found]:
+    """Returns every built-in and benchmark set with its state on this machine."""
+    root = data_root()
+    return _inventory(str(root), "|".join(data_stamp(name, root) for name in BENCHMARKS))
+
+
+@st.cache_data(show_spinner="Looking for data sets …", max_entries=4)
+def _inventory(root: str, stamps: str) -> list[Found]:
+    return list_sets(Path(root))
+
+
+def thumbnail(data_name: str, item_id: str, label: int, style: str | None, side: int) -> bytes:
+    """Returns an item's picture as a small PNG, `side` pixels wide.
+
+    Raises:
+        UserError: for a picture that cannot be read.
+    """
+    item = Item(item_id, label, style)
+    try:
+        stamp = dataset(data_name).stamp(item)
+    except OSError as error:
+        raise UserError(f"{item_id}: {error.strerror or error}.") from error
+    return _thumbnail(data_name, "" if stamp is None else stamp.text, item_id, label, style, side)
+
+
+@st.cache_data(show_spinner=False, max_entries=4000)
+def _thumbnail(
+    data_name: str, stamp: str, item_id: str, label: int, style: str | None, side: int
+) -> bytes:
+    return as_png(dataset(data_name).image(Item(item_id, label, style)), side)
+
+
+def as_png(image: Image.Image, side: int) -> bytes:
+    """Returns an image as PNG bytes, fitted into a square of `side` pixels."""
+    scale = side / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    sharp = scale >= 1  # enlarge drawings without blurring their pixels
+    shown = image.resize(size, Image.Resampling.NEAREST if sharp else Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    shown.save(buffer, "PNG")
+    return buffer.getvalue()

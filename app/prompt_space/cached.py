@@ -1,0 +1,82 @@
+"""Streamlit caches of the Prompt space page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app.caches import data as data_caches
+from app.caches.runs import stamp_of
+from app.jobs.maps import Fit, MapMaker
+from mocoop.analysis.drift import Drift, NearWord, drift_table, nearest_words
+from mocoop.analysis.projection import MapSettings, Projection, projection_of
+from mocoop.runs.run import Run, open_run
+
+
+def drift(run: Run) -> list[Drift]:
+    """Returns the drift of every expert after every saved epoch."""
+    return _drift(str(run.path), stamp_of(run))
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _drift(path: str, stamp: float) -> list[Drift]:
+    return drift_table(open_run(path).features())
+
+
+def words(run: Run, label: int) -> list[list[list[NearWord]]]:
+    """Returns the nearest words of every learnt token, by expert.
+
+    Args:
+        run: a finished run.
+        label: whose tokens to take where every class has its own.
+    """
+    own = run.setup().config.class_context
+    return _words(str(run.path), stamp_of(run), label if own else None)
+
+
+@st.cache_data(show_spinner="Looking for the nearest words …", max_entries=64)
+def _words(path: str, stamp: float, label: int | None) -> list[list[list[NearWord]]]:
+    run = open_run(path)
+    weights = {
+        name: value if label is None else value[label]
+        for name, value in run.weights().items()
+        if name.startswith("prompts.before.")
+    }
+    return nearest_words(weights, data_caches.backbone(run.setup().config.backbone).text)
+
+
+def projection(run: Run, settings: MapSettings) -> Projection:
+    """Returns a run's joint map; one by UMAP must be on disk, for it would take long to fit."""
+    return _projection(str(run.path), stamp_of(run), settings)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _projection(path: str, stamp: float, settings: MapSettings) -> Projection:
+    return projection_of(open_run(path), settings)
+
+
+def fit_under_way(run: Run, settings: MapSettings) -> Fit | None:
+    """Returns the fit of a map that is not there yet, begun now if need be; None if it is.
+
+    Raises:
+        UserError: if it failed.
+    """
+    if settings.method == "pca" or (run.path, stamp_of(run), settings) in _maps_there():
+        return None
+    fit = map_maker().fit(run, settings)
+    if fit is None:
+        _maps_there().add((run.path, stamp_of(run), settings))
+    return fit
+
+
+@st.cache_resource(show_spinner=False)
+def map_maker() -> MapMaker:
+    """Returns what fits the maps of this server."""
+    return MapMaker()
+
+
+@st.cache_resource(show_spinner=False)
+def _maps_there() -> set[tuple[Path, float, MapSettings]]:
+    """Returns the maps known to be on disk, by path and stamp of their run, and settings."""
+    return set()

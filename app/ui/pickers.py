@@ -1,0 +1,115 @@
+"""Pickers of a run and of a data set."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import streamlit as st
+
+from app.caches import data as data_caches
+from app.caches import runs as run_caches
+from app.common import access, state
+from app.common.words import data_label
+from mocoop.datasets import BENCHMARKS, BUILTIN
+from mocoop.errors import UserError
+from mocoop.runs.run import Run
+
+
+def pick_data() -> str:
+    """Returns the chosen data set: built in, found on disk, uploaded, or a typed path.
+
+    Raises:
+        UserError: if no data set is named.
+    """
+    typed = not access.read_only()
+    memory = st.session_state
+    following = memory.pop(state.DATA_NEXT, None)
+    if following is None and state.DATA not in st.query_params:
+        following = memory.get(state.DATA_LAST)  # a default is not in the address
+    if following is not None:
+        memory[state.DATA] = following
+
+    def remember() -> None:
+        memory[state.DATA_LAST] = memory[state.DATA]
+
+    chosen = st.selectbox(
+        "Data set",
+        data_caches.data_choices(),
+        format_func=data_label,
+        key=state.DATA,
+        bind=state.QUERY,
+        on_change=remember,
+        accept_new_options=typed,
+        help="A built-in set, a benchmark set that was found, or your own: type the path of a "
+        "folder that has one folder of images for each class, or of a CSV file of images. "
+        "The Data page takes zips."
+        if typed
+        else None,
+    )
+    remember()
+    return data_name(chosen or "")
+
+
+def data_name(typed: str) -> str:
+    """Returns a built-in or benchmark set's name, or the typed folder's absolute path.
+
+    Raises:
+        UserError: if nothing was typed.
+    """
+    text = typed.strip()
+    if not text:
+        raise UserError("Choose a data set, or type the path of a folder of images.")
+    return text if text in (*BUILTIN, *BENCHMARKS) else str(Path(text).expanduser().resolve())
+
+
+def pick_run(what_for: str) -> Run:
+    """Returns the finished run that is looked at; without one, says what to do and stops.
+
+    Args:
+        what_for: what the page would show, for the empty state.
+    """
+    runs: dict[str, Run] = {}
+    for run in run_caches.finished_runs():
+        runs.setdefault(run.name, run)
+    if not runs and access.read_only():
+        st.info(f"There is no finished run here yet. It would show {what_for}.")
+        st.stop()
+    if not runs:
+        st.info(f"No finished run yet. Train one (about 20 seconds) to see {what_for}.")
+        st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
+        st.stop()
+    asked, chosen = st.query_params.get(state.RUN), st.session_state.get(state.RUN)
+    if asked not in runs:
+        name = chosen if chosen in runs else first_choice(runs)
+        if asked is not None:
+            st.warning(
+                f"The link asks for run {asked!r}, which is not here or not finished. "
+                "This is another one."
+            )
+        st.query_params[state.RUN] = asked = name
+    # The address is bound by hand: Streamlit would write the label into it, not the name.
+    st.session_state[state.RUN] = asked
+
+    def write() -> None:
+        st.query_params[state.RUN] = st.session_state[state.RUN]
+
+    st.selectbox(
+        "Run",
+        list(runs),
+        format_func=run_caches.labels_of(runs).__getitem__,
+        key=state.RUN,
+        on_change=write,
+        width=760,
+        label_visibility="collapsed",
+    )
+    return runs[asked]
+
+
+def first_choice(runs: dict[str, Run]) -> str:
+    """Returns the newest run with several experts, or else the newest run."""
+    for name, run in runs.items():
+        with suppress(UserError):  # a damaged run is named when it is chosen
+            if len(run.setup().experts) > 1:
+                return name
+    return next(iter(runs))

@@ -1,0 +1,70 @@
+"""Classifiers of soft prompts: a mixture, or one prompt that changes with the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from mocoop.classifiers.base import Classifier, Routed, SingleClassifier
+from mocoop.clip.text_tower import TextTower
+from mocoop.model.mixture import PromptMixture, mix, predict
+from mocoop.prompt_encoder.layout import ClassTokens
+
+
+@dataclass(frozen=True)
+class MixtureClassifier(Classifier):
+    """Fixed text features and a router: one small product each, no text tower."""
+
+    soft: Tensor = field(repr=False)  # (experts, classes, dim), L2-normalised
+    gate: nn.Linear | None = field(repr=False)
+    logit_scale: float
+    num_chosen: int
+
+    def only(self, labels: Sequence[int]) -> MixtureClassifier:
+        """Returns a classifier among some of the classes."""
+        return replace(self, class_names=self.named(labels), soft=self.soft[:, list(labels)])
+
+    @torch.no_grad()
+    def classify(self, image_features: Tensor, expert: int | None = None) -> Routed:
+        """Returns routing and probabilities; `expert` gives all the weight to that one."""
+        mixture = mix(image_features, self.soft, self.gate, self.logit_scale, self.num_chosen)
+        weights, logits = mixture.weights, mixture.logits
+        if expert is not None:
+            weights = torch.zeros_like(weights)
+            weights[:, expert] = 1.0
+            logits = mixture.expert_logits[:, expert]
+        return Routed(
+            self.class_names,
+            self.experts,
+            mixture.scores,
+            weights,
+            mixture.expert_logits.softmax(dim=-1),
+            logits.softmax(dim=-1),
+        )
+
+
+@dataclass(frozen=True)
+class ConditionalClassifier(SingleClassifier):
+    """A prompt that changes with every image, and so needs the text tower for each."""
+
+    model: PromptMixture = field(repr=False)
+    tower: TextTower = field(repr=False)
+
+    def only(self, labels: Sequence[int]) -> ConditionalClassifier:
+        """Returns a classifier among some of the classes."""
+        return replace(self, class_names=self.named(labels))
+
+    def logits(self, image_features: Tensor) -> Tensor:
+        """Returns (batch, classes) of normalised image features (batch, dim)."""
+        classes = ClassTokens.from_names(self.tower.tokens, self.class_names)
+        device = self.tower.positional_embedding.device
+        found = predict(self.model, self.tower, classes, image_features.to(device))
+        return found.logits.to(image_features.device)
+
+
+def learnt(model: PromptMixture) -> dict[str, torch.Tensor]:
+    """Returns all parameters of the model, the frozen after-blocks included."""
+    return {name: value.detach().cpu() for name, value in model.state_dict().items()}
