@@ -29,7 +29,7 @@ CONTENTS = {
     "Design and results": (
         "docs/design",
         "docs/results",
-        "RESULTS",
+        "All tables <RESULTS>",
         "docs/speed",
         "BENCHMARKS",
     ),
@@ -41,7 +41,10 @@ project = "MoCoOp"
 version = release = installed_version("mocoop")
 html_title = f"MoCoOp {version}"
 html_theme = "furo"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 
 root_doc = "README"
 include_patterns = ["*.md", "docs/**", "assets/demo-clip/README.md"]
@@ -50,7 +53,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 3
 
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 # Fields of settings have names such as `name` and `data`, which several classes share.
@@ -89,13 +92,16 @@ def read_markdown(
     """Turns a docstring's Markdown code into that of reStructuredText, which Sphinx reads.
 
     `code` becomes ``code``, whatever letters follow it, and the underscore at the end of a name
-    such as classes_ is no link.
+    such as classes_ is no link. A field's sentence may hold a colon: behind a line without
+    words Napoleon takes none of them for a type.
     """
     text = "\n".join(lines)
     text = re.sub(r"(?<![`\w:])`([^`]+)`(?!`)(?=(\w?))", _literal, text)
     parts = re.split(r"(``.+?``)", text, flags=re.DOTALL)
     parts[::2] = [re.sub(r"(?<=\w)_(?![\w:(]| \()", r"\\_", part) for part in parts[::2]]
     lines[:] = "".join(parts).split("\n")
+    if what in ("attribute", "property"):
+        lines.insert(0, "\\")
 
 
 def _literal(found: re.Match[str]) -> str:

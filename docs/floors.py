@@ -21,13 +21,8 @@ START, END = "<!-- floors: python docs/floors.py --write -->\n", "<!-- end of fl
 
 def modules(root: Path = ROOT) -> dict[str, Path]:
     """Returns the dotted name of every module of the code, and its file."""
-    files = [
-        path
-        for part in CODE
-        for path in (
-            [root / part] if part.endswith(".py") else sorted((root / part).rglob("*.py"))
-        )
-    ]
+    found = [path for part in CODE for path in (root / part, *(root / part).rglob("*.py"))]
+    files = sorted(path for path in found if path.is_file())
     if not files:
         raise FileNotFoundError(f"there is no code in {root}")
     return {".".join(path.relative_to(root).with_suffix("").parts): path for path in files}
@@ -36,28 +31,35 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
 def imports(name: str, path: Path, known: set[str]) -> set[str]:
     """Returns the known modules that a file imports, at any depth of its code.
 
-    A package stands for its `__init__`, unless the imported name is a module of the package.
+    An import of a package, or of a name that it defines, is one of its `__init__`.
     """
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found |= {_module(alias.name, known) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             start = name.split(".")[: -node.level] if node.level else []
             source = ".".join([*start, *([node.module] if node.module else [])])
-            found |= {f"{source}.{alias.name}" for alias in node.names} | {source}
-    found |= {f"{target}.__init__" for target in found}
-    return (found & known) - {name}
+            for alias in node.names:
+                found.add(_module(f"{source}.{alias.name}", known) or _module(source, known))
+    return {target for target in found if target} - {name}
+
+
+def _module(name: str, known: set[str]) -> str:
+    """Returns the known module of a dotted name, "" if there is none."""
+    return next((module for module in (name, f"{name}.__init__") if module in known), "")
 
 
 def package_graph(root: Path = ROOT) -> dict[str, set[str]]:
     """Returns every package with the packages that it imports.
 
     The modules directly in `mocoop/` are two groups: those that import no package of the library
-    (its base) and those that do (its public API).
+    (its base) and those that do (its public API). What `mocoop/__init__.py` names is imported
+    only when a user asks for it, so it counts as the base.
     """
     files = modules(root)
     graph = {name: imports(name, path, set(files)) for name, path in files.items()}
+    graph["mocoop.__init__"] = set()
     package = {name: name.rpartition(".")[0] or name for name in graph}
     top = {name for name in graph if package[name] == "mocoop"}
     public: set[str] = set()
