@@ -108,6 +108,11 @@ def _literal(found: re.Match[str]) -> str:
     return f"``{found[1]}``" + ("\\ " if found[2] else "")
 
 
+def skip_inherited(app: Sphinx, what: str, name: str, obj: object, skip: bool, *_: object) -> bool:
+    """Returns whether a member stays out: those that scikit-learn adds to an estimator do."""
+    return skip or (getattr(obj, "__module__", None) or "").startswith("sklearn")
+
+
 def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
     """Adds the list of all pages to the first one, which does not need it elsewhere."""
     if page == root_doc:
@@ -127,4 +132,5 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", write_api_pages)
     app.connect("source-read", add_contents)
     app.connect("autodoc-process-docstring", read_markdown, priority=400)
+    app.connect("autodoc-skip-member", skip_inherited)
     app.connect("build-finished", write_index)
