@@ -1,10 +1,13 @@
 # `make app` and `make test` need nothing but Python 3.11 or later, git and make.
+# `make app TORCH=cpu` takes PyTorch's CPU build, a fraction of the size of the one with CUDA.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+TORCH ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl
 
-.PHONY: app test lint format clean
+.PHONY: app test lint format docs clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
@@ -21,8 +24,12 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/site
+	@echo 'The pages are in build/site: open build/site/index.html'
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build docs/api
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -30,6 +37,10 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.app: requirements.txt pyproject.toml | $(BIN)/python
+ifneq ($(TORCH),)
+	$(BIN)/python -m pip install --index-url $(TORCH_INDEX)/$(TORCH) $$(grep '^torch' requirements.txt)
+	touch $(VENV)/.torch-$(TORCH)
+endif
 	$(BIN)/python -m pip install -r requirements.txt
 	$(BIN)/python -m pip install --no-deps -e .
 	touch $@
@@ -37,3 +48,14 @@ $(VENV)/.app: requirements.txt pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.app
 	$(BIN)/python -m pip install -r requirements-dev.txt
 	touch $@
+
+$(VENV)/.docs: requirements-docs.txt $(VENV)/.app
+	$(BIN)/python -m pip install -r requirements-docs.txt
+	touch $@
+
+# An environment keeps the build of torch that it was made with.
+ifneq ($(and $(TORCH),$(wildcard $(VENV)/.app)),)
+ifeq ($(wildcard $(VENV)/.torch-$(TORCH)),)
+$(error $(VENV) has another build of torch than TORCH=$(TORCH): run `make clean` first)
+endif
+endif

@@ -1,4 +1,4 @@
-"""What the documents point to is there, and the README's command lines are understood."""
+"""What the documents say is true of the project: links, command lines, packages, `make`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import io
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,33 +15,65 @@ import pytest
 from mocoop.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "RESULTS.md", "BENCHMARKS.md")
+DOCUMENTS = [
+    path.relative_to(ROOT).as_posix()
+    for folder in (ROOT, ROOT / "docs")
+    for path in sorted(folder.glob("*.md"))
+]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+CODE_BLOCK = re.compile(r"```.*?```", re.DOTALL)
+
+
+def read(name):
+    """Returns a document's text."""
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def command_lines():
-    """Returns the README's `mocoop` lines, without their remarks and environment."""
-    blocks = "\n".join(BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    """Returns every document's `mocoop` lines, without their remarks and environment."""
+    blocks = "\n".join(block for name in DOCUMENTS for block in BLOCK.findall(read(name)))
     lines = blocks.replace("\\\n", " ").splitlines()
     parts = [part.strip() for line in lines for part in line.partition(" #")[0].split(";")]
     found = [re.sub(r"^([A-Z_]+=\S+ )+", "", part) for part in parts]
-    return [line for line in found if line.startswith("mocoop ")]
+    return list(dict.fromkeys(line for line in found if line.startswith("mocoop ")))
+
+
+def anchors(path):
+    """Returns the names by which links find a document's headings."""
+    text = CODE_BLOCK.sub("", path.read_text(encoding="utf-8"))
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in HEADING.findall(text)
+    }
+
+
+def test_there_are_documents():
+    expected = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/data.md", "docs/methods.md"}
+    assert expected <= set(DOCUMENTS)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name):
-    targets = LINK.findall((ROOT / name).read_text(encoding="utf-8"))
-    own = [target.partition("#")[0] for target in targets if "://" not in target]
-    missing = [target for target in own if target and not (ROOT / target).exists()]
-    assert not missing
-    if name == "README.md":
-        assert len(own) >= 6
+    folder = (ROOT / name).parent
+    for target in LINK.findall(read(name)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = folder / path if path else ROOT / name
+        assert file.exists(), f"{name} points to {target}"
+        assert not anchor or anchor in anchors(file), f"{name} points to {target}"
+
+
+def test_every_page_is_found_from_the_readme():
+    linked = {target.partition("#")[0] for target in LINK.findall(read("README.md"))}
+    assert set(DOCUMENTS) - {"README.md", "BENCHMARKS.md"} <= linked
 
 
 @pytest.mark.parametrize("line", command_lines())
 def test_command_lines_are_understood(line, monkeypatch):
-    """Every command of the README is parsed to its end; what it would do is left undone."""
+    """Every command of the documents is parsed to its end; what it would do is left undone."""
     done = []
     monkeypatch.setattr(
         cli,
@@ -53,4 +87,45 @@ def test_command_lines_are_understood(line, monkeypatch):
 
 
 def test_there_are_command_lines():
-    assert len(command_lines()) > 25
+    assert len(command_lines()) > 40
+
+
+def test_contributing_shows_the_packages_of_today():
+    """`python docs/floors.py --write` was run after the last change of imports."""
+    command = [sys.executable, "docs/floors.py"]
+    drawn = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert drawn.startswith("flowchart TD\n")
+    assert f"```mermaid\n{drawn}```" in read("CONTRIBUTING.md")
+
+
+def make(*arguments):
+    """Returns what `make` would run."""
+    command = ["make", "--dry-run", "--always-make", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_torch_reaches_pip(tmp_path):
+    """`make app TORCH=cpu` installs torch from PyTorch's index of CPU builds before the rest."""
+    said = make("app", "TORCH=cpu", f"VENV={tmp_path}/env").stdout
+    index = "https://download.pytorch.org/whl/cpu"
+    first = f"-m pip install --index-url {index} $(grep '^torch' requirements.txt)"
+    assert said.index(first) < said.index("-m pip install -r requirements.txt")
+    assert index in read("README.md")
+    assert "pytorch.org" not in make("app", f"VENV={tmp_path}/env").stdout
+
+
+def test_another_torch_needs_a_new_environment(tmp_path):
+    """An environment that has another build of torch is not said to have the one asked for."""
+    (tmp_path / ".app").touch()
+    refused = make("app", "TORCH=cpu", f"VENV={tmp_path}")
+    assert refused.returncode == 2
+    assert "has another build of torch than TORCH=cpu: run `make clean` first" in refused.stderr
+    (tmp_path / ".torch-cpu").touch()
+    assert make("app", "TORCH=cpu", f"VENV={tmp_path}").returncode == 0
+
+
+def test_lines_that_choose_torch_are_requirements():
+    """What `make app TORCH=cpu` greps is torch and torchvision with their least versions."""
+    lines = read("requirements.txt").splitlines()
+    chosen = [line for line in lines if line.startswith("torch")]
+    assert [re.split(">=", line)[0] for line in chosen] == ["torch", "torchvision"]

@@ -1,17 +1,48 @@
-"""The direction of dependencies: the library knows nothing of the app or of one device."""
+"""The floors of the code: a package imports only from lower floors, and few know Streamlit."""
 
 from __future__ import annotations
 
 import ast
+import importlib.util
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = sorted((ROOT / "mocoop").rglob("*.py"))
-PURE = ("jobs.py", "tables.py", "figures.py", "estimates.py", "methods.py", "settings.py")
-PURE_APP = [ROOT / "app" / name for name in PURE]
-WITHOUT_STREAMLIT = LIBRARY + [path for path in PURE_APP if path.exists()]
+# From the ground up. Packages of one floor do not import each other.
+FLOORS = (
+    ("mocoop (base)",),
+    ("mocoop.prompt_encoder", "mocoop.storage"),
+    ("mocoop.clip", "mocoop.datasets", "mocoop.runs"),
+    ("mocoop.features", "mocoop.model"),
+    ("mocoop.analysis", "mocoop.catalog", "mocoop.classifiers"),
+    ("mocoop.evaluation",),
+    ("mocoop.training",),
+    ("mocoop.bench", "mocoop.protocols"),
+    ("mocoop.results",),
+    ("mocoop (public API)",),
+    ("mocoop.cli", "app", "app.common"),
+    ("app.caches", "app.jobs"),
+    ("app.ui",),
+    (
+        "app.compare", "app.data", "app.home", "app.lab", "app.prompt_space", "app.routing",
+        "app.train",
+    ),
+    ("pages", "streamlit_app"),
+)  # fmt: skip
+WITHOUT_STREAMLIT = ("mocoop", "app/common", "app/jobs")
+"""Whole folders; besides, every `tables.py` and `figures.py` of the app."""
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """Every package with the packages that it imports."""
+    spec = importlib.util.spec_from_file_location("floors", ROOT / "docs" / "floors.py")
+    floors = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(floors)
+    return floors.package_graph()
 
 
 def imported(path):
@@ -32,32 +63,58 @@ def calls(path):
     return {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
-def name_of(path):
-    """Returns a file's path inside the project."""
-    return path.relative_to(ROOT).as_posix()
+def python_files(folder):
+    """Returns the files of a folder, which must be there."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files, f"{folder} has no code: mend the list of folders in this test"
+    return files
 
 
-def test_there_is_a_library():
-    """The files that the rules are about are found."""
-    assert {"backbone.py", "text_tower.py", "mixture.py"} <= {path.name for path in LIBRARY}
+def test_every_package_has_a_floor(graph):
+    """A package that is new, renamed or gone is told here, so that no rule falls asleep."""
+    assert {package for floor in FLOORS for package in floor} == set(graph)
 
 
-@pytest.mark.parametrize("path", WITHOUT_STREAMLIT, ids=name_of)
-def test_no_streamlit(path):
-    """Only the app's pages and widgets use Streamlit."""
-    assert "streamlit" not in imported(path)
+def test_imports_lead_down(graph):
+    level = {package: number for number, floor in enumerate(FLOORS) for package in floor}
+    wrong = [
+        f"{package} imports {target}"
+        for package, targets in graph.items()
+        for target in targets
+        if level[target] >= level[package]
+    ]
+    assert not wrong
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_library_does_not_know_the_app(path):
-    """Nothing lower imports anything higher."""
-    assert not imported(path) & {"app", "pages", "streamlit_app", "plotly", "pandas"}
+def test_packages_import_nothing_by_themselves():
+    """An `__init__` holds a docstring alone; data sets and the public API are the exceptions."""
+    known = {ROOT / "mocoop/__init__.py", ROOT / "mocoop/datasets/__init__.py"}
+    for path in (*LIBRARY, *python_files("app")):
+        if path.name == "__init__.py" and path not in known:
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            assert [type(node) for node in body] == [ast.Expr], path
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_no_fixed_device(path):
+@pytest.mark.parametrize("folder", WITHOUT_STREAMLIT)
+def test_no_streamlit(folder):
+    assert not [path for path in python_files(folder) if "streamlit" in imported(path)]
+
+
+@pytest.mark.parametrize("name", ["tables.py", "figures.py"])
+def test_tables_and_figures_know_no_streamlit(name):
+    files = [path for path in python_files("app") if path.name.endswith(name)]
+    assert len(files) >= 4
+    assert not [path for path in files if "streamlit" in imported(path)]
+
+
+def test_library_does_not_know_the_app():
+    forbidden = {"app", "pages", "streamlit_app", "plotly"}
+    assert not [path for path in LIBRARY if imported(path) & forbidden]
+
+
+def test_no_fixed_device():
     """The device is passed, never fixed."""
-    assert "cuda" not in calls(path)
+    assert not [path for path in LIBRARY if "cuda" in calls(path)]
 
 
 def test_rules_see_what_they_forbid(tmp_path):
@@ -66,3 +123,11 @@ def test_rules_see_what_they_forbid(tmp_path):
     path.write_text("def f(x):\n    from streamlit.web import cli\n    return x.cuda()\n")
     assert imported(path) == {"streamlit"}
     assert "cuda" in calls(path)
+
+
+def test_the_wheel_has_every_package():
+    """pyproject.toml names each package, since `assets/` joins them under another name."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = set(settings["tool"]["setuptools"]["packages"])
+    there = {".".join(p.parent.relative_to(ROOT).parts) for p in LIBRARY}
+    assert named == there | {"mocoop._assets"}

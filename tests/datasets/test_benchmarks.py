@@ -147,9 +147,9 @@ def test_data_root(root, monkeypatch):
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_folders_are_those_of_the_readme(name):
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}` |"))
+def test_folders_are_those_of_the_documents(name):
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
     assert f"| `{TABLE[name].images}/" in row
     assert f"`{TABLE[name].split}`" in row or not TABLE[name].split
 
