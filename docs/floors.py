@@ -54,8 +54,8 @@ def package_graph(root: Path = ROOT) -> dict[str, set[str]]:
     """Returns every package with the packages that it imports.
 
     The modules directly in `mocoop/` are two groups: those that import no package of the library
-    (its base) and those that do (its public API); `__main__` is the command line's. What `mocoop/__init__.py` names is imported
-    only when a user asks for it, so it counts as the base.
+    (its base) and those that do (its public API). `__main__` is the command line's. What
+    `mocoop/__init__.py` names is imported only when a user asks for it, so it counts as the base.
     """
     files = modules(root)
     graph = {name: imports(name, path, set(files)) for name, path in files.items()}

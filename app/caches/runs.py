@@ -13,7 +13,6 @@ import streamlit as st
 from torch import Tensor
 
 from app.caches import data as data_caches
-from app.caches import runs as run_caches
 from app.caches.data import as_png, backbone, dataset
 from app.common import galleries
 from app.common.run_labels import Named, run_labels
@@ -28,7 +27,7 @@ from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import RoutedItems, route_items
 from mocoop.features.cache import FeatureCache
-from mocoop.features.encode import encode_images
+from mocoop.features.encode import ImageEncoder
 from mocoop.runs.run import Run, RunSetup, list_runs, open_run
 from mocoop.runs.status import FINISHED
 
@@ -99,11 +98,16 @@ def _tuned_backbone(path: str, stamp: float) -> Backbone:
     return classifiers.run_backbone(run, backbone(run.setup().config.backbone))
 
 
-def feature_cache(run: Run) -> FeatureCache:
-    """Returns the image features of a run's CLIP, in the number format it was trained with."""
+def encoder(run: Run) -> ImageEncoder:
+    """Returns how a run sees pictures: its CLIP, in the number format it was trained with."""
     clip = run_backbone(run)
-    precision = tower_dtype(run.setup().config.precision, clip.device)
-    return FeatureCache(clip, precision=precision)
+    return ImageEncoder(clip, tower_dtype(run.setup().config.precision, clip.device))
+
+
+def feature_cache(run: Run) -> FeatureCache:
+    """Returns the image features of a run's CLIP, kept on disk."""
+    clip = encoder(run)
+    return FeatureCache(clip.backbone, precision=clip.precision)
 
 
 def classifier(run: Run) -> Classifier:
@@ -149,7 +153,7 @@ def _routed(path: str, stamp: float, data_as_it_is: str, choice: str) -> RoutedI
 def feature_of(run: Run, item: Item) -> Tensor:
     """Returns the feature (dim,) that a run's CLIP sees an item's picture as."""
     data = dataset(run.setup().config.data)
-    return encode_images(run_backbone(run), [data.image(item)])[0]
+    return encoder(run).pictures([data.image(item)])[0]
 
 
 def test_items(run: Run, label: int) -> tuple[Item, ...]:
@@ -181,7 +185,7 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
         raise UserError(f"{data.name} has no test image.")
     item = random.Random(0).sample(items, len(items))[number % len(items)]
     image = data.image(item)
-    routed = classifier_of_known(run).classify(encode_images(run_backbone(run), [image]))
+    routed = classifier_of_known(run).classify(encoder(run).pictures([image]))
     return item, as_png(image, 336), routed
 
 
@@ -192,7 +196,7 @@ def gallery(run: Run, choice: str) -> pd.DataFrame:
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _gallery(path: str, stamp: float, choice: str) -> pd.DataFrame:
-    return galleries.gallery_table(run_caches.routed_test_items(open_run(path), choice))
+    return galleries.gallery_table(routed_test_items(open_run(path), choice))
 
 
 def training_images(run: Run) -> TrainingImages:
@@ -210,5 +214,5 @@ def _training_images(path: str, stamp: float) -> TrainingImages:
     config = run.setup().config
     data = data_caches.dataset(config.data)
     items, _ = few_shot_items(config, data)
-    features = run_caches.feature_cache(run).features(data, items)
+    features = feature_cache(run).features(data, items)
     return TrainingImages(items, features[:, 0])

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mocoop.classifiers.assemble import FITTED
 from mocoop.clip.backbone import choose_device
 from mocoop.clip.device import choose_precision
 from mocoop.config import TrainConfig
@@ -17,7 +18,6 @@ from mocoop.errors import UserError
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED, RUNNING, Status
-from mocoop.training.baselines import FITTED
 
 START_SECONDS = 11.0  # process, imports, backbone, hard prompts, images, test
 # The unit of work is one text, forward and backward. These are a CPU core's, with the demo CLIP.

@@ -20,7 +20,6 @@ from app.ui import chips, layout
 from app.ui.parts import errors_in_words, show_figure
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.errors import UserError
-from mocoop.features.encode import encode_images
 from mocoop.runs.run import Run, open_run
 from mocoop.storage.images import open_image
 
@@ -82,8 +81,8 @@ def feature_of(run: Run, image: Image.Image) -> Tensor:
 
 @st.cache_resource(show_spinner=False, max_entries=200)
 def _feature(path: str, stamp: float, size: tuple[int, int], pixels: bytes) -> Tensor:
-    clip = run_caches.run_backbone(open_run(path))
-    return encode_images(clip, [Image.frombytes("RGB", size, pixels)])[0]
+    encoder = run_caches.encoder(open_run(path))
+    return encoder.pictures([Image.frombytes("RGB", size, pixels)])[0]
 
 
 def own_pictures(source: str) -> list[Picture]:

@@ -20,12 +20,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mocoop.classifiers.assemble import FITTED
 from mocoop.classifiers.onnx import check_onnx, write_onnx
 from mocoop.classifiers.prompts import MixtureClassifier
 from mocoop.classifiers.saved import open_classifier
 from mocoop.clip.backbone import Backbone, load_backbone
+from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
+from mocoop.config import Precision
 from mocoop.errors import UserError
+from mocoop.features.encode import ImageEncoder
 from mocoop.runs.run import Run, load_gate
 from mocoop.storage.atomic import write_json, write_tensors, write_text
 
@@ -52,6 +56,8 @@ class ExportSetup:
     """The run's name."""
     version: str
     """The version of mocoop that trained it."""
+    precision: Precision = "fp32"
+    """The number format inside the image tower; older exports do not say it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,18 @@ class Exported:
     classifier: MixtureClassifier
     norms: Mapping[str, Tensor]
     """Trained LayerNorms of the image tower; empty where it was frozen."""
+
+    def encoder(self, loaded: Backbone | None = None) -> ImageEncoder:
+        """Returns how the classifier sees pictures.
+
+        Args:
+            loaded: its backbone, where it is loaded already.
+
+        Raises:
+            UserError: for other weights than the classifier was trained with.
+        """
+        backbone = self.image_backbone(loaded)
+        return ImageEncoder(backbone, tower_dtype(self.setup.precision, backbone.device))
 
     def image_backbone(self, loaded: Backbone | None = None) -> Backbone:
         """Returns the CLIP that sees the images, with the trained LayerNorms.
@@ -100,7 +118,7 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
     run.require_finished()
     setup = run.setup()
     method = setup.config.method
-    if setup.config.conditional or method in ("linear-probe", "tip-adapter", "tip-adapter-f"):
+    if setup.config.conditional or method in FITTED:
         raise UserError(
             f"A {method} run has no fixed text features to export: expected a method with soft "
             "prompts that do not change with the image, such as mocoop or coop."
@@ -123,6 +141,7 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
         setup.backbone_fingerprint,
         run.name,
         setup.version,
+        setup.config.precision,
     )
     files = [folder / "classifier.safetensors"]
     if onnx:

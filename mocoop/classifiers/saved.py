@@ -1,4 +1,4 @@
-"""Every method's way from image features to probabilities, and how a run's is opened."""
+"""A finished run opened: its classifier, its CLIP, and how it sees pictures."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mocoop.classifiers.base import ONE, Classifier
-from mocoop.classifiers.linear_probe import LinearProbe, ProbeClassifier
-from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier
-from mocoop.classifiers.tip_adapter import TipAdapter, TipClassifier
+from mocoop.classifiers.assemble import (
+    FITTED,
+    classifier_of_features,
+    classifier_of_fit,
+    classifier_of_model,
+)
+from mocoop.classifiers.base import Classifier
 from mocoop.clip.backbone import Backbone, choose_device, load_backbone
+from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
+from mocoop.features.encode import ImageEncoder
 from mocoop.model.mixture import PromptMixture, build_model
-from mocoop.runs.run import Run, RunSetup, load_gate
+from mocoop.runs.run import Run, RunSetup
 
 
 def open_classifier(
@@ -36,27 +41,20 @@ def open_classifier(
     """
     run.require_finished()
     setup = run.setup()
-    names, method = setup.class_names, setup.config.method
-    if method == "linear-probe":
-        return ProbeClassifier(names, ONE, LinearProbe.from_tensors(run.weights()))
-    if method in ("tip-adapter", "tip-adapter-f"):
-        weights = run.weights()
-        adapter = TipAdapter.from_tensors(weights)
-        return TipClassifier(names, ONE, adapter, weights["text"], setup.logit_scale)
+    if setup.config.method in FITTED:
+        return classifier_of_fit(setup, run.weights())
     if setup.config.conditional:
         backbone = run_backbone(run, loaded)
-        model = restore_model(setup, run.weights(), backbone)
-        return ConditionalClassifier(names, ONE, model, backbone.text)
+        return classifier_of_model(
+            setup, restore_model(setup, run.weights(), backbone), backbone.text
+        )
     features = run.features()
     if epoch is not None and epoch not in features.soft:
         raise UserError(f"Run {run.path} kept no epoch {epoch}, only {list(features.soft)}.")
-    return MixtureClassifier(
-        names,
-        setup.experts,
-        features.last if epoch is None else features.soft[epoch],
-        load_gate(run.weights() if epoch is None else features.gates.get(epoch, run.weights())),
-        setup.logit_scale,
-        setup.config.num_chosen,
+    soft = features.last if epoch is None else features.soft[epoch]
+    last = run.weights()
+    return classifier_of_features(
+        setup, soft, last if epoch is None else features.gates.get(epoch, last)
     )
 
 
@@ -74,6 +72,20 @@ def run_backbone(run: Run, loaded: Backbone | None = None) -> Backbone:
     backbone = loaded or load_backbone(setup.config.backbone, choose_device("auto"))
     setup.check_backbone(backbone.fingerprint)
     return with_norms(backbone, run.weights()) if setup.config.tune_layer_norms else backbone
+
+
+def run_encoder(run: Run, loaded: Backbone | None = None) -> ImageEncoder:
+    """Returns how a run sees pictures: its backbone, in the number format it was trained with.
+
+    Args:
+        run: a finished run.
+        loaded: the run's backbone, where it is loaded already.
+
+    Raises:
+        UserError: if the weights are no longer those that the run was trained with.
+    """
+    backbone = run_backbone(run, loaded)
+    return ImageEncoder(backbone, tower_dtype(run.setup().config.precision, backbone.device))
 
 
 def restore_model(

@@ -78,24 +78,24 @@ class RunsCommand:
 def evaluate(command: EvaluateCommand) -> None:
     """Tests a finished run on its test images."""
     path = find_run(command.run)
-    from mocoop.classifiers.saved import check_same_data, open_classifier, run_backbone
+    from mocoop.classifiers.saved import check_same_data, open_classifier, run_encoder
     from mocoop.clip.backbone import load_backbone
-    from mocoop.clip.device import tower_dtype
     from mocoop.datasets import load_dataset
     from mocoop.evaluation.evaluate import evaluate as evaluation_of
     from mocoop.evaluation.evaluate import route_items
+    from mocoop.evaluation.test_results import choices_of
     from mocoop.features.cache import FeatureCache
     from mocoop.runs.run import Run
 
     run = Run(path)
-    classifier, setup = open_classifier(run), run.setup()
-    usual = ("all",) if setup.config.classes == "all" else ("base", "new")
-    choices = usual if command.classes is None else (command.classes,)
-    dataset = load_dataset(setup.config.data)
+    setup = run.setup()
+    choices = choices_of(setup.config) if command.classes is None else (command.classes,)
     backbone = load_backbone(setup.config.backbone, "auto")
+    classifier = open_classifier(run, loaded=backbone)
+    dataset = load_dataset(setup.config.data)
     check_same_data(run, setup, dataset, backbone)
-    precision = tower_dtype(setup.config.precision, backbone.device)
-    cache = FeatureCache(run_backbone(run, backbone), precision=precision)
+    encoder = run_encoder(run, backbone)
+    cache = FeatureCache(encoder.backbone, precision=encoder.precision)
     results: dict[str, Any] = {}
     for choice in choices:
         with progress_bar(not command.json, "encoding images") as progress:
@@ -118,19 +118,19 @@ def predict(command: PredictCommand) -> None:
     """
     path = find_run(command.run)
     files = _image_files(command.images)
-    from mocoop.classifiers.saved import open_classifier, run_backbone
-    from mocoop.features.encode import encode_images
+    from mocoop.classifiers.saved import open_classifier, run_encoder
     from mocoop.runs.run import Run
 
     run = Run(path)
-    classifier, backbone = open_classifier(run), run_backbone(run)
+    encoder = run_encoder(run)
+    classifier = open_classifier(run, loaded=encoder.backbone)
     answers: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
     for start in range(0, len(files), BATCH):
         opened = _open(files[start : start + BATCH], unreadable)
         if not opened:
             continue
-        routed = classifier.classify(encode_images(backbone, [image for _, image, _ in opened]))
+        routed = classifier.classify(encoder.pictures([image for _, image, _ in opened]))
         found = [_answer(routed, i, file, notes) for i, (file, _, notes) in enumerate(opened)]
         if not command.json:
             print_answers(found, command.top)

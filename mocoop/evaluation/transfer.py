@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
-import torch
-
-from mocoop.classifiers.base import ONE, Classifier
-from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier
-from mocoop.classifiers.saved import open_classifier, restore_model, run_backbone
+from mocoop.classifiers.assemble import FITTED, classifier_of_features, classifier_of_model
+from mocoop.classifiers.base import Classifier
+from mocoop.classifiers.saved import open_classifier, restore_model, run_encoder
 from mocoop.clip.backbone import Backbone
-from mocoop.clip.device import tower_dtype
-from mocoop.config import BASELINES
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import evaluate, route_items
 from mocoop.features.cache import FeatureCache
 from mocoop.model.hard_prompts import group_prototypes, hard_features
-from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import read_values
 from mocoop.storage.atomic import write_json
@@ -39,12 +34,11 @@ def transferred(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -
     if known is not None:
         return known
     setup = run.setup()
-    backbone = run_backbone(run, None if cache is None else cache.backbone)
+    encoder = run_encoder(run, None if cache is None else cache.backbone)
     if cache is None or setup.config.tune_layer_norms:
-        precision = tower_dtype(setup.config.precision, backbone.device)
         keep = not setup.config.tune_layer_norms
-        cache = FeatureCache(backbone, keep=keep, precision=precision)
-    classifier = classifier_for(run, setup, dataset, backbone)
+        cache = FeatureCache(encoder.backbone, keep=keep, precision=encoder.precision)
+    classifier = classifier_for(run, setup, dataset, encoder.backbone)
     results = asdict(evaluate(route_items(classifier, dataset, cache), "all"))
     write_json(run.path / _file(dataset.name), results)
     return results
@@ -59,25 +53,16 @@ def _file(name: str) -> str:
     return f"transfer-{name}.json"
 
 
-@torch.no_grad()
 def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> Classifier:
     """Returns a run's classifier of the classes of another data set."""
     names, config = dataset.class_names, setup.config
-    if config.class_context or (config.method in BASELINES and config.method != "ensemble"):
+    if config.class_context or config.method in FITTED:
         return _among_known(run, setup, dataset)
     if config.method == "ensemble":
         soft = group_prototypes(hard_features(backbone.text, setup.groups, names)).cpu()
-        return MixtureClassifier(names, ONE, soft, None, setup.logit_scale, 1)
+        return classifier_of_features(setup, soft, {}, names)
     model = restore_model(setup, run.weights(), backbone)
-    if config.conditional:
-        return ConditionalClassifier(names, ONE, model, backbone.text)
-    soft = model.text_features(
-        backbone.text, ClassTokens.from_names(backbone.text.tokens, names)
-    ).cpu()
-    gate = None if model.gate is None else model.gate.cpu()
-    return MixtureClassifier(
-        names, setup.experts, soft, gate, setup.logit_scale, config.num_chosen
-    )
+    return classifier_of_model(setup, model, backbone.text, names)
 
 
 def _among_known(run: Run, setup: RunSetup, dataset: Dataset) -> Classifier:
@@ -95,4 +80,4 @@ def _among_known(run: Run, setup: RunSetup, dataset: Dataset) -> Classifier:
             f"{dataset.name} has others ({', '.join(new[:3])} ...). Leave this method out."
         )
     labels = [known[name] for name in dataset.class_names]
-    return replace(open_classifier(run).only(labels))
+    return open_classifier(run).only(labels)

@@ -22,7 +22,7 @@ from mocoop.datasets.base import Dataset, Item
 from mocoop.errors import UserError
 from mocoop.features.content_keys import ContentKeys
 from mocoop.features.decoding import batches
-from mocoop.features.encode import VIEW_SCALE, view_of
+from mocoop.features.encode import VIEW_SCALE, ImageEncoder, view_of
 from mocoop.storage.shards import Shards, short_key
 
 Progress = Callable[[int, int], None]  # done, total
@@ -66,7 +66,7 @@ class FeatureCache:
         self.backbone = backbone
         self.keep = keep
         self.batch_size = batch_size
-        self.precision = precision
+        self.encoder = ImageEncoder(backbone, precision)
         self.workers = workers
         self._progress = progress
         root = folder or default_cache()
@@ -151,7 +151,7 @@ class FeatureCache:
         new: dict[bytes, Tensor] = {}
         done, written = 0, time.monotonic()
         for batch in batches(load, self.backbone.transform, len(missing), size, workers, on_gpu):
-            for row, feature in zip(batch.places, self._encode(batch.images), strict=True):
+            for row, feature in zip(batch.places, self.encoder.batch(batch.images), strict=True):
                 place, view, key = missing[row]
                 found[place, view] = new[key] = feature
             unreadable |= {missing[row][0]: why for row, why in batch.unreadable.items()}
@@ -163,15 +163,6 @@ class FeatureCache:
             if progress is not None:
                 progress(done, len(missing))
         return unreadable
-
-    def _encode(self, images: Tensor) -> Tensor:
-        """Returns features (batch, dim), fp32, on the CPU, computed in this cache's format."""
-        if not len(images):
-            return images
-        lower = self.precision != torch.float32
-        kind = self.backbone.device.type
-        with torch.autocast(kind, self.precision if lower else None, enabled=lower):
-            return self.backbone.image_features(images).cpu()
 
     def _write(self, new: Mapping[bytes, Tensor]) -> None:
         """Keeps new features: on disk, or only here."""

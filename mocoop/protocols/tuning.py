@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from mocoop.classifiers.assemble import classifier_of_model
 from mocoop.classifiers.base import accuracy_of
 from mocoop.classifiers.prompts import learnt
 from mocoop.clip.device import tower_dtype
@@ -20,8 +21,6 @@ from mocoop.features.cache import FeatureCache
 from mocoop.methods import preset, settings_from
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
-from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.experiment import trained_classifier
 from mocoop.training.loop import fit
 from mocoop.training.prepare import prepare, training_data
 
@@ -103,14 +102,11 @@ def validation_accuracy(config: TrainConfig) -> float:
     training = training_data(prepared, hard, group_prototypes(hard), cache)
     for _ in fit(model, backbone.text, training, prepared.config, generator):
         pass
-    with torch.no_grad():
-        names = ClassTokens.from_names(backbone.text.tokens, dataset.class_names)
-        soft = model.text_features(backbone.text, names).cpu()
     if config.tune_layer_norms:
         tuned = with_norms(backbone, learnt(model))
         cache = FeatureCache(tuned, keep=False, precision=precision)
     features = cache.features(dataset, items)[:, 0]
-    classifier = trained_classifier(prepared, model, soft).only(prepared.trained)
+    classifier = classifier_of_model(prepared.setup(), model, backbone.text).only(prepared.trained)
     labels = torch.tensor([item.label for item in items])
     return accuracy_of(classifier.classify(features).probabilities, labels)
 

@@ -8,23 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifiers.base import ONE, Classifier
-from mocoop.classifiers.linear_probe import ProbeClassifier, fit_linear_probe
-from mocoop.classifiers.tip_adapter import TipClassifier, fit_tip_adapter
+from mocoop.classifiers.linear_probe import fit_linear_probe
+from mocoop.classifiers.tip_adapter import fit_tip_adapter
 from mocoop.features.cache import FeatureCache
 from mocoop.training.loop import EpochRecord
 from mocoop.training.prepare import Prepared
 
-FITTED = ("linear-probe", "tip-adapter", "tip-adapter-f")
-
 
 def fit_baseline(
     prepared: Prepared, text: Tensor, cache: FeatureCache
-) -> tuple[Classifier, dict[str, Tensor], EpochRecord]:
-    """Returns a fitted classifier, its weights by name, and one record of how it went.
+) -> tuple[dict[str, Tensor], EpochRecord]:
+    """Returns a fitted classifier's weights by name, and one record of how it went.
 
     Args:
-        prepared: a run of one of the `FITTED` methods.
+        prepared: a run of a method that learns no prompt but is fitted.
         text: the untrained prompt's features of all classes, (classes, dim), on the CPU.
         cache: image features of the run's backbone.
 
@@ -32,7 +29,6 @@ def fit_baseline(
         UserError: for a linear probe without validation images, or a loss that diverges.
     """
     config, dataset = prepared.config, prepared.dataset
-    names = dataset.class_names
     train = cache.features(dataset, prepared.train_items)[:, 0]
     val = (
         cache.features(dataset, prepared.val_items)[:, 0]
@@ -45,15 +41,14 @@ def fit_baseline(
     if config.method == "linear-probe":
         probe = fit_linear_probe(train, labels, val, val_labels, count)
         record = EpochRecord(0, {}, None, probe.val_accuracy)
-        return ProbeClassifier(names, ONE, probe), probe.to_tensors(), record
-    scale = prepared.backbone.logit_scale
+        return probe.to_tensors(), record
     adapter = fit_tip_adapter(
         train,
         labels,
         val,
         val_labels,
         text[:count],
-        scale,
+        prepared.backbone.logit_scale,
         fine_tune=config.method == "tip-adapter-f",
         generator=torch.Generator().manual_seed(config.seed),
         epochs=config.epochs,
@@ -63,5 +58,4 @@ def fit_baseline(
     # New classes have no image in the cache: their names alone speak for them.
     adapter = replace(adapter, values=F.pad(adapter.values, (0, len(text) - count)))
     record = EpochRecord(config.epochs, {}, None, adapter.val_accuracy)
-    weights = adapter.to_tensors() | {"text": text}
-    return TipClassifier(names, ONE, adapter, text, scale), weights, record
+    return adapter.to_tensors() | {"text": text}, record

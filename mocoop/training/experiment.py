@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 
-from mocoop import __version__
-from mocoop.classifiers.base import ONE, Classifier
-from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier, learnt
+from mocoop.classifiers.assemble import FITTED, classifier_of_fit, classifier_of_model
+from mocoop.classifiers.prompts import learnt
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import TrainConfig
@@ -21,11 +20,11 @@ from mocoop.features.cache import FeatureCache, Progress
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.runs.run import Run, RunSetup, SavedFeatures, load_gate
+from mocoop.runs.run import Run, SavedFeatures
 from mocoop.runs.status import CANCELLED, QUEUED
 from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import unwritable_in_words
-from mocoop.training.baselines import FITTED, fit_baseline
+from mocoop.training.baselines import fit_baseline
 from mocoop.training.loop import EpochRecord, TrainingData, fit
 from mocoop.training.optimizer import DivergedError, Stepper
 from mocoop.training.prepare import Prepared, prepare, training_data
@@ -129,19 +128,9 @@ def _run(
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
     done = 0 if snapshot is None else snapshot.epoch
     writer.update(message="encoding the hard prompts", epoch=done, epochs=config.epochs)
-    names = dataset.class_names
-    writer.save_setup(
-        RunSetup(
-            config,
-            names,
-            prepared.groups,
-            len(prepared.trained),
-            backbone.logit_scale,
-            backbone.fingerprint,
-            __version__,
-        )
-    )
-    hard = hard_features(backbone.text, prepared.groups, names)
+    setup = prepared.setup()
+    writer.save_setup(setup)
+    hard = hard_features(backbone.text, prepared.groups, dataset.class_names)
     prototypes = group_prototypes(hard)  # (experts, classes, dim)
     precision = tower_dtype(config.precision, backbone.device)
     cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
@@ -149,7 +138,8 @@ def _run(
     started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
     if config.method in FITTED:
         writer.update(message="fitting")
-        classifier, weights, record = fit_baseline(prepared, hard[0][0].cpu(), cache)
+        weights, record = fit_baseline(prepared, hard[0][0].cpu(), cache)
+        classifier = classifier_of_fit(setup, weights)
         writer.add_record(asdict(record))
         writer.update(epoch=record.epoch)
         yield record
@@ -168,7 +158,7 @@ def _run(
         hard_parts = tuple(part.cpu() for part in hard)
         saved = SavedFeatures(soft, hard_parts, prototypes.cpu(), gates)
         writer.save_features(saved)
-        classifier = trained_classifier(prepared, model, saved.last)
+        classifier = classifier_of_model(setup, model, backbone.text, soft=saved.last)
     images = len(prepared.train_items)
     spent = {"training_seconds": time.perf_counter() - started, "training_images": images}
     writer.save_weights(weights)
@@ -245,27 +235,6 @@ def _train(
         drop_snapshot(folder)  # it would only diverge again
         raise
     return soft, gates
-
-
-def trained_classifier(prepared: Prepared, model: PromptMixture, soft: torch.Tensor) -> Classifier:
-    """Returns what a trained model says of images.
-
-    Args:
-        prepared: the run's ingredients.
-        model: the trained model.
-        soft: its text features of all classes, (experts, classes, dim), on the CPU.
-    """
-    names, backbone = prepared.dataset.class_names, prepared.backbone
-    if model.shift is not None:
-        return ConditionalClassifier(names, ONE, model, backbone.text)
-    return MixtureClassifier(
-        names,
-        tuple(prepared.groups),
-        soft,
-        load_gate(learnt(model)),
-        backbone.logit_scale,
-        prepared.config.num_chosen,
-    )
 
 
 def _told_in_status(writer: RunWriter, also: Progress | None) -> Progress:

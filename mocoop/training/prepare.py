@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mocoop import __version__
 from mocoop.clip.backbone import DEMO, Backbone, choose_device, load_backbone
 from mocoop.clip.device import choose_precision
 from mocoop.config import TrainConfig
@@ -18,6 +19,7 @@ from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.model.hard_prompts import HardText, expert_groups
+from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.image_sources import CachedImages, ImageSide, LiveImages
 from mocoop.training.loop import TrainingData
@@ -34,6 +36,18 @@ class Prepared:
     trained: range  # labels that have images in training
     train_items: tuple[Item, ...]
     val_items: tuple[Item, ...]
+
+    def setup(self) -> RunSetup:
+        """Returns what the run is made of, as it is saved with it."""
+        return RunSetup(
+            self.config,
+            self.dataset.class_names,
+            self.groups,
+            len(self.trained),
+            self.backbone.logit_scale,
+            self.backbone.fingerprint,
+            __version__,
+        )
 
 
 def prepare(config: TrainConfig) -> Prepared:
