@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from mocoop.backbone import Backbone
 from mocoop.contents import ContentKeys
 from mocoop.datasets.base import Dataset, Item
+from mocoop.datasets.in_memory import GivenFeatures
 from mocoop.decoding import batches
 from mocoop.errors import UserError
 from mocoop.images import random_crop
@@ -39,6 +41,14 @@ def default_cache() -> Path:
     """Returns the cache folder: MOCOOP_CACHE, or ~/.cache/mocoop."""
     chosen = os.environ.get("MOCOOP_CACHE")
     return Path(chosen) if chosen else Path.home() / ".cache" / "mocoop"
+
+
+class UnreadableImagesError(UserError):
+    """Some images cannot be read; `reasons` says for each of them which it is and why."""
+
+    def __init__(self, message: str, reasons: Sequence[str]) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
 
 
 class FeatureCache:
@@ -101,6 +111,8 @@ class FeatureCache:
             UserError: for pictures that cannot be read, or a cache that cannot be written to;
                 what was computed until then is kept.
         """
+        if isinstance(dataset, GivenFeatures):
+            return _given(dataset, items, views)
         contents, unreadable = self._contents.of(dataset, items)
         wanted = [
             (place, view, _row_key(content, view, seed))
@@ -196,12 +208,24 @@ def _row_key(content: str, view: int, seed: int) -> bytes:
     return short_key(content if view == 0 else whole)
 
 
+def _given(dataset: GivenFeatures, items: Sequence[Item], views: int) -> Tensor:
+    """Returns features (items, 1, dim) that are known without any picture, L2-normalised."""
+    if views > 1:
+        raise UserError(
+            f"views is {views}, but crops are made of pictures, and these are features. Set views "
+            "to 1, or give the pictures."
+        )
+    return F.normalize(torch.from_numpy(dataset.features(items)), dim=-1)[:, None]
+
+
 def _cannot_be_read(dataset: Dataset, reasons: Mapping[int, str]) -> UserError:
     """Returns the error for images that cannot be read: how many, which, and what to do."""
-    some = "; ".join(reason.rstrip(".") for _, reason in sorted(reasons.items())[:NAMED])
+    every = [reason.rstrip(".") for _, reason in sorted(reasons.items())]
+    some = "; ".join(every[:NAMED])
     more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
     count = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
-    return UserError(
+    return UnreadableImagesError(
         f"{count} of {dataset.name} cannot be read: {some}{more}. Mend them, or leave them out "
-        f"with: mocoop data check {dataset.source} --skip."
+        f"with: mocoop data check {dataset.source} --skip.",
+        every,
     )

@@ -8,7 +8,8 @@ import torch
 
 from mocoop.classifiers import ONE, MixtureClassifier
 from mocoop.config import TrainConfig
-from mocoop.evaluate import evaluate, harmonic_mean, route_items
+from mocoop.datasets.base import Dataset
+from mocoop.evaluate import class_range, evaluate, harmonic_mean, route_items
 from mocoop.features import FeatureCache
 from mocoop.predict import Classifier
 from mocoop.prepare import Prepared
@@ -23,6 +24,8 @@ def results_on_test(
 ) -> dict:
     """Returns the results of a run on the test split: all classes, or base, new and their HM.
 
+    Nothing of classes without a test image.
+
     Args:
         classifier: the trained run.
         prepared: its ingredients.
@@ -30,7 +33,7 @@ def results_on_test(
         prototypes: (experts, classes, dim), what the router was taught from.
     """
     config, dataset = prepared.config, prepared.dataset
-    choices = choices_of(config)
+    choices = choices_tested(config, dataset)
     if config.method == "linear-probe" and config.classes == "base":
         choices = ("base",)  # it has no weights for new classes
     results: dict = {}
@@ -40,7 +43,7 @@ def results_on_test(
         if isinstance(classifier, MixtureClassifier) and len(classifier.experts) > 1:
             value = routing_value(classifier, dataset, cache, config, choice)
             results[choice]["routing_value"] = asdict(value)
-    if "new" in results:
+    if {"base", "new"} <= set(results):
         results["harmonic_mean"] = harmonic_mean(
             results["base"]["accuracy"], results["new"]["accuracy"]
         )
@@ -60,8 +63,15 @@ def zero_shot_on_test(prepared: Prepared, cache: FeatureCache) -> dict[str, floa
     untrained = MixtureClassifier(names, ONE, text, None, backbone.logit_scale, 1)
     return {
         choice: evaluate(route_items(untrained, dataset, cache, choice), choice).accuracy
-        for choice in choices_of(prepared.config)
+        for choice in choices_tested(prepared.config, dataset)
     }
+
+
+def choices_tested(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
+    """Returns the choices of classes of which the data have test images."""
+    number = len(dataset.class_names)
+    choices = choices_of(config)
+    return tuple(c for c in choices if dataset.items("test", class_range(c, number)))
 
 
 def choices_of(config: TrainConfig) -> tuple[str, ...]:
