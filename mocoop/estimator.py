@@ -155,7 +155,9 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         _check_width(given, backbone)
         train = given.items(places.tolist())
         val: tuple[Item, ...] = ()
-        if val_images is not None or val_labels is not None:
+        if (val_images is None) != (val_labels is None):
+            raise UserError("Give val_images and val_labels together, or neither of them.")
+        if val_images is not None:
             others = self._read(val_images, "val_images")
             _check_width(others, backbone)
             val_column = read_labels(val_labels, len(others), "val_labels")

@@ -161,7 +161,9 @@ def set_aside(
 def _entries(images: Any, argument: str) -> Sequence[Any] | None:
     """Returns the single pictures of what was given; None where it holds features."""
     if isinstance(images, (list, tuple)):
-        return images if images and _is_picture(images[0]) else None
+        if not images:
+            raise UserError(f"{argument} is empty: expected at least one picture.")
+        return images if _is_picture(images[0]) else None
     if hasattr(images, "to_list"):  # a pandas Series of paths
         return _entries(images.to_list(), argument)
     if not hasattr(images, "__array__") or hasattr(images, "columns"):

@@ -50,8 +50,9 @@ def test_no_streamlit(path):
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)
 def test_library_does_not_know_the_app(path):
-    """Nothing lower imports anything higher."""
-    assert not imported(path) & {"app", "pages", "streamlit_app", "plotly", "pandas"}
+    """Nothing lower imports anything higher; the estimator alone returns a table of pandas."""
+    higher = {"app", "pages", "streamlit_app", "plotly", "pandas"}
+    assert not imported(path) & (higher - {"pandas"} if path.name == "estimator.py" else higher)
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)

@@ -16,6 +16,7 @@ from mocoop.datasets.builtin import BUILTIN, load_builtin
 from mocoop.datasets.coop_split import has_split, load_coop_split
 from mocoop.datasets.edits import read_edits
 from mocoop.datasets.folder import load_folder
+from mocoop.datasets.in_memory import GIVEN
 from mocoop.datasets.table import SUFFIXES as TABLES
 from mocoop.datasets.table import load_table
 from mocoop.errors import UserError, choose_from
@@ -83,6 +84,11 @@ def check_name(name: str) -> None:
 
 def _unknown(name: str) -> UserError:
     """Returns the error for what is neither a set's name nor a path that is there."""
+    if name == GIVEN:
+        return UserError(
+            "This run was trained on images that a program gave to `fit`, and they are not kept "
+            "with it. It can classify other images, but it has no test images."
+        )
     if "/" in name or "\\" in name or Path(name).suffix.lower() in TABLES:
         return UserError(
             f"{name}: no such folder. Expected a folder of class folders, or a table of images."
