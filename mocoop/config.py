@@ -24,6 +24,9 @@ Warmup = Literal["constant", "linear"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
+GIVEN = "images-given-to-fit"
+"""The name of data that were handed over in memory, which no other set has."""
+
 BASELINES = ("ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
 """Methods without soft prompts."""
 UNTRAINED = ("zero-shot", "ensemble", "linear-probe", "tip-adapter")

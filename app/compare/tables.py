@@ -139,7 +139,7 @@ def _accuracies(results: dict[str, Any]) -> dict[str, float | None]:
         for part in ("all", "base", "new")
         if part in results
     }
-    trained = results.get("all") or results["base"]
+    trained = results.get("all") or results.get("base", {})
     found["HM"] = results.get("harmonic_mean")
     found["error"] = trained.get("calibration_error")
     return found

@@ -23,6 +23,18 @@ class Routed:
     expert_probabilities: Tensor = field(repr=False)  # (batch, experts, classes)
     probabilities: Tensor = field(repr=False)  # (batch, classes), of the mixture
 
+    @classmethod
+    def joined(cls, parts: Sequence[Routed]) -> Routed:
+        """Returns what a classifier says of several batches, at least one, as one batch."""
+        return cls(
+            parts[0].class_names,
+            parts[0].experts,
+            torch.cat([part.scores for part in parts]),
+            torch.cat([part.weights for part in parts]),
+            torch.cat([part.expert_probabilities for part in parts]),
+            torch.cat([part.probabilities for part in parts]),
+        )
+
     def chosen(self, index: int) -> list[tuple[str, float]]:
         """Returns an image's chosen experts with their weights, largest first."""
         order = self.weights[index].argsort(descending=True).tolist()

@@ -21,7 +21,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mocoop.classifiers.assemble import FITTED
+from mocoop.classifiers.base import Routed
 from mocoop.classifiers.onnx import check_onnx, write_onnx
+from mocoop.classifiers.pictures import ImageClassifier
 from mocoop.classifiers.prompts import MixtureClassifier
 from mocoop.classifiers.saved import open_classifier
 from mocoop.clip.backbone import Backbone, load_backbone
@@ -80,6 +82,17 @@ class Exported:
         """
         backbone = self.image_backbone(loaded)
         return ImageEncoder(backbone, tower_dtype(self.setup.precision, backbone.device))
+
+    def predict(self, images: Any) -> Routed:
+        """Returns probabilities and routing of pictures.
+
+        Args:
+            images: a list of paths, PIL pictures or uint8 arrays (height, width, 3).
+
+        Raises:
+            UserError: for pictures that cannot be read, or another CLIP than the classifier's.
+        """
+        return ImageClassifier(self.classifier, self.encoder()).predict(images)
 
     def image_backbone(self, loaded: Backbone | None = None) -> Backbone:
         """Returns the CLIP that sees the images, with the trained LayerNorms.
@@ -218,16 +231,10 @@ holds text features and router, and needs no text tower. Its images are those of
 were trained, they lie in `classifier.safetensors` too (names from `{_NORMS}` on).
 
 ```python
-from pathlib import Path
+import mocoop
 
-from PIL import Image
-
-from mocoop.classifiers.base import encode_images
-from mocoop.classifiers.export import load_export
-
-exported = load_export(Path("."))
-features = encode_images(exported.image_backbone(), [Image.open("picture.jpg").convert("RGB")])
-routed = exported.classifier.classify(features)
-print(exported.setup.class_names[routed.probabilities[0].argmax()])
+exported = mocoop.load_export(".")
+routed = exported.predict(["picture.jpg"])
+print(routed.class_names[routed.probabilities[0].argmax()])
 ```
 {head if onnx else ""}"""

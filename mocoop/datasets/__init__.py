@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mocoop.config import GIVEN
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.benchmarks import (
     BENCHMARKS,
@@ -83,6 +84,11 @@ def check_name(name: str) -> None:
 
 def _unknown(name: str) -> UserError:
     """Returns the error for what is neither a set's name nor a path that is there."""
+    if name == GIVEN:
+        return UserError(
+            "This run was trained on images that a program gave to `fit`, and they are not kept "
+            "with it. It can classify other images, but it has no test images."
+        )
     if "/" in name or "\\" in name or Path(name).suffix.lower() in TABLES:
         return UserError(
             f"{name}: no such folder. Expected a folder of class folders, or a table of images."

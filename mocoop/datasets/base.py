@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
@@ -102,6 +104,20 @@ class Dataset(ABC):
         """The true styles in order of first appearance; empty where none is known."""
         found = dict.fromkeys(i.style for part in self.splits.values() for i in part if i.style)
         return tuple(found)
+
+
+def file_key(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_stamp(path: Path) -> Stamp:
+    """Returns a file's place, size and time."""
+    whole = path.absolute()
+    found = whole.stat()
+    text = f"{whole}|{found.st_size}|{found.st_mtime_ns}|{found.st_ctime_ns}|{found.st_ino}"
+    return Stamp(text, max(found.st_mtime, found.st_ctime))
 
 
 def check_training(dataset: Dataset) -> None:

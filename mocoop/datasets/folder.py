@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Self
 
 from PIL import Image
 
-from mocoop.datasets.base import Contents, Dataset, Item, Stamp
+from mocoop.datasets.base import Contents, Dataset, Item, Stamp, file_key, file_stamp
 from mocoop.datasets.class_folders import class_files, only_images, subfolders, tidy
 from mocoop.datasets.edits import SKIP_FILE, Edits, read_edits
 from mocoop.datasets.splits import RULE, SPLIT_SEED, items_of, split_by_rule, split_items, with_val
@@ -48,15 +47,11 @@ class FolderDataset(Dataset):
 
     def content_key(self, item: Item) -> str:
         """Returns the hash of the file's bytes."""
-        with (self.root / item.id).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_key(self.root / item.id)
 
     def stamp(self, item: Item) -> Stamp:
         """Returns the file's place, size and time."""
-        path = (self.root / item.id).absolute()
-        found = path.stat()
-        whole = f"{path}|{found.st_size}|{found.st_mtime_ns}|{found.st_ctime_ns}|{found.st_ino}"
-        return Stamp(whole, max(found.st_mtime, found.st_ctime))
+        return file_stamp(self.root / item.id)
 
     @property
     def source(self) -> str:

@@ -11,6 +11,7 @@ from mocoop.classifiers.prompts import MixtureClassifier
 from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
 from mocoop.datasets.base import Dataset
+from mocoop.datasets.splits import class_range
 from mocoop.evaluation.evaluate import evaluate, route_items
 from mocoop.evaluation.measures import harmonic_mean
 from mocoop.evaluation.routing_value import routing_value
@@ -26,6 +27,8 @@ def results_on_test(
 ) -> dict:
     """Returns the results of a run on the test split: all classes, or base, new and their HM.
 
+    Nothing of classes without a test image.
+
     Args:
         classifier: the trained run.
         config: its settings.
@@ -33,7 +36,7 @@ def results_on_test(
         cache: features of the image tower as it is after training.
         prototypes: (experts, classes, dim), what the router was taught from.
     """
-    choices = choices_of(config)
+    choices = choices_tested(config, dataset)
     if config.method == "linear-probe" and config.classes == "base":
         choices = ("base",)  # it has no weights for new classes
     results: dict = {}
@@ -43,7 +46,7 @@ def results_on_test(
         if isinstance(classifier, MixtureClassifier) and len(classifier.experts) > 1:
             value = routing_value(classifier, dataset, cache, config, choice)
             results[choice]["routing_value"] = asdict(value)
-    if "new" in results:
+    if {"base", "new"} <= set(results):
         results["harmonic_mean"] = harmonic_mean(
             results["base"]["accuracy"], results["new"]["accuracy"]
         )
@@ -66,8 +69,15 @@ def zero_shot_on_test(
     untrained = MixtureClassifier(names, ONE, text, None, backbone.logit_scale, 1)
     return {
         choice: evaluate(route_items(untrained, dataset, cache, choice), choice).accuracy
-        for choice in choices_of(config)
+        for choice in choices_tested(config, dataset)
     }
+
+
+def choices_tested(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
+    """Returns the choices of classes of which the data have test images."""
+    number = len(dataset.class_names)
+    choices = choices_of(config)
+    return tuple(c for c in choices if dataset.items("test", class_range(c, number)))
 
 
 def choices_of(config: TrainConfig) -> tuple[str, ...]:

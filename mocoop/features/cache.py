@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from mocoop.clip.backbone import Backbone
 from mocoop.datasets.base import Dataset, Item
+from mocoop.datasets.in_memory import GivenFeatures
 from mocoop.errors import UserError
 from mocoop.features.content_keys import ContentKeys
 from mocoop.features.decoding import batches
@@ -38,6 +40,14 @@ def default_cache() -> Path:
     """Returns the cache folder: MOCOOP_CACHE, or ~/.cache/mocoop."""
     chosen = os.environ.get("MOCOOP_CACHE")
     return Path(chosen) if chosen else Path.home() / ".cache" / "mocoop"
+
+
+class UnreadableImagesError(UserError):
+    """Some images cannot be read; `reasons` says for each of them which it is and why."""
+
+    def __init__(self, message: str, reasons: Sequence[str]) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
 
 
 class FeatureCache:
@@ -100,6 +110,8 @@ class FeatureCache:
             UserError: for pictures that cannot be read, or a cache that cannot be written to;
                 what was computed until then is kept.
         """
+        if isinstance(dataset, GivenFeatures):
+            return _given(dataset, items, views)
         contents, unreadable = self._contents.of(dataset, items)
         wanted = [
             (place, view, _row_key(content, view, seed))
@@ -179,12 +191,24 @@ def _row_key(content: str, view: int, seed: int) -> bytes:
     return short_key(content if view == 0 else whole)
 
 
+def _given(dataset: GivenFeatures, items: Sequence[Item], views: int) -> Tensor:
+    """Returns features (items, 1, dim) that are known without any picture, L2-normalised."""
+    if views > 1:
+        raise UserError(
+            f"views is {views}, but crops are made of pictures, and these are features. Set views "
+            "to 1, or give the pictures."
+        )
+    return F.normalize(torch.from_numpy(dataset.features(items)), dim=-1)[:, None]
+
+
 def _cannot_be_read(dataset: Dataset, reasons: Mapping[int, str]) -> UserError:
     """Returns the error for images that cannot be read: how many, which, and what to do."""
-    some = "; ".join(reason.rstrip(".") for _, reason in sorted(reasons.items())[:NAMED])
+    every = [reason.rstrip(".") for _, reason in sorted(reasons.items())]
+    some = "; ".join(every[:NAMED])
     more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
     count = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
-    return UserError(
+    return UnreadableImagesError(
         f"{count} of {dataset.name} cannot be read: {some}{more}. Mend them, or leave them out "
-        f"with: mocoop data check {dataset.source} --skip."
+        f"with: mocoop data check {dataset.source} --skip.",
+        every,
     )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from mocoop.config import GIVEN
 from mocoop.errors import UserError
 from mocoop.methods import differences
 from mocoop.protocols.plans import OWN_CLASSES_ONLY, SAME_FOR_ALL_SEEDS, Task
@@ -46,9 +47,12 @@ def gather(runs: Sequence[Run]) -> Gathered:
         try:
             run.require_finished()
             run.results()
-            setups[run] = run.setup()
+            setup = run.setup()
         except UserError:
             unreadable.append(run.name)
+            continue
+        if setup.config.data != GIVEN:  # there are no test images of those
+            setups[run] = setup
     labels = _labels(setups)
     seeds: dict[str, set[int]] = {}
     for setup in setups.values():

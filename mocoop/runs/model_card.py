@@ -85,6 +85,8 @@ def _results(results: dict[str, Any]) -> str:
         for part, words in _PARTS.items()
         if part in results
     ]
+    if not rows:
+        return "It was not tested: there are no test images."
     text = _table(("classes", "accuracy", "calibration error", "images"), rows)
     if "harmonic_mean" in results:
         text += f"\n\nHarmonic mean of base and new: {results['harmonic_mean']:.2f} %."

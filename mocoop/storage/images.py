@@ -73,6 +73,24 @@ def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Ima
     return _as_rgb(image, notes), notes
 
 
+def as_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Returns a picture that is open already as 8-bit RGB, the way `open_image` reads a file.
+
+    Raises:
+        UserError: for an empty picture, or one whose file is damaged.
+    """
+    if not image.width or not image.height:
+        raise UserError(f"{name}: a picture of {image.width} × {image.height} pixels is empty.")
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    except DAMAGED as error:
+        raise UserError(
+            f"{name}: the image is damaged or cut short ({error}). Copy or export it again."
+        ) from error
+    return upright if upright.mode == "RGB" else _as_rgb(upright, [])
+
+
 def _as_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
     """Returns the image as 8-bit RGB; appends what was done to `notes`."""
     if image.mode.startswith("I") or image.mode == "F":

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from mocoop.classifiers.assemble import FITTED, classifier_of_fit, classifier_of_model
 from mocoop.classifiers.prompts import learnt
+from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import TrainConfig
+from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.test_results import results_on_test, zero_shot_on_test
 from mocoop.features.cache import FeatureCache, Progress
@@ -53,6 +56,8 @@ def run_experiment(
     path: Path,
     cache_folder: Path | None = None,
     encoding: Progress | None = None,
+    dataset: Dataset | None = None,
+    backbone: Backbone | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains and evaluates a run in a folder, yielding a record per epoch.
 
@@ -64,12 +69,15 @@ def run_experiment(
         path: the run's folder.
         cache_folder: of image features; the usual one by default.
         encoding: called with images done and to do, while they are encoded.
+        dataset: the data, where they are in memory; loaded by the name in the settings if None.
+        backbone: the settings' CLIP on their device, where it is loaded already.
 
     Raises:
         UserError: for settings, data or weights that do not fit; nothing is written then,
             but a queued run is marked failed. For a full disk; the run has failed then.
     """
-    yield from _told(config, path, cache_folder, None, encoding)
+    ingredients = partial(prepare, config, dataset, backbone)
+    yield from _told(ingredients, path, cache_folder, None, encoding)
 
 
 def resume_experiment(
@@ -88,11 +96,11 @@ def resume_experiment(
     except UserError as error:
         _fail_queued(path, error)
         raise
-    yield from _told(config, path, cache_folder, snapshot, encoding)
+    yield from _told(partial(prepare, config), path, cache_folder, snapshot, encoding)
 
 
 def _told(
-    config: TrainConfig,
+    ingredients: Callable[[], Prepared],
     path: Path,
     cache_folder: Path | None,
     snapshot: Snapshot | None,
@@ -100,7 +108,7 @@ def _told(
 ) -> Iterator[EpochRecord]:
     """Runs from settings to results and keeps the folder's status true."""
     try:
-        prepared = prepare(config)
+        prepared = ingredients()
         with unwritable_in_words(path):
             writer = RunWriter(path, again=snapshot is not None)
     except UserError as error:

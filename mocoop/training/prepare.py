@@ -50,26 +50,32 @@ class Prepared:
         )
 
 
-def prepare(config: TrainConfig) -> Prepared:
+def prepare(
+    config: TrainConfig, dataset: Dataset | None = None, backbone: Backbone | None = None
+) -> Prepared:
     """Returns a run's ingredients, checked together.
+
+    Args:
+        config: the settings.
+        dataset: the data, where they are in memory; loaded by the name in the settings if None.
+        backbone: the settings' CLIP on their device, where it is loaded already.
 
     Raises:
         UserError: for data, backbone or settings that do not fit.
     """
-    dataset = load_dataset(config.data)
+    data = config.data if dataset is not None else _anywhere(config.data)
+    dataset = dataset or load_dataset(config.data)
     groups = expert_groups(config, dataset.templates)
-    config = replace(
-        config, data=_anywhere(config.data), backbone=_anywhere(config.backbone), groups=groups
-    )
+    config = replace(config, data=data, backbone=_anywhere(config.backbone), groups=groups)
     trained = class_range(config.classes, len(dataset.class_names))
     if len(trained) < 2:
         raise UserError(
             f"{dataset.name} has {len(dataset.class_names)} classes: its base half has too few to "
             "train on. Use all classes."
         )
-    device = choose_device(config.device)
+    device = choose_device(config.device) if backbone is None else backbone.device
     config = replace(config, precision=choose_precision(config.precision, device))
-    backbone = load_backbone(config.backbone, device)
+    backbone = backbone or load_backbone(config.backbone, device)
     train_items, val_items = few_shot_items(config, dataset)
     return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
 

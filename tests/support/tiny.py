@@ -26,12 +26,12 @@ def tiny_config(**text_cfg):
     return TINY_CONFIG | {"text_cfg": TINY_CONFIG["text_cfg"] | text_cfg}
 
 
-def tiny_clip(seed=0, custom_text=False, **text_cfg):
+def tiny_clip(seed=0, custom_text=False, embed_dim=EMBED_DIM, **text_cfg):
     """Returns a small random CLIP, or a CustomTextCLIP, with changes to its text tower."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         kind = CustomTextCLIP if custom_text else CLIP
-        model = kind(**tiny_config(**text_cfg))
+        model = kind(**tiny_config(**text_cfg) | {"embed_dim": embed_dim})
         unsettle(model)
     return model.eval().requires_grad_(False)
 

@@ -1,0 +1,167 @@
+"""What a program does with MoCoOp, one function each; `import mocoop` offers them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from mocoop.classifiers.export import Exported
+from mocoop.classifiers.export import load_export as open_export
+from mocoop.classifiers.pictures import ImageClassifier
+from mocoop.classifiers.saved import check_same_data
+from mocoop.clip.backbone import Backbone
+from mocoop.clip.backbone import load_backbone as open_backbone
+from mocoop.config import TrainConfig
+from mocoop.datasets import Dataset
+from mocoop.datasets import load_dataset as open_dataset
+from mocoop.errors import UserError
+from mocoop.evaluation.evaluate import Evaluation, route_items
+from mocoop.evaluation.evaluate import evaluate as evaluation_of
+from mocoop.features.cache import FeatureCache
+from mocoop.methods import settings_from
+from mocoop.runs import run as run_store
+from mocoop.runs.run import Run, new_run_path, open_run
+from mocoop.training.experiment import resume_experiment, run_experiment
+from mocoop.training.loop import EpochRecord
+
+OnEpoch = Callable[[EpochRecord], object]
+AnyPath = str | PathLike[str]
+
+
+def preset(method: str = "mocoop", **settings: Any) -> TrainConfig:
+    """Returns the settings of a method: its recipe, with the settings that are given.
+
+    Args:
+        method: `mocoop`, `coop`, `kgcoop`, `linear-probe` …
+        settings: any settings of `TrainConfig` by name, such as `data="games"`, `shots=4`.
+
+    Raises:
+        UserError: for an unknown method or setting, or a value that does not fit.
+
+    >>> preset("coop", data="games", shots=4).shots
+    4
+    """
+    return settings_from({"method": method} | settings)
+
+
+def train(
+    config: TrainConfig, path: AnyPath | None = None, on_epoch: OnEpoch | None = None
+) -> Run:
+    """Returns a finished run: trained, and tested on the data set's test images.
+
+    Args:
+        config: the settings; `preset` makes them.
+        path: the run's new folder; by default a new one under MOCOOP_RUNS or ./runs.
+        on_epoch: called with a record after every epoch.
+
+    Raises:
+        UserError: for settings, data or weights that do not fit; nothing is written then.
+    """
+    folder = new_run_path(config) if path is None else Path(path)
+    for record in run_experiment(config, folder):
+        if on_epoch is not None:
+            on_epoch(record)
+    return Run(folder)
+
+
+def resume(run: Run | AnyPath, on_epoch: OnEpoch | None = None) -> Run:
+    """Returns a run that was stopped, finished now, from its last saved epoch on.
+
+    Args:
+        run: the run, its folder or its name.
+        on_epoch: called with a record after every epoch.
+
+    Raises:
+        UserError: if nothing was saved, or images or weights have changed since.
+    """
+    found = load_run(run)
+    for record in resume_experiment(found.path):
+        if on_epoch is not None:
+            on_epoch(record)
+    return found
+
+
+def load_run(run: Run | AnyPath) -> Run:
+    """Returns a run by its folder or its name.
+
+    Raises:
+        UserError: if there is none.
+    """
+    return run if isinstance(run, Run) else open_run(Path(run))
+
+
+def list_runs(root: AnyPath | None = None) -> list[Run]:
+    """Returns the runs, newest first.
+
+    Args:
+        root: a folder of runs; by default MOCOOP_RUNS or ./runs, and those that come with
+            MoCoOp.
+    """
+    return run_store.list_runs(None if root is None else [Path(root)])
+
+
+def load_classifier(run: Run | AnyPath, epoch: int | None = None) -> ImageClassifier:
+    """Returns the classifier of a finished run; its `predict` takes pictures.
+
+    Args:
+        run: the run, its folder or its name.
+        epoch: one of the epochs that it kept; the last if None.
+
+    Raises:
+        UserError: for a run that is not there or not finished, or whose CLIP has changed.
+    """
+    return ImageClassifier.from_run(load_run(run), epoch)
+
+
+def evaluate(run: Run | AnyPath, classes: str = "all") -> Evaluation:
+    """Returns the results of a finished run on its data set's test images.
+
+    Args:
+        run: the run, its folder or its name.
+        classes: `all`, or the `base` or `new` half, told apart among themselves.
+
+    Raises:
+        UserError: for a run, data or weights that do not fit, or classes without test images.
+    """
+    found = load_run(run)
+    setup = found.setup()
+    opened, dataset = ImageClassifier.from_run(found), open_dataset(setup.config.data)
+    check_same_data(found, setup, dataset, opened.encoder.backbone)
+    cache = FeatureCache(opened.encoder.backbone, precision=opened.encoder.precision)
+    return evaluation_of(route_items(opened.classifier, dataset, cache, classes), classes)
+
+
+def load_dataset(name: AnyPath) -> Dataset:
+    """Returns a built-in or benchmark data set by its name, or the images at a path.
+
+    Raises:
+        UserError: for a name that is neither, or data that do not fit.
+    """
+    return open_dataset(str(name))
+
+
+def load_backbone(name: AnyPath = "demo", device: str = "auto") -> Backbone:
+    """Returns a frozen CLIP.
+
+    Args:
+        name: `demo`, an open_clip `NAME/TAG`, or the path of a local checkpoint.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda` …
+
+    Raises:
+        UserError: for an unknown name, or weights that cannot be had.
+    """
+    return open_backbone(str(name), device)
+
+
+def load_export(folder: AnyPath) -> Exported:
+    """Returns a classifier that `mocoop export` wrote; its `predict` takes pictures.
+
+    Raises:
+        UserError: for a folder that is none, or is damaged.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder. Expected one that `mocoop export` made.")
+    return open_export(path)

@@ -1,0 +1,66 @@
+"""Data sets in memory: pictures, or their features, that were handed over in a program."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mocoop.datasets.base import Dataset, Item, Stamp, file_key, file_stamp
+from mocoop.errors import UserError
+from mocoop.storage.images import open_image
+
+
+@dataclass(frozen=True)
+class GivenPictures(Dataset):
+    """Pictures in memory, or in files that need not lie in one folder."""
+
+    pictures: Mapping[str, Path | Image.Image] = field(default_factory=dict, repr=False)
+    """Item id → the path of its file, or the picture in RGB."""
+
+    def image(self, item: Item) -> Image.Image:
+        """Returns the picture in RGB."""
+        picture = self.pictures[item.id]
+        return open_image(picture)[0] if isinstance(picture, Path) else picture
+
+    def content_key(self, item: Item) -> str:
+        """Returns the hash of the file's bytes, or of the picture's size and pixels."""
+        picture = self.pictures[item.id]
+        if isinstance(picture, Path):
+            return file_key(picture)
+        digest = hashlib.sha256(f"RGB {picture.width} x {picture.height}\n".encode())
+        digest.update(picture.tobytes())
+        return digest.hexdigest()
+
+    def stamp(self, item: Item) -> Stamp | None:
+        """Returns the file's place, size and time; None for a picture in memory."""
+        picture = self.pictures[item.id]
+        return file_stamp(picture) if isinstance(picture, Path) else None
+
+
+@dataclass(frozen=True)
+class GivenFeatures(Dataset):
+    """Image features without their pictures."""
+
+    rows: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    """Item id → its feature (dim,), fp32."""
+
+    def features(self, items: Sequence[Item]) -> np.ndarray:
+        """Returns features (items, dim) as they were given."""
+        dim = len(next(iter(self.rows.values())))
+        return np.array([self.rows[item.id] for item in items], np.float32).reshape(-1, dim)
+
+    def image(self, item: Item) -> Image.Image:
+        """Raises UserError: there is no picture."""
+        raise UserError(
+            f"{item.id} is a feature, and its picture is needed here: it is not known. Give "
+            "pictures, or choose a method that leaves the image tower as it is."
+        )
+
+    def content_key(self, item: Item) -> str:
+        """Returns the hash of the feature."""
+        return hashlib.sha256(self.rows[item.id].tobytes()).hexdigest()
