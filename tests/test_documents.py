@@ -23,6 +23,7 @@ DOCUMENTS = [
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+CODE_PATH = re.compile(r"(?<![\w/.-])(?:mocoop|app|pages|tests|assets|docs)/[\w/.*-]*")
 CODE_BLOCK = re.compile(r"```.*?```", re.DOTALL)
 
 
@@ -64,6 +65,14 @@ def test_links_lead_somewhere(name):
         file = folder / path if path else ROOT / name
         assert file.exists(), f"{name} points to {target}"
         assert not anchor or anchor in anchors(file), f"{name} points to {target}"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_paths_in_code_are_there(name):
+    """Files and folders that the text names in code exist; NAME stands for any name."""
+    spans = re.findall(r"`([^`\n]+)`", CODE_BLOCK.sub("", read(name)))
+    paths = [path for span in spans for path in CODE_PATH.findall(span) if "NAME" not in path]
+    assert not [path for path in paths if not any(ROOT.glob(path.rstrip("/")))]
 
 
 def test_every_page_is_found_from_the_readme():
