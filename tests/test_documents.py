@@ -22,6 +22,7 @@ DOCUMENTS = [
 ]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE_PATH = re.compile(r"(?<![\w/.-])(?:mocoop|app|pages|tests|assets|docs)/[\w/.*-]*")
 CODE_BLOCK = re.compile(r"```.*?```", re.DOTALL)
@@ -138,3 +139,13 @@ def test_lines_that_choose_torch_are_requirements():
     lines = read("requirements.txt").splitlines()
     chosen = [line for line in lines if line.startswith("torch")]
     assert [re.split(">=", line)[0] for line in chosen] == ["torch", "torchvision"]
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if PYTHON.search(read(name))])
+def test_python_runs_as_it_stands(name, workspace, tmp_path, monkeypatch, capsys):
+    """Every Python block of a document runs, one after the other, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in PYTHON.findall(read(name)):
+        exec(compile(block, name, "exec"), names)
+    assert capsys.readouterr().out
