@@ -73,13 +73,13 @@ def test_too_many_experts_is_told_next_to_the_form(started):
 
 
 @pytest.mark.parametrize(
-    ("folder", "words"), [("nowhere", "no such folder"), ("empty", "holds no class folder")]
+    ("folder", "message"), [("nowhere", "no such folder"), ("empty", "holds no class folder")]
 )
-def test_bad_folder_is_told_in_words(started, tmp_path, folder, words):
+def test_bad_folder_is_told_in_words(started, tmp_path, folder, message):
     (tmp_path / "empty").mkdir()
     app = open_page(PAGE, data=str(tmp_path / folder))
     assert not app.exception
-    assert words in app.error[0].value
+    assert message in app.error[0].value
 
 
 def test_broken_table_is_told_in_words_and_reset_mends_it(started):
@@ -153,7 +153,7 @@ def test_rows_make_groups():
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"),
+    ("rows", "message"),
     [
         ([], "at least one group"),
         ([("", "a {}.")], "no name"),
@@ -162,18 +162,18 @@ def test_rows_make_groups():
         ([("a", "a photo")], "exactly once"),
     ],
 )
-def test_bad_rows_are_refused(rows, words):
+def test_bad_rows_are_refused(rows, message):
     table = [{words.GROUP: name, words.TEMPLATES: text} for name, text in rows]
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         words.rows_to_groups(table)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "message"),
     [(3, "a few seconds"), (23, "about 20 s"), (200, "about 3 min"), (9000, "about 2 h")],
 )
-def test_durations_are_rounded(seconds, words):
-    assert words.duration(seconds) == words
+def test_durations_are_rounded(seconds, message):
+    assert words.duration(seconds) == message
 
 
 def test_folder_paths_become_absolute(monkeypatch, tmp_path):
