@@ -29,6 +29,7 @@ from mocoop.runs.export_zip import write_archive
 from mocoop.runs.import_zip import read_archive
 from mocoop.runs.model_card import model_card
 from mocoop.runs.run import Run
+from mocoop.storage.atomic import lock_file
 from mocoop.training.experiment import run_experiment
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
@@ -188,9 +189,13 @@ def test_pickles_and_clones(workspace, clip, data, tmp_path):
     with pytest.raises(NotFittedError):
         unfitted.predict(paths)
     assert folder.is_dir()
+    lock = lock_file(folder.parent)
+    assert lock.exists()
     del estimator
     gc.collect()
-    assert not folder.exists()  # it lives as long as the estimator
+    # It lives as long as the estimator.
+    assert not folder.exists()
+    assert not lock.exists()
     for restored in (pickle.loads(pickled), joblib.load(tmp_path / "estimator.joblib")):
         assert np.array_equal(restored.predict_proba(paths), expected)
         restored.run_.require_finished()

@@ -215,7 +215,13 @@ def fit_umap(features: Tensor, settings: MapSettings) -> Tensor:
             random_state=settings.seed,
             n_jobs=1,
         )
-        return torch.from_numpy(model.fit_transform(features.numpy())).float()
+        threads = torch.get_num_threads()
+        try:
+            return torch.from_numpy(model.fit_transform(features.numpy())).float()
+        finally:
+            # Numba sets OpenMP's threads for the whole process, against OMP_NUM_THREADS too: on
+            # a busy machine all later small products of torch then take many times as long.
+            torch.set_num_threads(threads)
 
 
 def _epochs(features: SavedFeatures, epochs: Sequence[int] | None) -> tuple[int, ...]:

@@ -77,10 +77,15 @@ def alone(folder: Path) -> Iterator[None]:
     The lock lies outside of the folder, holds for one user on one machine, and goes with its
     process, whatever ends it.
     """
+    with FileLock(lock_file(folder)):
+        yield
+
+
+def lock_file(folder: Path) -> Path:
+    """Returns the file that a folder is locked by, which stays when the lock is released."""
     user = str(os.getuid()) if hasattr(os, "getuid") else ""
     key = hashlib.sha256(f"{user} {folder.resolve()}".encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir()) / f"mocoop-{key}.lock"):
-        yield
+    return Path(tempfile.gettempdir()) / f"mocoop-{key}.lock"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,9 +9,11 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
+from mocoop.storage.atomic import lock_file
+
 
 class TemporaryFolder:
-    """A new empty folder, removed when the last reference to this object is gone."""
+    """A new empty folder, removed with its lock when the last reference to this is gone."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="mocoop-"))
@@ -21,6 +23,7 @@ class TemporaryFolder:
 def _remove(path: Path, owner: int) -> None:
     """Removes a folder, but not in a process that was forked from the one that made it."""
     if os.getpid() == owner:
+        lock_file(path).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
 
 

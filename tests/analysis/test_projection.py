@@ -130,6 +130,17 @@ def test_umap_repeats_itself(features):
     assert set(first.trustworthiness) == {"hard", "soft"}
 
 
+def test_a_fit_leaves_the_number_of_threads_as_it_was(features):
+    """Numba would set it to the number of cores, for everything that comes after."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        project(features)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_map_is_read_back_and_not_fitted_again(run, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     assert not is_ready(run, PCA, cache_folder=cache)
