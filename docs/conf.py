@@ -20,6 +20,7 @@ CONTENTS = {
         "docs/installation",
         "docs/app",
         "docs/command-line",
+        "docs/python",
         "docs/methods",
         "docs/protocols",
         "docs/data",
