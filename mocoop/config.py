@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from mocoop.errors import UserError, choose_from
+from mocoop.methods import MENU, find_method
 from mocoop.templates import Groups, as_groups
 
 ClassesChoice = Literal["all", "base"]
@@ -27,16 +28,16 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 GIVEN = "images-given-to-fit"
 """The name of data that were handed over in memory, which no other set has."""
 
-BASELINES = ("ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
-"""Methods without soft prompts."""
-UNTRAINED = ("zero-shot", "ensemble", "linear-probe", "tip-adapter")
-"""Methods without epochs of training."""
-MIXTURES = ("mocoop", "mocoop-ln")
-"""Methods with an expert per semantic group of templates."""
-METHODS = (
-    "zero-shot", "ensemble", "linear-probe", "tip-adapter", "tip-adapter-f", "coop", "cocoop",
-    "prograd", "kgcoop", "lasp", "lasp-v", "lasp-ln", "lasp-v-ln", "mocoop", "mocoop-ln",
-)  # fmt: skip
+
+def _method_help() -> str:
+    """Returns the command line's words on methods: those that learn prompts, then the others."""
+    prompts = [f"`{key}`" for key, method in MENU.items() if method.learns_prompts]
+    others = [f"`{key}`" for key, method in MENU.items() if not method.learns_prompts]
+    return (
+        f"A preset of the settings below: {', '.join(prompts)}; with `-ln` the published recipe "
+        "that also tunes the image tower's LayerNorms. Without prompt learning: "
+        f"{', '.join(others)}."
+    )
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,8 @@ class TrainConfig:
     `fgvc_aircraft`, `sun397`, `dtd`, `eurosat`, `ucf101`; to test on: `imagenetv2`,
     `imagenet_sketch`, `imagenet_a`, `imagenet_r`); or the path of a folder of images:
     `class_name/*.jpg`, or `train/`, `val/` and `test/` of such."""
-    method: str = "mocoop"
-    """A preset of the settings below: `mocoop`, `coop`, `cocoop`, `prograd`, `kgcoop`, `lasp`,
-    `lasp-v`; with `-ln` after mocoop, lasp or lasp-v the published recipe that also tunes the
-    image tower's LayerNorms. Without prompt learning: `zero-shot`, `ensemble`, `linear-probe`,
-    `tip-adapter`, `tip-adapter-f`."""
+    method: Annotated[str, tyro.conf.arg(help=_method_help())] = "mocoop"
+    """A preset of the settings below: a key of `mocoop.methods.METHODS`."""
     backbone: str = "demo"
     """`demo`, an open_clip `NAME/TAG` such as `ViT-B-16-quickgelu/openai`, or the path of a
     local checkpoint folder (`open_clip_config.json` beside a `.safetensors` file)."""
@@ -150,8 +148,7 @@ class TrainConfig:
     """`auto` (GPU if there is one), `cpu`, `cuda` ..."""
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise choose_from("method", self.method, METHODS)
+        method = find_method(self.method)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise choose_from(name, getattr(self, name), get_args(choices))
@@ -159,7 +156,7 @@ class TrainConfig:
             self._at_least(name, 1)
         for name in (*_NON_NEGATIVE, "epochs", "warmup_epochs"):
             self._at_least(name, 0)
-        if self.method in UNTRAINED and self.epochs > 0:
+        if self.epochs > 0 and not method.learns_in_epochs:
             raise UserError(
                 f"{self.method} is not trained in epochs: epochs must be 0; got {self.epochs}. "
                 "To train the plain prompt, use the method coop."

@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from mocoop.config import METHODS, UNTRAINED, TrainConfig
+from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.methods import preset, settings_from
+from mocoop.methods import METHODS
+from mocoop.presets import preset, settings_from
 
 GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of a {}.")}
 
@@ -82,7 +83,7 @@ def test_conditional_context_is_one_shared_prompt_without_extras(changes):
         dataclasses.replace(preset("cocoop"), **changes)
 
 
-@pytest.mark.parametrize("method", UNTRAINED)
+@pytest.mark.parametrize("method", [m for m in METHODS if not METHODS[m].learns_in_epochs])
 def test_untrained_methods_have_no_epochs(method):
     """A method that is not trained in epochs says so."""
     with pytest.raises(UserError, match=f"{method} is not trained .* epochs must be 0; got 3"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mocoop.methods import METHODS
+
 # Twelve hues of middling lightness, which show on white and on near-black. Any two of them
 # stay apart for normal, red-blind, green-blind and blue-blind eyes (a test measures it); no
 # colour stands without its name, since twelve are many for anybody.
@@ -50,23 +52,7 @@ _KNOWN = {
 
 
 # One for each method, the same in every figure; kin have the same hue.
-METHOD_COLOURS = {
-    "zero-shot": NEUTRAL,
-    "ensemble": "#5c6470",
-    "coop": "#c74f6b",
-    "cocoop": "#d06bb0",
-    "prograd": "#b58a2b",
-    "kgcoop": "#7d8f35",
-    "lasp": "#e07b39",
-    "lasp-ln": "#e07b39",
-    "lasp-v": "#a3624a",
-    "lasp-v-ln": "#a3624a",
-    "mocoop": "#3b82c4",
-    "mocoop-ln": "#3b82c4",
-    "linear-probe": "#4aa564",
-    "tip-adapter": "#2fa5a0",
-    "tip-adapter-f": "#8a6fc9",
-}
+METHOD_COLOURS = {key: method.colour for key, method in METHODS.items()}
 
 
 def expert_colours(experts: Sequence[str]) -> dict[str, str]:

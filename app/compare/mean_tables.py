@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.common.methods import METHODS
+from mocoop.methods import MENU, METHODS
 from mocoop.results.cells import Block, Cell, Line, Table, first_seen, measure_direction
 from mocoop.results.page import tables_of
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block, published_domain_table
@@ -71,7 +71,7 @@ def mean_tables(rows: Sequence[Row], protocol: str) -> Means:
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
     """Returns rows with shots ascending, methods in the app's order and under its names."""
-    known = list(METHODS)
+    known = list(MENU)
 
     def place(row: Row) -> tuple[str, int, int, str]:
         key = row.method.split(", ")[0]
@@ -88,7 +88,7 @@ def shown_method(label: str) -> str:
     'CoOp, learning rate 0.1'
     """
     key, *settings = label.split(", ")
-    name = METHODS[key].name if key in METHODS else key
+    name = METHODS[key].label if key in METHODS else key
     return ", ".join((name, *(text.replace("_", " ") for text in settings)))
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from app.common.methods import METHODS, has_epochs, method_name
+from app.common.methods import has_epochs, method_name
 from app.jobs.trainings import requested
 from mocoop.datasets import dataset_name
 from mocoop.errors import UserError
-from mocoop.methods import differences
+from mocoop.presets import differences
 from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED, STATUS_FILE
 
@@ -56,7 +56,7 @@ def run_row(run: Run, called: str) -> dict[str, Any]:
         config = requested(run)
         row |= {
             "data": dataset_name(config.data),
-            "method": METHODS[config.method].name,
+            "method": method_name(config),
             "trained on": f"{config.style} only" if config.style else TRAINED_ON[config.classes],
             "shots": config.shots,
             "seed": config.seed,

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mocoop.classifiers.assemble import FITTED
 from mocoop.clip.backbone import choose_device
 from mocoop.clip.device import choose_precision
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
+from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED, RUNNING, Status
@@ -27,7 +27,6 @@ FORWARD = 0.5  # a forward pass alone, as a share of both
 TWO_GRADIENTS = 1.6  # an epoch that takes a second gradient, against one that does not
 LEAST_WORK = 0.1  # an earlier run's, as a share of what is asked for
 SAME = ("backbone", "device", "precision")  # of runs that can be compared
-FIT_SECONDS = {"linear-probe": 4e-3, "tip-adapter": 3e-4, "tip-adapter-f": 5e-4}  # per image
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = (
     """
     precision = choose_precision(config.precision, choose_device(config.device))
     config = replace(config, precision=precision)
-    if config.method in FITTED:
+    if METHODS[config.method].fits_image_features:
         return _fit_seconds(config, size, history)
     if config.epochs == 0:
         return START_SECONDS if config.backbone == "demo" else None
@@ -100,7 +99,7 @@ def _fit_seconds(config: TrainConfig, size: Size, history: Iterable[Run]) -> flo
         return START_SECONDS + statistics.median(known) * size.images
     if config.backbone != "demo":
         return None
-    return START_SECONDS + FIT_SECONDS[config.method] * size.images
+    return START_SECONDS + METHODS[config.method].seconds_per_image * size.images
 
 
 def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None:
@@ -110,7 +109,7 @@ def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None
     """
     made_of = _finished(run, config)
     # How many images there are of one style alone, the run does not say.
-    if made_of is None or made_of.method in FITTED or made_of.style:
+    if made_of is None or METHODS[made_of.method].fits_image_features or made_of.style:
         return None
     epochs = [record["seconds"] for record in run.records() if record["epoch"] > 0]
     if not epochs:
@@ -159,9 +158,10 @@ def check_together(config: TrainConfig, dataset: Dataset) -> Size:
     groups = expert_groups(config, dataset.templates)
     config.check_num_chosen(len(groups))
     train, val = few_shot_items(config, dataset)
-    if config.method == "linear-probe" and not val:
+    method = METHODS[config.method]
+    if method.needs_validation and not val:
         raise UserError(
-            f"The linear probe is tuned on validation images, and {dataset.name} has none for "
+            f"{method.label} is tuned on validation images, and {dataset.name} has none for "
             "it. Add some to the data, or choose Tip-Adapter, which can do without."
         )
     names = dataset.class_names

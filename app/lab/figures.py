@@ -9,9 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.common.methods import METHODS
 from app.common.plotting import OUTSIDE, PERCENTS, plain, see_through
 from app.common.theme import METHOD_COLOURS, NEUTRAL
+from mocoop.methods import METHODS
+from mocoop.protocols.lab import MOCOOP
 
 TITLES = {"base": "Base classes (trained on)", "new": "New classes (never seen)"}
 LINE = {"color": NEUTRAL, "dash": "dash", "width": 1.5}
@@ -76,7 +77,7 @@ def reliability_lines(frame: pd.DataFrame) -> go.Figure:
                 marker={"size": sizes, "color": METHOD_COLOURS[str(method)]},
                 customdata=rows["images"],
                 hovertemplate="%{x:.0f} % sure: %{y:.0f} % right of %{customdata} images"
-                f"<extra>{METHODS[str(method)].name}</extra>",
+                f"<extra>{METHODS[str(method)].label}</extra>",
             )
             figure.add_trace(line, row=1, col=column)
     figure.update_xaxes(title="how sure, %", range=[0, 104])
@@ -101,7 +102,7 @@ def drift_paths(table: pd.DataFrame, epoch: int) -> go.Figure:
             marker={"size": ends, "color": METHOD_COLOURS[str(method)], "opacity": 1},
             customdata=drawn["epoch"],
             hovertemplate="epoch %{customdata}: drift %{x:.3f}, %{y:.1f} % right"
-            f"<extra>{METHODS[str(method)].name}</extra>",
+            f"<extra>{METHODS[str(method)].label}</extra>",
         )
         figure.add_trace(line)
     figure = _with_legend(plain(figure, 360))
@@ -136,7 +137,7 @@ def change_lines(curves: pd.DataFrame, methods: Sequence[str]) -> go.Figure:
             )
             figure.add_trace(band, row=1, col=column)
             line = _line(method, rows["epoch"], rows["mean"], column == 1)
-            line.update(hovertemplate=f"%{{y:+.1f}}<extra>{METHODS[method].name}</extra>")
+            line.update(hovertemplate=f"%{{y:+.1f}}<extra>{METHODS[method].label}</extra>")
             figure.add_trace(line, row=1, col=column)
     figure.update_xaxes(title="epochs trained", tickformat="d")
     return figure.add_hline(0, line=LINE)
@@ -183,7 +184,7 @@ def scatter(
     for place, (value, rows) in enumerate(table.groupby(colour_by, sort=True)):
         known = colour_by == "method"
         colour = METHOD_COLOURS[str(value)] if known else hues[place % len(hues)]
-        name = METHODS[str(value)].name if known else f"{colour_by} {value:g}"
+        name = METHODS[str(value)].label if known else f"{colour_by} {value:g}"
         said = rows[["data", "shots", "weight", "seed"]].astype(str).agg(" · ".join, axis=1)
         figure.add_trace(
             go.Scatter(
@@ -207,7 +208,7 @@ def way_bars(ways: Mapping[str, float], chosen: str) -> go.Figure:
         ways: in words → percent.
         chosen: the one that stands out.
     """
-    hues = [METHOD_COLOURS["mocoop"] if name == chosen else NEUTRAL for name in ways]
+    hues = [METHOD_COLOURS[MOCOOP] if name == chosen else NEUTRAL for name in ways]
     bars = go.Bar(
         x=list(ways.values()),
         y=list(ways),
@@ -223,7 +224,7 @@ def way_bars(ways: Mapping[str, float], chosen: str) -> go.Figure:
 
 
 def _line(method: str, x: Iterable[Any], y: Iterable[float], in_legend: bool) -> go.Scatter:
-    name, points = METHODS[method].name, list(x)
+    name, points = METHODS[method].label, list(x)
     return go.Scatter(
         x=points,
         y=list(y),

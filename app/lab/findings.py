@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from mocoop.protocols.lab import LASP, MOCOOP, SUPERVISED
+
 SAME = 2.0
 """Points within which accuracies count as about the same."""
 SHOTS, WEIGHT = 16, 5.0
@@ -33,7 +35,7 @@ def rank_correlation(first: pd.Series, second: pd.Series) -> float:
 def held(finals: pd.DataFrame) -> tuple[float, float]:
     """Returns what the largest weight of LASP's text loss brings over none: base, new, points."""
     means = by_weight(finals)
-    rows = means[means["method"] == "lasp"]
+    rows = means[means["method"] == LASP]
     gains = []
     for half in ("base", "new"):
         ordered = rows[rows["half"] == half].sort_values("weight")
@@ -43,7 +45,7 @@ def held(finals: pd.DataFrame) -> tuple[float, float]:
 
 def ways(finals: pd.DataFrame) -> dict[str, float]:
     """Returns mean accuracies of ways to use MoCoOp's experts, both halves together."""
-    rows = finals[(finals["method"] == "mocoop") & (finals["shots"] == SHOTS)]
+    rows = finals[(finals["method"] == MOCOOP) & (finals["shots"] == SHOTS)]
     rows = rows[rows["weight"] == WEIGHT]
     words = {
         "router": "the router's choice of two",
@@ -57,7 +59,7 @@ def ways(finals: pd.DataFrame) -> dict[str, float]:
 
 def router_conditions(finals: pd.DataFrame) -> pd.DataFrame:
     """Returns mean gain of the router and headroom for every weight and number of shots."""
-    rows = finals[finals["method"] == "mocoop"]
+    rows = finals[finals["method"] == MOCOOP]
     means = rows.groupby(["weight", "shots"])[["gain", "headroom"]].mean()
     return means.reset_index().sort_values("gain", ascending=False, kind="stable")
 
@@ -68,4 +70,4 @@ def trainings_of(
     """Returns a method's trainings with `SHOTS` shots and one weight; CoOp has no weight."""
     rows = finals[(finals["method"] == method) & (finals["half"] == half)]
     rows = rows[rows["shots"] == SHOTS]
-    return rows if method == "coop" else rows[rows["weight"] == weight]
+    return rows[rows["weight"] == weight] if method in SUPERVISED else rows

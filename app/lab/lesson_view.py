@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from app.common import state
-from app.common.methods import METHODS
 from app.lab import figures as lab_figures
 from app.lab import tables as lab_tables
 from app.lab.findings import SHOTS, WEIGHT, by_weight, router_conditions, ways
@@ -14,7 +13,9 @@ from app.lab.lessons import LESSONS, Lesson
 from app.lab.view import ONLY_FOR_LOOKING, grid
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
-from mocoop.protocols.lab import LEARNING_RATE
+from mocoop.methods import METHODS
+from mocoop.protocols.lab import LEARNING_RATE, MOCOOP
+from mocoop.protocols.lab import METHODS as LAB_METHODS
 
 EXPERIMENT, LESSON_TAB = "Watch them learn", "Three lessons"
 """The page's tabs."""
@@ -120,7 +121,7 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
     """Returns a table with methods called as everywhere in the app."""
     if "method" not in table:
         return table
-    return table.assign(method=[METHODS[method].name for method in table["method"]])
+    return table.assign(method=[METHODS[method].label for method in table["method"]])
 
 
 def _verdict(lesson: Lesson, finals: pd.DataFrame, answer: int | None) -> None:
@@ -151,7 +152,7 @@ def _show_overfitting(finals: pd.DataFrame) -> Numbers:
         f"**Change from before training**, mean over data sets, {SHOTS} images per class, text "
         f"weight {WEIGHT:g}; the band is one standard deviation over seeds"
     )
-    show_figure(lab_figures.change_lines(curves, ("coop", "lasp", "mocoop")), "change-by-epoch")
+    show_figure(lab_figures.change_lines(curves, LAB_METHODS), "change-by-epoch")
     return curves, ("mean", "std")
 
 
@@ -178,7 +179,7 @@ def _show_router(finals: pd.DataFrame) -> Numbers:
         show_figure(lab_figures.way_bars(found, next(iter(found))), "ways-to-choose")
     with right:
         st.markdown("**Every training and half**: what there is to gain, and what is gained")
-        rows = finals[finals["method"] == "mocoop"]
+        rows = finals[finals["method"] == MOCOOP]
         titles = ("perfect choice − random expert, points", "router − all equally, points")
         show_figure(
             lab_figures.scatter(rows, "headroom", "gain", titles, "weight"), "gain-of-routing"

@@ -22,6 +22,7 @@ from app.lab.findings import (
     trainings_of,
     ways,
 )
+from mocoop.protocols.lab import COOP, LASP, MOCOOP
 
 
 @dataclass(frozen=True)
@@ -59,24 +60,24 @@ def _correlation(value: float) -> str:
 
 
 def _overfit_answer(finals: pd.DataFrame) -> int:
-    return _three_ways(change(finals, "coop", "new"))
+    return _three_ways(change(finals, COOP, "new"))
 
 
 def _overfit_reveal(finals: pd.DataFrame) -> str:
-    rows = trainings_of(finals, "coop", "new", 0.0)
+    rows = trainings_of(finals, COOP, "new", 0.0)
     train = float((rows["train after"] - rows["train before"]).mean())
     return (
         f"Mean over {rows['data'].nunique()} data sets and {rows['seed'].nunique()} seeds, in "
         f"points: **{_points(train)}** on the training images (since the first epoch), "
-        f"**{_points(change(finals, 'coop', 'base'))}** on other images of the base classes, "
-        f"**{_points(change(finals, 'coop', 'new'))}** on the new classes. The text loss of LASP "
-        f"and MoCoOp (weight {WEIGHT:g}) leaves **{_points(change(finals, 'lasp', 'new'))}** and "
-        f"**{_points(change(finals, 'mocoop', 'new'))}** on the new classes."
+        f"**{_points(change(finals, COOP, 'base'))}** on other images of the base classes, "
+        f"**{_points(change(finals, COOP, 'new'))}** on the new classes. The text loss of LASP "
+        f"and MoCoOp (weight {WEIGHT:g}) leaves **{_points(change(finals, LASP, 'new'))}** and "
+        f"**{_points(change(finals, MOCOOP, 'new'))}** on the new classes."
     )
 
 
 def _overfit_takeaway(finals: pd.DataFrame) -> str:
-    base, new = change(finals, "coop", "base"), change(finals, "coop", "new")
+    base, new = change(finals, COOP, "base"), change(finals, COOP, "new")
     if new >= -SAME:
         return (
             "Here CoOp did not overfit: what it learnt from some classes did the others no "
@@ -115,7 +116,7 @@ def _text_answer(finals: pd.DataFrame) -> int:
 def _text_reveal(finals: pd.DataFrame) -> str:
     base, new = held(finals)
     means = by_weight(finals)
-    rows = means[(means["method"] == "lasp") & (means["half"] == "new")].sort_values("weight")
+    rows = means[(means["method"] == LASP) & (means["half"] == "new")].sort_values("weight")
     none, most = rows.iloc[0], rows.iloc[-1]
     return (
         f"From weight {none['weight']:g} to {most['weight']:g}, LASP's accuracy changes by "
@@ -167,7 +168,7 @@ def _router_reveal(finals: pd.DataFrame) -> str:
 def _router_takeaway(finals: pd.DataFrame) -> str:
     table = router_conditions(finals)
     best, worst = table.iloc[0], table.iloc[-1]
-    rows = finals[finals["method"] == "mocoop"]
+    rows = finals[finals["method"] == MOCOOP]
     together = rank_correlation(rows["headroom"], rows["gain"])
     said = (
         f"Against all experts equally, the router brings {_points(best['gain'])} points at best "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.common.methods import METHODS
 from app.lab.view import grid
 from mocoop.errors import UserError
-from mocoop.methods import preset
+from mocoop.methods import METHODS
+from mocoop.presets import preset
 from mocoop.protocols.lab import LEARNING_RATE
 from mocoop.protocols.lab import METHODS as LAB_METHODS
 
@@ -16,7 +16,7 @@ def recipe() -> None:
     """Says how the trainings were made, and why not by the usual recipes."""
     with st.expander("How these were trained", icon=":material/info:"):
         usual = {method: preset(method).learning_rate for method in LAB_METHODS}
-        rates = ", ".join(f"{METHODS[m].name} {rate:g}" for m, rate in usual.items())
+        rates = ", ".join(f"{METHODS[m].label} {rate:g}" for m, rate in usual.items())
         st.markdown(
             "All methods see the same images of the base half of the classes, drawn by the same "
             f"seed, at the same constant learning rate of {LEARNING_RATE:g}, without warm-up. "

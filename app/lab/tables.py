@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from app.common.methods import METHODS
 from mocoop.evaluation.measures import harmonic_mean
-from mocoop.protocols.lab import BINS, HALVES, LabRun
+from mocoop.methods import METHODS
+from mocoop.protocols.lab import BINS, COOP, HALVES, SUPERVISED, LabRun
 from mocoop.protocols.lab_grid import Grid
 
-ZERO_SHOT = "zero-shot"
-START = "coop"
+ZERO_SHOT = next(key for key, method in METHODS.items() if method.is_plain_prompt)
+START = COOP
 """The method whose epoch 0 is zero-shot: it starts from the data set's one template."""
 
 FEW = 0.02
@@ -48,7 +48,7 @@ def table_at(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
     rows = table[table["epoch"] == epoch]
     start = table[(table["method"] == START) & (table["epoch"] == 0)]
     shown = pd.concat([start.assign(method=ZERO_SHOT), rows], ignore_index=True)
-    shown["method"] = [METHODS[method].name for method in shown["method"]]
+    shown["method"] = [METHODS[method].label for method in shown["method"]]
     columns = ["train", "base", "new", "HM", "error base", "error new", "drift new"]
     return shown[["method", *columns]]
 
@@ -127,7 +127,7 @@ def mean_curves(grid: Grid, shots: int, weight: float) -> pd.DataFrame:
     """
     parts = []
     for (method, data, run_shots, run_weight, seed), run in grid.runs.items():
-        if run_shots != shots or (method != START and run_weight != weight):
+        if run_shots != shots or (method in SUPERVISED and run_weight != weight):
             continue
         for half in HALVES:
             accuracy = run.accuracy(half)

@@ -12,7 +12,6 @@ import streamlit as st
 from app.caches import data as data_caches
 from app.caches.runs import stamp_of
 from app.common import access, state
-from app.common.methods import METHODS
 from app.common.words import duration
 from app.jobs import estimates, trainings
 from app.lab import figures as lab_figures
@@ -22,9 +21,10 @@ from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
 from mocoop.datasets import BUILTIN
-from mocoop.methods import preset
+from mocoop.methods import METHODS
+from mocoop.presets import preset
+from mocoop.protocols.lab import LASP, LabRun, LabSettings, measure
 from mocoop.protocols.lab import METHODS as LAB_METHODS
-from mocoop.protocols.lab import LabRun, LabSettings, measure
 from mocoop.protocols.lab_grid import Grid, read_grid
 from mocoop.runs.run import Run, open_run
 from mocoop.runs.status import FINISHED, QUEUED
@@ -147,7 +147,7 @@ def missing_panel(found: Found, settings: LabSettings) -> None:
     dataset = data_caches.dataset(settings.data)
     known = lab_runs.find_runs(found.missing, dataset)
     active = {m: known[m] for m in found.missing if m in known and known[m].status().active}
-    *first, last = (METHODS[method].name for method in found.missing)
+    *first, last = (METHODS[method].label for method in found.missing)
     names = f"{', '.join(first)} and {last}" if first else last
     if active:
         st.fragment(_progress, run_every=1.0)(active)
@@ -163,7 +163,7 @@ def missing_panel(found: Found, settings: LabSettings) -> None:
             st.rerun()
     for method, run in known.items():
         status = run.status()
-        st.warning(f"{METHODS[method].name} is {status.state}: {status.message}")
+        st.warning(f"{METHODS[method].label} is {status.state}: {status.message}")
 
 
 def _progress(active: Mapping[str, Run]) -> None:
@@ -172,7 +172,7 @@ def _progress(active: Mapping[str, Run]) -> None:
     if any(not status.active for status in states.values()):
         st.rerun()
     for method, status in states.items():
-        name = METHODS[method].name
+        name = METHODS[method].label
         if status.state == QUEUED or not status.epochs:
             first = active[method] in trainings.active_runs()[:1]
             st.progress(0.0, f"{name}: {'starting' if first else 'waiting for its turn'} …")
@@ -224,7 +224,7 @@ def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None
     with right:
         st.markdown("**Drift against new classes**, from before training to now")
         show_figure(lab_figures.drift_paths(table, epoch), "drift-and-new-classes")
-        if "lasp" in found.runs:
+        if LASP in found.runs:
             st.caption(DRIFT_OF_LASP)
     # After the slider, which must be told where it stands before the run ends.
     if bool(st.session_state.get(state.LAB_PLAYING)) != ticking:

@@ -10,21 +10,20 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.common import state
-from app.common.methods import METHODS, learns_prompts, method_called, start_of
+from app.common.methods import learns_prompts, menu_label, method_called, start_of
 from app.common.words import GROUP, TEMPLATES, duration, groups_to_rows, rows_to_groups
 from app.jobs import estimates, trainings
 from app.jobs.estimates import check_together
 from app.train.settings import SHOTS, with_groups
 from app.ui.pickers import pick_data
-from mocoop.config import MIXTURES, ClassesChoice, TrainConfig
+from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.datasets.splits import shots_missing
-from mocoop.methods import preset
+from mocoop.methods import MENU, METHODS
 from mocoop.model.hard_prompts import expert_groups
-from mocoop.protocols.plans import SAME_FOR_ALL_SEEDS
+from mocoop.presets import preset
 from mocoop.runs.run import default_runs, list_runs
 
-NOTHING_LEARNT = (*SAME_FOR_ALL_SEEDS, "tip-adapter")
 Rows = list[dict[str, object]]
 
 
@@ -37,7 +36,7 @@ def basic_settings() -> TrainConfig:
     data = pick_data()
     method = pick_method()
     usual = preset(method)
-    drawn = method not in SAME_FOR_ALL_SEEDS  # the others look at no training image
+    drawn = METHODS[method].needs_images
     shots = _pick_shots() if drawn else usual.shots
     line = st.container(horizontal=True)  # the seed goes below on a narrow page
     classes = line.segmented_control(
@@ -85,18 +84,18 @@ def pick_method() -> str:
     """Returns the chosen method, which is explained in a line; others on request."""
     asked = st.query_params.get(state.METHOD, "")
     meant = method_called(asked)
-    if meant is not None and asked != METHODS[meant].label:
-        st.query_params[state.METHOD] = METHODS[meant].label  # a link of an earlier version
+    if meant is not None and asked != menu_label(METHODS[meant]):
+        st.query_params[state.METHOD] = menu_label(METHODS[meant])  # a link of an earlier version
         st.rerun()
     method = st.selectbox(
         "Method",
-        list(METHODS),
-        format_func=lambda key: METHODS[key].label,
+        list(MENU),
+        format_func=lambda key: menu_label(METHODS[key]),
         key=state.METHOD,
         bind=state.QUERY,
     )
     with st.container(gap="xsmall"):
-        st.caption(f"{METHODS[method].does} {METHODS[method].use}")
+        st.caption(f"{METHODS[method].summary} {METHODS[method].use}")
         if st.button("Which method for what?", icon=":material/help:", type="tertiary"):
             explain_methods()
     return method
@@ -106,19 +105,19 @@ def pick_method() -> str:
 def explain_methods() -> None:
     """Shows what every method does and when it is of use."""
     rows = ["| Method | What it does | What it is for |", "|---|---|---|"]
-    kind = ""
-    for method in METHODS.values():
-        if method.kind != kind:
-            kind = method.kind
-            rows.append(f"| *{kind}* | | |")
-        rows.append(f"| **{method.name}** | {method.does} | {method.use} |")
+    family = ""
+    for method in MENU.values():
+        if method.family != family:
+            family = method.family
+            rows.append(f"| *{family}* | | |")
+        rows.append(f"| **{method.label}** | {method.summary} | {method.use} |")
     with st.container(height=480, border=False):  # the dialog's end stays on the page
         st.markdown("\n".join(rows))
 
 
 def template_table(config: TrainConfig, dataset: Dataset) -> Rows | None:
     """Returns the rows of the table of template groups; None for a method of one prompt."""
-    if config.method not in MIXTURES:
+    if not METHODS[config.method].is_mixture:
         return None
     st.caption(
         "Each row becomes one expert. It starts from the words of its first template; the "
@@ -137,7 +136,7 @@ def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) ->
     if rows is not None:
         return with_groups(config, rows_to_groups(rows), templates.groups)
     st.caption(
-        f"{METHODS[config.method].name} has no groups of templates. It starts from "
+        f"{METHODS[config.method].label} has no groups of templates. It starts from "
         f"{start_of(config, templates.zero_shot)}"
     )
     (used,) = expert_groups(config, templates).values()
@@ -155,7 +154,7 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     size = check_together(config, dataset)
     seconds = estimates.estimate_seconds(config, size, list_runs([default_runs()]))
     waiting = bool(trainings.active_runs())
-    begin = "Test it" if config.method in NOTHING_LEARNT else "Start training"
+    begin = "Test it" if METHODS[config.method].learns == "nothing" else "Start training"
     if st.button(
         "Add to the queue" if waiting else begin,
         key="start",
@@ -173,7 +172,7 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     parts.append("time not yet known" if seconds is None else duration(seconds))
     st.caption(", ".join(parts))
     missing = shots_missing(config, size.classes, size.images)
-    if missing is not None and config.method not in SAME_FOR_ALL_SEEDS:  # zero-shot draws none
+    if missing is not None and METHODS[config.method].needs_images:
         st.caption(f":material/info: {missing}")
 
 

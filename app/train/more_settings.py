@@ -9,11 +9,12 @@ from typing import Any
 import streamlit as st
 
 from app.common import state
-from app.common.methods import METHODS, MIXTURE, ONE_PROMPT
 from app.train.settings import with_backbone
 from mocoop.clip.backbone import DEMO
-from mocoop.config import UNTRAINED, TrainConfig
+from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
+from mocoop.method_record import ONE_PROMPT
+from mocoop.methods import METHODS
 
 LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens")
 CONTEXTS = {"template": "plain prompt", "words": "other words", "random": "random tokens"}
@@ -38,15 +39,15 @@ def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """
     with st.expander("More settings"):
         config = with_backbone(config, _clip())
-        kind = METHODS[config.method].kind
+        method = METHODS[config.method]
         form = Form(config)
-        if config.method not in ("zero-shot", "ensemble") and dataset.styles:
+        if method.needs_images and dataset.styles:
             form.chosen["style"] = _style(config.data, dataset)
-        if config.method not in UNTRAINED:
+        if method.learns_in_epochs:
             _training(form)
-        if kind == ONE_PROMPT:
+        if method.family == ONE_PROMPT:
             _context(form)
-        if kind == MIXTURE:
+        if method.is_mixture:
             _router(form)
         if config.text_weight > 0 or config.anchor_weight > 0:
             _text_loss(form)
@@ -157,7 +158,7 @@ def _training(form: Form) -> None:
     form.number("epochs", "Epochs", 1)
     form.number("learning_rate", "Learning rate", 0.001, format="%.4f")
     form.number("batch_size", "Images per step", 8)
-    if config.method == "tip-adapter-f":
+    if not METHODS[config.method].learns_prompts:
         return
     if config.image_cache:
         form.number(

@@ -9,13 +9,14 @@ import streamlit as st
 
 from app.caches.runs import knows_trained_only
 from app.common import access, state
-from app.common.methods import has_epochs, learns_prompts, method_name
+from app.common.methods import has_epochs, learns_prompts
 from app.common.words import duration, run_title
 from app.jobs import estimates, trainings
 from app.train import curves
 from app.ui.parts import errors_in_words, show_figure
-from mocoop.config import MIXTURES, TrainConfig
+from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.methods import METHODS
 from mocoop.runs.run import Run, default_runs, list_runs
 from mocoop.runs.status import CANCELLED, FINISHED, QUEUED, Status
 
@@ -124,7 +125,7 @@ def _show_results(run: Run) -> None:
     if not has_epochs(config):
         _say_how_it_went(run, config)
     with st.container(horizontal=True):
-        routing = "See the routing" if config.method in MIXTURES else "See the predictions"
+        routing = "See the routing" if METHODS[config.method].is_mixture else "See the predictions"
         if st.button(routing, type="primary", icon=":material/alt_route:"):
             st.switch_page("pages/routing.py", query_params={state.RUN: run.name})
         if learns_prompts(config) and st.button(
@@ -135,8 +136,9 @@ def _show_results(run: Run) -> None:
 
 def _say_how_it_went(run: Run, config: TrainConfig) -> None:
     """Says what stands in place of curves for a method that is done at once."""
-    name = method_name(config)
-    if config.method in ("zero-shot", "ensemble") or learns_prompts(config):
+    method = METHODS[config.method]
+    name = method.label
+    if not method.needs_images or method.learns_prompts:
         said = f"{name} learnt nothing here, so there are no curves: this is CLIP as it came."
     else:
         said = f"{name} is fitted at once, so there are no curves."
@@ -269,7 +271,7 @@ def _accuracy_metric(label: str, result: Mapping[str, Any], config: TrainConfig)
     """Shows an accuracy, and how far training brought it from the untrained prompt's."""
     accuracy, untrained = result["accuracy"], result.get("zero_shot")
     gain = None
-    if untrained is not None and config.method != "zero-shot":
+    if untrained is not None and not METHODS[config.method].is_plain_prompt:
         gain = f"{accuracy - untrained:+.1f} vs zero-shot"
     st.metric(
         label,

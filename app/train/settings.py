@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mocoop.clip.backbone import check_backbone_name
 from mocoop.config import TrainConfig
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.templates import Groups
 
 SHOTS = (1, 2, 4, 8, 16)

@@ -29,9 +29,9 @@ from mocoop.bench.plain_path import plain_loss
 from mocoop.clip.backbone import Backbone, choose_device, load_backbone, make_backbone
 from mocoop.clip.frozen_attention import FrozenAttention
 from mocoop.config import Precision, TrainConfig
-from mocoop.methods import preset
 from mocoop.model.hard_prompts import HardText
 from mocoop.model.mixture import build_model
+from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.image_sources import CachedImages, ImageSide, LiveImages
 from mocoop.training.loop import TrainingData, step_losses

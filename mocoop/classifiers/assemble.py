@@ -12,6 +12,8 @@ from mocoop.classifiers.linear_probe import LinearProbe, ProbeClassifier
 from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier, learnt
 from mocoop.classifiers.tip_adapter import TipAdapter, TipClassifier
 from mocoop.clip.text_tower import TextTower
+from mocoop.method_record import IMAGE_CACHE, LINEAR_PROBE
+from mocoop.methods import METHODS
 from mocoop.model.mixture import PromptMixture
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import RunSetup, load_gate
@@ -85,9 +87,13 @@ def _tip_adapter(setup: RunSetup, weights: Weights) -> Classifier:
     return TipClassifier(setup.class_names, ONE, adapter, weights["text"], setup.logit_scale)
 
 
-FITTED: dict[str, Callable[[RunSetup, Weights], Classifier]] = {
-    "linear-probe": _probe,
-    "tip-adapter": _tip_adapter,
-    "tip-adapter-f": _tip_adapter,
+_MAKERS: dict[str, Callable[[RunSetup, Weights], Classifier]] = {
+    LINEAR_PROBE: _probe,
+    IMAGE_CACHE: _tip_adapter,
+}
+FITTED = {
+    key: _MAKERS[method.classifier]
+    for key, method in METHODS.items()
+    if method.fits_image_features
 }
 """Method → what makes its classifier: those without soft prompts, fitted on image features."""

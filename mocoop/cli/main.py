@@ -16,7 +16,7 @@ from mocoop.cli import archive, bench, data, lab_grid, protocols, runs, train
 from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
-from mocoop.methods import preset, settings_from
+from mocoop.presets import preset, settings_from
 
 USAGE = """usage: mocoop COMMAND [options]
 

@@ -51,7 +51,7 @@ class AblationCommand:
     `one-group`, `random-groups`, `k-1`, `k-all`, `experts-3`, `experts-6`, `tau-one`,
     `tau-logit`, `all-names`, `gate-scaled`, `gate-soft`, `no-correction`."""
     method: str = "mocoop"
-    """The mixture to take apart: `mocoop` or `mocoop-ln`."""
+    """The mixture to take apart, such as `mocoop` or `mocoop-ln`."""
     shots: int = 16
     """Training images per class."""
     seeds: tuple[int, ...] = (1, 2, 3)

@@ -16,6 +16,7 @@ from mocoop.evaluation.evaluate import evaluate, route_items
 from mocoop.evaluation.measures import harmonic_mean
 from mocoop.evaluation.routing_value import routing_value
 from mocoop.features.cache import FeatureCache
+from mocoop.methods import METHODS
 
 
 def results_on_test(
@@ -37,8 +38,8 @@ def results_on_test(
         prototypes: (experts, classes, dim), what the router was taught from.
     """
     choices = choices_tested(config, dataset)
-    if config.method == "linear-probe" and config.classes == "base":
-        choices = ("base",)  # it has no weights for new classes
+    if METHODS[config.method].trained_classes_only and config.classes == "base":
+        choices = ("base",)
     results: dict = {}
     for choice in choices:
         found = route_items(classifier, dataset, cache, choice, prototypes=prototypes)

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mocoop.clip.text_tower import TextTower
-from mocoop.config import MIXTURES, TrainConfig
+from mocoop.config import TrainConfig
+from mocoop.method_record import TEMPLATES
+from mocoop.methods import METHODS
 from mocoop.templates import Groups, TemplateSet
 
 
@@ -57,9 +59,10 @@ def expert_groups(config: TrainConfig, templates: TemplateSet) -> Groups:
     """
     if config.groups is not None:
         return config.groups
-    if config.method in MIXTURES:
+    method = METHODS[config.method]
+    if method.is_mixture:
         return templates.groups
-    if config.text_target == "templates" or config.method == "ensemble":
+    if config.text_target == "templates" or method.classifier == TEMPLATES:
         every = (template for group in templates.groups.values() for template in group)
         return {"prompt": tuple(dict.fromkeys((templates.zero_shot, *every)))}
     return {"prompt": (templates.zero_shot,)}

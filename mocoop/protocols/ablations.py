@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mocoop.config import MIXTURES, TrainConfig
+from mocoop.config import TrainConfig
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError, choose_from
-from mocoop.methods import preset
+from mocoop.methods import METHODS
+from mocoop.presets import preset
 from mocoop.protocols.plans import Plan, Task, check
 from mocoop.templates import Groups
 
@@ -106,9 +107,10 @@ def ablation_tasks(
     Raises:
         UserError: for an unknown variant, a method without experts, or unfit data.
     """
-    if method not in MIXTURES:
+    mixtures = [key for key, record in METHODS.items() if record.is_mixture]
+    if method not in mixtures:
         raise UserError(
-            f"An ablation takes a mixture apart: expected {' or '.join(MIXTURES)}; got {method!r}."
+            f"An ablation takes a mixture apart: expected {' or '.join(mixtures)}; got {method!r}."
         )
     for name in variants:
         if name not in NAMES:

@@ -21,11 +21,12 @@ from mocoop.datasets.splits import class_range
 from mocoop.errors import UserError, choose_from
 from mocoop.evaluation.measures import reliability_table
 from mocoop.features.cache import FeatureCache
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.run import Run, load_gate
 
-METHODS = ("coop", "lasp", "mocoop")
-SUPERVISED = ("lasp", "mocoop")
+METHODS = COOP, LASP, MOCOOP = "coop", "lasp", "mocoop"
+"""What the lab compares: one prompt, one prompt with a text loss, a mixture."""
+SUPERVISED = tuple(method for method in METHODS if preset(method).text_weight > 0)
 """Methods that have a text loss to weight."""
 HALVES = ("base", "new")
 LEARNING_RATE = 0.5

@@ -6,18 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mocoop.config import METHODS, TrainConfig
+from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset, load_dataset
 from mocoop.datasets.base import check_training
 from mocoop.datasets.splits import base_size
 from mocoop.errors import UserError, choose_from
-from mocoop.methods import preset
+from mocoop.methods import METHODS, find_method
+from mocoop.presets import preset
 
 PROTOCOLS = ("few-shot", "base-to-new", "domain-generalization", "cross-dataset")
-SAME_FOR_ALL_SEEDS = ("zero-shot", "ensemble")
-"""Methods that look at no training image: one run stands for all seeds and shots."""
-OWN_CLASSES_ONLY = ("linear-probe", "tip-adapter", "tip-adapter-f")
-"""Methods that cannot leave the classes of their training images."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,7 @@ class Plan:
         if self.protocol not in PROTOCOLS:
             raise choose_from("protocol", self.protocol, PROTOCOLS)
         for method in self.methods:
-            if method not in METHODS:
-                raise choose_from("method", method, METHODS)
+            find_method(method)
         for name in ("data", "methods", "shots", "seeds"):
             if not getattr(self, name):
                 raise UserError(f"{name} is empty: name at least one.")
@@ -102,7 +98,7 @@ def check(plan: Plan) -> None:
         if not last_choice:
             _check_training(plan, dataset)
     if plan.protocol == "cross-dataset" or plan.targets:
-        own = [method for method in plan.methods if method in OWN_CLASSES_ONLY]
+        own = [method for method in plan.methods if METHODS[method].own_classes_only]
         if own:
             raise UserError(
                 f"{own[0]} knows only the classes that it was trained on, so that it cannot be "
@@ -134,7 +130,7 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
             )
         train = tuple(item for item in train if item.style == plan.style)
     most = max(Counter(item.label for item in train).values(), default=0)
-    trained = [m for m in plan.methods if m not in SAME_FOR_ALL_SEEDS]
+    trained = [m for m in plan.methods if METHODS[m].needs_images]
     too_many = [shots for shots in plan.shots if shots > most]
     if trained and too_many:
         where = f" of the style {plan.style!r}" if _by_style(plan) else ""
@@ -146,17 +142,17 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
     val = [
         item for item in dataset.items("val") if not _by_style(plan) or item.style == plan.style
     ]
-    if "linear-probe" in plan.methods and not val:
+    unfit = [method for method in plan.methods if METHODS[method].needs_validation]
+    if unfit and not val:
         raise UserError(
-            f"linear-probe chooses its regularisation on validation images, and {dataset.name} "
-            f"has none. Would run: {_without(plan.methods, ['linear-probe'])}, or add a folder "
-            "val/."
+            f"{unfit[0]} chooses its regularisation on validation images, and {dataset.name} "
+            f"has none. Would run: {_without(plan.methods, unfit)}, or add a folder val/."
         )
 
 
 def _draws(plan: Plan, method: str) -> Iterator[tuple[int, tuple[int, ...], int]]:
     """Yields shots, the seeds that one run stands for, and the shots as told."""
-    if method in SAME_FOR_ALL_SEEDS:
+    if not METHODS[method].needs_images:
         yield min(plan.shots), plan.seeds, 0
         return
     for shots in plan.shots:

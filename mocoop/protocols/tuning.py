@@ -15,12 +15,14 @@ from mocoop.classifiers.base import accuracy_of
 from mocoop.classifiers.prompts import learnt
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
-from mocoop.config import BASELINES, TrainConfig
+from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
-from mocoop.methods import preset, settings_from
+from mocoop.method_record import PROMPTS
+from mocoop.methods import find_method
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
+from mocoop.presets import preset, settings_from
 from mocoop.training.loop import fit
 from mocoop.training.prepare import prepare, training_data
 
@@ -65,7 +67,7 @@ def tune(
         UserError: for an unknown setting or value, data without validation images, or a
             method that is not trained.
     """
-    if method in BASELINES:
+    if find_method(method).classifier != PROMPTS:
         raise UserError(f"{method} learns no prompt; it searches its own few settings itself.")
     start = preset(method, backbone)
     values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from mocoop.config import GIVEN
 from mocoop.errors import UserError
-from mocoop.methods import differences
-from mocoop.protocols.plans import OWN_CLASSES_ONLY, SAME_FOR_ALL_SEEDS, Task
+from mocoop.methods import METHODS
+from mocoop.presets import differences
+from mocoop.protocols.plans import Task
 from mocoop.results.protocol_rows import rows_of
 from mocoop.results.rows import Row
 from mocoop.runs.run import Run, RunSetup
@@ -80,7 +81,7 @@ def gather(runs: Sequence[Run]) -> Gathered:
 def variant_name(setup: RunSetup) -> str:
     """Returns the method's name and every setting in which the run differs from its preset.
 
-    >>> from mocoop.methods import preset
+    >>> from mocoop.presets import preset
     >>> from dataclasses import replace
     >>> config = replace(preset("coop"), learning_rate=0.1)
     >>> variant_name(RunSetup(config, ("a", "b"), {"": ("{}",)}, 2, 100.0, ""))
@@ -137,7 +138,7 @@ def _protocol(setup: RunSetup) -> str:
 
 
 def _draws(setup: RunSetup) -> bool:
-    return setup.config.method not in SAME_FOR_ALL_SEEDS
+    return METHODS[setup.config.method].needs_images
 
 
 def _tasks(run: Run, setup: RunSetup, label: str, seeds: Sequence[int]) -> Iterable[Task]:
@@ -151,7 +152,8 @@ def _tasks(run: Run, setup: RunSetup, label: str, seeds: Sequence[int]) -> Itera
     targets = sorted(
         path.stem.removeprefix("transfer-") for path in run.path.glob("transfer-*.json")
     )
-    if targets and protocol == "few-shot" and config.method not in OWN_CLASSES_ONLY:
+    leaves = not METHODS[config.method].own_classes_only
+    if targets and protocol == "few-shot" and leaves:
         yield replace(task, protocol="cross-dataset", targets=tuple(targets))
 
 

@@ -11,10 +11,11 @@ import torch
 
 from mocoop.analysis.interaction import interaction_shares
 from mocoop.clip.backbone import DEMO, load_backbone
-from mocoop.config import METHODS
 from mocoop.datasets import BUILTIN, load_dataset
+from mocoop.methods import METHODS
+from mocoop.presets import preset
 from mocoop.protocols.ablations import ablation_tasks
-from mocoop.protocols.plans import OWN_CLASSES_ONLY, Plan, Task, tasks
+from mocoop.protocols.plans import Plan, Task, tasks
 from mocoop.results.cells import Table
 from mocoop.results.markup import to_markdown
 from mocoop.results.protocol_rows import time_spent
@@ -40,12 +41,12 @@ _ROUTING = ("router", "uniform mixture", "random expert", "best single expert", 
 def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
     """Returns the runs of the whole page, all protocols on the built-in sets."""
     # With all classes trained there are no other names, and LASP-V is LASP.
-    methods = tuple(method for method in METHODS if not method.startswith("lasp-v"))
-    leaving = tuple(method for method in methods if method not in OWN_CLASSES_ONLY)
+    methods = tuple(key for key in METHODS if preset(key).text_classes == "seen")
+    leaving = tuple(key for key in methods if not METHODS[key].own_classes_only)
     drawn = tuple(seeds)
     return [
         *tasks(Plan("few-shot", BUILTIN, methods, SHOTS, drawn)),
-        *tasks(Plan("base-to-new", BUILTIN, METHODS, (16,), drawn)),
+        *tasks(Plan("base-to-new", BUILTIN, tuple(METHODS), (16,), drawn)),
         *tasks(Plan("domain-generalization", BUILTIN, methods, (STYLE_SHOTS,), drawn)),
         *tasks(Plan("cross-dataset", BUILTIN, leaving, (16,), drawn)),
         *ablation_tasks(BUILTIN, seeds=drawn),

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mocoop.method_record import Paper
+from mocoop.methods import CLIP, COCOOP, COOP, KGCOOP, LASP, MOCOOP, PROGRAD
 from mocoop.results.cells import Block, Cell, Line, Table
 
 SETTING = "ViT-B/16, 16 shots, average over 11 benchmarks"
 DOMAINS = ("ImageNetV2", "ImageNet-Sketch", "ImageNet-A", "ImageNet-R")
-
-
-@dataclass(frozen=True)
-class Paper:
-    """A paper that introduced a method or printed its numbers."""
-
-    title: str
-    arxiv: str
-    """Number on arXiv, as in https://arxiv.org/abs/2109.01134."""
 
 
 @dataclass(frozen=True)
@@ -49,81 +42,34 @@ class DomainGeneralization:
     """One for each of `DOMAINS`."""
 
 
-_CLIP = Paper(
-    "Learning Transferable Visual Models From Natural Language Supervision", "2103.00020"
-)
-_COOP = Paper("Learning to Prompt for Vision-Language Models", "2109.01134")
-_COCOOP = Paper("Conditional Prompt Learning for Vision-Language Models", "2203.05557")
-_PROGRAD = Paper("Prompt-aligned Gradient for Prompt Tuning", "2205.14865")
-_LASP = Paper(
-    "LASP: Text-to-Text Optimization for Language-Aware Soft Prompting of Vision & Language "
-    "Models",
-    "2210.01115",
-)
 _MAPLE = Paper("MaPLe: Multi-modal Prompt Learning", "2210.03117")
-_KGCOOP = Paper(
-    "Visual-Language Prompt Tuning with Knowledge-guided Context Optimization", "2303.13283"
-)
 _PROMPTSRC = Paper(
     "Self-regulating Prompts: Foundational Model Adaptation without Forgetting", "2307.06948"
 )
-_MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
-
 
 # CLIP and CoOp were first measured this way by the authors of CoCoOp, and ProGrad's numbers are
 # those of the KgCoOp paper. MoCoOp's are not known here: left empty rather than guessed.
 BASE_TO_NEW = (
-    BaseToNew("CLIP", _CLIP, _COCOOP, 69.34, 74.22, 71.70),
-    BaseToNew("CoOp", _COOP, _COCOOP, 82.69, 63.22, 71.66),
-    BaseToNew("CoCoOp", _COCOOP, _COCOOP, 80.47, 71.69, 75.83),
-    BaseToNew("ProGrad", _PROGRAD, _KGCOOP, 82.48, 70.75, 76.16),
-    BaseToNew("KgCoOp", _KGCOOP, _KGCOOP, 80.73, 73.60, 77.00),
+    BaseToNew("CLIP", CLIP, COCOOP, 69.34, 74.22, 71.70),
+    BaseToNew("CoOp", COOP, COCOOP, 82.69, 63.22, 71.66),
+    BaseToNew("CoCoOp", COCOOP, COCOOP, 80.47, 71.69, 75.83),
+    BaseToNew("ProGrad", PROGRAD, KGCOOP, 82.48, 70.75, 76.16),
+    BaseToNew("KgCoOp", KGCOOP, KGCOOP, 80.73, 73.60, 77.00),
     BaseToNew("MaPLe", _MAPLE, _MAPLE, 82.28, 75.14, 78.55),
-    BaseToNew("LASP", _LASP, _LASP, 82.70, 74.90, 78.61),
-    BaseToNew("LASP-V", _LASP, _LASP, 83.18, 76.11, 79.48),
+    BaseToNew("LASP", LASP, LASP, 82.70, 74.90, 78.61),
+    BaseToNew("LASP-V", LASP, LASP, 83.18, 76.11, 79.48),
     BaseToNew("PromptSRC", _PROMPTSRC, _PROMPTSRC, 84.26, 76.10, 79.97),
-    BaseToNew("MoCoOp", _MOCOOP, None, None, None, None),
+    BaseToNew("MoCoOp", MOCOOP, None, None, None, None),
 )
 DOMAIN_GENERALIZATION = (
-    DomainGeneralization("CoOp", _COOP, _COCOOP, 71.51, (64.20, 47.99, 49.71, 75.21)),
-    DomainGeneralization("CoCoOp", _COCOOP, _COCOOP, 71.02, (64.07, 48.75, 50.63, 76.18)),
-    DomainGeneralization("MoCoOp", _MOCOOP, None, None, (None,) * len(DOMAINS)),
+    DomainGeneralization("CoOp", COOP, COCOOP, 71.51, (64.20, 47.99, 49.71, 75.21)),
+    DomainGeneralization("CoCoOp", COCOOP, COCOOP, 71.02, (64.07, 48.75, 50.63, 76.18)),
+    DomainGeneralization("MoCoOp", MOCOOP, None, None, (None,) * len(DOMAINS)),
 )
-_NAMES = {
-    "zero-shot": "CLIP",
-    "coop": "CoOp",
-    "cocoop": "CoCoOp",
-    "prograd": "ProGrad",
-    "kgcoop": "KgCoOp",
-    "lasp": "LASP",
-    "lasp-v": "LASP-V",
-    "mocoop": "MoCoOp",
-}
 NOT_COMPARABLE = (
     "Published numbers are of ViT-B/16 on the usual benchmarks, not comparable in level with "
     "ours. "
 )
-
-
-def published_name(method: str) -> str | None:
-    """Returns what papers call one of our methods, None if none of them has it.
-
-    The suffix `-ln` (LayerNorms of the image tower trained too) changes the recipe and not the
-    name; upper and lower case are the same.
-
-    >>> published_name("lasp-v-ln")
-    'LASP-V'
-    """
-    return _NAMES.get(method.lower().removesuffix("-ln"))
-
-
-def published_base_to_new(method: str) -> BaseToNew | None:
-    """Returns the published averages of one of our methods, None if papers do not have it.
-
-    Those of `mocoop` are there and empty.
-    """
-    name = published_name(method)
-    return next((row for row in BASE_TO_NEW if row.method == name), None)
 
 
 def base_to_new_block() -> Block:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mocoop.config import TrainConfig
-from mocoop.methods import differences
+from mocoop.presets import differences
 from mocoop.runs.run import Run
 
 _PARTS = {"all": "all classes", "base": "base half (trained)", "new": "new half (never trained)"}

@@ -24,7 +24,7 @@ from torch import Tensor
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.storage.atomic import read_tensors
-from mocoop.methods import settings_from
+from mocoop.presets import settings_from
 from mocoop.runs.paths import default_runs, find_run, shipped_runs
 from mocoop.runs.status import FINISHED, Status, read_status, read_values
 from mocoop.templates import Groups, as_groups

@@ -11,6 +11,8 @@ from torch import Tensor
 from mocoop.classifiers.linear_probe import fit_linear_probe
 from mocoop.classifiers.tip_adapter import fit_tip_adapter
 from mocoop.features.cache import FeatureCache
+from mocoop.method_record import LINEAR_PROBE
+from mocoop.methods import METHODS
 from mocoop.training.loop import EpochRecord
 from mocoop.training.prepare import Prepared
 
@@ -38,7 +40,8 @@ def fit_baseline(
     labels = torch.tensor([item.label for item in prepared.train_items])
     val_labels = torch.tensor([item.label for item in prepared.val_items], dtype=torch.long)
     count = len(prepared.trained)
-    if config.method == "linear-probe":
+    method = METHODS[config.method]
+    if method.classifier == LINEAR_PROBE:
         probe = fit_linear_probe(train, labels, val, val_labels, count)
         record = EpochRecord(0, {}, None, probe.val_accuracy)
         return probe.to_tensors(), record
@@ -49,7 +52,7 @@ def fit_baseline(
         val_labels,
         text[:count],
         prepared.backbone.logit_scale,
-        fine_tune=config.method == "tip-adapter-f",
+        fine_tune=method.learns_in_epochs,
         generator=torch.Generator().manual_seed(config.seed),
         epochs=config.epochs,
         learning_rate=config.learning_rate,

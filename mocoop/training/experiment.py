@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mocoop.classifiers.assemble import FITTED, classifier_of_fit, classifier_of_model
+from mocoop.classifiers.assemble import classifier_of_fit, classifier_of_model
 from mocoop.classifiers.prompts import learnt
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
@@ -20,6 +20,8 @@ from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.test_results import results_on_test, zero_shot_on_test
 from mocoop.features.cache import FeatureCache, Progress
+from mocoop.method_record import TEMPLATES
+from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.prompt_encoder.layout import ClassTokens
@@ -144,7 +146,8 @@ def _run(
     cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
     # Time spent before a stop counts, as if the training had begun that much earlier.
     started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
-    if config.method in FITTED:
+    method = METHODS[config.method]
+    if method.fits_image_features:
         writer.update(message="fitting")
         weights, record = fit_baseline(prepared, hard[0][0].cpu(), cache)
         classifier = classifier_of_fit(setup, weights)
@@ -161,7 +164,7 @@ def _run(
             prepared, model, data, generator, writer, snapshot, started
         )
         weights = learnt(model)
-        if config.method == "ensemble":
+        if method.classifier == TEMPLATES:
             soft = {0: prototypes.cpu().clone()}
         hard_parts = tuple(part.cpu() for part in hard)
         saved = SavedFeatures(soft, hard_parts, prototypes.cpu(), gates)

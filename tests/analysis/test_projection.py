@@ -28,8 +28,8 @@ from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import route_items
 from mocoop.evaluation.routing_value import routing_value, selection_items
 from mocoop.features.cache import FeatureCache
-from mocoop.methods import preset
 from mocoop.model.soft_prompts import SoftPrompts, starts
+from mocoop.presets import preset
 from mocoop.runs.run import Run, SavedFeatures
 
 PCA = MapSettings("pca")

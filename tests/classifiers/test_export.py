@@ -14,7 +14,7 @@ from mocoop.cli.main import main
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError
 from mocoop.features.encode import encode_images
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.storage.images import open_image
 from mocoop.training.experiment import run_experiment

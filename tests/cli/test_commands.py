@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mocoop.cli.main import COMMANDS, main
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.runs.writer import queue_run
 from mocoop.training.experiment import run_experiment

@@ -17,7 +17,7 @@ from mocoop.cli.data import _print_report
 from mocoop.cli.main import main
 from mocoop.cli.output_paths import check_file, check_folder
 from mocoop.cli.train import TrainCommand
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.paths import short_name
 from tests.support.image_files import add_files
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mocoop.datasets import load_dataset
 from mocoop.datasets.splits import base_size, few_shot, few_shot_items, random_split
-from mocoop.methods import preset
+from mocoop.presets import preset
 from tests.support import reference
 
 # CoOp's own split files, where this machine has them.

@@ -13,7 +13,7 @@ from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.transfer import classifier_for, transferred
 from mocoop.features.cache import FeatureCache
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
 from tests.support import reference

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from mocoop.errors import UserError
-from mocoop.methods import preset
 from mocoop.model.hard_prompts import expert_groups, group_prototypes, hard_features
 from mocoop.model.losses import classification_loss, gating_loss, text_supervision_loss
 from mocoop.model.mixture import build_model, mix
 from mocoop.model.router import guide_scores, guide_target
+from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import fill, load_templates
 from tests.support import reference

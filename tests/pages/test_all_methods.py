@@ -7,14 +7,14 @@ import pytest
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import state
-from app.common.methods import METHODS
-from mocoop.config import METHODS as KNOWN
-from mocoop.config import MIXTURES
-from mocoop.methods import preset
+from app.common.methods import menu_label
+from mocoop.methods import METHODS
+from mocoop.presets import preset
 from mocoop.runs.run import Run
 from tests.support.app_fixtures import train
 from tests.support.page_fixtures import open_page
 
+MIXTURES = ("mocoop", "mocoop-ln")
 NO_PROMPTS = ("zero-shot", "ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
 FAR_APART = ("zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln")
 TABS = ("Test images", "Who gets what", "Does it matter?", "What it gets right", "Try a picture")
@@ -56,21 +56,21 @@ def show(empty_runs, run_of):
 
 
 def test_every_method_is_described():
-    assert set(METHODS) == set(KNOWN)
-    assert len({method.label for method in METHODS.values()}) == len(KNOWN)
+    assert len({menu_label(method) for method in METHODS.values()}) == len(METHODS)
+    assert all(method.summary and method.use for method in METHODS.values())
 
 
-@pytest.mark.parametrize("method", KNOWN)
+@pytest.mark.parametrize("method", METHODS)
 def test_home_draws_a_run_of_every_method(show, method):
     app = show("pages/home.py", method)
     assert not app.error
     figure = next(text.value for text in app.markdown if "<svg" in text.value)
     assert ("Mixed answer" in figure) == (method in MIXTURES)
     if method not in MIXTURES:
-        assert METHODS[method].name in figure
+        assert METHODS[method].label in figure
 
 
-@pytest.mark.parametrize("method", KNOWN)
+@pytest.mark.parametrize("method", METHODS)
 def test_train_page_shows_a_finished_run_of_every_method(show, method):
     app = show("pages/train.py", method)
     assert not app.error
@@ -84,13 +84,13 @@ def test_train_page_shows_a_finished_run_of_every_method(show, method):
 
 @pytest.mark.parametrize(
     ("method", "view"),
-    [(method, TABS[0]) for method in KNOWN]
+    [(method, TABS[0]) for method in METHODS]
     + [(method, view) for method in FAR_APART for view in TABS[1:]],
 )
 def test_routing_shows_what_there_is(show, method, view):
     app = show("pages/routing.py", method, view=view)
     assert not app.error
-    said = f"{METHODS[method].name} has no router"
+    said = f"{METHODS[method].label} has no router"
     assert (said in texts(app.info)) == (method not in MIXTURES)
     if view == TABS[0]:
         assert "550 of 550 images" in texts(app.caption)
@@ -105,14 +105,14 @@ def test_routing_shows_what_there_is(show, method, view):
 def test_an_image_can_be_looked_at_closely(show, method):
     app = show("pages/routing.py", method, image="test/black bishop/photo/0")
     assert not app.error
-    assert f"{METHODS[method].name} says" in texts(app.markdown)
+    assert f"{METHODS[method].label} says" in texts(app.markdown)
 
 
-@pytest.mark.parametrize("method", KNOWN)
+@pytest.mark.parametrize("method", METHODS)
 def test_prompt_space_shows_prompts_or_says_that_there_are_none(show, method):
     app = show("pages/prompt_space.py", method)
     assert not app.error
-    none = f"{METHODS[method].name} learns no soft prompts" in texts(app.info)
+    none = f"{METHODS[method].label} learns no soft prompts" in texts(app.info)
     assert none == (method in NO_PROMPTS)
     assert ("Trustworthiness" in texts(app.markdown)) == (method not in NO_PROMPTS)
     assert ("no image has shifted" in texts(app.info)) == (method == "cocoop")

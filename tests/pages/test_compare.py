@@ -15,8 +15,8 @@ from app.common.theme import METHOD_COLOURS
 from app.compare.figures import Curve, training_curves
 from app.compare.tables import RunFilter, run_row, run_table, select_runs, why_no_curve
 from app.compare.view import CURVES, MEANS
-from mocoop.config import METHODS
-from mocoop.methods import preset
+from mocoop.methods import METHODS
+from mocoop.presets import preset
 from mocoop.runs.export_zip import archive_bytes
 from mocoop.runs.run import Run
 from mocoop.runs.writer import mark_stopped, queue_run

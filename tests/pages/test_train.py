@@ -13,7 +13,7 @@ from app.jobs import trainings
 from app.ui import pickers
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.runs.writer import queue_run
 from tests.support.page_fixtures import open_page, tiny_config

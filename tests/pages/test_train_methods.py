@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 from app.common import state
-from app.common.methods import METHODS, MIXTURE, NO_PROMPT, ONE_PROMPT, method_called
+from app.common.methods import menu_label, method_called
 from app.common.words import run_title
 from app.jobs import trainings
 from app.train import more_settings
-from mocoop.config import METHODS as KNOWN
-from mocoop.config import MIXTURES, TrainConfig
-from mocoop.methods import preset
+from mocoop.config import TrainConfig
+from mocoop.method_record import FAMILIES
+from mocoop.methods import MENU, METHODS
+from mocoop.presets import preset
 from tests.support.page_fixtures import open_page
 
 PAGE = "pages/train.py"
@@ -65,7 +66,7 @@ def texts(elements) -> str:
 
 
 def open_method(method: str, **query: str):
-    app = open_page(PAGE, data="games", method=METHODS[method].label, **query)
+    app = open_page(PAGE, data="games", method=menu_label(METHODS[method]), **query)
     assert not app.exception
     return app
 
@@ -74,13 +75,13 @@ def start(app):
     return app.button(key="start").click().run()
 
 
-@pytest.mark.parametrize("method", KNOWN)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_starts_with_its_preset_and_shows_its_settings_alone(started, method):
     app = open_method(method)
     assert not app.error
     assert set(widgets(app)) - EVERYWHERE == SHOWN[method]
-    assert METHODS[method].does in texts(app.caption)
-    assert ("Reset the table" in [b.label for b in app.button]) == (method in MIXTURES)
+    assert METHODS[method].summary in texts(app.caption)
+    assert ("Reset the table" in [b.label for b in app.button]) == METHODS[method].is_mixture
     start(app)
     assert started == [replace(preset(method), data="games")]
 
@@ -96,7 +97,7 @@ def test_what_has_no_effect_is_not_asked(started, method):
     assert app.button(key="start").label == begin
 
 
-@pytest.mark.parametrize("method", [m for m in KNOWN if m != "linear-probe"])
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "linear-probe"])
 def test_every_method_takes_the_published_recipe_of_another_clip(started, method):
     app = open_method(method)
     widgets(app)["CLIP"].set_value(REAL).run()
@@ -123,10 +124,11 @@ def test_links_of_earlier_versions_still_work(started, asked, method):
 
 
 def test_the_menu_is_grouped():
-    kinds = [method.kind for method in METHODS.values()]
-    assert list(dict.fromkeys(kinds)) == [MIXTURE, ONE_PROMPT, NO_PROMPT]
-    assert kinds == sorted(kinds, key=[MIXTURE, ONE_PROMPT, NO_PROMPT].index)
-    assert next(iter(METHODS)) == "mocoop"
+    families = [method.family for method in MENU.values()]
+    assert tuple(dict.fromkeys(families)) == FAMILIES
+    assert families == sorted(families, key=FAMILIES.index)
+    assert next(iter(MENU)) == "mocoop"
+    assert set(MENU) == set(METHODS)
     assert method_called("One prompt: KgCoOp") == "kgcoop"
     assert method_called("") is None
 

@@ -8,7 +8,7 @@ import pytest
 
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.protocols.ablations import NAMES, VARIANTS, ablation_tasks
 
 GROUPS = load_dataset("digits").templates.groups

@@ -14,7 +14,7 @@ from mocoop.classifiers.saved import open_classifier
 from mocoop.cli.main import main
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.protocols.lab import METHODS, LabSettings, measure
 from mocoop.protocols.lab_grid import NUMBERS, TABLE, Axes, make_grid, read_grid
 from mocoop.runs.run import Run

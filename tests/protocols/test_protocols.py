@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from mocoop.config import METHODS
 from mocoop.datasets import dataset_name, load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.transfer import transferred
-from mocoop.methods import preset
+from mocoop.methods import METHODS
+from mocoop.presets import preset
 from mocoop.protocols import runner as protocol_runs
 from mocoop.protocols.plans import Plan, Task, tasks
 from mocoop.protocols.runner import run_name, run_tasks

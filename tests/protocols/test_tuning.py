@@ -10,7 +10,7 @@ import pytest
 from mocoop.cli.main import main
 from mocoop.datasets.builtin import DrawnDataset
 from mocoop.errors import UserError
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.protocols.tuning import tune, validation_accuracy
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment

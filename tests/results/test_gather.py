@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mocoop.errors import UserError
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.results.gather import gather, variant_name
 from mocoop.results.tables import base_to_new_tables
 from mocoop.runs.delete import delete_run, why_kept

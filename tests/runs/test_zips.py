@@ -14,7 +14,7 @@ import torch
 from mocoop.classifiers.saved import open_classifier
 from mocoop.cli.main import main
 from mocoop.errors import UserError
-from mocoop.methods import differences, preset
+from mocoop.presets import differences, preset
 from mocoop.runs.export_zip import archive_bytes, archive_name, write_archive
 from mocoop.runs.import_zip import read_archive
 from mocoop.runs.writer import queue_run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
 

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from mocoop.clip.backbone import Backbone
-from mocoop.config import MIXTURES, TrainConfig
-from mocoop.methods import preset
+from mocoop.config import TrainConfig
+from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import HardText, group_prototypes, hard_features
 from mocoop.model.mixture import PromptMixture, build_model
+from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.image_sources import CachedImages
 from mocoop.training.loop import TrainingData, step_losses
@@ -79,7 +80,7 @@ def plain_name(name):
 
 def settings(method, **changes):
     """Returns a preset with groups of few templates and a training of few steps."""
-    groups = GROUPS if method in MIXTURES else TEMPLATES
+    groups = GROUPS if METHODS[method].is_mixture else TEMPLATES
     usual = {
         "groups": groups,
         "epochs": 4,

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from mocoop.config import TrainConfig
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.run import Run
 
 APP = Path(__file__).resolve().parents[2] / "streamlit_app.py"

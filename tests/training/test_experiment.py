@@ -21,7 +21,7 @@ from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import evaluate, route_items
 from mocoop.evaluation.measures import harmonic_mean
 from mocoop.features.cache import FeatureCache
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.run import Run, list_runs, open_run
 from mocoop.training.experiment import run_experiment
 

@@ -13,9 +13,9 @@ from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
-from mocoop.methods import preset
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
+from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.storage.images import random_crop
 from mocoop.training.experiment import run_experiment

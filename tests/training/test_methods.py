@@ -11,17 +11,17 @@ import torch
 from mocoop.classifiers.prompts import learnt
 from mocoop.classifiers.saved import restore_model
 from mocoop.clip.image_layer_norms import with_norms
-from mocoop.config import BASELINES, METHODS
 from mocoop.errors import UserError
-from mocoop.methods import preset
+from mocoop.methods import METHODS
 from mocoop.model.mixture import IMAGES_AT_ONCE, build_model, predict
+from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import RunSetup
 from mocoop.training.optimizer import learning_rate
 from tests.support import method_cases as cases
 from tests.support.reference_training import plain_rate
 
-TRAINED = tuple(m for m in METHODS if m not in (*BASELINES, "zero-shot"))
+TRAINED = tuple(key for key, method in METHODS.items() if method.learns_prompts)
 RANDOM = {"context_init": "random", "context_tokens": 5, "learning_rate": 0.02}
 MIDDLE = {"name_position": "middle"}
 CASES = {method: (method, {}) for method in TRAINED} | {

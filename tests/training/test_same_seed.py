@@ -21,7 +21,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from mocoop.training.experiment import run_experiment
-from mocoop.methods import preset
+from mocoop.presets import preset
 
 folder, data, backbone, *methods = sys.argv[1:]
 for method in methods:

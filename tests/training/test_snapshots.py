@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mocoop.errors import UserError
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.runs.status import CANCELLED, FAILED, FINISHED, INTERRUPTED
 from mocoop.runs.writer import queue_again

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.common.run_labels import Named, run_labels
-from mocoop.methods import preset
+from mocoop.presets import preset
 
 CONFIG = replace(preset("mocoop"), data="games", shots=16, seed=1)
 TITLE = "games · MoCoOp · 16 shots · seed 1"

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from app.jobs.estimates import START_SECONDS, Size, estimate_seconds, seconds_left
-from mocoop.config import METHODS
-from mocoop.methods import preset
+from mocoop.methods import METHODS
+from mocoop.presets import preset
 from mocoop.runs.status import QUEUED, RUNNING, Status
 from tests.support.app_fixtures import train
 

@@ -1,0 +1,290 @@
+"""All methods, one record each: protocols, pages, presets, tables and documents read them here.
+
+A new method that is a preset of the prompt model is one more record, and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mocoop.errors import choose_from
+from mocoop.method_record import (
+    FAMILIES,
+    IMAGE_CACHE,
+    LINEAR_PROBE,
+    MIXTURE,
+    NO_PROMPT,
+    ONE_PROMPT,
+    TEMPLATES,
+    Method,
+    Paper,
+    Recipe,
+)
+
+CLIP = Paper("Learning Transferable Visual Models From Natural Language Supervision", "2103.00020")
+COOP = Paper("Learning to Prompt for Vision-Language Models", "2109.01134")
+COCOOP = Paper("Conditional Prompt Learning for Vision-Language Models", "2203.05557")
+PROGRAD = Paper("Prompt-aligned Gradient for Prompt Tuning", "2205.14865")
+KGCOOP = Paper(
+    "Visual-Language Prompt Tuning with Knowledge-guided Context Optimization", "2303.13283"
+)
+LASP = Paper(
+    "LASP: Text-to-Text Optimization for Language-Aware Soft Prompting of Vision & Language "
+    "Models",
+    "2210.01115",
+)
+TIP_ADAPTER = Paper(
+    "Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification", "2207.09519"
+)
+MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
+
+# CoOp: one context "a photo of a", the name at the end, no text loss.
+_COOP: dict[str, Any] = {
+    "learn_after": False,
+    "correction": False,
+    "num_chosen": 1,
+    "text_weight": 0.0,
+    "gate_weight": 0.0,
+    "gate_rate": 1.0,
+}
+# LASP: one prompt told apart among every hard template.
+_LASP = _COOP | {"correction": True, "text_weight": 5.0, "text_target": "templates"}
+_ALL_NAMES = {"text_classes": "all"}
+_TUNED = {"image_cache": False, "tune_layer_norms": True}
+_UNTRAINED = _COOP | {"epochs": 0}
+
+# The mixture's published rates were not usable for the small CLIP: with 0.032 for prompts and
+# router, its router sends all images to one expert.
+_SGD = {"batch_size": 32, "learning_rate": 0.002, "clip_norm": 0.0, "epochs": 50}
+_MIXTURE = {
+    "text_scale": "one",
+    "epochs": 50,
+    "batch_size": 32,
+    "learning_rate": 0.032,
+    "gate_rate": 1.0,
+    "warmup_epochs": 5,
+}
+_LIVE = {"augment": "crops"}
+_OF_MOCOOP = "MoCoOp, arXiv 2409.12011"
+_AS_MOCOOP = f"as the mixture, to compare with it: {_OF_MOCOOP}"
+_PLAIN_AND_IMAGES = "“{template}” and training images"
+
+_RECORDS = (
+    Method(
+        "zero-shot",
+        "Zero-shot",
+        NO_PROMPT,
+        "No training: the plain prompt and the frozen CLIP.",
+        "What every training should beat.",
+        CLIP,
+        "#8b94a3",
+        _UNTRAINED,
+        learns="nothing",
+        needs_images=False,
+    ),
+    Method(
+        "ensemble",
+        "Ensemble",
+        NO_PROMPT,
+        "No training: the mean of all hard templates takes the place of one prompt.",
+        "Shows how far good wording alone goes.",
+        CLIP,
+        "#5c6470",
+        _UNTRAINED,
+        classifier=TEMPLATES,
+        learns="nothing",
+        needs_images=False,
+        starts_from="the mean of all templates",
+    ),
+    Method(
+        "linear-probe",
+        "Linear probe",
+        NO_PROMPT,
+        "Logistic regression on image features; the class names are not used.",
+        "Shows what pictures alone teach; it cannot name a class without pictures.",
+        CLIP,
+        "#4aa564",
+        _UNTRAINED,
+        classifier=LINEAR_PROBE,
+        learns="at once",
+        needs_validation=True,
+        knows="trained classes",
+        answers="A linear probe weighs the image features themselves, without any text.",
+        starts_from="no words: weights on image features",
+        seconds_per_image=4e-3,
+    ),
+    Method(
+        "tip-adapter",
+        "Tip-Adapter",
+        NO_PROMPT,
+        "The plain prompt, and the training pictures vote for what looks like them.",
+        "Done in an instant: what the pictures add without any training.",
+        TIP_ADAPTER,
+        "#2fa5a0",
+        _UNTRAINED,
+        classifier=IMAGE_CACHE,
+        learns="nothing",
+        knows="classes of its data set",
+        answers="Every image is compared with the plain prompt and the training images.",
+        starts_from=_PLAIN_AND_IMAGES,
+        seconds_per_image=3e-4,
+    ),
+    Method(
+        "tip-adapter-f",
+        "Tip-Adapter-F",
+        NO_PROMPT,
+        "Tip-Adapter whose stored picture features are then trained.",
+        "A quick rival of prompt learning when there are many pictures per class.",
+        TIP_ADAPTER,
+        "#8a6fc9",
+        _COOP,
+        {"epochs": 20, "learning_rate": 1e-3, "batch_size": 256},
+        Recipe(
+            {"epochs": 20, "learning_rate": 1e-3, "batch_size": 256},
+            "Tip-Adapter, arXiv 2207.09519",
+        ),
+        classifier=IMAGE_CACHE,
+        knows="classes of its data set",
+        answers="Every image is compared with the plain prompt and a trained cache.",
+        starts_from=_PLAIN_AND_IMAGES,
+        seconds_per_image=5e-4,
+    ),
+    Method(
+        "coop",
+        "CoOp",
+        ONE_PROMPT,
+        "One learnt prompt for every image, and nothing that holds it back.",
+        "The classic to compare with, and to show how prompts overfit.",
+        COOP,
+        "#c74f6b",
+        _COOP,
+        {"learning_rate": 0.02},
+        Recipe(_SGD, "CoOp, arXiv 2109.01134"),
+    ),
+    Method(
+        "cocoop",
+        "CoCoOp",
+        ONE_PROMPT,
+        "One learnt prompt that every image shifts a little.",
+        "Made for classes never seen in training; slow, as each image has texts of its own.",
+        COCOOP,
+        "#d06bb0",
+        _COOP | {"conditional": True},
+        {"learning_rate": 0.02, "batch_size": 8, "epochs": 10},
+        Recipe(_SGD | {"batch_size": 1, "epochs": 10}, "CoCoOp, arXiv 2203.05557"),
+        answers="Its one prompt changes a little with every image.",
+    ),
+    Method(
+        "prograd",
+        "ProGrad",
+        ONE_PROMPT,
+        "One learnt prompt; what contradicts the plain prompt is cut out of every step.",
+        "Shows that forgetting can be held back without another loss.",
+        PROGRAD,
+        "#b58a2b",
+        _COOP | {"align_gradient": True},
+        {"learning_rate": 0.02},
+        Recipe(_SGD | {"epochs": 100}, "ProGrad, arXiv 2205.14865"),
+    ),
+    Method(
+        "kgcoop",
+        "KgCoOp",
+        ONE_PROMPT,
+        "One learnt prompt that is pulled back towards the plain one.",
+        "The simplest cure for overfitting: one weight, to turn up and down.",
+        KGCOOP,
+        "#7d8f35",
+        _COOP | {"anchor_weight": 8.0},
+        {"learning_rate": 0.1},
+        Recipe(_SGD | {"batch_size": 128, "epochs": 100}, "KgCoOp, arXiv 2303.13283"),
+    ),
+    Method(
+        "lasp",
+        "LASP",
+        ONE_PROMPT,
+        "One learnt prompt that has to tell the classes apart by all hard templates too.",
+        "The mixture's nearest kin: shows what several experts add.",
+        LASP,
+        "#e07b39",
+        _LASP,
+        {"learning_rate": 0.2},
+        Recipe(_MIXTURE, _AS_MOCOOP),
+    ),
+    Method(
+        "lasp-v",
+        "LASP-V",
+        ONE_PROMPT,
+        "LASP whose text loss also knows the names of classes without pictures.",
+        "For training on half of the classes when the other names are known.",
+        LASP,
+        "#a3624a",
+        _LASP | _ALL_NAMES,
+        {"learning_rate": 0.2},
+        Recipe(_MIXTURE, _AS_MOCOOP),
+    ),
+    Method(
+        "lasp-ln",
+        "LASP + LayerNorms",
+        ONE_PROMPT,
+        "LASP, and the LayerNorms of CLIP's image side are tuned with it.",
+        "The published recipe of LASP; far slower than LASP.",
+        LASP,
+        "#e07b39",
+        _LASP | _TUNED,
+        {"learning_rate": 0.2, "layer_norm_rate": 0.03},
+        Recipe(_MIXTURE | _LIVE, _AS_MOCOOP),
+    ),
+    Method(
+        "lasp-v-ln",
+        "LASP-V + LayerNorms",
+        ONE_PROMPT,
+        "LASP-V, and the LayerNorms of CLIP's image side are tuned with it.",
+        "The published recipe of LASP-V; far slower than LASP-V.",
+        LASP,
+        "#a3624a",
+        _LASP | _ALL_NAMES | _TUNED,
+        {"learning_rate": 0.2, "layer_norm_rate": 0.03},
+        Recipe(_MIXTURE | _LIVE, _AS_MOCOOP),
+    ),
+    Method(
+        "mocoop",
+        "MoCoOp",
+        MIXTURE,
+        "Several learnt prompts, one per style; a router picks some for every image.",
+        "For pictures of many styles, and to see what a router does.",
+        MOCOOP,
+        "#3b82c4",
+        {},
+        published=Recipe(_MIXTURE, _OF_MOCOOP),
+    ),
+    Method(
+        "mocoop-ln",
+        "MoCoOp + LayerNorms",
+        MIXTURE,
+        "The mixture, and the LayerNorms of CLIP's image side are tuned with it.",
+        "The paper's full recipe; far slower, as every step encodes the pictures anew.",
+        MOCOOP,
+        "#3b82c4",
+        _TUNED,
+        {"layer_norm_rate": 0.01},
+        Recipe(_MIXTURE | _LIVE, _OF_MOCOOP),
+    ),
+)
+METHODS = {record.key: record for record in _RECORDS}
+"""Key → method, in the order of result tables."""
+MENU = {
+    record.key: record
+    for record in sorted(_RECORDS, key=lambda record: FAMILIES.index(record.family))
+}
+"""The same in the order of menus, by family."""
+
+
+def find_method(key: str) -> Method:
+    """Returns the method of a key.
+
+    Raises:
+        UserError: for a key that no method has.
+    """
+    if key not in METHODS:
+        raise choose_from("method", key, tuple(METHODS))
+    return METHODS[key]
