@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mocoop.evaluation.measure_table import find_measure
 from mocoop.methods import MENU, METHODS
-from mocoop.results.cells import Block, Cell, Line, Table, first_seen, measure_direction
+from mocoop.results.cells import Block, Cell, Line, Table, first_seen
 from mocoop.results.page import tables_of
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block, published_domain_table
 from mocoop.results.rows import Row
+from mocoop.results.tables import LEFT_OUT
 
 TITLES = {
     "few-shot": "Few-shot: all classes",
@@ -54,13 +56,11 @@ def mean_tables(rows: Sequence[Row], protocol: str) -> Means:
     data = first_seen(row.data for row in own)
     by_data = []
     for name in data:
-        first = tables_of([row for row in own if row.data == name], protocol)[0]
-        by_data.append(_filled(_ours(first)))
-    together = tables_of(own, protocol)
-    average = None
-    if len(data) > 1 and "average over" in together[0].title:
-        average = _filled(_ours(together[0]))
-    measures = [_filled(_with_direction(table, own)) for table in _beyond(together, data)]
+        rows_there = [row for row in own if row.data == name]
+        by_data.append(_filled(tables_of(rows_there, protocol, published=False)[0]))
+    together = tables_of(own, protocol, published=False)
+    average = _filled(together[0]) if len(together[0].data) > 1 else None
+    measures = [_filled(_with_direction(table)) for table in together if _beyond(table)]
     return Means(
         tuple(table for table in by_data if table is not None),
         average,
@@ -92,24 +92,15 @@ def shown_method(label: str) -> str:
     return ", ".join((name, *(text.replace("_", " ") for text in settings)))
 
 
-def _beyond(tables: Sequence[Table], data: Sequence[str]) -> list[Table]:
-    """Returns the tables of other measures, which stand behind those of accuracy."""
-    return list(tables[len(data) + (len(data) > 1) :])
+def _beyond(table: Table) -> bool:
+    """Returns whether a table is of another measure than accuracy."""
+    return find_measure(table.measure).section != "accuracy"
 
 
-def _ours(table: Table) -> Table:
-    """Returns a table without the block of published numbers."""
-    return replace(table, blocks=table.blocks[:1], notes=table.notes.replace(NOT_COMPARABLE, ""))
-
-
-def _with_direction(table: Table, rows: Sequence[Row]) -> Table:
+def _with_direction(table: Table) -> Table:
     """Returns a measure's table whose notes say whether more or less of it is better."""
-    measure = next(m for m in first_seen(r.measure for r in rows) if _is_of(table, m))
-    return replace(table, notes=f"{BETTER[measure_direction(measure)]} {table.notes}")
-
-
-def _is_of(table: Table, measure: str) -> bool:
-    return table.title.lower().startswith(f"{measure.lower()}, few-shot")
+    better = BETTER[find_measure(table.measure).better]
+    return replace(table, notes=f"{better} {table.notes}")
 
 
 def _filled(table: Table) -> Table | None:
@@ -126,12 +117,12 @@ def _filled(table: Table) -> Table | None:
         for place in range(len(table.columns))
         if any(line.cells[place].mean is not None for line in kept)
     ]
-    if len(columns) == 2 and table.columns[columns[-1]] == "mean of shots":
-        columns.pop()  # of one number of shots
+    if len(columns) == 2 and table.mean_last:
+        columns.pop()  # the mean of one column
     cut = tuple(
         Line(line.labels, tuple(_or_dash(line.cells[place]) for place in columns)) for line in kept
     )
-    notes = table.notes.replace("; an average that lacks some of its parts is left out", "")
+    notes = table.notes.replace(LEFT_OUT, "")
     if len(kept) < len(lines):
         notes += " Only what was run on every data set."
     if any(cell.mean is None for line in cut for cell in line.cells):

@@ -13,6 +13,7 @@ from mocoop.config import TrainConfig
 from mocoop.datasets.base import Dataset
 from mocoop.datasets.splits import class_range
 from mocoop.evaluation.evaluate import evaluate, route_items
+from mocoop.evaluation.measure_table import computed_apart
 from mocoop.evaluation.measures import harmonic_mean
 from mocoop.evaluation.routing_value import routing_value
 from mocoop.features.cache import FeatureCache
@@ -43,7 +44,7 @@ def results_on_test(
     results: dict = {}
     for choice in choices:
         found = route_items(classifier, dataset, cache, choice, prototypes=prototypes)
-        results[choice] = asdict(evaluate(found, choice))
+        results[choice] = asdict(evaluate(found, choice)) | computed_apart(found)
         if isinstance(classifier, MixtureClassifier) and len(classifier.experts) > 1:
             value = routing_value(classifier, dataset, cache, config, choice)
             results[choice]["routing_value"] = asdict(value)

@@ -64,6 +64,12 @@ class Table:
     columns: tuple[str, ...]
     """Heads of the number columns."""
     blocks: tuple[Block, ...]
+    measure: str = ""
+    """What it shows; empty where that is several things."""
+    data: tuple[str, ...] = ()
+    """The data sets that its numbers are of; of several, they are averages."""
+    mean_last: bool = False
+    """The last column is the mean of all others."""
 
 
 def first_seen(values: Iterable[T]) -> tuple[T, ...]:
@@ -121,19 +127,6 @@ def harmonic_cell(base: Sequence[Series], new: Sequence[Series]) -> Cell:
         return _lacking(present, len(base))
     series = harmonic_series(base, new)
     return mean_cell([series]) if series else Cell(note="no common seed")
-
-
-def measure_digits(measure: str) -> int:
-    """Returns the decimals shown: 3 for measures from 0 to 1, 1 for percents and seconds."""
-    return 3 if any(word in measure for word in ("NMI", "entropy", "load")) else 1
-
-
-def measure_direction(measure: str) -> int:
-    """Returns 1 where more is better, -1 where less is, 0 where that is not for us to say."""
-    words = measure.split()
-    if any(word in ("error", "seconds") for word in words):
-        return -1
-    return int(any(word in ("accuracy", "base", "new", "HM", "NMI") for word in words))
 
 
 def finished(

@@ -12,6 +12,7 @@ import torch
 from mocoop.analysis.interaction import interaction_shares
 from mocoop.clip.backbone import DEMO, load_backbone
 from mocoop.datasets import BUILTIN, load_dataset
+from mocoop.evaluation.measure_table import Section, in_section
 from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.protocols.ablations import ablation_tasks
@@ -33,9 +34,6 @@ from mocoop.runs.run import Run
 
 SHOTS = (1, 2, 4, 8, 16)
 STYLE_SHOTS = 4  # as many photos as each class of a drawn set has
-_BEYOND = ("calibration error", "style NMI", "routing entropy", "routing load balance",
-           "guide agreement, first", "guide agreement, chosen")  # fmt: skip
-_ROUTING = ("router", "uniform mixture", "random expert", "best single expert", "oracle")
 
 
 def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
@@ -53,18 +51,21 @@ def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
     ]
 
 
-def tables_of(rows: Sequence[Row], protocol: str, measures: bool = True) -> list[Table]:
+def tables_of(
+    rows: Sequence[Row], protocol: str, measures: bool = True, published: bool = True
+) -> list[Table]:
     """Returns the tables of one protocol's rows.
 
     Args:
         rows: its numbers.
         protocol: which one.
         measures: few-shot: also a table of each measure beyond accuracy.
+        published: base-to-new: published averages stand below our own.
     """
     if protocol == "few-shot":
-        return [*few_shot_tables(rows), *(_measures(rows, _BEYOND) if measures else ())]
+        return [*few_shot_tables(rows), *(_measures(rows, "beyond accuracy") if measures else ())]
     if protocol == "base-to-new":
-        return list(base_to_new_tables(rows))
+        return list(base_to_new_tables(rows, published))
     if protocol == "ablation":
         return [ablation_table(rows)]
     return list(transfer_tables(rows, protocol))
@@ -103,12 +104,12 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         _section("Cross-data-set", transfer_tables(rows, "cross-dataset")),
         "## Beyond accuracy\n",
         "Few-shot runs with 16 shots.\n",
-        *map(to_markdown, _measures(few, _BEYOND)),
+        *map(to_markdown, _measures(few, "beyond accuracy")),
         "## Does routing matter?\n",
         "Test accuracy of the same trained experts under other choices: all with equal weight, "
         "one at random, the one that is best on the validation images, and (an upper bound) "
         "whichever is right. Few-shot runs with 16 shots.\n",
-        *map(to_markdown, _measures(few, _ROUTING)),
+        *map(to_markdown, _measures(few, "routing")),
         _section("Ablation", [ablation_table(rows)]),
         _interaction(),
         "## Every seed\n",
@@ -153,7 +154,8 @@ def _section(title: str, tables: Sequence[Table]) -> str:
     return "\n".join([f"## {title}\n", *map(to_markdown, tables)])
 
 
-def _measures(rows: Sequence[Row], measures: Sequence[str]) -> list[Table]:
-    """Returns a table for each of the measures that there is."""
+def _measures(rows: Sequence[Row], section: Section) -> list[Table]:
+    """Returns a table for each of a section's measures that there is."""
     there = {row.measure for row in rows if row.protocol == "few-shot"}
-    return [measure_table(rows, name, "few-shot") for name in measures if name in there]
+    names = [measure.name for measure in in_section(section)]
+    return [measure_table(rows, name, "few-shot") for name in names if name in there]

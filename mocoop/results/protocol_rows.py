@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mocoop.datasets import dataset_name
+from mocoop.evaluation.measure_table import HALVES, Section, in_section, of_half
 from mocoop.evaluation.transfer import saved_transfer
 from mocoop.protocols.plans import Task
 from mocoop.results.rows import Row
@@ -25,13 +26,14 @@ def rows_of(task: Task, run: Run) -> list[Row]:
     data = dataset_name(config.data)
     found: list[tuple[str, str, float]] = []  # target, measure, value
     if config.classes == "base":
-        found += [(data, c, results[c]["accuracy"]) for c in ("base", "new") if c in results]
+        found += [(data, c, results[c]["accuracy"]) for c in HALVES if c in results]
         if "harmonic_mean" in results:
             found.append((data, "HM", results["harmonic_mean"]))
         found += [
-            (data, f"calibration error, {c}", results[c]["calibration_error"])
-            for c in ("base", "new")
-            if c in results
+            (data, of_half(name, half), value)
+            for half in HALVES
+            if half in results
+            for name, value in _measured(results[half], by_half=True)
         ]
     elif task.protocol == "domain-generalization" and not task.targets:
         # The source is the style that was trained on, under the data set's own name.
@@ -47,8 +49,8 @@ def rows_of(task: Task, run: Run) -> list[Row]:
             assert there is not None, "run_tasks tests a run on all of its task's targets"
             found.append((target, "accuracy", there["accuracy"]))
     if task.protocol in ("few-shot", "ablation") and config.classes == "all":
-        found += [(data, name, value) for name, value in _beyond(results["all"])]
-        found.append((data, "training seconds", results["training_seconds"]))
+        found += [(data, name, value) for name, value in _measured(results["all"])]
+        found += [(data, name, value) for name, value in _measured(results, ("run",))]
     return [
         Row(task.protocol, data, target, task.label, task.shots, seed, measure, value)
         for target, measure, value in found
@@ -56,24 +58,23 @@ def rows_of(task: Task, run: Run) -> list[Row]:
     ]
 
 
-def _beyond(results: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yields the measures beyond accuracy that a run has."""
-    yield "calibration error", results["calibration_error"]
-    if results["style_nmi"] is not None:
-        yield "style NMI", results["style_nmi"]
-    if results["routing"]:
-        yield "routing entropy", results["routing"]["entropy_share"]
-        yield "routing load balance", results["routing"]["load_balance"]
-    if results["agreement"]:
-        yield "guide agreement, first", results["agreement"]["first"]
-        yield "guide agreement, chosen", results["agreement"]["overlap"]
-    if "routing_value" in results:
-        value = results["routing_value"]
-        yield "router", value["router"]
-        yield "uniform mixture", value["uniform"]
-        yield "random expert", value["random"]
-        yield "best single expert", value["best_single"]
-        yield "oracle", value["oracle"]
+def _measured(
+    results: Mapping[str, Any],
+    sections: Sequence[Section] = ("beyond accuracy", "routing"),
+    by_half: bool = False,
+) -> Iterator[tuple[str, float]]:
+    """Yields name and value of the measures that a run has.
+
+    Args:
+        results: of the run on some classes, or all of them for the section `run`.
+        sections: whose measures.
+        by_half: only those that are told of halves of the classes.
+    """
+    for section in sections:
+        for measure in in_section(section):
+            value = measure.read(results) if measure.by_half or not by_half else None
+            if value is not None:
+                yield measure.name, value
 
 
 def time_spent(runs: Iterable[Run]) -> tuple[int, float, float]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mocoop.errors import UserError, choose_from
+from mocoop.evaluation.measure_table import find_measure
 from mocoop.results.cells import (
     Block,
     Cell,
@@ -18,8 +20,6 @@ from mocoop.results.cells import (
     harmonic_cell,
     harmonic_series,
     mean_cell,
-    measure_digits,
-    measure_direction,
     seedwise_mean,
 )
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block
@@ -58,16 +58,20 @@ def few_shot_tables(rows: Sequence[Row], measure: str = "accuracy") -> tuple[Tab
             flat = [series for parts in by_shots for series in parts]
             lines.append(Line((method,), (*map(mean_cell, by_shots), mean_cell(flat))))
         heads = (*columns, "mean of shots")
-        tables.append(_table(found, f"Few-shot {measure}", data, heads, lines, measure))
+        table = _table(found, f"Few-shot {measure}", data, heads, lines, measure)
+        tables.append(replace(table, mean_last=True))
     return tuple(tables)
 
 
-def base_to_new_tables(rows: Sequence[Row]) -> tuple[Table, ...]:
+def base_to_new_tables(rows: Sequence[Row], published: bool = True) -> tuple[Table, ...]:
     """Returns methods × (base, new, HM): the average over data sets first, then each data set.
 
     HM is computed here from base and new, seed by seed; for the average from the mean base and
-    the mean new accuracy of the seed, which is what papers report. The first table also holds
-    published averages, in a block of their own.
+    the mean new accuracy of the seed, which is what papers report.
+
+    Args:
+        rows: results of any protocols.
+        published: the first table also holds published averages, in a block of their own.
 
     Raises:
         UserError: if there is no such result, or one is there twice.
@@ -82,8 +86,9 @@ def base_to_new_tables(rows: Sequence[Row]) -> tuple[Table, ...]:
             cells = (mean_cell(base), mean_cell(new), harmonic_cell(base, new))
             lines.append(Line((label,), cells))
         notes = _shots_note(found) + (_HM_OF_MEANS if len(data) > 1 else "")
-        extra = () if tables else (base_to_new_block(),)
-        notes += "" if tables else NOT_COMPARABLE
+        beside = published and not tables
+        extra = (base_to_new_block(),) if beside else ()
+        notes += NOT_COMPARABLE if beside else ""
         kind, columns = "Base-to-new accuracy", ("base", "new", "HM")
         tables.append(_table(found, kind, data, columns, lines, "accuracy", notes, extra))
     return tuple(tables)
@@ -158,7 +163,7 @@ def measure_table(rows: Sequence[Row], measure: str, protocol: str | None = None
             cells.append(mean_cell(found.parts(own, method, shots, measure)))
         lines.append(Line((label,), tuple(cells)))
     columns += ("average",) if len(own) > 1 else ()
-    kind = f"{measure[0].upper()}{measure[1:]}, {found.protocol}"
+    kind = f"{find_measure(measure).label}, {found.protocol}"
     return _table(found, kind, (), columns, lines, measure, _shots_note(found))
 
 
@@ -236,11 +241,12 @@ def every_seed(rows: Sequence[Row], measure: str) -> Table:
     same = [f"{heads[index]} {one[index]}" for index in (0, 1, 3, 4) if index not in shown]
     return Table(
         _name(f"every-seed-{measure}"),
-        f"{measure[0].upper()}{measure[1:]} of every seed",
+        f"{find_measure(measure).label} of every seed",
         f"All of {', '.join(same)}." if same else "",
         tuple(heads[index] for index in shown),
         tuple(f"seed {seed}" for seed in seeds),
-        (Block(finished(lines, 1, measure_digits(measure), direction=0)),),
+        (Block(finished(lines, 1, find_measure(measure).digits, direction=0)),),
+        measure,
     )
 
 
@@ -248,6 +254,7 @@ _TRANSFER = {
     "domain-generalization": "Domain generalisation",
     "cross-dataset": "Cross-dataset transfer",
 }
+LEFT_OUT = "; an average that lacks some of its parts is left out"
 _HM_OF_MEANS = (
     "HM is that of the mean base and the mean new accuracy, seed by seed, as papers report it. "
 )
@@ -266,7 +273,8 @@ def _table(
 ) -> Table:
     """Returns the finished table of a protocol with the notes that its cells need."""
     seeds = found.num_seeds
-    done = finished(lines, seeds, measure_digits(measure), measure_direction(measure))
+    shown = find_measure(measure)
+    done = finished(lines, seeds, shown.digits, shown.better)
     cells = [cell for line in done for cell in line.cells]
     over = f"Mean ± standard deviation over {seeds} seeds" if seeds > 1 else "One seed"
     if any(cell.note.startswith("n=") for cell in cells):
@@ -274,7 +282,7 @@ def _table(
     if any(cell.bold for cell in cells):
         over += ", best of each column in bold"
     if any(" of " in cell.note for cell in cells):
-        over += "; an average that lacks some of its parts is left out"
+        over += LEFT_OUT
     several = len(data) > 1
     place = f"average over {len(data)} data sets" if several else "".join(data)
     return Table(
@@ -284,6 +292,8 @@ def _table(
         (first,),
         tuple(columns),
         (Block(done), *extra),
+        measure,
+        tuple(data),
     )
 
 

@@ -159,12 +159,12 @@ def test_digits_by_measure():
     """Percents and seconds have one decimal, measures from 0 to 1 three."""
     rows = [
         *rows_of("few-shot", "faces", "a", [3.456], "calibration error"),
-        *rows_of("few-shot", "faces", "a", [0.98765], "load balance"),
+        *rows_of("few-shot", "faces", "a", [0.98765], "routing load balance"),
         *rows_of("few-shot", "faces", "a", [12.345], "training seconds"),
     ]
     shown = [
         to_markdown(measure_table(rows, measure)).splitlines()[-1]
-        for measure in ("calibration error", "load balance", "training seconds")
+        for measure in ("calibration error", "routing load balance", "training seconds")
     ]
     assert shown == ["| a | 3.5 |", "| a | 0.988 |", "| a | 12.3 |"]
 
