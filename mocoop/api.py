@@ -20,7 +20,7 @@ from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import Evaluation, route_items
 from mocoop.evaluation.evaluate import evaluate as evaluation_of
 from mocoop.features.cache import FeatureCache
-from mocoop.methods import settings_from
+from mocoop.presets import settings_from
 from mocoop.runs import run as run_store
 from mocoop.runs.run import Run, new_run_path, open_run
 from mocoop.training.experiment import resume_experiment, run_experiment

@@ -29,7 +29,7 @@ from mocoop.datasets.given_labels import label_places, name_classes, read_labels
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import UnreadableImagesError
-from mocoop.methods import settings_from
+from mocoop.presets import settings_from
 from mocoop.runs.run import Run, new_run_path
 from mocoop.storage.temporary_folder import TemporaryFolder, read_folder, write_folder
 from mocoop.templates import TemplateSet, load_templates

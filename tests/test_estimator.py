@@ -23,7 +23,7 @@ from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.estimator import MoCoOpClassifier
 from mocoop.features.cache import FeatureCache
-from mocoop.methods import preset
+from mocoop.presets import preset
 from mocoop.results.gather import Gathered, gather
 from mocoop.runs.export_zip import write_archive
 from mocoop.runs.import_zip import read_archive
