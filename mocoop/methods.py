@@ -66,7 +66,7 @@ _MIXTURE = {
 }
 _LIVE = {"augment": "crops"}
 _OF_MOCOOP = "MoCoOp, arXiv 2409.12011"
-_AS_MOCOOP = f"as the mixture, to compare with it: {_OF_MOCOOP}"
+_AS_MOCOOP = f"as {_OF_MOCOOP}, to compare with it"
 _PLAIN_AND_IMAGES = "“{template}” and training images"
 
 _RECORDS = (

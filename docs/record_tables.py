@@ -1,0 +1,94 @@
+"""Prints the documents' tables of methods, recipes and measures, drawn from their records.
+
+`python docs/record_tables.py` prints them; with `--write`, each is put into its document, between
+two marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mocoop.evaluation.measure_table import MEASURES
+from mocoop.method_record import Settings
+from mocoop.methods import MENU
+
+ROOT = Path(__file__).parents[1]
+BETTER = {1: "more", -1: "less", 0: "–"}
+
+
+def methods() -> Iterator[str]:
+    """Yields the lines of the table of methods."""
+    yield "| method | name | what it does | what it is for |"
+    yield "|---|---|---|---|"
+    for key, method in MENU.items():
+        paper = method.paper
+        name = f"[{method.label}]({paper.url})" if paper else method.label
+        yield f"| `{key}` | {name} | {method.summary} | {method.use} |"
+
+
+def recipes() -> Iterator[str]:
+    """Yields the lines of the table of recipes."""
+    yield "| method | built-in CLIP | other CLIPs | published by |"
+    yield "|---|---|---|---|"
+    for key, method in MENU.items():
+        if method.learns_in_epochs:
+            published = method.published
+            cells = _words(method.demo), _words(published.settings), published.source
+            yield f"| `{key}` | {' | '.join(cells)} |"
+
+
+def measures() -> Iterator[str]:
+    """Yields the lines of the table of measures."""
+    yield "| measure | unit | better | what it is |"
+    yield "|---|---|---|---|"
+    for name, measure in MEASURES.items():
+        unit = measure.unit or "0 to 1"
+        yield f"| {name} | {unit} | {BETTER[measure.better]} | {measure.computed} |"
+
+
+TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
+    "methods": ("docs/methods.md", methods),
+    "recipes": ("docs/methods.md", recipes),
+    "measures": ("docs/protocols.md", measures),
+}
+"""Name → the document that has the table, and what draws it."""
+
+
+def marks(name: str) -> tuple[str, str]:
+    """Returns the lines before and after a table in its document."""
+    return f"<!-- {name}: python docs/record_tables.py --write -->\n", f"<!-- end of {name} -->\n"
+
+
+def with_table(text: str, name: str) -> str:
+    """Returns a document's text with the table of today between its marks."""
+    first, last = marks(name)
+    before, start, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not (start and end):
+        raise ValueError(f"the text needs the lines {first.strip()} and {last.strip()}")
+    lines = "\n".join(TABLES[name][1]())
+    return f"{before}{start}\n{lines}\n\n{end}{after}"
+
+
+def _words(settings: Settings) -> str:
+    """Returns settings in a cell of a table."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "the defaults"
+
+
+def main() -> None:
+    """Prints the tables, or writes them into their documents."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write them into the documents")
+    write = parser.parse_args().write
+    for name, (document, draw) in TABLES.items():
+        if write:
+            path = ROOT / document
+            path.write_text(with_table(path.read_text(encoding="utf-8"), name), encoding="utf-8")
+        else:
+            print("\n".join(draw()), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
