@@ -46,10 +46,8 @@ class TrainConfig:
 
     data: str = "pictographs"
     """Built-in set (`pictographs`, `faces`, `games`, `digits`); benchmark set below MOCOOP_DATA or
-    ./data (`imagenet`, `caltech101`, `oxford_pets`, `stanford_cars`, `oxford_flowers`, `food101`,
-    `fgvc_aircraft`, `sun397`, `dtd`, `eurosat`, `ucf101`; to test on: `imagenetv2`,
-    `imagenet_sketch`, `imagenet_a`, `imagenet_r`); or the path of a folder of images:
-    `class_name/*.jpg`, or `train/`, `val/` and `test/` of such."""
+    ./data such as `imagenet`, `dtd` or `eurosat` (`mocoop data list` has all of them); or the path
+    of a folder of images: `class_name/*.jpg`, or `train/`, `val/` and `test/` of such."""
     method: Annotated[str, tyro.conf.arg(help=_method_help())] = "mocoop"
     """A preset of the settings below: a key of `mocoop.methods.METHODS`."""
     backbone: str = "demo"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mocoop.catalog.sources import SOURCES, Remote, Source
-from mocoop.datasets.benchmarks import BENCHMARKS
+from mocoop.datasets.benchmarks import BENCHMARKS, TABLE
 from mocoop.errors import UserError, choose_from
 from mocoop.storage.archives import extract_trusted, new_folder
 
@@ -25,10 +25,15 @@ def source_of(name: str) -> Source:
     """Returns where a benchmark set comes from.
 
     Raises:
-        UserError: for an unknown name.
+        UserError: for an unknown name, or a set that no address is known of.
     """
-    if name not in SOURCES:
+    if name not in BENCHMARKS:
         raise choose_from("benchmark set", name, BENCHMARKS)
+    if name not in SOURCES:
+        raise UserError(
+            f"No address of {name} is known, so it cannot be downloaded. Put it below the data "
+            f"root as {TABLE[name].layout}."
+        )
     return SOURCES[name]
 
 

@@ -60,7 +60,10 @@ def find(name: str, root: Path) -> Found:
 
 def how_to_get(name: str) -> str:
     """Returns the step that gets a benchmark set."""
-    return SOURCES[name].by_hand or f"mocoop data download {name}"
+    source = SOURCES.get(name)
+    if source is None:
+        return f"put it below the data root as {TABLE[name].layout}"
+    return source.by_hand or f"mocoop data download {name}"
 
 
 def in_numbers(dataset: Dataset) -> str:

@@ -11,9 +11,11 @@ from PIL import Image
 
 from mocoop.catalog.check import check
 from mocoop.catalog.contact_sheet import contact_sheet
+from mocoop.catalog.download import source_of
 from mocoop.catalog.inventory import find, inventory
+from mocoop.catalog.sources import SOURCES
 from mocoop.cli.main import main
-from mocoop.datasets import load_dataset
+from mocoop.datasets import BENCHMARKS, BUILTIN, load_dataset
 from mocoop.datasets.edits import SKIP_FILE
 from mocoop.errors import UserError
 from tests.datasets.test_benchmarks import DATA, add_coop, add_imagenet, add_shifted
@@ -144,7 +146,7 @@ def test_inventory(tmp_path):
         (tmp_path / "eurosat/2750" / path).unlink()
     add_shifted(tmp_path, "imagenet_sketch")
     found = {one.name: one for one in inventory(tmp_path)}
-    assert len(found) == 19
+    assert set(found) == {*BUILTIN, *BENCHMARKS}
     assert found["games"].state == "built in"
     assert found["dtd"].words == "2 classes; 4 train, 2 val, 6 test; " + (
         "CoOp's split, split_zhou_DescribableTextures.json"
@@ -157,6 +159,13 @@ def test_inventory(tmp_path):
         "mocoop data download food101",
     )
     assert "sign in at" in find("imagenet", tmp_path / "none").next_step
+
+
+def test_a_set_without_a_known_address_says_where_to_put_it(tmp_path, monkeypatch):
+    monkeypatch.delitem(SOURCES, "dtd")
+    assert find("dtd", tmp_path).next_step.startswith("put it below the data root as dtd/images/")
+    with pytest.raises(UserError, match=r"No address of dtd is known.* as dtd/images/ \(images\)"):
+        source_of("dtd")
 
 
 def test_the_list_command(tmp_path, capsys):

@@ -204,9 +204,9 @@ def test_the_command_shows_the_terms_first(server, tmp_path, capsys, monkeypatch
         data(DownloadData(root=tmp_path, name="dts", yes=True))
 
 
-def test_every_set_has_a_source():
+def test_sources_fit_their_sets():
     """What is fetched lands where the reader looks, or is said to be got by hand."""
-    assert set(SOURCES) == set(BENCHMARKS)
+    assert set(SOURCES) <= set(BENCHMARKS)
     for name, source in SOURCES.items():
         places = [remote.to for remote in source.files]
         assert source.by_hand or any(TABLE[name].images.startswith(place) for place in places)

@@ -75,7 +75,7 @@ def start(app):
     return app.button(key="start").click().run()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SHOWN)
 def test_every_method_starts_with_its_preset_and_shows_its_settings_alone(started, method):
     app = open_method(method)
     assert not app.error
