@@ -28,6 +28,7 @@ from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import RoutedItems, route_items
 from mocoop.features.cache import FeatureCache
 from mocoop.features.encode import ImageEncoder
+from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup, list_runs, open_run
 from mocoop.runs.status import FINISHED
 
@@ -129,7 +130,8 @@ def classifier_of_known(run: Run) -> Classifier:
 
 def knows_trained_only(made_of: RunSetup) -> bool:
     """Returns whether a run has nothing to say of the classes that it was not trained on."""
-    return made_of.config.method == "linear-probe" and made_of.config.classes == "base"
+    config = made_of.config
+    return METHODS[config.method].trained_classes_only and config.classes == "base"
 
 
 def routed_test_items(run: Run, choice: str) -> RoutedItems:

@@ -75,7 +75,7 @@ def classifier_of_fit(setup: RunSetup, weights: Weights) -> Classifier:
     Raises:
         UserError: for weights of another method.
     """
-    return FITTED[setup.config.method](setup, weights)
+    return _MAKERS[METHODS[setup.config.method].classifier](setup, weights)
 
 
 def _probe(setup: RunSetup, weights: Weights) -> Classifier:
@@ -91,9 +91,4 @@ _MAKERS: dict[str, Callable[[RunSetup, Weights], Classifier]] = {
     LINEAR_PROBE: _probe,
     IMAGE_CACHE: _tip_adapter,
 }
-FITTED = {
-    key: _MAKERS[method.classifier]
-    for key, method in METHODS.items()
-    if method.fits_image_features
-}
-"""Method → what makes its classifier: those without soft prompts, fitted on image features."""
+"""Kind of classifier → what makes it from weights: those fitted on image features."""

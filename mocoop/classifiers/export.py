@@ -20,7 +20,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mocoop.classifiers.assemble import FITTED
 from mocoop.classifiers.base import Routed
 from mocoop.classifiers.onnx import check_onnx, write_onnx
 from mocoop.classifiers.pictures import ImageClassifier
@@ -32,6 +31,7 @@ from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import Precision
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
+from mocoop.methods import METHODS
 from mocoop.runs.run import Run, load_gate
 from mocoop.storage.atomic import write_json, write_tensors, write_text
 
@@ -131,7 +131,7 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
     run.require_finished()
     setup = run.setup()
     method = setup.config.method
-    if setup.config.conditional or method in FITTED:
+    if setup.config.conditional or METHODS[method].fits_image_features:
         raise UserError(
             f"A {method} run has no fixed text features to export: expected a method with soft "
             "prompts that do not change with the image, such as mocoop or coop."

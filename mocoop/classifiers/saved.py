@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from mocoop.classifiers.assemble import (
-    FITTED,
     classifier_of_features,
     classifier_of_fit,
     classifier_of_model,
@@ -20,6 +19,7 @@ from mocoop.clip.image_layer_norms import with_norms
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
+from mocoop.methods import METHODS
 from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.runs.run import Run, RunSetup
 
@@ -41,7 +41,7 @@ def open_classifier(
     """
     run.require_finished()
     setup = run.setup()
-    if setup.config.method in FITTED:
+    if METHODS[setup.config.method].fits_image_features:
         return classifier_of_fit(setup, run.weights())
     if setup.config.conditional:
         backbone = run_backbone(run, loaded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from mocoop.classifiers.assemble import FITTED, classifier_of_features, classifier_of_model
+from mocoop.classifiers.assemble import classifier_of_features, classifier_of_model
 from mocoop.classifiers.base import Classifier
 from mocoop.classifiers.saved import open_classifier, restore_model, run_encoder
 from mocoop.clip.backbone import Backbone
@@ -13,6 +13,8 @@ from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import evaluate, route_items
 from mocoop.features.cache import FeatureCache
+from mocoop.method_record import TEMPLATES
+from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import read_values
@@ -56,9 +58,10 @@ def _file(name: str) -> str:
 def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> Classifier:
     """Returns a run's classifier of the classes of another data set."""
     names, config = dataset.class_names, setup.config
-    if config.class_context or config.method in FITTED:
+    method = METHODS[config.method]
+    if config.class_context or method.own_classes_only:
         return _among_known(run, setup, dataset)
-    if config.method == "ensemble":
+    if method.classifier == TEMPLATES:
         soft = group_prototypes(hard_features(backbone.text, setup.groups, names)).cpu()
         return classifier_of_features(setup, soft, {}, names)
     model = restore_model(setup, run.weights(), backbone)
