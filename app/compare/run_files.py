@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from app.common import access, state
+from app.ui.parts import errors_in_words
 from mocoop.errors import UserError
 from mocoop.runs.delete import delete_run, why_kept
 from mocoop.runs.export_zip import archive_bytes, archive_name
@@ -21,7 +22,8 @@ def actions(picked: Mapping[str, Run]) -> None:
     """Shows what can be done with the selected runs."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if len(picked) == 1:
-            _for_one(*next(iter(picked.items())))
+            with errors_in_words():  # it may have been deleted in the meantime
+                _for_one(*next(iter(picked.items())))
         elif picked:
             st.markdown(f"**{len(picked)} runs selected.**")
         else:
