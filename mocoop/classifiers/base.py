@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,13 @@ class Routed:
     weights: Tensor = field(repr=False)  # (batch, experts), zero for experts not chosen
     expert_probabilities: Tensor = field(repr=False)  # (batch, experts, classes)
     probabilities: Tensor = field(repr=False)  # (batch, classes), of the mixture
+
+    def forced(self, expert: int) -> Routed:
+        """Returns the same images with all the weight on one expert, whatever the router says."""
+        weights = torch.zeros_like(self.weights)
+        weights[:, expert] = 1.0
+        alone = self.expert_probabilities[:, expert]
+        return replace(self, weights=weights, probabilities=alone)
 
     def chosen(self, index: int) -> list[tuple[str, float]]:
         """Returns an image's chosen experts with their weights, largest first."""
@@ -46,12 +53,11 @@ class Classifier(ABC):
         """
 
     @abstractmethod
-    def classify(self, image_features: Tensor, expert: int | None = None) -> Routed:
+    def classify(self, image_features: Tensor) -> Routed:
         """Returns routing and probabilities of images.
 
         Args:
             image_features: (batch, dim), L2-normalised, from the run's backbone.
-            expert: give all the weight to this expert instead of asking the router.
         """
 
     def named(self, labels: Sequence[int]) -> tuple[str, ...]:
@@ -71,7 +77,7 @@ class SingleClassifier(Classifier):
         """Returns (batch, classes) of normalised image features (batch, dim)."""
 
     @torch.no_grad()
-    def classify(self, image_features: Tensor, expert: int | None = None) -> Routed:
+    def classify(self, image_features: Tensor) -> Routed:
         """Returns probabilities; there is no routing to choose."""
         probabilities = self.logits(image_features).softmax(dim=-1)
         scores = image_features.new_zeros(len(image_features), 1)

@@ -243,8 +243,10 @@ def test_text_loss_over_all_names_changes_training(workspace):
 def test_forced_expert_takes_all_the_weight(finished_run):
     classifier = open_classifier(finished_run)
     image_features = torch.nn.functional.normalize(torch.randn(3, 128), dim=-1)
-    forced = classifier.classify(image_features, expert=4)
-    assert torch.equal(forced.weights.argmax(dim=1), torch.full((3,), 4))
-    torch.testing.assert_close(forced.probabilities, forced.expert_probabilities[:, 4])
     free = classifier.classify(image_features)
+    forced = free.forced(4)
+    assert torch.equal(forced.weights.argmax(dim=1), torch.full((3,), 4))
+    assert torch.equal(forced.weights.sum(dim=1), torch.ones(3))
+    torch.testing.assert_close(forced.probabilities, forced.expert_probabilities[:, 4])
+    assert torch.equal(forced.scores, free.scores)
     assert ((free.weights > 0).sum(dim=1) == 2).all()
