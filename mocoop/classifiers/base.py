@@ -91,8 +91,13 @@ class SingleClassifier(Classifier):
         )
 
 
-def percent_right(logits: Tensor, labels: Tensor) -> float:
-    """Returns the share of right predictions in percent."""
+def accuracy_of(logits: Tensor, labels: Tensor) -> float:
+    """Returns the share of right predictions in percent.
+
+    Args:
+        logits: (images, classes), or probabilities.
+        labels: (images,).
+    """
     return 100.0 * int((logits.argmax(dim=-1) == labels).sum()) / len(labels)
 
 
@@ -109,9 +114,3 @@ def require_tensors(kind: str, tensors: Mapping[str, Tensor], names: Iterable[st
             f"These weights are not those of {kind}: {', '.join(missing)} missing, got "
             f"{', '.join(sorted(tensors)) or 'nothing'}. Train the run again."
         )
-
-
-@torch.no_grad()
-def accuracy_of(logits: Tensor, labels: Tensor) -> float:
-    """Returns the share of right predictions in percent."""
-    return 100.0 * (logits.argmax(dim=-1) == labels).float().mean().item()
