@@ -26,11 +26,6 @@ IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
 VALUE, TRY = "Does it matter?", "Try a picture"
 RIGHTS = "What it gets right"
 SIDE = 192  # pixels of a thumbnail
-SHARES = {
-    "chosen": st.column_config.NumberColumn("chosen", format="%.1f %%"),
-    "first choice": st.column_config.NumberColumn("first choice", format="%.1f %%"),
-    "mean weight": st.column_config.NumberColumn("mean weight", format="%.3f"),
-}
 RIGHT = {"right": st.column_config.ProgressColumn("right", format="%.0f %%", max_value=100)}
 OWN = {
     "score": st.column_config.NumberColumn("raw score", format="%.2f"),

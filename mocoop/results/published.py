@@ -89,41 +89,10 @@ DOMAIN_GENERALIZATION = (
     DomainGeneralization("CoCoOp", _COCOOP, _COCOOP, 71.02, (64.07, 48.75, 50.63, 76.18)),
     DomainGeneralization("MoCoOp", _MOCOOP, None, None, (None,) * len(DOMAINS)),
 )
-_NAMES = {
-    "zero-shot": "CLIP",
-    "coop": "CoOp",
-    "cocoop": "CoCoOp",
-    "prograd": "ProGrad",
-    "kgcoop": "KgCoOp",
-    "lasp": "LASP",
-    "lasp-v": "LASP-V",
-    "mocoop": "MoCoOp",
-}
 NOT_COMPARABLE = (
     "Published numbers are of ViT-B/16 on the usual benchmarks, not comparable in level with "
     "ours. "
 )
-
-
-def published_name(method: str) -> str | None:
-    """Returns what papers call one of our methods, None if none of them has it.
-
-    The suffix `-ln` (LayerNorms of the image tower trained too) changes the recipe and not the
-    name; upper and lower case are the same.
-
-    >>> published_name("lasp-v-ln")
-    'LASP-V'
-    """
-    return _NAMES.get(method.lower().removesuffix("-ln"))
-
-
-def published_base_to_new(method: str) -> BaseToNew | None:
-    """Returns the published averages of one of our methods, None if papers do not have it.
-
-    Those of `mocoop` are there and empty.
-    """
-    name = published_name(method)
-    return next((row for row in BASE_TO_NEW if row.method == name), None)
 
 
 def base_to_new_block() -> Block:
