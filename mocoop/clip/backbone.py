@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -54,10 +55,14 @@ class Backbone:
     device: torch.device
     image_overrides: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     """Values that take the place of the image tower's own parameters of these names."""
+    original: Backbone | None = field(default=None, repr=False)
+    """The backbone that this one was made from by `image_overrides`; its text tower is shared."""
 
-    @property
+    @cached_property
     def text(self) -> TextTower:
-        """The text tower."""
+        """The text tower; one per backbone, since it keeps weights in other number formats."""
+        if self.original is not None:
+            return self.original.text
         return TextTower.of(self.model, self.tokenizer)
 
     @property
