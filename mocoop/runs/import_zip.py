@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mocoop.errors import UserError
-from mocoop.storage.atomic import write_json
 from mocoop.runs.export_zip import ARCHIVE_FORMAT, KNOWN, MANIFEST, RUN_NAME, without_process
-from mocoop.runs.validate import check_run
 from mocoop.runs.run import FORMAT, Run, default_runs
 from mocoop.runs.status import STATUS_FILE, Status
+from mocoop.runs.validate import check_run
+from mocoop.storage.atomic import write_json
 
 MAX_FILES = 64
 MAX_BYTES = 2 * 1024**3  # of all files together, unpacked

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.storage.atomic import read_tensors
 from mocoop.methods import settings_from
 from mocoop.runs.paths import default_runs, find_run, shipped_runs
 from mocoop.runs.status import FINISHED, Status, read_status, read_values
+from mocoop.storage.atomic import read_tensors
 from mocoop.templates import Groups, as_groups
 
 FORMAT = 1  # of the run folder; raise it when an old reader would misread a new run

@@ -17,8 +17,8 @@ from mocoop.errors import UserError
 from mocoop.methods import differences, preset
 from mocoop.runs.export_zip import archive_bytes, archive_name, write_archive
 from mocoop.runs.import_zip import read_archive
-from mocoop.runs.writer import queue_run
 from mocoop.runs.run import Run, list_runs
+from mocoop.runs.writer import queue_run
 
 NAME = "games-tiny"
 
