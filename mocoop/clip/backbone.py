@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import logging
@@ -28,7 +27,7 @@ from mocoop.assets import asset
 from mocoop.clip.frozen_attention import use_frozen_attention
 from mocoop.clip.hub import check_at_hand
 from mocoop.clip.text_tower import TextTower
-from mocoop.errors import UserError, choose_from
+from mocoop.errors import UserError, choose_from, did_you_mean
 
 DEMO = "demo"
 # What open_clip raises for a configuration or weights that do not fit.
@@ -201,11 +200,10 @@ def _named(name: str) -> tuple[str, str | Path]:
     architecture, _, tag = name.partition("/")
     known = open_clip.list_models()
     if architecture not in known:
-        near = difflib.get_close_matches(architecture, [DEMO, *known], n=1)
         raise UserError(
             f"Unknown backbone {name!r}: expected 'demo', an open_clip NAME/TAG such as "
             "ViT-B-16-quickgelu/openai, or a checkpoint folder."
-            + (f" Did you mean {near[0]!r}?" if near else "")
+            + did_you_mean(architecture, [DEMO, *known])
         )
     file = Path(tag).expanduser()
     if not tag or (file.suffix and file.suffix != ".safetensors"):

@@ -6,7 +6,6 @@ images that are left out, one path a line.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import yaml
 
 from mocoop.datasets.base import Item
-from mocoop.errors import UserError
+from mocoop.errors import UserError, did_you_mean
 from mocoop.storage.atomic import write_text
 from mocoop.storage.yaml_text import with_values
 from mocoop.templates import Groups, TemplateSet, as_groups
@@ -60,11 +59,9 @@ class Edits:
         known = dict(zip(labels, range(len(labels)), strict=True))
         strange = [label for label in self.classes if label not in known]
         if strange:
-            near = difflib.get_close_matches(strange[0], labels, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise UserError(
                 f"{EDITS_FILE} renames {strange[0]!r}, but no class folder or label is called so."
-                f"{hint}"
+                f"{did_you_mean(strange[0], labels)}"
             )
         return tuple(
             self.classes.get(label, name) for label, name in zip(labels, names, strict=True)
@@ -198,10 +195,9 @@ def _yaml_values(file: Path) -> dict[str, Any]:
         )
     strange = [str(key) for key in values if key not in _KEYS]
     if strange:
-        near = difflib.get_close_matches(strange[0], _KEYS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(
-            f"{file} has the unknown key {strange[0]!r}: expected {', '.join(_KEYS)}.{hint}"
+            f"{file} has the unknown key {strange[0]!r}: expected {', '.join(_KEYS)}."
+            f"{did_you_mean(strange[0], _KEYS)}"
         )
     return values
 
