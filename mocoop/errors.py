@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -11,6 +12,29 @@ class UserError(ValueError):
     The command line prints its text alone and exits with code 2; the app shows it as a
     message. Anything else that is raised is a bug of ours and keeps its traceback.
     """
+
+
+class PathError(UserError):
+    """What is wrong with a file or folder, whose path stands apart from what is said of it.
+
+    Args:
+        path: the file or folder.
+        said: what is said of it, from the space or colon after the path on.
+        kind: what it is, where that stands before the path.
+    """
+
+    def __init__(self, path: Path, said: str, kind: str = "") -> None:
+        super().__init__(path, said, kind)
+        self.path = path
+        self.said = said
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return self.with_name(str(self.path))
+
+    def with_name(self, name: str) -> str:
+        """Returns the text with another name for the path, such as that of an upload."""
+        return f"{self.kind} {name}{self.said}".lstrip()
 
 
 def choose_from(kind: str, value: object, known: Sequence[str]) -> UserError:

@@ -121,9 +121,9 @@ def import_panel() -> None:
             st.warning("Choose a zip file first.")
             return
         try:
-            run = read_archive(file, None, name.strip())
+            run = read_archive(file, None, name.strip(), asked_by="below the file")
         except UserError as error:
-            st.error(str(error).replace("(--name)", "(below the file)"), icon=":material/error:")
+            st.error(str(error), icon=":material/error:")
             return
         st.session_state[state.IMPORTED] = run.name
         st.rerun()

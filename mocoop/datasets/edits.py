@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from mocoop.datasets.base import Item
-from mocoop.errors import UserError, did_you_mean
+from mocoop.errors import PathError, UserError, did_you_mean
 from mocoop.storage.atomic import write_text
 from mocoop.storage.yaml_text import with_values
 from mocoop.templates import Groups, TemplateSet, as_groups
@@ -107,15 +107,16 @@ def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
     """Returns what a file's values say, without the images that are left out."""
     classes = values.get("classes") or {}
     if not isinstance(classes, dict) or not all(_is_name(v) for v in classes.values()):
-        raise UserError(
-            f"{file}: classes are expected as lines 'folder: class name', such as "
-            "'n01440764: tench'."
+        raise PathError(
+            file,
+            ": classes are expected as lines 'folder: class name', such as 'n01440764: tench'.",
         )
     zero_shot = values.get("zero_shot")
     if zero_shot is not None and not isinstance(zero_shot, str):
-        raise UserError(
-            f"{file}: zero_shot is expected to be one template, such as 'a photo "
-            f"of a {{}}.'; got {zero_shot!r}."
+        raise PathError(
+            file,
+            ": zero_shot is expected to be one template, such as 'a photo of a {}.'; "
+            f"got {zero_shot!r}.",
         )
     groups = values.get("groups")
     try:
@@ -127,7 +128,7 @@ def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
         if zero_shot is not None:
             edits.templates(TemplateSet({"photo": (zero_shot,)}, zero_shot))
     except UserError as error:
-        raise UserError(f"{file}: {error}") from error
+        raise PathError(file, f": {error}") from error
     return edits
 
 
@@ -188,16 +189,17 @@ def _yaml_values(file: Path) -> dict[str, Any]:
         values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{file} cannot be read: {reason}. Mend or remove it.") from error
+        raise PathError(file, f" cannot be read: {reason}. Mend or remove it.") from error
     if not isinstance(values, dict):
-        raise UserError(
-            f"{file}: expected lines such as 'zero_shot: a photo of a {{}}.', got {values!r}."
+        raise PathError(
+            file, f": expected lines such as 'zero_shot: a photo of a {{}}.', got {values!r}."
         )
     strange = [str(key) for key in values if key not in _KEYS]
     if strange:
-        raise UserError(
-            f"{file} has the unknown key {strange[0]!r}: expected {', '.join(_KEYS)}."
-            f"{did_you_mean(strange[0], _KEYS)}"
+        raise PathError(
+            file,
+            f" has the unknown key {strange[0]!r}: expected {', '.join(_KEYS)}."
+            f"{did_you_mean(strange[0], _KEYS)}",
         )
     return values
 
@@ -212,7 +214,7 @@ def _read_skipped(file: Path) -> frozenset[str]:
     except FileNotFoundError:
         return frozenset()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read ({error}). Mend or remove it.") from error
+        raise PathError(file, f" cannot be read ({error}). Mend or remove it.") from error
     paths = (line.partition("\t")[0].strip() for line in lines if not line.startswith("#"))
     return frozenset(path for path in paths if path)
 
@@ -221,8 +223,9 @@ def _write(file: Path, text: str) -> Path:
     try:
         write_text(file, text)
     except OSError as error:
-        raise UserError(
-            f"{file} cannot be written ({error.strerror}). Make its folder writable, or copy the "
-            "data set to one that is."
+        raise PathError(
+            file,
+            f" cannot be written ({error.strerror}). Make its folder writable, or copy the "
+            "data set to one that is.",
         ) from error
     return file

@@ -33,7 +33,9 @@ _REQUIRED = ("config.json", STATUS_FILE, "metrics.jsonl", "results.json", "weigh
 _CHUNK = 1024**2
 
 
-def read_archive(source: Path | BinaryIO, root: Path | None = None, name: str = "") -> Run:
+def read_archive(
+    source: Path | BinaryIO, root: Path | None = None, name: str = "", asked_by: str = "--name"
+) -> Run:
     """Returns the run that a zip file holds, unpacked and checked in a folder of its own.
 
     Nothing is left behind if anything does not fit.
@@ -42,6 +44,7 @@ def read_archive(source: Path | BinaryIO, root: Path | None = None, name: str = 
         source: the file, or an open one.
         root: folder of runs; `default_runs()` if None.
         name: the run's name here; the archive's own if empty.
+        asked_by: where people give that name, for messages.
 
     Raises:
         UserError: for what is no archive of a run, is damaged, unsafe or too large, for another
@@ -53,11 +56,11 @@ def read_archive(source: Path | BinaryIO, root: Path | None = None, name: str = 
             entries = _entries(archive)
             manifest = _manifest(archive, entries)
             target = root / (_checked_name(name) if name else manifest["name"])
-            _refuse_taken(target)
+            _refuse_taken(target, asked_by)
             _unpack(archive, entries, manifest["files"], folder)
             status = check_run(folder, _called(source))
             _as_imported(folder, status)
-            return _move(folder, target)
+            return _move(folder, target, asked_by)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(
             f"{_called(source)} is no whole zip file ({error}). Export the run again and copy it "
@@ -159,11 +162,11 @@ def _checked_name(name: object) -> str:
     return name
 
 
-def _refuse_taken(target: Path) -> None:
+def _refuse_taken(target: Path, asked_by: str) -> None:
     if target.exists():
         raise UserError(
             f"There is a run called {target.name!r} already. Give the imported one another name "
-            "(--name), or delete the old one."
+            f"({asked_by}), or delete the old one."
         )
 
 
@@ -211,8 +214,8 @@ def _as_imported(folder: Path, status: Status) -> None:
     folder.chmod(0o755)
 
 
-def _move(folder: Path, target: Path) -> Run:
-    _refuse_taken(target)  # it may have come in the meantime
+def _move(folder: Path, target: Path, asked_by: str) -> Run:
+    _refuse_taken(target, asked_by)  # it may have come in the meantime
     os.rename(folder, target)
     return Run(target)
 

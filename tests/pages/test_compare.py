@@ -184,6 +184,7 @@ def test_importing_a_run(one_run, empty_runs):
     app = upload(open_page(PAGE), content)
     assert not app.exception
     assert "called 'games-tiny' already" in texts(app.error)
+    assert "another name (below the file)" in texts(app.error)
     app = upload(app, content, "from afar")
     assert not app.exception
     assert "Imported as `from afar`" in texts(app.success)
