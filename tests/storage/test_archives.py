@@ -121,7 +121,7 @@ def test_what_is_unpacked_is_counted(tmp_path):
         size, digest = archive.extract(path, tmp_path / "1.png", 100)
         assert (size, digest) == (100, hashlib.sha256(b"x" * 100).hexdigest())
         assert archive.read(path) == b"x" * 100
-        with pytest.raises(UserError, match="holds more than .* when unpacked. Make it again"):
+        with pytest.raises(UserError, match=r"holds more than .* when unpacked. Make it again"):
             archive.extract(path, tmp_path / "2.png", 99)
 
 
