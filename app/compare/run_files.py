@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from app.common import access, state
+from app.ui.parts import errors_in_words
 from mocoop.errors import UserError
 from mocoop.runs.delete import delete_run, why_kept
 from mocoop.runs.export_zip import archive_bytes, archive_name
@@ -21,7 +22,8 @@ def actions(picked: Mapping[str, Run]) -> None:
     """Shows what can be done with the selected runs."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if len(picked) == 1:
-            _for_one(*next(iter(picked.items())))
+            with errors_in_words():  # it may have been deleted in the meantime
+                _for_one(*next(iter(picked.items())))
         elif picked:
             st.markdown(f"**{len(picked)} runs selected.**")
         else:
@@ -119,9 +121,9 @@ def import_panel() -> None:
             st.warning("Choose a zip file first.")
             return
         try:
-            run = read_archive(file, None, name.strip())
+            run = read_archive(file, None, name.strip(), asked_by="below the file")
         except UserError as error:
-            st.error(str(error).replace("(--name)", "(below the file)"), icon=":material/error:")
+            st.error(str(error), icon=":material/error:")
             return
         st.session_state[state.IMPORTED] = run.name
         st.rerun()

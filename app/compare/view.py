@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,18 +58,26 @@ def all_runs() -> dict[str, Run]:
 
 def table_of(runs: dict[str, Run]) -> pd.DataFrame:
     """Returns the table of runs; what is read of a run is kept until its status changes."""
-    stamped = []
-    for name, run in runs.items():
-        with suppress(OSError):  # deleted in the meantime
-            stamped.append((str(run.path), name, stamp_of(run)))
-    return _table(tuple(stamped))
+    stamps = _stamps(runs.values())
+    return _table(
+        tuple((str(run.path), name, stamps[run]) for name, run in runs.items() if run in stamps)
+    )
+
+
+def _stamps(runs: Iterable[Run]) -> dict[Run, float]:
+    """Returns what changes when a run changes; without runs that were deleted in the meantime."""
+    stamps = {}
+    for run in runs:
+        with suppress(UserError):
+            stamps[run] = stamp_of(run)
+    return stamps
 
 
 @st.cache_data(show_spinner="Reading the runs …", max_entries=4)
 def _table(stamped: tuple[tuple[str, str, float], ...]) -> pd.DataFrame:
     rows = []
     for path, name, stamp in stamped:
-        with suppress(OSError, UserError):
+        with suppress(UserError):  # deleted in the meantime
             rows.append(_row(path, name, stamp))
     return tables.run_table(rows)
 
@@ -166,7 +174,7 @@ def _columns() -> Mapping[str, ColumnConfig]:
 
 def means(runs: list[Run]) -> None:
     """Shows mean ± standard deviation over seeds by protocol, with files of the tables."""
-    found = _gathered(tuple((str(run.path), stamp_of(run)) for run in runs))
+    found = _gathered(tuple((str(run.path), stamp) for run, stamp in _stamps(runs).items()))
     _say_left_out(found)
     if not found.rows:
         st.info(
@@ -233,15 +241,18 @@ def curves(runs: dict[str, Run]) -> None:
     shown = dict(list(runs.items())[:MAX_CURVES])
     if len(runs) > len(shown):
         st.caption(f"The first {MAX_CURVES} of {len(runs)} selected runs.")
-    without = {name: why for name, run in shown.items() if (why := tables.why_no_curve(run))}
+    without, lines = [], []
+    for name, run in shown.items():
+        try:
+            why = tables.why_no_curve(run)
+            if why is None:
+                lines.append(Curve(name, run.setup().config.method, run.records()))
+            else:
+                without.append(f"`{name}` has no curve: {why}.")
+        except UserError as error:  # deleted in the meantime
+            without.append(f"`{name}` has no curve: {error}")
     if without:
-        said = [f"`{name}` has no curve: {why}." for name, why in without.items()]
-        st.caption("  \n".join(said))
-    lines = [
-        Curve(name, run.setup().config.method, run.records())
-        for name, run in shown.items()
-        if name not in without
-    ]
+        st.caption("  \n".join(without))
     figure = training_curves(lines)
     if not figure.data:
         st.info("None of the selected runs learnt epoch by epoch, so there is no curve to show.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -27,11 +26,6 @@ IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
 VALUE, TRY = "Does it matter?", "Try a picture"
 RIGHTS = "What it gets right"
 SIDE = 192  # pixels of a thumbnail
-SHARES = {
-    "chosen": st.column_config.NumberColumn("chosen", format="%.1f %%"),
-    "first choice": st.column_config.NumberColumn("first choice", format="%.1f %%"),
-    "mean weight": st.column_config.NumberColumn("mean weight", format="%.3f"),
-}
 RIGHT = {"right": st.column_config.ProgressColumn("right", format="%.0f %%", max_value=100)}
 OWN = {
     "score": st.column_config.NumberColumn("raw score", format="%.2f"),
@@ -208,7 +202,7 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
                 wrap=True,
             )
     with right:
-        one = routed if forced is None else forced_routing(routed, routed.experts.index(forced))
+        one = routed if forced is None else routed.forced(routed.experts.index(forced))
         who = "The router's mixture says" if forced is None else f"Expert {forced!r} alone says"
         who = who if several else f"{method_name(run.setup().config)} says"
         best = tables.top_classes(one, index)
@@ -225,13 +219,6 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
         with st.expander("What each expert says alone"):
             show_table(experts, "experts-of-image", column_config=OWN)
     nearest_training_images(run, run_caches.feature_of(run, item))
-
-
-def forced_routing(routed: Routed, expert: int) -> Routed:
-    """Returns the routing as if one expert had all the weight."""
-    weights = routed.weights * 0
-    weights[:, expert] = 1
-    return replace(routed, weights=weights, probabilities=routed.expert_probabilities[:, expert])
 
 
 def count_tables(found: RoutedItems, table: pd.DataFrame) -> None:

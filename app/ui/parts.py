@@ -14,7 +14,6 @@ import streamlit as st
 
 from app.common import state
 from app.ui import layout
-from app.ui import parts as exports
 from mocoop.errors import UserError
 
 PICTURES = ("PNG", "SVG")
@@ -77,7 +76,7 @@ def show_figure(
             csv_button(table, key, index)
         st.download_button(
             "HTML: a page of its own, which also saves PNG and SVG",
-            lambda: exports.figure_page(figure, key, alt),
+            lambda: figure_page(figure, key, alt),
             f"{key}.html",
             "text/html",
             key=f"page-{key}",

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mocoop.bench.runner import GRID_CLASSES, GRID_EXPERTS, Measured
+from mocoop.markdown import markdown_table
 from mocoop.storage.atomic import replacing, write_json, write_text
 
 NONE = "–"
@@ -138,26 +139,26 @@ def page_text(
     for recipe, title in (("frozen", "Frozen image tower"), ("tuned", "Tuned LayerNorms")):
         rows = [r for r in results if r.case.recipe == recipe]
         if rows:
-            lines += [f"## {title}", "", *_table(rows), ""]
+            lines += [f"## {title}", "", _table(rows), ""]
     lines += ["## Scaling", "", f"![Cost by classes and experts]({picture})", ""]
-    lines += ["## What was aimed at", "", *_targets(results), ""]
+    lines += ["## What was aimed at", "", _targets(results), ""]
     return "\n".join(lines) + ("\n" + notes.strip() + "\n" if notes.strip() else "")
 
 
-def _table(rows: Sequence[Measured]) -> list[str]:
-    """Returns the lines of a table of cases."""
-    lines = [
-        "| classes | experts | path | rounds | s/step | CPU s/step | times faster (CPU s) | peak "
-        "memory | share of plain | tokens | 10⁹ operations | share of product rate | "
-        "step / image tower |",
-        "|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+def _table(rows: Sequence[Measured]) -> str:
+    """Returns a table of cases."""
+    heads = (
+        "classes", "experts", "path", "rounds", "s/step", "CPU s/step", "times faster (CPU s)",
+        "peak memory", "share of plain", "tokens", "10⁹ operations", "share of product rate",
+        "step / image tower",
+    )  # fmt: skip
+    lines: list[tuple[object, ...]] = []
     for r in rows:
         case = r.case
         name = f"{case.side}, {case.precision}"
-        start = f"| {case.classes} | {case.experts} | {name} |"
+        start = (case.classes, case.experts, name)
         if not r.step:
-            lines.append(f"{start} 0 | not measured: {r.reason} |" + " |" * 8)
+            lines.append((*start, 0, f"not measured: {r.reason}", *[""] * 8))
             continue
         plain = _plain(rows, case.classes, case.experts)
         against = plain if plain is not None and case.side == "ours" else None
@@ -173,8 +174,8 @@ def _table(rows: Sequence[Measured]) -> list[str]:
             NONE if r.share is None else f"{100 * r.share:.0f} %",
             NONE if r.beside_image is None else f"{r.beside_image:.2f}",
         ]
-        lines.append(f"{start} " + " | ".join(cells) + " |")
-    return lines
+        lines.append((*start, *cells))
+    return markdown_table(heads, lines, "rrl" + "r" * 10)
 
 
 def _plain(rows: Sequence[Measured], classes: int, experts: int) -> Measured | None:
@@ -184,7 +185,7 @@ def _plain(rows: Sequence[Measured], classes: int, experts: int) -> Measured | N
     return None
 
 
-def _targets(results: Sequence[Measured]) -> list[str]:
+def _targets(results: Sequence[Measured]) -> str:
     """Returns a table of what was aimed at, what came, and whether it was reached."""
     frozen = {
         (r.case.side, r.case.classes, r.case.experts): r
@@ -236,13 +237,13 @@ def _targets(results: Sequence[Measured]) -> list[str]:
                 lambda x: x <= 1.3,
             )
         )
-    lines = ["| aim | measured | reached |", "|---|---:|---|"]
-    for text, value, reached in rows:
-        if value is None:
-            lines.append(f"| {text} | not measured | {NONE} |")
-        else:
-            lines.append(f"| {text} | {value:.2f} | {'yes' if reached(value) else 'no'} |")
-    return lines
+    lines = [
+        (text, "not measured", NONE)
+        if value is None
+        else (text, f"{value:.2f}", "yes" if reached(value) else "no")
+        for text, value, reached in rows
+    ]
+    return markdown_table(("aim", "measured", "reached"), lines, "lrl")
 
 
 def _ratio(one: Measured | None, other: Measured | None, what: str) -> float | None:

@@ -9,7 +9,7 @@ from typing import IO
 
 from mocoop.datasets.benchmarks import data_root
 from mocoop.datasets.folder import FolderDataset, load_folder
-from mocoop.errors import UserError
+from mocoop.errors import PathError, UserError
 from mocoop.storage.archives import Limits, extract_zip
 
 UPLOADS = "uploads"  # folder below the data root
@@ -45,8 +45,11 @@ def keep_upload(
         return load_folder(target)
     except UserError as error:
         shutil.rmtree(target, ignore_errors=True)
-        words = str(error).replace(f"{target}/", "").replace(str(target), _shown(file_name))
-        raise UserError(words) from error
+        if not isinstance(error, PathError):
+            raise
+        inside = error.path != target and error.path.is_relative_to(target)
+        name = str(error.path.relative_to(target)) if inside else _shown(file_name)
+        raise UserError(error.with_name(name)) from error
 
 
 def _free_folder(folder: Path, file_name: str) -> Path:

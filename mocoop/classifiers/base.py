@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -35,6 +35,13 @@ class Routed:
             torch.cat([part.probabilities for part in parts]),
         )
 
+    def forced(self, expert: int) -> Routed:
+        """Returns the same images with all the weight on one expert, whatever the router says."""
+        weights = torch.zeros_like(self.weights)
+        weights[:, expert] = 1.0
+        alone = self.expert_probabilities[:, expert]
+        return replace(self, weights=weights, probabilities=alone)
+
     def chosen(self, index: int) -> list[tuple[str, float]]:
         """Returns an image's chosen experts with their weights, largest first."""
         order = self.weights[index].argsort(descending=True).tolist()
@@ -58,12 +65,11 @@ class Classifier(ABC):
         """
 
     @abstractmethod
-    def classify(self, image_features: Tensor, expert: int | None = None) -> Routed:
+    def classify(self, image_features: Tensor) -> Routed:
         """Returns routing and probabilities of images.
 
         Args:
             image_features: (batch, dim), L2-normalised, from the run's backbone.
-            expert: give all the weight to this expert instead of asking the router.
         """
 
     def named(self, labels: Sequence[int]) -> tuple[str, ...]:
@@ -83,7 +89,7 @@ class SingleClassifier(Classifier):
         """Returns (batch, classes) of normalised image features (batch, dim)."""
 
     @torch.no_grad()
-    def classify(self, image_features: Tensor, expert: int | None = None) -> Routed:
+    def classify(self, image_features: Tensor) -> Routed:
         """Returns probabilities; there is no routing to choose."""
         probabilities = self.logits(image_features).softmax(dim=-1)
         scores = image_features.new_zeros(len(image_features), 1)
@@ -97,8 +103,13 @@ class SingleClassifier(Classifier):
         )
 
 
-def percent_right(logits: Tensor, labels: Tensor) -> float:
-    """Returns the share of right predictions in percent."""
+def accuracy_of(logits: Tensor, labels: Tensor) -> float:
+    """Returns the share of right predictions in percent.
+
+    Args:
+        logits: (images, classes), or probabilities.
+        labels: (images,).
+    """
     return 100.0 * int((logits.argmax(dim=-1) == labels).sum()) / len(labels)
 
 
@@ -115,9 +126,3 @@ def require_tensors(kind: str, tensors: Mapping[str, Tensor], names: Iterable[st
             f"These weights are not those of {kind}: {', '.join(missing)} missing, got "
             f"{', '.join(sorted(tensors)) or 'nothing'}. Train the run again."
         )
-
-
-@torch.no_grad()
-def accuracy_of(logits: Tensor, labels: Tensor) -> float:
-    """Returns the share of right predictions in percent."""
-    return 100.0 * (logits.argmax(dim=-1) == labels).float().mean().item()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifiers.base import SingleClassifier, as_tensor, percent_right, require_tensors
+from mocoop.classifiers.base import SingleClassifier, accuracy_of, as_tensor, require_tensors
 from mocoop.errors import UserError
 
 PROBE_EXPONENTS = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)  # log10 of the C tried first
@@ -117,7 +117,7 @@ def fit_linear_probe(
             c = 10.0**exponent
             weight, bias = _logistic_regression(train_features, train_labels, num_classes, c)
             # Judged as saved, in fp32, so that the accuracy is that of the weights in use.
-            accuracy = percent_right(linear_logits(val_features, weight, bias), val_labels)
+            accuracy = accuracy_of(linear_logits(val_features, weight, bias), val_labels)
             tried[exponent] = LinearProbe(weight, bias, c, accuracy)
         return max(tried, key=lambda at: (tried[at].val_accuracy, -abs(at), at))
 

@@ -28,21 +28,16 @@ class MixtureClassifier(Classifier):
         return replace(self, class_names=self.named(labels), soft=self.soft[:, list(labels)])
 
     @torch.no_grad()
-    def classify(self, image_features: Tensor, expert: int | None = None) -> Routed:
-        """Returns routing and probabilities; `expert` gives all the weight to that one."""
+    def classify(self, image_features: Tensor) -> Routed:
+        """Returns routing and probabilities."""
         mixture = mix(image_features, self.soft, self.gate, self.logit_scale, self.num_chosen)
-        weights, logits = mixture.weights, mixture.logits
-        if expert is not None:
-            weights = torch.zeros_like(weights)
-            weights[:, expert] = 1.0
-            logits = mixture.expert_logits[:, expert]
         return Routed(
             self.class_names,
             self.experts,
             mixture.scores,
-            weights,
+            mixture.weights,
             mixture.expert_logits.softmax(dim=-1),
-            logits.softmax(dim=-1),
+            mixture.logits.softmax(dim=-1),
         )
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifiers.base import SingleClassifier, as_tensor, percent_right, require_tensors
+from mocoop.classifiers.base import SingleClassifier, accuracy_of, as_tensor, require_tensors
 from mocoop.errors import UserError
 from mocoop.model.losses import classification_loss
 
@@ -152,7 +152,7 @@ def fit_tip_adapter(
     for beta in TIP_BETAS:
         votes = _votes(similarity, values, beta)
         for alpha in TIP_ALPHAS:
-            accuracy = percent_right(zero_shot + alpha * votes, val_labels)
+            accuracy = accuracy_of(zero_shot + alpha * votes, val_labels)
             if accuracy > best[0]:
                 best = (accuracy, alpha, beta)
     accuracy, alpha, beta = best

@@ -68,8 +68,8 @@ def propose(command: ProposeGroups) -> None:
     from mocoop.analysis.group_proposals import propose_groups
     from mocoop.clip.backbone import load_backbone
     from mocoop.datasets import BUILTIN
-    from mocoop.datasets.edits import as_yaml
     from mocoop.features.cache import FeatureCache
+    from mocoop.storage.yaml_text import as_yaml
 
     backbone = load_backbone(command.backbone, "auto")
     if backbone.name == "demo" and dataset.name not in BUILTIN:

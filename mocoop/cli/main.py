@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +101,7 @@ def parse(name: str, kind: Any, arguments: list[str]) -> Any:
     """
     extra: dict[str, Any] = {}
     if kind is train.TrainCommand:
-        extra["default"] = train.TrainCommand(_starting_settings(arguments))
+        extra["default"], arguments = _starting_point(arguments)
     several = "Do something with data sets; each part has a --help of its own."
     description = inspect.cleandoc(kind.__doc__ or "") if isinstance(kind, type) else several
     return tyro.cli(
@@ -112,29 +114,35 @@ def parse(name: str, kind: Any, arguments: list[str]) -> Any:
     )
 
 
-def _starting_settings(arguments: list[str]) -> TrainConfig:
-    """Returns the settings that options override: a JSON file's, or the method's preset.
+def _starting_point(arguments: list[str]) -> tuple[train.TrainCommand, list[str]]:
+    """Returns what the other options of `train` override, and those options.
 
-    They are read before the other options, so that `--help` shows the method's defaults.
+    `--config`, `--method` and `--backbone` say which settings a run starts from, so that they
+    come before the others, and `--help` shows the method's own defaults.
     """
-    file = _peek(arguments, "--config")
-    if file is None:
-        method = _peek(arguments, "--method") or "mocoop"
-        return preset(method, _peek(arguments, "--backbone") or "demo")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config", type=Path)
+    for name in ("--method", "--backbone"):
+        parser.add_argument(name, default=argparse.SUPPRESS)
     try:
-        values = json.loads(Path(file).read_text(encoding="utf-8"))
+        first, others = parser.parse_known_args(arguments)
+    except argparse.ArgumentError:  # an option without its value, as tyro will say
+        return train.TrainCommand(preset("mocoop")), arguments
+    chosen = vars(first)
+    file = chosen.pop("config")
+    if file is None:
+        settings = preset(**{"method": "mocoop"} | chosen)
+    else:
+        settings = replace(_settings_in(file), **chosen)
+    return train.TrainCommand(settings, config=file), others
+
+
+def _settings_in(file: Path) -> TrainConfig:
+    """Returns the settings in a JSON file, such as a run's own."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"Settings file {file} cannot be read: {error}.") from error
     if not isinstance(values, dict):
         raise UserError(f"Settings file {file}: expected a JSON object of settings.")
     return settings_from(values.get("config", values))
-
-
-def _peek(arguments: list[str], option: str) -> str | None:
-    """Returns the value of an option before the whole line is parsed."""
-    for index, argument in enumerate(arguments):
-        if argument == option and index + 1 < len(arguments):
-            return arguments[index + 1]
-        if argument.startswith(f"{option}="):
-            return argument.partition("=")[2]
-    return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,7 +27,7 @@ from mocoop.assets import asset
 from mocoop.clip.frozen_attention import use_frozen_attention
 from mocoop.clip.hub import check_at_hand
 from mocoop.clip.text_tower import TextTower
-from mocoop.errors import UserError, choose_from
+from mocoop.errors import UserError, choose_from, did_you_mean
 
 DEMO = "demo"
 # What open_clip raises for a configuration or weights that do not fit.
@@ -54,10 +54,14 @@ class Backbone:
     device: torch.device
     image_overrides: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     """Values that take the place of the image tower's own parameters of these names."""
+    original: Backbone | None = field(default=None, repr=False)
+    """The backbone that this one was made from by `image_overrides`; its text tower is shared."""
 
-    @property
+    @cached_property
     def text(self) -> TextTower:
-        """The text tower."""
+        """The text tower; one per backbone, since it keeps weights in other number formats."""
+        if self.original is not None:
+            return self.original.text
         return TextTower.of(self.model, self.tokenizer)
 
     @property
@@ -196,11 +200,10 @@ def _named(name: str) -> tuple[str, str | Path]:
     architecture, _, tag = name.partition("/")
     known = open_clip.list_models()
     if architecture not in known:
-        near = difflib.get_close_matches(architecture, [DEMO, *known], n=1)
         raise UserError(
             f"Unknown backbone {name!r}: expected 'demo', an open_clip NAME/TAG such as "
             "ViT-B-16-quickgelu/openai, or a checkpoint folder."
-            + (f" Did you mean {near[0]!r}?" if near else "")
+            + did_you_mean(architecture, [DEMO, *known])
         )
     file = Path(tag).expanduser()
     if not tag or (file.suffix and file.suffix != ".safetensors"):

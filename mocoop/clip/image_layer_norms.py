@@ -74,4 +74,5 @@ def with_norms(backbone: Backbone, weights: Mapping[str, Tensor]) -> Backbone:
         backbone,
         image_overrides=found,
         fingerprint=fingerprint_with(backbone.fingerprint, found),
+        original=backbone,
     )

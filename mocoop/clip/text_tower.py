@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mocoop.clip.device import activation_memory
 from mocoop.errors import UserError
-from mocoop.prompt_encoder.frozen_blocks import BlockWeights, FrozenBlocks, kept_bytes, understands
+from mocoop.prompt_encoder.frozen_blocks import CastBlocks, FrozenBlocks, kept_bytes, understands
 from mocoop.prompt_encoder.layout import PromptBatch, filled_tokens
 from mocoop.prompt_encoder.tokens import TokenTable
 
@@ -44,8 +44,8 @@ class TextTower:
     """Bytes of activations that a step may keep for its backward pass."""
     chunk_rows: int
     """Tokens that are encoded together, about."""
-    cast: dict[torch.dtype, list[BlockWeights]] = field(default_factory=dict, repr=False)
-    """Weights by the dtype that products run in."""
+    blocks: CastBlocks = field(repr=False)
+    """The weights of the transformer's blocks."""
 
     @classmethod
     def of(cls, model: nn.Module, tokenizer: object) -> TextTower:
@@ -86,6 +86,7 @@ class TextTower:
             pool,
             activation_memory(device),
             CHUNK_ROWS["cpu" if device.type == "cpu" else "other"],
+            CastBlocks(tower.transformer.resblocks),
         )
 
     @property
@@ -132,12 +133,6 @@ class TextTower:
         length = int(ends.max()) + 1 if short else tokens.shape[1]
         return self._encode(self.tokens.embedding(tokens[:, :length]), ends)
 
-    def encode_texts(self, texts: Sequence[str], chunk: int = 512) -> Tensor:
-        """Returns L2-normalised features (texts, dim), fp32, of plain texts; no gradient."""
-        with torch.no_grad():
-            parts = [self.encode_tokens(part) for part in self.tokenize(texts).split(chunk)]
-            return F.normalize(torch.cat(parts).float(), dim=-1)
-
     def encode_template(self, template: str, names: Sequence[str]) -> Tensor:
         """Returns L2-normalised features (names, dim), fp32, of a template filled with names.
 
@@ -163,7 +158,7 @@ class TextTower:
         if not self.shares_prefixes:
             return self.encode_prompts_plain(prompts)
         device = prompts.table.device.type
-        blocks = self.weights(
+        blocks = self.blocks.weights(
             torch.get_autocast_dtype(device)
             if torch.is_autocast_enabled(device)
             else prompts.table.dtype
@@ -180,12 +175,6 @@ class TextTower:
         order = torch.cat([chunk.pairs for chunk in chunks]).argsort()
         pooled = self.projection(self.ln_final(torch.cat(parts)[order]))
         return pooled.view(*prompts.shape, -1)
-
-    def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
-        """Returns the blocks' weights in a dtype, cast once."""
-        if dtype not in self.cast:
-            self.cast[dtype] = [BlockWeights.of(b, dtype) for b in self.transformer.resblocks]
-        return self.cast[dtype]
 
     def _encode(self, embedded: Tensor, ends: Tensor) -> Tensor:
         length = embedded.shape[1]

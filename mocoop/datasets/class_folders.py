@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from mocoop.errors import UserError
+from mocoop.errors import PathError, UserError
 from mocoop.storage.images import SUFFIXES
 
 # "001.Black_footed_Albatross": the number orders the folders and is no part of the name.
@@ -44,9 +44,10 @@ def image_files(folder: Path) -> list[Path]:
         identity = (status.st_dev, status.st_ino)
         passed = above.pop(place)
         if identity in passed:
-            raise UserError(
-                f"{place} is a link that leads back to a folder above it, so that its images have "
-                "no end. Remove the link."
+            raise PathError(
+                Path(place),
+                " is a link that leads back to a folder above it, so that its images have "
+                "no end. Remove the link.",
             )
         folders[:] = sorted(name for name in folders if name[0] != ".")
         for name in folders:
@@ -68,15 +69,18 @@ def class_files(folder: Path) -> dict[str, list[Path]]:
         check_unicode(child.name)
         files = image_files(child)
         if not files:
-            raise UserError(
-                f"Class folder {child} holds no image. Expected files such as .jpg or .png: add "
-                "some or remove the folder."
+            raise PathError(
+                child,
+                " holds no image. Expected files such as .jpg or .png: add "
+                "some or remove the folder.",
+                "Class folder",
             )
         found[child.name] = files
     if not found:
-        raise UserError(
-            f"{folder} holds no class folder. Expected one folder per class, each with images: "
-            "class_name/*.jpg."
+        raise PathError(
+            folder,
+            " holds no class folder. Expected one folder per class, each with images: "
+            "class_name/*.jpg.",
         )
     return found
 

@@ -6,7 +6,6 @@ images that are left out, one path a line.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 import yaml
 
 from mocoop.datasets.base import Item
-from mocoop.errors import UserError
+from mocoop.errors import PathError, UserError, did_you_mean
 from mocoop.storage.atomic import write_text
+from mocoop.storage.yaml_text import with_values
 from mocoop.templates import Groups, TemplateSet, as_groups
 
 EDITS_FILE = "mocoop.yaml"
@@ -59,11 +59,9 @@ class Edits:
         known = dict(zip(labels, range(len(labels)), strict=True))
         strange = [label for label in self.classes if label not in known]
         if strange:
-            near = difflib.get_close_matches(strange[0], labels, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise UserError(
                 f"{EDITS_FILE} renames {strange[0]!r}, but no class folder or label is called so."
-                f"{hint}"
+                f"{did_you_mean(strange[0], labels)}"
             )
         return tuple(
             self.classes.get(label, name) for label, name in zip(labels, names, strict=True)
@@ -109,15 +107,16 @@ def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
     """Returns what a file's values say, without the images that are left out."""
     classes = values.get("classes") or {}
     if not isinstance(classes, dict) or not all(_is_name(v) for v in classes.values()):
-        raise UserError(
-            f"{file}: classes are expected as lines 'folder: class name', such as "
-            "'n01440764: tench'."
+        raise PathError(
+            file,
+            ": classes are expected as lines 'folder: class name', such as 'n01440764: tench'.",
         )
     zero_shot = values.get("zero_shot")
     if zero_shot is not None and not isinstance(zero_shot, str):
-        raise UserError(
-            f"{file}: zero_shot is expected to be one template, such as 'a photo "
-            f"of a {{}}.'; got {zero_shot!r}."
+        raise PathError(
+            file,
+            ": zero_shot is expected to be one template, such as 'a photo of a {}.'; "
+            f"got {zero_shot!r}.",
         )
     groups = values.get("groups")
     try:
@@ -129,7 +128,7 @@ def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
         if zero_shot is not None:
             edits.templates(TemplateSet({"photo": (zero_shot,)}, zero_shot))
     except UserError as error:
-        raise UserError(f"{file}: {error}") from error
+        raise PathError(file, f": {error}") from error
     return edits
 
 
@@ -190,17 +189,17 @@ def _yaml_values(file: Path) -> dict[str, Any]:
         values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{file} cannot be read: {reason}. Mend or remove it.") from error
+        raise PathError(file, f" cannot be read: {reason}. Mend or remove it.") from error
     if not isinstance(values, dict):
-        raise UserError(
-            f"{file}: expected lines such as 'zero_shot: a photo of a {{}}.', got {values!r}."
+        raise PathError(
+            file, f": expected lines such as 'zero_shot: a photo of a {{}}.', got {values!r}."
         )
     strange = [str(key) for key in values if key not in _KEYS]
     if strange:
-        near = difflib.get_close_matches(strange[0], _KEYS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UserError(
-            f"{file} has the unknown key {strange[0]!r}: expected {', '.join(_KEYS)}.{hint}"
+        raise PathError(
+            file,
+            f" has the unknown key {strange[0]!r}: expected {', '.join(_KEYS)}."
+            f"{did_you_mean(strange[0], _KEYS)}",
         )
     return values
 
@@ -215,7 +214,7 @@ def _read_skipped(file: Path) -> frozenset[str]:
     except FileNotFoundError:
         return frozenset()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read ({error}). Mend or remove it.") from error
+        raise PathError(file, f" cannot be read ({error}). Mend or remove it.") from error
     paths = (line.partition("\t")[0].strip() for line in lines if not line.startswith("#"))
     return frozenset(path for path in paths if path)
 
@@ -224,66 +223,9 @@ def _write(file: Path, text: str) -> Path:
     try:
         write_text(file, text)
     except OSError as error:
-        raise UserError(
-            f"{file} cannot be written ({error.strerror}). Make its folder writable, or copy the "
-            "data set to one that is."
+        raise PathError(
+            file,
+            f" cannot be written ({error.strerror}). Make its folder writable, or copy the "
+            "data set to one that is.",
         ) from error
     return file
-
-
-def as_yaml(values: Mapping[str, Any]) -> str:
-    """Returns values as YAML that people can edit, in the given order."""
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=95)
-
-
-def with_values(text: str, values: Mapping[str, Any]) -> tuple[str, bool]:
-    """Returns a file's text with other values, and whether something of the old text is lost.
-
-    Keys that keep their value keep their text, and comments outside of what changes stay; new
-    keys go to the end. A text that cannot be changed in parts is written anew.
-
-    Args:
-        text: the text of a YAML mapping, or nothing.
-        values: what it is to hold, all of it.
-    """
-    before: dict[str, Any] = yaml.safe_load(text) or {}
-    changed, lost = text, False
-    for key in [key for key in before if before[key] != values.get(key)]:
-        changed = _without(changed, key)
-        lost = lost or before[key] is not None
-    new = {key: value for key, value in values.items() if before.get(key) != value}
-    if new:
-        gap = "\n" if changed.strip() else ""
-        changed = changed.rstrip("\n") + ("\n" if gap else "") + gap + as_yaml(new)
-    if _holds(changed, values):
-        return changed, lost
-    return as_yaml(values), True
-
-
-def _holds(text: str, values: Mapping[str, Any]) -> bool:
-    try:
-        return (yaml.safe_load(text) or {}) == dict(values)
-    except yaml.YAMLError:
-        return False
-
-
-def _without(text: str, key: str) -> str:
-    """Returns the text without a key's lines; comments that follow them stay."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    if not isinstance(root, yaml.MappingNode):
-        return text
-    lines = text.splitlines(keepends=True)
-    for name, value in root.value:
-        if name.value == key:
-            first, after = name.start_mark.line, value.end_mark.line
-            if value.end_mark.column > 0 or after == first:
-                after += 1
-            while after - 1 > first and _says_nothing(lines[after - 1]):
-                after -= 1
-            return "".join(lines[:first] + lines[after:])
-    return text
-
-
-def _says_nothing(line: str) -> bool:
-    """Whether a line is empty or a comment that belongs to no indented value."""
-    return not line.strip() or line.startswith("#")

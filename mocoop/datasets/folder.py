@@ -13,7 +13,7 @@ from mocoop.datasets.base import Contents, Dataset, Item, Stamp, file_key, file_
 from mocoop.datasets.class_folders import class_files, only_images, subfolders, tidy
 from mocoop.datasets.edits import SKIP_FILE, Edits, read_edits
 from mocoop.datasets.splits import RULE, SPLIT_SEED, items_of, split_by_rule, split_items, with_val
-from mocoop.errors import UserError
+from mocoop.errors import PathError
 from mocoop.storage.images import open_image
 from mocoop.templates import TemplateSet, load_templates
 
@@ -96,7 +96,7 @@ def load_folder(root: Path) -> FolderDataset:
             with different classes.
     """
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder. Expected a folder of class folders.")
+        raise PathError(root, ": no such folder. Expected a folder of class folders.")
     parts = _split_folders(root)
     if parts:
         contents = _read_splits(root, parts)
@@ -142,8 +142,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
     for split, names in SPLIT_FOLDERS.items():
         there = [root / name for name in names if (root / name).is_dir()]
         if len(there) > 1:
-            raise UserError(
-                f"{root} has {there[0].name}/ and {there[1].name}/, which mean the same. Keep one."
+            raise PathError(
+                root, f" has {there[0].name}/ and {there[1].name}/, which mean the same. Keep one."
             )
         if there:
             found[split] = there[0]
@@ -154,18 +154,21 @@ def _read_splits(root: Path, parts: Mapping[str, Path]) -> Contents:
     """Returns the contents of folders of splits."""
     missing = [split for split in ("train", "test") if split not in parts]
     if missing:
-        raise UserError(
-            f"{root} has {', '.join(f'{p.name}/' for p in parts.values())} but no {missing[0]}/. "
-            "Add it, or put the class folders directly into the folder to have them split for you."
+        raise PathError(
+            root,
+            f" has {', '.join(f'{p.name}/' for p in parts.values())} but no {missing[0]}/. "
+            "Add it, or put the class folders directly into the folder to have them split for "
+            "you.",
         )
     listed = {split: class_files(path) for split, path in parts.items()}
     folders = list(listed["train"])
     for split, by_class in listed.items():
         if list(by_class) != folders:
             odd = sorted(set(by_class) ^ set(folders))[0]
-            raise UserError(
-                f"{root}: {split}/ and train/ must have the same class folders; {odd!r} is "
-                "only in one of them. Add or remove it."
+            raise PathError(
+                root,
+                f": {split}/ and train/ must have the same class folders; {odd!r} is "
+                "only in one of them. Add or remove it.",
             )
     splits = {split: items_of(root, by_class) for split, by_class in listed.items()}
     note = "your own split"
@@ -207,7 +210,7 @@ def _contents(root: Path, listed: dict[str, dict[str, list[Path]]], note: str) -
     styles = [tidy(domain) for domain in listed]
     for style in styles:
         if styles.count(style) > 1:
-            raise UserError(f"{root} has two domains called {style!r}. Rename or join them.")
+            raise PathError(root, f" has two domains called {style!r}. Rename or join them.")
     folders = sorted({folder for by_class in listed.values() for folder in by_class})
     place = {folder: label for label, folder in enumerate(folders)}
     items, strata = [], []

@@ -13,7 +13,6 @@ from mocoop.errors import UserError, choose_from
 
 SPLIT_SEED = 1
 RULE = f"by class 50 % train, 20 % validation, 30 % test, seed {SPLIT_SEED}"
-CLASS_CHOICES = ("all", "base", "new")
 
 
 def few_shot(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from mocoop.datasets.base import SPLITS, Contents, Item
 from mocoop.datasets.class_folders import tidy
 from mocoop.datasets.folder import SPLIT_FOLDERS, FolderDataset, assemble
 from mocoop.datasets.splits import RULE, split_items, with_val
-from mocoop.errors import UserError
+from mocoop.errors import UserError, did_you_mean
 from mocoop.templates import load_templates
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -75,8 +74,7 @@ def _follow(file: Path, rows: Sequence[Row], items: Sequence[Item]) -> dict[str,
                     if item.label in trained})  # fmt: skip
     for row, item in zip(rows, items, strict=True):
         if item.label not in trained:
-            near = difflib.get_close_matches(row.label, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(row.label, known)
             raise UserError(
                 f"{file}, line {row.number}: no training image has the label {row.label!r}, so "
                 f"there is no such class.{hint} Mend the label, or add training images of it."

@@ -7,7 +7,7 @@ fp32; products and attention run in the dtype of the weights handed over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,20 @@ class BlockWeights:
             cast(down_bias),
             isinstance(block.mlp.gelu, QuickGELU),
         )
+
+
+class CastBlocks:
+    """The weights of a frozen tower's blocks, cast to each number format once and then kept."""
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self._blocks = tuple(blocks)
+        self._cast: dict[torch.dtype, list[BlockWeights]] = {}
+
+    def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
+        """Returns the weights for products in a dtype; in the tower's own they are views."""
+        if dtype not in self._cast:
+            self._cast[dtype] = [BlockWeights.of(block, dtype) for block in self._blocks]
+        return self._cast[dtype]
 
 
 def understands(block: Any) -> bool:

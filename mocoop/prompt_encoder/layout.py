@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,14 +15,18 @@ from mocoop.prompt_encoder.tokens import TokenTable
 from mocoop.templates import SLOT, fill
 
 
-@dataclass(frozen=True)
 class ClassTokens:
-    """Class names as token ids, counted by the tokenizer."""
+    """Class names as token ids, counted by the tokenizer; keeps the layouts made of them.
 
-    ids: Tensor  # (all tokens of all names,)
-    lengths: Tensor  # (classes,)
-    layouts: dict[tuple, PromptLayout] = field(default_factory=dict, repr=False)
-    """Layouts of prompts with these names by the lengths of their blocks."""
+    Args:
+        ids: (all tokens of all names,).
+        lengths: of each name, (classes,).
+    """
+
+    def __init__(self, ids: Tensor, lengths: Tensor) -> None:
+        self.ids = ids
+        self.lengths = lengths
+        self._layouts: dict[tuple[object, ...], PromptLayout] = {}
 
     @classmethod
     def from_names(cls, table: TokenTable, names: Sequence[str]) -> ClassTokens:
@@ -47,24 +51,31 @@ class ClassTokens:
     ) -> PromptLayout:
         """Returns the layout of prompts with blocks of these lengths; made once."""
         key = (tuple(before_lengths), tuple(after_lengths), own_class)
-        if key not in self.layouts:
+        if key not in self._layouts:
             made = PromptLayout.build(self, before_lengths, after_lengths, own_class)
-            self.layouts[key] = made
-        return self.layouts[key]
+            self._layouts[key] = made
+        return self._layouts[key]
 
 
-@dataclass(frozen=True)
 class PromptLayout:
     """Which token stands where in every prompt; the same in all steps of a training.
 
     Rows of the table of embeddings: [SOS], [EOS], padding, the names' tokens, then the blocks
     before the name, and those after it.
+
+    Args:
+        prompts: each pair's tokens as rows of the table.
+        before_lengths: tokens before the name, (experts,).
+        device: where the tokens are needed.
     """
 
-    prompts: tuple[np.ndarray, ...]  # each pair's tokens as rows of the table
-    before_lengths: np.ndarray  # (experts,)
-    device: torch.device
-    tiled: dict[int, list[Chunk]] = field(default_factory=dict, repr=False)
+    def __init__(
+        self, prompts: tuple[np.ndarray, ...], before_lengths: np.ndarray, device: torch.device
+    ) -> None:
+        self.prompts = prompts
+        self.before_lengths = before_lengths
+        self.device = device
+        self._tiled: dict[int, list[Chunk]] = {}
 
     @classmethod
     def build(
@@ -97,10 +108,10 @@ class PromptLayout:
         return max(len(prompt) for prompt in self.prompts)
 
     def chunks(self, limit: int) -> list[Chunk]:
-        """Returns the prompts in tiles, in chunks of about `limit` rows."""
-        if limit not in self.tiled:
-            self.tiled[limit] = lay_out(self.prompts, self.before_lengths, limit, self.device)
-        return self.tiled[limit]
+        """Returns the prompts in tiles, in chunks of about `limit` rows; made once."""
+        if limit not in self._tiled:
+            self._tiled[limit] = lay_out(self.prompts, self.before_lengths, limit, self.device)
+        return self._tiled[limit]
 
     def padded(self, length: int) -> tuple[Tensor, Tensor]:
         """Returns the prompts as rows of the table (pairs, length), and where each ends."""

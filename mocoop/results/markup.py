@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from mocoop.markdown import markdown_table
 from mocoop.results.cells import Cell, Table
 
 _MARKDOWN = re.compile(r"[\\|*_`<\[\]]")
@@ -37,21 +38,18 @@ _LATEX = {
 
 def to_markdown(table: Table) -> str:
     """Returns title, notes and table as GitHub Markdown."""
-    width = len(table.heads) + len(table.columns)
-    lines = [
-        f"**{_markdown(table.title)}.** {_markdown(table.notes)}".rstrip(),
-        "",
-        _markdown_row([_markdown(head) for head in (*table.heads, *table.columns)]),
-        "|" + "---|" * len(table.heads) + "---:|" * len(table.columns),
-    ]
+    heads = [_markdown(head) for head in (*table.heads, *table.columns)]
+    rows = []
     for block in table.blocks:
         if block.title:
-            lines.append(_markdown_row([f"*{_markdown(block.title)}*", *[""] * (width - 1)]))
+            rows.append([f"*{_markdown(block.title)}*", *[""] * (len(heads) - 1)])
         for line in block.lines:
             labels = [_markdown(label) for label in line.labels]
             cells = [_cell(cell, _markdown, "**{}**") for cell in line.cells]
-            lines.append(_markdown_row(labels + cells))
-    return "\n".join(lines) + "\n"
+            rows.append(labels + cells)
+    title = f"**{_markdown(table.title)}.** {_markdown(table.notes)}".rstrip()
+    align = "l" * len(table.heads) + "r" * len(table.columns)
+    return f"{title}\n\n{markdown_table(heads, rows, align)}\n"
 
 
 def to_latex(table: Table) -> str:
@@ -94,10 +92,6 @@ def _cell(cell: Cell, escape: Callable[[str], str], bold: str) -> str:
 
 def _markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
-
-
-def _markdown_row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _latex(text: str) -> str:

@@ -13,6 +13,7 @@ from mocoop.analysis.interaction import interaction_shares
 from mocoop.clip.backbone import DEMO, load_backbone
 from mocoop.datasets import BUILTIN, load_dataset
 from mocoop.evaluation.measure_table import Section, in_section
+from mocoop.markdown import markdown_table
 from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.protocols.ablations import ablation_tasks
@@ -134,16 +135,15 @@ def _interaction() -> str:
         "of variance) that depends on the template alone, on the class name alone, and on both "
         "together. A context that all classes share can change which class wins only through the "
         "last part.\n",
-        "| data | template, % | class name, % | both together, % |",
-        "|---|---:|---:|---:|",
     ]
+    rows = []
     for name in BUILTIN:
         data = load_dataset(name)
         found = interaction_shares(tower, data.templates.groups, data.class_names)
-        lines.append(
-            f"| {name} | {found.context:.1f} | {found.name:.1f} | {found.interaction:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
+        shares = (found.context, found.name, found.interaction)
+        rows.append((name, *(f"{share:.1f}" for share in shares)))
+    heads = ("data", "template, %", "class name, %", "both together, %")
+    return "\n".join([*lines, markdown_table(heads, rows, "lrrr")]) + "\n"
 
 
 def _accelerator() -> str:

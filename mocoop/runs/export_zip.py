@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mocoop import __version__
-from mocoop.storage.atomic import replacing
 from mocoop.runs.model_card import model_card
-from mocoop.runs.validate import check_run
 from mocoop.runs.run import FORMAT, Run
 from mocoop.runs.status import FINISHED, STATUS_FILE, Status
+from mocoop.runs.validate import check_run
+from mocoop.storage.atomic import replacing
 
 ARCHIVE_FORMAT = 1  # raise it when an old reader would misread a new archive
 MANIFEST, CARD = "archive.json", "README.md"

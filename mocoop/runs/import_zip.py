@@ -5,35 +5,33 @@ Unpacking writes plain files of known names into a new folder and nothing anywhe
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import stat
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from mocoop.errors import UserError
-from mocoop.storage.atomic import write_json
 from mocoop.runs.export_zip import ARCHIVE_FORMAT, KNOWN, MANIFEST, RUN_NAME, without_process
-from mocoop.runs.validate import check_run
 from mocoop.runs.run import FORMAT, Run, default_runs
 from mocoop.runs.status import STATUS_FILE, Status
+from mocoop.runs.validate import check_run
+from mocoop.storage.archives import Limits, UntrustedZip, untrusted_zip
+from mocoop.storage.atomic import write_json
 
-MAX_FILES = 64
-MAX_BYTES = 2 * 1024**3  # of all files together, unpacked
+LIMITS = Limits(entries=64)
+ADVICE = "Export the run again and copy it anew."
 MAX_TEXT_BYTES = 32 * 1024**2  # of a file that is parsed as text
 _REQUIRED = ("config.json", STATUS_FILE, "metrics.jsonl", "results.json", "weights.safetensors")
-_CHUNK = 1024**2
 
 
-def read_archive(source: Path | BinaryIO, root: Path | None = None, name: str = "") -> Run:
+def read_archive(
+    source: Path | BinaryIO, root: Path | None = None, name: str = "", asked_by: str = "--name"
+) -> Run:
     """Returns the run that a zip file holds, unpacked and checked in a folder of its own.
 
     Nothing is left behind if anything does not fit.
@@ -42,68 +40,51 @@ def read_archive(source: Path | BinaryIO, root: Path | None = None, name: str = 
         source: the file, or an open one.
         root: folder of runs; `default_runs()` if None.
         name: the run's name here; the archive's own if empty.
+        asked_by: where people give that name, for messages.
 
     Raises:
         UserError: for what is no archive of a run, is damaged, unsafe or too large, for another
             version's archive, and for a name that is taken.
     """
     root = root or default_runs()
+    called = _called(source)
+    if isinstance(source, Path) and not source.is_file():
+        raise UserError(f"No file {str(source)!r}: expected an exported run (.zip).")
     try:
-        with zipfile.ZipFile(source) as archive, _workshop(root) as folder:
-            entries = _entries(archive)
-            manifest = _manifest(archive, entries)
-            target = root / (_checked_name(name) if name else manifest["name"])
-            _refuse_taken(target)
-            _unpack(archive, entries, manifest["files"], folder)
-            status = check_run(folder, _called(source))
+        with _workshop(root) as folder:
+            with untrusted_zip(source, called, ADVICE, LIMITS) as archive:
+                files = _files(archive)
+                manifest = _manifest(archive.read(files[MANIFEST]), files)
+                target = root / (_checked_name(name) if name else manifest["name"])
+                _refuse_taken(target, asked_by)
+                _unpack(archive, files, manifest["files"], folder)
+            status = check_run(folder, called)
             _as_imported(folder, status)
-            return _move(folder, target)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise UserError(
-            f"{_called(source)} is no whole zip file ({error}). Export the run again and copy it "
-            "anew."
-        ) from error
-    except FileNotFoundError as error:
-        raise UserError(f"No file {str(source)!r}: expected an exported run (.zip).") from error
+            return _move(folder, target, asked_by)
     except OSError as error:
         raise UserError(
             f"The run could not be read or written ({error.strerror or error}). Nothing was kept."
         ) from error
 
 
-def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+def _files(archive: UntrustedZip) -> dict[str, PurePosixPath]:
     """Returns the archive's files by name without their folder.
 
     Raises:
-        UserError: for anything but a few known, plain files in one folder.
+        UserError: for anything but a few known files in one folder.
     """
-    infos = archive.infolist()
-    if len(infos) > MAX_FILES:
-        raise UserError(f"The archive has {len(infos)} entries; a run has at most {MAX_FILES}.")
-    folders = {info.filename.partition("/")[0] for info in infos}
-    found: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        folder, _, name = info.filename.partition("/")
-        if info.is_dir() and not name:
-            continue  # the folder itself, which other programs list too
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG) or info.flag_bits & 1:
-            raise _unsafe(info, "links, devices and encrypted entries are refused")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise _unsafe(info, "it is packed in a way that exported runs are not")
-        if not RUN_NAME.fullmatch(folder) or not name or "/" in name or "\\" in name:
-            raise _unsafe(info, "a run's files lie in one folder, without any other path")
-        if not KNOWN.fullmatch(name):
-            raise _unsafe(info, "no run has a file of that name")
-        if name in found:
-            raise _unsafe(info, "it is there twice")
-        if not name.endswith(".safetensors") and info.file_size > MAX_TEXT_BYTES:
-            raise _unsafe(info, f"more than {MAX_TEXT_BYTES // 1024**2} MB of text")
-        found[name] = info
-    if sum(info.file_size for info in found.values()) > MAX_BYTES:
-        raise UserError(
-            f"The archive would unpack to more than {MAX_BYTES // 1024**3} GB. A run is smaller."
-        )
+    found: dict[str, PurePosixPath] = {}
+    for path, info in archive.entries.items():
+        if len(path.parts) != 2 or not RUN_NAME.fullmatch(path.parts[0]):
+            raise _refused(path, "a run's files lie in one folder, without any other path")
+        if not KNOWN.fullmatch(path.name):
+            raise _refused(path, "no run has a file of that name")
+        if path.name in found:
+            raise _refused(path, "it is there twice")
+        if path.suffix != ".safetensors" and info.file_size > MAX_TEXT_BYTES:
+            raise _refused(path, f"more than {MAX_TEXT_BYTES // 1024**2} MB of text")
+        found[path.name] = path
+    folders = {path.parts[0] for path in archive.entries}
     if len(folders) > 1:
         raise UserError(f"Expected one run in the archive; got {len(folders)} folders.")
     missing = [name for name in (MANIFEST, *_REQUIRED) if name not in found]
@@ -115,16 +96,16 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return found
 
 
-def _unsafe(info: zipfile.ZipInfo, why: str) -> UserError:
+def _refused(path: PurePosixPath, why: str) -> UserError:
     return UserError(
-        f"The archive's entry {info.filename[:80]!r} is refused: {why}. Nothing was unpacked."
+        f"The archive's entry {str(path)[:80]!r} is refused: {why}. Nothing was unpacked."
     )
 
 
-def _manifest(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> dict[str, Any]:
-    """Returns the archive's table of contents, checked against its entries."""
+def _manifest(content: bytes, files: Collection[str]) -> dict[str, Any]:
+    """Returns the archive's table of contents, checked against the names of its files."""
     try:
-        values = json.loads(archive.read(entries[MANIFEST]))
+        values = json.loads(content)
         version = values["format"]
         if version == ARCHIVE_FORMAT:
             name, listed = _checked_name(values["name"]), dict(values["files"])
@@ -141,8 +122,8 @@ def _manifest(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) 
             f"format {str(version)[:20]}; this version reads format {ARCHIVE_FORMAT} with runs "
             f"of format {FORMAT}. Use the version that made it."
         )
-    if set(listed) != set(entries) - {MANIFEST}:
-        odd = sorted(set(listed) ^ (set(entries) - {MANIFEST}))
+    if set(listed) != set(files) - {MANIFEST}:
+        odd = sorted(set(listed) ^ (set(files) - {MANIFEST}))
         raise UserError(
             f"The archive's files are not those that it lists ({', '.join(map(str, odd))[:200]}). "
             "Export the run again."
@@ -159,11 +140,11 @@ def _checked_name(name: object) -> str:
     return name
 
 
-def _refuse_taken(target: Path) -> None:
+def _refuse_taken(target: Path, asked_by: str) -> None:
     if target.exists():
         raise UserError(
             f"There is a run called {target.name!r} already. Give the imported one another name "
-            "(--name), or delete the old one."
+            f"({asked_by}), or delete the old one."
         )
 
 
@@ -182,23 +163,17 @@ def _workshop(root: Path) -> Iterator[Path]:
 
 
 def _unpack(
-    archive: zipfile.ZipFile,
-    entries: Mapping[str, zipfile.ZipInfo],
+    archive: UntrustedZip,
+    files: Mapping[str, PurePosixPath],
     listed: Mapping[str, Any],
     folder: Path,
 ) -> None:
     """Writes the listed files into a folder, each of the listed size and sum."""
+    left = LIMITS.unpacked
     for name, expected in listed.items():
-        digest, size = hashlib.sha256(), 0
-        with archive.open(entries[name]) as source, (folder / name).open("wb") as file:
-            while chunk := source.read(_CHUNK):
-                size += len(chunk)
-                digest.update(chunk)
-                file.write(chunk)
-        if not isinstance(expected, dict) or expected != {
-            "bytes": size,
-            "sha256": digest.hexdigest(),
-        }:
+        size, digest = archive.extract(files[name], folder / name, left)
+        left -= size
+        if not isinstance(expected, dict) or expected != {"bytes": size, "sha256": digest}:
             raise UserError(
                 f"The archive's {name} is not what was exported: its size or checksum differs. "
                 "Export the run again and copy it anew."
@@ -211,8 +186,8 @@ def _as_imported(folder: Path, status: Status) -> None:
     folder.chmod(0o755)
 
 
-def _move(folder: Path, target: Path) -> Run:
-    _refuse_taken(target)  # it may have come in the meantime
+def _move(folder: Path, target: Path, asked_by: str) -> Run:
+    _refuse_taken(target, asked_by)  # it may have come in the meantime
     os.rename(folder, target)
     return Run(target)
 

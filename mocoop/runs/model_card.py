@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mocoop.config import TrainConfig
+from mocoop.markdown import markdown_table, one_line
 from mocoop.presets import differences
 from mocoop.runs.run import Run
 
@@ -24,10 +25,10 @@ def model_card(run: Run) -> str:
     data = Path(config.data).name
     title = f"{config.method} on {data}, {config.shots} per class, seed {config.seed}"
     parts = [
-        f"# {_plain(title)}",
+        f"# {one_line(title)}",
         "A run of [MoCoOp](https://arxiv.org/abs/2409.12011), made with mocoop "
         f"{setup.version or 'of an unknown version'}.",
-        _table(
+        markdown_table(
             ("", ""),
             [
                 ("Method", config.method),
@@ -54,9 +55,9 @@ def model_card(run: Run) -> str:
         "```sh\nmocoop unpack RUN.zip          # this file's archive, or the app's page Compare\n"
         f"mocoop predict {run.name!r} picture.png\nmocoop evaluate {run.name!r}\n```",
         "It needs the same CLIP weights (the fingerprint is checked). To evaluate, the data must "
-        f"be found as `{_plain(config.data)}`.",
+        f"be found as `{one_line(config.data)}`.",
         "## Class names",
-        ", ".join(_plain(name) for name in setup.class_names),
+        ", ".join(one_line(name) for name in setup.class_names),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -65,7 +66,9 @@ def _differences(config: TrainConfig) -> str:
     found = differences(config)
     if not found:
         return f"None: the recipe of `{config.method}` for this CLIP."
-    return _table(("setting", "value"), [(f"`{name}`", value) for name, value in found.items()])
+    return markdown_table(
+        ("setting", "value"), [(f"`{name}`", value) for name, value in found.items()]
+    )
 
 
 def _classes(config: TrainConfig, trained: int, known: int) -> str:
@@ -87,7 +90,7 @@ def _results(results: dict[str, Any]) -> str:
     ]
     if not rows:
         return "It was not tested: there are no test images."
-    text = _table(("classes", "accuracy", "calibration error", "images"), rows)
+    text = markdown_table(("classes", "accuracy", "calibration error", "images"), rows)
     if "harmonic_mean" in results:
         text += f"\n\nHarmonic mean of base and new: {results['harmonic_mean']:.2f} %."
     return text
@@ -95,13 +98,3 @@ def _results(results: dict[str, Any]) -> str:
 
 def _percent(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.2f} %"
-
-
-def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(_plain(cell) for cell in line)} |" for line in lines)
-
-
-def _plain(value: object) -> str:
-    """Returns a value as text that cannot end a table's cell or line."""
-    return " ".join(str(value).split()).replace("|", "\\|")

@@ -22,11 +22,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from mocoop.config import TrainConfig
-from mocoop.errors import UserError
-from mocoop.storage.atomic import read_tensors
+from mocoop.errors import PathError, UserError
 from mocoop.presets import settings_from
 from mocoop.runs.paths import default_runs, find_run, shipped_runs
 from mocoop.runs.status import FINISHED, Status, read_status, read_values
+from mocoop.storage.atomic import read_tensors
 from mocoop.templates import Groups, as_groups
 
 FORMAT = 1  # of the run folder; raise it when an old reader would misread a new run
@@ -114,10 +114,12 @@ class Run:
         """
         values = read_values(self.path, "config.json")
         if values.get("format") != FORMAT:
-            raise UserError(
-                f"Run {self.path} has format {values.get('format')!r}; this version of MoCoOp "
+            raise PathError(
+                self.path,
+                f" has format {values.get('format')!r}; this version of MoCoOp "
                 f"reads format {FORMAT}. Train it again, or use the version that made it "
-                f"({values.get('version') or 'unknown'})."
+                f"({values.get('version') or 'unknown'}).",
+                "Run",
             )
         try:
             return RunSetup(
@@ -130,8 +132,8 @@ class Run:
                 str(values["version"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"Run {self.path} has an incomplete config.json ({error}). Train it again."
+            raise PathError(
+                self.path, f" has an incomplete config.json ({error}). Train it again.", "Run"
             ) from error
 
     def records(self) -> list[dict[str, Any]]:
@@ -147,7 +149,7 @@ class Run:
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
-            raise UserError(f"{path} is damaged ({error}). Train the run again.") from error
+            raise PathError(path, f" is damaged ({error}). Train the run again.") from error
 
     def results(self) -> dict[str, Any]:
         """Returns the accuracies on the test split; empty before the end."""
@@ -164,7 +166,7 @@ class Run:
         soft = {int(k.removeprefix("soft/")): v for k, v in tensors.items() if "soft/" in k}
         hard = [(int(k.removeprefix("hard/")), v) for k, v in tensors.items() if "hard/" in k]
         if not soft or not hard or "prototypes" not in tensors:
-            raise UserError(f"Run {self.path} has incomplete features. Train it again.")
+            raise PathError(self.path, " has incomplete features. Train it again.", "Run")
         return SavedFeatures(
             {epoch: soft[epoch].float() for epoch in sorted(soft)},
             tuple(value.float() for _, value in sorted(hard, key=lambda pair: pair[0])),
@@ -184,22 +186,24 @@ class Run:
         """Raises UserError unless the run finished."""
         status = self.status()
         if status.state != FINISHED:
-            raise UserError(
-                f"Run {self.path} is {status.state}, not finished"
+            raise PathError(
+                self.path,
+                f" is {status.state}, not finished"
                 + (f" ({status.message})" if status.message else "")
-                + ". Wait for it, go on with it (`mocoop resume`), or train it again."
+                + ". Wait for it, go on with it (`mocoop resume`), or train it again.",
+                "Run",
             )
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
         try:
             return read_tensors(self.path / name)
         except FileNotFoundError as error:
-            raise UserError(
-                f"Run {self.path} has no {name}: it did not finish. Train it again."
+            raise PathError(
+                self.path, f" has no {name}: it did not finish. Train it again.", "Run"
             ) from error
         except (SafetensorError, OSError) as error:
-            raise UserError(
-                f"{self.path / name} is damaged ({error}). Train the run again."
+            raise PathError(
+                self.path / name, f" is damaged ({error}). Train the run again."
             ) from error
 
 

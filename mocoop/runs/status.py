@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from mocoop.errors import UserError
+from mocoop.errors import PathError
 
 QUEUED, RUNNING, FINISHED = "queued", "running", "finished"
 CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
@@ -83,12 +83,13 @@ def read_values(run: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(
-            f"{run} is no complete run: it has no {name}. Expected a folder that "
-            "`mocoop train` made; `mocoop runs` lists them."
+        raise PathError(
+            run,
+            f" is no complete run: it has no {name}. Expected a folder that "
+            "`mocoop train` made; `mocoop runs` lists them.",
         ) from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}). Train the run again.") from error
+        raise PathError(path, f" cannot be read ({error}). Train the run again.") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds no settings. Train the run again.")
+        raise PathError(path, " holds no settings. Train the run again.")
     return value

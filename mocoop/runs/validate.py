@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mocoop.config import GIVEN
-from mocoop.errors import UserError
+from mocoop.errors import PathError, UserError
 from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import FINISHED, STATUS_FILE, Status, read_values
 
@@ -37,7 +37,10 @@ def check_run(folder: Path, called: str) -> Status:
             _check_features(run, setup)
     # Parsers of foreign files: a value of another kind than expected shows in many ways.
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        said = str(error).replace(f"{folder}/", "").replace(str(folder), "of this archive")
+        said = str(error)
+        if isinstance(error, PathError):
+            subject = "the run" if error.path == folder else error.path.name
+            said = f"{subject}{error.said}"
         raise UserError(f"{called} does not hold a whole run: {said}") from error
     return status
 

@@ -16,7 +16,6 @@ import psutil
 from torch import Tensor
 
 from mocoop.errors import UserError
-from mocoop.storage.atomic import alone, overwrite_json, write_json, write_tensors, write_text
 from mocoop.runs.run import FORMAT, Run, RunSetup, SavedFeatures
 from mocoop.runs.status import (
     CANCELLED,
@@ -30,6 +29,7 @@ from mocoop.runs.status import (
     Status,
     identity,
 )
+from mocoop.storage.atomic import alone, overwrite_json, write_json, write_tensors, write_text
 
 
 class RunWriter:

@@ -23,6 +23,7 @@ from torch import Tensor
 from mocoop.clip.text_tower import TextTower
 from mocoop.datasets.drawing import BENT, EASY, STYLES, Difficulty, Shape, draw
 from mocoop.datasets.glyphs import DIGIT_FONTS, DIGITS, FACES, GAMES, PICTOGRAPHS, glyph
+from mocoop.markdown import markdown_table
 from mocoop.storage.atomic import write_json, write_tensors, write_text
 from mocoop.templates import TemplateSet, fill, load_templates
 from mocoop.training.demo_config import DemoClipConfig
@@ -271,12 +272,9 @@ def _model_card(
 ) -> str:
     """Returns the model card in Markdown."""
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    header = f"| style | {' | '.join(scores)} |\n|{'---|' * (len(scores) + 1)}\n"
-    rows = "".join(
-        f"| {style} | " + " | ".join(f"{scores[d][style]:.1f}" for d in scores) + " |\n"
-        for style in STYLES
-    )
-    means = " | ".join(f"{np.mean(list(scores[d].values())):.1f}" for d in scores)
+    rows = [(style, *(f"{part[style]:.1f}" for part in scores.values())) for style in STYLES]
+    means = (f"{np.mean(list(part.values())):.1f}" for part in scores.values())
+    table = markdown_table(("style", *scores), [*rows, ("**mean**", *means)])
     settings = ", ".join(f"{key} {value}" for key, value in asdict(config).items())
     return (
         "# The small CLIP of the built-in demo\n\n"
@@ -291,5 +289,5 @@ def _model_card(
         f"**Command.** `mocoop demo-clip` ({step} of {config.steps} steps done; {settings}).\n\n"
         "**Accuracy**, percent, zero-shot with the plain template on unseen easy pictures, "
         f"choosing among the names of the picture's own set (`digits` here: font digits):\n\n"
-        f"{header}{rows}| **mean** | {means} |\n"
+        f"{table}\n"
     )

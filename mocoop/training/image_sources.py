@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -90,6 +91,27 @@ class Background:
         return self._expected.pop(key).result()
 
 
+class PictureMemory:
+    """Transformed pictures by their place, kept if all of them take less than a gibibyte.
+
+    Args:
+        count: how many pictures there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pictures: dict[int, Tensor] = {}
+
+    def get(self, place: int, load: Callable[[int], Tensor]) -> Tensor:
+        """Returns the picture at a place, loaded unless it was kept."""
+        picture = self._pictures.get(place)
+        if picture is None:
+            picture = load(place)
+            if picture.nbytes * self._count <= _KEEP_BYTES:
+                self._pictures[place] = picture
+        return picture
+
+
 @dataclass(frozen=True)
 class LiveImages:
     """Images that go through the tower in every step, with its LayerNorms as they are then.
@@ -109,10 +131,13 @@ class LiveImages:
     seed: int = 0
     chunk: int = 128
     """Images per forward pass outside of training."""
-    kept: dict[int, Tensor] = field(default_factory=dict, repr=False)
-    """Transformed pictures by place, as long as they take less than a gibibyte."""
     background: Background = field(default_factory=Background, repr=False)
     """Loads the next step's pictures while a step computes."""
+
+    @cached_property
+    def memory(self) -> PictureMemory:
+        """The pictures that are kept as they are, without a crop."""
+        return PictureMemory(self.count)
 
     def __len__(self) -> int:
         return self.count
@@ -151,18 +176,11 @@ class LiveImages:
                 for place in places
             ]
         else:
-            rows = [self._plain_picture(place) for place in places]
+            plain = lambda place: self.transform(self.load(place))
+            rows = [self.memory.get(place, plain) for place in places]
         return torch.stack(rows).to(self.device)
 
     def _draw(self, place: int, epoch: int) -> int:
         """Returns the seed of a picture's crop in an epoch."""
         digest = hashlib.sha256(f"{self.seed} {epoch} {place}".encode()).digest()
         return int.from_bytes(digest[:8], "little") % 2**63
-
-    def _plain_picture(self, place: int) -> Tensor:
-        if place in self.kept:
-            return self.kept[place]
-        picture = self.transform(self.load(place))
-        if picture.nbytes * self.count <= _KEEP_BYTES:
-            self.kept[place] = picture
-        return picture

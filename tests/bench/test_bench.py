@@ -14,8 +14,8 @@ from mocoop.bench.plain_path import plain_text_features
 from mocoop.bench.runner import MEMORY_SHARE, Measured, _take_turns, expected_bytes, plan
 from mocoop.bench.worker import Bench, Case, Timing, class_names, groups_of
 from mocoop.cli.main import main
-from tests.clip.test_text_tower import NAMES, TEMPLATES, relative_error, soft_blocks
 from tests.support import reference
+from tests.support.soft_prompts import NAMES, TEMPLATES, relative_error, soft_blocks
 
 SMALL = Case("ours", "frozen", 5, 3, backbone="demo", batch=4)
 MACHINE = {

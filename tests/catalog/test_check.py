@@ -18,7 +18,7 @@ from mocoop.cli.main import main
 from mocoop.datasets import BENCHMARKS, BUILTIN, load_dataset
 from mocoop.datasets.edits import SKIP_FILE
 from mocoop.errors import UserError
-from tests.datasets.test_benchmarks import DATA, add_coop, add_imagenet, add_shifted
+from tests.support.benchmark_files import DATA, add_coop, add_imagenet, add_shifted
 from tests.support.image_files import add_files
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from mocoop.cli.main import COMMANDS, main
+from mocoop.cli.main import COMMANDS, main, parse
+from mocoop.cli.train import TrainCommand
 from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.runs.writer import queue_run
@@ -79,6 +80,41 @@ def test_unknown_option_exits_with_2(capsys):
         main(["train", "--epoch", "3"])
     assert stop.value.code == 2
     assert "--epochs" in capsys.readouterr().err
+
+
+def test_options_override_what_a_run_starts_from(tmp_path):
+    """In any order; the method's preset, or the settings of a file."""
+
+    def parsed(*arguments):
+        return parse("train", TrainCommand, list(map(str, arguments)))
+
+    assert parsed().settings == preset("mocoop")
+    command = parsed("--seed", 3, "--method=coop", "--epochs", "2", "--backbone", "a/b")
+    assert command.settings == replace(preset("coop", "a/b"), seed=3, epochs=2)
+    assert command.config is None
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"method": "coop", "shots": 4, "learning_rate": 0.5}))
+    command = parsed("--method", "kgcoop", "--config", file, "--shots", 8)
+    expected = replace(preset("coop"), method="kgcoop", shots=8, learning_rate=0.5)
+    assert (command.settings, command.config) == (expected, file)
+
+
+def test_help_shows_the_methods_own_defaults(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help", "--method", "tip-adapter-f"])
+    assert stop.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "default: tip-adapter-f" in shown
+    assert "default: 256" in shown
+    assert "--config" in shown
+
+
+@pytest.mark.parametrize("option", ["--method", "--config"])
+def test_an_option_without_its_value(option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", option])
+    assert stop.value.code == 2
+    assert option in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,19 @@ def architecture(monkeypatch):
     return ARCHITECTURE
 
 
+def test_one_text_tower_per_backbone(tokenizer, monkeypatch):
+    """The tower and the weights that it cast stay; its memory is the variable's at first use."""
+    monkeypatch.setenv("MOCOOP_TEXT_MEMORY", "1.5")
+    backbone = make_backbone("tiny", tiny_clip(), tokenizer, torch.device("cpu"))
+    tower = backbone.text
+    assert backbone.text is tower
+    assert tower.memory == 3 * 2**29
+    half = tower.blocks.weights(torch.bfloat16)
+    assert backbone.text.blocks.weights(torch.bfloat16) is half
+    other = make_backbone("tiny", tiny_clip(), tokenizer, torch.device("cpu"))
+    assert other.text is not tower
+
+
 def test_folder_round_trip(folder, tokenizer):
     """A local checkpoint gives the weights that were saved, frozen and in fp32."""
     backbone = load_backbone(str(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import time
 import zipfile
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from app.common import state
 from app.common.theme import METHOD_COLOURS
+from app.compare import view
 from app.compare.figures import Curve, training_curves
 from app.compare.tables import RunFilter, run_row, run_table, select_runs, why_no_curve
 from app.compare.view import CURVES, MEANS
@@ -182,6 +184,7 @@ def test_importing_a_run(one_run, empty_runs):
     app = upload(open_page(PAGE), content)
     assert not app.exception
     assert "called 'games-tiny' already" in texts(app.error)
+    assert "another name (below the file)" in texts(app.error)
     app = upload(app, content, "from afar")
     assert not app.exception
     assert "Imported as `from afar`" in texts(app.success)
@@ -196,6 +199,45 @@ def test_importing_something_else(one_run, empty_runs, content):
     assert not app.exception
     assert app.error or app.warning
     assert {path.name for path in empty_runs.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("before", "query"),
+    [
+        ("table_of", {}),
+        ("pick_filter", {}),
+        ("run_list", {"runs": "second"}),
+        ("means", {"table": MEANS}),
+        ("open_picked", {"table": CURVES, "runs": "second"}),
+        ("curves", {"table": CURVES, "runs": "second"}),
+    ],
+)
+def test_a_run_deleted_while_the_page_is_drawn_takes_nothing_else_along(
+    two_seeds, monkeypatch, before, query
+):
+    step = getattr(view, before)
+
+    def deleted_first(*arguments):
+        shutil.rmtree(two_seeds.path.parent / "second", ignore_errors=True)
+        return step(*arguments)
+
+    monkeypatch.setattr(view, before, deleted_first)
+    app = open_page(PAGE, **query)
+    assert not app.exception
+    if before == "table_of":
+        assert app.dataframe[0].value["run"].tolist() == [two_seeds.name]
+    elif before == "pick_filter":
+        assert app.dataframe[0].value["run"].tolist() == [two_seeds.name, "second"]
+    elif before == "run_list":
+        assert "second is no complete run" in texts(app.error)
+        assert len(app.get("file_uploader")) == 1
+    elif before == "means":
+        assert f"{two_seeds.results()['base']['accuracy']:.1f}" in texts(app.markdown)
+    else:
+        said = texts(app.warning if before == "open_picked" else app.caption)
+        assert "second is no complete run" in said
+    if before != "run_list":
+        assert not app.error
 
 
 def test_a_damaged_run_is_listed_with_its_reason(two_seeds):

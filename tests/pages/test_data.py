@@ -17,7 +17,7 @@ from mocoop.datasets import load_dataset
 from mocoop.datasets.edits import EDITS_FILE, SKIP_FILE, read_edits
 from mocoop.errors import UserError
 from mocoop.storage.archives import Limits
-from tests.datasets.test_benchmarks import add_coop
+from tests.support.benchmark_files import add_coop
 from tests.support.image_files import add_files, picture_bytes
 from tests.support.page_fixtures import open_page
 

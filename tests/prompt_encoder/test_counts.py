@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mocoop.prompt_encoder.layout import ClassTokens, PromptBatch
-from tests.clip.test_text_tower import NAMES, TEMPLATES, soft_blocks
+from tests.support.soft_prompts import NAMES, TEMPLATES, soft_blocks
 
 
 def counted(what):

@@ -15,7 +15,7 @@ from mocoop.errors import UserError
 from mocoop.prompt_encoder.frozen_blocks import BlockWeights, kept_bytes, run_blocks, understands
 from mocoop.prompt_encoder.layout import ClassTokens, PromptBatch
 from mocoop.prompt_encoder.tiles import choose_width, fill_tiles
-from tests.clip.test_text_tower import (
+from tests.support.soft_prompts import (
     NAMES,
     TEMPLATES,
     assert_same_as_reference,
@@ -107,7 +107,8 @@ def test_little_memory_changes_no_bit(tiny_backbone, memory):
     prompts, blocks = batch(tower)
     small = dataclasses.replace(tower, memory=memory)
     needs = [
-        kept_bytes(chunk, tower.weights(torch.float32)) for chunk in prompts.layout.chunks(30)
+        kept_bytes(chunk, tower.blocks.weights(torch.float32))
+        for chunk in prompts.layout.chunks(30)
     ]
     assert sum(needs) > 150_000 > needs[0]
     expected, expected_gradients = gradients(tower, prompts, blocks)
@@ -125,7 +126,7 @@ def test_what_is_kept_is_counted(tiny_backbone):
     tower = tiny_backbone.text
     prompts, _ = batch(tower)
     for dtype in (torch.float32, torch.bfloat16):
-        blocks = tower.weights(dtype)
+        blocks = tower.blocks.weights(dtype)
         for chunk in prompts.layout.chunks(30):
             rows = prompts.table.detach()[chunk.source]
             _, kept = run_blocks(rows, chunk, blocks, keep=True)
@@ -180,7 +181,7 @@ def test_weights_are_cast_once(tiny_backbone):
     block = tower.transformer.resblocks[0]
     same = BlockWeights.of(block, torch.float32)
     assert same.up.data_ptr() == block.mlp.c_fc.weight.data_ptr()
-    assert tower.weights(torch.bfloat16) is tower.weights(torch.bfloat16)
+    assert tower.blocks.weights(torch.bfloat16) is tower.blocks.weights(torch.bfloat16)
 
 
 def test_memory_setting(monkeypatch, tokenizer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+
 from tests.support.page_fixtures import open_page
 
 PAGES = ("home", "train", "routing", "prompt_space")

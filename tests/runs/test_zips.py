@@ -17,8 +17,9 @@ from mocoop.errors import UserError
 from mocoop.presets import differences, preset
 from mocoop.runs.export_zip import archive_bytes, archive_name, write_archive
 from mocoop.runs.import_zip import read_archive
-from mocoop.runs.writer import queue_run
 from mocoop.runs.run import Run, list_runs
+from mocoop.runs.writer import queue_run
+from mocoop.storage.archives import Limits
 
 NAME = "games-tiny"
 
@@ -143,11 +144,13 @@ def test_bad_names_are_refused(packed, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("../evil.json", "refused"),
-        (f"{NAME}/../../evil.json", "without any other path"),
-        ("/etc/evil.json", "refused"),
+        ("../evil.json", "leads out"),
+        (f"{NAME}/../../evil.json", "leads out"),
+        ("/etc/evil.json", "leads out"),
         (f"{NAME}/folder/config.json", "without any other path"),
-        (f"{NAME}/..\\evil.json", "without any other path"),
+        (f"{NAME}/..\\evil.json", "leads out"),
+        (f"{NAME}/C:\\evil.json", "without any other path"),
+        (f"{NAME}/CONFIG.json", "twice"),
         (f"{NAME}/evil.py", "no run has a file of that name"),
         (f"{NAME}/weights.pkl", "no run has a file of that name"),
         (f"{NAME}/.hidden", "no run has a file of that name"),
@@ -165,7 +168,7 @@ def test_strange_entries_are_refused(packed, tmp_path, name, words):
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
 def test_links_and_devices_are_refused(packed, tmp_path, kind):
     files = entries(packed) | {f"{NAME}/transfer-x.json": b"/etc/passwd"}
-    assert_refused(zipped(files, kind), tmp_path / "runs", "links, devices")
+    assert_refused(zipped(files, kind), tmp_path / "runs", "is a link|is no plain file")
 
 
 def test_too_many_and_too_large_are_refused(packed, tmp_path, monkeypatch):
@@ -174,26 +177,37 @@ def test_too_many_and_too_large_are_refused(packed, tmp_path, monkeypatch):
     monkeypatch.setattr("mocoop.runs.import_zip.MAX_TEXT_BYTES", 1024**2)
     large = entries(packed) | {f"{NAME}/transfer-x.json": b" " * (1024**2 + 1)}
     assert_refused(zipped(large), tmp_path / "runs", "MB of text")
-    monkeypatch.setattr("mocoop.runs.import_zip.MAX_BYTES", 1024)
-    assert_refused(io.BytesIO(packed), tmp_path / "runs", "unpack to more than")
+    monkeypatch.setattr("mocoop.runs.import_zip.LIMITS", Limits(unpacked=1024))
+    assert_refused(io.BytesIO(packed), tmp_path / "runs", "holds more than")
 
 
 def test_a_bomb_that_lies_about_its_size_is_refused(packed, tmp_path):
     """The central directory says 10 bytes where a megabyte is packed."""
     bomb = zipped(resigned(entries(packed), "transfer-x.json", b"0" * 1024**2)).getvalue()
     honest, lie = struct.pack("<I", 1024**2), struct.pack("<I", 10)
-    assert_refused(io.BytesIO(bomb.replace(honest, lie)), tmp_path / "runs", "zip file|checksum")
+    assert_refused(io.BytesIO(bomb.replace(honest, lie)), tmp_path / "runs", "damaged|checksum")
+
+
+def test_other_ways_of_packing_and_encryption_are_refused(packed, tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        for name, data in entries(packed).items():
+            archive.writestr(name, data)
+    assert_refused(buffer, tmp_path / "runs", "packed in an unusual way")
+    secret = bytearray(packed)
+    secret[secret.rindex(b"PK\x01\x02") + 8] |= 1
+    assert_refused(io.BytesIO(bytes(secret)), tmp_path / "runs", "is encrypted")
 
 
 @pytest.mark.parametrize("length", [0, 10, 5000, -30])
 def test_broken_zip_files_are_refused(packed, tmp_path, length):
-    assert_refused(io.BytesIO(packed[:length]), tmp_path / "runs", "no whole zip file")
+    assert_refused(io.BytesIO(packed[:length]), tmp_path / "runs", "no archive that can be read")
 
 
 def test_changed_bytes_are_refused(packed, tmp_path):
     changed = bytearray(packed)
     changed[packed.index(b"weights.safetensors") + 600] ^= 1
-    assert_refused(io.BytesIO(bytes(changed)), tmp_path / "runs", "no whole zip file")
+    assert_refused(io.BytesIO(bytes(changed)), tmp_path / "runs", "no archive that can be read")
     files = entries(packed)
     files[f"{NAME}/results.json"] += b" "
     assert_refused(zipped(files), tmp_path / "runs", "size or checksum differs")

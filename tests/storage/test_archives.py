@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 
 import pytest
 
 from mocoop.errors import UserError
-from mocoop.storage.archives import Limits, extract_trusted, extract_zip, new_folder
+from mocoop.storage.archives import (
+    Limits,
+    UntrustedZip,
+    extract_trusted,
+    extract_zip,
+    new_folder,
+    untrusted_zip,
+)
 from tests.support.image_files import picture_bytes
 
 LIMITS = Limits(entries=20, unpacked=100_000)
@@ -100,6 +109,36 @@ def test_a_bomb_is_stopped_by_what_it_unpacks_to(tmp_path):
     bomb = bytearray(zipped({"cat/1.png": b"\0" * 10_000_000}).getvalue())
     assert len(bomb) < 20_000
     refused(tmp_path, io.BytesIO(bomb), "holds more than 9.31323e-05 GB when unpacked")
+    for claimed in (90_000, 10):
+        honest, lie = struct.pack("<I", 10_000_000), struct.pack("<I", claimed)
+        refused(tmp_path, io.BytesIO(bytes(bomb).replace(honest, lie)), "holds more|damaged")
+
+
+def test_what_is_unpacked_is_counted(tmp_path):
+    source = zipped({"cat/1.png": b"x" * 100})
+    with untrusted_zip(source, "pets.zip", "Make it again.", LIMITS) as archive:
+        (path,) = archive.entries
+        size, digest = archive.extract(path, tmp_path / "1.png", 100)
+        assert (size, digest) == (100, hashlib.sha256(b"x" * 100).hexdigest())
+        assert archive.read(path) == b"x" * 100
+        with pytest.raises(UserError, match=r"holds more than .* when unpacked. Make it again"):
+            archive.extract(path, tmp_path / "2.png", 99)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK])
+def test_no_plain_file(tmp_path, kind):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        entry = zipfile.ZipInfo("cat/1.png")
+        entry.external_attr = (kind | 0o644) << 16
+        archive.writestr(entry, "x")
+    refused(tmp_path, buffer, "cat/1.png is no plain file")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_unusual_ways_of_packing(tmp_path, compression):
+    """Their readers take memory by what the file says."""
+    refused(tmp_path, zipped({"cat/1.png": b"x"}, compression), "packed in an unusual way")
 
 
 def test_a_link(tmp_path):
@@ -134,7 +173,7 @@ def test_encrypted(tmp_path):
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("mocoop.storage.archives._copy", _no_space)
+    monkeypatch.setattr(UntrustedZip, "extract", _no_space)
     refused(tmp_path, zipped({"cat/1.png": b"x"}), "No space left on device. Nothing of it was")
 
 

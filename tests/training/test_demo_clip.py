@@ -23,6 +23,7 @@ from mocoop.training.demo_clip import (
     train_demo_clip,
 )
 from mocoop.training.demo_config import DemoClipConfig
+from tests.support.soft_prompts import encode_texts
 
 SMALL = DemoClipConfig(
     steps=2, batch_size=6, warmup_steps=1, eval_every=2, eval_images=1, precision="fp32"
@@ -82,7 +83,7 @@ def test_shipped_weights_know_every_style_of_unseen_pictures(demo_backbone):
 def test_hard_sets_leave_room_to_learn(name, demo_backbone, workspace):
     dataset = load_dataset(name)
     template = dataset.templates.zero_shot
-    text = demo_backbone.text.encode_texts([fill(template, n) for n in dataset.class_names])
+    text = encode_texts(demo_backbone.text, [fill(template, n) for n in dataset.class_names])
     items = dataset.items("test")
     features = FeatureCache(demo_backbone).features(dataset, items)[:, 0]
     labels = torch.tensor([item.label for item in items])

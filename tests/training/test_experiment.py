@@ -24,6 +24,7 @@ from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
 from mocoop.runs.run import Run, list_runs, open_run
 from mocoop.training.experiment import run_experiment
+from tests.support.soft_prompts import encode_texts
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +92,7 @@ def test_zero_shot_is_the_plain_template_untrained(workspace, demo_backbone):
     path = workspace / "runs" / "zero"
     list(run_experiment(small("zero-shot", epochs=0), path))
     dataset = load_dataset("games")
-    text = demo_backbone.text.encode_texts([f"a photo of a {n}." for n in dataset.class_names])
+    text = encode_texts(demo_backbone.text, [f"a photo of a {n}." for n in dataset.class_names])
     items = dataset.items("test")
     features = FeatureCache(demo_backbone).features(dataset, items)[:, 0]
     predicted = (features @ text.T).argmax(dim=1).tolist()
@@ -105,8 +106,8 @@ def test_results_say_what_the_untrained_prompt_reaches(finished_run, demo_backbo
     dataset = load_dataset("games")
     names = dataset.class_names
     for choice, labels in (("base", range(13)), ("new", range(13, 25))):
-        text = demo_backbone.text.encode_texts(
-            [f"a photo of a {names[label]}." for label in labels]
+        text = encode_texts(
+            demo_backbone.text, [f"a photo of a {names[label]}." for label in labels]
         )
         items = dataset.items("test", labels)
         features = FeatureCache(demo_backbone).features(dataset, items)[:, 0]
@@ -243,8 +244,10 @@ def test_text_loss_over_all_names_changes_training(workspace):
 def test_forced_expert_takes_all_the_weight(finished_run):
     classifier = open_classifier(finished_run)
     image_features = torch.nn.functional.normalize(torch.randn(3, 128), dim=-1)
-    forced = classifier.classify(image_features, expert=4)
-    assert torch.equal(forced.weights.argmax(dim=1), torch.full((3,), 4))
-    torch.testing.assert_close(forced.probabilities, forced.expert_probabilities[:, 4])
     free = classifier.classify(image_features)
+    forced = free.forced(4)
+    assert torch.equal(forced.weights.argmax(dim=1), torch.full((3,), 4))
+    assert torch.equal(forced.weights.sum(dim=1), torch.ones(3))
+    torch.testing.assert_close(forced.probabilities, forced.expert_probabilities[:, 4])
+    assert torch.equal(forced.scores, free.scores)
     assert ((free.weights > 0).sum(dim=1) == 2).all()

@@ -165,7 +165,7 @@ def test_no_crops_without_asking(folders, plain_model):
     plain = images.plain(plain_model)
     assert torch.equal(crops(images, plain_model, 1), plain)
     assert torch.equal(replace(images, crops=True, chunk=2).plain(plain_model), plain)
-    assert torch.equal(replace(images, kept={}, chunk=4).plain(plain_model), plain)
+    assert torch.equal(replace(images, chunk=4).plain(plain_model), plain)
 
 
 def test_transformed_pictures_are_kept_up_to_a_size(folders, plain_model, monkeypatch):
@@ -173,13 +173,13 @@ def test_transformed_pictures_are_kept_up_to_a_size(folders, plain_model, monkey
     images = Pictures.of(folders, crops=False)
     read = []
     load = images.load
-    images = replace(images, load=lambda place: read.append(place) or load(place), kept={})
+    images = replace(images, load=lambda place: read.append(place) or load(place))
     first = images.plain(plain_model)
     assert torch.equal(first, images.plain(plain_model))
     assert read == [0, 1, 2, 3, 4, 5]
     monkeypatch.setattr("mocoop.training.image_sources._KEEP_BYTES", 100)
-    assert torch.equal(first, replace(images, kept={}).plain(plain_model))
-    replace(images, kept={}).plain(plain_model)
+    assert torch.equal(first, replace(images).plain(plain_model))
+    replace(images).plain(plain_model)
     assert len(read) == 18
 
 
@@ -270,7 +270,7 @@ def test_errors_of_the_background_are_raised(folders, tmp_path, generator):
     def load(place):
         raise UserError("cut short")
 
-    broken = replace(live.train, load=load, kept={}, background=Background())
+    broken = replace(live.train, load=load, background=Background())
     broken.expect(torch.tensor([0]), 1)
     with pytest.raises(UserError, match="cut short"):
         broken.batch(model, torch.tensor([0]), 1, generator)

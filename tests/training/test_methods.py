@@ -164,6 +164,7 @@ def test_tuned_layer_norms_at_test_time(tiny_backbone):
     torch.testing.assert_close(got, again)
     assert (got - tiny_backbone.image_features(pictures)).abs().max() > 1e-3
     assert tuned.fingerprint != tiny_backbone.fingerprint
+    assert tuned.text is tiny_backbone.text
     assert with_norms(tiny_backbone, {}) is tiny_backbone
 
 
