@@ -28,7 +28,7 @@ def took(act: Callable[[], object]) -> float:
 
 def measure(tower: nn.Module, precision: str, rounds: int) -> None:
     """Prints a line for training and one for looking."""
-    norms, pictures = ImageNorms.of(tower), torch.randn(32, 3, 224, 224)
+    norms, pictures = ImageNorms.from_tower(tower), torch.randn(32, 3, 224, 224)
 
     def forward() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):

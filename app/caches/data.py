@@ -9,7 +9,7 @@ import streamlit as st
 from PIL import Image
 
 from mocoop.catalog.change_stamp import data_stamp
-from mocoop.catalog.inventory import Found, present
+from mocoop.catalog.inventory import DatasetState, present
 from mocoop.catalog.inventory import inventory as list_sets
 from mocoop.catalog.uploads import uploaded_sets
 from mocoop.clip.backbone import Backbone, load_backbone
@@ -45,14 +45,14 @@ def sets_at_hand() -> list[str]:
     return present() + [str(path) for path in uploaded_sets()]
 
 
-def inventory() -> list[Found]:
+def inventory() -> list[DatasetState]:
     """Returns every built-in and benchmark set with its state on this machine."""
     root = data_root()
     return _inventory(str(root), "|".join(data_stamp(name, root) for name in BENCHMARKS))
 
 
 @st.cache_data(show_spinner="Looking for data sets …", max_entries=4)
-def _inventory(root: str, stamps: str) -> list[Found]:
+def _inventory(root: str, stamps: str) -> list[DatasetState]:
     return list_sets(Path(root))
 
 

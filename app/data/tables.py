@@ -11,7 +11,7 @@ import pandas as pd
 
 from mocoop.analysis.group_proposals import Proposed
 from mocoop.catalog.check import Report
-from mocoop.catalog.inventory import Found
+from mocoop.catalog.inventory import DatasetState
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, Item
 from mocoop.datasets.folder import FolderDataset
@@ -84,7 +84,7 @@ def pictures(dataset: Dataset, wanted: PictureFilter) -> list[Item]:
     return [item for turn in zip_longest(*turned) for item in turn if item is not None]
 
 
-def inventory_table(found: Sequence[Found]) -> pd.DataFrame:
+def inventory_table(found: Sequence[DatasetState]) -> pd.DataFrame:
     """Returns a row per set: name, whether it is here, what it holds or lacks, the next step."""
     return pd.DataFrame(
         {

@@ -19,7 +19,7 @@ from mocoop.analysis.projection import MapSettings, is_ready, projection_of
 from mocoop.errors import UserError
 from mocoop.features.cache import default_cache
 from mocoop.runs.run import Run, open_run
-from mocoop.storage.atomic import alone
+from mocoop.storage.atomic import exclusive_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,7 +104,7 @@ def main(run: str, settings: str) -> None:
     if hasattr(os, "nice"):
         os.nice(5)  # pages and trainings come first
     try:
-        with alone(default_cache() / "maps"):
+        with exclusive_lock(default_cache() / "maps"):
             projection_of(open_run(run), MapSettings(**json.loads(settings)))
     except UserError as error:
         sys.exit(str(error))

@@ -24,7 +24,7 @@ from mocoop.presets import settings_from
 from mocoop.runs.run import Run, default_runs, list_runs, new_run_path
 from mocoop.runs.status import QUEUED, STOPPED, read_values
 from mocoop.runs.writer import hand_over, mark_cancelled, mark_stopped, queue_again, queue_run
-from mocoop.storage.atomic import alone, unwritable_in_words, write_json
+from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
 from mocoop.training.snapshots import saved_epoch
 
 LOG = "log.txt"
@@ -41,7 +41,7 @@ def start_run(config: TrainConfig) -> Run:
     """
     check_may_change()
     runs = default_runs().resolve()
-    with unwritable_in_words(runs), alone(runs):
+    with explain_write_errors(runs), exclusive_lock(runs):
         same = next((run for run in active_runs() if _asks_for(run, config)), None)
         if same is not None:
             raise UserError(
@@ -69,7 +69,7 @@ def resume_run(run: Run) -> None:
     if resumes_after(run) is None:
         raise UserError(f"Run {run.name} has nothing saved to go on from. Train it again.")
     before = run.status()
-    with unwritable_in_words(run.path):
+    with explain_write_errors(run.path):
         queue_again(run)
         try:
             _start_process(run, RESUME)

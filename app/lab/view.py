@@ -56,7 +56,7 @@ NUMBERS = {
 
 
 @dataclass(frozen=True)
-class Found:
+class LabTrainings:
     """The trainings of one setting of the sliders."""
 
     runs: Mapping[str, LabRun]
@@ -108,7 +108,7 @@ def pick_settings() -> LabSettings:
     return LabSettings(data, int(shots), int(seed), float(weight), int(length or LENGTHS[0]))
 
 
-def find(settings: LabSettings) -> Found:
+def find(settings: LabSettings) -> LabTrainings:
     """Returns the trainings from the grid, or else from runs of this machine.
 
     Raises:
@@ -122,7 +122,7 @@ def find(settings: LabSettings) -> Found:
             if made.status().state == FINISHED:
                 found[method] = _measured(str(made.path), stamp_of(made))
     ordered = {method: found[method] for method in LAB_METHODS if method in found}
-    return Found(ordered, {m: config for m, config in asked.items() if m not in found})
+    return LabTrainings(ordered, {m: config for m, config in asked.items() if m not in found})
 
 
 def _in_grid(method: str, settings: LabSettings) -> LabRun | None:
@@ -140,7 +140,7 @@ def _measured(path: str, stamp: float) -> LabRun:
     return measure(run, data_caches.dataset(config.data), data_caches.backbone(config.backbone))
 
 
-def missing_panel(found: Found, settings: LabSettings) -> None:
+def missing_panel(found: LabTrainings, settings: LabSettings) -> None:
     """Says which trainings are not there, and offers to make them or shows how far they are."""
     if not found.missing:
         return
@@ -187,7 +187,7 @@ def _progress(active: Mapping[str, Run]) -> None:
         st.rerun()
 
 
-def player(found: Found, settings: LabSettings) -> None:
+def player(found: LabTrainings, settings: LabSettings) -> None:
     """Shows accuracy, calibration and drift as they are after an epoch; plays through epochs."""
     last = min(run.epochs for run in found.runs.values())
     last = min(last, settings.epochs)
@@ -198,7 +198,7 @@ def player(found: Found, settings: LabSettings) -> None:
     )
 
 
-def _player(found: Found, table: pd.DataFrame, last: int, ticking: bool) -> None:
+def _player(found: LabTrainings, table: pd.DataFrame, last: int, ticking: bool) -> None:
     epoch = _pick_epoch(last, ticking)
     start = lab_tables.zero_shot(table)
     figure = lab_figures.accuracy_lines(table, epoch, last, start)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mocoop.bench.runner import GRID_CLASSES, GRID_EXPERTS, Measured
 from mocoop.markdown import markdown_table
-from mocoop.storage.atomic import replacing, write_json, write_text
+from mocoop.storage.atomic import atomic_write, write_json, write_text
 
 NONE = "–"
 
@@ -29,7 +29,7 @@ class Files:
     """The scaling curves."""
 
     @classmethod
-    def of(cls, folder: Path, quick: bool) -> Files:
+    def in_folder(cls, folder: Path, quick: bool) -> Files:
         """Returns a folder's files; a quick measurement's never bear the whole one's names."""
         if quick:
             return cls(*(folder / f"bench-quick{end}" for end in (".md", ".json", ".png")))
@@ -269,7 +269,7 @@ def draw(results: Sequence[Measured], path: Path) -> None:
             )
         ):
             _curve(axes[row][column], fp32, by, other, fixed, label, value)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 

@@ -33,9 +33,9 @@ from mocoop.model.hard_prompts import HardText
 from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.image_sources import CachedImages, ImageSide, LiveImages
+from mocoop.training.image_sources import CachedImages, ImageSource, LiveImages
 from mocoop.training.loop import TrainingData, step_losses
-from mocoop.training.optimizer import Stepper
+from mocoop.training.optimizer import PromptOptimizer
 
 Sides = Literal["plain", "ours"]
 Recipes = Literal["frozen", "tuned"]
@@ -103,7 +103,7 @@ class Bench:
         self.labels = self.labels.to(self.device)
         self.pictures = torch.randn(case.batch, 3, *_size(self.backbone), generator=generator)
         self.pictures = self.pictures.to(self.device)
-        self.stepper = Stepper(self.model, self.config)
+        self.stepper = PromptOptimizer(self.model, self.config)
         self.generator = generator
         self.steps = 0
         self.base = _held(self.device)
@@ -259,7 +259,7 @@ def _data(
         drawn = torch.randn(*shape, backbone.text.dim, generator=generator)
         return F.normalize(drawn, dim=-1).to(backbone.device)
 
-    images: ImageSide = CachedImages(random(case.batch, 1))
+    images: ImageSource = CachedImages(random(case.batch, 1))
     if case.recipe == "tuned":
         pixels = np.random.default_rng(0).integers(0, 256, (case.batch, *_size(backbone), 3))
         images = LiveImages(

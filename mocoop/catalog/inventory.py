@@ -16,7 +16,7 @@ State = Literal["built in", "ready", "broken", "missing"]
 
 
 @dataclass(frozen=True)
-class Found:
+class DatasetState:
     """What is known of a set on this machine."""
 
     name: str
@@ -27,7 +27,7 @@ class Found:
     """The exact step that gets it, where there is one."""
 
 
-def inventory(root: Path | None = None) -> list[Found]:
+def inventory(root: Path | None = None) -> list[DatasetState]:
     """Returns every built-in and benchmark set with its state.
 
     Benchmark sets are opened as for a training: lists are read and the first image of every
@@ -46,16 +46,18 @@ def present(root: Path | None = None) -> list[str]:
     return [name for name in BENCHMARKS if (place / TABLE[name].images).is_dir()]
 
 
-def find(name: str, root: Path) -> Found:
+def find(name: str, root: Path) -> DatasetState:
     """Returns the state of a benchmark set below a root."""
     if not (root / TABLE[name].images).is_dir():
-        return Found(name, "missing", f"expected as {root / TABLE[name].layout}", how_to_get(name))
+        return DatasetState(
+            name, "missing", f"expected as {root / TABLE[name].layout}", how_to_get(name)
+        )
     try:
         dataset = load_benchmark(name, root)
     except UserError as error:
-        return Found(name, "broken", str(error), how_to_get(name))
+        return DatasetState(name, "broken", str(error), how_to_get(name))
     remarks = "; ".join(dataset.remarks)
-    return Found(name, "ready", f"{in_numbers(dataset)}; {remarks}")
+    return DatasetState(name, "ready", f"{in_numbers(dataset)}; {remarks}")
 
 
 def how_to_get(name: str) -> str:
@@ -72,5 +74,5 @@ def in_numbers(dataset: Dataset) -> str:
     return f"{len(dataset.class_names)} classes; {counts}"
 
 
-def _builtin(name: str) -> Found:
-    return Found(name, "built in", in_numbers(load_builtin(name)))
+def _builtin(name: str) -> DatasetState:
+    return DatasetState(name, "built in", in_numbers(load_builtin(name)))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mocoop.classifiers.base import ONE, Classifier
 from mocoop.classifiers.linear_probe import LinearProbe, ProbeClassifier
-from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier, learnt
+from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier, learned_state
 from mocoop.classifiers.tip_adapter import TipAdapter, TipClassifier
 from mocoop.clip.text_tower import TextTower
 from mocoop.method_record import IMAGE_CACHE, LINEAR_PROBE
@@ -66,7 +66,7 @@ def classifier_of_model(
         return ConditionalClassifier(names, ONE, model, tower)
     if soft is None:
         soft = model.text_features(tower, ClassTokens.from_names(tower.tokens, names)).cpu()
-    return classifier_of_features(setup, soft, learnt(model), names)
+    return classifier_of_features(setup, soft, learned_state(model), names)
 
 
 def classifier_of_fit(setup: RunSetup, weights: Weights) -> Classifier:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mocoop.errors import UserError
-from mocoop.storage.atomic import replacing
+from mocoop.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,7 @@ def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
     model.ir_version = IR_VERSION
     model.producer_name = "mocoop"
     onnx.checker.check_model(model)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 
 

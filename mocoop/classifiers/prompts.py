@@ -60,6 +60,6 @@ class ConditionalClassifier(SingleClassifier):
         return found.logits.to(image_features.device)
 
 
-def learnt(model: PromptMixture) -> dict[str, torch.Tensor]:
+def learned_state(model: PromptMixture) -> dict[str, torch.Tensor]:
     """Returns all parameters of the model, the frozen after-blocks included."""
     return {name: value.detach().cpu() for name, value in model.state_dict().items()}

@@ -140,4 +140,4 @@ def _files(command: BenchCommand) -> Files | None:
         return Files(
             Path("BENCHMARKS.md"), PROJECT_FOLDER / "bench.json", PROJECT_FOLDER / "scaling.png"
         )
-    return None if command.out is None else Files.of(command.out, command.quick)
+    return None if command.out is None else Files.in_folder(command.out, command.quick)

@@ -231,7 +231,7 @@ def _ask(name: str) -> None:
 def _show(command: ShowData) -> None:
     from mocoop.catalog.contact_sheet import contact_sheet
     from mocoop.datasets import load_dataset
-    from mocoop.storage.atomic import replacing
+    from mocoop.storage.atomic import atomic_write
 
     if command.sheet is not None and command.sheet.suffix.lower() != ".png":
         raise UserError(
@@ -241,7 +241,7 @@ def _show(command: ShowData) -> None:
     dataset = load_dataset(_named(command.name), command.root)
     if command.sheet is not None:
         sheet = contact_sheet(dataset, command.split)
-        with replacing(command.sheet) as temporary:
+        with atomic_write(command.sheet) as temporary:
             sheet.save(temporary, "PNG")
     described: dict[str, Any] = {
         "name": dataset.name,

@@ -137,9 +137,9 @@ def _wait_in_queue(path: Path) -> None:
     """
     from mocoop.runs.queue import wait_for_turn
     from mocoop.runs.writer import queue_run
-    from mocoop.storage.atomic import unwritable_in_words
+    from mocoop.storage.atomic import explain_write_errors
 
-    with unwritable_in_words(path.parent):
+    with explain_write_errors(path.parent):
         run = queue_run(path)
     try:
         turn = wait_for_turn(run.path)

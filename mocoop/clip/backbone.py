@@ -62,7 +62,7 @@ class Backbone:
         """The text tower; one per backbone, since it keeps weights in other number formats."""
         if self.original is not None:
             return self.original.text
-        return TextTower.of(self.model, self.tokenizer)
+        return TextTower.from_model(self.model, self.tokenizer)
 
     @property
     def logit_scale(self) -> float:

@@ -19,7 +19,7 @@ class FrozenAttention(nn.MultiheadAttention):
     """False computes as `nn.MultiheadAttention` does, to compare with."""
 
     @classmethod
-    def of(cls, attention: nn.MultiheadAttention) -> FrozenAttention:
+    def from_attention(cls, attention: nn.MultiheadAttention) -> FrozenAttention:
         """Returns attention that shares its weights with another one."""
         result = cls(attention.embed_dim, attention.num_heads, batch_first=True, device="meta")
         result.in_proj_weight = attention.in_proj_weight
@@ -64,7 +64,7 @@ def use_frozen_attention(tower: nn.Module) -> None:
     for module in list(tower.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.MultiheadAttention and _usual(child):
-                setattr(module, name, FrozenAttention.of(child))
+                setattr(module, name, FrozenAttention.from_attention(child))
 
 
 def _usual(attention: nn.MultiheadAttention) -> bool:

@@ -32,7 +32,7 @@ class ImageNorms(nn.Module):
         )
 
     @classmethod
-    def of(cls, tower: nn.Module) -> ImageNorms:
+    def from_tower(cls, tower: nn.Module) -> ImageNorms:
         """Returns copies of the LayerNorms of an image tower.
 
         Raises:

@@ -48,7 +48,7 @@ class TextTower:
     """The weights of the transformer's blocks."""
 
     @classmethod
-    def of(cls, model: nn.Module, tokenizer: object) -> TextTower:
+    def from_model(cls, model: nn.Module, tokenizer: object) -> TextTower:
         """Returns the tower of an open_clip model.
 
         Raises:

@@ -21,7 +21,7 @@ from mocoop.runs.status import read_values
 from mocoop.storage.atomic import write_json
 
 
-def transferred(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -> dict[str, Any]:
+def evaluate_on(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -> dict[str, Any]:
     """Returns a run's results on the test images of another data set, kept with the run.
 
     Args:
@@ -32,7 +32,7 @@ def transferred(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -
     Raises:
         UserError: for a method that cannot leave its own classes.
     """
-    known = saved_transfer(run, dataset.name)
+    known = saved_evaluation(run, dataset.name)
     if known is not None:
         return known
     setup = run.setup()
@@ -46,7 +46,7 @@ def transferred(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -
     return results
 
 
-def saved_transfer(run: Run, name: str) -> dict[str, Any] | None:
+def saved_evaluation(run: Run, name: str) -> dict[str, Any] | None:
     """Returns the results on the data set of this name that are kept with a run, if any."""
     return read_values(run.path, _file(name)) if (run.path / _file(name)).exists() else None
 

@@ -26,7 +26,9 @@ class HardText:
     owner: Tensor  # (targets,), each target's expert
 
     @classmethod
-    def of(cls, hard: tuple[Tensor, ...], prototypes: Tensor, every_template: bool) -> HardText:
+    def from_features(
+        cls, hard: tuple[Tensor, ...], prototypes: Tensor, every_template: bool
+    ) -> HardText:
         """Returns the hard prompts of all groups.
 
         Args:

@@ -19,7 +19,7 @@ from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.router import top_weights
-from mocoop.model.soft_prompts import ContextShift, SoftPrompts, linear, starts
+from mocoop.model.soft_prompts import MetaNet, SoftPrompts, linear, starts
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import Groups
 
@@ -58,7 +58,7 @@ class PromptMixture(nn.Module):
         correction: nn.Parameter | None,
         logit_scale: float,
         num_chosen: int,
-        shift: ContextShift | None = None,
+        shift: MetaNet | None = None,
         norms: ImageNorms | None = None,
         precision: torch.dtype = torch.float32,
     ) -> None:
@@ -188,8 +188,8 @@ def build_model(
         nn.Parameter(torch.zeros(tower.dim)) if config.correction else None,
         backbone.logit_scale,
         config.num_chosen,
-        ContextShift(tower.dim, tower.width, generator) if config.conditional else None,
-        ImageNorms.of(backbone.model.visual) if config.tune_layer_norms else None,
+        MetaNet(tower.dim, tower.width, generator) if config.conditional else None,
+        ImageNorms.from_tower(backbone.model.visual) if config.tune_layer_norms else None,
         tower_dtype(config.precision, backbone.device),
     )
     return model.to(backbone.device)

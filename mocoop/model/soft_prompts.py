@@ -127,7 +127,7 @@ def _context(config: TrainConfig, tower: TextTower, generator: torch.Generator) 
     return (RANDOM_STD * drawn).to(tower.tokens.embedding.weight.device)
 
 
-class ContextShift(nn.Module):
+class MetaNet(nn.Module):
     """CoCoOp's meta-net: the vector that an image adds to every context token.
 
     Linear(dim, dim / 16), ReLU, Linear(., width); Zhou et al., CVPR 2022 (arXiv 2203.05557).

@@ -41,7 +41,7 @@ class BlockWeights:
     quick: bool  # QuickGELU instead of GELU
 
     @classmethod
-    def of(cls, block: Block, dtype: torch.dtype) -> BlockWeights:
+    def from_block(cls, block: Block, dtype: torch.dtype) -> BlockWeights:
         """Returns a block's weights; views where the dtype is theirs already."""
         attention, up, down = block.attn, block.mlp.c_fc, block.mlp.c_proj
         out, out_bias = _scaled(attention.out_proj, block.ls_1)
@@ -73,7 +73,7 @@ class CastBlocks:
     def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
         """Returns the weights for products in a dtype; in the tower's own they are views."""
         if dtype not in self._cast:
-            self._cast[dtype] = [BlockWeights.of(block, dtype) for block in self._blocks]
+            self._cast[dtype] = [BlockWeights.from_block(block, dtype) for block in self._blocks]
         return self._cast[dtype]
 
 
@@ -162,7 +162,7 @@ def run_blocks(
 ) -> tuple[Tensor, list[Tensor]]:
     """Returns the output at each [EOS] (pairs, width), and what the backward pass needs."""
     heads, dtype, width = blocks[0].heads, blocks[0].qkv.dtype, rows.shape[1]
-    index = TileIndex.of(chunk, heads, dtype)
+    index = TileIndex.from_chunk(chunk, heads, dtype)
     kept: list[Tensor] = []
     x = rows
     for block in blocks[:-1]:
@@ -206,7 +206,7 @@ def back_through(
     d_normed.index_add_(0, chunk.ends, torch.mm(d_queries, block.qkv[:, :width].t()))
     gradient = _norm_backward(block.norm_1, d_normed, _pop(kept, 3))
     gradient.index_add_(0, chunk.ends, at_ends)
-    index = TileIndex.of(chunk, heads, dtype)
+    index = TileIndex.from_chunk(chunk, heads, dtype)
     for block in reversed(blocks[:-1]):
         gradient = _second_half_backward(block, gradient, kept)
         d_mixed = _with_empty_row(gradient, block.out.t())

@@ -30,7 +30,7 @@ class TileIndex:
     mask: Tensor  # (tiles * heads, width, prefix + width), 0 or -inf, added to scores
 
     @classmethod
-    def of(cls, chunk: Chunk, heads: int, dtype: torch.dtype) -> TileIndex:
+    def from_chunk(cls, chunk: Chunk, heads: int, dtype: torch.dtype) -> TileIndex:
         """Returns where the parts of all rows go."""
         return cls._of(chunk, heads, dtype, 3, chunk.slots, chunk.row_slot, chunk.hidden)
 

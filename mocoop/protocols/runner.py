@@ -13,7 +13,7 @@ from pathlib import Path
 from mocoop.config import TrainConfig
 from mocoop.datasets import dataset_name, load_dataset
 from mocoop.errors import UserError
-from mocoop.evaluation.transfer import saved_transfer, transferred
+from mocoop.evaluation.transfer import evaluate_on, saved_evaluation
 from mocoop.protocols.plans import Task
 from mocoop.runs.run import FINISHED, Run
 from mocoop.storage.processes import at_once
@@ -40,7 +40,7 @@ def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[t
     waiting: list[str] = []
     for key, same in by_key.items():
         run = _finished(root, key)
-        if run is None or not all(_transferred(run, task) for task in same):
+        if run is None or not all(_evaluated(run, task) for task in same):
             waiting.append(key)
             continue
         yield from ((task, run) for task in same)
@@ -62,7 +62,7 @@ def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
     key = run_name(config)
     run = _finished(root, key) or _gone_on_with(root, key) or _trained(config, root, key)
     for target in targets:
-        transferred(run, load_dataset(target))
+        evaluate_on(run, load_dataset(target))
     return run.path
 
 
@@ -125,6 +125,6 @@ def _targets(same: Sequence[Task]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(target for task in same for target in task.targets))
 
 
-def _transferred(run: Run, task: Task) -> bool:
+def _evaluated(run: Run, task: Task) -> bool:
     """Returns whether the run was tested on all the targets of a task."""
-    return all(saved_transfer(run, dataset_name(target)) for target in task.targets)
+    return all(saved_evaluation(run, dataset_name(target)) for target in task.targets)

@@ -12,7 +12,7 @@ import torch
 
 from mocoop.classifiers.assemble import classifier_of_model
 from mocoop.classifiers.base import accuracy_of
-from mocoop.classifiers.prompts import learnt
+from mocoop.classifiers.prompts import learned_state
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import TrainConfig
@@ -105,7 +105,7 @@ def validation_accuracy(config: TrainConfig) -> float:
     for _ in fit(model, backbone.text, training, prepared.config, generator):
         pass
     if config.tune_layer_norms:
-        tuned = with_norms(backbone, learnt(model))
+        tuned = with_norms(backbone, learned_state(model))
         cache = FeatureCache(tuned, keep=False, precision=precision)
     features = cache.features(dataset, items)[:, 0]
     classifier = classifier_of_model(prepared.setup(), model, backbone.text).only(prepared.trained)

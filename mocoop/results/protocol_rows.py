@@ -9,7 +9,7 @@ from typing import Any
 
 from mocoop.datasets import dataset_name
 from mocoop.evaluation.measure_table import HALVES, Section, in_section, of_half
-from mocoop.evaluation.transfer import saved_transfer
+from mocoop.evaluation.transfer import saved_evaluation
 from mocoop.protocols.plans import Task
 from mocoop.results.rows import Row
 from mocoop.runs.run import Run
@@ -45,7 +45,7 @@ def rows_of(task: Task, run: Run) -> list[Row]:
     else:
         found.append((data, "accuracy", results["all"]["accuracy"]))
         for target in map(dataset_name, task.targets):
-            there = saved_transfer(run, target)
+            there = saved_evaluation(run, target)
             assert there is not None, "run_tasks tests a run on all of its task's targets"
             found.append((target, "accuracy", there["accuracy"]))
     if task.protocol in ("few-shot", "ablation") and config.classes == "all":

@@ -99,7 +99,7 @@ def shots_text(shots: int) -> str:
     return f"{shots} shot{'s' * (shots != 1)}"
 
 
-class Found:
+class ResultIndex:
     """Results of one protocol, found by what they are of; all in order of first appearance."""
 
     def __init__(self, rows: Sequence[Row], protocol: str, measures: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ from mocoop.results.cells import (
     seedwise_mean,
 )
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block
-from mocoop.results.rows import PROTOCOLS, Found, Row, from_csv, shots_text, to_csv
+from mocoop.results.rows import PROTOCOLS, ResultIndex, Row, from_csv, shots_text, to_csv
 
 __all__ = [
     "PROTOCOLS",
@@ -48,7 +48,7 @@ def few_shot_tables(rows: Sequence[Row], measure: str = "accuracy") -> tuple[Tab
     Raises:
         UserError: if there is no such result, or one is there twice.
     """
-    found = Found(rows, "few-shot", (measure,))
+    found = ResultIndex(rows, "few-shot", (measure,))
     columns = tuple(map(shots_text, found.shots))
     tables = []
     for data in _average_first(found.data):
@@ -76,7 +76,7 @@ def base_to_new_tables(rows: Sequence[Row], published: bool = True) -> tuple[Tab
     Raises:
         UserError: if there is no such result, or one is there twice.
     """
-    found = Found(rows, "base-to-new", ("base", "new"))
+    found = ResultIndex(rows, "base-to-new", ("base", "new"))
     tables: list[Table] = []
     for data in _average_first(found.data):
         lines = []
@@ -111,7 +111,7 @@ def transfer_tables(
     """
     if protocol not in _TRANSFER:
         raise choose_from("protocol of a transfer table", protocol, tuple(_TRANSFER))
-    found = Found(rows, protocol, (measure,))
+    found = ResultIndex(rows, protocol, (measure,))
     targets = {
         source: tuple(target for target in found.targets_of(source) if target != source)
         for source in found.data
@@ -152,7 +152,7 @@ def measure_table(rows: Sequence[Row], measure: str, protocol: str | None = None
             f"{measure} was measured by {' and '.join(there)}: name one of them as protocol, "
             "their numbers do not belong side by side."
         )
-    found = Found(rows, protocol or (there[0] if there else "any protocol"), (measure,))
+    found = ResultIndex(rows, protocol or (there[0] if there else "any protocol"), (measure,))
     places = [(source, target) for source in found.data for target in found.targets_of(source)]
     own = [source for source, target in places if source == target]
     columns = tuple(s if s == t else f"{s} → {t}" for s, t in places)
@@ -176,7 +176,7 @@ def ablation_table(rows: Sequence[Row]) -> Table:
     Raises:
         UserError: if there is no such result, or one is there twice.
     """
-    found = Found(rows, "ablation", ("accuracy", "base", "new"))
+    found = ResultIndex(rows, "ablation", ("accuracy", "base", "new"))
     columns = ["few-shot"] * ("accuracy" in found.measures)
     columns += ["base", "new", "HM"] * ("base" in found.measures or "new" in found.measures)
     lines: list[Line] = []
@@ -223,7 +223,9 @@ def every_seed(rows: Sequence[Row], measure: str) -> Table:
     protocols = first_seen(row.protocol for row in chosen)
     values = {}
     for protocol in protocols or ("any protocol",):
-        for (data, target, method, shots, _), series in Found(rows, protocol, (measure,)).items():
+        for (data, target, method, shots, _), series in ResultIndex(
+            rows, protocol, (measure,)
+        ).items():
             values[(protocol, data, target, method, shots)] = series
     heads = ("protocol", "data", "target", "method", "shots")
     shown = [index for index in range(5) if len({key[index] for key in values}) > 1] or [3]
@@ -261,7 +263,7 @@ _HM_OF_MEANS = (
 
 
 def _table(
-    found: Found,
+    found: ResultIndex,
     kind: str,
     data: Sequence[str],
     columns: Sequence[str],
@@ -302,7 +304,7 @@ def _average_first(names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return ([names] if len(names) > 1 else []) + [(name,) for name in names]
 
 
-def _shots_note(found: Found) -> str:
+def _shots_note(found: ResultIndex) -> str:
     return f"{shots_text(found.shots[0])}. " if len(found.shots) == 1 and found.shots[0] else ""
 
 

@@ -29,7 +29,13 @@ from mocoop.runs.status import (
     Status,
     identity,
 )
-from mocoop.storage.atomic import alone, overwrite_json, write_json, write_tensors, write_text
+from mocoop.storage.atomic import (
+    exclusive_lock,
+    overwrite_json,
+    write_json,
+    write_tensors,
+    write_text,
+)
 
 
 class RunWriter:
@@ -46,7 +52,7 @@ class RunWriter:
 
     def __init__(self, path: Path, again: bool = False) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        with alone(path.parent):
+        with exclusive_lock(path.parent):
             if any(path.iterdir()):
                 _check_free(path, again)
             self.run = Run(path)
@@ -133,7 +139,7 @@ def queue_again(run: Run) -> None:
     Raises:
         UserError: if the run is finished, or somebody trains it or waits to do so.
     """
-    with alone(run.path.parent):
+    with exclusive_lock(run.path.parent):
         status = run.status()
         if status.state not in STOPPED:
             raise UserError(f"Run {run.name} is {status.state}: only one that stopped can go on.")

@@ -27,7 +27,7 @@ CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path next to `path` and renames it to `path` on success.
 
     A reader sees the old file or the new one, never a part; an error leaves nothing behind.
@@ -45,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def unwritable_in_words(folder: Path) -> Iterator[None]:
+def explain_write_errors(folder: Path) -> Iterator[None]:
     """Says in words that a full disk, or a folder that cannot be written to, ended something.
 
     Args:
@@ -71,7 +71,7 @@ def unwritable_in_words(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Lets one process or thread at a time do something with a folder; the others wait.
 
     The lock lies outside of the folder, holds for one user on one machine, and goes with its
@@ -90,7 +90,7 @@ def lock_file(folder: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -132,6 +132,6 @@ def write_tensors(
     from safetensors.torch import save
 
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         # Its own `save_file` hides from the caller that the disk is full.
         temporary.write_bytes(save(ready, metadata=metadata))

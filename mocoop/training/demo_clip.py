@@ -100,7 +100,7 @@ def train_demo_clip(config: DemoClipConfig, folder: Path) -> Iterator[dict[str, 
     templates = load_templates("drawn")
     tokenizer = open_clip.SimpleTokenizer()
     model = build_model(config.seed).to(device).train()
-    tower = TextTower.of(model, tokenizer)
+    tower = TextTower.from_model(model, tokenizer)
     optimizer = _optimizer(model, config)
     rng = np.random.default_rng([config.seed, 0])
     autocast = torch.autocast(
@@ -179,7 +179,7 @@ def style_accuracy(
     for dataset in dict.fromkeys(c.dataset for c in classes):
         members = [c for c in classes if c.dataset == dataset]
         tokens = tokenizer([fill(template, c.name) for c in members]).to(device)
-        text = F.normalize(TextTower.of(model, tokenizer).encode_tokens(tokens), dim=-1)
+        text = F.normalize(TextTower.from_model(model, tokenizer).encode_tokens(tokens), dim=-1)
         rng = np.random.default_rng([977, len(members)])  # never a training seed
         scores[dataset] = {}
         for style in STYLES:

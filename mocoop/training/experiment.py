@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from mocoop.classifiers.assemble import classifier_of_fit, classifier_of_model
-from mocoop.classifiers.prompts import learnt
+from mocoop.classifiers.prompts import learned_state
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
@@ -28,19 +28,19 @@ from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import Run, SavedFeatures
 from mocoop.runs.status import CANCELLED, QUEUED
 from mocoop.runs.writer import RunWriter, mark_failed
-from mocoop.storage.atomic import unwritable_in_words
+from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import fit_baseline
 from mocoop.training.loop import EpochRecord, TrainingData, fit
-from mocoop.training.optimizer import DivergedError, Stepper
+from mocoop.training.optimizer import DivergedError, PromptOptimizer
 from mocoop.training.prepare import Prepared, prepare, training_data
 from mocoop.training.snapshots import (
     Snapshot,
     drop_snapshot,
     load_kept,
     load_snapshot,
-    material_of,
     save_kept,
     save_snapshot,
+    training_fingerprint,
 )
 
 STATUS_SECONDS = 1.0  # between two words on how far the images are encoded
@@ -79,7 +79,7 @@ def run_experiment(
             but a queued run is marked failed. For a full disk; the run has failed then.
     """
     ingredients = partial(prepare, config, dataset, backbone)
-    yield from _told(ingredients, path, cache_folder, None, encoding)
+    yield from _run_with_status(ingredients, path, cache_folder, None, encoding)
 
 
 def resume_experiment(
@@ -98,10 +98,10 @@ def resume_experiment(
     except UserError as error:
         _fail_queued(path, error)
         raise
-    yield from _told(partial(prepare, config), path, cache_folder, snapshot, encoding)
+    yield from _run_with_status(partial(prepare, config), path, cache_folder, snapshot, encoding)
 
 
-def _told(
+def _run_with_status(
     ingredients: Callable[[], Prepared],
     path: Path,
     cache_folder: Path | None,
@@ -111,15 +111,15 @@ def _told(
     """Runs from settings to results and keeps the folder's status true."""
     try:
         prepared = ingredients()
-        with unwritable_in_words(path):
+        with explain_write_errors(path):
             writer = RunWriter(path, again=snapshot is not None)
     except UserError as error:
         _fail_queued(path, error)
         raise
     try:
-        with unwritable_in_words(path):
-            progress = _told_in_status(writer, encoding)
-            yield from _run(prepared, writer, cache_folder, snapshot, progress)
+        with explain_write_errors(path):
+            progress = _status_progress(writer, encoding)
+            yield from _train_and_test(prepared, writer, cache_folder, snapshot, progress)
     except (Cancelled, KeyboardInterrupt, GeneratorExit):
         writer.update(state=CANCELLED, message="stopped on request")
         raise
@@ -128,7 +128,7 @@ def _told(
         raise
 
 
-def _run(
+def _train_and_test(
     prepared: Prepared,
     writer: RunWriter,
     cache_folder: Path | None,
@@ -163,7 +163,7 @@ def _run(
         soft, gates = yield from _train(
             prepared, model, data, generator, writer, snapshot, started
         )
-        weights = learnt(model)
+        weights = learned_state(model)
         if method.classifier == TEMPLATES:
             soft = {0: prototypes.cpu().clone()}
         hard_parts = tuple(part.cpu() for part in hard)
@@ -198,8 +198,8 @@ def _train(
     """Trains soft prompts; returns their features (experts, classes, dim) and gates by epoch."""
     config, backbone, folder = prepared.config, prepared.backbone, writer.run.path
     names = ClassTokens.from_names(backbone.text.tokens, prepared.dataset.class_names)
-    material = material_of(prepared, data)
-    stepper = Stepper(model, config) if config.epochs > 0 else None
+    fingerprint = training_fingerprint(prepared, data)
+    stepper = PromptOptimizer(model, config) if config.epochs > 0 else None
     soft: dict[int, torch.Tensor] = {}
     gates: Gates = {}
 
@@ -215,7 +215,7 @@ def _train(
 
     done = 0
     if snapshot is not None and stepper is not None:
-        if snapshot.material != material:
+        if snapshot.fingerprint != fingerprint:
             raise UserError(
                 f"Run {writer.run.name} cannot go on: its images or the CLIP's weights are not "
                 "those that it was started with. Put them back, or train it again."
@@ -235,20 +235,20 @@ def _train(
             if stepper is not None and due:
                 spent = time.perf_counter() - started
                 save_snapshot(
-                    folder, Snapshot.of(model, stepper, generator, done, spent, material)
+                    folder, Snapshot.capture(model, stepper, generator, done, spent, fingerprint)
                 )
                 saved = time.monotonic()
             writer.update(epoch=done, message="training")
             yield record
     except DivergedError:
         # The model went back to the last good weights: what was learnt so far is not lost.
-        writer.save_weights(learnt(model))
+        writer.save_weights(learned_state(model))
         drop_snapshot(folder)  # it would only diverge again
         raise
     return soft, gates
 
 
-def _told_in_status(writer: RunWriter, also: Progress | None) -> Progress:
+def _status_progress(writer: RunWriter, also: Progress | None) -> Progress:
     """Returns what writes into a run's status, once a second, how far the images are encoded.
 
     Args:

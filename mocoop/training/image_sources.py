@@ -20,7 +20,7 @@ CROP_SCALE = (0.08, 1.0)  # area of CoOp's random crops, as a share of the image
 _KEEP_BYTES = 2**30  # transformed pictures are kept in memory up to this size
 
 
-class ImageSide(Protocol):
+class ImageSource(Protocol):
     """Images of a training or validation set."""
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class ImageSide(Protocol):
     def plain(self, model: PromptMixture) -> Tensor:
         """Returns features (images, dim) of all images as they are, without gradient."""
 
-    def to(self, device: torch.device) -> ImageSide:
+    def to(self, device: torch.device) -> ImageSource:
         """Returns the same images on a device."""
 
 

@@ -24,17 +24,17 @@ from mocoop.model.losses import (
 from mocoop.model.mixture import Mixture, PromptMixture, predict
 from mocoop.model.router import guide_scores, guide_target, routing_entropy
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.image_sources import ImageSide
-from mocoop.training.optimizer import Stepper, learning_rate
+from mocoop.training.image_sources import ImageSource
+from mocoop.training.optimizer import PromptOptimizer, learning_rate
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """What a model learns from; labels run from 0 over the trained classes."""
 
-    train: ImageSide
+    train: ImageSource
     train_labels: Tensor  # (images,)
-    val: ImageSide
+    val: ImageSource
     val_labels: Tensor  # (images,)
     class_names: tuple[str, ...]  # names in the text loss: the trained ones first
     num_trained: int  # classes that have images
@@ -78,7 +78,7 @@ def fit(
     data: TrainingData,
     config: TrainConfig,
     generator: torch.Generator,
-    stepper: Stepper | None = None,
+    stepper: PromptOptimizer | None = None,
     done: int = 0,
 ) -> Iterator[EpochRecord]:
     """Trains the model in place and yields a record before training and after each epoch.
@@ -101,7 +101,7 @@ def fit(
         yield _record(0, _watched(model, tower, classes, data), data)
     if done >= config.epochs:
         return
-    stepper = stepper or Stepper(model, config)
+    stepper = stepper or PromptOptimizer(model, config)
     num_images = len(data.train)
     for epoch in range(done + 1, config.epochs + 1):
         started = time.perf_counter()

@@ -22,7 +22,7 @@ class DivergedError(UserError):
     """A loss that is no longer finite; the model holds the last good weights."""
 
 
-class Stepper:
+class PromptOptimizer:
     """SGD over what a model learns; LayerNorms and router at rates of their own.
 
     Args:

@@ -21,7 +21,7 @@ from mocoop.features.cache import FeatureCache
 from mocoop.model.hard_prompts import HardText, expert_groups
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
-from mocoop.training.image_sources import CachedImages, ImageSide, LiveImages
+from mocoop.training.image_sources import CachedImages, ImageSource, LiveImages
 from mocoop.training.loop import TrainingData
 
 
@@ -97,8 +97,8 @@ def training_data(
     config, dataset = prepared.config, prepared.dataset
     count = len(prepared.trained)
     in_text_loss = len(dataset.class_names) if config.text_classes == "all" else count
-    train: ImageSide
-    val: ImageSide
+    train: ImageSource
+    val: ImageSource
     if config.image_cache:
         train = CachedImages(
             cache.features(dataset, prepared.train_items, config.views, config.seed)
@@ -107,7 +107,7 @@ def training_data(
     else:
         train = _live(prepared, prepared.train_items, config.augment == "crops")
         val = _live(prepared, prepared.val_items, crops=False)
-    text = HardText.of(
+    text = HardText.from_features(
         tuple(part[:, :in_text_loss].cpu() for part in hard),
         prototypes[:, :in_text_loss].cpu(),
         config.text_target == "templates",

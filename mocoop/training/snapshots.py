@@ -24,7 +24,7 @@ from mocoop.model.mixture import PromptMixture
 from mocoop.storage.atomic import read_tensors, write_tensors
 from mocoop.training.image_sources import CachedImages
 from mocoop.training.loop import TrainingData
-from mocoop.training.optimizer import Stepper
+from mocoop.training.optimizer import PromptOptimizer
 from mocoop.training.prepare import Prepared
 
 FOLDER, STATE = "resume", "state.safetensors"
@@ -37,35 +37,37 @@ class Snapshot:
     epoch: int
     seconds: float
     """Time spent on the training so far."""
-    material: str
-    """What `material_of` said of that which is learnt from."""
+    fingerprint: str
+    """What `training_fingerprint` gave for the images and weights it was started with."""
     tensors: dict[str, Tensor] = field(repr=False)
     """Weights, optimiser and random numbers, by name."""
 
     @classmethod
-    def of(
+    def capture(
         cls,
         model: PromptMixture,
-        stepper: Stepper,
+        stepper: PromptOptimizer,
         generator: torch.Generator,
         epoch: int,
         seconds: float,
-        material: str,
+        fingerprint: str,
     ) -> Snapshot:
         """Returns a training's state between two epochs, on the CPU."""
         tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
         tensors |= {f"stepper/{name}": value for name, value in stepper.state().items()}
         tensors["generator"] = generator.get_state()
-        return cls(epoch, seconds, material, {name: t.cpu() for name, t in tensors.items()})
+        return cls(epoch, seconds, fingerprint, {name: t.cpu() for name, t in tensors.items()})
 
-    def restore(self, model: PromptMixture, stepper: Stepper, generator: torch.Generator) -> None:
+    def restore(
+        self, model: PromptMixture, stepper: PromptOptimizer, generator: torch.Generator
+    ) -> None:
         """Puts model, optimiser and generator, made anew, into the state they were in."""
         model.load_state_dict(_part(self.tensors, "model/"))
         stepper.restore(_part(self.tensors, "stepper/"))
         generator.set_state(self.tensors["generator"])
 
 
-def material_of(prepared: Prepared, data: TrainingData) -> str:
+def training_fingerprint(prepared: Prepared, data: TrainingData) -> str:
     """Returns a fingerprint of what a run learns from: settings, weights, images.
 
     Images count by name and label, and by their features where these are computed beforehand.
@@ -82,7 +84,7 @@ def material_of(prepared: Prepared, data: TrainingData) -> str:
 
 def save_snapshot(run: Path, snapshot: Snapshot) -> None:
     """Writes a snapshot into a run's folder, in place of an earlier one."""
-    told = {"epoch": snapshot.epoch, "seconds": snapshot.seconds, "material": snapshot.material}
+    told = {"epoch": snapshot.epoch, "seconds": snapshot.seconds, "material": snapshot.fingerprint}
     write_tensors(
         run / FOLDER / STATE, snapshot.tensors, {key: str(value) for key, value in told.items()}
     )

@@ -29,7 +29,7 @@ def attentions(tower):
 
 def passes(tower, pictures, autocast):
     """Returns features, and gradients with respect to the tower's LayerNorms."""
-    norms = ImageNorms.of(tower)
+    norms = ImageNorms.from_tower(tower)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         features = norms(tower, pictures)
     weight = torch.linspace(-1, 1, features.shape[1])

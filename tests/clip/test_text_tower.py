@@ -35,7 +35,7 @@ FAST = TextTower.encode_prompts
 def test_tiny_tower(tokenizer, encode, custom_text, options):
     """Both paths equal the loop for experts of very different lengths."""
     model = tiny_clip(custom_text=custom_text, **options)
-    assert TextTower.of(model, tokenizer).shares_prefixes
+    assert TextTower.from_model(model, tokenizer).shares_prefixes
     assert_same_as_reference(model, tokenizer, encode, TEMPLATES, NAMES)
 
 
@@ -68,7 +68,7 @@ def test_full_size_towers(tokenizer, architecture):
 def test_non_causal_towers_take_the_plain_path(tokenizer, pool):
     """A tower whose tokens see what follows is never served by the shared-prefix path."""
     model = tiny_clip(custom_text=True, no_causal_mask=True, pool_type=pool)
-    tower = TextTower.of(model, tokenizer)
+    tower = TextTower.from_model(model, tokenizer)
     assert not tower.shares_prefixes
     assert_same_as_reference(model, tokenizer, FAST, TEMPLATES, NAMES)
 
@@ -77,14 +77,14 @@ def test_custom_blocks_take_the_plain_path(tokenizer):
     """Blocks that the shared-prefix path does not know are served by their own forward."""
     model = tiny_clip(custom_text=True, block_type="custom", qk_norm=True)
     assert isinstance(model.text.transformer.resblocks[0], CustomResidualAttentionBlock)
-    assert not TextTower.of(model, tokenizer).shares_prefixes
+    assert not TextTower.from_model(model, tokenizer).shares_prefixes
     assert_same_as_reference(model, tokenizer, FAST, TEMPLATES, NAMES)
 
 
 def test_plain_path_would_differ_without_the_causal_mask(tokenizer):
     """The shared-prefix path is wrong for a non-causal tower, so its refusal matters."""
     model = tiny_clip(custom_text=True, no_causal_mask=True)
-    tower = TextTower.of(model, tokenizer)
+    tower = TextTower.from_model(model, tokenizer)
     causal = dataclasses.replace(tower, causal_mask=torch.full((77, 77), -torch.inf).triu(1))
     befores, afters = soft_blocks(tower, TEMPLATES, trainable=False)
     prompts = PromptBatch.build(
@@ -110,7 +110,7 @@ OPTIONS = [
 def test_texts_equal_open_clip(tokenizer, options):
     """Hard prompts are encoded as open_clip does, and so is a soft prompt of the same tokens."""
     model = tiny_clip(**options)
-    tower = TextTower.of(model, tokenizer)
+    tower = TextTower.from_model(model, tokenizer)
     texts = [f"a photo of a {name}." for name in NAMES]
     expected = model.encode_text(tokenizer(texts))
     torch.testing.assert_close(tower.encode_tokens(tower.tokenize(texts)), expected)
@@ -147,7 +147,7 @@ def test_soft_tokens_start_from_the_template(tiny_backbone):
 def test_longest_prompt_that_fits(tokenizer):
     """A prompt may use the context to its last place, and not one token more."""
     model = tiny_clip(context_length=12)
-    tower = TextTower.of(model, tokenizer)
+    tower = TextTower.from_model(model, tokenizer)
     template = "a photo of a {}."  # [SOS], 4 before, 1 after, [EOS]: 5 are left
     name = "one two three four five"
     assert_same_as_reference(model, tokenizer, FAST, [template], [name, "cat"])
@@ -178,13 +178,13 @@ def test_name_without_a_token(tiny_backbone, name):
 def test_foreign_towers_are_refused(tokenizer, tiny_backbone):
     """A tower without open_clip's parts, or another tokenizer, takes no soft prompts."""
     with pytest.raises(UserError, match=r"takes no soft prompts.*got SimpleNamespace with"):
-        TextTower.of(SimpleNamespace(), tokenizer)
+        TextTower.from_model(SimpleNamespace(), tokenizer)
     with pytest.raises(UserError, match=r"takes no soft prompts.*CLIP with function"):
-        TextTower.of(tiny_backbone.model, lambda texts: texts)
+        TextTower.from_model(tiny_backbone.model, lambda texts: texts)
 
 
 def test_towers_with_a_class_token_are_refused(tokenizer):
     """CoCa appends a class token that soft prompts do not have."""
     model = tiny_clip(custom_text=True, embed_cls=True)
     with pytest.raises(UserError, match="takes no soft prompts: it appends a class token"):
-        TextTower.of(model, tokenizer)
+        TextTower.from_model(model, tokenizer)

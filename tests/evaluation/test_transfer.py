@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mocoop.classifiers.saved import open_classifier, run_backbone
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
-from mocoop.evaluation.transfer import classifier_for, transferred
+from mocoop.evaluation.transfer import classifier_for, evaluate_on
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
 from mocoop.runs.run import Run
@@ -31,7 +31,7 @@ def small_run(path, method, **changes):
 @pytest.mark.parametrize("method", ["ensemble", "coop", "cocoop", "mocoop", "mocoop-ln"])
 def test_on_its_own_data_a_run_is_what_it_was(method, tmp_path, workspace):
     run = small_run(tmp_path / "run", method)
-    found = transferred(run, load_dataset("digits"))
+    found = evaluate_on(run, load_dataset("digits"))
     assert found["accuracy"] == pytest.approx(run.results()["all"]["accuracy"], abs=0.2)
     assert found["num_images"] == 540
 
@@ -57,20 +57,20 @@ def test_other_names_go_through_the_same_prompts(finished_run, demo_backbone, wo
 
 def test_a_transfer_is_kept_with_the_run(tmp_path, workspace, monkeypatch):
     run = small_run(tmp_path / "run", "coop")
-    first = transferred(run, load_dataset("games"))
+    first = evaluate_on(run, load_dataset("games"))
 
     def fail(*arguments):
         raise AssertionError("computed again")
 
     monkeypatch.setattr("mocoop.evaluation.transfer.classifier_for", fail)
-    assert transferred(run, load_dataset("games")) == first
+    assert evaluate_on(run, load_dataset("games")) == first
 
 
 @pytest.mark.parametrize("method", ["linear-probe", "tip-adapter"])
 def test_methods_bound_to_their_classes_refuse_others(method, tmp_path, workspace):
     run = small_run(tmp_path / "run", method)
     with pytest.raises(UserError, match=f"{method} knows only the classes of digits, and games"):
-        transferred(run, load_dataset("games"))
+        evaluate_on(run, load_dataset("games"))
 
 
 def test_a_probe_can_tell_some_of_its_own_classes_apart(tmp_path, workspace):

@@ -179,7 +179,7 @@ def test_weights_are_cast_once(tiny_backbone):
     """Weights of another dtype are copies that are kept; in their own dtype they are views."""
     tower = tiny_backbone.text
     block = tower.transformer.resblocks[0]
-    same = BlockWeights.of(block, torch.float32)
+    same = BlockWeights.from_block(block, torch.float32)
     assert same.up.data_ptr() == block.mlp.c_fc.weight.data_ptr()
     assert tower.blocks.weights(torch.bfloat16) is tower.blocks.weights(torch.bfloat16)
 
@@ -191,7 +191,7 @@ def test_memory_setting(monkeypatch, tokenizer):
     assert activation_memory(device) > 2**20
     monkeypatch.setenv("MOCOOP_TEXT_MEMORY", "1.5")
     assert activation_memory(device) == 3 * 2**29
-    assert TextTower.of(tiny_clip(), tokenizer).memory == 3 * 2**29
+    assert TextTower.from_model(tiny_clip(), tokenizer).memory == 3 * 2**29
     for wrong in ("much", "-1", "inf", "nan"):
         monkeypatch.setenv("MOCOOP_TEXT_MEMORY", wrong)
         with pytest.raises(UserError, match=r"expected a number of GiB from 0 on"):

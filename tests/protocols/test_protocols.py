@@ -10,7 +10,7 @@ from PIL import Image
 
 from mocoop.datasets import dataset_name, load_dataset
 from mocoop.errors import UserError
-from mocoop.evaluation.transfer import transferred
+from mocoop.evaluation.transfer import evaluate_on
 from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.protocols import runner as protocol_runs
@@ -185,7 +185,7 @@ def test_rows_of_a_transfer_are_read_without_opening_the_data(tmp_path, workspac
     ((task, again),) = run_tasks([asked], tmp_path)
     assert again == run
     rows = {row.target: row.value for row in rows_of(task, again) if row.measure == "accuracy"}
-    assert rows["games"] == transferred(run, load_dataset("games"))["accuracy"]
+    assert rows["games"] == evaluate_on(run, load_dataset("games"))["accuracy"]
     assert rows["digits"] == run.results()["all"]["accuracy"]
 
 

@@ -17,7 +17,7 @@ from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.image_sources import CachedImages
 from mocoop.training.loop import TrainingData, step_losses
-from mocoop.training.optimizer import Stepper
+from mocoop.training.optimizer import PromptOptimizer
 from tests.support import reference_methods as plain
 from tests.support.reference_training import PlainImageTower, PlainSGD
 
@@ -38,7 +38,7 @@ class Pair:
     config: TrainConfig
     backbone: Backbone
     model: PromptMixture
-    stepper: Stepper
+    stepper: PromptOptimizer
     data: TrainingData
     plain: plain.PlainCoOp
     images: PlainImageTower
@@ -63,7 +63,7 @@ class Pair:
             found |= dict(zip(self.images.learnt, values, strict=True))
         return found
 
-    def learnt(self):
+    def learned_state(self):
         """Returns (name, the library's parameter, the reference's) of everything learnt."""
         return [
             (name, value, self.sgd.learnt[plain_name(name)])
@@ -97,7 +97,9 @@ def make_pair(config, backbone):
     generator = torch.Generator().manual_seed(config.seed)
     model = build_model(config, backbone, config.groups, generator, NUM_SEEN)
     hard = hard_features(backbone.text, config.groups, names)
-    text = HardText.of(tuple(hard), group_prototypes(hard), config.text_target == "templates")
+    text = HardText.from_features(
+        tuple(hard), group_prototypes(hard), config.text_target == "templates"
+    )
     none, labels = CachedImages(torch.zeros(0, 1, backbone.text.dim)), torch.zeros(0)
     data = TrainingData(none, labels, none, labels, names, NUM_SEEN, text)
     reference = make_plain(config, backbone, model, names)
@@ -107,7 +109,7 @@ def make_pair(config, backbone):
     share |= {name: config.gate_rate for name in share if name.startswith("gate.")}
     share |= dict.fromkeys(images.learnt, config.layer_norm_rate)
     sgd = PlainSGD(learnt, share, config.momentum, config.weight_decay, config.clip_norm)
-    stepper = Stepper(model, config)
+    stepper = PromptOptimizer(model, config)
     return Pair(config, backbone, model, stepper, data, reference, images, sgd)
 
 

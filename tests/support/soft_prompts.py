@@ -42,7 +42,7 @@ def relative_error(got, expected):
 
 def assert_same_as_reference(model, tokenizer, encode, templates, names, tolerance=1e-5):
     """Asserts equal features, and equal gradients with respect to every soft token."""
-    tower = TextTower.of(model, tokenizer)
+    tower = TextTower.from_model(model, tokenizer)
     befores, afters = soft_blocks(tower, templates)
     blocks = [block for block in befores + afters if len(block)]
     prompts = PromptBatch.build(

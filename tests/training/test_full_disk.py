@@ -96,9 +96,9 @@ def test_folder_that_cannot_be_written_to_is_told(empty_runs, monkeypatch):
 
 
 def test_other_errors_are_not_called_a_full_disk(tmp_path):
-    with pytest.raises(FileNotFoundError), files.unwritable_in_words(tmp_path):
+    with pytest.raises(FileNotFoundError), files.explain_write_errors(tmp_path):
         (tmp_path / "nowhere").read_text()
-    with pytest.raises(PermissionError), files.unwritable_in_words(tmp_path):
+    with pytest.raises(PermissionError), files.explain_write_errors(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied", "/somewhere/else.png")
 
 

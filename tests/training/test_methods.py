@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mocoop.classifiers.prompts import learnt
+from mocoop.classifiers.prompts import learned_state
 from mocoop.classifiers.saved import restore_model
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.errors import UserError
@@ -77,7 +77,9 @@ def test_training_equals_the_reference(tiny_backbone, case):
     pair = make(case, tiny_backbone)
     config = pair.config
     rates = []
-    assert sorted(pair.sgd.learnt) == sorted(cases.plain_name(name) for name, *_ in pair.learnt())
+    assert sorted(pair.sgd.learnt) == sorted(
+        cases.plain_name(name) for name, *_ in pair.learned_state()
+    )
 
     def compare(losses, pictures, labels, rate):
         expected = pair.plain_losses(pictures, labels)
@@ -85,7 +87,7 @@ def test_training_equals_the_reference(tiny_backbone, case):
         for name, loss in losses.items():
             torch.testing.assert_close(loss, expected[name], rtol=1e-5, atol=1e-5)
         gradients = pair.sgd.step(pair.plain_gradients(expected), rate)
-        for name, value, plain in pair.learnt():
+        for name, value, plain in pair.learned_state():
             gradient = gradients[cases.plain_name(name)].view_as(value)
             torch.testing.assert_close(value.grad, gradient, rtol=1e-4, atol=3e-5, msg=name)
             torch.testing.assert_close(value, plain.view_as(value), rtol=1e-4, atol=1e-5, msg=name)
@@ -153,7 +155,7 @@ def test_tuned_layer_norms_at_test_time(tiny_backbone):
     """A backbone with a run's LayerNorms sees images as a copy of the tower with them does."""
     pair = make("mocoop-ln: LayerNorms at the prompts' rate", tiny_backbone)
     train(pair)
-    tuned = with_norms(tiny_backbone, learnt(pair.model))
+    tuned = with_norms(tiny_backbone, learned_state(pair.model))
     tower = copy.deepcopy(tiny_backbone.model.visual)
     tower.load_state_dict(tower.state_dict() | pair.model.norms.by_name())
     pictures, _ = cases.batch_of(99)
@@ -187,7 +189,7 @@ def test_a_restored_model_says_the_same(tiny_backbone, case):
         pair.config, names, pair.config.groups, cases.NUM_SEEN, tiny_backbone.logit_scale,
         tiny_backbone.fingerprint,
     )  # fmt: skip
-    again = restore_model(setup, learnt(pair.model), tiny_backbone)
+    again = restore_model(setup, learned_state(pair.model), tiny_backbone)
     assert not any(value.requires_grad for value in again.parameters())
     classes = ClassTokens.from_names(tiny_backbone.text.tokens, names)
     pictures, _ = cases.batch_of(99)
@@ -205,7 +207,7 @@ def test_a_restored_model_says_the_same(tiny_backbone, case):
 
 def test_weights_of_other_settings_are_refused(tiny_backbone):
     """Weights that do not fit the run's settings are told, and never partly taken."""
-    weights = learnt(make("coop", tiny_backbone).model)
+    weights = learned_state(make("coop", tiny_backbone).model)
     config = cases.settings("lasp")
     setup = RunSetup(config, cases.NAMES, config.groups, 3, 10.0, tiny_backbone.fingerprint)
     with pytest.raises(UserError, match=r"weights do not fit its settings .*Train it again"):

@@ -100,7 +100,7 @@ def test_momentum_and_random_numbers_are_needed(workspace, tmp_path):
             kept = {k: v for k, v in told.tensors.items() if "momentum" not in k}
             assert len(kept) < len(told.tensors)
             tensors = kept
-        metadata = {"epoch": "2", "seconds": "1", "material": told.material}
+        metadata = {"epoch": "2", "seconds": "1", "material": told.fingerprint}
         save_file(tensors, path, metadata)
         for _ in resume_experiment(run.path):
             pass
