@@ -63,7 +63,7 @@ class Pair:
             found |= dict(zip(self.images.learnt, values, strict=True))
         return found
 
-    def learned_state(self):
+    def learnt(self):
         """Returns (name, the library's parameter, the reference's) of everything learnt."""
         return [
             (name, value, self.sgd.learnt[plain_name(name)])

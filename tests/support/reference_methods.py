@@ -71,7 +71,7 @@ class PlainCoOp:
         self.correction = None
 
     @property
-    def learned_state(self):
+    def learnt(self):
         """What is learnt, by name."""
         found = {}
         for index, prompt in enumerate(self.prompts):
@@ -135,7 +135,7 @@ class PlainCoCoOp(PlainCoOp):
         self.meta = meta
 
     @property
-    def learned_state(self):
+    def learnt(self):
         """What is learnt, by name."""
         layers = {f"meta.{name}": value for name, value in self.meta.named_parameters()}
         return super().learnt | layers
@@ -268,7 +268,7 @@ class PlainMixture(PlainCoOp):
         return torch.stack(rows)
 
     @property
-    def learned_state(self):
+    def learnt(self):
         """What is learnt, by name."""
         layers = {f"gate.{name}": value for name, value in self.gate.named_parameters()}
         return super().learnt | layers

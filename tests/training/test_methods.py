@@ -78,7 +78,7 @@ def test_training_equals_the_reference(tiny_backbone, case):
     config = pair.config
     rates = []
     assert sorted(pair.sgd.learnt) == sorted(
-        cases.plain_name(name) for name, *_ in pair.learned_state()
+        cases.plain_name(name) for name, *_ in pair.learnt()
     )
 
     def compare(losses, pictures, labels, rate):
@@ -87,7 +87,7 @@ def test_training_equals_the_reference(tiny_backbone, case):
         for name, loss in losses.items():
             torch.testing.assert_close(loss, expected[name], rtol=1e-5, atol=1e-5)
         gradients = pair.sgd.step(pair.plain_gradients(expected), rate)
-        for name, value, plain in pair.learned_state():
+        for name, value, plain in pair.learnt():
             gradient = gradients[cases.plain_name(name)].view_as(value)
             torch.testing.assert_close(value.grad, gradient, rtol=1e-4, atol=3e-5, msg=name)
             torch.testing.assert_close(value, plain.view_as(value), rtol=1e-4, atol=1e-5, msg=name)
