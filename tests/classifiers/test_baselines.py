@@ -257,7 +257,8 @@ def test_probe_is_silent():
     drawn = draw(num_classes=20, shots=1, val_shots=1, noise=0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        probe_of(drawn, 20)
+        probe = probe_of(drawn, 20)
+    assert len(probe.bias) == 20
 
 
 def test_probe_without_validation_images():

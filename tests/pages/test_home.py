@@ -74,7 +74,10 @@ def test_run_of_another_clip_is_told_in_words(one_run):
 
 
 def test_odd_sample_number_in_the_address_is_the_first(one_run):
-    assert not open_page(PAGE, sample="x").exception
+    odd, first = open_page(PAGE, sample="x"), open_page(PAGE)
+    assert not odd.exception
+    assert "<svg" in texts(odd)
+    assert texts(odd) == texts(first)
 
 
 def test_pipeline_shows_the_numbers_of_the_image(finished_run, demo_backbone):

@@ -128,11 +128,21 @@ def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
     assert "The router's mixture says" in texts(app.markdown)
 
 
-@pytest.mark.parametrize("view", ["Who gets what", "Does it matter?", TRY])
-def test_every_tab_opens(one_run, view):
+@pytest.mark.parametrize(
+    ("view", "words", "figures"),
+    [
+        ("Who gets what", "**Experts by style**", 4),
+        ("Does it matter?", "router", 1),
+        (TRY, "Nearest training images", 1),
+    ],
+)
+def test_every_tab_shows_what_it_is_called_after(one_run, view, words, figures):
     app = open_page(PAGE, run=one_run.name, view=view)
     assert not app.exception
     assert not app.error
+    assert words in texts(app.markdown)
+    # One more above the tabs: who gets the images.
+    assert len(app.get("plotly_chart")) == 1 + figures
 
 
 def test_good_and_bad_files_together(one_run):

@@ -239,7 +239,7 @@ def test_choices_of_the_form_are_the_settings_own():
         ("precision", more_settings.PRECISIONS),
     ):
         for value in words:
-            replace(TrainConfig(), **{name: value})
+            assert getattr(replace(TrainConfig(), **{name: value}), name) == value
 
 
 def test_titles_name_method_and_style():

@@ -19,6 +19,30 @@ HARM = {
     "weights.safetensors": "short",
     "features.safetensors": "short",
 }
+TITLES = {"home": "MoCoOp: a mixture of prompts", "train": "Train", "routing": "Routing",
+          "prompt_space": "Prompt space"}  # fmt: skip
+GONE = "o finished run yet"
+# What a page says; of a file that it does not read it says nothing.
+SAID = {
+    "home": {"deleted": GONE, "status.json": GONE, "config.json": "config.json cannot be read"},
+    "train": {
+        "config.json": "config.json cannot be read",
+        "results.json": "results.json cannot be read",
+        "metrics.jsonl": "metrics.jsonl is damaged",
+    },
+    "routing": {
+        "deleted": GONE,
+        "status.json": GONE,
+        "config.json": "config.json cannot be read",
+        "results.json": "results.json cannot be read",
+    },
+    "prompt_space": {
+        "deleted": GONE,
+        "status.json": GONE,
+        "config.json": "config.json cannot be read",
+        "features.safetensors": "features.safetensors is damaged",
+    },
+}
 
 
 def texts(app):
@@ -35,9 +59,15 @@ def test_page_goes_on_in_words(one_run, page, harm):
     else:
         (one_run.path / harm.split()[0]).write_text(HARM[harm])
     app.run()
-    assert not app.exception
     fresh = open_page(f"pages/{page}.py", run=one_run.name)
-    assert not fresh.exception
+    said = SAID[page].get(harm, "")
+    for shown in (app, fresh):
+        assert not shown.exception
+        assert [title.value for title in shown.title] == [TITLES[page]]
+        assert said in texts(shown)
+        assert bool(said) == bool(texts(shown))
+        if page == "train" and harm in ("deleted", "status.json"):
+            assert "No training yet" in " ".join(element.value for element in shown.markdown)
 
 
 @pytest.mark.parametrize("page", ["routing", "prompt_space"])

@@ -68,3 +68,5 @@ def test_finished_runs_can_be_looked_at(only_look, one_run):
         app = open_page(f"pages/{page}.py", run=one_run.name)
         assert not app.exception
         assert not app.error
+        assert one_run.name in app.selectbox[0].options[0]
+        assert "<svg" in texts(app.markdown) if page == "home" else app.get("plotly_chart")

@@ -96,7 +96,11 @@ def test_entropy_shows_its_largest_value():
 
 @pytest.mark.parametrize("records", [[], [record(0)]])
 def test_figures_bear_a_training_that_has_hardly_begun(records):
-    curves.loss_figure(records, 5)
-    curves.accuracy_figure(records, 5)
-    curves.usage_figure(records, 5, EXPERTS)
-    curves.entropy_figure(records, 0, 3)
+    for figure in (
+        curves.loss_figure(records, 5),
+        curves.accuracy_figure(records, 5),
+        curves.usage_figure(records, 5, EXPERTS),
+        curves.entropy_figure(records, 0, 3),
+    ):
+        assert all(len(trace.x) <= len(records) for trace in figure.data)
+        assert figure.layout.xaxis.range is not None
