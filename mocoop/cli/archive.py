@@ -8,7 +8,6 @@ from typing import Annotated
 
 import tyro
 
-from mocoop.classifiers.onnx import check_onnx
 from mocoop.cli.console import print_json, size_text
 from mocoop.cli.option_types import MaybePath, RunName
 from mocoop.cli.output_paths import check_file, check_folder
@@ -112,6 +111,8 @@ def export(command: ExportCommand) -> None:
     path = find_run(command.run)
     check_folder("--out", command.out)
     if command.onnx:
+        from mocoop.classifiers.onnx import check_onnx
+
         check_onnx()  # before anything slow is loaded
     from mocoop.classifiers.export import export_run
     from mocoop.runs.run import Run

@@ -65,6 +65,15 @@ def test_names_and_paths_are_checked_without_torch(arguments, finished_run, tmp_
     assert found.stderr.startswith("mocoop: ")
 
 
+def test_help_imports_nothing_heavy():
+    """It appears at once: neither torch nor numpy is imported for it."""
+    code = (
+        "import sys; from mocoop.cli.main import main; main(['--help']); "
+        "sys.exit(bool({'torch', 'numpy', 'streamlit'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
 @pytest.mark.parametrize(
     ("option", "words"),
     [
