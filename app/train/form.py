@@ -19,6 +19,7 @@ from app.ui.pickers import pick_data
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.datasets.splits import shots_missing
+from mocoop.markdown import markdown_table
 from mocoop.methods import MENU, METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.presets import preset
@@ -104,15 +105,15 @@ def pick_method() -> str:
 @st.dialog("Which method for what?", width="large")
 def explain_methods() -> None:
     """Shows what every method does and when it is of use."""
-    rows = ["| Method | What it does | What it is for |", "|---|---|---|"]
+    rows: list[tuple[str, ...]] = []
     family = ""
     for method in MENU.values():
         if method.family != family:
             family = method.family
-            rows.append(f"| *{family}* | | |")
-        rows.append(f"| **{method.label}** | {method.summary} | {method.use} |")
+            rows.append((f"*{family}*", "", ""))
+        rows.append((f"**{method.label}**", method.summary, method.use))
     with st.container(height=480, border=False):  # the dialog's end stays on the page
-        st.markdown("\n".join(rows))
+        st.markdown(markdown_table(("Method", "What it does", "What it is for"), rows))
 
 
 def template_table(config: TrainConfig, dataset: Dataset) -> Rows | None:
