@@ -16,11 +16,12 @@ from mocoop.runs.run import Run
 
 
 def page(run: Run) -> None:
-    choice = view.pick_classes(run)
+    setup = run.setup()
+    choice = view.pick_classes(setup)
     found = run_caches.routed_test_items(run, choice)
     table = run_caches.gallery(run, choice)
     nmi = cached.style_nmi(run, choice)
-    view.overview(run, choice, found, table, nmi)
+    view.overview(run, setup.config, choice, found, table, nmi)
     looked_at = position(found, st.query_params.get(state.IMAGE))
     several = len(found.routed.experts) > 1
     tables = view.COUNTS if several else view.RIGHTS
@@ -29,12 +30,12 @@ def page(run: Run) -> None:
     tabs = dict(zip(names, st.tabs(names, key=state.VIEW, bind=state.QUERY), strict=True))
     if tabs[view.IMAGES].open:
         with tabs[view.IMAGES]:
-            view.gallery(run, found, table)
+            view.gallery(setup.config.data, found, table)
     if several and tabs[view.EXPERTS].open:
         with tabs[view.EXPERTS]:
-            expert_view.one_expert(run, found, table)
+            expert_view.one_expert(setup, found, table)
     if looked_at is not None and not tabs[view.TRY].open:
-        view.look_closer(run, found, looked_at)
+        view.look_closer(run, setup.config, found, looked_at)
     if tabs[tables].open:
         with tabs[tables]:
             view.count_tables(found, table)
@@ -43,7 +44,8 @@ def page(run: Run) -> None:
             view.value_of_routing(run, choice)
     if tabs[view.TRY].open:
         with tabs[view.TRY]:
-            upload_view.try_a_picture(run, test_picture(run, found, looked_at or 0))
+            picture = test_picture(setup.config.data, found, looked_at or 0)
+            upload_view.try_a_picture(run, picture)
 
 
 def position(found: RoutedItems, item_id: str | None) -> int | None:
@@ -52,11 +54,11 @@ def position(found: RoutedItems, item_id: str | None) -> int | None:
     return next(places, None)
 
 
-def test_picture(run: Run, found: RoutedItems, index: int) -> upload_view.Picture:
+def test_picture(data: str, found: RoutedItems, index: int) -> upload_view.Picture:
     """Returns a test image as a picture to try."""
     item = found.items[index]
     truth = found.routed.class_names[int(found.labels[index])]
-    image = data_caches.dataset(run.setup().config.data).image(item)
+    image = data_caches.dataset(data).image(item)
     return upload_view.Picture(truth, image, truth=truth)
 
 

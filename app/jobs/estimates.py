@@ -16,7 +16,7 @@ from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import expert_groups
-from mocoop.runs.run import Run
+from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import FINISHED, RUNNING, Status
 
 START_SECONDS = 11.0  # process, imports, backbone, hard prompts, images, test
@@ -91,9 +91,9 @@ def _fit_seconds(config: TrainConfig, size: Size, history: Iterable[Run]) -> flo
     """Returns the time of a method that is fitted at once, which grows with the images."""
     known = []
     for run in history:
-        made_of = _finished(run, config)
-        if made_of is not None and made_of.method == config.method:
-            images = made_of.shots * run.setup().trained_classes
+        setup = _finished(run, config)
+        if setup is not None and setup.config.method == config.method:
+            images = setup.config.shots * setup.trained_classes
             known.append(run.results()["training_seconds"] / images)
     if known:
         return START_SECONDS + statistics.median(known) * size.images
@@ -107,30 +107,32 @@ def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None
 
     None for a run that says nothing here.
     """
-    made_of = _finished(run, config)
+    setup = _finished(run, config)
+    if setup is None:
+        return None
+    made_of = setup.config
     # How many images there are of one style alone, the run does not say.
-    if made_of is None or METHODS[made_of.method].fits_image_features or made_of.style:
+    if METHODS[made_of.method].fits_image_features or made_of.style:
         return None
     epochs = [record["seconds"] for record in run.records() if record["epoch"] > 0]
     if not epochs:
         return None
-    setup = run.setup()
     classes = setup.trained_classes
     images = made_of.shots * classes
     size = Size(classes, len(setup.class_names), len(setup.experts), images, 0, 0)
     return statistics.median(epochs), _work(made_of, size), made_of.image_cache
 
 
-def _finished(run: Run, config: TrainConfig) -> TrainConfig | None:
-    """Returns a finished run's settings if it had the same backbone, device and precision."""
+def _finished(run: Run, config: TrainConfig) -> RunSetup | None:
+    """Returns what a finished run was made of if its CLIP, device and precision are the same."""
     try:
-        made_of = run.setup().config if run.status().state == FINISHED else None
+        setup = run.setup() if run.status().state == FINISHED else None
     except UserError:
         return None  # a run of another format
-    if made_of is None:
+    if setup is None:
         return None
-    same = all(getattr(made_of, name) == getattr(config, name) for name in SAME)
-    return made_of if same else None
+    same = all(getattr(setup.config, name) == getattr(config, name) for name in SAME)
+    return setup if same else None
 
 
 def _work(config: TrainConfig, size: Size) -> float:

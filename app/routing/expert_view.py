@@ -11,7 +11,7 @@ from app.common.theme import expert_colours
 from app.routing import view as routing_view
 from app.ui import layout
 from mocoop.evaluation.evaluate import RoutedItems
-from mocoop.runs.run import Run
+from mocoop.runs.run import RunSetup
 
 EACH = 6  # images in a row
 ROWS = {
@@ -21,13 +21,13 @@ ROWS = {
 }
 
 
-def one_expert(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
+def one_expert(setup: RunSetup, found: RoutedItems, table: pd.DataFrame) -> None:
     """Shows three rows of an expert's test images, to be looked at closer."""
     experts = found.routed.experts
     expert = st.pills(
         "Expert", experts, default=experts[0], required=True, key=state.OF_EXPERT, bind=state.QUERY
     )
-    _, starts = experts_in_words(found.routed, run.setup())
+    _, starts = experts_in_words(found.routed, setup)
     st.caption(f"It started from {starts[expert]}.")
     colours = expert_colours(experts)
     for kind, rows in galleries.expert_galleries(table, expert).items():
@@ -39,4 +39,4 @@ def one_expert(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
         with layout.tiles("card", kind):
             for _, row in rows.head(EACH).iterrows():
                 with st.container(border=True, gap="xsmall", height="stretch"):
-                    routing_view.card(run.setup().config.data, found, row, colours, kind)
+                    routing_view.card(setup.config.data, found, row, colours, kind)

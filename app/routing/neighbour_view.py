@@ -21,7 +21,8 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
         query: the picture's feature (dim,), from the run's own CLIP.
     """
     known = run_caches.training_images(run)
-    names, data = run.setup().class_names, run.setup().config.data
+    setup = run.setup()
+    names, data = setup.class_names, setup.config.data
     st.markdown(
         "**Nearest training images**",
         help="Of the few images this run was trained on, those whose CLIP features have the "

@@ -17,8 +17,9 @@ from app.routing.neighbour_view import nearest_training_images
 from app.ui import chips, layout
 from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
 from mocoop.classifiers.base import Routed
+from mocoop.config import TrainConfig
 from mocoop.evaluation.evaluate import RoutedItems
-from mocoop.runs.run import Run
+from mocoop.runs.run import Run, RunSetup
 
 PER_PAGE = 12
 # The tabs; without a router RIGHTS stands for EXPERTS, COUNTS and VALUE.
@@ -36,12 +37,11 @@ OWN = {
 WORDS = {"all": "all classes", "base": "classes it trained on", "new": "classes it never saw"}
 
 
-def pick_classes(run: Run) -> str:
+def pick_classes(setup: RunSetup) -> str:
     """Returns which classes to look at: all, or for a base-to-new run base, new or all."""
-    made_of = run.setup()
-    if made_of.config.classes == "all":
+    if setup.config.classes == "all":
         return "all"
-    if run_caches.knows_trained_only(made_of):
+    if run_caches.knows_trained_only(setup):
         st.caption("A linear probe knows only the classes it trained on: these are shown.")
         return "base"
     return st.segmented_control(
@@ -57,10 +57,14 @@ def pick_classes(run: Run) -> str:
 
 
 def overview(
-    run: Run, choice: str, found: RoutedItems, table: pd.DataFrame, nmi: float | None
+    run: Run,
+    config: TrainConfig,
+    choice: str,
+    found: RoutedItems,
+    table: pd.DataFrame,
+    nmi: float | None,
 ) -> None:
     """Shows accuracy, routing in words and the share of images per expert."""
-    config = run.setup().config
     several = len(found.routed.experts) > 1
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(gap="xsmall"):
@@ -99,7 +103,7 @@ def overview(
             )
 
 
-def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
+def gallery(data: str, found: RoutedItems, table: pd.DataFrame) -> None:
     """Shows test images as cards: filtered, sorted, a page at a time."""
     shown = galleries.select_images(table, gallery_filter(found.routed, table))
     if shown.empty:
@@ -113,7 +117,7 @@ def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
         csv_button(galleries.gallery_csv(shown), "images")
     start = (min(page, pages) - 1) * PER_PAGE
     rows = shown.iloc[start : start + PER_PAGE]
-    data, colours = run.setup().config.data, expert_colours(found.routed.experts)
+    colours = expert_colours(found.routed.experts)
     with layout.tiles("card", "images"):
         for _, row in rows.iterrows():
             with st.container(border=True, gap="xsmall", height="stretch"):
@@ -180,11 +184,11 @@ def try_image() -> None:
 
 @st.dialog("Look closer", width="large", on_dismiss=close_image)
 @errors_in_words()
-def look_closer(run: Run, found: RoutedItems, index: int) -> None:
+def look_closer(run: Run, config: TrainConfig, found: RoutedItems, index: int) -> None:
     """Shows all that the run says of one test image, and lets an expert be forced."""
     item, routed = found.items[index], found.routed
     truth = routed.class_names[int(found.labels[index])]
-    several, data = len(routed.experts) > 1, run.setup().config.data
+    several, data = len(routed.experts) > 1, config.data
     left, right = st.columns([1, 2], gap="medium")
     with left:
         png = data_caches.thumbnail(data, item.id, item.label, item.style, 320)
@@ -204,7 +208,7 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
     with right:
         one = routed if forced is None else routed.forced(routed.experts.index(forced))
         who = "The router's mixture says" if forced is None else f"Expert {forced!r} alone says"
-        who = who if several else f"{method_name(run.setup().config)} says"
+        who = who if several else f"{method_name(config)} says"
         best = tables.top_classes(one, index)
         right_or_wrong = "right" if best["class"][0] == truth else "wrong"
         st.markdown(f"{who} **{best['class'][0]}**: {right_or_wrong}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import streamlit as st
@@ -17,9 +17,10 @@ from app.ui.parts import errors_in_words, show_figure
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
-from mocoop.runs.run import Run, default_runs, list_runs
+from mocoop.runs.run import Run, RunSetup, default_runs, list_runs
 from mocoop.runs.status import CANCELLED, FINISHED, QUEUED, Status
 
+Records = Sequence[dict[str, Any]]
 Colour = Literal["blue", "gray", "green", "orange", "red"]
 
 POLL_SECONDS = 1.0
@@ -74,33 +75,39 @@ def _nothing_yet() -> None:
 
 
 def _show_run(run: Run) -> None:
-    status, records = run.status(), run.records()
+    status, records, config = run.status(), run.records(), _requested(run)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"##### {_title(run)}")
+        st.markdown(f"##### {_title(run, config)}")
         _badge("starting" if status.state == QUEUED else status.state)  # its turn has come
         st.space("stretch")
         if status.active and not access.read_only():
             _cancel_button(run, "Cancel")
+    setup = None
     if status.active:
-        _show_progress(run, status)
+        _show_progress(status, records, config)
     elif status.state == FINISHED:
-        _show_results(run)
+        setup = run.setup()
+        _show_results(run, setup, records)
     else:
         _show_stopped(run, status)
     if len(records) > 1:
-        _show_curves(run, over=not status.active)
+        _show_curves(records, setup or run.setup(), over=not status.active)
 
 
-def _show_progress(run: Run, status: Status) -> None:
+def _show_progress(status: Status, records: Records, config: TrainConfig | None) -> None:
+    """Shows how far a training is, by its epochs where it counts them.
+
+    So it does if its settings cannot be read yet.
+    """
     if status.state == QUEUED:
         st.progress(0.0, "Starting: loading the CLIP …")
         return
-    if not status.epochs or not _told_by_epochs(run):
+    if not status.epochs or (config is not None and not has_epochs(config)):
         st.progress(0.0, f"{status.message.capitalize()} …")
         return
     done = status.epoch / status.epochs if status.epochs else 0.0
     text = f"Epoch {status.epoch} of {status.epochs}"
-    left = estimates.seconds_left(status, run.records())
+    left = estimates.seconds_left(status, records)
     if status.message != "training":
         text = f"{text}: {status.message} …"
     elif left is not None:
@@ -108,8 +115,8 @@ def _show_progress(run: Run, status: Status) -> None:
     st.progress(done, text)
 
 
-def _show_results(run: Run) -> None:
-    results, config = run.results(), run.setup().config
+def _show_results(run: Run, setup: RunSetup, records: Records) -> None:
+    results, config = run.results(), setup.config
     with st.container(horizontal=True, vertical_alignment="top", gap="large"):
         for part, label in PARTS.items():
             if part in results:
@@ -123,7 +130,7 @@ def _show_results(run: Run) -> None:
             spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
             st.metric("Training time", spent, width="content")
     if not has_epochs(config):
-        _say_how_it_went(run, config)
+        _say_how_it_went(setup, records)
     with st.container(horizontal=True):
         routing = "See the routing" if METHODS[config.method].is_mixture else "See the predictions"
         if st.button(routing, type="primary", icon=":material/alt_route:"):
@@ -134,18 +141,19 @@ def _show_results(run: Run) -> None:
             st.switch_page("pages/prompt_space.py", query_params={state.RUN: run.name})
 
 
-def _say_how_it_went(run: Run, config: TrainConfig) -> None:
+def _say_how_it_went(setup: RunSetup, records: Records) -> None:
     """Says what stands in place of curves for a method that is done at once."""
+    config = setup.config
     method = METHODS[config.method]
     name = method.label
     if not method.needs_images or method.learns_prompts:
         said = f"{name} learnt nothing here, so there are no curves: this is CLIP as it came."
     else:
         said = f"{name} is fitted at once, so there are no curves."
-    accuracy = next((record["val_accuracy"] for record in run.records()), None)
+    accuracy = next((record["val_accuracy"] for record in records), None)
     if accuracy is not None:
         said += f" Right on {accuracy:.1f} % of the validation images."
-    if knows_trained_only(run.setup()):
+    if knows_trained_only(setup):
         said += " The new half cannot be tested: it knows no class without pictures."
     st.caption(said)
 
@@ -169,10 +177,9 @@ def _show_stopped(run: Run, status: Status) -> None:
             st.rerun()
 
 
-def _show_curves(run: Run, over: bool) -> None:
+def _show_curves(records: Records, setup: RunSetup, over: bool) -> None:
     """Shows how a run went; its figures can be saved when it is over."""
-    records, made_of = run.records(), run.setup()
-    epochs, experts = made_of.config.epochs, made_of.experts
+    epochs, experts = setup.config.epochs, setup.experts
     figures = {
         "Accuracy": curves.accuracy_figure(records, epochs),
         "Losses": curves.loss_figure(records, epochs),
@@ -197,7 +204,7 @@ def _show_waiting(run: Run) -> None:
     """Shows a queued run in a line."""
     with st.container(horizontal=True, vertical_alignment="center"):
         _badge(run.status().state)
-        st.markdown(_title(run))
+        st.markdown(_title(run, _requested(run)))
         st.space("stretch")
         if not access.read_only():
             _cancel_button(run, "Remove")
@@ -210,10 +217,11 @@ def _show_recent(runs: list[Run]) -> None:
     st.markdown("**Earlier runs**")
     for run in runs:
         with errors_in_words(), st.container(horizontal=True, vertical_alignment="center"):
-            _badge(run.status().state)
-            st.markdown(_title(run))
+            status = run.status()
+            _badge(status.state)
+            st.markdown(_title(run, _requested(run)))
             st.space("stretch")
-            if run.status().state == FINISHED:
+            if status.state == FINISHED:
                 st.markdown(_accuracy(run))
             elif not access.read_only():
                 _resume_button(run)
@@ -245,20 +253,17 @@ def _badge(state: str) -> None:
     st.badge(label, color=colour, icon=icon)
 
 
-def _title(run: Run) -> str:
+def _requested(run: Run) -> TrainConfig | None:
+    """Returns a run's settings; None where they cannot be read, or not yet."""
+    try:
+        return trainings.requested(run)
+    except UserError:
+        return None
+
+
+def _title(run: Run, config: TrainConfig | None) -> str:
     """Returns a run's settings in a line, or its name where the settings cannot be read."""
-    try:
-        return run_title(trainings.requested(run))
-    except UserError:
-        return run.name
-
-
-def _told_by_epochs(run: Run) -> bool:
-    """Returns whether a run counts its epochs; so it does if its settings cannot be read yet."""
-    try:
-        return has_epochs(trainings.requested(run))
-    except UserError:
-        return True
+    return run.name if config is None else run_title(config)
 
 
 def _accuracy(run: Run) -> str:
