@@ -114,17 +114,6 @@ class TextTower:
             and all(understands(block) for block in blocks)
         )
 
-    def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Returns token ids (texts, context) with [SOS] and [EOS].
-
-        Raises:
-            UserError: for a text longer than the context.
-        """
-        for text in texts:
-            self.tokens.check_length(len(self.tokens.encode(text)) + 2, text)
-        ids = self.tokens.tokenizer(list(texts), context_length=self.context_length)
-        return ids.to(self.tokens.device)
-
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """Returns text features (texts, dim), not normalised, of token ids (texts, context)."""
         ends = self._ends(tokens)

@@ -77,9 +77,7 @@ def test_training_equals_the_reference(tiny_backbone, case):
     pair = make(case, tiny_backbone)
     config = pair.config
     rates = []
-    assert sorted(pair.sgd.learnt) == sorted(
-        cases.plain_name(name) for name, *_ in pair.learnt()
-    )
+    assert sorted(pair.sgd.learnt) == sorted(cases.plain_name(name) for name, *_ in pair.learnt())
 
     def compare(losses, pictures, labels, rate):
         expected = pair.plain_losses(pictures, labels)
