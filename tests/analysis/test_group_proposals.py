@@ -150,9 +150,9 @@ def test_groups_are_written_once(pets, capsys, monkeypatch):
     assert main(["data", "groups", str(pets), "--write"]) == 0
     printed = capsys.readouterr()
     assert "toy: adds 0.250 nats" in printed.out
-    assert "log-probability of the right class" in printed.out
+    assert "log-probability of the correct class" in printed.out
     assert "No further group helps" in printed.out
-    assert "knows only its own drawings" in printed.err
+    assert "was trained only on its own drawings" in printed.err
     text = (pets / "mocoop.yaml").read_text()
     assert text.startswith("# Mine.")
     assert read_edits(pets).groups == groups

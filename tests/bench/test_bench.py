@@ -250,9 +250,9 @@ def test_a_stopped_measurement_keeps_what_it_has(checkout, monkeypatch, capsys):
     [
         (["--repeats", "0"], "repeats must be at least 1"),
         (["--device", "abacus"], "Device"),
-        (["--write", "--quick"], "does not go with --quick"),
-        (["--write", "--out", "here"], "does not go with --out"),
-        (["--write"], "Run it in the checkout's folder"),
+        (["--write", "--quick"], "cannot be used with --quick"),
+        (["--write", "--out", "here"], "cannot be used with --out"),
+        (["--write"], "Run it in the folder of a checkout"),
         (["--out", "page.md"], "expected a folder"),
         (["--out", "missing/folder"], "does not exist"),
     ],

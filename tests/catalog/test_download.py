@@ -189,14 +189,14 @@ def test_google_drive(server, tmp_path, monkeypatch):
 
 def test_the_command_shows_the_terms_first(server, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    with pytest.raises(UserError, match="Nobody is there to accept the terms of dtd"):
+    with pytest.raises(UserError, match="Cannot ask whether you accept the terms of dtd"):
         data(DownloadData(root=tmp_path, name="dtd"))
     assert "For nothing but tests." in capsys.readouterr().out
     assert not (tmp_path / "dtd").exists()
     terminal = io.StringIO("n\n")
     terminal.isatty = lambda: True
     monkeypatch.setattr("sys.stdin", terminal)
-    with pytest.raises(UserError, match="Nothing was fetched"):
+    with pytest.raises(UserError, match="nothing was downloaded"):
         data(DownloadData(root=tmp_path, name="dtd"))
     data(DownloadData(root=tmp_path, name="dtd", yes=True))
     assert "mocoop data check dtd" in capsys.readouterr().out

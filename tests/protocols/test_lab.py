@@ -240,4 +240,4 @@ def test_results_say_what_the_shipped_grid_says(capsys):
         printed = " ".join(line for line in lines if line.startswith(method))
         for number in re.findall(r"\d+\.\d", row):
             assert number in printed
-    assert "router 64.8, all experts equally 66.1" in lines[-2]
+    assert "router 64.8, equal weights 66.1" in lines[-2]
