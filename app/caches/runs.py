@@ -125,7 +125,7 @@ def _classifier(path: str, stamp: float) -> Classifier:
 def classifier_of_known(run: Run) -> Classifier:
     """Returns a run's classifier of all the classes that it can tell apart."""
     made_of, found = run.setup(), classifier(run)
-    return found.only(range(made_of.trained_classes)) if knows_trained_only(made_of) else found
+    return found.subset(range(made_of.trained_classes)) if knows_trained_only(made_of) else found
 
 
 def knows_trained_only(made_of: RunSetup) -> bool:

@@ -57,7 +57,7 @@ class Classifier(ABC):
     experts: tuple[str, ...]
 
     @abstractmethod
-    def only(self, labels: Sequence[int]) -> Classifier:
+    def subset(self, labels: Sequence[int]) -> Classifier:
         """Returns a classifier among some of the classes.
 
         Raises:
@@ -72,7 +72,7 @@ class Classifier(ABC):
             image_features: (batch, dim), L2-normalised, from the run's backbone.
         """
 
-    def named(self, labels: Sequence[int]) -> tuple[str, ...]:
+    def names_of(self, labels: Sequence[int]) -> tuple[str, ...]:
         """Returns the names of some classes."""
         return tuple(self.class_names[label] for label in labels)
 

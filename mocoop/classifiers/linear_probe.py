@@ -170,7 +170,7 @@ class ProbeClassifier(SingleClassifier):
 
     probe: LinearProbe = field(repr=False)
 
-    def only(self, labels: Sequence[int]) -> ProbeClassifier:
+    def subset(self, labels: Sequence[int]) -> ProbeClassifier:
         """Returns a classifier among some of the trained classes.
 
         Raises:
@@ -183,7 +183,7 @@ class ProbeClassifier(SingleClassifier):
             )
         kept = list(labels)
         chosen = replace(self.probe, weight=self.probe.weight[kept], bias=self.probe.bias[kept])
-        return replace(self, class_names=self.named(labels), probe=chosen)
+        return replace(self, class_names=self.names_of(labels), probe=chosen)
 
     def logits(self, image_features: Tensor) -> Tensor:
         """Returns (batch, classes) of normalised image features (batch, dim)."""

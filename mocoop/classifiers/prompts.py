@@ -23,9 +23,9 @@ class MixtureClassifier(Classifier):
     logit_scale: float
     num_chosen: int
 
-    def only(self, labels: Sequence[int]) -> MixtureClassifier:
+    def subset(self, labels: Sequence[int]) -> MixtureClassifier:
         """Returns a classifier among some of the classes."""
-        return replace(self, class_names=self.named(labels), soft=self.soft[:, list(labels)])
+        return replace(self, class_names=self.names_of(labels), soft=self.soft[:, list(labels)])
 
     @torch.no_grad()
     def classify(self, image_features: Tensor) -> Routed:
@@ -48,9 +48,9 @@ class ConditionalClassifier(SingleClassifier):
     model: PromptMixture = field(repr=False)
     tower: TextTower = field(repr=False)
 
-    def only(self, labels: Sequence[int]) -> ConditionalClassifier:
+    def subset(self, labels: Sequence[int]) -> ConditionalClassifier:
         """Returns a classifier among some of the classes."""
-        return replace(self, class_names=self.named(labels))
+        return replace(self, class_names=self.names_of(labels))
 
     def logits(self, image_features: Tensor) -> Tensor:
         """Returns (batch, classes) of normalised image features (batch, dim)."""

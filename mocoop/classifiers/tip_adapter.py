@@ -201,11 +201,13 @@ class TipClassifier(SingleClassifier):
     text: Tensor = field(repr=False)  # (classes, dim), the untrained prompt's features
     logit_scale: float
 
-    def only(self, labels: Sequence[int]) -> TipClassifier:
+    def subset(self, labels: Sequence[int]) -> TipClassifier:
         """Returns a classifier among some of the classes; the cache votes for those alone."""
         kept = list(labels)
         adapter = replace(self.adapter, values=self.adapter.values[:, kept])
-        return replace(self, class_names=self.named(labels), adapter=adapter, text=self.text[kept])
+        return replace(
+            self, class_names=self.names_of(labels), adapter=adapter, text=self.text[kept]
+        )
 
     def logits(self, image_features: Tensor) -> Tensor:
         """Returns (batch, classes) of normalised image features (batch, dim)."""

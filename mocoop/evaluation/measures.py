@@ -1,7 +1,7 @@
-"""Numbers that say how well probabilities are calibrated and how a router spends its experts.
+"""Measures of calibration and of routing: how a router uses its experts.
 
-Pure functions of tensors: nothing is read, trained or drawn here. Reported numbers are summed
-in float64 on the CPU; arguments are not changed.
+These are pure functions of tensors. They read no files and do not change their arguments. Sums
+are computed in float64 on the CPU.
 """
 
 from __future__ import annotations
@@ -16,65 +16,65 @@ from torch import Tensor
 from mocoop.errors import UserError
 from mocoop.model.router import routing_entropy
 
-UNUSED_SHARE = 0.1  # an expert under this part of an even share counts as unused
-# Rows rounded to bfloat16 are off by up to 0.4 %; logits are off by far more.
+UNUSED_SHARE = 0.1  # an expert with less than this fraction of an even share is unused
+# Sums of rows rounded to bfloat16 deviate from 1 by up to 0.4 %; those of logits by far more.
 SUM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Images whose top probability lies in (low, high], one bar of a reliability diagram."""
+    """One bar of a reliability diagram: the images whose top probability is in (low, high]."""
 
     low: float
-    """Lower end, outside the bin."""
+    """Lower end, not in the bin."""
     high: float
-    """Upper end, inside the bin."""
+    """Upper end, in the bin."""
     count: int
     """Images in the bin."""
     mean_confidence: float | None
     """Mean top probability, 0 to 1; None in an empty bin."""
     accuracy: float | None
-    """Share of images told right, 0 to 1; None in an empty bin."""
+    """Share of images classified correctly, 0 to 1; None in an empty bin."""
 
 
 @dataclass(frozen=True)
 class RoutingMeasures:
-    """How decided a router is on single images, and how evenly it uses the experts."""
+    """How certain a router is for single images, and how evenly it uses the experts."""
 
     entropy: float
     """Mean entropy of softmax(scores) over all experts, in nats."""
     entropy_share: float
-    """The entropy over that of an undecided router, 0 to 1; 0 with one expert."""
+    """The entropy divided by its maximum, log(experts), 0 to 1; 0 with one expert."""
     load_balance: float
-    """Entropy of the mean weights over that of even use: 1 is even, 0 is one expert for all
-    images; 1 with one expert."""
+    """Entropy of the mean weights, divided by its maximum, log(experts): 1 means that all
+    experts are used equally, 0 that one expert gets all images; 1 with one expert."""
     largest_load: float
     """Largest mean weight of an expert, 0 to 1."""
     unused: int
-    """Experts whose mean weight is under a tenth of an even share."""
+    """Number of experts whose mean weight is below a tenth of an even share."""
     usage: tuple[float, ...]
     """Mean weight of every expert."""
 
 
 @dataclass(frozen=True)
 class GuideAgreement:
-    """How often the learnt gate chooses what the label-guided target would, in percent."""
+    """How often the learnt gate and the label-guided target choose the same, in percent."""
 
     first: float
-    """Images whose best expert by the gate is the best by the guide."""
+    """Images for which the gate and the guide have the same best expert."""
     overlap: float
-    """Mean share of the K chosen experts that are among the guide's K best."""
+    """Mean share of the K experts chosen by the gate that are also among the guide's K best."""
     expected_first: float
-    """What `first` would be if the gate chose at random."""
+    """Expected value of `first` for a gate that chooses at random."""
     expected_overlap: float
-    """What `overlap` would be if the gate chose at random."""
+    """Expected value of `overlap` for a gate that chooses at random."""
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
     """Returns the expected calibration error in percent: 0 is perfect.
 
-    The mean distance between confidence (the top probability) and accuracy over bins of
-    equal width, weighted by their number of images.
+    This is the mean distance between confidence (the top probability) and accuracy over bins
+    of equal width, weighted by the number of images in each bin.
 
     Args:
         probabilities: (images, classes), rows that sum to 1.
@@ -82,7 +82,7 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
         bins: number of bins over (0, 1].
 
     Raises:
-        UserError: for tensors that do not fit, and for logits in place of probabilities.
+        UserError: if shapes or types do not match, or the rows are logits, not probabilities.
 
     Source: Guo et al., *On Calibration of Modern Neural Networks*, arXiv 1706.04599, eq. 3.
 
@@ -96,11 +96,11 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
 def reliability_table(
     probabilities: Tensor, labels: Tensor, bins: int = 15
 ) -> list[ReliabilityBin]:
-    """Returns every bin of a reliability diagram, empty ones included, lowest first.
+    """Returns all bins of a reliability diagram, including empty ones, lowest first.
 
-    A confidence on the edge of two bins is in the lower one, and 1.0 in the last. Of classes
-    with the same top probability the first counts as the prediction. Arguments and errors are
-    those of `calibration_error`.
+    A confidence on the edge of two bins belongs to the lower one, and 1.0 to the last. If
+    several classes have the same top probability, the first is the prediction. Arguments and
+    errors are those of `calibration_error`.
     """
     columns = zip(*(sums.tolist() for sums in _bin_sums(probabilities, labels, bins)), strict=True)
     return [
@@ -116,14 +116,14 @@ def reliability_table(
 
 
 def routing_measures(scores: Tensor, weights: Tensor) -> RoutingMeasures:
-    """Returns how decided and how even the routing of some images is.
+    """Returns how certain and how even the routing of some images is.
 
     Args:
         scores: the router's scores, (images, experts).
         weights: mixture weights, (images, experts), rows that sum to 1.
 
     Raises:
-        UserError: for tensors that do not fit, and for weights that are none.
+        UserError: if shapes or types do not match, or the weights do not sum to 1.
     """
     scores = _table(scores, "scores")
     weights = _distributions(weights, "weights")
@@ -131,7 +131,7 @@ def routing_measures(scores: Tensor, weights: Tensor) -> RoutingMeasures:
     num_experts = scores.shape[1]
     usage = weights.mean(dim=0)  # (experts,)
     entropy, entropy_share, load_balance = 0.0, 0.0, 1.0
-    if num_experts > 1:  # the shares of one expert would be 0 / 0
+    if num_experts > 1:  # with one expert, both shares would be 0 / 0
         entropy = routing_entropy(scores).mean().item()
         entropy_share = _unit(entropy / math.log(num_experts))
         load_balance = _unit(torch.special.entr(usage).sum().item() / math.log(num_experts))
@@ -146,18 +146,18 @@ def routing_measures(scores: Tensor, weights: Tensor) -> RoutingMeasures:
 
 
 def guide_agreement(scores: Tensor, guide_scores: Tensor, num_chosen: int) -> GuideAgreement:
-    """Returns how well the gate does without labels what the guide does with them.
+    """Returns how often the gate, which has no labels, agrees with the guide, which has them.
 
-    Of experts with equal scores the first counts as the better one, in both; a model may
-    break such a tie in another way.
+    If experts have equal scores, the first one counts as better, for the gate and the guide.
+    A model may break such ties in another way.
 
     Args:
         scores: the router's scores, (images, experts).
-        guide_scores: the guide's, (images, experts), from `guide_scores`.
-        num_chosen: K, from 1 to experts.
+        guide_scores: the guide's scores, (images, experts), from `guide_scores`.
+        num_chosen: K, from 1 to the number of experts.
 
     Raises:
-        UserError: for tensors that do not fit, or another K.
+        UserError: if shapes or types do not match, or K is out of range.
     """
     scores = _table(scores, "scores")
     guide_scores = _table(guide_scores, "guide scores")
@@ -181,20 +181,20 @@ def guide_agreement(scores: Tensor, guide_scores: Tensor, num_chosen: int) -> Gu
 def style_information(styles: Sequence[str | None], chosen: Sequence[int]) -> float | None:
     """Returns the normalised mutual information of true style and first expert, 0 to 1.
 
-    None where there is nothing to tell apart: a style is unknown, or there is only one. A
-    router that sends all images to one expert says nothing of their style, which gives 0;
-    a model that has only one expert looks the same here.
+    None if a style is unknown, or if all images have the same style. If all images go to the
+    same expert, the expert carries no information about the style, and the result is 0. This
+    is also the case for a model with only one expert.
 
     Args:
-        styles: each image's true style.
-        chosen: each image's first expert.
+        styles: the true style of each image.
+        chosen: the first expert of each image.
 
     Raises:
-        UserError: for lists of different lengths.
+        UserError: if the lists have different lengths.
     """
     if len(styles) != len(chosen):
         raise UserError(
-            f"Expected a style and an expert of every image; got {len(styles)} styles and "
+            f"Expected a style and an expert for every image; got {len(styles)} styles and "
             f"{len(chosen)} experts. Give both lists for the same images."
         )
     if None in styles or len(set(styles)) < 2:
@@ -204,8 +204,16 @@ def style_information(styles: Sequence[str | None], chosen: Sequence[int]) -> fl
     return float(normalized_mutual_info_score(list(styles), list(chosen)))
 
 
+def harmonic_mean(base: float, new: float) -> float:
+    """Returns the harmonic mean 2·b·n / (b + n); 0 if both are 0."""
+    return 2 * base * new / (base + new) if base + new > 0 else 0.0
+
+
 def _bin_sums(probabilities: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns images, summed confidences and right images of each bin, (bins,) each."""
+    """Returns, for each bin: number of images, sum of confidences, number of correct images.
+
+    Each is a tensor (bins,).
+    """
     if bins < 1:
         raise UserError(f"bins must be at least 1; got {bins}.")
     dtype = probabilities.dtype
@@ -213,8 +221,8 @@ def _bin_sums(probabilities: Tensor, labels: Tensor, bins: int) -> tuple[Tensor,
     _check_labels(labels, *probabilities.shape)
     confidence, predicted = probabilities.max(dim=-1)  # (images,)
     right = (predicted == labels.cpu()).double()
-    # The probability 0.2 in float32 is not that of float64: round the edges the same way, or
-    # it would lie above its own edge.
+    # 0.2 in float32 is slightly above 0.2 in float64. Without rounding the edges in the same
+    # way, a probability that equals an edge would fall into the next bin.
     edges = (torch.arange(1, bins, dtype=torch.float64) / bins).to(dtype).double()
     index = torch.bucketize(confidence, edges)  # edges[i - 1] < confidence <= edges[i]
     count = index.bincount(minlength=bins).double()
@@ -226,13 +234,13 @@ def _bin_sums(probabilities: Tensor, labels: Tensor, bins: int) -> tuple[Tensor,
 
 
 def _ranks(scores: Tensor) -> Tensor:
-    """Returns each expert's place by score, 0 for the best, (images, experts)."""
-    # Stable, unlike topk, so that ties are broken in the same way everywhere.
+    """Returns the rank of each expert by score, 0 for the best, (images, experts)."""
+    # A stable sort, unlike topk, breaks ties in the same way everywhere.
     return scores.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
 
 
 def _unit(share: float) -> float:
-    """Returns a share without the rounding that takes it out of 0 to 1."""
+    """Returns a share clamped to 0 to 1, which rounding errors may exceed."""
     return min(1.0, max(0.0, share))
 
 
@@ -240,7 +248,7 @@ def _table(values: Tensor, name: str) -> Tensor:
     """Returns a two-dimensional tensor of finite numbers in float64 on the CPU."""
     if values.ndim != 2 or values.numel() == 0:
         raise UserError(
-            f"Expected {name} with one row for every image, at least one row and column; got "
+            f"Expected {name} with one row for each image and at least one row and column; got "
             f"shape {_shape(values)}."
         )
     if not values.is_floating_point():
@@ -248,7 +256,7 @@ def _table(values: Tensor, name: str) -> Tensor:
     # To the CPU first: not every accelerator has float64.
     table = values.detach().cpu().double()
     if not table.isfinite().all():
-        raise UserError(f"Expected finite {name}; got NaN or infinity. Look for it in the model.")
+        raise UserError(f"Expected finite {name}; got NaN or infinity. Check the model's output.")
     return table
 
 
@@ -260,7 +268,7 @@ def _distributions(values: Tensor, name: str) -> Tensor:
         raise UserError(
             f"Expected {name} from 0 to 1 whose rows sum to 1; got values from "
             f"{table.min():.4g} to {table.max():.4g}, sums from {sums.min():.4g} to "
-            f"{sums.max():.4g}. Take the softmax of logits first."
+            f"{sums.max():.4g}. Apply the softmax to logits first."
         )
     return table
 
@@ -270,28 +278,23 @@ def _check_labels(labels: Tensor, num_images: int, num_classes: int) -> None:
     numbers = not labels.is_floating_point() and labels.dtype != torch.bool
     if labels.shape != (num_images,) or not numbers:
         raise UserError(
-            f"Expected {num_images} whole-number labels, one for every image; got shape "
+            f"Expected {num_images} integer labels, one for each image; got shape "
             f"{_shape(labels)} of {labels.dtype}."
         )
     if num_images and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         raise UserError(
             f"Expected labels from 0 to {num_classes - 1}; got {int(labels.min())} to "
-            f"{int(labels.max())}. Number them among the {num_classes} classes given here."
+            f"{int(labels.max())}. Use the indices of the {num_classes} classes given here."
         )
 
 
 def _same_shape(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
     if first.shape != second.shape:
         raise UserError(
-            f"Expected {first_name} and {second_name} of the same images and experts; got "
+            f"Expected {first_name} and {second_name} of the same images and experts; got shapes "
             f"{_shape(first)} and {_shape(second)}."
         )
 
 
 def _shape(values: Tensor) -> tuple[int, ...]:
     return tuple(values.shape)
-
-
-def harmonic_mean(base: float, new: float) -> float:
-    """Returns 2·b·n / (b + n), 0 where both are 0."""
-    return 2 * base * new / (base + new) if base + new > 0 else 0.0

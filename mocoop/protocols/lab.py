@@ -178,7 +178,7 @@ def _bins(
 ) -> list[tuple[float, float, float]]:
     """Returns (images, right, summed confidence) of every bin of one half."""
     known = class_range(half, len(classifier.class_names))
-    routed = classifier.only(known).classify(features)
+    routed = classifier.subset(known).classify(features)
     return [
         (bin.count, bin.count * (bin.accuracy or 0.0), bin.count * (bin.mean_confidence or 0.0))
         for bin in reliability_table(routed.probabilities, labels, BINS)

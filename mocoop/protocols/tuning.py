@@ -108,7 +108,9 @@ def validation_accuracy(config: TrainConfig) -> float:
         tuned = with_norms(backbone, learned_state(model))
         cache = FeatureCache(tuned, keep=False, precision=precision)
     features = cache.features(dataset, items)[:, 0]
-    classifier = classifier_of_model(prepared.setup(), model, backbone.text).only(prepared.trained)
+    classifier = classifier_of_model(prepared.setup(), model, backbone.text).subset(
+        prepared.trained
+    )
     labels = torch.tensor([item.label for item in items])
     return accuracy_of(classifier.classify(features).probabilities, labels)
 

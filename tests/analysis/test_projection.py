@@ -262,7 +262,7 @@ def test_value_of_routing_equals_a_loop(finished_run, workspace, demo_backbone, 
     data, cache = load_dataset(config.data), FeatureCache(demo_backbone)
     value = routing_value(classifier, data, cache, config, choice)
     found = route_items(classifier, data, cache, choice)
-    part = classifier.only(range(13) if choice == "base" else range(13, 25))
+    part = classifier.subset(range(13) if choice == "base" else range(13, 25))
     features = cache.features(data, found.items)[:, 0]
     router = uniform = oracle = 0
     alone = np.zeros(len(classifier.experts))
