@@ -128,9 +128,9 @@ def test_page_says_what_was_measured():
     assert cells[3:9] == ["3", "0.5", "0.5", "20.0", "1.00 GB", "10.0 %"]
     assert cells[11] == "60 %"
     assert "| 1000 | 6 | plain, fp32 | 0 | not measured: needs about 100 GB |" in text
-    assert "| 100 classes, 6 experts: times faster (aim: 50) | 20.00 | no |" in text
-    assert "| 100 classes, 6 experts: memory of plain (aim: 1/10) | 0.10 | yes |" in text
-    assert "| 10 classes, 6 experts: times faster (aim: 30) | not measured | – |" in text
+    assert "| 100 classes, 6 experts: times faster (target: 50) | 20.00 | no |" in text
+    assert "| 100 classes, 6 experts: memory, ours / plain (target: 1/10) | 0.10 | yes |" in text
+    assert "| 10 classes, 6 experts: times faster (target: 30) | not measured | – |" in text
     assert "Nothing helped." in text
 
 

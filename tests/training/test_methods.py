@@ -208,7 +208,9 @@ def test_weights_of_other_settings_are_refused(tiny_backbone):
     weights = learned_state(make("coop", tiny_backbone).model)
     config = cases.settings("lasp")
     setup = RunSetup(config, cases.NAMES, config.groups, 3, 10.0, tiny_backbone.fingerprint)
-    with pytest.raises(UserError, match=r"weights do not match its settings .*Train the run again"):
+    with pytest.raises(
+        UserError, match=r"weights do not match its settings .*Train the run again"
+    ):
         restore_model(setup, weights, tiny_backbone)
 
 
