@@ -52,9 +52,7 @@ def test_greedy_equals_plain_loops(seed):
         chosen.append(group)
         best = means[group]
     assert order == chosen
-    assert sum(gains[1:]) == pytest.approx(
-        best - plain_mean(scores, fit, order[:1]), abs=1e-6
-    )
+    assert sum(gains[1:]) == pytest.approx(best - plain_mean(scores, fit, order[:1]), abs=1e-6)
 
 
 def test_kinds_of_images_get_a_group_each():
