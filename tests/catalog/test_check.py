@@ -152,7 +152,7 @@ def test_inventory(tmp_path):
         "CoOp's split, split_zhou_DescribableTextures.json"
     )
     assert found["eurosat"].state == "broken"
-    assert "is not complete" in found["eurosat"].words
+    assert "is incomplete" in found["eurosat"].words
     assert found["imagenet_sketch"].state == "ready"
     assert (found["food101"].state, found["food101"].next_step) == (
         "missing",
