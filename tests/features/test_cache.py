@@ -173,7 +173,7 @@ def test_unreadable_images_are_counted_and_named(tiny_backbone, tmp_path, monkey
         (tmp_path / "set" / item.id).write_text("no picture")
     (tmp_path / "set" / items[4].id).unlink()
     cache = FeatureCache(tiny_backbone, tmp_path / "cache")
-    message = r"5 images of set cannot be read: .*; and 2 more\. Mend .*data check .*/set --skip"
+    message = r"5 images of set cannot be read: .*; and 2 more\. Fix .*data check .*/set --skip"
     with pytest.raises(UserError, match=message):
         cache.features(data, items)
     seen = counting(monkeypatch, tiny_backbone)

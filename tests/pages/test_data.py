@@ -116,7 +116,7 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     assert problems["image"].tolist() == [broken]
     press(app, "Leave this image out")
     assert broken in (pets / SKIP_FILE).read_text()
-    assert "1 image is left out" in said(app)
+    assert "1 image is skipped" in said(app)
     press(app, "Open every image")
     assert "Every image is there" in app.success[0].value
 
