@@ -294,7 +294,7 @@ def test_what_cannot_be_learnt_from_is_refused_in_words(fitted, clip, data, tmp_
         (np.zeros((5, 6, 3), np.uint8), labels, "looks like one picture"),
         ([np.zeros((5, 6, 3))] * 9, labels, r"images\[0\]: expected a uint8 array.*got float64"),
         ([*images[:8], 3], labels, r"1 of 9 images.*images\[8\]: expected a path"),
-        ([Image.new("RGB", (0, 5))] * 9, labels, "0 × 5 pixels is empty"),
+        ([Image.new("RGB", (0, 5))] * 9, labels, "the image is empty: 0 × 5 pixels"),
         (broken, labels, r"2 of 9 images cannot be read: .*empty\.png.*; .*text\.png"),
         ([*images[:8], tmp_path / "none.png"], labels, r"none\.png: .*[Nn]o such file"),
     ):

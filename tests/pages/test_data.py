@@ -147,7 +147,7 @@ def test_a_picture_that_cannot_be_read_is_shown_in_words(pets):
         path.write_text("no picture")
     app = open_page(PAGE, data=str(pets))
     assert not app.exception
-    assert "its content is no image" in said(app)
+    assert "its content is not an image" in said(app)
 
 
 def test_a_read_only_server_offers_no_change(pets, monkeypatch):
