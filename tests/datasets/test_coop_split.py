@@ -49,7 +49,7 @@ def test_order_and_labels_are_those_of_the_file(tmp_path, inside):
         (SPLIT | {"train": [["far/1.jpg", 1, "barn_owl"]]}, "Extract the images beside the split"),
     ],
 )
-def test_damaged_files_are_told(tmp_path, split, message):
+def test_damaged_files_are_reported(tmp_path, split, message):
     with pytest.raises(UserError, match=message):
         load_dataset(folder(tmp_path, split))
 

@@ -1,4 +1,4 @@
-"""Anyone's own images: domains, tables, tidied names, and the two small files of changes."""
+"""The user's own images: domains, tables, class names, mocoop.yaml and mocoop-skip.txt."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_links(tmp_path, pets):
         load_dataset(str(pets))
 
 
-def test_a_link_to_nothing_is_told_when_it_is_read(pets):
+def test_a_link_to_nothing_is_reported_when_it_is_read(pets):
     (pets / "cat" / "gone.png").symlink_to(pets / "nowhere.png")
     data = load_dataset(str(pets))
     every = [item.id for items in data.splits.values() for item in items]

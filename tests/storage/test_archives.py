@@ -1,4 +1,4 @@
-"""Archives from outside: what is safe is extracted whole, all else refused without a trace."""
+"""Untrusted archives: safe ones are extracted, all others are refused and leave nothing."""
 
 from __future__ import annotations
 
