@@ -25,7 +25,7 @@ from mocoop.datasets.given_images import (
     set_aside,
     unreadable,
 )
-from mocoop.datasets.given_labels import label_places, name_classes, read_labels
+from mocoop.datasets.given_labels import label_indices, name_classes, read_labels
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import UnreadableImagesError
@@ -160,7 +160,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
             others = self._read(val_images, "val_images")
             _check_width(others, backbone)
             val_column = read_labels(val_labels, len(others), "val_labels")
-            val = others.items(label_places(val_column, classes).tolist())
+            val = others.items(label_indices(val_column, classes).tolist())
             given = given.joined(others)
         elif self.val_shots:
             train, val = set_aside(train, self.val_shots, config.seed)

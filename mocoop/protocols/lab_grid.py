@@ -31,7 +31,7 @@ from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measu
 from mocoop.runs.run import Run
 from mocoop.runs.status import read_values
 from mocoop.storage.atomic import write_json, write_tensors
-from mocoop.storage.processes import at_once
+from mocoop.storage.processes import parallel_map
 
 GRID_FORMAT = 1  # raise it when an old reader would misread a new grid
 TABLE, NUMBERS = "grid.json", "grid.safetensors"
@@ -98,7 +98,7 @@ def make_grid(axes: Axes, root: Path, out: Path, workers: int = 1) -> Iterator[t
     waiting = [job for job in jobs if not _part(*job).exists()]
     done = len(jobs) - len(waiting)
     yield done, len(jobs)
-    for _ in at_once(train_part, waiting, workers):
+    for _ in parallel_map(train_part, waiting, workers):
         done += 1
         yield done, len(jobs)
     write_grid(axes, [_read_part(_part(*job)) for job in jobs], out)

@@ -16,7 +16,7 @@ from mocoop.errors import UserError
 from mocoop.evaluation.transfer import evaluate_on, saved_evaluation
 from mocoop.protocols.plans import Task
 from mocoop.runs.run import FINISHED, Run
-from mocoop.storage.processes import at_once
+from mocoop.storage.processes import parallel_map
 
 
 def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[tuple[Task, Run]]:
@@ -45,7 +45,7 @@ def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[t
             continue
         yield from ((task, run) for task in same)
     jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
-    for place, path in at_once(finish, jobs, workers):
+    for place, path in parallel_map(finish, jobs, workers):
         yield from ((task, Run(path)) for task in by_key[waiting[place]])
 
 

@@ -92,7 +92,7 @@ def test_a_built_in_set_is_clean(tmp_path):
 
 
 def test_a_miniature_is_not_the_published_set(tmp_path, monkeypatch, capsys):
-    """Counts are compared with the published ones; a half-extracted set is told file by file."""
+    """Counts are compared with the published ones; missing files are listed."""
     monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
     root = tmp_path / "sets"
     rows = add_coop(root, "dtd")
@@ -152,7 +152,7 @@ def test_inventory(tmp_path):
         "CoOp's split, split_zhou_DescribableTextures.json"
     )
     assert found["eurosat"].state == "broken"
-    assert "is not complete" in found["eurosat"].words
+    assert "is incomplete" in found["eurosat"].words
     assert found["imagenet_sketch"].state == "ready"
     assert (found["food101"].state, found["food101"].next_step) == (
         "missing",

@@ -78,7 +78,7 @@ def test_every_part_of_ones_own_images(pets, view):
     assert not app.exception
     assert not app.error
     assert [m.value for m in app.metric] == ["2", "10", "4", "6"]
-    assert "A split of our own" in said(app)
+    assert "A split made by MoCoOp" in said(app)
 
 
 def test_missing_sets_are_named_with_the_step(root):
@@ -116,7 +116,7 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     assert problems["image"].tolist() == [broken]
     press(app, "Leave this image out")
     assert broken in (pets / SKIP_FILE).read_text()
-    assert "1 image is left out" in said(app)
+    assert "1 image is skipped" in said(app)
     press(app, "Open every image")
     assert "Every image is there" in app.success[0].value
 
@@ -147,7 +147,7 @@ def test_a_picture_that_cannot_be_read_is_shown_in_words(pets):
         path.write_text("no picture")
     app = open_page(PAGE, data=str(pets))
     assert not app.exception
-    assert "its content is no image" in said(app)
+    assert "its content is not an image" in said(app)
 
 
 def test_a_read_only_server_offers_no_change(pets, monkeypatch):
@@ -217,9 +217,9 @@ def test_a_small_table_of_classes_has_no_empty_rows(pets):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a.png": b"x", "b.png": b"y"}, r"pets.zip holds no class folder"),
+        ({"a.png": b"x", "b.png": b"y"}, r"pets.zip has no class folder"),
         ({"cat/a.png": b"x"}, r"at least two classes"),
-        ({"cat/a.txt": b"x", "dog/a.png": b"y"}, r"Class folder cat holds no image"),
+        ({"cat/a.txt": b"x", "dog/a.png": b"y"}, r"Class folder cat has no image"),
         ({f"cat/{n}.png": b"x" for n in range(12)}, r"pets.zip has 12 entries; at most 10"),
         ({"cat/../../a.png": b"x"}, r"pets.zip is not safe"),
     ],

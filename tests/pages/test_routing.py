@@ -157,7 +157,7 @@ def test_good_and_bad_files_together(one_run):
     app.get("file_uploader")[0].set_value(files).run()
     assert not app.exception
     said = texts(app.warning)
-    assert "notes.jpg: its content is no image" in said
+    assert "notes.jpg: its content is not an image" in said
     assert "cut.png" in said
     assert "clear.png · transparent: shown on white" in texts(app.caption)
     assert "large.png · 1400 × 700 pixels: made smaller first" in texts(app.caption)

@@ -168,7 +168,7 @@ def test_strange_entries_are_refused(packed, tmp_path, name, words):
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
 def test_links_and_devices_are_refused(packed, tmp_path, kind):
     files = entries(packed) | {f"{NAME}/transfer-x.json": b"/etc/passwd"}
-    assert_refused(zipped(files, kind), tmp_path / "runs", "is a link|is no plain file")
+    assert_refused(zipped(files, kind), tmp_path / "runs", "is a link|is not a regular file")
 
 
 def test_too_many_and_too_large_are_refused(packed, tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_too_many_and_too_large_are_refused(packed, tmp_path, monkeypatch):
     large = entries(packed) | {f"{NAME}/transfer-x.json": b" " * (1024**2 + 1)}
     assert_refused(zipped(large), tmp_path / "runs", "MB of text")
     monkeypatch.setattr("mocoop.runs.import_zip.LIMITS", Limits(unpacked=1024))
-    assert_refused(io.BytesIO(packed), tmp_path / "runs", "holds more than")
+    assert_refused(io.BytesIO(packed), tmp_path / "runs", "contains more than")
 
 
 def test_a_bomb_that_lies_about_its_size_is_refused(packed, tmp_path):
@@ -193,7 +193,7 @@ def test_other_ways_of_packing_and_encryption_are_refused(packed, tmp_path):
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         for name, data in entries(packed).items():
             archive.writestr(name, data)
-    assert_refused(buffer, tmp_path / "runs", "packed in an unusual way")
+    assert_refused(buffer, tmp_path / "runs", "has an unusual compression")
     secret = bytearray(packed)
     secret[secret.rindex(b"PK\x01\x02") + 8] |= 1
     assert_refused(io.BytesIO(bytes(secret)), tmp_path / "runs", "is encrypted")
@@ -201,13 +201,17 @@ def test_other_ways_of_packing_and_encryption_are_refused(packed, tmp_path):
 
 @pytest.mark.parametrize("length", [0, 10, 5000, -30])
 def test_broken_zip_files_are_refused(packed, tmp_path, length):
-    assert_refused(io.BytesIO(packed[:length]), tmp_path / "runs", "no archive that can be read")
+    assert_refused(
+        io.BytesIO(packed[:length]), tmp_path / "runs", "damaged or not a supported archive"
+    )
 
 
 def test_changed_bytes_are_refused(packed, tmp_path):
     changed = bytearray(packed)
     changed[packed.index(b"weights.safetensors") + 600] ^= 1
-    assert_refused(io.BytesIO(bytes(changed)), tmp_path / "runs", "no archive that can be read")
+    assert_refused(
+        io.BytesIO(bytes(changed)), tmp_path / "runs", "damaged or not a supported archive"
+    )
     files = entries(packed)
     files[f"{NAME}/results.json"] += b" "
     assert_refused(zipped(files), tmp_path / "runs", "size or checksum differs")

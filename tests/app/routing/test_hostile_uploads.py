@@ -175,6 +175,6 @@ def test_a_hundred_at_once(try_files):
 
 
 def test_formats_of_other_programs_are_refused():
-    with pytest.raises(UserError, match="its content is no image"):
+    with pytest.raises(UserError, match="its content is not an image"):
         read_picture(saved("EPS"), "print.eps")
     assert shown_name("a\nb\x00.png") == "ab.png"
