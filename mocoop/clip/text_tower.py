@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mocoop.clip.device import activation_memory
 from mocoop.errors import UserError
-from mocoop.prompt_encoder.frozen_blocks import CastBlocks, FrozenBlocks, kept_bytes, understands
+from mocoop.prompt_encoder.frozen_blocks import CastBlocks, FrozenBlocks, is_supported, kept_bytes
 from mocoop.prompt_encoder.layout import PromptBatch, filled_tokens
 from mocoop.prompt_encoder.tokens import TokenTable
 
@@ -111,7 +111,7 @@ class TextTower:
         return (
             self.causal_mask is not None
             and self.pool in ("argmax", "eos")
-            and all(understands(block) for block in blocks)
+            and all(is_supported(block) for block in blocks)
         )
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:

@@ -23,7 +23,6 @@ from mocoop.model.soft_prompts import MetaNet, SoftPrompts, linear, prompt_start
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import Groups
 
-
 IMAGES_AT_ONCE = 32  # with a conditional context: images whose prompts are encoded together
 
 
