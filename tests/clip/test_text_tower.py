@@ -177,14 +177,14 @@ def test_name_without_a_token(tiny_backbone, name):
 
 def test_foreign_towers_are_refused(tokenizer, tiny_backbone):
     """A tower without open_clip's parts, or another tokenizer, takes no soft prompts."""
-    with pytest.raises(UserError, match=r"takes no soft prompts.*got SimpleNamespace with"):
+    with pytest.raises(UserError, match=r"does not support soft prompts.*got SimpleNamespace"):
         TextTower.from_model(SimpleNamespace(), tokenizer)
-    with pytest.raises(UserError, match=r"takes no soft prompts.*CLIP with function"):
+    with pytest.raises(UserError, match=r"does not support soft prompts.*CLIP with function"):
         TextTower.from_model(tiny_backbone.model, lambda texts: texts)
 
 
 def test_towers_with_a_class_token_are_refused(tokenizer):
     """CoCa appends a class token that soft prompts do not have."""
     model = tiny_clip(custom_text=True, embed_cls=True)
-    with pytest.raises(UserError, match="takes no soft prompts: it appends a class token"):
+    with pytest.raises(UserError, match="does not support soft prompts: it appends its own class"):
         TextTower.from_model(model, tokenizer)

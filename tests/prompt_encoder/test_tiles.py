@@ -194,5 +194,5 @@ def test_memory_setting(monkeypatch, tokenizer):
     assert TextTower.from_model(tiny_clip(), tokenizer).memory == 3 * 2**29
     for wrong in ("much", "-1", "inf", "nan"):
         monkeypatch.setenv("MOCOOP_TEXT_MEMORY", wrong)
-        with pytest.raises(UserError, match=r"expected a number of GiB from 0 on"):
+        with pytest.raises(UserError, match=r"expected a number of GiB, at least 0"):
             activation_memory(device)
