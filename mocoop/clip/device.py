@@ -59,7 +59,7 @@ def activation_memory(device: torch.device) -> int:
             size = -1.0
         if not 0 <= size < float("inf"):
             raise UserError(
-                f"MOCOOP_TEXT_MEMORY is {chosen!r}: expected a number of GiB, at least 0, such as 4."
+                f"MOCOOP_TEXT_MEMORY is {chosen!r}: expected a number of GiB, at least 0, like 4."
             )
         return int(size * 2**30)
     if device.type == "cuda":

@@ -68,7 +68,7 @@ def test_each_protocol_trains_what_its_name_says():
         ({"seeds": ()}, "seeds is empty"),
         ({"shots": (1, 99, 200)}, r"99 shots .* more than 92 .*Would run: --shots 1\."),
         ({"shots": (99,)}, r"Would run: --shots 92\."),
-        ({"protocol": "cross-dataset"}, "name at least two"),
+        ({"protocol": "cross-dataset"}, "give at least two"),
         (
             {"protocol": "cross-dataset", "data": ("digits", "games"), "methods": QUICK},
             r"linear-probe knows only .*Would run: --methods zero-shot mocoop\.",
