@@ -124,14 +124,13 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
     if _by_style(plan):
         if plan.style not in dataset.styles:
             styles = (
-                f"its styles are {', '.join(dataset.styles)}"
+                f"its styles are {', '.join(dataset.styles)}. Give one of them with --style, or"
                 if dataset.styles
-                else "the styles of its images are not known"
+                else "the styles of its images are not known. Give"
             )
             raise UserError(
                 f"domain-generalization trains {dataset.name} on images of the style "
-                f"{plan.style!r}, but {styles}. Give one of its styles with --style, or other "
-                "data sets with --targets."
+                f"{plan.style!r}, but {styles} other data sets with --targets."
             )
         train = tuple(item for item in train if item.style == plan.style)
     most = max(Counter(item.label for item in train).values(), default=0)
@@ -156,7 +155,7 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
 
 
 def _shots_and_seeds(plan: Plan, method: str) -> Iterator[tuple[int, tuple[int, ...], int]]:
-    """Yields for each run its shots, the seeds for which it counts, and the shots in the tables."""
+    """Yields the shots of each run, the seeds for which it counts, and the shots in tables."""
     if not METHODS[method].needs_images:
         yield min(plan.shots), plan.seeds, 0
         return
