@@ -165,9 +165,9 @@ def test_whole_numbers_serve_as_floats():
         ({"clip_norm": True}, r"Setting clip_norm expects float, got bool \(True\)"),
         ({"data": 5}, r"Setting data expects str, got int \(5\)"),
         ({"method": 5}, r"Unknown method '5'"),
-        ({"groups": "a photo of a {}."}, r"Groups are expected as names with a list.*got"),
-        ({"groups": {"a": 5}}, r"Groups are expected as names with a list.*got"),
-        ({"groups": {"a": [5]}}, r"Groups are expected as names with a list.*got"),
+        ({"groups": "a photo of a {}."}, r"Groups are expected as a mapping.*got"),
+        ({"groups": {"a": 5}}, r"Groups are expected as a mapping.*got"),
+        ({"groups": {"a": [5]}}, r"Groups are expected as a mapping.*got"),
         ({"shots": 0}, r"shots must be at least 1; got 0"),
     ],
 )  # fmt: skip

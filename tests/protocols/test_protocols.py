@@ -108,9 +108,7 @@ def test_base_to_new_needs_two_classes_in_each_half(tmp_path):
 
 def test_styles_must_be_known(tmp_path):
     data = folder_of(tmp_path / "pets", ("cat", "dog"))
-    with pytest.raises(
-        UserError, match=r"styles of its images are not known.*other data sets with --targets"
-    ):
+    with pytest.raises(UserError, match=r"styles of its images are not known.*with --targets"):
         tasks(Plan("domain-generalization", (data,), ("coop",), (1,)))
 
 
