@@ -38,7 +38,7 @@ def test_nothing_is_tried_without_an_answer(no_cache, monkeypatch):
     tried: list[str] = []
     monkeypatch.setattr("open_clip.create_model", lambda name, **options: tried.append(name))
     with pytest.raises(
-        UserError, match=r"local file of these weights, ViT-B-16-quickgelu/FILE\.safetens"
+        UserError, match=r"file of these weights, ViT-B-16-quickgelu/FILE\.safetens"
     ):
         backbone.load_backbone(NAME)
     assert tried == []
