@@ -77,11 +77,11 @@ def resume(run: Run | AnyPath, on_epoch: OnEpoch | None = None) -> Run:
     Raises:
         UserError: if there is no snapshot, or images or weights have changed since.
     """
-    found = load_run(run)
-    for record in resume_experiment(found.path):
+    resumed = load_run(run)
+    for record in resume_experiment(resumed.path):
         if on_epoch is not None:
             on_epoch(record)
-    return found
+    return resumed
 
 
 def load_run(run: Run | AnyPath) -> Run:
@@ -127,10 +127,10 @@ def evaluate(run: Run | AnyPath, classes: str = "all") -> Evaluation:
         UserError: for a run, data or weights that do not fit together, or classes without test
             images.
     """
-    found = load_run(run)
-    setup = found.setup()
-    opened, dataset = ImageClassifier.from_run(found), open_dataset(setup.config.data)
-    check_same_data(found, setup, dataset, opened.encoder.backbone)
+    finished = load_run(run)
+    setup = finished.setup()
+    opened, dataset = ImageClassifier.from_run(finished), open_dataset(setup.config.data)
+    check_same_data(finished, setup, dataset, opened.encoder.backbone)
     cache = FeatureCache(opened.encoder.backbone, precision=opened.encoder.precision)
     return evaluation_of(route_items(opened.classifier, dataset, cache, classes), classes)
 

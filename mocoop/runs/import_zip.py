@@ -74,27 +74,27 @@ def _files(archive: UntrustedZip) -> dict[str, PurePosixPath]:
     Raises:
         UserError: for anything other than the known files of one run in one folder.
     """
-    found: dict[str, PurePosixPath] = {}
+    files: dict[str, PurePosixPath] = {}
     for path, info in archive.entries.items():
         if len(path.parts) != 2 or not RUN_NAME.fullmatch(path.parts[0]):
             raise _refused(path, "all files of a run must be in one folder, without subfolders")
         if not KNOWN.fullmatch(path.name):
             raise _refused(path, "a run has no file of that name")
-        if path.name in found:
+        if path.name in files:
             raise _refused(path, "the archive has it twice")
         if path.suffix != ".safetensors" and info.file_size > MAX_TEXT_BYTES:
             raise _refused(path, f"it has more than {MAX_TEXT_BYTES // 1024**2} MB of text")
-        found[path.name] = path
+        files[path.name] = path
     folders = {path.parts[0] for path in archive.entries}
     if len(folders) > 1:
         raise UserError(f"Expected one run in the archive; got {len(folders)} folders.")
-    missing = [name for name in (MANIFEST, *_REQUIRED) if name not in found]
+    missing = [name for name in (MANIFEST, *_REQUIRED) if name not in files]
     if missing:
         raise UserError(
             f"This zip file is not an exported run: it has no {', '.join(missing)}. Export a run "
             "with `mocoop pack RUN` or on the app's page Compare."
         )
-    return found
+    return files
 
 
 def _refused(path: PurePosixPath, why: str) -> UserError:

@@ -63,11 +63,11 @@ def model_card(run: Run) -> str:
 
 
 def _differences(config: TrainConfig) -> str:
-    found = differences(config)
-    if not found:
+    changed = differences(config)
+    if not changed:
         return f"None: the recipe of `{config.method}` for this CLIP."
     return markdown_table(
-        ("setting", "value"), [(f"`{name}`", value) for name, value in found.items()]
+        ("setting", "value"), [(f"`{name}`", value) for name, value in changed.items()]
     )
 
 

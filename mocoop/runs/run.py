@@ -212,14 +212,14 @@ def list_runs(roots: Iterable[Path] | None = None) -> list[Run]:
     Args:
         roots: folders of runs; the default folder and the shipped runs if None.
     """
-    found: list[tuple[float, Run]] = []
+    runs: list[tuple[float, Run]] = []
     for root in roots if roots is not None else (default_runs(), shipped_runs()):
         for path in root.glob("*/status.json"):
             try:
-                found.append((Run(path.parent).status().started, Run(path.parent)))
+                runs.append((Run(path.parent).status().started, Run(path.parent)))
             except (UserError, TypeError):
                 continue  # not a run, or of a newer format: `open_run` reports the error
-    return [run for _, run in sorted(found, key=lambda pair: -pair[0])]
+    return [run for _, run in sorted(runs, key=lambda pair: -pair[0])]
 
 
 def open_run(name: str | Path) -> Run:

@@ -43,18 +43,18 @@ class RunWriter:
 
     Args:
         path: the run's folder; created if it does not exist.
-        again: resume a stopped run instead of starting a new one.
+        resume: resume a stopped run instead of starting a new one.
 
     Raises:
-        UserError: if the folder holds a run or other files already; with `again`, if the run
+        UserError: if the folder holds a run or other files already; with `resume`, if the run
             is finished, or another process trains it.
     """
 
-    def __init__(self, path: Path, again: bool = False) -> None:
+    def __init__(self, path: Path, resume: bool = False) -> None:
         path.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path.parent):
             if any(path.iterdir()):
-                _check_free(path, again)
+                _check_free(path, resume)
             self.run = Run(path)
             now = time.time()
             process = identity(psutil.Process())
@@ -86,7 +86,7 @@ class RunWriter:
         with (self.run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def keep_records(self, last: int) -> None:
+    def truncate_records(self, last: int) -> None:
         """Removes the records of the epochs after `last`, which will be trained again."""
         kept = [record for record in self.run.records() if record["epoch"] <= last]
         lines = "".join(json.dumps(record) + "\n" for record in kept)
@@ -179,16 +179,16 @@ def mark_cancelled(run: Run) -> None:
         _write_status(run.path, replace(stopped, updated=time.time()))
 
 
-def _check_free(path: Path, again: bool) -> None:
+def _check_free(path: Path, resume: bool) -> None:
     """Raises UserError unless this process may train the run in a folder that is not empty."""
     if not (path / STATUS_FILE).exists():
         raise UserError(f"{path} exists and is not empty. Choose another folder for the run.")
     status = Run(path).status()
-    if status.state == QUEUED and (not again or status.pid == os.getpid()):
+    if status.state == QUEUED and (not resume or status.pid == os.getpid()):
         return
-    if again and status.state not in STOPPED:
+    if resume and status.state not in STOPPED:
         raise UserError(f"Run {path} is {status.state}: only a stopped run can be resumed.")
-    if not again:
+    if not resume:
         raise UserError(f"{path} holds a run already ({status.state}). Choose another name.")
 
 

@@ -84,7 +84,7 @@ def demo_classes() -> tuple[DemoClass, ...]:
 
 
 def build_model(seed: int) -> CLIP:
-    """Returns an untrained small CLIP whose weights depend on the seed alone."""
+    """Returns an untrained small CLIP whose weights depend only on the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return CLIP(**MODEL_CONFIG)

@@ -36,9 +36,9 @@ from mocoop.training.prepare import Prepared, prepare, training_data
 from mocoop.training.snapshots import (
     Snapshot,
     drop_snapshot,
-    load_kept,
+    load_saved_epochs,
     load_snapshot,
-    save_kept,
+    save_epoch,
     save_snapshot,
     training_fingerprint,
 )
@@ -113,7 +113,7 @@ def _run_with_status(
     try:
         prepared = inputs()
         with explain_write_errors(path):
-            writer = RunWriter(path, again=snapshot is not None)
+            writer = RunWriter(path, resume=snapshot is not None)
     except UserError as error:
         _fail_queued(path, error)
         raise
@@ -217,7 +217,7 @@ def _train(
             parameters = model.gate.state_dict(prefix="gate.")
             gates[epoch] = {name: value.cpu().clone() for name, value in parameters.items()}
         if optimizer is not None:
-            save_kept(folder, epoch, soft[epoch], gates.get(epoch, {}))
+            save_epoch(folder, epoch, soft[epoch], gates.get(epoch, {}))
 
     done = 0
     if snapshot is not None and optimizer is not None:
@@ -228,8 +228,8 @@ def _train(
             )
         snapshot.restore(model, optimizer, generator)
         done = snapshot.epoch
-        soft, gates = load_kept(folder, done)
-        writer.keep_records(done)
+        soft, gates = load_saved_epochs(folder, done)
+        writer.truncate_records(done)
     saved = time.monotonic()
     try:
         for record in fit(model, backbone.text, data, config, generator, optimizer, done):

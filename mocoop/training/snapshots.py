@@ -92,7 +92,7 @@ def save_snapshot(run: Path, snapshot: Snapshot) -> None:
     write_tensors(run / FOLDER / STATE, snapshot.tensors, metadata)
 
 
-def save_kept(run: Path, epoch: int, soft: Tensor, gate: Mapping[str, Tensor]) -> None:
+def save_epoch(run: Path, epoch: int, soft: Tensor, gate: Mapping[str, Tensor]) -> None:
     """Writes the soft features and the router of a saved epoch into a run's folder.
 
     Args:
@@ -123,7 +123,9 @@ def load_snapshot(run: Path) -> Snapshot:
         raise UserError(f"{path} is damaged ({error}). Train the run again.") from error
 
 
-def load_kept(run: Path, last: int) -> tuple[dict[int, Tensor], dict[int, dict[str, Tensor]]]:
+def load_saved_epochs(
+    run: Path, last: int
+) -> tuple[dict[int, Tensor], dict[int, dict[str, Tensor]]]:
     """Returns epoch → soft features and epoch → the router's parameters.
 
     Args:
