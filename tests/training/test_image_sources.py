@@ -151,11 +151,11 @@ def test_crops_are_those_of_the_drawn_boxes(folders, plain_model):
     found = crops(images, plain_model, 2)
     assert torch.equal(state, torch.random.get_rng_state())
     for place in range(6):
-        crop = random_crop(images.load(place), images._draw(place, 2), CROP_SCALE)
+        crop = random_crop(images.load(place), images._crop_seed(place, 2), CROP_SCALE)
         pixels = images.transform(crop).flatten()
         torch.testing.assert_close(found[place], pixels / pixels.norm())
     assert CROP_SCALE == (0.08, 1.0)
-    draws = {images._draw(place, epoch) for place in range(6) for epoch in range(20)}
+    draws = {images._crop_seed(place, epoch) for place in range(6) for epoch in range(20)}
     assert len(draws) == 120
 
 
