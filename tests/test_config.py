@@ -61,7 +61,7 @@ GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of 
         ({"tune_layer_norms": True}, r"tune_layer_norms changes the image features.*cached"),
         ({"augment": "crops"}, r"augment crops changes the image features.*turn image_cache off"),
         ({"image_cache": False, "views": 2}, r"views is 2, but .* image_cache is off"),
-        ({"class_context": True, "classes": "base"}, r"new classes have none: train on all"),
+        ({"class_context": True, "classes": "base"}, r"new classes have none\. Train on all"),
     ],
 )  # fmt: skip
 def test_checks(changes, message):
