@@ -67,7 +67,7 @@ def plain_loss(
         text_scale: inverse temperature of the text loss.
     """
     experts = []
-    with model.towers():
+    with model.autocast():
         for before, after in zip(model.prompts.before, model.prompts.after, strict=True):
             experts.append(plain_text_features(tower, names, before, after).float())
     soft = torch.stack(experts)  # (experts, classes, dim)

@@ -98,7 +98,7 @@ def test_a_method_without_prompts_shows_what_it_has(start_app, browser_page):
     page.goto(f"{server.address}/train?data=games&method=tip-adapter&shots=2")
     heading(page, "Train")
     method = page.get_by_role("combobox", name="Method")
-    expect(method).to_have_value("No learnt prompt: Tip-Adapter")
+    expect(method).to_have_value("No learned prompt: Tip-Adapter")
     page.get_by_role("button", name="Test it").click()
     expect(page.get_by_text("is fitted at once, so there are no curves")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(0)

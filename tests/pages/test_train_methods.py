@@ -195,7 +195,7 @@ def test_refused_settings_are_explained_and_nothing_is_lost(started):
     assert not app.error
     app.get("button_group")[1].set_value("base").run()
     assert not app.exception
-    assert "train on all classes, or share the context" in texts(app.error)
+    assert "Train on all classes, or turn class_context off" in texts(app.error)
     assert "start" not in [button.key for button in app.button]
     assert widgets(app)["Starts from"].value == "random"
     widgets(app)["A prompt of its own for every class"].set_value(False).run()

@@ -147,15 +147,15 @@ def test_bad_names_are_refused(packed, tmp_path, name):
         ("../evil.json", "leads out"),
         (f"{NAME}/../../evil.json", "leads out"),
         ("/etc/evil.json", "leads out"),
-        (f"{NAME}/folder/config.json", "without any other path"),
+        (f"{NAME}/folder/config.json", "without subfolders"),
         (f"{NAME}/..\\evil.json", "leads out"),
-        (f"{NAME}/C:\\evil.json", "without any other path"),
+        (f"{NAME}/C:\\evil.json", "without subfolders"),
         (f"{NAME}/CONFIG.json", "twice"),
-        (f"{NAME}/evil.py", "no run has a file of that name"),
-        (f"{NAME}/weights.pkl", "no run has a file of that name"),
-        (f"{NAME}/.hidden", "no run has a file of that name"),
-        ("config.json", "without any other path"),
-        ("second/config.json", "it is there twice"),
+        (f"{NAME}/evil.py", "a run has no file of that name"),
+        (f"{NAME}/weights.pkl", "a run has no file of that name"),
+        (f"{NAME}/.hidden", "a run has no file of that name"),
+        ("config.json", "without subfolders"),
+        ("second/config.json", "the archive has it twice"),
         ("second/transfer-faces.json", "Expected one run in the archive; got 2"),
         (f"{NAME}/transfer-x.json", "not those that it lists"),
     ],
@@ -237,14 +237,14 @@ def test_other_versions_and_odd_tables_are_refused(packed, tmp_path, change, wor
     ("name", "data", "words"),
     [
         ("config.json", b"{}", "has format None"),
-        ("config.json", b"[1]", "holds no settings"),
-        ("config.json", b"[" * 100_000, "does not hold a whole run"),
+        ("config.json", b"[1]", "does not hold a JSON object"),
+        ("config.json", b"[" * 100_000, "does not hold a complete run"),
         ("status.json", b'{"state": "running"}', "does not say that it finished"),
         ("status.json", b'{"state": "finished", "odd": 1}', "odd"),
         ("results.json", b"{}", "no accuracy"),
-        ("results.json", b'{"all": 3}', "does not hold a whole run"),
-        ("metrics.jsonl", b"no json\n", "does not hold a whole run"),
-        ("metrics.jsonl", b"[]\n", "does not hold a whole run"),
+        ("results.json", b'{"all": 3}', "does not hold a complete run"),
+        ("metrics.jsonl", b"no json\n", "does not hold a complete run"),
+        ("metrics.jsonl", b"[]\n", "does not hold a complete run"),
         ("weights.safetensors", b"\x80\x04pickle", "weights.safetensors is damaged"),
         ("features.safetensors", b"", "features.safetensors is damaged"),
     ],
@@ -260,14 +260,14 @@ def test_features_of_other_shapes_are_refused(packed, tmp_path):
     soft = torch.nn.functional.normalize(torch.randn(2, 3, 4), dim=-1)
     data = save({"soft/0": soft, "hard/0": soft.clone(), "prototypes": soft.clone()})
     source = zipped(resigned(entries(packed), "features.safetensors", data))
-    assert_refused(source, tmp_path / "runs", "is not of 11 experts and 25 classes")
+    assert_refused(source, tmp_path / "runs", "does not have 11 experts and 25 classes")
 
 
 def test_a_zip_of_something_else_is_named(tmp_path):
     source = zipped({"photos/cat.jpg": b"x"})
-    assert_refused(source, tmp_path / "runs", "no run has a file of that name")
+    assert_refused(source, tmp_path / "runs", "a run has no file of that name")
     source = zipped({"x/config.json": b"{}"})
-    assert_refused(source, tmp_path / "runs", "is no exported run: it has no archive.json")
+    assert_refused(source, tmp_path / "runs", "is not an exported run: it has no archive.json")
 
 
 def test_a_full_disk_leaves_nothing(packed, tmp_path, monkeypatch):

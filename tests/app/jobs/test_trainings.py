@@ -205,5 +205,5 @@ def test_mark_cancelled_keeps_a_result(one_run):
 
 
 def test_requested_settings_of_a_folder_without_any(tmp_path):
-    with pytest.raises(UserError, match="no complete run"):
+    with pytest.raises(UserError, match="not a complete run"):
         trainings.requested(Run(tmp_path))
