@@ -15,7 +15,7 @@ from torch import Tensor
 from app.caches import data as data_caches
 from app.caches.data import as_png, backbone, dataset
 from app.common import galleries
-from app.common.run_labels import Named, run_labels
+from app.common.run_labels import LabelledRun, run_labels
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.classifiers import saved as classifiers
 from mocoop.classifiers.base import Classifier, Routed
@@ -61,11 +61,11 @@ def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
 
 
 @st.cache_data(show_spinner=False, max_entries=5000)
-def _named(path: str, stamp: float) -> Named:
+def _named(path: str, stamp: float) -> LabelledRun:
     run, config = Run(Path(path)), None
     with suppress(UserError):
         config = run.setup().config
-    return Named(run.name, config, run.status().started)
+    return LabelledRun(run.name, config, run.status().started)
 
 
 def stamp_of(run: Run) -> float:
