@@ -17,7 +17,7 @@ inside_the_app()
 st.title("MoCoOp: a mixture of prompts")
 st.markdown(
     "CLIP recognises what is in a picture by comparing it with sentences such as *a photo of a "
-    "cat*. Here several such sentences are **learnt** from a few pictures per class, each for a "
+    "cat*. Here several such sentences are **learned** from a few pictures per class, each for a "
     "style of its own: the experts. For every picture, a small **router** picks the experts "
     "that suit it and mixes their answers."
 )

@@ -1,4 +1,4 @@
-"""Prompt space: where learnt prompts moved, in numbers first and then on a map."""
+"""Prompt space: where learned prompts moved, in numbers first and then on a map."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def page(run: Run) -> None:
 inside_the_app()
 st.title("Prompt space")
 st.caption(
-    "Hard prompts are sentences; soft prompts started from them and were learnt. Did they keep "
+    "Hard prompts are sentences; soft prompts started from them and were learned. Did they keep "
     "their meaning?"
 )
 with errors_in_words():

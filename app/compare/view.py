@@ -255,7 +255,7 @@ def curves(runs: dict[str, Run]) -> None:
         st.caption("  \n".join(without))
     figure = training_curves(lines)
     if not figure.data:
-        st.info("None of the selected runs learnt epoch by epoch, so there is no curve to show.")
+        st.info("None of the selected runs learned epoch by epoch, so there is no curve to show.")
         return
     show_figure(figure, "training-curves")
     records = [

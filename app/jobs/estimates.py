@@ -47,7 +47,7 @@ class Size:
 def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = ()) -> float | None:
     """Returns about how long a training will take; None for what was never trained here.
 
-    An epoch's work is counted in texts; what one text takes is learnt from earlier runs with
+    An epoch's work is counted in texts; what one text takes is learned from earlier runs with
     the same backbone, device and precision.
 
     Args:

@@ -80,7 +80,7 @@ def _overfit_takeaway(finals: pd.DataFrame) -> str:
     base, new = change(finals, COOP, "base"), change(finals, COOP, "new")
     if new >= -SAME:
         return (
-            "Here CoOp did not overfit: what it learnt from some classes did the others no "
+            "Here CoOp did not overfit: what it learned from some classes did the others no "
             "harm. That is no law; other CLIPs and data lose many points."
         )
     gap = (
@@ -202,14 +202,14 @@ LESSONS = (
     Lesson(
         "prompts",
         "Why prompts overfit",
-        "CoOp replaces the words *a photo of a* by vectors that are learnt from 16 images of each "
+        "CoOp replaces the words *a photo of a* by vectors that are learned from 16 images of each "
         "**base** class. The other half of the classes, the **new** ones, get the same vectors in "
         "front of their names. Nobody shows it an image of those.",
         "After 40 epochs, how does CoOp do on test images of the *new* classes, compared with the "
         "untrained prompt?",
         (
             f"Better, by more than {SAME:g} points: a good prompt suits all names",
-            f"About the same, within {SAME:g} points: nothing was learnt about them",
+            f"About the same, within {SAME:g} points: nothing was learned about them",
             f"Worse, by more than {SAME:g} points",
         ),
         _overfit_answer,

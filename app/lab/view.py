@@ -211,7 +211,7 @@ def _player(found: LabTrainings, table: pd.DataFrame, last: int, ticking: bool) 
     columns["drift new"] = st.column_config.NumberColumn(
         "drift, new",
         format="%.3f",
-        help="How far the learnt prompts have moved from their hand-written (hard) prompts: 1 − "
+        help="How far the learned prompts have moved from their hand-written (hard) prompts: 1 − "
         f"cosine, mean over new classes; 0 is not at all. {DRIFT_OF_LASP}",
     )
     shown = lab_tables.table_at(table, epoch)

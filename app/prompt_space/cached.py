@@ -25,7 +25,7 @@ def _drift(path: str, stamp: float) -> list[Drift]:
 
 
 def words(run: Run, label: int) -> list[list[list[NearWord]]]:
-    """Returns the nearest words of every learnt token, by expert.
+    """Returns the nearest words of every learned token, by expert.
 
     Args:
         run: a finished run.

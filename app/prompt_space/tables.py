@@ -84,7 +84,7 @@ def few_classes(classes: Sequence[str], count: int = 5) -> list[str]:
 
 
 def words_table(tokens: Sequence[Sequence[NearWord]]) -> pd.DataFrame:
-    """Returns a row per learnt token of one expert: its nearest words with their cosine."""
+    """Returns a row per learned token of one expert: its nearest words with their cosine."""
     rows = []
     for place, words in enumerate(tokens, start=1):
         cells: dict[str, object] = {"token": place}

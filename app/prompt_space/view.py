@@ -165,14 +165,14 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
 
 
 def near_words(run: Run, expert: int, label: int) -> None:
-    """Shows the vocabulary words nearest to an expert's learnt tokens, with a warning."""
+    """Shows the vocabulary words nearest to an expert's learned tokens, with a warning."""
     of_class = " for this class" if run.setup().config.class_context else ""
-    st.markdown(f"**Nearest words of its learnt tokens{of_class}**, after training")
+    st.markdown(f"**Nearest words of its learned tokens{of_class}**, after training")
     table = space_tables.words_table(cached.words(run, label)[expert])
     cosines: Sequence[str] = [name for name in table.columns if name.startswith("cosine")]
     config = {name: st.column_config.NumberColumn("cosine", format="%.2f") for name in cosines}
     show_table(pd.DataFrame(table), "nearest-words", column_config=config)
     st.caption(
-        "Do not read too much into these: a learnt token lies between words, and the nearest "
+        "Do not read too much into these: a learned token lies between words, and the nearest "
         "one can be far away. A cosine well below 1 says little."
     )

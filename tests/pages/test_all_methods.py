@@ -122,7 +122,7 @@ def test_words_of_a_prompt_for_every_class_are_those_of_the_class(show):
     own = {"class_context": True, "context_init": "random", "context_tokens": 3}
     app = show("pages/prompt_space.py", "coop", "own", own, look_class="black queen")
     assert not app.error
-    assert "learnt tokens for this class" in texts(app.markdown)
+    assert "learned tokens for this class" in texts(app.markdown)
     assert len(app.dataframe[-1].value) == 3
 
 
@@ -137,7 +137,7 @@ def test_linear_probe_of_the_base_half_knows_no_other(show, view):
         app = show(page, "linear-probe", "probe-base", base, sample="3")
         assert not app.error
     assert [metric.label for metric in app.metric][:2] == ["Trained half", "Test images"]
-    assert "new half cannot be tested" in texts(app.caption)
+    assert "cannot be tested on the new half" in texts(app.caption)
 
 
 def test_tuned_layer_norms_are_read_once_and_used(run_of, empty_runs):
