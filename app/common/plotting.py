@@ -35,13 +35,13 @@ def plain(figure: go.Figure, height: int) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         modebar=CLEAR_BAR,
     )
-    figure.update_xaxes(automargin=True, gridcolor=see_through(NEUTRAL, 0.25), zeroline=False)
+    figure.update_xaxes(automargin=True, gridcolor=transparent(NEUTRAL, 0.25), zeroline=False)
     return figure.update_yaxes(
-        automargin=True, gridcolor=see_through(NEUTRAL, 0.25), zeroline=False
+        automargin=True, gridcolor=transparent(NEUTRAL, 0.25), zeroline=False
     )
 
 
-def see_through(colour: str, opacity: float) -> str:
+def transparent(colour: str, opacity: float) -> str:
     """Returns a hex colour with an opacity as an `rgba(…)` string."""
     red, green, blue = _channels(colour)
     return f"rgba({red},{green},{blue},{opacity})"

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.common.plotting import OUTSIDE, PERCENTS, plain, see_through
+from app.common.plotting import OUTSIDE, PERCENTS, plain, transparent
 from app.common.theme import METHOD_COLOURS, NEUTRAL
 from mocoop.methods import METHODS
 from mocoop.protocols.lab import MOCOOP
@@ -130,7 +130,7 @@ def change_lines(curves: pd.DataFrame, methods: Sequence[str]) -> go.Figure:
                 x=[*rows["epoch"], *rows["epoch"][::-1]],
                 y=[*upper, *lower[::-1]],
                 fill="toself",
-                fillcolor=see_through(colour, 0.15),
+                fillcolor=transparent(colour, 0.15),
                 line={"width": 0},
                 hoverinfo="skip",
                 showlegend=False,

@@ -202,7 +202,7 @@ LESSONS = (
     Lesson(
         "prompts",
         "Why prompts overfit",
-        "CoOp replaces the words *a photo of a* by vectors that are learned from 16 images of each "
+        "CoOp replaces the words *a photo of a* by vectors that are learned from 16 images of every "
         "**base** class. The other half of the classes, the **new** ones, get the same vectors in "
         "front of their names. Nobody shows it an image of those.",
         "After 40 epochs, how does CoOp do on test images of the *new* classes, compared with the "

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.common.plotting import plain, see_through
+from app.common.plotting import plain, transparent
 from app.common.theme import EXPERT_COLOURS, NEUTRAL
 from app.prompt_space.tables import AXES, soft_pairs
 
@@ -56,7 +56,7 @@ def prompt_map(
     scene = {f"{axis}axis": clear | {"range": ranges[axis]} for axis in axes}
     ground = {
         "backgroundcolor": "rgba(0,0,0,0)",
-        "gridcolor": see_through(NEUTRAL, 0.35),
+        "gridcolor": transparent(NEUTRAL, 0.35),
         "title": "",
     }
     figure.update_layout(

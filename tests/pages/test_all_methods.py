@@ -131,7 +131,7 @@ def test_linear_probe_of_the_base_half_knows_no_other(show, view):
     base = {"classes": "base"}
     app = show("pages/routing.py", "linear-probe", "probe-base", base, view=view, classes="new")
     assert not app.error
-    assert "knows only the classes it trained on" in texts(app.caption)
+    assert "can only predict the classes it was trained on" in texts(app.caption)
     assert app.metric[0].label == "Accuracy"
     for page in ("pages/home.py", "pages/train.py"):
         app = show(page, "linear-probe", "probe-base", base, sample="3")

@@ -28,7 +28,7 @@ def texts(elements):
 def test_empty_says_what_to_do(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
-    assert "No finished run yet" in texts(app.info)
+    assert "no finished run yet" in texts(app.info)
 
 
 def test_loaded_shows_numbers_map_and_words(one_run):

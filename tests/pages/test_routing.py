@@ -42,7 +42,7 @@ def page(one_run):
 def test_empty_says_what_to_do(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
-    assert "No finished run yet" in texts(app.info)
+    assert "no finished run yet" in texts(app.info)
 
 
 def test_loaded_shows_numbers_and_cards(page, one_run):
@@ -106,7 +106,7 @@ def test_looking_closer_and_forcing_an_expert(one_run):
     app = open_page(PAGE, run=one_run.name, image=image)
     assert not app.exception
     assert "Truth: **black bishop**" in texts(app.caption)
-    assert "The router's mixture says" in texts(app.markdown)
+    assert "The mixture predicts" in texts(app.markdown)
     assert "Nearest training images" in texts(app.markdown)
     app = open_page(PAGE, run=one_run.name, image=image, forced="sketch")
     assert not app.exception
@@ -125,7 +125,7 @@ def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
     assert len({button.key for button in looks}) == len(looks) > 6
     looks[0].click().run()
     assert not app.exception
-    assert "The router's mixture says" in texts(app.markdown)
+    assert "The mixture predicts" in texts(app.markdown)
 
 
 @pytest.mark.parametrize(
