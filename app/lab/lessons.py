@@ -202,9 +202,9 @@ LESSONS = (
     Lesson(
         "prompts",
         "Why prompts overfit",
-        "CoOp replaces the words *a photo of a* by vectors that are learned from 16 images of every "
-        "**base** class. The other half of the classes, the **new** ones, get the same vectors in "
-        "front of their names. Nobody shows it an image of those.",
+        "CoOp replaces the words *a photo of a* by vectors. They are learned from 16 images of each "
+        "**base** class. The other half of the classes, the **new** ones, use the same vectors "
+        "before their names, but CoOp never sees an image of them.",
         "After 40 epochs, how does CoOp do on test images of the *new* classes, compared with the "
         "untrained prompt?",
         (
