@@ -118,7 +118,7 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     assert broken in (pets / SKIP_FILE).read_text()
     assert "1 image is left out" in said(app)
     press(app, "Open every image")
-    assert "Every image is there" in app.success[0].value
+    assert "All images exist" in app.success[0].value
 
 
 def test_groups_are_proposed_and_kept(pets):
@@ -126,7 +126,7 @@ def test_groups_are_proposed_and_kept(pets):
     press(app, "Propose groups")
     assert not app.exception
     assert "images" in app.dataframe[1].value
-    press(app, "Keep them with the data set")
+    press(app, "Save them with the data set")
     assert len(read_edits(pets).groups) >= 2
     assert load_dataset(str(pets)).templates.groups == read_edits(pets).groups
 
@@ -155,7 +155,7 @@ def test_a_read_only_server_offers_no_change(pets, monkeypatch):
     app = open_page(PAGE, look_at="Classes")
     assert not app.exception
     labels = [button.label for button in app.button]
-    assert "Keep the names" not in labels
+    assert "Save the names" not in labels
     assert not app.get("file_uploader")
 
 
