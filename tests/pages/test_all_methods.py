@@ -115,7 +115,7 @@ def test_prompt_space_shows_prompts_or_says_that_there_are_none(show, method):
     none = f"{METHODS[method].label} learns no soft prompts" in texts(app.info)
     assert none == (method in NO_PROMPTS)
     assert ("Trustworthiness" in texts(app.markdown)) == (method not in NO_PROMPTS)
-    assert ("no image has shifted" in texts(app.info)) == (method == "cocoop")
+    assert ("prompt without this vector" in texts(app.info)) == (method == "cocoop")
 
 
 def test_words_of_a_prompt_for_every_class_are_those_of_the_class(show):

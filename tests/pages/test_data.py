@@ -66,10 +66,10 @@ def test_a_built_in_set(root):
     assert not app.exception
     assert [m.value for m in app.metric] == ["58", "2,552", "638", "1,276", "11"]
     assert "Base half: the first 29 classes, airplane to house." in said(app)
-    assert "2,552 pictures" in said(app)
+    assert "2,552 images" in said(app)
     app = open_page(PAGE, data="digits", split="Test", style_of="dark", look_at="Pictures")
     assert not app.exception
-    assert "49 pictures" in said(app) or "50 pictures" in said(app)
+    assert "49 images" in said(app) or "50 images" in said(app)
 
 
 @pytest.mark.parametrize("view", ["Pictures", "Classes", "Templates", "Check"])
@@ -84,7 +84,7 @@ def test_every_part_of_ones_own_images(pets, view):
 def test_missing_sets_are_named_with_the_step(root):
     app = open_page(PAGE)
     row = app.table[-1].value.set_index("data set").loc["dtd"]  # its sentences wrap
-    assert (row["state"], row["next step"]) == ("not here", "mocoop data download dtd")
+    assert (row["state"], row["next step"]) == ("missing", "mocoop data download dtd")
     add_coop(root, "dtd")
     app.run()
     row = app.table[-1].value.set_index("data set").loc["dtd"]

@@ -84,7 +84,7 @@ def test_a_link_to_a_run_that_is_gone_says_so(one_run):
     app.query_params["run"] = "gone"
     app.switch_page(PAGE).run()
     assert not app.exception
-    assert "run 'gone', which is not here" in texts(app.warning)
+    assert "run 'gone', which does not exist here" in texts(app.warning)
     assert app.selectbox(key=state.RUN).value == one_run.name
 
 
