@@ -134,12 +134,12 @@ def choices(table: pd.DataFrame, column: str) -> list[Any]:
 
 def _accuracies(results: dict[str, Any]) -> dict[str, float | None]:
     """Returns accuracies, harmonic mean, and calibration error on the trained classes."""
-    found: dict[str, float | None] = {
+    shown: dict[str, float | None] = {
         part: float(results[part]["accuracy"])
         for part in ("all", "base", "new")
         if part in results
     }
     trained = results.get("all") or results.get("base", {})
-    found["HM"] = results.get("harmonic_mean")
-    found["error"] = trained.get("calibration_error")
-    return found
+    shown["HM"] = results.get("harmonic_mean")
+    shown["error"] = trained.get("calibration_error")
+    return shown

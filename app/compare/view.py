@@ -45,15 +45,15 @@ def all_runs() -> dict[str, Run]:
     These are the user's runs, the runs of protocols, and the runs that come with the project.
     """
     protocol = default_runs() / "protocol"
-    found: dict[str, Run] = {}
+    by_name: dict[str, Run] = {}
     changed: dict[str, float] = {}
     for run in (*list_runs(), *list_runs([protocol])):
         name = f"protocol/{run.name}" if run.path.parent == protocol else run.name
-        if name not in found:
+        if name not in by_name:
             with suppress(UserError):  # the run was deleted in the meantime
                 changed[name] = tables.last_change(run)
-                found[name] = run
-    return {name: found[name] for name in sorted(changed, key=changed.__getitem__, reverse=True)}
+                by_name[name] = run
+    return {name: by_name[name] for name in sorted(changed, key=changed.__getitem__, reverse=True)}
 
 
 def table_of(runs: dict[str, Run]) -> pd.DataFrame:
@@ -176,18 +176,18 @@ def _columns() -> Mapping[str, ColumnConfig]:
 
 def means(runs: list[Run]) -> None:
     """Shows mean ± standard deviation over seeds by protocol, and downloads of the tables."""
-    found = _gathered(tuple((str(run.path), stamp) for run, stamp in _stamps(runs).items()))
-    _say_left_out(found)
-    if not found.rows:
+    gathered = _gathered(tuple((str(run.path), stamp) for run, stamp in _stamps(runs).items()))
+    _say_left_out(gathered)
+    if not gathered.rows:
         st.info(
             "There is nothing to average, because none of the listed runs is finished. Remove "
             "filters, or train runs with several seeds.",
             icon=":material/functions:",
         )
         return
-    there = first_seen(row.protocol for row in found.rows)
-    parts = {name: mean_tables(found.rows, name) for name in PROTOCOLS if name in there}
-    _files(found, [table for several in parts.values() for table in several.all])
+    there = first_seen(row.protocol for row in gathered.rows)
+    parts = {name: mean_tables(gathered.rows, name) for name in PROTOCOLS if name in there}
+    _files(gathered, [table for several in parts.values() for table in several.all])
     for protocol, several in parts.items():
         st.subheader(TITLES[protocol])
         if protocol == "base-to-new":
@@ -206,10 +206,10 @@ def _gathered(stamped: tuple[tuple[str, float], ...]) -> Gathered:
     return gather([Run(Path(path)) for path, _ in stamped])
 
 
-def _say_left_out(found: Gathered) -> None:
+def _say_left_out(gathered: Gathered) -> None:
     for names, why in (
-        (found.repeated, "a newer run has the same settings and seed"),
-        (found.unreadable, "not finished, damaged, or made by a version with fewer measures"),
+        (gathered.repeated, "a newer run has the same settings and seed"),
+        (gathered.unreadable, "not finished, damaged, or made by a version with fewer measures"),
     ):
         if names:
             few = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
@@ -217,12 +217,12 @@ def _say_left_out(found: Gathered) -> None:
             st.caption(f"{count} left out ({why}): {few}")
 
 
-def _files(found: Gathered, everything: list[Table]) -> None:
+def _files(gathered: Gathered, everything: list[Table]) -> None:
     markdown = "\n".join(to_markdown(table) for table in everything)
     latex = "\n".join(to_latex(table) for table in everything)
     with st.container(horizontal=True):
         for label, name, text, kind in (
-            ("CSV of every seed", "results.csv", to_csv(found.rows), "text/csv"),
+            ("CSV of every seed", "results.csv", to_csv(gathered.rows), "text/csv"),
             ("LaTeX", "results.tex", latex, "application/x-tex"),
             ("Markdown", "results.md", markdown, "text/markdown"),
         ):
@@ -270,7 +270,7 @@ def curves(runs: dict[str, Run]) -> None:
 
 def open_picked(names: list[str], runs: dict[str, Run]) -> dict[str, Run]:
     """Returns the selected runs that can be read, and shows which cannot."""
-    found = {}
+    readable = {}
     for name in names:
         if name not in runs:
             st.warning(f"There is no run {name!r}.")
@@ -281,7 +281,7 @@ def open_picked(names: list[str], runs: dict[str, Run]) -> dict[str, Run]:
                 st.caption(f"`{name}` has no curve: it is {status.state}. {status.message}")
                 continue
             runs[name].setup()
-            found[name] = open_run(runs[name].path)
+            readable[name] = open_run(runs[name].path)
         except UserError as error:
             st.warning(f"{name}: {error}")
-    return found
+    return readable

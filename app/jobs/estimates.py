@@ -62,14 +62,14 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = (
         return _fit_seconds(config, size, history)
     if config.epochs == 0:
         return START_SECONDS if config.backbone == "demo" else None
-    known = [found for run in history if (found := _epoch_of(run, config)) is not None]
+    known = [epoch for run in history if (epoch := _epoch_of(run, config)) is not None]
     # The work of an image relative to a text is known for the demo CLIP only.
-    known = [found for found in known if found[2] == config.image_cache] or (
+    known = [epoch for epoch in known if epoch[2] == config.image_cache] or (
         known if config.backbone == "demo" else []
     )
     certain = config.backbone == "demo" and config.precision == "fp32"
     if certain:  # tiny runs are mostly overhead and say nothing about a large one
-        known = [found for found in known if found[1] >= LEAST_WORK * _work(config, size)]
+        known = [epoch for epoch in known if epoch[1] >= LEAST_WORK * _work(config, size)]
     if known:
         # A ratio of sums, so that tiny runs, which are mostly overhead, have little influence.
         per_text = sum(seconds for seconds, *_ in known) / sum(work for _, work, _ in known)

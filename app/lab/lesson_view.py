@@ -105,10 +105,11 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
 def _end(finals: pd.DataFrame) -> None:
     """Shows how many predictions were right, and a button that leads to the experiment."""
     given = st.session_state.get(state.PREDICTED, {})
-    said = [(lesson, given[lesson.key]) for lesson in LESSONS if lesson.key in given]
-    right = sum(lesson.answer(finals) == choice for lesson, choice in said)
-    if said:
-        st.markdown(f"**That was the last lesson.** Correct predictions: {right} of {len(said)}.")
+    answered = [(lesson, given[lesson.key]) for lesson in LESSONS if lesson.key in given]
+    right = sum(lesson.answer(finals) == choice for lesson, choice in answered)
+    if answered:
+        score = f"{right} of {len(answered)}"
+        st.markdown(f"**That was the last lesson.** Correct predictions: {score}.")
     st.button(
         "Watch them learn",
         icon=":material/science:",
@@ -174,11 +175,11 @@ def _show_supervision(finals: pd.DataFrame) -> Numbers:
 
 
 def _show_router(finals: pd.DataFrame) -> Numbers:
-    found = ways(finals)
+    accuracies = ways(finals)
     left, right = layout.wrapping_columns([1, 1], "revealed")
     with left:
         st.markdown(f"**Ways to use the experts**, {SHOTS} per class, text weight {WEIGHT:g}")
-        show_figure(figures.way_bars(found, next(iter(found))), "ways-to-choose")
+        show_figure(figures.way_bars(accuracies, next(iter(accuracies))), "ways-to-choose")
     with right:
         st.markdown("**Every training and half**: possible gain and actual gain of the router")
         rows = finals[finals["method"] == MOCOOP]

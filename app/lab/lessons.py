@@ -151,8 +151,8 @@ def _text_takeaway(finals: pd.DataFrame) -> str:
 
 
 def _router_answer(finals: pd.DataFrame) -> int:
-    found = list(ways(finals).values())
-    return _three_ways(found[0] - found[1])
+    router, equally, *_ = ways(finals).values()
+    return _three_ways(router - equally)
 
 
 def _router_reveal(finals: pd.DataFrame) -> str:

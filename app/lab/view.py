@@ -140,28 +140,28 @@ def _measured(path: str, stamp: float) -> LabRun:
     return measure(run, data_caches.dataset(config.data), data_caches.backbone(config.backbone))
 
 
-def missing_panel(found: LabTrainings, settings: LabSettings) -> None:
+def missing_panel(lab: LabTrainings, settings: LabSettings) -> None:
     """Says which trainings are missing; offers to make them, or shows their progress."""
-    if not found.missing:
+    if not lab.missing:
         return
     dataset = data_caches.dataset(settings.data)
-    known = runs.find_runs(found.missing, dataset)
-    active = {m: known[m] for m in found.missing if m in known and known[m].status().active}
-    *first, last = (METHODS[method].label for method in found.missing)
+    existing = runs.find_runs(lab.missing, dataset)
+    active = {m: existing[m] for m in lab.missing if m in existing and existing[m].status().active}
+    *first, last = (METHODS[method].label for method in lab.missing)
     names = f"{', '.join(first)} and {last}" if first else last
     if active:
         st.fragment(_progress, run_every=1.0)(active)
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        seconds = runs.seconds(found.missing, dataset)
+        seconds = runs.seconds(lab.missing, dataset)
         spent = "time unknown" if seconds is None else duration(seconds)
         st.markdown(f"There is no training of **{names}** with these settings yet ({spent}).")
         if not access.read_only() and st.button(
             "Train now", type="primary", icon=":material/play_arrow:", key="lab train"
         ):
-            runs.start(found.missing)
+            runs.start(lab.missing)
             st.rerun()
-    for method, run in known.items():
+    for method, run in existing.items():
         status = run.status()
         st.warning(f"{METHODS[method].label} is {status.state}: {status.message}")
 
@@ -187,18 +187,18 @@ def _progress(active: Mapping[str, Run]) -> None:
         st.rerun()
 
 
-def player(found: LabTrainings, settings: LabSettings) -> None:
+def player(lab: LabTrainings, settings: LabSettings) -> None:
     """Shows accuracy, calibration and drift after an epoch, and an animation over the epochs."""
-    last = min(run.epochs for run in found.runs.values())
+    last = min(run.epochs for run in lab.runs.values())
     last = min(last, settings.epochs)
-    table = tables.epoch_table(found.runs)
+    table = tables.epoch_table(lab.runs)
     playing = bool(st.session_state.get(state.LAB_PLAYING))
     st.fragment(_player, run_every=TICK_SECONDS if playing else None)(
-        found, table[table["epoch"] <= last], last, playing
+        lab, table[table["epoch"] <= last], last, playing
     )
 
 
-def _player(found: LabTrainings, table: pd.DataFrame, last: int, ticking: bool) -> None:
+def _player(lab: LabTrainings, table: pd.DataFrame, last: int, ticking: bool) -> None:
     epoch = _pick_epoch(last, ticking)
     start = tables.zero_shot(table)
     figure = figures.accuracy_lines(table, epoch, last, start)
@@ -219,12 +219,12 @@ def _player(found: LabTrainings, table: pd.DataFrame, last: int, ticking: bool) 
     left, right = layout.wrapping_columns([3, 2], "calibration")
     with left:
         st.markdown("**Does confidence match accuracy?** Below the dashed line it is too high")
-        frame = tables.reliability_frame(found.runs, epoch)
+        frame = tables.reliability_frame(lab.runs, epoch)
         show_figure(figures.reliability_lines(frame), "reliability")
     with right:
         st.markdown("**Drift and accuracy on new classes**, from the start to this epoch")
         show_figure(figures.drift_paths(table, epoch), "drift-and-new-classes")
-        if LASP in found.runs:
+        if LASP in lab.runs:
             st.caption(DRIFT_OF_LASP)
     # This comes last, because the slider must receive its value before the run ends.
     if bool(st.session_state.get(state.LAB_PLAYING)) != ticking:

@@ -9,11 +9,11 @@ from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.evaluation.routing_value import RoutingValue
 
 
-def usage_table(found: RoutedItems) -> pd.DataFrame:
+def usage_table(tested: RoutedItems) -> pd.DataFrame:
     """Returns a row per expert: how often it is chosen and first choice (%), mean weight."""
-    weights = found.routed.weights  # (images, experts)
+    weights = tested.routed.weights  # (images, experts)
     first = weights.argmax(dim=-1)
-    experts = found.routed.experts
+    experts = tested.routed.experts
     return pd.DataFrame(
         {
             "expert": experts,
