@@ -77,7 +77,9 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = (
         per_text = DEMO_TEXT_SECONDS
     else:
         return None
-    return START_SECONDS + per_text * (config.epochs * _work(config, size) + _evaluations(config, size))
+    return START_SECONDS + per_text * (
+        config.epochs * _work(config, size) + _evaluations(config, size)
+    )
 
 
 def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float | None:

@@ -150,7 +150,11 @@ def gallery_filter(routed: Routed, table: pd.DataFrame) -> galleries.GalleryFilt
 
 
 def card(
-    data: str, tested: RoutedItems, row: pd.Series, colours: Mapping[str, str], gallery_name: str = "all"
+    data: str,
+    tested: RoutedItems,
+    row: pd.Series,
+    colours: Mapping[str, str],
+    gallery_name: str = "all",
 ) -> None:
     """Shows one test image with its prediction and its experts.
 
