@@ -47,7 +47,7 @@ def two_seeds(one_run, empty_runs):
 def test_empty_says_what_to_do_and_can_import(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
-    assert "No run yet" in texts(app.info)
+    assert "There is no run yet" in texts(app.info)
     assert len(app.get("file_uploader")) == 1
 
 

@@ -66,10 +66,10 @@ def test_a_built_in_set(root):
     assert not app.exception
     assert [m.value for m in app.metric] == ["58", "2,552", "638", "1,276", "11"]
     assert "Base half: the first 29 classes, airplane to house." in said(app)
-    assert "2,552 pictures" in said(app)
+    assert "2,552 images" in said(app)
     app = open_page(PAGE, data="digits", split="Test", style_of="dark", look_at="Pictures")
     assert not app.exception
-    assert "49 pictures" in said(app) or "50 pictures" in said(app)
+    assert "49 images" in said(app) or "50 images" in said(app)
 
 
 @pytest.mark.parametrize("view", ["Pictures", "Classes", "Templates", "Check"])
@@ -84,7 +84,7 @@ def test_every_part_of_ones_own_images(pets, view):
 def test_missing_sets_are_named_with_the_step(root):
     app = open_page(PAGE)
     row = app.table[-1].value.set_index("data set").loc["dtd"]  # its sentences wrap
-    assert (row["state"], row["next step"]) == ("not here", "mocoop data download dtd")
+    assert (row["state"], row["next step"]) == ("missing", "mocoop data download dtd")
     add_coop(root, "dtd")
     app.run()
     row = app.table[-1].value.set_index("data set").loc["dtd"]
@@ -118,7 +118,7 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     assert broken in (pets / SKIP_FILE).read_text()
     assert "1 image is skipped" in said(app)
     press(app, "Open every image")
-    assert "Every image is there" in app.success[0].value
+    assert "All images exist" in app.success[0].value
 
 
 def test_groups_are_proposed_and_kept(pets):
@@ -126,7 +126,7 @@ def test_groups_are_proposed_and_kept(pets):
     press(app, "Propose groups")
     assert not app.exception
     assert "images" in app.dataframe[1].value
-    press(app, "Keep them with the data set")
+    press(app, "Save them with the data set")
     assert len(read_edits(pets).groups) >= 2
     assert load_dataset(str(pets)).templates.groups == read_edits(pets).groups
 
@@ -155,7 +155,7 @@ def test_a_read_only_server_offers_no_change(pets, monkeypatch):
     app = open_page(PAGE, look_at="Classes")
     assert not app.exception
     labels = [button.label for button in app.button]
-    assert "Keep the names" not in labels
+    assert "Save the names" not in labels
     assert not app.get("file_uploader")
 
 

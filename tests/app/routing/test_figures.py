@@ -69,7 +69,7 @@ def test_experts_keep_their_colours(all_figures):
 
 def test_only_chosen_experts_are_full_and_carry_their_weight(all_figures):
     bars = all_figures["scores"].data[0]
-    assert bars.marker.color[2] == plotting.see_through(COLOURS["dark"], plotting.FAINT)
+    assert bars.marker.color[2] == plotting.transparent(COLOURS["dark"], plotting.FAINT)
     assert bars.marker.line.width == 1  # its end shows on a page of nearly its colour
     assert list(bars.text) == ["weight 73%", "weight 27%", ""]
 
