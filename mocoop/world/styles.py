@@ -1,0 +1,341 @@
+"""How a scene looks: nine styles that hard prompt templates name, on three grounds.
+
+The drawn sets' other two styles are roles here, which every style can have: `close-up` is the
+role `cropped`, and `small` the role `small`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.random import Generator
+from PIL import Image
+
+from mocoop.world.roles import IMAGE_SIZE
+
+if TYPE_CHECKING:
+    from mocoop.world.scenes import Difficulty
+
+STYLES = (
+    "photo",
+    "sketch",
+    "painting",
+    "pixelated",
+    "blurry",
+    "dark",
+    "bright",
+    "black and white",
+    "sculpture",
+)
+GROUNDS = ("textured", "plain", "white")
+"""What is behind all things. White also stands for transparent, which is shown on white."""
+
+Array = np.ndarray
+
+_CELLS = (4, 6, 16, 20, 32)  # coarseness of the noise: cells along a side
+_BANK = 24  # noise pictures of each coarseness
+_MARGIN = 32  # pixels that a noise picture is larger than a scene
+# Share of a thing's contrast that is left in a pattern behind the others.
+_FAINT = 0.62
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A thing in a scene."""
+
+    role: str
+    cover: Array
+    """How much of each pixel it covers, (height, width) in 0..1."""
+    hides: Array | None
+    """How much of each pixel behind it gives way to the ground, (height, width) in 0..1."""
+
+    @property
+    def strength(self) -> float:
+        """How strongly it stands out, 1 for all but a pattern."""
+        return _FAINT if self.role == "many" else 1.0
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a scene: everything on it is darker than its ground, or lighter."""
+
+    ground: Array
+    """(3, 1, 1) in 0..255."""
+    gap: tuple[float, float]
+    """Smallest and largest difference in brightness of a thing and the ground."""
+    colourful: float
+    """Largest shift of a colour channel of a thing."""
+    texture: float
+    """Strength of the noise on the ground, 0 to 1."""
+    inverted: bool
+    """Whether things are lighter than their ground."""
+
+    @classmethod
+    def random(cls, kind: str, difficulty: Difficulty, rng: Generator) -> Palette:
+        """Returns the colours of a scene on a kind of ground."""
+        inverted = bool(difficulty.inversion and rng.random() < difficulty.inversion)
+        low = bool(difficulty.low_contrast and rng.random() < difficulty.low_contrast)
+        if kind == "white":
+            ground = np.full((3, 1, 1), 255.0, np.float32)
+            black = rng.random() < 0.5
+            gap = (90.0, 130.0) if low else (225.0, 255.0) if black else (120.0, 220.0)
+            return cls(ground, gap, 0.0 if black else 60.0, 0.0, inverted)
+        gap = (45.0, 70.0) if low else (85.0, 130.0)
+        hue = rng.uniform(-45, 45, size=3)
+        level = rng.uniform(105 + gap[1] / 3, 215)
+        colour = np.clip(level + hue - hue.mean(), 5, 250).astype(np.float32)[:, None, None]
+        texture = 1.0 if kind == "textured" else 0.0
+        return cls(colour, gap, 45.0, texture, inverted)
+
+    def thing(self, strength: float, rng: Generator) -> Array:
+        """Returns a thing's colour, (3, 1, 1)."""
+        hue = rng.uniform(-self.colourful, self.colourful, size=3)
+        level = float(self.ground.mean()) - strength * rng.uniform(*self.gap)
+        colour = np.clip(level + strength * (hue - hue.mean()), 5, 250)
+        return colour.astype(np.float32)[:, None, None]
+
+    def finished(self, picture: Array) -> Array:
+        """Returns the picture with light and dark changed where the scene is inverted."""
+        return 255.0 - picture if self.inverted else picture
+
+
+class NoiseBank:
+    """Smooth noise, made once: a scene takes a part of one of its pictures."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(20)
+        self._pictures = {cells: _smooth(cells, rng) for cells in _CELLS}
+
+    def take(self, cells: int, rng: Generator) -> Array:
+        """Returns noise in -1..1, (3, height, width), with `cells` bumps along a scene's side."""
+        which, down, right = rng.integers(0, (_BANK, _MARGIN, _MARGIN))
+        picture = self._pictures[cells][which]
+        return picture[:, down : down + IMAGE_SIZE, right : right + IMAGE_SIZE]
+
+
+def paint(
+    style: str,
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns a picture (3, height, width) in 0..255, not yet clipped.
+
+    Args:
+        style: one of STYLES.
+        layers: the things, from back to front.
+        palette: the colours.
+        clutter: coverage of stray lines, (height, width), or None.
+        noise: smooth noise.
+        rng: draws everything that is left open.
+    """
+    return _PAINTERS[style](layers, palette, clutter, noise, rng)
+
+
+def _photo(
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns coloured things on a ground under a slanting light."""
+    ground, texture = palette.ground, np.float32(0)
+    if palette.texture:
+        texture = 13 * noise.take(4, rng) + 6 * noise.take(16, rng)
+    picture = np.empty((3, IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    picture[:] = ground + texture
+    for layer in layers:
+        if layer.hides is not None:
+            picture += 0.8 * layer.hides * (ground + 0.3 * texture - picture)
+        colour = palette.thing(layer.strength, rng)
+        picture += layer.cover * (colour + 0.4 * texture - picture)
+    if clutter is not None:
+        picture += clutter * (rng.uniform(0, 255, size=(3, 1, 1)).astype(np.float32) - picture)
+    if palette.texture:
+        slope = rng.uniform(-0.16, 0.16, size=2).astype(np.float32)
+        along = np.linspace(-1, 1, IMAGE_SIZE, dtype=np.float32)
+        picture *= 1 + slope[0] * along[:, None] + slope[1] * along[None, :]
+    return palette.finished(picture)
+
+
+def _sketch(
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns outlines in pencil on paper, or in chalk on slate if inverted."""
+    lines = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    for layer in layers:
+        if layer.hides is not None:
+            lines *= 1 - layer.hides
+        lines = np.maximum(lines, (0.75 * layer.strength + 0.25) * _outline(layer.cover))
+    grain = rng.random((IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32) * 0.25 + 0.75
+    paper = 255.0 if palette.ground.min() == 255 else rng.uniform(234, 250)
+    sheet = paper + 4 * palette.texture * noise.take(32, rng)[:1]
+    picture = np.repeat(sheet - lines * grain * np.float32(rng.uniform(170, 215)), 3, axis=0)
+    if clutter is not None:
+        picture = picture * (1 - clutter) + clutter * rng.uniform(0, 255)
+    return palette.finished(picture.astype(np.float32))
+
+
+def _painting(
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns saturated colours in broad, shifted brush strokes."""
+    base = _photo(layers, palette, clutter, noise, rng) + 15 * noise.take(6, rng)
+    shift = np.float32(rng.uniform(0.7, 1.2)) * noise.take(20, rng)
+    along = np.arange(IMAGE_SIZE, dtype=np.float32)
+    rows = np.clip(along[:, None] + shift[0] + 0.5, 0, IMAGE_SIZE - 1).astype(np.intp)
+    columns = np.clip(along[None, :] + shift[1] + 0.5, 0, IMAGE_SIZE - 1).astype(np.intp)
+    moved = base.reshape(3, -1)[:, rows * IMAGE_SIZE + columns]
+    grey = moved.mean(axis=0)
+    vivid = grey + np.float32(rng.uniform(1.7, 2.3)) * (moved - grey)
+    return np.round(vivid * (1 / 36)) * 36
+
+
+def _pixelated(
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns a photo of few cells, each of one colour."""
+    picture = _photo(layers, palette, clutter, noise, rng)
+    cells = int(rng.integers(24, 31))
+    of_cell = np.arange(IMAGE_SIZE) * cells // IMAGE_SIZE
+    starts = np.flatnonzero(np.diff(of_cell, prepend=-1))
+    widths = np.diff(starts, append=IMAGE_SIZE).astype(np.float32)
+    few = np.add.reduceat(np.add.reduceat(picture, starts, axis=1), starts, axis=2)
+    few /= widths[:, None] * widths
+    return few[:, of_cell[:, None], of_cell]
+
+
+def _blurry(
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns a photo out of focus."""
+    return _blurred(_photo(layers, palette, clutter, noise, rng), rng.uniform(1.1, 1.7))
+
+
+def _dark(
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns a photo in little light."""
+    picture = _photo(layers, palette, clutter, noise, rng) * np.float32(rng.uniform(0.2, 0.34))
+    return picture + 1.5 * rng.standard_normal(picture.shape, dtype=np.float32)
+
+
+def _bright(
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns a photo in too much light."""
+    keep = np.float32(rng.uniform(0.26, 0.4))
+    return 255 * (1 - keep) + keep * _photo(layers, palette, clutter, noise, rng)
+
+
+def _black_and_white(
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns a photo without colour."""
+    picture = _photo(layers, palette, clutter, noise, rng)
+    return np.repeat(picture.mean(axis=0, keepdims=True), 3, axis=0)
+
+
+def _sculpture(
+    layers: Sequence[Layer],
+    palette: Palette,
+    clutter: Array | None,
+    noise: NoiseBank,
+    rng: Generator,
+) -> Array:
+    """Returns a relief in stone, lit from the upper left, or the lower right if inverted."""
+    height = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    for layer in layers:
+        if layer.hides is not None:
+            height *= 1 - layer.hides
+        height = np.maximum(height, layer.strength**2 * layer.cover)
+    height = _blurred(height, rng.uniform(0.6, 0.9))
+    down, across = np.gradient(height)
+    relief = (down + across) * (-1 if palette.inverted else 1)
+    white = palette.ground.min() == 255
+    level = rng.uniform(190, 215) if white else rng.uniform(110, 165)
+    stone = (level + rng.uniform(-9, 9, size=(3, 1, 1))).astype(np.float32)
+    picture = stone - np.float32(rng.uniform(180, 240)) * relief + 30 * height
+    if palette.texture:
+        picture = picture + 5 * noise.take(20, rng)[:1] + 3 * noise.take(6, rng)[:1]
+    if clutter is not None:
+        picture = picture * (1 - 0.5 * clutter)
+    return picture.astype(np.float32)
+
+
+def _outline(cover: Array) -> Array:
+    """Returns a coverage's edge, one pixel to either side."""
+    padded = np.pad(cover, 1, mode="edge")
+    size = len(cover)
+    parts = [padded[start : start + size] for start in range(3)]
+    low, high = np.minimum.reduce(parts), np.maximum.reduce(parts)
+    low = np.minimum.reduce([low[:, start : start + size] for start in range(3)])
+    return np.maximum.reduce([high[:, start : start + size] for start in range(3)]) - low
+
+
+def _blurred(picture: Array, sigma: float) -> Array:
+    """Returns a picture (…, height, width) blurred by a Gaussian of `sigma` pixels."""
+    along = np.arange(IMAGE_SIZE, dtype=np.float32)
+    kernel = np.exp((along[:, None] - along) ** 2 * np.float32(-0.5 / sigma**2))
+    kernel /= kernel.sum(axis=1, keepdims=True)
+    return kernel @ picture @ kernel.T
+
+
+def _smooth(cells: int, rng: Generator) -> Array:
+    """Returns a bank of noise, (pictures, 3, height, width) in -1..1, float32."""
+    side = IMAGE_SIZE + _MARGIN
+    few = -(-cells * side // IMAGE_SIZE)
+    found = []
+    for _ in range(_BANK):
+        grid = rng.integers(0, 256, size=(few, few, 3), dtype=np.uint8)
+        smooth = Image.fromarray(grid).resize((side, side), Image.Resampling.BICUBIC)
+        found.append(np.asarray(smooth, dtype=np.float32).transpose(2, 0, 1) / 127.5 - 1.0)
+    return np.stack(found)
+
+
+_Painter = Callable[[Sequence[Layer], Palette, "Array | None", NoiseBank, Generator], Array]
+_PAINTERS: dict[str, _Painter] = {
+    "photo": _photo,
+    "sketch": _sketch,
+    "painting": _painting,
+    "pixelated": _pixelated,
+    "blurry": _blurry,
+    "dark": _dark,
+    "bright": _bright,
+    "black and white": _black_and_white,
+    "sculpture": _sculpture,
+}
