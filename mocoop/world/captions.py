@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from numpy.random import Generator
 
-from mocoop.templates import TemplateSet, fill
+from mocoop.templates import Groups, TemplateSet, fill
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
 from mocoop.world.things import Thing
@@ -73,12 +73,11 @@ STYLE_TEMPLATES = {
 }
 
 
-def scene_templates(
-    roles: Sequence[str] = ROLES, styles: Sequence[str] = STYLES
-) -> TemplateSet:
+def scene_templates(roles: Sequence[str] = ROLES, styles: Sequence[str] = STYLES) -> TemplateSet:
     """Returns the groups of hard templates for some roles and styles, and the plain one."""
-    groups = {role: ROLE_TEMPLATES[role] for role in roles}
-    return TemplateSet(groups | {style: STYLE_TEMPLATES[style] for style in styles}, PLAIN)
+    groups: Groups = {role: ROLE_TEMPLATES[role] for role in roles}
+    groups |= {style: STYLE_TEMPLATES[style] for style in styles}
+    return TemplateSet(groups, PLAIN)
 
 
 def say(template: str, thing: Thing) -> str:

@@ -90,4 +90,3 @@ class SceneClipConfig:
                 "layers": 3,
             },
         }
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -52,9 +52,14 @@ class Mask:
 
 
 class FontBook:
-    """Masks of glyphs; each font is opened once and each glyph drawn once."""
+    """Masks of glyphs; each font is opened once and each glyph drawn once.
 
-    def __init__(self) -> None:
+    Args:
+        others: name → file of fonts beside the usual ones.
+    """
+
+    def __init__(self, others: Mapping[str, str] | None = None) -> None:
+        self._others = dict(others or {})
         self._faces: dict[str, ImageFont.FreeTypeFont] = {}
         self._masks: dict[Glyph, Mask] = {}
 
@@ -68,10 +73,15 @@ class FontBook:
             font, name = glyph
             character = icon_character(name) if font == ICONS else name
             if font not in self._faces:
-                path = icon_font() if font == ICONS else _installed_font(font)
-                self._faces[font] = ImageFont.truetype(str(path), _RASTER)
+                self._faces[font] = ImageFont.truetype(self._file(font), _RASTER)
             self._masks[glyph] = Mask.of(_raster(self._faces[font], character))
         return self._masks[glyph]
+
+    def _file(self, font: str) -> str:
+        """Returns the path of a font."""
+        if font in self._others:
+            return self._others[font]
+        return str(icon_font() if font == ICONS else _installed_font(font))
 
 
 def icon_font(installed: Callable[[str], str] = version) -> Path:

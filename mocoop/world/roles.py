@@ -78,9 +78,7 @@ def spots(roles: Sequence[str], shift: float, rng: Generator) -> dict[str, Spot]
                 middle + 15.5 * side + 1.2 * sway_x, middle + 6 * sway_y, rng.uniform(26, 31)
             )
         elif role == "cropped":
-            found[role] = Spot(
-                middle + 8 * sway_x, middle + 8 * sway_y, rng.uniform(76, 92)
-            )
+            found[role] = Spot(middle + 8 * sway_x, middle + 8 * sway_y, rng.uniform(76, 92))
         elif role == "framed":
             free = not {"large", "cropped"} & set(roles)
             size = rng.uniform(21, 27) if free else rng.uniform(17, 20)

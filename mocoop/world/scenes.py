@@ -107,7 +107,7 @@ class Painter:
         roles = [role for role in BACK_TO_FRONT if role in scene.things]
         places = spots(roles, difficulty.shift, rng)
         palette = Palette.random(scene.ground, difficulty, rng)
-        layers = []
+        layers: list[Layer] = []
         for role in roles:
             mask = (masks or {}).get(role) or self._mask(scene.things[role], rng)
             layers.append(self._layer(role, mask, places.get(role), difficulty, bool(layers), rng))

@@ -289,7 +289,7 @@ def _sculpture(
     white = palette.ground.min() == 255
     level = rng.uniform(190, 215) if white else rng.uniform(110, 165)
     stone = (level + rng.uniform(-9, 9, size=(3, 1, 1))).astype(np.float32)
-    picture = stone - np.float32(rng.uniform(180, 240)) * relief + 30 * height
+    picture: Array = stone - np.float32(rng.uniform(180, 240)) * relief + 30 * height
     if palette.texture:
         picture = picture + 5 * noise.take(20, rng)[:1] + 3 * noise.take(6, rng)[:1]
     if clutter is not None:

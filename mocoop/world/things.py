@@ -229,7 +229,7 @@ def symbols() -> tuple[Thing, ...]:
     """Returns the signs of DejaVu Sans that are no everyday things."""
     known = {thing.name for thing in everyday()}
     return tuple(
-        Thing(name, _SIGN_PLURALS.get(name, _regular_plural(name)), "signs", ((DEJAVU, character),))
+        Thing(name, _plural(name), "signs", ((DEJAVU, character),))
         for name, character in PICTOGRAPHS.items()
         if name not in known and name not in _SAME and name not in _LEFT_OUT
     )
@@ -247,7 +247,7 @@ def faces() -> tuple[Thing, ...]:
 def digits() -> tuple[Thing, ...]:
     """Returns the digits, each in many fonts."""
     return tuple(
-        Thing(name, _regular_plural(name), "digits", tuple((f, character) for f in DIGIT_FONTS))
+        Thing(name, _plural(name), "digits", tuple((f, character) for f in DIGIT_FONTS))
         for name, character in DIGITS.items()
     )
 
@@ -288,11 +288,13 @@ def _thing(line: str, field: str) -> Thing:
         (ICONS, entry) if entry.isascii() else (DEJAVU, entry)
         for entry in entries or [name.replace(" ", "_")]
     )
-    return Thing(name, plural or _regular_plural(name), field, glyphs)
+    return Thing(name, plural or _plural(name), field, glyphs)
 
 
-def _regular_plural(name: str) -> str:
-    """Returns the plural of a name that ends as most do."""
+def _plural(name: str) -> str:
+    """Returns the plural of a sign's name, or of any name that ends as most do."""
+    if name in _SIGN_PLURALS:
+        return _SIGN_PLURALS[name]
     if name.endswith(("s", "x", "ch", "sh")):
         return f"{name}es"
     if name.endswith("y") and name[-2] not in "aeiou":

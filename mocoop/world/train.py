@@ -33,21 +33,23 @@ def main() -> None:
 
 def _train(config: SceneClipConfig, folder: Path) -> None:
     """Trains, then measures and writes the model card."""
+    import json
+
     from mocoop.world.clip_card import write_card
-    from mocoop.world.clip_training import train_scene_clip
+    from mocoop.world.clip_training import NOTE, train_scene_clip
     from mocoop.world.roles import ROLES
 
-    seconds = 0.0
     for record in train_scene_clip(config, folder):
-        seconds = record["seconds"]
-        line = f"step {record['step']} of {config.steps}, {seconds:.0f} s, loss {record['loss']:.3f}"
+        step, seconds = record["step"], record["seconds"]
+        line = f"step {step} of {config.steps}, {seconds:.0f} s, loss {record['loss']:.3f}"
         if f"{ROLES[0]}/by_role" in record:
             line += "".join(
                 f", {role} {record[f'{role}/by_role']:.0f}/{record[f'{role}/plain']:.0f}"
                 for role in ROLES
             )
         print(line, flush=True)
-    print(f"written: {write_card(folder, config, seconds)}", flush=True)
+    note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    print(f"written: {write_card(folder, note)}", flush=True)
 
 
 if __name__ == "__main__":
