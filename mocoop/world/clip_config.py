@@ -20,6 +20,10 @@ class SceneClipConfig:
     """Width of the image tower."""
     layers: int = 6
     """Blocks of the image tower."""
+    places: str = "waves"
+    """What the embeddings of places start from: `waves` (sines and cosines) or `random`."""
+    pooling: str = "token"
+    """What the image tower pools: the class `token`, or the `average` over places."""
     learning_rate: float = 1.2e-3
     """Peak of the cosine schedule of AdamW."""
     warmup: float = 0.04
@@ -57,6 +61,10 @@ class SceneClipConfig:
                 raise UserError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if self.width % 32:
             raise UserError(f"width must be a multiple of 32; got {self.width}.")
+        if self.places not in ("waves", "random"):
+            raise UserError(f"places must be waves or random; got {self.places!r}.")
+        if self.pooling not in ("token", "average"):
+            raise UserError(f"pooling must be token or average; got {self.pooling!r}.")
         if self.precision not in ("bf16", "fp32"):
             raise UserError(f"precision must be bf16 or fp32; got {self.precision!r}.")
 
@@ -73,15 +81,18 @@ class SceneClipConfig:
     @property
     def model(self) -> dict[str, Any]:
         """What open_clip's CLIP is built from."""
+        image: dict[str, Any] = {
+            "image_size": 64,
+            "patch_size": 8,
+            "width": self.width,
+            "layers": self.layers,
+            "head_width": 32,
+        }
+        if self.pooling == "average":
+            image["pool_type"] = "avg"
         return {
             "embed_dim": 128,
-            "vision_cfg": {
-                "image_size": 64,
-                "patch_size": 8,
-                "width": self.width,
-                "layers": self.layers,
-                "head_width": 32,
-            },
+            "vision_cfg": image,
             "text_cfg": {
                 "context_length": 77,
                 "vocab_size": 49408,

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import open_clip
 import torch
-import torch.nn.functional as F
 from open_clip.model import CLIP
-from torch import Tensor
 
 from mocoop.interaction import Shares, interaction_shares
 from mocoop.templates import fill
@@ -63,10 +61,11 @@ def role_accuracy(
     device = model.logit_scale.device
     artist = Artist()
     names = [thing.name for thing in artist.things]
-    plain = text_features(model, [fill(PLAIN, name) for name in names])
+    tower = TextTower.of(model, open_clip.SimpleTokenizer())
+    plain = tower.encode_texts([fill(PLAIN, name) for name in names])
     cells = []
     for number, role in enumerate(ROLES):
-        by_role = text_features(model, [fill(ROLE_TEMPLATES[role][0], name) for name in names])
+        by_role = tower.encode_texts([fill(ROLE_TEMPLATES[role][0], name) for name in names])
         for style in styles:
             for ground in grounds:
                 code = (_SEED, seed, number, STYLES.index(style), GROUNDS.index(ground))
@@ -104,10 +103,3 @@ def scene_interaction(model: CLIP) -> Shares:
     tower = TextTower.of(model, open_clip.SimpleTokenizer())
     names = [thing.name for thing in everyday()]
     return interaction_shares(tower, scene_templates().groups, names)
-
-
-def text_features(model: CLIP, captions: Sequence[str]) -> Tensor:
-    """Returns L2-normalised features (captions, dim), fp32."""
-    tokens = open_clip.SimpleTokenizer()(list(captions)).to(model.logit_scale.device)
-    tower = TextTower.of(model, open_clip.SimpleTokenizer())
-    return F.normalize(tower.encode_tokens(tokens).float(), dim=-1)

@@ -9,11 +9,13 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.model import CLIP
+from open_clip.pos_embed import get_2d_sincos_pos_embed
 from torch import Tensor
 
 from mocoop.files import write_json, write_tensors
 from mocoop.world.clip_config import SceneClipConfig
 
+WAVES = 0.5  # height of the waves that the embeddings of places start from
 WEIGHTS = "open_clip_model.safetensors"
 PREPROCESS = {
     "size": [64, 64],
@@ -30,7 +32,13 @@ def build_model(config: SceneClipConfig) -> CLIP:
     """Returns an untrained small CLIP whose weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return CLIP(**config.model)
+        model = CLIP(**config.model)
+    if config.places == "waves":
+        # Neighbouring patches start alike, so that a shape is known again where it moves to.
+        places = model.visual.positional_embedding
+        waves = get_2d_sincos_pos_embed(config.width, model.visual.grid_size[0], cls_token=True)
+        places.data.copy_(WAVES * torch.from_numpy(waves))
+    return model
 
 
 def save_model(model: CLIP, folder: Path, config: SceneClipConfig, step: int) -> None:
