@@ -20,6 +20,8 @@ class SceneClipConfig:
     """Width of the image tower."""
     layers: int = 6
     """Blocks of the image tower."""
+    start: str = ""
+    """Folder of a small CLIP of the same size to go on from; empty for a fresh one."""
     places: str = "waves"
     """What the embeddings of places start from: `waves` (sines and cosines) or `random`."""
     pooling: str = "token"

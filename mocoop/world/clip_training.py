@@ -36,6 +36,7 @@ from mocoop.world.clip_losses import (
     name_given_role_loss,
     style_loss,
 )
+from mocoop.world.clip_model import WEIGHTS as WEIGHTS_FILE
 from mocoop.world.clip_model import TokenBook, build_model, normalised, save_model
 from mocoop.world.clip_pictures import NOBODY, Pictures, step_pictures
 from mocoop.world.roles import ROLES
@@ -76,7 +77,11 @@ def train_scene_clip(
     device = torch.device(config.device)
     things = every_thing()
     book = TokenBook()
-    model = build_model(config).to(device).train()
+    model = build_model(config)
+    if config.start:
+        weights = read_tensors(Path(config.start) / WEIGHTS_FILE)
+        model.load_state_dict({name: value.float() for name, value in weights.items()})
+    model = model.to(device).train()
     optimizer = _optimizer(model, config)
     done, spent = _restore(folder, config, model, optimizer)
     tower = TextTower.of(model, book.tokenizer)

@@ -49,12 +49,12 @@ EASY = Difficulty(
     clutter=0, noise=0.0,
 )  # fmt: skip
 HARD = Difficulty(
-    rotation=22.0, shear=0.15, shift=1.5, mirror=0.5, inversion=0.3, low_contrast=0.15,
-    clutter=2, noise=6.0,
+    rotation=16.0, shear=0.12, shift=1.3, mirror=0.3, inversion=0.15, low_contrast=0.1,
+    clutter=1, noise=4.0,
 )  # fmt: skip
 # Digits and faces keep their orientation: a mirrored 2 or a turned 6 is another digit or none.
 UPRIGHT = Difficulty(
-    rotation=10.0, shear=0.1, shift=1.5, mirror=0.0, inversion=0.2, low_contrast=0.1,
+    rotation=10.0, shear=0.1, shift=1.3, mirror=0.0, inversion=0.15, low_contrast=0.1,
     clutter=1, noise=4.0,
 )  # fmt: skip
 SETTINGS = {"easy": EASY, "hard": HARD}

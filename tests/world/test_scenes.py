@@ -49,9 +49,7 @@ def test_every_role_alone(painter, role):
 
 
 def test_a_white_ground_is_white_and_icons_on_it_dark(painter):
-    pictures = [
-        drawn(painter, Scene({"large": CAT}, "photo", "white"), seed) for seed in range(8)
-    ]
+    pictures = [drawn(painter, Scene({"large": CAT}, "photo", "white"), seed) for seed in range(8)]
     for picture in pictures:
         assert (picture[:, :3, :3] == 255).all()
         assert picture.min() < 150

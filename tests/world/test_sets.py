@@ -113,5 +113,5 @@ def test_settings_share_things_and_differ_in_pictures():
 
 
 def test_unknown_set():
-    with pytest.raises(UserError, match="Unknown built-in set 'album'.*Did you mean 'albums'"):
+    with pytest.raises(UserError, match=r"Unknown built-in set 'album'.*Did you mean 'albums'"):
         load_world("album")

@@ -70,7 +70,7 @@ def test_pictographs_have_names_of_the_world():
 
 
 def test_unknown_thing_is_told_with_the_nearest():
-    with pytest.raises(UserError, match="Unknown thing 'giraffe'.*expected one of"):
+    with pytest.raises(UserError, match=r"Unknown thing 'giraffe'.*expected one of"):
         find_things(("giraffe",))
 
 
