@@ -10,8 +10,9 @@ from numpy.random import Generator
 
 from mocoop.world.captions import PLURAL, random_caption, random_template
 from mocoop.world.clip_pictures import NOBODY, Pictures
+from mocoop.world.layers import GROUNDS
 from mocoop.world.roles import ROLES
-from mocoop.world.styles import GROUNDS, STYLES
+from mocoop.world.styles import STYLES
 from mocoop.world.things import Thing
 
 Pieces = tuple[str, ...]  # a caption, cut around the name

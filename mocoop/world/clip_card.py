@@ -15,8 +15,9 @@ from mocoop.backbone import Backbone, load_backbone
 from mocoop.files import write_json, write_text
 from mocoop.world.clip_evaluation import Cell, role_accuracy, scene_interaction
 from mocoop.world.icons import SIZES, icon_accuracy, other_icons, own_icons
+from mocoop.world.layers import GROUNDS
 from mocoop.world.roles import ROLES
-from mocoop.world.styles import GROUNDS, STYLES
+from mocoop.world.styles import STYLES
 from mocoop.world.things import every_thing
 
 CELL_SCENES = 30  # unseen scenes of each role, style and ground

@@ -16,8 +16,9 @@ from mocoop.text import TextTower
 from mocoop.world.captions import PLAIN, ROLE_TEMPLATES, scene_templates
 from mocoop.world.clip_model import normalised
 from mocoop.world.clip_pictures import Artist
+from mocoop.world.layers import GROUNDS
 from mocoop.world.roles import ROLES
-from mocoop.world.styles import GROUNDS, STYLES
+from mocoop.world.styles import STYLES
 from mocoop.world.things import everyday
 
 _SEED = 977  # of the scenes that are never trained on

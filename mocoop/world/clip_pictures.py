@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from mocoop.world.layers import GROUNDS
 from mocoop.world.roles import ROLES, layouts_with, random_layout
 from mocoop.world.scenes import EASY, Painter, Scene
-from mocoop.world.styles import GROUNDS, STYLES
+from mocoop.world.styles import STYLES
 from mocoop.world.things import Thing, every_thing
 
 CHUNK = 128  # pictures that a worker draws at a time

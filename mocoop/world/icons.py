@@ -92,8 +92,10 @@ def other_icons() -> dict[str, Mask]:
         )
     table = importlib.import_module("fonticon_fa6").FA6S
     book = FontBook({OTHER_PACKAGE: table.__font_file__})
+    # The package puts the font's name before the character.
     return {
-        name: book.mask((OTHER_PACKAGE, getattr(table, icon))) for name, icon in OTHER_FONT.items()
+        name: book.mask((OTHER_PACKAGE, getattr(table, icon)[-1]))
+        for name, icon in OTHER_FONT.items()
     }
 
 

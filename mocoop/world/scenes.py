@@ -15,8 +15,9 @@ from PIL import Image, ImageDraw
 
 from mocoop.errors import choose_from
 from mocoop.world.fonts import FontBook, Mask
+from mocoop.world.layers import GROUNDS, Layer, NoiseBank, Palette
 from mocoop.world.roles import BACK_TO_FRONT, IMAGE_SIZE, ROLES, Spot, spots
-from mocoop.world.styles import GROUNDS, STYLES, Layer, NoiseBank, Palette, paint
+from mocoop.world.styles import STYLES, paint
 from mocoop.world.things import Thing
 
 Array = np.ndarray

@@ -14,10 +14,11 @@ from mocoop.errors import choose_from
 from mocoop.splits import base_size, random_split
 from mocoop.world.captions import scene_templates
 from mocoop.world.fonts import Mask
+from mocoop.world.layers import GROUNDS
 from mocoop.world.roles import LAYOUTS
 from mocoop.world.scenes import EASY, HARD, UPRIGHT, Difficulty, Painter, Scene, as_image
 from mocoop.world.set_cards import RULES, Card, Rule
-from mocoop.world.styles import GROUNDS, STYLES
+from mocoop.world.styles import STYLES
 from mocoop.world.things import Thing, find_things, pictograph_glyphs
 
 WORLD = tuple(RULES)

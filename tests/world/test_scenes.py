@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from mocoop.errors import UserError
+from mocoop.world.layers import GROUNDS
 from mocoop.world.roles import BACK_TO_FRONT, IMAGE_SIZE, LAYOUTS, ROLES, random_layout, spots
 from mocoop.world.scenes import EASY, HARD, Painter, Scene, as_image, contact_sheet, widened
-from mocoop.world.styles import GROUNDS, STYLES
+from mocoop.world.styles import STYLES
 from mocoop.world.things import find_things
 
 CAT, KEY, SUN = find_things(("cat", "key", "sun"))
