@@ -81,12 +81,20 @@ def stamp_of(run: Run) -> float:
 
 
 def setup_of(run: Run) -> RunSetup:
-    """Returns what a run was made of; its file is parsed once, and again when the run changes."""
-    return _setup(str(run.path), stamp_of(run))
+    """Returns what a run was made of; its file is parsed once, and again when it changes.
+
+    Raises:
+        UserError: for a run whose settings are missing or damaged.
+    """
+    try:
+        changed = (run.path / "config.json").stat().st_mtime_ns
+    except OSError:
+        return run.setup()  # which says what is missing
+    return _setup(str(run.path), changed)
 
 
 @st.cache_resource(show_spinner=False, max_entries=200)
-def _setup(path: str, stamp: float) -> RunSetup:
+def _setup(path: str, changed: int) -> RunSetup:
     return Run(Path(path)).setup()
 
 

@@ -105,7 +105,7 @@ def test_routing_shows_what_there_is(show, method, view):
 def test_an_image_can_be_looked_at_closely(show, method):
     app = show("pages/routing.py", method, image="test/black bishop/photo/0")
     assert not app.error
-    assert f"{METHODS[method].label} says" in texts(app.markdown)
+    assert f"{METHODS[method].label} predicts" in texts(app.markdown)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -139,7 +139,7 @@ def test_curves_of_the_selected_runs(two_seeds):
     assert len(app.get("plotly_chart")) == 1
     app = open_page(PAGE, table=CURVES, runs="gone")
     assert not app.exception
-    assert "No run 'gone'" in texts(app.warning)
+    assert "There is no run 'gone'" in texts(app.warning)
 
 
 def test_a_selected_run_can_be_exported(two_seeds):

@@ -52,7 +52,7 @@ def test_loaded_shows_numbers_and_cards(page, one_run):
     assert "the expert used most for their style" in texts(page.caption)
     assert len([b for b in page.button if b.label == "Look closer"]) == 12
     assert "286 of 286 images" in texts(page.caption)
-    untrained = f"zero-shot {results['base']['zero_shot']:.1f} %, guessing 7.7 %."
+    untrained = f"zero-shot {results['base']['zero_shot']:.1f} %, random guessing 7.7 %."
     assert untrained in texts(page.caption)
 
 
@@ -110,7 +110,7 @@ def test_looking_closer_and_forcing_an_expert(one_run):
     assert "Nearest training images" in texts(app.markdown)
     app = open_page(PAGE, run=one_run.name, image=image, forced="sketch")
     assert not app.exception
-    assert "Expert 'sketch' alone says" in texts(app.markdown)
+    assert "Expert 'sketch' alone predicts" in texts(app.markdown)
 
 
 def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
@@ -206,7 +206,7 @@ def test_changed_data_are_named(one_run):
     path.write_text(json.dumps(values))
     app = open_page(PAGE, run=one_run.name)
     assert not app.exception
-    assert "Put the data back as it was, or train again" in texts(app.error)
+    assert "Restore the data, or train again" in texts(app.error)
 
 
 def test_a_run_without_features_is_named(one_run):

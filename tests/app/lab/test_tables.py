@@ -158,7 +158,7 @@ def overfitting(base: float, new: float):
         (5, -9, 2, "It gained on the base classes"),
         (-1, -9, 2, "hardly changes (−1.0 points)"),
         (-4, -9, 2, "lost too (−4.0 points), but less than the new ones (−9.0)"),
-        (-9, -4, 2, "lost on both halves (−9.0 on base, −4.0 on new)"),
+        (-9, -4, 2, "lost on both halves (−9.0 points on base, −4.0 on new)"),
     ],
 )
 def test_lesson_on_overfitting_follows_the_numbers(base, new, choice, words):
