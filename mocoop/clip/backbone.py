@@ -49,6 +49,8 @@ class Backbone:
     model: OpenClip
     tokenizer: Tokenizer
     transform: Callable[[Image.Image], Tensor]
+    preprocess: PreprocessCfg
+    """What the transform was made from: input size, mean, standard deviation and more."""
     fingerprint: str
     """Hash of weights and transform: with equal fingerprints, image features are equal too."""
     device: torch.device
@@ -147,9 +149,10 @@ def make_backbone(
     model = model.to(device).eval().requires_grad_(False)
     use_frozen_attention(model.visual)
     settings = open_clip.get_model_preprocess_cfg(model)
-    transform = image_transform_v2(PreprocessCfg(**settings), is_train=False)
+    preprocess = PreprocessCfg(**settings)
+    transform = image_transform_v2(preprocess, is_train=False)
     fingerprint = _fingerprint(model, settings)
-    return Backbone(name, model, tokenizer, transform, fingerprint, device)
+    return Backbone(name, model, tokenizer, transform, preprocess, fingerprint, device)
 
 
 def _load_folder(name: str, folder: Path, device: torch.device) -> Backbone:

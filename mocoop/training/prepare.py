@@ -12,6 +12,7 @@ from torch import Tensor
 from mocoop import __version__
 from mocoop.clip.backbone import DEMO, Backbone, choose_device, load_backbone
 from mocoop.clip.device import choose_precision
+from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset, load_dataset
 from mocoop.datasets.base import Item
@@ -21,7 +22,7 @@ from mocoop.features.cache import FeatureCache
 from mocoop.model.hard_prompts import HardText, expert_groups
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
-from mocoop.training.image_sources import CachedImages, ImageSource, LiveImages
+from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
 from mocoop.training.loop import TrainingData
 
 
@@ -126,13 +127,14 @@ def training_data(
 def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
     """Returns images that go through the image tower in every step."""
     dataset, backbone = prepared.dataset, prepared.backbone
+    crop = RandomCrop.from_settings(backbone.preprocess, CROP_SCALE) if crops else None
     return LiveImages(
         backbone.model.visual,
         lambda index: dataset.image(items[index]),
         len(items),
         backbone.transform,
         backbone.device,
-        crops,
+        crop,
         prepared.config.seed,
     )
 
