@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
+from mocoop.errors import UserError
 from mocoop.prompt_encoder.layout import ClassTokens, PromptBatch, soft_tokens
 from mocoop.templates import SLOT, Groups
 
@@ -159,6 +160,36 @@ def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
         layer.weight.uniform_(-bound, bound, generator=generator)
         layer.bias.uniform_(-bound, bound, generator=generator)
     return layer
+
+
+def check_learnable(config: TrainConfig, groups: Groups) -> None:
+    """Raises UserError for a training that could change nothing.
+
+    A vector that images add to the context (CoCoOp) needs tokens to be added to.
+
+    Args:
+        config: the run's settings.
+        groups: one expert each, as `expert_groups` gives them.
+    """
+    routed = len(groups) > 1
+    if not config.epochs or routed or config.correction or config.tune_layer_norms:
+        return
+    if config.context_init == "random":
+        return
+    (template, *_), *_ = groups.values()
+    after_name = config.learn_after
+    if config.context_init == "words":
+        template, after_name = f"{config.context_words} {SLOT}{STOP}", False
+    before, after = template.split(SLOT)
+    if before.strip() or (after_name and after.strip()):
+        return
+    right = " and the words after it are not learned" if after.strip() else ""
+    raise UserError(
+        f"There is nothing to learn: the prompt starts from {template!r}, which has no word "
+        f"before the class name{right}. Expected a token, a correction vector or a LayerNorm "
+        f"that is learned. Start from other words (context_init words starts from 'a photo of a "
+        "{}.'), or turn learn_after or correction on."
+    )
 
 
 def _context(config: TrainConfig, tower: TextTower, generator: torch.Generator) -> Tensor:

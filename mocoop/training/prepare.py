@@ -19,7 +19,9 @@ from mocoop.datasets.base import Item
 from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
+from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import HardText, expert_groups
+from mocoop.model.soft_prompts import check_learnable
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
@@ -67,6 +69,8 @@ def prepare(
     data = config.data if dataset is not None else _absolute(config.data)
     dataset = dataset or load_dataset(config.data)
     groups = expert_groups(config, dataset.templates)
+    if METHODS[config.method].learns_prompts:
+        check_learnable(config, groups)
     config = replace(config, data=data, backbone=_absolute(config.backbone), groups=groups)
     trained = class_range(config.classes, len(dataset.class_names))
     if len(trained) < 2:
