@@ -1,9 +1,13 @@
-"""Errors that users can fix, with messages for them."""
+"""Errors that users can fix, and notes that they should read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 class UserError(ValueError):
@@ -13,6 +17,35 @@ class UserError(ValueError):
     only the message and exits with code 2; the app shows the message on the page. Any other
     exception is a bug of this library and keeps its traceback.
     """
+
+
+class UserNote(UserWarning):
+    """A warning that users should read; the command goes on."""
+
+
+@contextmanager
+def notes_in_words() -> Iterator[None]:
+    """Prints each `UserNote` as one line of text, without its file and line in the code."""
+    usual = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, UserNote):
+            print(f"mocoop: note: {message}", file=file or sys.stderr)
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 class PathError(UserError):

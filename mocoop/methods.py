@@ -64,6 +64,8 @@ _MIXTURE = {
     "gate_rate": 1.0,
     "warmup_epochs": 5,
 }
+# The published single prompts start from "a photo of a", whatever the set's own template is.
+_WORDS = {"context_init": "words"}
 _LIVE = {"augment": "crops"}
 _OF_MOCOOP = "MoCoOp, arXiv 2409.12011"
 _AS_MOCOOP = f"as {_OF_MOCOOP}, for comparison"
@@ -159,7 +161,7 @@ _RECORDS = (
         "#c74f6b",
         _COOP,
         {"learning_rate": 0.02},
-        Recipe(_SGD, "CoOp, arXiv 2109.01134"),
+        Recipe(_WORDS | _SGD, "CoOp, arXiv 2109.01134"),
     ),
     Method(
         "cocoop",
@@ -171,7 +173,7 @@ _RECORDS = (
         "#d06bb0",
         _COOP | {"conditional": True},
         {"learning_rate": 0.02, "batch_size": 8, "epochs": 10},
-        Recipe(_SGD | {"batch_size": 1, "epochs": 10}, "CoCoOp, arXiv 2203.05557"),
+        Recipe(_WORDS | _SGD | {"batch_size": 1, "epochs": 10}, "CoCoOp, arXiv 2203.05557"),
         answers="Its prompt changes a little with every image.",
     ),
     Method(
@@ -184,7 +186,7 @@ _RECORDS = (
         "#b58a2b",
         _COOP | {"align_gradient": True},
         {"learning_rate": 0.02},
-        Recipe(_SGD | {"epochs": 100}, "ProGrad, arXiv 2205.14865"),
+        Recipe(_WORDS | _SGD | {"epochs": 100}, "ProGrad, arXiv 2205.14865"),
     ),
     Method(
         "kgcoop",
@@ -196,7 +198,7 @@ _RECORDS = (
         "#7d8f35",
         _COOP | {"anchor_weight": 8.0},
         {"learning_rate": 0.1},
-        Recipe(_SGD | {"batch_size": 128, "epochs": 100}, "KgCoOp, arXiv 2303.13283"),
+        Recipe(_WORDS | _SGD | {"batch_size": 128, "epochs": 100}, "KgCoOp, arXiv 2303.13283"),
     ),
     Method(
         "lasp",
@@ -208,7 +210,7 @@ _RECORDS = (
         "#e07b39",
         _LASP,
         {"learning_rate": 0.2},
-        Recipe(_MIXTURE, _AS_MOCOOP),
+        Recipe(_WORDS | _MIXTURE, _AS_MOCOOP),
     ),
     Method(
         "lasp-v",
@@ -220,7 +222,7 @@ _RECORDS = (
         "#a3624a",
         _LASP | _ALL_NAMES,
         {"learning_rate": 0.2},
-        Recipe(_MIXTURE, _AS_MOCOOP),
+        Recipe(_WORDS | _MIXTURE, _AS_MOCOOP),
     ),
     Method(
         "lasp-ln",
@@ -232,7 +234,7 @@ _RECORDS = (
         "#e07b39",
         _LASP | _TUNED,
         {"learning_rate": 0.2, "layer_norm_rate": 0.03},
-        Recipe(_MIXTURE | _LIVE, _AS_MOCOOP),
+        Recipe(_WORDS | _MIXTURE | _LIVE, _AS_MOCOOP),
     ),
     Method(
         "lasp-v-ln",
@@ -244,7 +246,7 @@ _RECORDS = (
         "#a3624a",
         _LASP | _ALL_NAMES | _TUNED,
         {"learning_rate": 0.2, "layer_norm_rate": 0.03},
-        Recipe(_MIXTURE | _LIVE, _AS_MOCOOP),
+        Recipe(_WORDS | _MIXTURE | _LIVE, _AS_MOCOOP),
     ),
     Method(
         "mocoop",

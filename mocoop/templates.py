@@ -87,8 +87,11 @@ def check_template(template: str) -> None:
 
 
 def fill(template: str, class_name: str) -> str:
-    """Returns the template with the class name in its slot, e.g. 'a photo of a cat.'."""
-    return template.replace(SLOT, class_name.replace("_", " "))
+    """Returns the template with the class name in its slot, e.g. 'a photo of a cat.'.
+
+    Underscores of the name become spaces, and several spaces one.
+    """
+    return template.replace(SLOT, " ".join(class_name.replace("_", " ").split()))
 
 
 def _are_texts(value: object) -> bool:

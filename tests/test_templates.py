@@ -70,6 +70,7 @@ def test_fill():
     """The class name goes into the slot, underscores as spaces."""
     assert fill("a photo of a {}.", "cat") == "a photo of a cat."
     assert fill("{} here", "black_bishop") == "black bishop here"
+    assert fill("a photo of a {}.", " sea  lion_") == "a photo of a sea lion."
 
 
 @pytest.mark.parametrize("name", ["drawn", "photos"])

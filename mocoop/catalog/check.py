@@ -76,7 +76,7 @@ def check(
     unreadable: dict[str, str] = {}
     done = 0
     for batch in batches(
-        lambda index: dataset.image(present[index]), _size, len(present), 64, workers
+        lambda index: _size(dataset.image(present[index])), len(present), 64, workers
     ):
         unreadable |= {present[index].id: reason for index, reason in batch.unreadable.items()}
         done += len(batch.indices) + len(batch.unreadable)

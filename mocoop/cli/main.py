@@ -17,7 +17,7 @@ import tyro
 from mocoop.cli import archive, bench, data, lab_grid, protocols, runs, train
 from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
-from mocoop.errors import UserError, choose_from
+from mocoop.errors import UserError, choose_from, notes_in_words
 from mocoop.presets import preset, settings_from
 
 USAGE = """usage: mocoop COMMAND [options]
@@ -81,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in COMMANDS:
             raise choose_from("command", name, tuple(COMMANDS))
         kind, run = COMMANDS[name]
-        run(parse(name, kind, rest))
+        with notes_in_words():
+            run(parse(name, kind, rest))
     except UserError as error:
         print(f"mocoop: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,9 +28,10 @@ from mocoop.assets import asset
 from mocoop.clip.frozen_attention import use_frozen_attention
 from mocoop.clip.hub import check_available
 from mocoop.clip.text_tower import TextTower
-from mocoop.errors import UserError, choose_from, did_you_mean
+from mocoop.errors import UserError, UserNote, choose_from, did_you_mean
 
 DEMO = "demo"
+QUICK_GELU = "-quickgelu"  # ends the names of open_clip's architectures with that activation
 # The errors that open_clip raises for a configuration or weights that do not fit.
 MISFITS = (
     RuntimeError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
@@ -49,6 +51,8 @@ class Backbone:
     model: OpenClip
     tokenizer: Tokenizer
     transform: Callable[[Image.Image], Tensor]
+    preprocess: PreprocessCfg
+    """What the transform was made from: input size, mean, standard deviation and more."""
     fingerprint: str
     """Hash of weights and transform: with equal fingerprints, image features are equal too."""
     device: torch.device
@@ -107,6 +111,8 @@ def load_backbone(name: str, device: str | torch.device = "cpu") -> Backbone:
     Raises:
         UserError: for an unknown name, weights that cannot be loaded, or weights that were
             trained with another activation than the architecture's.
+
+    Warns with a `UserNote` for a file if its name leaves the activation open.
     """
     target = choose_device(device) if isinstance(device, str) else device
     if name == DEMO:
@@ -147,9 +153,10 @@ def make_backbone(
     model = model.to(device).eval().requires_grad_(False)
     use_frozen_attention(model.visual)
     settings = open_clip.get_model_preprocess_cfg(model)
-    transform = image_transform_v2(PreprocessCfg(**settings), is_train=False)
+    preprocess = PreprocessCfg(**settings)
+    transform = image_transform_v2(preprocess, is_train=False)
     fingerprint = _fingerprint(model, settings)
-    return Backbone(name, model, tokenizer, transform, fingerprint, device)
+    return Backbone(name, model, tokenizer, transform, preprocess, fingerprint, device)
 
 
 def _load_folder(name: str, folder: Path, device: torch.device) -> Backbone:
@@ -196,7 +203,8 @@ def _architecture_and_weights(name: str) -> tuple[str, str | Path]:
     if Path(name).expanduser().is_file():
         raise UserError(
             f"Backbone {name!r} is a file. Expected its folder, with open_clip_config.json beside "
-            "the weights, or ARCHITECTURE/FILE such as ViT-B-32/weights.safetensors."
+            "the weights, or ARCHITECTURE/FILE such as "
+            "ViT-B-32-quickgelu/weights.safetensors."
         )
     architecture, _, tag = name.partition("/")
     known = open_clip.list_models()
@@ -204,7 +212,7 @@ def _architecture_and_weights(name: str) -> tuple[str, str | Path]:
         raise UserError(
             f"Unknown backbone {name!r}: expected 'demo', an open_clip NAME/TAG such as "
             "ViT-B-16-quickgelu/openai, or a checkpoint folder."
-            + did_you_mean(architecture, [DEMO, *known])
+            + did_you_mean(_as_open_clip(name), [DEMO, *known])
         )
     file = Path(tag).expanduser()
     if not tag or (file.suffix and file.suffix != ".safetensors"):
@@ -226,14 +234,36 @@ def _architecture_and_weights(name: str) -> tuple[str, str | Path]:
     return architecture, tag
 
 
+def _as_open_clip(name: str) -> str:
+    """Returns the architecture of a backbone's name; OpenAI writes ViT-B/16 for ViT-B-16."""
+    family, _, rest = name.partition("/")
+    size = rest.partition("/")[0]
+    return f"{family}-{size}" if size[:1].isdigit() else family
+
+
 def _create_from_file(architecture: str, file: Path) -> OpenClip:
     try:
-        return _create_with(architecture, file)
+        model = _create_with(architecture, file)
     except MISFITS as error:
         raise UserError(
             f"{file} does not fit {architecture}: {_shortened(error)}. Check that the file "
             "holds this architecture's weights."
         ) from error
+    _note_quick_gelu(architecture, file)
+    return model
+
+
+def _note_quick_gelu(architecture: str, file: Path) -> None:
+    """Warns where a file could hold weights of the architecture's twin with QuickGELU."""
+    twin = f"{architecture}{QUICK_GELU}"
+    if twin in open_clip.list_models():
+        warnings.warn(
+            f"{file} is loaded as {architecture}, with plain GELU. Weights that were trained with "
+            "QuickGELU, such as OpenAI's, fit as well and would lose accuracy silently; the file "
+            f"does not say which they are. If they were, use {twin}/{file}.",
+            UserNote,
+            stacklevel=3,
+        )
 
 
 def _create_pretrained(architecture: str, tag: str) -> OpenClip:
@@ -259,8 +289,8 @@ def _check_quick_gelu(architecture: str, tag: str, weights_quick: bool) -> None:
     config = get_model_config(architecture) or {}
     if bool(config.get("quick_gelu", False)) == weights_quick:
         return
-    plain = architecture.removesuffix("-quickgelu")
-    better = f"{plain}-quickgelu" if weights_quick else plain
+    plain = architecture.removesuffix(QUICK_GELU)
+    better = f"{plain}{QUICK_GELU}" if weights_quick else plain
     better_config = get_model_config(better) or {}
     fits = bool(better_config.get("quick_gelu", False)) == weights_quick and better_config
     advice = f"Use {better}/{tag}." if fits else "Choose other weights."

@@ -125,8 +125,7 @@ class TextTower:
     def encode_template(self, template: str, names: Sequence[str]) -> Tensor:
         """Returns L2-normalised features (names, dim), fp32, of a template filled with names.
 
-        Template and name are tokenised separately, as in soft prompts. This makes a difference
-        only for a name that ends in punctuation.
+        Every sentence is tokenised as a whole, as CLIP's tokenizer does it.
         """
         with torch.no_grad():
             features = self.encode_tokens(filled_tokens(self.tokens, template, names))

@@ -15,7 +15,6 @@ from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from mocoop.clip.backbone import Backbone
@@ -24,7 +23,7 @@ from mocoop.datasets.in_memory import GivenFeatures
 from mocoop.errors import UserError
 from mocoop.features.content_keys import ContentKeys
 from mocoop.features.decoding import batches
-from mocoop.features.encode import VIEW_SCALE, ImageEncoder, view_of
+from mocoop.features.encode import ImageEncoder, random_views, view_of
 from mocoop.storage.shards import Shards, short_key
 
 Progress = Callable[[int, int], None]  # done, total
@@ -113,8 +112,9 @@ class FeatureCache:
         if isinstance(dataset, GivenFeatures):
             return _given(dataset, items, views)
         contents, unreadable = self._contents.of(dataset, items)
+        crop = random_views(self.backbone).key
         wanted = [
-            (index, view, _row_key(content, view, seed))
+            (index, view, _row_key(content, view, seed, crop))
             for index, content in sorted(contents.items())
             for view in range(views)
         ]
@@ -156,16 +156,16 @@ class FeatureCache:
         Returns item index → reason, for images that cannot be read.
         """
 
-        def load(position: int) -> Image.Image:
+        def load(position: int) -> Tensor:
             index, view, key = missing[position]
-            return view_of(dataset.image(items[index]), view, key)
+            return view_of(self.backbone, dataset.image(items[index]), view, key)
 
         on_gpu = self.backbone.device.type == "cuda"
         size, workers = self.batch_size, self.workers
         unreadable: dict[int, str] = {}
         new: dict[bytes, Tensor] = {}
         done, last_write = 0, time.monotonic()
-        for batch in batches(load, self.backbone.transform, len(missing), size, workers, on_gpu):
+        for batch in batches(load, len(missing), size, workers, on_gpu):
             encoded = self.encoder.batch(batch.images)
             for position, feature in zip(batch.indices, encoded, strict=True):
                 index, view, key = missing[position]
@@ -190,9 +190,9 @@ class FeatureCache:
         self._shards.add(list(new), torch.stack(list(new.values())))
 
 
-def _row_key(content: str, view: int, seed: int) -> bytes:
+def _row_key(content: str, view: int, seed: int, crop: str) -> bytes:
     """Returns the key of a feature; that of view 0 does not depend on the seed."""
-    whole = f"{content}|view {view} of seed {seed}, scale {VIEW_SCALE}"
+    whole = f"{content}|view {view} of seed {seed}, {crop}"
     return short_key(content if view == 0 else whole)
 
 

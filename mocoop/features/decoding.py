@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -60,8 +59,7 @@ class _Pictures(TorchDataset):
 
 
 def batches(
-    load: Callable[[int], Image.Image],
-    transform: Callable[[Image.Image], Tensor],
+    load: Callable[[int], Tensor],
     count: int,
     batch_size: int,
     workers: int | None = None,
@@ -70,9 +68,8 @@ def batches(
     """Yields all images in order, in batches, decoded and transformed in advance.
 
     Args:
-        load: returns the image at an index from 0 to count - 1. If it raises UserError, the
-            image counts as unreadable.
-        transform: turns an image into a tensor (3, height, width).
+        load: returns the transformed image (3, height, width) at an index from 0 to
+            count - 1. If it raises UserError, the image counts as unreadable.
         count: number of images.
         batch_size: images per batch, including unreadable ones.
         workers: processes that decode; None for `usual_workers(count)`, 0 for none.
@@ -80,7 +77,7 @@ def batches(
     """
     processes = usual_workers(count) if workers is None else workers
     loader = DataLoader(
-        _Pictures(lambda index: transform(load(index)), count),
+        _Pictures(load, count),
         batch_size,
         num_workers=processes,
         collate_fn=_collate,

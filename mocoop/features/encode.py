@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from mocoop.clip.backbone import Backbone
-from mocoop.storage.images import random_crop
+from mocoop.clip.random_crop import RandomCrop
 
 VIEW_SCALE = (0.5, 1.0)  # area of a random crop, as a fraction of the image
 PICTURES_AT_ONCE = 32
@@ -55,11 +55,19 @@ def encode_images(
     return ImageEncoder(backbone, precision).pictures(images)
 
 
-def view_of(image: Image.Image, view: int, key: bytes) -> Image.Image:
-    """Returns a view of an image: the image itself for view 0, else a random crop from `key`."""
+def random_views(backbone: Backbone) -> RandomCrop:
+    """Returns the random crop that the views of images for a CLIP are made with."""
+    return RandomCrop.from_settings(backbone.preprocess, VIEW_SCALE)
+
+
+def view_of(backbone: Backbone, image: Image.Image, view: int, key: bytes) -> Tensor:
+    """Returns a view (3, height, width) as the CLIP takes it.
+
+    View 0 is the centre crop; every other view is a random crop from `key`.
+    """
     if view == 0:
-        return image
-    return random_crop(image, int.from_bytes(key[:8], "little") % 2**63, VIEW_SCALE)
+        return backbone.transform(image)
+    return random_views(backbone)(image, int.from_bytes(key[:8], "little") % 2**63)
 
 
 def _slices(pictures: Sequence[Image.Image], size: int) -> list[Sequence[Image.Image]]:

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
+from mocoop.errors import UserError
 from mocoop.prompt_encoder.layout import ClassTokens, PromptBatch, soft_tokens
-from mocoop.templates import Groups
+from mocoop.templates import SLOT, Groups
 
 RANDOM_STD = 0.02  # standard deviation of random context tokens, as in CoOp
+STOP = "."  # what a context of words or random tokens ends in
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class PromptStart:
     after: Tensor  # (tokens, width), learned if `learn_after`
     tail: Tensor  # (tokens, width), never learned: the full stop after a context of words
     learn_after: bool
+    ending: str
+    """The frozen words after the name, tokenised together with it; "" if those tokens learn."""
 
 
 class SoftPrompts(nn.Module):
@@ -39,6 +43,7 @@ class SoftPrompts(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.learn_after = [start.learn_after for start in starts]
+        self.endings = [start.ending for start in starts]
 
         def block(tokens: Tensor, learn: bool) -> nn.Parameter:
             if num_classes is not None:
@@ -72,20 +77,22 @@ class SoftPrompts(nn.Module):
             torch.cat([after, self._tail(index, after)], dim=-2)
             for index, after in enumerate(self.after)
         ]
-        before = list(self.before)
+        before, endings = list(self.before), self.endings
         if self.num_classes is not None:
             if len(classes.lengths) != self.num_classes:
                 raise ValueError(f"contexts of {self.num_classes} classes only")
             own = [row for block in before for row in block]
             ends = [row for block in ends for row in block]
-            return PromptBatch.build(tower.tokens, classes, own, ends, own_class=True)
+            texts = [ending for ending in self.endings for _ in range(self.num_classes)]
+            return PromptBatch.build(tower.tokens, classes, own, ends, True, texts)
         if shift is not None:
             offset = shift[:, None]  # (images, 1, width)
             before = list(before[0] + offset)  # per image (tokens, width)
+            endings = endings * len(before)
             # The tokens after the name are shifted only if they are learned.
             after = self.after[0] + offset * self.learn_after[0]
             ends = [torch.cat([row, self._tail(0, row)]) for row in after]
-        return PromptBatch.build(tower.tokens, classes, before, ends)
+        return PromptBatch.build(tower.tokens, classes, before, ends, endings=endings)
 
     def _tail(self, index: int, after: Tensor) -> Tensor:
         tail = self.get_buffer(f"tail_{index}")
@@ -128,17 +135,20 @@ def prompt_starts(
     """
     if config.context_init == "template":
         first = (templates[0] for templates in groups.values())
-        blocks = (soft_tokens(tower.tokens, template) for template in first)
-        return [
-            PromptStart(before, after, after.new_zeros(0, tower.width), config.learn_after)
-            for before, after in blocks
-        ]
-    _, tail = soft_tokens(tower.tokens, f"{config.context_words} {{}}.")
+        starts = []
+        for template in first:
+            before, after = soft_tokens(tower.tokens, template)
+            ending = "" if config.learn_after else template.split(SLOT)[1]
+            tail = after.new_zeros(0, tower.width)
+            starts.append(PromptStart(before, after, tail, config.learn_after, ending))
+        return starts
+    _, tail = soft_tokens(tower.tokens, f"{config.context_words} {{}}{STOP}")
     starts = []
     for _ in groups:
         context = _context(config, tower, generator)
         split = len(context) if config.name_position == "end" else len(context) // 2
-        starts.append(PromptStart(context[:split], context[split:], tail, learn_after=True))
+        ending = STOP if split == len(context) else ""
+        starts.append(PromptStart(context[:split], context[split:], tail, True, ending))
     return starts
 
 
@@ -152,9 +162,39 @@ def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     return layer
 
 
+def check_learnable(config: TrainConfig, groups: Groups) -> None:
+    """Raises UserError for a training that could change nothing.
+
+    A vector that images add to the context (CoCoOp) needs tokens to be added to.
+
+    Args:
+        config: the run's settings.
+        groups: one expert each, as `expert_groups` gives them.
+    """
+    routed = len(groups) > 1
+    if not config.epochs or routed or config.correction or config.tune_layer_norms:
+        return
+    if config.context_init == "random":
+        return
+    (template, *_), *_ = groups.values()
+    after_name = config.learn_after
+    if config.context_init == "words":
+        template, after_name = f"{config.context_words} {SLOT}{STOP}", False
+    before, after = template.split(SLOT)
+    if before.strip() or (after_name and after.strip()):
+        return
+    right = " and the words after it are not learned" if after.strip() else ""
+    raise UserError(
+        f"There is nothing to learn: the prompt starts from {template!r}, which has no word "
+        f"before the class name{right}. Expected a token, a correction vector or a LayerNorm "
+        f"that is learned. Start from other words (context_init words starts from 'a photo of a "
+        "{}.'), or turn learn_after or correction on."
+    )
+
+
 def _context(config: TrainConfig, tower: TextTower, generator: torch.Generator) -> Tensor:
     """Returns the initial context (tokens, width): of words, or random."""
     if config.context_init == "words":
-        return soft_tokens(tower.tokens, f"{config.context_words} {{}}.")[0]
+        return soft_tokens(tower.tokens, f"{config.context_words} {{}}{STOP}")[0]
     drawn = torch.randn(config.context_tokens, tower.width, generator=generator)
     return (RANDOM_STD * drawn).to(tower.tokens.embedding.weight.device)

@@ -1,4 +1,13 @@
-"""Prompts as tokens: class names, templates, and the token positions of soft prompts."""
+"""Prompts as tokens: class names, templates, and the token positions of soft prompts.
+
+CLIP's tokenizer reads punctuation that stands together as one piece: "cat (tom)." ends in the
+token `).`, not in `)` and `.`. Hard prompts, and the frozen words right of a class name, are
+therefore tokenised together with the name. Where learned tokens stand beside the name there is
+no sentence to be read: the name is tokenised alone then, and the learned tokens start from the
+template's own tokens. A name that ends in punctuation can so start a little apart from its
+hard prompt; left of the name, one that begins with punctuation can only where the template has
+no space before its slot. No other name makes a difference.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +30,17 @@ class ClassTokens:
     Args:
         ids: the tokens of all names, one name after the other, (tokens,).
         lengths: the number of tokens of each name, (classes,).
+        names: the names themselves.
+        table: the tokenizer that the ids come from.
     """
 
-    def __init__(self, ids: Tensor, lengths: Tensor) -> None:
+    def __init__(
+        self, ids: Tensor, lengths: Tensor, names: Sequence[str], table: TokenTable
+    ) -> None:
         self.ids = ids
         self.lengths = lengths
+        self.names = tuple(names)
+        self._table = table
         self._layouts: dict[tuple[object, ...], PromptLayout] = {}
 
     @classmethod
@@ -35,26 +50,47 @@ class ClassTokens:
         Raises:
             UserError: for a name without any token.
         """
-        ids = [table.encode(name.replace("_", " ")) for name in names]
+        ids = [table.encode(fill(SLOT, name)) for name in names]
         for name, tokens in zip(names, ids, strict=True):
             if not tokens:
                 raise UserError(
                     f"Class name {name!r} contains no word. Give the class a name with words."
                 )
         flat = torch.tensor([token for tokens in ids for token in tokens], device=table.device)
-        return cls(flat, torch.tensor([len(tokens) for tokens in ids], device=table.device))
+        lengths = torch.tensor([len(tokens) for tokens in ids], device=table.device)
+        return cls(flat, lengths, names, table)
 
     def first(self, count: int) -> ClassTokens:
         """Returns only the first `count` classes."""
-        return ClassTokens(self.ids[: int(self.lengths[:count].sum())], self.lengths[:count])
+        ids = self.ids[: int(self.lengths[:count].sum())]
+        return ClassTokens(ids, self.lengths[:count], self.names[:count], self._table)
+
+    def joined(self, ending: str) -> dict[int, list[int]]:
+        """Returns label → tokens of name and ending, where the two are read as one piece.
+
+        Args:
+            ending: the words that follow every name, such as ".".
+        """
+        apart = self._table.encode(ending)
+        found = {}
+        for label, name in enumerate(self.names):
+            text = fill(SLOT, name)
+            whole = self._table.encode(text + ending)
+            if whole != self._table.encode(text) + apart:
+                found[label] = whole
+        return found
 
     def layout(
-        self, before_lengths: Sequence[int], after_lengths: Sequence[int], own_class: bool
+        self,
+        before_lengths: Sequence[int],
+        after_lengths: Sequence[int],
+        own_class: bool,
+        endings: Sequence[str] = (),
     ) -> PromptLayout:
         """Returns the layout of prompts with token blocks of these lengths; cached."""
-        key = (tuple(before_lengths), tuple(after_lengths), own_class)
+        key = (tuple(before_lengths), tuple(after_lengths), own_class, tuple(endings))
         if key not in self._layouts:
-            layout = PromptLayout.build(self, before_lengths, after_lengths, own_class)
+            layout = PromptLayout.build(self, before_lengths, after_lengths, own_class, endings)
             self._layouts[key] = layout
         return self._layouts[key]
 
@@ -63,19 +99,26 @@ class PromptLayout:
     """The positions of all tokens in every prompt; they stay the same during a training.
 
     A token is given by its row in the table of embeddings. The rows are [SOS], [EOS], padding,
-    the tokens of the names, the blocks before the name, and the blocks after the name.
+    the tokens of the names, those of names joined with the words after them, the blocks before
+    the name, and the blocks after the name.
 
     Args:
         prompts: the tokens of each (expert, class) pair, as rows of the table.
         before_lengths: the number of tokens before the name, (experts,).
+        joined: the ids of names joined with the words after them, one after the other.
         device: the device of the resulting tensors.
     """
 
     def __init__(
-        self, prompts: tuple[np.ndarray, ...], before_lengths: np.ndarray, device: torch.device
+        self,
+        prompts: tuple[np.ndarray, ...],
+        before_lengths: np.ndarray,
+        joined: Tensor,
+        device: torch.device,
     ) -> None:
         self.prompts = prompts
         self.before_lengths = before_lengths
+        self.joined = joined
         self.device = device
         self._tiled: dict[int, list[Chunk]] = {}
 
@@ -86,18 +129,29 @@ class PromptLayout:
         before_lengths: Sequence[int],
         after_lengths: Sequence[int],
         own_class: bool,
+        endings: Sequence[str] = (),
     ) -> PromptLayout:
         """Returns the layout of `PromptBatch.build` for token blocks of these lengths."""
         names = np.split(np.arange(len(classes.ids)) + 3, np.cumsum(classes.lengths.tolist())[:-1])
-        blocks = np.cumsum([3 + len(classes.ids), *before_lengths, *after_lengths])
+        ids: list[int] = []
+        rows: dict[tuple[str, int], np.ndarray] = {}  # of names with what follows them
+        for ending in filter(None, dict.fromkeys(endings)):
+            for label, whole in classes.joined(ending).items():
+                rows[ending, label] = np.arange(len(whole)) + 3 + len(classes.ids) + len(ids)
+                ids += whole
+        blocks = np.cumsum([3 + len(classes.ids) + len(ids), *before_lengths, *after_lengths])
         prompts = []
         for expert in range(len(before_lengths)):
             left, right = expert, len(before_lengths) + expert
             before = np.arange(blocks[left], blocks[left + 1])
             after = np.arange(blocks[right], blocks[right + 1])
-            for name in [names[expert % len(names)]] if own_class else names:
-                prompts.append(np.concatenate([[0], before, name, after, [1]]))
-        return cls(tuple(prompts), np.asarray(before_lengths), classes.ids.device)
+            ending = endings[expert] if endings else ""
+            for label in [expert % len(names)] if own_class else range(len(names)):
+                own = rows.get((ending, label))
+                parts = [names[label], after] if own is None else [own]
+                prompts.append(np.concatenate([[0], before, *parts, [1]]))
+        joined = classes.ids.new_tensor(ids)
+        return cls(tuple(prompts), np.asarray(before_lengths), joined, classes.ids.device)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -139,6 +193,7 @@ class PromptBatch:
         before: Sequence[Tensor],
         after: Sequence[Tensor],
         own_class: bool = False,
+        endings: Sequence[str] = (),
     ) -> PromptBatch:
         """Returns the prompts; gradients flow to `before` and `after`.
 
@@ -149,14 +204,17 @@ class PromptBatch:
             after: each expert's token block (tokens, width) after the name.
             own_class: whether there is a block for each (expert, class) pair, used for that class
                 only; the shape is then (experts * classes, 1).
+            endings: for each block of `after` its words, if it is frozen, or "" if it is learned.
+                A name that the tokenizer reads together with them is tokenised with them.
 
         Raises:
             UserError: if the longest prompt is longer than the context.
         """
-        layout = classes.layout([len(b) for b in before], [len(a) for a in after], own_class)
+        before_lengths, after_lengths = [len(b) for b in before], [len(a) for a in after]
+        layout = classes.layout(before_lengths, after_lengths, own_class, endings)
         table.check_length(layout.longest, "The longest class name with its context")
         special = classes.ids.new_tensor([table.start, table.end, 0])
-        fixed = table.embedding(torch.cat([special, classes.ids]))
+        fixed = table.embedding(torch.cat([special, classes.ids, layout.joined]))
         return cls(torch.cat([fixed, *before, *after]), layout)
 
     @property
@@ -186,13 +244,15 @@ def soft_tokens(table: TokenTable, template: str) -> tuple[Tensor, Tensor]:
 def filled_tokens(table: TokenTable, template: str, names: Sequence[str]) -> Tensor:
     """Returns token ids (names, context) of a template filled with each class name.
 
+    Each sentence is tokenised as a whole, as CLIP's tokenizer does it.
+
     Raises:
         UserError: for a filled template longer than the context.
     """
-    left, right = (table.encode(part) for part in template.split(SLOT))
     tokens = torch.zeros(len(names), table.context_length, dtype=torch.long)
     for row, name in enumerate(names):
-        ids = [table.start, *left, *table.encode(name.replace("_", " ")), *right, table.end]
-        table.check_length(len(ids), fill(template, name))
+        text = fill(template, name)
+        ids = [table.start, *table.encode(text), table.end]
+        table.check_length(len(ids), text)
         tokens[row, : len(ids)] = torch.tensor(ids)
     return tokens.to(table.device)

@@ -110,24 +110,3 @@ def _as_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
     if image.mode == "CMYK":
         notes.append("CMYK: converted to RGB")
     return image.convert("RGB")
-
-
-def random_crop(image: Image.Image, seed: int, scale: tuple[float, float]) -> Image.Image:
-    """Returns a random crop, flipped with probability 0.5; the same seed gives the same crop.
-
-    Args:
-        image: the image.
-        seed: seed of the random crop.
-        scale: smallest and largest area of the crop, as a fraction of the image.
-    """
-    # Imported here, so that files can be opened and checked without torch.
-    import torch
-    from torchvision.transforms import RandomResizedCrop
-    from torchvision.transforms import functional as transforms
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        box = RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3])
-        mirror = bool(torch.rand(1) < 0.5)
-    cropped = transforms.crop(image, *box)
-    return transforms.hflip(cropped) if mirror else cropped

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from mocoop.clip.random_crop import RandomCrop
 from mocoop.model.mixture import PromptMixture
-from mocoop.storage.images import random_crop
 
 CROP_SCALE = (0.08, 1.0)  # area of CoOp's random crops, as a share of the image
 _MAX_CACHE_BYTES = 2**30  # transformed pictures are kept in memory up to this size in total
@@ -127,7 +127,8 @@ class LiveImages:
     count: int
     transform: Callable[[Image.Image], Tensor]
     device: torch.device
-    crops: bool = False
+    crop: RandomCrop | None = None
+    """Draws a crop of every picture in every epoch; None takes the centre crop."""
     seed: int = 0
     chunk: int = 128
     """Images per forward pass outside of training."""
@@ -144,14 +145,14 @@ class LiveImages:
 
     def prefetch(self, chosen: Tensor, epoch: int) -> None:
         """Starts to load the pictures of a later step."""
-        indices, crop_epoch = chosen.tolist(), epoch if self.crops else None
+        indices, crop_epoch = chosen.tolist(), epoch if self.crop else None
         self.prefetcher.start((*indices, crop_epoch), lambda: self._pictures(indices, crop_epoch))
 
     def batch(
         self, model: PromptMixture, chosen: Tensor, epoch: int, generator: torch.Generator
     ) -> Tensor:
         """Returns features (batch, dim) with gradients to the model's LayerNorms."""
-        indices, crop_epoch = chosen.tolist(), epoch if self.crops else None
+        indices, crop_epoch = chosen.tolist(), epoch if self.crop else None
         images = self.prefetcher.take(
             (*indices, crop_epoch), lambda: self._pictures(indices, crop_epoch)
         )
@@ -175,13 +176,9 @@ class LiveImages:
 
         With an epoch each picture has that epoch's random crop, with None it has none.
         """
-        if epoch is not None:
-            rows = [
-                self.transform(
-                    random_crop(self.load(index), self._crop_seed(index, epoch), CROP_SCALE)
-                )
-                for index in indices
-            ]
+        if self.crop is not None and epoch is not None:
+            crop = self.crop
+            rows = [crop(self.load(index), self._crop_seed(index, epoch)) for index in indices]
         else:
             without_crop = lambda index: self.transform(self.load(index))
             rows = [self.picture_cache.get(index, without_crop) for index in indices]

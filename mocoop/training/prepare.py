@@ -12,16 +12,19 @@ from torch import Tensor
 from mocoop import __version__
 from mocoop.clip.backbone import DEMO, Backbone, choose_device, load_backbone
 from mocoop.clip.device import choose_precision
+from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset, load_dataset
 from mocoop.datasets.base import Item
 from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
+from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import HardText, expert_groups
+from mocoop.model.soft_prompts import check_learnable
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
-from mocoop.training.image_sources import CachedImages, ImageSource, LiveImages
+from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
 from mocoop.training.loop import TrainingData
 
 
@@ -66,6 +69,8 @@ def prepare(
     data = config.data if dataset is not None else _absolute(config.data)
     dataset = dataset or load_dataset(config.data)
     groups = expert_groups(config, dataset.templates)
+    if METHODS[config.method].learns_prompts:
+        check_learnable(config, groups)
     config = replace(config, data=data, backbone=_absolute(config.backbone), groups=groups)
     trained = class_range(config.classes, len(dataset.class_names))
     if len(trained) < 2:
@@ -126,13 +131,14 @@ def training_data(
 def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
     """Returns images that go through the image tower in every step."""
     dataset, backbone = prepared.dataset, prepared.backbone
+    crop = RandomCrop.from_settings(backbone.preprocess, CROP_SCALE) if crops else None
     return LiveImages(
         backbone.model.visual,
         lambda index: dataset.image(items[index]),
         len(items),
         backbone.transform,
         backbone.device,
-        crops,
+        crop,
         prepared.config.seed,
     )
 

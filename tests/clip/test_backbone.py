@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 
 import open_clip
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 
 from mocoop.clip.backbone import check_backbone_name, choose_device, load_backbone, make_backbone
 from mocoop.clip.text_tower import TextTower
-from mocoop.errors import UserError
+from mocoop.errors import UserError, UserNote
 from tests.support.tiny import TINY_CONFIG, tiny_clip, tiny_config
 
 ARCHITECTURE = "Tiny-Test"
@@ -281,6 +282,41 @@ def test_local_file_of_a_known_architecture(folder, architecture):
     backbone = load_backbone(f"{architecture}/{weights}")
     expected = half_weights(tiny_clip())["token_embedding.weight"].float()
     assert torch.equal(backbone.model.token_embedding.weight, expected)
+
+
+def test_a_file_under_a_name_with_a_quickgelu_twin(folder, architecture, monkeypatch):
+    """Weights do not say their activation, so that the name that was chosen is told."""
+    file = folder / "open_clip_model.safetensors"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_backbone(f"{architecture}/{file}")
+    twin = f"{architecture}-quickgelu"
+    config = TINY_CONFIG | {"quick_gelu": True}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, twin, config)
+    with pytest.warns(UserNote, match=rf"as Tiny-Test, with plain GELU.*use {twin}/{file}\.$"):
+        plain = load_backbone(f"{architecture}/{file}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick = load_backbone(f"{twin}/{file}")
+    pictures = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    apart = (plain.image_features(pictures) - quick.image_features(pictures)).abs().max()
+    assert apart > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ViT-B/16", "ViT-B-16"),
+        ("ViT-B/32", "ViT-B-32"),
+        ("ViT-L/14", "ViT-L-14"),
+        ("ViT-B/16/openai", "ViT-B-16"),
+        ("ViT-L/14@336px", "ViT-L-14-336"),
+        ("ViT-B-61/openai", "ViT-B-16"),
+    ],
+)
+def test_names_as_openai_writes_them(name, meant):
+    with pytest.raises(UserError, match=f"Did you mean '{meant}'\\?$"):
+        check_backbone_name(name)
 
 
 def test_local_file_in_the_home_folder(folder, architecture, monkeypatch):

@@ -6,13 +6,22 @@ import time
 
 import pytest
 import torch
+from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from PIL import Image
+from torchvision.transforms import (
+    Compose,
+    InterpolationMode,
+    Normalize,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    ToTensor,
+)
 
 from mocoop.clip.backbone import make_backbone
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
-from mocoop.features.encode import view_of
+from mocoop.features.encode import random_views, view_of
 from tests.support.image_files import add_files, picture_bytes
 from tests.support.tiny import tiny_clip
 
@@ -87,13 +96,49 @@ def test_views_depend_on_the_seed_alone_and_keep_the_centre_crop(cache, games, t
     assert not torch.allclose(cache.features(games, items, 3, 2)[:, 1:], views[:, 1:])
 
 
-def test_view_leaves_the_global_generator_alone():
+def test_view_leaves_the_global_generator_alone(tiny_backbone):
     image = Image.new("RGB", (40, 40))
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    view_of(image, 1, b"0123456789abcdef")
+    view_of(tiny_backbone, image, 1, b"0123456789abcdef")
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_views_are_torchvisions_random_resized_crops(tiny_backbone, games):
+    """View 0 is the centre crop; the next are drawn from the key, and nothing is cut after."""
+    image = games.image(games.items("train")[0])
+    key = b"0123456789abcdef"
+    assert torch.equal(view_of(tiny_backbone, image, 0, key), tiny_backbone.transform(image))
+    theirs = Compose(
+        [
+            RandomResizedCrop(32, (0.5, 1.0), interpolation=InterpolationMode.BICUBIC),
+            RandomHorizontalFlip(),
+            ToTensor(),
+            Normalize(OPENAI_DATASET_MEAN, OPENAI_DATASET_STD),
+        ]
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int.from_bytes(key[:8], "little") % 2**63)
+        expected = theirs(image)
+    assert torch.equal(view_of(tiny_backbone, image, 1, key), expected)
+
+
+def test_the_crops_scale_and_size_are_part_of_a_views_key(cache, games, monkeypatch):
+    """Views drawn in another way are computed anew; centre crops stay."""
+    items = games.items("train")[:2]
+    first = cache.features(games, items, views=2)
+    seen = counting(monkeypatch, cache.backbone)
+    cache.features(games, items, views=2)
+    assert sum(seen) == 0
+    assert random_views(cache.backbone).key == (
+        "random resized crop of scale (0.5, 1.0) to (32, 32), flip"
+    )
+    monkeypatch.setattr("mocoop.features.encode.VIEW_SCALE", (0.3, 1.0))
+    other = cache.features(games, items, views=2)
+    assert sum(seen) == 2
+    assert torch.equal(first[:, 0], other[:, 0])
+    assert not torch.allclose(first[:, 1], other[:, 1])
 
 
 def test_damaged_shard_is_computed_again(cache, games):

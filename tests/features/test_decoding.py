@@ -19,12 +19,12 @@ def load(place):
     """Returns a picture whose red says its place; some cannot be read."""
     if place in BAD:
         raise UserError(f"{place}.png: damaged")
-    return Image.new("RGB", (4, 4), (place, 0, 0))
+    return to_tensor(Image.new("RGB", (4, 4), (place, 0, 0)))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_order_and_failures(workers):
-    found = list(batches(load, to_tensor, 11, batch_size=4, workers=workers))
+    found = list(batches(load, 11, batch_size=4, workers=workers))
     assert [batch.indices for batch in found] == [[0, 1, 2], [4, 5, 6, 7], [10]]
     for batch in found:
         reds = (batch.images[:, 0, 0, 0] * 255).round().int().tolist()
@@ -34,7 +34,7 @@ def test_order_and_failures(workers):
 
 
 def test_a_batch_without_any_readable_picture():
-    (batch,) = batches(lambda place: load(3), to_tensor, 2, batch_size=4)
+    (batch,) = batches(lambda place: load(3), 2, batch_size=4)
     assert (batch.indices, len(batch.images), len(batch.unreadable)) == ([], 0, 2)
 
 
@@ -43,11 +43,11 @@ def test_a_bug_is_raised_and_not_reported_as_unreadable():
         raise KeyError(place)
 
     with pytest.raises(KeyError):
-        list(batches(broken, to_tensor, 2, batch_size=2))
+        list(batches(broken, 2, batch_size=2))
 
 
 def test_stopping_early_ends_the_workers():
-    found = batches(load, to_tensor, 400, batch_size=4, workers=2)
+    found = batches(load, 400, batch_size=4, workers=2)
     next(found)
     found.close()
     assert torch.multiprocessing.active_children() == []

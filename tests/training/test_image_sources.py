@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mocoop.clip.image_layer_norms import with_norms
+from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
@@ -17,7 +18,6 @@ from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.runs.run import Run
-from mocoop.storage.images import random_crop
 from mocoop.training.experiment import run_experiment
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, LiveImages, Prefetcher
 from mocoop.training.prepare import prepare, training_data
@@ -97,7 +97,8 @@ class Pictures(LiveImages):
         prepared = prepare(settings(folders))
         load = lambda place: prepared.dataset.image(prepared.train_items[place])
         tower, transform = nn.Flatten(), prepared.backbone.transform
-        made = cls(tower, load, 6, transform, torch.device("cpu"), crops=True, seed=3)
+        crop = RandomCrop.from_settings(prepared.backbone.preprocess, CROP_SCALE)
+        made = cls(tower, load, 6, transform, torch.device("cpu"), crop, seed=3)
         return replace(made, **changes)
 
 
@@ -145,32 +146,32 @@ def test_crops_differ_between_epochs_images_and_seeds_and_repeat_otherwise(folde
 
 
 def test_crops_are_those_of_the_drawn_boxes(folders, plain_model):
-    """A picture of an epoch is CoOp's random crop, and mirrored about every other time."""
+    """A picture of an epoch is CoOp's random crop, drawn from seed, epoch and place."""
     images = Pictures.of(folders)
     state = torch.random.get_rng_state()
     found = crops(images, plain_model, 2)
     assert torch.equal(state, torch.random.get_rng_state())
     for place in range(6):
-        crop = random_crop(images.load(place), images._crop_seed(place, 2), CROP_SCALE)
-        pixels = images.transform(crop).flatten()
+        pixels = images.crop(images.load(place), images._crop_seed(place, 2)).flatten()
         torch.testing.assert_close(found[place], pixels / pixels.norm())
-    assert CROP_SCALE == (0.08, 1.0)
+    assert images.crop.scale == CROP_SCALE == (0.08, 1.0)
     draws = {images._crop_seed(place, epoch) for place in range(6) for epoch in range(20)}
     assert len(draws) == 120
 
 
 def test_no_crops_without_asking(folders, plain_model):
     """Training batches are centre crops, and so is what the accuracy is measured on."""
-    images = Pictures.of(folders, crops=False)
+    drawn = Pictures.of(folders)
+    images = replace(drawn, crop=None)
     plain = images.plain(plain_model)
     assert torch.equal(crops(images, plain_model, 1), plain)
-    assert torch.equal(replace(images, crops=True, chunk=2).plain(plain_model), plain)
+    assert torch.equal(replace(drawn, chunk=2).plain(plain_model), plain)
     assert torch.equal(replace(images, chunk=4).plain(plain_model), plain)
 
 
 def test_transformed_pictures_are_kept_up_to_a_size(folders, plain_model, monkeypatch):
     """A picture is read once, unless all of them would take too much memory."""
-    images = Pictures.of(folders, crops=False)
+    images = Pictures.of(folders, crop=None)
     read = []
     load = images.load
     images = replace(images, load=lambda place: read.append(place) or load(place))
