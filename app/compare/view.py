@@ -194,7 +194,7 @@ def means(runs: list[Run]) -> None:
             if table is not None:
                 st.markdown(to_markdown(table))
         if several.measures:
-            with st.expander("Calibration and routing"):
+            with st.expander("Beyond accuracy: F1, top-5, calibration, routing"):
                 for table in several.measures:
                     st.markdown(to_markdown(table))
 

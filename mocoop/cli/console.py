@@ -7,6 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+MISTAKES = 10  # most frequent confusions that are printed
+_BEYOND = {
+    "macro_f1": "macro-F1",
+    "mean_class_accuracy": "mean per class",
+    "top5_accuracy": "top-5",
+}
 MESSAGE_WIDTH = 60  # letters of a run's message in the list of runs
 
 
@@ -26,14 +32,30 @@ def print_results(results: dict[str, Any], details: bool = False) -> None:
         untrained = value.get("zero_shot")  # runs of earlier versions do not have it
         beside = "" if untrained is None else f" (zero-shot: {untrained:.2f} %)"
         print(f"{choice}: {value['accuracy']:.2f} % of {value['num_images']} test images{beside}")
+        beyond = [
+            f"{name} {value[key]:.2f} %"
+            for key, name in _BEYOND.items()
+            if value.get(key) is not None
+        ]  # runs of earlier versions do not have them
+        if beyond:
+            print(f"  {', '.join(beyond)}")
         if value["style_nmi"] is not None:
             print(f"  routing against true style: NMI {value['style_nmi']:.3f}")
         if details:
             for title, table in (("style", "per_style"), ("class", "per_class")):
                 for name, accuracy in value[table].items():
                     print(f"  {title} {name:<24} {accuracy:6.1f} %")
+            _print_mistakes(value.get("confusion", {}))
     if "harmonic_mean" in results:
         print(f"harmonic mean of base and new: {results['harmonic_mean']:.2f} %")
+
+
+def _print_mistakes(confusion: dict[str, dict[str, int]]) -> None:
+    """Prints which classes are most often taken for which."""
+    from mocoop.evaluation.class_measures import frequent_mistakes  # here: it imports torch
+
+    for true, predicted, images in frequent_mistakes(confusion, MISTAKES):
+        print(f"  mistake {true} → {predicted}: {counted(images, 'image')}")
 
 
 def print_answers(answers: list[dict[str, Any]], top: int) -> None:

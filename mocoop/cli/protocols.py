@@ -275,5 +275,6 @@ class ProtocolCommand:
     workers: int = 1
     """Runs trained at the same time."""
     measures: bool = False
-    """few-shot: also tables of calibration and routing measures, after those of accuracy."""
+    """few-shot: also tables of macro-F1, mean class and top-5 accuracy, calibration and routing,
+    after those of accuracy."""
     output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)

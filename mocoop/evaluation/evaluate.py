@@ -12,6 +12,13 @@ from mocoop.classifiers.base import Classifier, Routed
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.splits import class_range
 from mocoop.errors import UserError
+from mocoop.evaluation.class_measures import (
+    confusion_by_name,
+    confusion_counts,
+    macro_f1,
+    mean_class_accuracy,
+    top_accuracy,
+)
 from mocoop.evaluation.measures import (
     calibration_error,
     guide_agreement,
@@ -46,6 +53,16 @@ class Evaluation:
     """Entropy and load of the router (`RoutingMeasures`); empty with one expert."""
     agreement: dict[str, float] = field(default_factory=dict)
     """Of the router with its guide, which knows the labels (`GuideAgreement`), in percent."""
+    macro_f1: float | None = None
+    """Mean of the classes' F1, in percent; None, like all below, in results of before they were
+    measured."""
+    mean_class_accuracy: float | None = None
+    """Mean of the classes' accuracies, in percent."""
+    top5_accuracy: float | None = None
+    """Images whose class is among the five most probable, in percent; None with five classes or
+    fewer."""
+    confusion: dict[str, dict[str, int]] = field(default_factory=dict)
+    """True class → predicted class → images, without pairs that never happen."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +124,7 @@ def evaluate(found: RoutedItems, choice: str) -> Evaluation:
         agreement = guide_agreement(routed.scores, found.guide, num_chosen)
     names = [routed.class_names[label] for label in found.labels.tolist()]
     usage = routed.weights.mean(dim=0).tolist()
+    counts = confusion_counts(routed.probabilities, found.labels)
     return Evaluation(
         choice,
         100.0 * right.float().mean().item(),
@@ -118,6 +136,10 @@ def evaluate(found: RoutedItems, choice: str) -> Evaluation:
         calibration_error(routed.probabilities, found.labels),
         {} if routing is None else asdict(routing),
         {} if agreement is None else asdict(agreement),
+        macro_f1(counts),
+        mean_class_accuracy(counts),
+        top_accuracy(routed.probabilities, found.labels),
+        confusion_by_name(counts, routed.class_names),
     )
 
 

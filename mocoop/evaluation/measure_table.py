@@ -81,6 +81,22 @@ _RECORDS = (
     Measure("new", "%", 1, 1, "Accuracy on the new half, never trained on.", "accuracy"),
     Measure("HM", "%", 1, 1, "Harmonic mean of base and new.", "accuracy"),
     Measure(
+        "macro-F1", "%", 1, 1,
+        "Mean of the classes' F1, the harmonic mean of precision and recall.",
+        "beyond accuracy", ("macro_f1",), by_half=True,
+    ),
+    Measure(
+        "mean class accuracy", "%", 1, 1,
+        "Mean of the classes' accuracies, however many images each has (mean per class).",
+        "beyond accuracy", ("mean_class_accuracy",), by_half=True,
+    ),
+    Measure(
+        "top-5 accuracy", "%", 1, 1,
+        "Share of test images whose class is among the five most probable; with more than five "
+        "classes.",
+        "beyond accuracy", ("top5_accuracy",), by_half=True,
+    ),
+    Measure(
         "calibration error", "%", 1, -1,
         "Mean distance between top probability and accuracy over 15 bins (expected calibration "
         "error).",
