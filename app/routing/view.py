@@ -13,11 +13,12 @@ from app.common import galleries, state
 from app.common.methods import how_it_answers, method_name
 from app.common.theme import expert_colours
 from app.routing import cached, figures, tables
+from app.routing.class_view import class_numbers
 from app.routing.neighbour_view import nearest_training_images
 from app.ui import chips, layout
 from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
 from mocoop.classifiers.base import Routed
-from mocoop.evaluation.evaluate import RoutedItems
+from mocoop.evaluation.evaluate import Evaluation, RoutedItems
 from mocoop.runs.run import Run
 
 PER_PAGE = 12
@@ -56,11 +57,9 @@ def pick_classes(run: Run) -> str:
     )
 
 
-def overview(
-    run: Run, choice: str, found: RoutedItems, table: pd.DataFrame, nmi: float | None
-) -> None:
+def overview(run: Run, found: RoutedItems, table: pd.DataFrame, result: Evaluation) -> None:
     """Shows accuracy, routing in words and the share of images per expert."""
-    config = run.setup().config
+    config, nmi = run.setup().config, result.style_nmi
     several = len(found.routed.experts) > 1
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(gap="xsmall"):
@@ -75,7 +74,8 @@ def overview(
                 "in say of each other (normalised mutual information): 0 is nothing, 1 means that "
                 "one tells the other.",
             )
-        untrained = run.results().get(choice, {}).get("zero_shot")
+        class_numbers(result)
+        untrained = run.results().get(result.classes, {}).get("zero_shot")
         others = "" if untrained is None else f"zero-shot {untrained:.1f} %, "
         st.caption(
             f"{len(table):,} test images, {wrong:,} of them wrong. "

@@ -5,7 +5,7 @@ Pure functions of tensors. Shares are summed in float64 on the CPU and told in p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -131,13 +131,14 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def frequent_mistakes(
-    confusion: dict[str, dict[str, int]], most: int = 10
+    confusion: Mapping[str, Mapping[str, int]], most: int | None = 10
 ) -> list[tuple[str, str, int]]:
     """Returns true class, predicted class and images of the most frequent mistakes.
 
     Args:
         confusion: from `confusion_by_name`.
-        most: how many to return at most; of equally frequent ones the first in label order.
+        most: how many to return at most, None for all; of equally frequent ones the first in
+            label order.
     """
     mistakes = [
         (true, predicted, images)
