@@ -150,7 +150,7 @@ def _show_overfitting(finals: pd.DataFrame) -> Numbers:
     curves = lab_tables.mean_curves(grid(), SHOTS, WEIGHT)
     st.markdown(
         f"**Change from before training**, mean over data sets, {SHOTS} images per class, text "
-        f"weight {WEIGHT:g}; the band is one standard deviation over seeds"
+        f"weight {WEIGHT:g}; the band is one sample standard deviation (n − 1) over seeds"
     )
     show_figure(lab_figures.change_lines(curves, LAB_METHODS), "change-by-epoch")
     return curves, ("mean", "std")

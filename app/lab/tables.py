@@ -118,7 +118,7 @@ WAYS = ("router", "uniform", "random", "best_single", "oracle")
 def mean_curves(grid: Grid, shots: int, weight: float) -> pd.DataFrame:
     """Returns a row per method, half and epoch: change from before training, in points.
 
-    Averaged over data sets seed by seed; `mean` and `std` are over the seeds.
+    Averaged over data sets seed by seed; `mean` and `std` (n - 1) are over the seeds.
 
     Args:
         grid: the trainings.

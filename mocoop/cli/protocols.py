@@ -27,6 +27,9 @@ class TableOutput:
 
     csv: MaybePath = None
     """Also write every seed's numbers to this CSV file."""
+    means_csv: MaybePath = None
+    """Also write the means over seeds to this CSV file, with both standard deviations: of a
+    sample (n - 1, as in the tables) and of a population (n, as CoOp's script prints it)."""
     markdown: MaybePath = None
     """Also write the tables to this Markdown file."""
     latex: MaybePath = None
@@ -189,8 +192,8 @@ def tune(command: TuneCommand) -> None:
 
 def _check_files(output: TableOutput) -> None:
     """Raises UserError, before anything is trained, for files that cannot be written."""
-    for option in ("csv", "markdown", "latex"):
-        check_file(f"--{option}", getattr(output, option))
+    for option in ("csv", "means_csv", "markdown", "latex"):
+        check_file(f"--{option.replace('_', '-')}", getattr(output, option))
 
 
 def run_all(
@@ -217,12 +220,14 @@ def run_all(
 def tell(rows: Sequence[Row], tables: Sequence[Table], output: TableOutput) -> None:
     """Prints tables or JSON, and writes the files that were asked for."""
     from mocoop.results.markup import to_latex, to_markdown
+    from mocoop.results.means import means_csv
     from mocoop.results.tables import to_csv
     from mocoop.storage.atomic import write_text
 
     markdown = "\n".join(to_markdown(table) for table in tables)
     texts = (
         (output.csv, to_csv(rows)),
+        (output.means_csv, means_csv(rows)),
         (output.markdown, markdown),
         (output.latex, "\n".join(to_latex(table) for table in tables)),
     )

@@ -21,7 +21,8 @@ class Cell:
     mean: float | None = None
     """What is shown first."""
     std: float | None = None
-    """Sample standard deviation over seeds (n - 1); None with fewer than two."""
+    """Sample standard deviation over seeds (n - 1); None with fewer than two. CoOp's script prints
+    the smaller one of the population (n)."""
     seeds: int = 0
     """How many seeds they are of."""
     note: str = ""

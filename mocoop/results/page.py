@@ -90,11 +90,12 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         f"{median:.1f} s a run), on {os.cpu_count()} processor cores, {_accelerator()}, with "
         f"torch {version('torch')}, open_clip {version('open_clip_torch')} and Python "
         f"{platform.python_version()}. Every seed's numbers are in [RESULTS.csv](RESULTS.csv).\n",
-        "Accuracy in percent on the test images, mean ± standard deviation over the seeds; the "
-        "best of a column is bold. Recipes were chosen on validation images (see the README); "
-        "nothing was chosen on test images. Methods ending in -ln also tune the image tower's "
-        "LayerNorms, as the published LASP and MoCoOp do; the others leave it frozen. LASP-V is "
-        "LASP wherever all classes are trained, and stands in base-to-new alone.\n",
+        "Accuracy in percent on the test images, mean ± sample standard deviation (n − 1) over "
+        "the seeds; the best of a column is bold. Recipes were chosen on validation images "
+        "(see the README); nothing was chosen on test images. Methods ending in "
+        "-ln also tune the image tower's LayerNorms, as the published LASP and MoCoOp do; the "
+        "others leave it frozen. LASP-V is LASP wherever all classes are trained, and stands in "
+        "base-to-new alone.\n",
         _section("Few-shot", few_shot_tables(rows)),
         _section("Base-to-new", base_to_new_tables(rows)),
         "## Domain generalisation\n",

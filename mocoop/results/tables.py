@@ -43,7 +43,8 @@ def few_shot_tables(rows: Sequence[Row], measure: str = "accuracy") -> tuple[Tab
     """Returns methods × shots: the average over data sets first, then each data set.
 
     An average is taken over data sets seed by seed, for the seeds that all of them have: mean
-    and standard deviation are over these averages. The last column does the same over shots.
+    and sample standard deviation are over these averages. The last column does the same over
+    shots.
 
     Raises:
         UserError: if there is no such result, or one is there twice.
@@ -171,7 +172,8 @@ def ablation_table(rows: Sequence[Row]) -> Table:
     """Returns variants × (few-shot accuracy, base, new, HM), averaged over data sets.
 
     Behind them, marked Δ, the differences from the first variant: of each seed against the same
-    seed, then mean ± standard deviation. HM is that of the mean base and the mean new accuracy.
+    seed, then mean ± sample standard deviation. HM is that of the mean base and the mean new
+    accuracy.
 
     Raises:
         UserError: if there is no such result, or one is there twice.
@@ -256,6 +258,7 @@ _TRANSFER = {
     "domain-generalization": "Domain generalisation",
     "cross-dataset": "Cross-dataset transfer",
 }
+SPREAD = "Mean ± sample standard deviation (n − 1)"
 LEFT_OUT = "; an average that lacks some of its parts is left out"
 _HM_OF_MEANS = (
     "HM is that of the mean base and the mean new accuracy, seed by seed, as papers report it. "
@@ -278,7 +281,7 @@ def _table(
     shown = find_measure(measure)
     done = finished(lines, seeds, shown.digits, shown.better)
     cells = [cell for line in done for cell in line.cells]
-    over = f"Mean ± standard deviation over {seeds} seeds" if seeds > 1 else "One seed"
+    over = f"{SPREAD} over {seeds} seeds" if seeds > 1 else "One seed"
     if any(cell.note.startswith("n=") for cell in cells):
         over += " (n: where fewer)"
     if any(cell.bold for cell in cells):
