@@ -19,6 +19,7 @@ from mocoop.datasets import load_dataset as open_dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import Evaluation, route_items
 from mocoop.evaluation.evaluate import evaluate as evaluation_of
+from mocoop.evaluation.transfer import measure_on
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import settings_from
 from mocoop.runs import run as run_store
@@ -115,17 +116,22 @@ def load_classifier(run: Run | AnyPath, epoch: int | None = None) -> ImageClassi
     return ImageClassifier.from_run(load_run(run), epoch)
 
 
-def evaluate(run: Run | AnyPath, classes: str = "all") -> Evaluation:
-    """Returns the results of a finished run on its data set's test images.
+def evaluate(run: Run | AnyPath, classes: str = "all", data: AnyPath | None = None) -> Evaluation:
+    """Returns the results of a finished run on its data set's test images, or on another's.
 
     Args:
         run: the run, its folder or its name.
         classes: `all`, or the `base` or `new` half, told apart among themselves.
+        data: another data set by its name or path; its own class names take the place of the
+            run's.
 
     Raises:
-        UserError: for a run, data or weights that do not fit, or classes without test images.
+        UserError: for a run, data or weights that do not fit, classes without test images, or a
+            method that knows only its own classes and is to be tested on others.
     """
     found = load_run(run)
+    if data is not None:
+        return measure_on(found, open_dataset(str(data)), classes)
     setup = found.setup()
     opened, dataset = ImageClassifier.from_run(found), open_dataset(setup.config.data)
     check_same_data(found, setup, dataset, opened.encoder.backbone)

@@ -35,15 +35,24 @@ BATCH = 32  # pictures that are in memory at a time
 
 @dataclass(frozen=True)
 class EvaluateCommand:
-    """Test a finished run on its data set's test images."""
+    """Test a finished run on its data set's test images, or on those of another data set.
+
+    Examples:
+        mocoop evaluate RUN --classes new
+        mocoop evaluate RUN --data digits
+        mocoop evaluate RUN --data folder/with/images --json
+    """
 
     run: RunName
     """Folder or name of the run."""
+    data: str | None = None
+    """Another data set, by name or path: its own class names take the place of the run's. Not
+    for methods that know only their own classes (linear probe, Tip-Adapter)."""
     classes: Annotated[
         Literal["all", "base", "new"] | None,
         tyro.conf.arg(metavar="{all,base,new}", help_behavior_hint=""),
     ] = None
-    """Which classes; by default those that the run was made for."""
+    """Which classes; by default those that the run was made for, of another data set all."""
     json: bool = False
     """Print the results as one JSON document."""
 
@@ -76,8 +85,11 @@ class RunsCommand:
 
 
 def evaluate(command: EvaluateCommand) -> None:
-    """Tests a finished run on its test images."""
+    """Tests a finished run on its test images, or on those of another data set."""
     path = find_run(command.run)
+    if command.data is not None:
+        _evaluate_on(path, command.data, command)
+        return
     from mocoop.classifiers.saved import check_same_data, open_classifier, run_encoder
     from mocoop.clip.backbone import load_backbone
     from mocoop.datasets import load_dataset
@@ -104,6 +116,24 @@ def evaluate(command: EvaluateCommand) -> None:
     if command.json:
         print_json({"run": str(run.path), "results": results})
     else:
+        print_results(results, details=True)
+
+
+def _evaluate_on(path: Path, data: str, command: EvaluateCommand) -> None:
+    """Tests a finished run on another data set, with that set's class names."""
+    from mocoop.datasets import load_dataset
+    from mocoop.evaluation.transfer import measure_on
+    from mocoop.runs.run import Run
+
+    run, dataset = Run(path), load_dataset(data)
+    choice = command.classes or "all"
+    with progress_bar(not command.json, "encoding images") as progress:
+        found = measure_on(run, dataset, choice, progress=progress)
+    results = {choice: asdict(found)}
+    if command.json:
+        print_json({"run": str(run.path), "data": dataset.source, "results": results})
+    else:
+        print(f"trained on {run.setup().config.data}, tested on {dataset.name}")
         print_results(results, details=True)
 
 

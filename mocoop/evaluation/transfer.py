@@ -11,8 +11,8 @@ from mocoop.classifiers.saved import open_classifier, restore_model, run_encoder
 from mocoop.clip.backbone import Backbone
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
-from mocoop.evaluation.evaluate import evaluate, route_items
-from mocoop.features.cache import FeatureCache
+from mocoop.evaluation.evaluate import Evaluation, evaluate, route_items
+from mocoop.features.cache import FeatureCache, Progress
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import group_prototypes, hard_features
@@ -35,15 +35,39 @@ def evaluate_on(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -
     known = saved_evaluation(run, dataset.name)
     if known is not None:
         return known
+    results = asdict(measure_on(run, dataset, cache=cache))
+    write_json(run.path / _file(dataset.name), results)
+    return results
+
+
+def measure_on(
+    run: Run,
+    dataset: Dataset,
+    choice: str = "all",
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Returns a run's results on the test images of another data set; nothing is kept.
+
+    Args:
+        run: a finished run.
+        dataset: where it is tested; its own class names take the place of the run's.
+        choice: all, or the base or new half of the data set's classes.
+        cache: image features of the run's backbone; a usual one by default.
+        progress: called while image features are computed.
+
+    Raises:
+        UserError: for a run that is not finished, a method that cannot leave its own classes, or
+            classes without test images.
+    """
+    run.require_finished()
     setup = run.setup()
     encoder = run_encoder(run, None if cache is None else cache.backbone)
     if cache is None or setup.config.tune_layer_norms:
         keep = not setup.config.tune_layer_norms
         cache = FeatureCache(encoder.backbone, keep=keep, precision=encoder.precision)
     classifier = classifier_for(run, setup, dataset, encoder.backbone)
-    results = asdict(evaluate(route_items(classifier, dataset, cache), "all"))
-    write_json(run.path / _file(dataset.name), results)
-    return results
+    return evaluate(route_items(classifier, dataset, cache, choice, progress=progress), choice)
 
 
 def saved_evaluation(run: Run, name: str) -> dict[str, Any] | None:
@@ -80,7 +104,8 @@ def _among_known(run: Run, setup: RunSetup, dataset: Dataset) -> Classifier:
     if new:
         raise UserError(
             f"{setup.config.method} knows only the classes of {setup.config.data}, and "
-            f"{dataset.name} has others ({', '.join(new[:3])} ...). Leave this method out."
+            f"{dataset.name} has others ({', '.join(new[:3])} ...). Leave this method "
+            "out, or take one whose prompts fit any name, such as coop or mocoop."
         )
     labels = [known[name] for name in dataset.class_names]
     return open_classifier(run).only(labels)
