@@ -84,6 +84,8 @@ class Method:
     """Looks at training images; without, one run stands for all seeds and shots."""
     needs_validation: bool = False
     """Cannot do without validation images."""
+    chooses: str = ""
+    """What it chooses on validation images, in words; empty for a method that chooses nothing."""
     knows: Knows = "any class"
     """Which classes a finished run can tell apart, given their names."""
     answers: str = "Every image is compared with the same text features."

@@ -19,6 +19,7 @@ from app.ui import chips, layout
 from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
 from mocoop.classifiers.base import Routed
 from mocoop.evaluation.evaluate import Evaluation, RoutedItems
+from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.run import Run
 
 PER_PAGE = 12
@@ -75,6 +76,9 @@ def overview(run: Run, found: RoutedItems, table: pd.DataFrame, result: Evaluati
                 "one tells the other.",
             )
         class_numbers(result)
+        chosen = chosen_on_test(config, run.results())
+        if chosen:
+            st.warning(in_words(chosen), icon=":material/info:")
         untrained = run.results().get(result.classes, {}).get("zero_shot")
         others = "" if untrained is None else f"zero-shot {untrained:.1f} %, "
         st.caption(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mocoop.runs.chosen_on_test import in_words
+
 MISTAKES = 10  # most frequent confusions that are printed
 _BEYOND = {
     "macro_f1": "macro-F1",
@@ -24,8 +26,14 @@ def main_accuracy(results: dict[str, Any]) -> float | None:
     return None if value is None else float(value)
 
 
-def print_results(results: dict[str, Any], details: bool = False) -> None:
-    """Prints accuracies, and with `details` those of every style and class."""
+def print_results(results: dict[str, Any], details: bool = False, chosen: str = "") -> None:
+    """Prints accuracies, and with `details` those of every style and class.
+
+    Args:
+        results: by choice of classes.
+        details: also by style and class, with the most frequent mistakes.
+        chosen: what was chosen on test images, in words.
+    """
     for choice, value in results.items():
         if not isinstance(value, dict):
             continue
@@ -48,6 +56,8 @@ def print_results(results: dict[str, Any], details: bool = False) -> None:
             _print_mistakes(value.get("confusion", {}))
     if "harmonic_mean" in results:
         print(f"harmonic mean of base and new: {results['harmonic_mean']:.2f} %")
+    if chosen:
+        print(f"note: {in_words(chosen)}")
 
 
 def _print_mistakes(confusion: dict[str, dict[str, int]]) -> None:

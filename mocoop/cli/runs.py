@@ -21,6 +21,7 @@ from mocoop.cli.console import (
 )
 from mocoop.cli.option_types import MaybePath, RunName
 from mocoop.errors import UserError
+from mocoop.runs.chosen_on_test import KEY, chosen_on_test
 from mocoop.runs.paths import find_run
 from mocoop.runs.status import QUEUED
 
@@ -113,10 +114,11 @@ def evaluate(command: EvaluateCommand) -> None:
         with progress_bar(not command.json, "encoding images") as progress:
             found = route_items(classifier, dataset, cache, choice, progress=progress)
         results[choice] = asdict(evaluation_of(found, choice))
+    chosen = chosen_on_test(setup.config, {KEY: dataset.val_is_test})
     if command.json:
-        print_json({"run": str(run.path), "results": results})
+        print_json({"run": str(run.path), "results": results, "chosen_on_test": chosen or None})
     else:
-        print_results(results, details=True)
+        print_results(results, details=True, chosen=chosen)
 
 
 def _evaluate_on(path: Path, data: str, command: EvaluateCommand) -> None:
@@ -129,12 +131,16 @@ def _evaluate_on(path: Path, data: str, command: EvaluateCommand) -> None:
     choice = command.classes or "all"
     with progress_bar(not command.json, "encoding images") as progress:
         found = measure_on(run, dataset, choice, progress=progress)
-    results = {choice: asdict(found)}
+    results: dict[str, Any] = {choice: asdict(found)}
+    config = run.setup().config
+    own = dataset.source == config.data  # only there are its test images those it chose on
+    chosen = chosen_on_test(config, {KEY: dataset.val_is_test}) if own else ""
     if command.json:
-        print_json({"run": str(run.path), "data": dataset.source, "results": results})
+        more = {"data": dataset.source, "results": results, "chosen_on_test": chosen or None}
+        print_json({"run": str(run.path)} | more)
     else:
-        print(f"trained on {run.setup().config.data}, tested on {dataset.name}")
-        print_results(results, details=True)
+        print(f"trained on {config.data}, tested on {dataset.name}")
+        print_results(results, details=True, chosen=chosen)
 
 
 def predict(command: PredictCommand) -> None:

@@ -194,6 +194,7 @@ def _how_to_go_on(path: Path) -> str:
 def _tell(path: Path, command: TrainCommand | ResumeCommand) -> None:
     """Prints a finished run's results and what can be done next."""
     from mocoop.datasets.splits import shots_missing
+    from mocoop.runs.chosen_on_test import chosen_on_test
     from mocoop.runs.run import Run
 
     results, setup = Run(path).results(), Run(path).setup()
@@ -201,7 +202,7 @@ def _tell(path: Path, command: TrainCommand | ResumeCommand) -> None:
         print_json({"run": str(path), "results": results})
     elif not command.quiet:
         print(f"run: {path}")
-        print_results(results)
+        print_results(results, chosen=chosen_on_test(setup.config, results))
         drawn = results.get("training_images")
         missing = drawn and shots_missing(setup.config, setup.trained_classes, drawn)
         if missing:

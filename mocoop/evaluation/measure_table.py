@@ -40,6 +40,8 @@ class Measure:
     computes it together with others."""
     always: bool = False
     """In the results of every run; one without it is of an earlier version."""
+    chosen: bool = False
+    """Of something that is chosen on validation images, whatever the method."""
     by_half: bool = False
     """Also told of the base and the new half on their own, as `calibration error, new`."""
 
@@ -142,7 +144,7 @@ _RECORDS = (
     Measure(
         "best single expert", "%", 1, 0,
         "Accuracy of the one expert that is best on the validation images.", "routing",
-        ("routing_value", "best_single"),
+        ("routing_value", "best_single"), chosen=True,
     ),
     Measure(
         "oracle", "%", 1, 0, "Images that at least one expert tells right: an upper bound.",

@@ -33,7 +33,8 @@ class RoutingValue:
     best_expert: str
     """Which one that is."""
     chosen_on: str
-    """validation, or training where the data have no validation images."""
+    """validation, training where the data have no validation images, or test where validation
+    images are test images too."""
     oracle: float
     """Images that at least one expert gets right: an upper bound for choosing one."""
     gain: float
@@ -97,11 +98,13 @@ def routing_value(
 def selection_items(config: TrainConfig, dataset: Dataset) -> tuple[Sequence[Item], str]:
     """Returns the few-shot images on which a run may choose, and the split they are from.
 
-    These are the run's validation images, or its training images where it has none; never
-    the test split.
+    These are the run's validation images, or its training images where it has none. Where
+    validation images are test images too (ImageNet), the split is called test.
     """
     train, val = few_shot_items(config, dataset)
-    return (val, "validation") if val else (train, "training")
+    if not val:
+        return train, "training"
+    return val, "test" if dataset.val_is_test else "validation"
 
 
 def _right_by_expert(probabilities: Tensor, labels: Tensor) -> Tensor:

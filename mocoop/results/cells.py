@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +72,11 @@ class Table:
     """The data sets that its numbers are of; of several, they are averages."""
     mean_last: bool = False
     """The last column is the mean of all others."""
+
+
+def table_name(text: str) -> str:
+    """Returns a table's name from its title: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def first_seen(values: Iterable[T]) -> tuple[T, ...]:

@@ -11,7 +11,7 @@ from mocoop.results.rows import Key, Row
 
 _COLUMNS = (
     "protocol", "data", "target", "method", "shots", "measure", "seeds", "mean", "std_sample",
-    "std_population",
+    "std_population", "chosen_on_test",
 )  # fmt: skip
 
 
@@ -25,14 +25,18 @@ def means_csv(rows: Sequence[Row]) -> str:
         rows: results of every seed, of any protocols.
     """
     found: dict[tuple[str, Key], list[float]] = {}
+    marked: set[tuple[str, Key]] = set()
     for row in rows:
         key = (row.data, row.target, row.method, row.shots, row.measure)
         found.setdefault((row.protocol, key), []).append(row.value)
+        if row.chosen_on_test:
+            marked.add((row.protocol, key))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for (protocol, key), values in found.items():
         several = len(values) > 1
         spread = (statistics.stdev(values), statistics.pstdev(values)) if several else ("", "")
-        writer.writerow((protocol, *key, len(values), statistics.fmean(values), *spread))
+        chosen = int((protocol, key) in marked)
+        writer.writerow((protocol, *key, len(values), statistics.fmean(values), *spread, chosen))
     return text.getvalue()

@@ -19,6 +19,7 @@ from mocoop.presets import preset
 from mocoop.protocols.ablations import ablation_tasks
 from mocoop.protocols.plans import Plan, Task, tasks
 from mocoop.results.cells import Table
+from mocoop.results.every_seed import every_seed
 from mocoop.results.markup import to_markdown
 from mocoop.results.protocol_rows import time_spent
 from mocoop.results.published import published_domain_table
@@ -26,7 +27,6 @@ from mocoop.results.rows import Row
 from mocoop.results.tables import (
     ablation_table,
     base_to_new_tables,
-    every_seed,
     few_shot_tables,
     measure_table,
     transfer_tables,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,16 +20,24 @@ from mocoop.results.cells import (
     harmonic_series,
     mean_cell,
     seedwise_mean,
+    table_name,
 )
+from mocoop.results.marks import chosen_note, unmarked
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block
-from mocoop.results.rows import PROTOCOLS, ResultIndex, Row, from_csv, shots_text, to_csv
+from mocoop.results.rows import (
+    PROTOCOLS,
+    ResultIndex,
+    Row,
+    from_csv,
+    shots_text,
+    to_csv,
+)
 
 __all__ = [
     "PROTOCOLS",
     "Row",
     "ablation_table",
     "base_to_new_tables",
-    "every_seed",
     "few_shot_tables",
     "from_csv",
     "measure_table",
@@ -215,45 +222,6 @@ def ablation_table(rows: Sequence[Row]) -> Table:
     return _table(found, kind, found.data, heads, lines, "accuracy", notes, first="variant")
 
 
-def every_seed(rows: Sequence[Row], measure: str) -> Table:
-    """Returns the value of every seed, one line for each thing measured; for an appendix.
-
-    Raises:
-        UserError: if there is no such result, or one is there twice.
-    """
-    chosen = [row for row in rows if row.measure == measure]
-    protocols = first_seen(row.protocol for row in chosen)
-    values = {}
-    for protocol in protocols or ("any protocol",):
-        for (data, target, method, shots, _), series in ResultIndex(
-            rows, protocol, (measure,)
-        ).items():
-            values[(protocol, data, target, method, shots)] = series
-    heads = ("protocol", "data", "target", "method", "shots")
-    shown = [index for index in range(5) if len({key[index] for key in values}) > 1] or [3]
-    if all(key[1] == key[2] for key in values):
-        shown = [index for index in shown if index != 2]
-    seeds = sorted({seed for series in values.values() for seed in series})
-    lines = [
-        Line(
-            tuple(str(key[index]) for index in shown),
-            tuple(Cell(series[seed], seeds=1) if seed in series else Cell() for seed in seeds),
-        )
-        for key, series in values.items()
-    ]
-    one = next(iter(values))
-    same = [f"{heads[index]} {one[index]}" for index in (0, 1, 3, 4) if index not in shown]
-    return Table(
-        _name(f"every-seed-{measure}"),
-        f"{find_measure(measure).label} of every seed",
-        f"All of {', '.join(same)}." if same else "",
-        tuple(heads[index] for index in shown),
-        tuple(f"seed {seed}" for seed in seeds),
-        (Block(finished(lines, 1, find_measure(measure).digits, direction=0)),),
-        measure,
-    )
-
-
 _TRANSFER = {
     "domain-generalization": "Domain generalisation",
     "cross-dataset": "Cross-dataset transfer",
@@ -288,10 +256,15 @@ def _table(
         over += ", best of each column in bold"
     if any(" of " in cell.note for cell in cells):
         over += LEFT_OUT
+    places = [name for name in data or found.data if name in found.chosen_on_test]
+    if places:
+        notes = f"{chosen_note(places)} {notes}"
+    else:  # the mark is of other data sets than this table's
+        done = tuple(replace(line, labels=tuple(map(unmarked, line.labels))) for line in done)
     several = len(data) > 1
     place = f"average over {len(data)} data sets" if several else "".join(data)
     return Table(
-        _name(f"{kind} {'average' if several else place}"),
+        table_name(f"{kind} {'average' if several else place}"),
         f"{kind}, {place}".removesuffix(", "),
         f"{notes}{over}.",
         (first,),
@@ -309,7 +282,3 @@ def _average_first(names: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 def _shots_note(found: ResultIndex) -> str:
     return f"{shots_text(found.shots[0])}. " if len(found.shots) == 1 and found.shots[0] else ""
-
-
-def _name(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
