@@ -1,4 +1,4 @@
-"""The app: `streamlit run streamlit_app.py`."""
+"""The app; start it with `streamlit run streamlit_app.py`."""
 
 import streamlit as st
 
@@ -20,8 +20,8 @@ page = st.navigation(
     ],
     position="top",
 )
-# Not as `st.html`, which puts styles where a page that runs again at once can lose them.
+# `st.html` is not used, because its styles can get lost when a page runs again at once.
 st.markdown(f"<style>{asset('app.css').read_text()}</style>", unsafe_allow_html=True)
-with st.spinner("Starting …"):  # shown once, if at all: what is imported stays
+with st.spinner("Starting …"):  # only visible once, because the imports stay in memory
     import_slow_modules()
 page.run()

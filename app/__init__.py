@@ -1,1 +1,1 @@
-"""The Streamlit app's own modules; the pages are in `pages/`."""
+"""Modules of the Streamlit app; its pages are in `pages/`."""

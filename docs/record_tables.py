@@ -7,10 +7,11 @@ two marks.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from mocoop.evaluation.measure_table import MEASURES
+from mocoop.markdown import markdown_table
 from mocoop.method_record import Settings
 from mocoop.methods import MENU
 
@@ -18,37 +19,37 @@ ROOT = Path(__file__).parents[1]
 BETTER = {1: "more", -1: "less", 0: "–"}
 
 
-def methods() -> Iterator[str]:
-    """Yields the lines of the table of methods."""
-    yield "| method | name | what it does | what it is for |"
-    yield "|---|---|---|---|"
+def methods() -> str:
+    """Returns the table of methods."""
+    rows = []
     for key, method in MENU.items():
         paper = method.paper
         name = f"[{method.label}]({paper.url})" if paper else method.label
-        yield f"| `{key}` | {name} | {method.summary} | {method.use} |"
+        rows.append((f"`{key}`", name, method.summary, method.use))
+    return markdown_table(("method", "name", "what it does", "what it is for"), rows)
 
 
-def recipes() -> Iterator[str]:
-    """Yields the lines of the table of recipes."""
-    yield "| method | built-in CLIP | other CLIPs | published by |"
-    yield "|---|---|---|---|"
+def recipes() -> str:
+    """Returns the table of recipes."""
+    rows = []
     for key, method in MENU.items():
         if method.learns_in_epochs:
             published = method.published
             cells = _words(method.demo), _words(published.settings), published.source
-            yield f"| `{key}` | {' | '.join(cells)} |"
+            rows.append((f"`{key}`", *cells))
+    return markdown_table(("method", "built-in CLIP", "other CLIPs", "published by"), rows)
 
 
-def measures() -> Iterator[str]:
-    """Yields the lines of the table of measures."""
-    yield "| measure | unit | better | what it is |"
-    yield "|---|---|---|---|"
-    for name, measure in MEASURES.items():
-        unit = measure.unit or "0 to 1"
-        yield f"| {name} | {unit} | {BETTER[measure.better]} | {measure.computed} |"
+def measures() -> str:
+    """Returns the table of measures."""
+    rows = [
+        (name, measure.unit or "0 to 1", BETTER[measure.better], measure.computed)
+        for name, measure in MEASURES.items()
+    ]
+    return markdown_table(("measure", "unit", "better", "what it is"), rows)
 
 
-TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
+TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "methods": ("docs/methods.md", methods),
     "recipes": ("docs/methods.md", recipes),
     "measures": ("docs/protocols.md", measures),
@@ -68,8 +69,7 @@ def with_table(text: str, name: str) -> str:
     _, end, after = rest.partition(last)
     if not (start and end):
         raise ValueError(f"the text needs the lines {first.strip()} and {last.strip()}")
-    lines = "\n".join(TABLES[name][1]())
-    return f"{before}{start}\n{lines}\n\n{end}{after}"
+    return f"{before}{start}\n{TABLES[name][1]()}\n\n{end}{after}"
 
 
 def _words(settings: Settings) -> str:

@@ -5,7 +5,7 @@
     run = mocoop.train(mocoop.preset("mocoop", data="games", shots=4))
     answer = mocoop.load_classifier(run).predict(["picture.png"])
 
-Importing it takes no time: torch is imported when a function is first asked for.
+The import is fast: torch is only imported when a function is used for the first time.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ _ELSEWHERE = {
     "encode_images": "mocoop.features.encode",
 }
 
-# Threads that spin while they wait for each other stall as soon as anything else wants a core: a
-# training next to a busy browser took five times as long on two cores. OpenMP reads this when
-# torch loads; a value that is set already is kept.
+# Waiting threads must not spin: if another program needs a core, they slow each other down. On
+# two cores, a training next to a busy browser took five times as long. OpenMP reads this variable
+# when torch is loaded; a value that is already set is kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
@@ -72,5 +72,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Returns the public names, those not yet imported included."""
+    """Returns the public names, including those that are not imported yet."""
     return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""What a program does with MoCoOp, one function each; `import mocoop` offers them all."""
+"""The functions of the public API; `import mocoop` provides them all."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ AnyPath = str | PathLike[str]
 
 
 def preset(method: str = "mocoop", **settings: Any) -> TrainConfig:
-    """Returns the settings of a method: its recipe, with the settings that are given.
+    """Returns the settings of a method: its recipe, changed by the given settings.
 
     Args:
         method: `mocoop`, `coop`, `kgcoop`, `linear-probe` …
         settings: any settings of `TrainConfig` by name, such as `data="games"`, `shots=4`.
 
     Raises:
-        UserError: for an unknown method or setting, or a value that does not fit.
+        UserError: for an unknown method or setting, or an invalid value.
 
     >>> preset("coop", data="games", shots=4).shots
     4
@@ -50,15 +50,16 @@ def preset(method: str = "mocoop", **settings: Any) -> TrainConfig:
 def train(
     config: TrainConfig, path: AnyPath | None = None, on_epoch: OnEpoch | None = None
 ) -> Run:
-    """Returns a finished run: trained, and tested on the data set's test images.
+    """Trains a model, tests it on the data set's test images and returns the finished run.
 
     Args:
-        config: the settings; `preset` makes them.
-        path: the run's new folder; by default a new one under MOCOOP_RUNS or ./runs.
+        config: the settings, for example from `preset`.
+        path: the run's new folder; by default a new one in MOCOOP_RUNS or ./runs.
         on_epoch: called with a record after every epoch.
 
     Raises:
-        UserError: for settings, data or weights that do not fit; nothing is written then.
+        UserError: for settings, data or weights that do not fit together; nothing is written
+            then.
     """
     folder = new_run_path(config) if path is None else Path(path)
     for record in run_experiment(config, folder):
@@ -68,27 +69,27 @@ def train(
 
 
 def resume(run: Run | AnyPath, on_epoch: OnEpoch | None = None) -> Run:
-    """Returns a run that was stopped, finished now, from its last saved epoch on.
+    """Resumes a stopped run from its last snapshot and returns the finished run.
 
     Args:
         run: the run, its folder or its name.
         on_epoch: called with a record after every epoch.
 
     Raises:
-        UserError: if nothing was saved, or images or weights have changed since.
+        UserError: if there is no snapshot, or images or weights have changed since.
     """
-    found = load_run(run)
-    for record in resume_experiment(found.path):
+    resumed = load_run(run)
+    for record in resume_experiment(resumed.path):
         if on_epoch is not None:
             on_epoch(record)
-    return found
+    return resumed
 
 
 def load_run(run: Run | AnyPath) -> Run:
-    """Returns a run by its folder or its name.
+    """Returns the run with a folder or name.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no such run.
     """
     return run if isinstance(run, Run) else open_run(Path(run))
 
@@ -97,21 +98,21 @@ def list_runs(root: AnyPath | None = None) -> list[Run]:
     """Returns the runs, newest first.
 
     Args:
-        root: a folder of runs; by default MOCOOP_RUNS or ./runs, and those that come with
+        root: a folder of runs; by default MOCOOP_RUNS or ./runs, and the runs that ship with
             MoCoOp.
     """
     return run_store.list_runs(None if root is None else [Path(root)])
 
 
 def load_classifier(run: Run | AnyPath, epoch: int | None = None) -> ImageClassifier:
-    """Returns the classifier of a finished run; its `predict` takes pictures.
+    """Returns the classifier of a finished run; its `predict` takes images.
 
     Args:
         run: the run, its folder or its name.
-        epoch: one of the epochs that it kept; the last if None.
+        epoch: one of the saved epochs; the last if None.
 
     Raises:
-        UserError: for a run that is not there or not finished, or whose CLIP has changed.
+        UserError: for a run that does not exist or is not finished, or whose CLIP has changed.
     """
     return ImageClassifier.from_run(load_run(run), epoch)
 
@@ -121,29 +122,28 @@ def evaluate(run: Run | AnyPath, classes: str = "all", data: AnyPath | None = No
 
     Args:
         run: the run, its folder or its name.
-        classes: `all`, or the `base` or `new` half, told apart among themselves.
-        data: another data set by its name or path; its own class names take the place of the
-            run's.
+        classes: `all`, or the `base` or `new` half; images are classified among these classes.
+        data: another data set by its name or path; its class names replace those of the run.
 
     Raises:
-        UserError: for a run, data or weights that do not fit, classes without test images, or a
-            method that knows only its own classes and is to be tested on others.
+        UserError: for a run, data or weights that do not fit together, classes without test
+            images, or a method that works only with its own classes.
     """
-    found = load_run(run)
+    finished = load_run(run)
     if data is not None:
-        return measure_on(found, open_dataset(str(data)), classes)
-    setup = found.setup()
-    opened, dataset = ImageClassifier.from_run(found), open_dataset(setup.config.data)
-    check_same_data(found, setup, dataset, opened.encoder.backbone)
+        return measure_on(finished, open_dataset(str(data)), classes)
+    setup = finished.setup()
+    opened, dataset = ImageClassifier.from_run(finished), open_dataset(setup.config.data)
+    check_same_data(finished, setup, dataset, opened.encoder.backbone)
     cache = FeatureCache(opened.encoder.backbone, precision=opened.encoder.precision)
     return evaluation_of(route_items(opened.classifier, dataset, cache, classes), classes)
 
 
 def load_dataset(name: AnyPath) -> Dataset:
-    """Returns a built-in or benchmark data set by its name, or the images at a path.
+    """Returns the built-in or benchmark data set with a name, or the images in a folder.
 
     Raises:
-        UserError: for a name that is neither, or data that do not fit.
+        UserError: for an unknown name, or data with errors.
     """
     return open_dataset(str(name))
 
@@ -153,21 +153,21 @@ def load_backbone(name: AnyPath = "demo", device: str = "auto") -> Backbone:
 
     Args:
         name: `demo`, an open_clip `NAME/TAG`, or the path of a local checkpoint.
-        device: `auto` (a GPU where there is one), `cpu`, `cuda` …
+        device: `auto` (a GPU if there is one), `cpu`, `cuda` …
 
     Raises:
-        UserError: for an unknown name, or weights that cannot be had.
+        UserError: for an unknown name, or weights that cannot be loaded.
     """
     return open_backbone(str(name), device)
 
 
 def load_export(folder: AnyPath) -> Exported:
-    """Returns a classifier that `mocoop export` wrote; its `predict` takes pictures.
+    """Returns a classifier exported by `mocoop export`; its `predict` takes images.
 
     Raises:
-        UserError: for a folder that is none, or is damaged.
+        UserError: for a folder without an exported classifier, or with damaged files.
     """
     path = Path(folder)
     if not path.is_dir():
-        raise UserError(f"{path}: no such folder. Expected one that `mocoop export` made.")
+        raise UserError(f"{path}: no such folder. Expected a folder written by `mocoop export`.")
     return open_export(path)

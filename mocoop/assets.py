@@ -1,4 +1,4 @@
-"""Where the files that ship with the project are."""
+"""The paths of the files that ship with the project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 def asset(name: str) -> Path:
     """Returns the path of a shipped file or folder.
 
-    An installed package carries `assets/` inside itself; a checkout has it next to `mocoop/`.
+    In an installed package they are in `mocoop/_assets`, in a checkout in `assets/`.
     """
     package = Path(__file__).resolve().parent
     inside = package / "_assets"

@@ -1,4 +1,4 @@
-"""The settings of a run: one frozen dataclass, and its checks."""
+"""The settings of a run: a frozen dataclass with checks."""
 
 from __future__ import annotations
 
@@ -26,124 +26,126 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 GIVEN = "images-given-to-fit"
-"""The name of data that were handed over in memory, which no other set has."""
+"""The name of a data set whose images were passed to `fit`; no other data set has this name."""
 
 
 def _method_help() -> str:
-    """Returns the command line's words on methods: those that learn prompts, then the others."""
+    """Returns the help text of --method: methods that learn prompts, then the others."""
     prompts = [f"`{key}`" for key, method in MENU.items() if method.learns_prompts]
     others = [f"`{key}`" for key, method in MENU.items() if not method.learns_prompts]
     return (
-        f"A preset of the settings below: {', '.join(prompts)}; with `-ln` the published recipe "
-        "that also tunes the image tower's LayerNorms. Without prompt learning: "
+        f"The method, a preset of the settings below: {', '.join(prompts)}. Methods with `-ln` "
+        "also train the image tower's LayerNorms, as published. Methods without prompt learning: "
         f"{', '.join(others)}."
     )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that a run depends on; saved with it and enough to repeat it."""
+    """All settings of a run; they are saved with it and are enough to repeat it."""
 
     data: str = "pictographs"
-    """Built-in set (`pictographs`, `faces`, `games`, `digits`); benchmark set below MOCOOP_DATA or
-    ./data such as `imagenet`, `dtd` or `eurosat` (`mocoop data list` has all of them); or the path
-    of a folder of images: `class_name/*.jpg`, or `train/`, `val/` and `test/` of such."""
+    """A built-in set (`pictographs`, `faces`, `games`, `digits`); a benchmark set in MOCOOP_DATA
+    or ./data, such as `imagenet`, `dtd` or `eurosat` (`mocoop data list` shows all of them); or
+    the path of a folder of images: `class_name/*.jpg`, or the folders `train/`, `val/` and
+    `test/` with such folders inside."""
     method: Annotated[str, tyro.conf.arg(help=_method_help())] = "mocoop"
-    """A preset of the settings below: a key of `mocoop.methods.METHODS`."""
+    """The method, a preset of the settings below: a key of `mocoop.methods.METHODS`."""
     backbone: str = "demo"
-    """`demo`, an open_clip `NAME/TAG` such as `ViT-B-16-quickgelu/openai`, or the path of a
-    local checkpoint folder (`open_clip_config.json` beside a `.safetensors` file)."""
+    """The CLIP: `demo`, an open_clip `NAME/TAG` such as `ViT-B-16-quickgelu/openai`, or the path
+    of a local checkpoint folder (`open_clip_config.json` and a `.safetensors` file)."""
     shots: int = 16
     """Training images per class."""
     seed: int = 1
-    """Draws the few-shot images, the batches, the views and the router's first weights."""
+    """Seed of the few-shot images, the batches, the views and the initial weights."""
     classes: ClassesChoice = "all"
-    """Train on all classes, or on the base half only (base-to-new protocol)."""
+    """Train on all classes, or only on the base half (base-to-new protocol)."""
 
     style: str = ""
-    """Train on images of this true style alone (domain generalisation); empty for all."""
+    """Train only on images of this style (domain generalisation); empty for all styles."""
 
     groups: Annotated[Groups | None, tyro.conf.Suppress] = None
-    """Semantic groups of templates, one expert each; None takes the data set's own."""
+    """Semantic groups of templates, one expert each; None uses the data set's groups."""
     context_init: ContextInit = "template"
-    """What the context starts from: each group's first `template`, `words`, or `random`."""
+    """Initial context: each group's first `template`, `words`, or `random` tokens."""
     context_words: str = "a photo of a"
-    """The words that `words` starts from, left of the class name."""
+    """With context_init `words`: the words before the class name."""
     context_tokens: int = 16
-    """M: how many tokens `random` starts from, drawn with standard deviation 0.02."""
+    """M: with context_init `random`, the number of tokens, with standard deviation 0.02."""
     name_position: NamePosition = "end"
-    """Where the class name stands in a context of words or random tokens."""
+    """Position of the class name in a context of words or random tokens."""
     class_context: bool = False
-    """A context of its own for every class (CoOp's CSC) instead of one for all."""
+    """Every class has its own context (CoOp's CSC), instead of one for all classes."""
     conditional: bool = False
-    """A small network adds a vector made from the image to the context (CoCoOp)."""
+    """A small network computes a vector from the image and adds it to the context (CoCoOp)."""
     learn_after: bool = True
-    """Learn the tokens after the class name too (otherwise they stay the template's)."""
+    """Also learn the tokens after the class name; otherwise they stay the template's."""
     correction: bool = True
     """Learn one correction vector that is added to all text features (from LASP)."""
     num_chosen: int = 2
-    """K: how many experts the router picks for each image."""
+    """K: the number of experts that the router chooses for each image."""
 
     text_weight: float = 5.0
     """Weight of the text-supervision loss, which keeps experts close to their group."""
     text_scale: TextScale = "logit"
-    """Inverse temperature of the text loss: `one` (the authors') or the CLIP's `logit` scale."""
+    """Inverse temperature of the text loss: `one` (as the authors) or CLIP's `logit` scale."""
     text_classes: TextClasses = "seen"
-    """Class names in the text loss: `seen` in training, or `all`, new ones included."""
+    """Class names in the text loss: those `seen` in training, or `all`, including new ones."""
     text_target: TextTarget = "prototype"
-    """What the text loss compares with: each group's mean `prototype`, or all its `templates`."""
+    """Targets of the text loss: each group's mean `prototype`, or all its `templates`."""
     anchor_weight: float = 0.0
     """Weight of the squared distance between soft features and the first template's (KgCoOp)."""
     align_gradient: bool = False
-    """Drop the part of the gradient that contradicts the untrained prompt (ProGrad)."""
+    """Remove the part of the gradient that contradicts the untrained prompt (ProGrad)."""
     gate_weight: float = 1.0
-    """Weight of the gating loss, which teaches the router from the hard prompts."""
+    """Weight of the gating loss, with which the router learns from the hard prompts."""
     gate_target: GateTarget = "hard"
-    """Whom the router learns from: `hard` prompts with 10 added to the K best (the paper), the
-    same without it but `scaled` by the logit scale, or the `soft` prompts with it."""
+    """Target of the router: scores of the `hard` prompts with 10 added to the K best (the paper);
+    the same scores `scaled` by the logit scale, with nothing added; or scores of the `soft`
+    prompts with 10 added."""
 
     epochs: int = 12
-    """Passes over the few-shot images."""
+    """Number of passes over the few-shot images."""
     batch_size: int = 128
-    """Images per step; the text side costs the same whatever the batch."""
+    """Images per step; the cost of the text side does not depend on it."""
     learning_rate: float = 0.5
     """Peak learning rate of SGD (of AdamW for tip-adapter-f)."""
     gate_rate: float = 20.0
-    """Learning rate of the router as a multiple of the prompts'."""
+    """Learning rate of the router, as a multiple of the prompts' rate."""
     momentum: float = 0.9
     """Momentum of SGD."""
     weight_decay: float = 5e-4
-    """Weight decay of SGD, on everything learnt."""
+    """Weight decay of SGD, on all learned parameters."""
     schedule: Schedule = "cosine"
-    """The learning rate after the warm-up: `cosine` towards zero, or `constant`."""
+    """Learning rate after the warm-up: `cosine` towards zero, or `constant`."""
     warmup_epochs: int = 1
-    """First epochs, with a smaller rate."""
+    """Number of first epochs with a smaller learning rate."""
     warmup: Warmup = "constant"
-    """The warm-up: at a `constant` small rate, or `linear` from it to the peak."""
+    """Warm-up: a `constant` small rate, or `linear` from it to the peak rate."""
     warmup_rate: float = 1e-5
-    """Learning rate of the warm-up epochs (its first epoch if linear)."""
+    """Learning rate of the warm-up epochs (of the first one if linear)."""
     clip_norm: float = 1.0
-    """Largest norm of the gradient; 0 does not clip."""
+    """Largest norm of the gradient; 0 turns clipping off."""
     precision: Precision = "fp32"
-    """Number format inside the towers: fp32, or autocast to bf16, or to fp16 with scaled
-    gradients; `auto` takes the one that is fast on the device, and the run notes which. Losses
-    and what is learnt stay fp32."""
+    """Number format inside the towers: fp32, autocast to bf16, or autocast to fp16 with scaled
+    gradients. `auto` chooses a fast one for the device, and the run records the choice. Losses
+    and learned parameters are always fp32."""
 
     image_cache: bool = True
-    """Compute image features once and keep them; needs a frozen image tower."""
+    """Compute image features once and cache them; needs a frozen image tower."""
     views: int = 1
-    """Cached views per training image: 1 is the centre crop, more add seeded random crops
-    and mirror images drawn once."""
+    """Cached views per training image: 1 is the centre crop; further views are random crops,
+    partly mirrored, drawn once."""
     augment: Augment = "none"
-    """Without the cache: `crops` draws a random crop and mirror image in every epoch."""
+    """Without the cache: `crops` draws a random crop, mirrored or not, in every epoch."""
     tune_layer_norms: bool = False
     """Without the cache: also train `ln_1` and `ln_2` of the image tower's blocks."""
     layer_norm_rate: float = 0.1
-    """Learning rate of those LayerNorms as a multiple of the prompts'."""
+    """Learning rate of these LayerNorms, as a multiple of the prompts' rate."""
     save_every: int = 3
     """Epochs between two saved copies of the soft text features (first and last always)."""
     device: str = "auto"
-    """`auto` (GPU if there is one), `cpu`, `cuda` ..."""
+    """The torch device: `auto` (a GPU if there is one), `cpu`, `cuda` ..."""
 
     def __post_init__(self) -> None:
         method = find_method(self.method)
@@ -157,7 +159,7 @@ class TrainConfig:
         if self.epochs > 0 and not method.learns_in_epochs:
             raise UserError(
                 f"{self.method} is not trained in epochs: epochs must be 0; got {self.epochs}. "
-                "To train the plain prompt, use the method coop."
+                "To train a prompt, use a method such as coop."
             )
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 4294967295; got {self.seed}.")
@@ -167,8 +169,24 @@ class TrainConfig:
         self._check_image_side()
         self._check_context()
 
+    def check_num_chosen(self, num_experts: int) -> None:
+        """Raises UserError if `num_chosen` is larger than the number of experts."""
+        if self.num_chosen > num_experts:
+            raise UserError(
+                f"num_chosen is {self.num_chosen}, but there are only {num_experts} experts "
+                f"(one per group of templates). Choose 1 to {num_experts}, or add groups."
+            )
+
+    def groups_differ(self) -> bool:
+        """Returns whether the settings have more than one group of templates."""
+        return self.groups is not None and len(self.groups) > 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the settings as plain values for JSON."""
+        return dataclasses.asdict(self)
+
     def _check_image_side(self) -> None:
-        """Refuses what cached features would get wrong without a word."""
+        """Raises UserError for settings that would make cached image features wrong."""
         live = [
             name
             for name, used in (
@@ -189,41 +207,26 @@ class TrainConfig:
             )
 
     def _check_context(self) -> None:
-        """Refuses contexts that no method gives a meaning to."""
+        """Raises UserError for combinations of context settings that have no meaning."""
         if self.class_context and self.classes == "base":
             raise UserError(
                 "With class_context every class learns its own context, so that new classes have "
-                "none: train on all classes, or share the context."
+                "none. Train on all classes, or turn class_context off."
             )
         regularised = self.text_weight > 0 or self.anchor_weight > 0 or self.align_gradient
         if self.conditional and (regularised or self.class_context or self.groups_differ()):
             raise UserError(
-                "A conditional context is one prompt that changes with every image: use it with "
-                "one group, a shared context, and without text loss, anchor and aligned gradient."
+                "A conditional context is one prompt that changes with every image. Use it with "
+                "one group, without class_context, text loss, anchor loss and align_gradient."
             )
         if self.context_init == "random" and self.name_position == "middle":
             self._at_least("context_tokens", 2)
 
-    def groups_differ(self) -> bool:
-        """Returns whether there is more than one group, as far as the settings say."""
-        return self.groups is not None and len(self.groups) > 1
-
     def _at_least(self, name: str, least: int) -> None:
+        """Raises UserError unless a setting is a finite number and at least `least`."""
         value = getattr(self, name)
         if not least <= value < float("inf"):
             raise UserError(f"{name} must be at least {least}; got {value}.")
-
-    def check_num_chosen(self, num_experts: int) -> None:
-        """Raises UserError if the router is asked for more experts than there are."""
-        if self.num_chosen > num_experts:
-            raise UserError(
-                f"num_chosen is {self.num_chosen}, but there are only {num_experts} experts "
-                f"(one per group of templates). Choose 1 to {num_experts}, or add groups."
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the settings as plain values for JSON."""
-        return dataclasses.asdict(self)
 
 
 _CHOICES: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The one exception that people are meant to read."""
+"""Errors that users can fix, with messages for them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Something the user can mend: says what was expected, what came, how to mend it.
+    """An error that the user can fix.
 
-    The command line prints its text alone and exits with code 2; the app shows it as a
-    message. Anything else that is raised is a bug of ours and keeps its traceback.
+    The message says what was expected, what was given, and how to fix it. The command line prints
+    only the message and exits with code 2; the app shows the message on the page. Any other
+    exception is a bug of this library and keeps its traceback.
     """
 
 
 class PathError(UserError):
-    """What is wrong with a file or folder, whose path stands apart from what is said of it.
+    """An error about a file or folder, with the path separate from the rest of the message.
 
     Args:
         path: the file or folder.
-        said: what is said of it, from the space or colon after the path on.
-        kind: what it is, where that stands before the path.
+        said: the message after the path, beginning with a space or colon.
+        kind: a word before the path, such as `Run`.
     """
 
     def __init__(self, path: Path, said: str, kind: str = "") -> None:
@@ -33,23 +34,23 @@ class PathError(UserError):
         return self.with_name(str(self.path))
 
     def with_name(self, name: str) -> str:
-        """Returns the text with another name for the path, such as that of an upload."""
+        """Returns the message with another name instead of the path, such as an upload's name."""
         return f"{self.kind} {name}{self.said}".lstrip()
 
 
 def choose_from(kind: str, value: object, known: Sequence[str]) -> UserError:
-    """Returns the error for an unknown name, with the nearest known one suggested."""
+    """Returns the error for an unknown name; it suggests the most similar known name."""
     hint = did_you_mean(value, known)
     return UserError(f"Unknown {kind} {value!r}: expected one of {', '.join(known)}.{hint}")
 
 
 def did_you_mean(value: object, known: Sequence[str]) -> str:
-    """Returns a sentence with the known name that is nearest, after a space; empty if none is.
+    """Returns " Did you mean ...?" with the most similar known name; empty if none is similar.
 
     >>> did_you_mean("mocop", ("coop", "mocoop"))
     " Did you mean 'mocoop'?"
     """
-    import difflib  # only where something went wrong
+    import difflib  # imported only when there is an error
 
     near = difflib.get_close_matches(str(value), known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""The library's methods as a classifier in scikit-learn's conventions."""
+"""The library's methods as a classifier with scikit-learn's conventions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mocoop.datasets.given_images import (
     set_aside,
     unreadable,
 )
-from mocoop.datasets.given_labels import label_places, name_classes, read_labels
+from mocoop.datasets.given_labels import label_indices, name_classes, read_labels
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import UnreadableImagesError
@@ -38,46 +38,58 @@ from mocoop.training.experiment import run_experiment
 if TYPE_CHECKING:
     import pandas as pd
 
-# Settings that have a parameter of their own, or that only named data sets have.
-_OWN = ("method", "backbone", "shots", "groups", "seed", "device", "data", "classes", "style")
+# Settings that are parameters of the estimator, or that only data sets with a name have.
+_NOT_IN_SETTINGS = (
+    "method",
+    "backbone",
+    "shots",
+    "groups",
+    "seed",
+    "device",
+    "data",
+    "classes",
+    "style",
+)
 _NAMED = ("epochs", "learning_rate", "num_chosen", "text_weight")
 
 
 class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
-    """A mixture of soft prompts for CLIP, or one of its rivals, for images.
+    """An image classifier: a mixture of soft prompts for CLIP, or another of the methods.
 
-    `fit` trains as `mocoop train` does: the same images, settings and seed give the same run.
-    Images are paths, PIL pictures, uint8 arrays (height, width, 3), grey or with an alpha
-    channel, or one such array of them all; or features that CLIP's image tower has computed, as
-    an array of numbers (images, dim).
+    `fit` trains like `mocoop train`: the same images, settings and seed give the same run.
+    Images are a list of paths, PIL images or uint8 arrays (height, width, 3), also grey or with
+    an alpha channel; or one uint8 array of all images; or image features that CLIP's image tower
+    has computed, as an array of numbers (images, dim).
 
     Args:
         method: `mocoop`, `coop`, `kgcoop`, `linear-probe` … (`mocoop train --help` lists them).
         backbone: `demo`, an open_clip `NAME/TAG`, or the folder of a checkpoint.
-        shots: images per class that are drawn for training; None takes all.
+        shots: images per class that are drawn for training; None uses all images.
         groups: semantic groups of templates, group → templates, one expert each; or the name of
-            a set that ships with the library, `photos` or `drawn`; None takes `photos`.
-        epochs: passes over the images; None takes the method's own.
-        learning_rate: the peak learning rate; None takes the method's own.
-        num_chosen: how many experts the router picks for an image; None takes the method's own.
-        text_weight: weight of the text-supervision loss; None takes the method's own.
+            a set that ships with the library, `photos` or `drawn`; None uses `photos`.
+        epochs: passes over the images; None uses the method's default.
+        learning_rate: the peak learning rate; None uses the method's default.
+        num_chosen: number of experts that the router chooses for an image; None uses the
+            method's default.
+        text_weight: weight of the text-supervision loss; None uses the method's default.
         settings: any other settings of `TrainConfig`, by name.
-        class_names: label → the name that prompts give the class, or the names of the labels 0,
-            1, 2, …; None takes the labels themselves.
-        val_shots: images per class that `fit` sets aside for validation, where it is given
-            none. `linear-probe` needs at least one, and Tip-Adapter is better with some.
+        class_names: label → name of the class in the prompts, or the names of the labels 0, 1,
+            2, …; None uses the labels as names.
+        val_shots: images per class that `fit` takes from the training images for validation, if
+            it is called without validation images. `linear-probe` needs at least one, and
+            Tip-Adapter is better with some.
         device: `auto`, `cpu`, `cuda` …
-        run: folder for the finished run, which must not hold one yet; None takes a temporary
-            one, which goes with the estimator.
-        random_state: draws few-shot images, batches and first weights: a whole number, which is
-            the run's seed, a numpy RandomState, or None for another one every time.
+        run: folder for the finished run, which must not contain a run yet; None uses a temporary
+            folder, which is deleted with the estimator.
+        random_state: draws few-shot images, batches and initial weights: an integer, which is
+            the run's seed, a numpy RandomState, or None for a new seed every time.
 
     Attributes:
         classes_: the labels, sorted, (classes,).
-        class_names_: the names that prompts give them, in the same order.
+        class_names_: the names of the classes in the prompts, in the same order.
         experts_: names of the experts, (experts,).
         run_: the finished `Run`.
-        n_features_in_: width of the features; only where `fit` was given features.
+        n_features_in_: width of the features; only if `fit` was called with features.
 
     Examples:
         >>> from mocoop.datasets import load_dataset
@@ -90,7 +102,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         True
     """
 
-    # Images and labels are what scikit-learn calls X and y: not to be passed on as metadata.
+    # Images and labels are scikit-learn's X and y, not metadata.
     __metadata_request__fit: ClassVar = {"images": UNUSED, "labels": UNUSED}
     __metadata_request__predict: ClassVar = {"images": UNUSED}
     __metadata_request__predict_proba: ClassVar = {"images": UNUSED}
@@ -135,33 +147,32 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             images: the training images, or their features (images, dim).
-            labels: (images,), strings or whole numbers.
-            val_images: images on which a method may choose; at most four of each class are
-                drawn, by CoOp's rule.
-            val_labels: their labels.
+            labels: (images,), strings or integers.
+            val_images: validation images; at most four of each class are drawn, as in CoOp.
+            val_labels: labels of the validation images.
 
         Raises:
-            ValueError: for images that cannot be read (all are named), another number of labels
-                than of images, a single class, features of another width, or settings that do
-                not fit.
+            ValueError: for images that cannot be read (the message lists all of them), different
+                numbers of images and labels, a single class, features of the wrong width, or
+                invalid settings.
         """
         given = self._read(images, "images", new=True)
         column = read_labels(labels, len(given))
-        classes, places = np.unique(column, return_inverse=True)
+        classes, indices = np.unique(column, return_inverse=True)
         names = name_classes(classes.tolist(), self.class_names)
-        config, templates = self._config(int(np.bincount(places).max()))
+        config, templates = self._config(int(np.bincount(indices).max()))
         backbone = self._load_backbone(config.backbone)
         _check_width(given, backbone)
-        train = given.items(places.tolist())
+        train = given.items(indices.tolist())
         val: tuple[Item, ...] = ()
         if (val_images is None) != (val_labels is None):
-            raise UserError("Give val_images and val_labels together, or neither of them.")
+            raise UserError("Give both val_images and val_labels, or neither.")
         if val_images is not None:
-            others = self._read(val_images, "val_images")
-            _check_width(others, backbone)
-            val_column = read_labels(val_labels, len(others), "val_labels")
-            val = others.items(label_places(val_column, classes).tolist())
-            given = given.joined(others)
+            val_given = self._read(val_images, "val_images")
+            _check_width(val_given, backbone)
+            val_column = read_labels(val_labels, len(val_given), "val_labels")
+            val = val_given.items(label_indices(val_column, classes).tolist())
+            given = given.joined(val_given)
         elif self.val_shots:
             train, val = set_aside(train, self.val_shots, config.seed)
         dataset = given.dataset(names, templates, train=train, val=val)
@@ -189,14 +200,15 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[probabilities.argmax(axis=1)]
 
     def predict_proba(self, images: Any) -> np.ndarray:
-        """Returns the probabilities of the classes, (images, classes), in `classes_`' order."""
+        """Returns class probabilities (images, classes), in the order of `classes_`."""
         return self._classify(images)[0]
 
     def routing(self, images: Any) -> pd.DataFrame:
-        """Returns the weight of every expert for every image, as a table.
+        """Returns the weight of every expert for every image, as a DataFrame.
 
-        A row for each image, called by its path or place, and a column for each expert; a row's
-        weights add up to 1, and experts that the router did not choose have 0. Needs pandas.
+        There is a row for each image, named by its path or index, and a column for each expert.
+        The weights of a row sum to 1; experts that the router did not choose have 0. Needs
+        pandas.
         """
         import pandas as pd
 
@@ -205,7 +217,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         return table.rename_axis(columns="expert")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns what a pickle holds: the run's files too, but not the CLIP."""
+        """Returns the contents of a pickle: also the run's files, but not the CLIP."""
         state = dict(super().__getstate__())
         state.pop("_folder", None)
         state.pop("_opened", None)
@@ -214,7 +226,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes a pickle's contents; the run gets a temporary folder if its own is not there."""
+        """Restores a pickle; if the run's folder is missing, the run gets a temporary folder."""
         files = state.pop("_files", None)
         super().__setstate__(state)
         if files is None or (self.run is not None and self.run_.path.is_dir()):
@@ -224,7 +236,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         write_folder(self.run_.path, files)
 
     def _read(self, images: Any, argument: str, new: bool = False) -> GivenImages:
-        """Returns images that were handed over; with `new` the features' width is learnt."""
+        """Returns the given images or features; with `new` it also sets `n_features_in_`."""
         pictures = read_pictures(images, argument)
         if pictures is not None:
             if new:
@@ -235,19 +247,19 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         return GivenImages(tuple(f"{argument}[{i}]" for i in range(len(features))), features)
 
     def _config(self, most: int) -> tuple[TrainConfig, TemplateSet]:
-        """Returns the settings, and the templates that classes are named with.
+        """Returns the run's settings, and the set of templates.
 
         Args:
-            most: how many images the largest class has.
+            most: number of images of the largest class.
         """
         others = {} if self.settings is None else self.settings
         if not isinstance(others, Mapping):
             raise UserError(f"settings is expected as name → value; got {others!r}.")
         for name in others:
-            if name in (*_OWN, *_NAMED):
+            if name in (*_NOT_IN_SETTINGS, *_NAMED):
                 raise UserError(
-                    f"settings cannot hold {name!r}, which is a parameter of the estimator or "
-                    "comes from the images and labels."
+                    f"settings cannot hold {name!r}: it is a parameter of the estimator, or the "
+                    "images and labels determine it."
                 )
         named = {name: getattr(self, name) for name in _NAMED}
         values = {name: value for name, value in named.items() if value is not None}
@@ -271,7 +283,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         return load_backbone(name, choose_device(self.device))
 
     def _seed(self) -> int:
-        """Returns the run's seed: a whole number is one, anything else draws it."""
+        """Returns the run's seed: `random_state` if it is an integer, else a random number."""
         if isinstance(self.random_state, numbers.Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -295,5 +307,5 @@ def _check_width(images: GivenImages, backbone: Backbone) -> None:
     if images.width not in (None, dim):
         raise UserError(
             f"Features of the CLIP {backbone.name!r} are {dim} wide; got {images.width}. Encode "
-            "the images with this CLIP, or give the pictures themselves."
+            "the images with this CLIP, or give the images themselves."
         )

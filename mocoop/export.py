@@ -1,4 +1,4 @@
-"""The old path of `mocoop.load_export`, named by READMEs of classifiers exported before 0.2."""
+"""The old path of `mocoop.load_export`, which READMEs of exports made before 0.2 use."""
 
 from mocoop.classifiers.export import load_export
 

@@ -1,4 +1,4 @@
-"""Tables in Markdown, for every page and card that is written."""
+"""Tables in Markdown, for all written pages and model cards."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _BAR = re.compile(r"(?<!\\)\|")
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]], align: str = "") -> str:
-    r"""Returns a table as GitHub Markdown, without a line break at its end.
+    r"""Returns a table in GitHub Markdown, without a line break at its end.
 
     Args:
-        heads: the columns' heads.
-        rows: cells in the order of the heads. Their Markdown counts, but no bar or line break
-            ends a cell.
+        heads: the headings of the columns.
+        rows: cells in the order of the columns. They may contain Markdown; bars and line breaks
+            are escaped, so that they do not end a cell.
         align: a letter per column, `l` for left and `r` for right; all left by default.
 
     Examples:
@@ -29,7 +29,7 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]], align
 
 
 def one_line(value: object) -> str:
-    """Returns a value as text that cannot end a line or a table's cell."""
+    """Returns a value as text on one line, with bars escaped for use in a table cell."""
     return _BAR.sub(r"\\|", " ".join(str(value).split()))
 
 

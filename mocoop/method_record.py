@@ -1,4 +1,4 @@
-"""What is known of a method, as one record."""
+"""The record of a method: its name, settings, needs and classifier."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, Literal
 
 Settings = Mapping[str, Any]
 """Fields of `TrainConfig` by name."""
-Family = Literal["Mixture", "One prompt", "No learnt prompt"]
+Family = Literal["Mixture", "One prompt", "No learned prompt"]
 MIXTURE: Family = "Mixture"
 ONE_PROMPT: Family = "One prompt"
-NO_PROMPT: Family = "No learnt prompt"
+NO_PROMPT: Family = "No learned prompt"
 FAMILIES = (MIXTURE, ONE_PROMPT, NO_PROMPT)
 """In the order of menus."""
 
 Kind = Literal["prompts", "templates", "linear probe", "image cache"]
 PROMPTS: Kind = "prompts"
-"""Text features of the prompt model, also untrained."""
+"""Text features of the prompt model, trained or untrained."""
 TEMPLATES: Kind = "templates"
-"""Text features that are the mean of all hard templates."""
+"""Text features that are the mean over all hard templates."""
 LINEAR_PROBE: Kind = "linear probe"
 """A linear layer on image features."""
 IMAGE_CACHE: Kind = "image cache"
@@ -35,17 +35,17 @@ class Paper:
 
     title: str
     arxiv: str
-    """Number on arXiv, as in https://arxiv.org/abs/2109.01134."""
+    """The number on arXiv, as in https://arxiv.org/abs/2109.01134."""
 
     @property
     def url(self) -> str:
-        """Its page on arXiv."""
+        """The address of its page on arXiv."""
         return f"https://arxiv.org/abs/{self.arxiv}"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a training, and where they come from."""
+    """Settings of a training, and their source."""
 
     settings: Settings = field(default_factory=dict)
     source: str = ""
@@ -53,15 +53,15 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Method:
-    """A method: how it is called, what it changes in the settings, what it needs and learns.
+    """A method: its names, its settings, what it needs and what it learns.
 
-    Everything that the code does differently for a method is one of these fields.
+    These fields hold everything that the code does differently for a method.
     """
 
     key: str
-    """As in settings, options, tables and the names of runs: `tip-adapter-f`."""
+    """The name in settings, options, tables and names of runs: `tip-adapter-f`."""
     label: str
-    """As people write it: Tip-Adapter-F."""
+    """The name in texts: Tip-Adapter-F."""
     family: Family
     summary: str
     """What it does, in one sentence."""
@@ -69,64 +69,66 @@ class Method:
     """What it is good for, in one sentence."""
     paper: Paper | None
     colour: str
-    """In figures, as #rrggbb; related methods have the same hue."""
+    """The colour in figures, as #rrggbb; related methods have the same hue."""
     settings: Settings
-    """What differs from the defaults of `TrainConfig`, whatever the CLIP."""
+    """The settings that differ from the defaults of `TrainConfig`, for every CLIP."""
     demo: Settings = field(default_factory=dict)
     """The recipe for the built-in CLIP, chosen with `mocoop tune` on validation images."""
     published: Recipe = Recipe()
     """The recipe for all other CLIPs."""
 
     classifier: Kind = PROMPTS
-    """What turns image features into scores of classes."""
+    """How the method computes class scores from image features."""
     learns: Learns = "in epochs"
+    """Whether it learns nothing, is fitted at once, or is trained in epochs."""
     needs_images: bool = True
-    """Looks at training images; without, one run stands for all seeds and shots."""
+    """Whether it uses training images; if not, one run counts for all seeds and shots."""
     needs_validation: bool = False
-    """Cannot do without validation images."""
+    """Whether it needs validation images."""
     chooses: str = ""
-    """What it chooses on validation images, in words; empty for a method that chooses nothing."""
+    """What it chooses on validation images, in words; empty if it chooses nothing."""
     knows: Knows = "any class"
-    """Which classes a finished run can tell apart, given their names."""
+    """The classes that a finished run can predict, given their names."""
     answers: str = "Every image is compared with the same text features."
-    """How it answers without a router, in one sentence."""
+    """How it classifies an image without a router, in one sentence."""
     starts_from: str = ""
-    """What it starts from, in words, where no setting says so; `{template}`: the plain prompt."""
+    """The starting point in words, if the settings do not say it; `{template}` is the plain
+    prompt."""
     seconds_per_image: float = 0.0
-    """Time of fitting one training image on a CPU core with the built-in CLIP, where a method is
-    fitted on image features."""
+    """For methods that are fitted on image features: time per training image on a CPU core, with
+    the built-in CLIP."""
 
     @property
     def is_mixture(self) -> bool:
-        """An expert per semantic group of templates, and a router."""
+        """Whether it has an expert per semantic group of templates, and a router."""
         return self.family == MIXTURE
 
     @property
     def learns_prompts(self) -> bool:
-        """Soft prompts, which can be looked at."""
+        """Whether it learns soft prompts."""
         return self.family != NO_PROMPT
 
     @property
     def learns_in_epochs(self) -> bool:
-        """Trained in epochs, however many; all others have 0."""
+        """Whether it is trained in epochs; all other methods have `epochs` 0."""
         return self.learns == "in epochs"
 
     @property
     def fits_image_features(self) -> bool:
-        """Fitted on cached image features, without soft prompts or text features of its own."""
+        """Whether it is fitted on cached image features, without soft prompts."""
         return self.classifier in (LINEAR_PROBE, IMAGE_CACHE)
 
     @property
     def is_plain_prompt(self) -> bool:
-        """The untrained prompt itself, with which all others are compared."""
+        """Whether it is the untrained prompt, with which all others are compared."""
         return self.classifier == PROMPTS and self.learns == "nothing"
 
     @property
     def own_classes_only(self) -> bool:
-        """Cannot leave the data set that it was trained on."""
+        """Whether it can predict only classes of the data set on which it was trained."""
         return self.knows != "any class"
 
     @property
     def trained_classes_only(self) -> bool:
-        """Says nothing of classes without training images, not even in its own data set."""
+        """Whether it can predict only classes with training images."""
         return self.knows == "trained classes"

@@ -1,6 +1,6 @@
-"""All methods, one record each: protocols, pages, presets, tables and documents read them here.
+"""All methods, one record each, for protocols, pages, presets, tables and documents.
 
-A new method that is a preset of the prompt model is one more record, and nothing else.
+A new method that is a preset of the prompt model only needs a new record here.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _COOP: dict[str, Any] = {
     "gate_weight": 0.0,
     "gate_rate": 1.0,
 }
-# LASP: one prompt told apart among every hard template.
+# LASP: one prompt with a text loss on every hard template.
 _LASP = _COOP | {"correction": True, "text_weight": 5.0, "text_target": "templates"}
 _ALL_NAMES = {"text_classes": "all"}
 _TUNED = {"image_cache": False, "tune_layer_norms": True}
 _UNTRAINED = _COOP | {"epochs": 0}
 
-# The mixture's published rates were not usable for the small CLIP: with 0.032 for prompts and
-# router, its router sends all images to one expert.
+# Published recipes. The mixture's rates do not work for the small CLIP: with 0.032 for prompts
+# and router, the router sends all images to one expert.
 _SGD = {"batch_size": 32, "learning_rate": 0.002, "clip_norm": 0.0, "epochs": 50}
 _MIXTURE = {
     "text_scale": "one",
@@ -66,7 +66,7 @@ _MIXTURE = {
 }
 _LIVE = {"augment": "crops"}
 _OF_MOCOOP = "MoCoOp, arXiv 2409.12011"
-_AS_MOCOOP = f"as {_OF_MOCOOP}, to compare with it"
+_AS_MOCOOP = f"as {_OF_MOCOOP}, for comparison"
 _PLAIN_AND_IMAGES = "“{template}” and training images"
 
 _RECORDS = (
@@ -75,7 +75,7 @@ _RECORDS = (
         "Zero-shot",
         NO_PROMPT,
         "No training: the plain prompt and the frozen CLIP.",
-        "What every training should beat.",
+        "The baseline that every training should beat.",
         CLIP,
         "#8b94a3",
         _UNTRAINED,
@@ -86,8 +86,8 @@ _RECORDS = (
         "ensemble",
         "Ensemble",
         NO_PROMPT,
-        "No training: the mean of all hard templates takes the place of one prompt.",
-        "Shows how far good wording alone goes.",
+        "No training: the mean of all hard templates' features, instead of one prompt.",
+        "Shows what good templates achieve without training.",
         CLIP,
         "#5c6470",
         _UNTRAINED,
@@ -101,7 +101,7 @@ _RECORDS = (
         "Linear probe",
         NO_PROMPT,
         "Logistic regression on image features; the class names are not used.",
-        "Shows what pictures alone teach; it cannot name a class without pictures.",
+        "Shows what images alone achieve; it cannot predict a class without training images.",
         CLIP,
         "#4aa564",
         _UNTRAINED,
@@ -110,7 +110,7 @@ _RECORDS = (
         needs_validation=True,
         chooses="C",
         knows="trained classes",
-        answers="A linear probe weighs the image features themselves, without any text.",
+        answers="A linear probe classifies the image features directly, without any text.",
         starts_from="no words: weights on image features",
         seconds_per_image=4e-3,
     ),
@@ -118,8 +118,8 @@ _RECORDS = (
         "tip-adapter",
         "Tip-Adapter",
         NO_PROMPT,
-        "The plain prompt, and the training pictures vote for what looks like them.",
-        "Done in an instant: what the pictures add without any training.",
+        "The plain prompt; similar training images add votes for their classes.",
+        "Takes no time: shows what the images add without any training.",
         TIP_ADAPTER,
         "#2fa5a0",
         _UNTRAINED,
@@ -135,8 +135,8 @@ _RECORDS = (
         "tip-adapter-f",
         "Tip-Adapter-F",
         NO_PROMPT,
-        "Tip-Adapter whose stored picture features are then trained.",
-        "A quick rival of prompt learning when there are many pictures per class.",
+        "Tip-Adapter, whose stored image features are then trained.",
+        "A fast alternative to prompt learning if there are many images per class.",
         TIP_ADAPTER,
         "#8a6fc9",
         _COOP,
@@ -156,8 +156,8 @@ _RECORDS = (
         "coop",
         "CoOp",
         ONE_PROMPT,
-        "One learnt prompt for every image, and nothing that holds it back.",
-        "The classic to compare with, and to show how prompts overfit.",
+        "One learned prompt for all images, without regularisation.",
+        "The classic baseline; shows how prompts overfit.",
         COOP,
         "#c74f6b",
         _COOP,
@@ -168,21 +168,21 @@ _RECORDS = (
         "cocoop",
         "CoCoOp",
         ONE_PROMPT,
-        "One learnt prompt that every image shifts a little.",
-        "Made for classes never seen in training; slow, as each image has texts of its own.",
+        "One learned prompt, to which every image adds a small vector.",
+        "Made for classes not seen in training; slow, because each image has its own texts.",
         COCOOP,
         "#d06bb0",
         _COOP | {"conditional": True},
         {"learning_rate": 0.02, "batch_size": 8, "epochs": 10},
         Recipe(_SGD | {"batch_size": 1, "epochs": 10}, "CoCoOp, arXiv 2203.05557"),
-        answers="Its one prompt changes a little with every image.",
+        answers="Its prompt changes a little with every image.",
     ),
     Method(
         "prograd",
         "ProGrad",
         ONE_PROMPT,
-        "One learnt prompt; what contradicts the plain prompt is cut out of every step.",
-        "Shows that forgetting can be held back without another loss.",
+        "One learned prompt; steps leave out gradients that contradict the plain prompt.",
+        "Shows that forgetting can be reduced without another loss.",
         PROGRAD,
         "#b58a2b",
         _COOP | {"align_gradient": True},
@@ -193,8 +193,8 @@ _RECORDS = (
         "kgcoop",
         "KgCoOp",
         ONE_PROMPT,
-        "One learnt prompt that is pulled back towards the plain one.",
-        "The simplest cure for overfitting: one weight, to turn up and down.",
+        "One learned prompt that a loss keeps close to the plain prompt.",
+        "The simplest remedy for overfitting: one weight to tune.",
         KGCOOP,
         "#7d8f35",
         _COOP | {"anchor_weight": 8.0},
@@ -205,8 +205,8 @@ _RECORDS = (
         "lasp",
         "LASP",
         ONE_PROMPT,
-        "One learnt prompt that has to tell the classes apart by all hard templates too.",
-        "The mixture's nearest kin: shows what several experts add.",
+        "One learned prompt with a text loss: it must also classify all hard templates.",
+        "The method most similar to the mixture: shows what several experts add.",
         LASP,
         "#e07b39",
         _LASP,
@@ -217,8 +217,8 @@ _RECORDS = (
         "lasp-v",
         "LASP-V",
         ONE_PROMPT,
-        "LASP whose text loss also knows the names of classes without pictures.",
-        "For training on half of the classes when the other names are known.",
+        "LASP, whose text loss also uses the names of classes without training images.",
+        "For training on half of the classes if the names of the others are known.",
         LASP,
         "#a3624a",
         _LASP | _ALL_NAMES,
@@ -229,8 +229,8 @@ _RECORDS = (
         "lasp-ln",
         "LASP + LayerNorms",
         ONE_PROMPT,
-        "LASP, and the LayerNorms of CLIP's image side are tuned with it.",
-        "The published recipe of LASP; far slower than LASP.",
+        "LASP, which also trains the LayerNorms of CLIP's image tower.",
+        "The published recipe of LASP; much slower than LASP.",
         LASP,
         "#e07b39",
         _LASP | _TUNED,
@@ -241,8 +241,8 @@ _RECORDS = (
         "lasp-v-ln",
         "LASP-V + LayerNorms",
         ONE_PROMPT,
-        "LASP-V, and the LayerNorms of CLIP's image side are tuned with it.",
-        "The published recipe of LASP-V; far slower than LASP-V.",
+        "LASP-V, which also trains the LayerNorms of CLIP's image tower.",
+        "The published recipe of LASP-V; much slower than LASP-V.",
         LASP,
         "#a3624a",
         _LASP | _ALL_NAMES | _TUNED,
@@ -253,8 +253,8 @@ _RECORDS = (
         "mocoop",
         "MoCoOp",
         MIXTURE,
-        "Several learnt prompts, one per style; a router picks some for every image.",
-        "For pictures of many styles, and to see what a router does.",
+        "Several learned prompts, one per style; a router chooses some for every image.",
+        "For images of many styles, and to see what a router does.",
         MOCOOP,
         "#3b82c4",
         {},
@@ -264,8 +264,8 @@ _RECORDS = (
         "mocoop-ln",
         "MoCoOp + LayerNorms",
         MIXTURE,
-        "The mixture, and the LayerNorms of CLIP's image side are tuned with it.",
-        "The paper's full recipe; far slower, as every step encodes the pictures anew.",
+        "MoCoOp, which also trains the LayerNorms of CLIP's image tower.",
+        "The paper's full recipe; much slower, because every step encodes the images again.",
         MOCOOP,
         "#3b82c4",
         _TUNED,
@@ -279,14 +279,14 @@ MENU = {
     record.key: record
     for record in sorted(_RECORDS, key=lambda record: FAMILIES.index(record.family))
 }
-"""The same in the order of menus, by family."""
+"""The same methods in the order of menus, by family."""
 
 
 def find_method(key: str) -> Method:
-    """Returns the method of a key.
+    """Returns the method with a key.
 
     Raises:
-        UserError: for a key that no method has.
+        UserError: for an unknown key.
     """
     if key not in METHODS:
         raise choose_from("method", key, tuple(METHODS))

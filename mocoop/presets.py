@@ -1,4 +1,4 @@
-"""Settings of the methods: presets, settings from plain values, and what differs from a preset."""
+"""The methods' presets, settings from plain values, and the differences from a preset."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import find_method
 
-_OWN = ("data", "method", "backbone", "shots", "seed", "classes", "style", "groups")
-_WITHOUT_EFFECT = ("device", "save_every")
+_NOT_IN_PRESET = ("data", "method", "backbone", "shots", "seed", "classes", "style", "groups")
+_WITHOUT_EFFECT = ("device", "save_every")  # settings that do not change the result
 
 
 def preset(method: str, backbone: str = "demo") -> TrainConfig:
@@ -22,18 +22,18 @@ def preset(method: str, backbone: str = "demo") -> TrainConfig:
     """
     record = find_method(method)
     demo = backbone == "demo"
-    # The authors train in fp16 on a GPU. The demo CLIP is too small to gain from it, and its
-    # numbers are to be the same everywhere.
+    # The authors train in fp16 on a GPU. The demo CLIP is too small to become faster, and its
+    # results should be the same on every machine.
     values = {**record.settings, **({} if demo else {"precision": "auto"})}
     values |= record.demo if demo else record.published.settings
     return TrainConfig(method=method, backbone=backbone, **values)
 
 
 def settings_from(values: Mapping[str, Any]) -> TrainConfig:
-    """Returns checked settings; missing keys take the preset of method and backbone.
+    """Returns checked settings; for missing keys, the preset of method and backbone applies.
 
     Raises:
-        UserError: for a key that is no setting, or a value that does not fit.
+        UserError: for an unknown setting, or a value of the wrong type or range.
     """
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     for key in values:
@@ -55,16 +55,16 @@ def settings_from(values: Mapping[str, Any]) -> TrainConfig:
 
 
 def differences(config: TrainConfig) -> dict[str, Any]:
-    """Returns the settings in which a run differs from its method's preset, by name.
+    """Returns the settings of a run that differ from its method's preset, by name.
 
-    Data, shots, seed, classes and groups, which every run has of its own, are left out, and so
-    is the device, which changes nothing but the time, and a precision that suits the device.
+    Left out are data, shots, seed, classes and groups, which are no part of a preset; the device
+    and `save_every`, which do not change the result; and a precision chosen for the device.
     """
     usual = preset(config.method, config.backbone)
     return {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(TrainConfig)
-        if field.name not in (*_OWN, *_WITHOUT_EFFECT)
+        if field.name not in (*_NOT_IN_PRESET, *_WITHOUT_EFFECT)
         and not (field.name == "precision" and usual.precision == "auto")
         and getattr(config, field.name) != getattr(usual, field.name)
     }

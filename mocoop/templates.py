@@ -17,12 +17,12 @@ Groups = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class TemplateSet:
-    """A data set's words: its groups of templates and its plain zero-shot template."""
+    """The templates of a data set: its semantic groups and its zero-shot template."""
 
     groups: Groups
-    """Group name to its templates; the first template of each initialises the expert."""
+    """Group name → templates; an expert starts from its group's first template."""
     zero_shot: str
-    """The one template that the set is classified with before any training."""
+    """The template for zero-shot classification, before any training."""
 
     def __post_init__(self) -> None:
         check_groups(self.groups)
@@ -30,7 +30,7 @@ class TemplateSet:
 
 
 def load_templates(name: str) -> TemplateSet:
-    """Returns the shipped template set called `name` (a key of assets/templates.yaml)."""
+    """Returns the template set called `name`, a key of assets/templates.yaml."""
     known = yaml.safe_load(asset("templates.yaml").read_text(encoding="utf-8"))
     if name not in known:
         raise choose_from("template set", name, sorted(known))
@@ -38,14 +38,14 @@ def load_templates(name: str) -> TemplateSet:
 
 
 def as_groups(value: Mapping[str, Sequence[str]]) -> Groups:
-    """Returns checked groups with tuples for lists, in the given order.
+    """Returns checked groups in the given order, with tuples instead of lists.
 
     Raises:
-        UserError: for anything that is not a mapping of names to good templates.
+        UserError: for anything that is not a mapping of names to valid templates.
     """
     if not isinstance(value, Mapping) or not all(map(_are_texts, value.values())):
         raise UserError(
-            "Groups are expected as names with a list of templates each, such as "
+            "Groups are expected as a mapping from names to lists of templates, such as "
             f"{{'photo': ['a photo of a {{}}.']}}; got {value!r}."
         )
     groups = {
@@ -56,14 +56,8 @@ def as_groups(value: Mapping[str, Sequence[str]]) -> Groups:
     return groups
 
 
-def _are_texts(value: object) -> bool:
-    """Returns whether `value` is a text or a list of texts."""
-    texts = isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value)
-    return texts or isinstance(value, str)
-
-
 def check_groups(groups: Mapping[str, Sequence[str]]) -> None:
-    """Raises UserError unless there is a group, each with at least one good template."""
+    """Raises UserError unless there is a group, and every group has only valid templates."""
     if not groups:
         raise UserError("Expected at least one group of templates, got none. Add a group.")
     for name, templates in groups.items():
@@ -77,7 +71,7 @@ def check_groups(groups: Mapping[str, Sequence[str]]) -> None:
 
 
 def check_template(template: str) -> None:
-    """Raises UserError unless `{}` stands in the template once, apart from letters."""
+    """Raises UserError unless the template has exactly one `{}`, not next to a letter or digit."""
     slots = template.count(SLOT)
     if slots != 1:
         raise UserError(
@@ -87,11 +81,17 @@ def check_template(template: str) -> None:
     before, after = template.split(SLOT)
     if before[-1:].isalnum() or after[:1].isalnum():
         raise UserError(
-            f"Template {template!r} joins {{}} to a letter or digit, so that the class name "
-            "would melt into another word. Put a space or punctuation between them."
+            f"Template {template!r} has a letter or digit next to {{}}, so that the class name "
+            "would become part of another word. Put a space or punctuation between them."
         )
 
 
 def fill(template: str, class_name: str) -> str:
     """Returns the template with the class name in its slot, e.g. 'a photo of a cat.'."""
     return template.replace(SLOT, class_name.replace("_", " "))
+
+
+def _are_texts(value: object) -> bool:
+    """Returns whether `value` is a string or a list of strings."""
+    texts = isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value)
+    return texts or isinstance(value, str)

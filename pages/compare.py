@@ -1,4 +1,4 @@
-"""Compare: all runs in a table, their means beside published numbers, curves, files."""
+"""The Compare page: a table of all runs, means beside published numbers, curves, files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.ui.parts import csv_button, errors_in_words
 def page() -> None:
     runs = view.all_runs()
     if not runs:
-        st.info("No run yet. Train one, or import one that was exported elsewhere.")
+        st.info("There is no run yet. Train one, or import one from another machine.")
         st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
         run_files.import_panel()
         return
@@ -41,7 +41,7 @@ def page() -> None:
 inside_the_app()
 st.title("Compare")
 st.caption(
-    "All runs of this machine. Means are over seeds, of runs whose other settings are the same."
+    "All runs on this machine. Means are over the seeds of runs whose other settings are the same."
 )
 with errors_in_words():
     page()

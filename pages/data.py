@@ -1,4 +1,4 @@
-"""Data: what a set holds, what it looks like, what it lacks; one's own images."""
+"""The Data page: size, images and problems of a data set; upload of the user's own images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def page() -> None:
         with st.container(width=430):
             name = pick_data()
         data_view.upload()
-        with st.container(key="like-button", width="content"):  # by assets/app.css
+        with st.container(key="like-button", width="content"):  # styled by assets/app.css
             st.page_link("pages/train.py", label="Train on it", icon=":material/model_training:")
     dataset = data_caches.dataset(name)
     data_view.overview(dataset)
@@ -37,8 +37,10 @@ def page() -> None:
 
 inside_the_app()
 st.title("Data")
-st.caption("What the prompts learn from. Pick a set that is here, or bring your own images.")
+st.caption(
+    "The images that prompts are learned from. Choose a data set, or upload your own images."
+)
 with errors_in_words():
     page()
-with st.expander("All data sets, and how to get those that are not here"), errors_in_words():
+with st.expander("All data sets, and how to get the missing ones"), errors_in_words():
     data_view.all_sets()

@@ -1,4 +1,4 @@
-"""Home: what this is, one image's way through the mixture, and what to do next."""
+"""The Home page: what MoCoOp is, one image's way through the mixture, and what to do next."""
 
 import streamlit as st
 
@@ -16,10 +16,10 @@ from mocoop.runs.run import list_runs
 inside_the_app()
 st.title("MoCoOp: a mixture of prompts")
 st.markdown(
-    "CLIP recognises what is in a picture by comparing it with sentences such as *a photo of a "
-    "cat*. Here several such sentences are **learnt** from a few pictures per class, each for a "
-    "style of its own: the experts. For every picture, a small **router** picks the experts "
-    "that suit it and mixes their answers."
+    "CLIP recognises what is in an image by comparing it with sentences such as *a photo of a "
+    "cat*. MoCoOp **learns** several such prompts from a few images per class. Each prompt is an "
+    "**expert** for one style of images. For every image, a small **router** chooses the experts "
+    "that suit it and mixes their predictions."
 )
 runs = {run.name: run for run in run_caches.finished_runs()}
 chosen, number = "", 0
@@ -65,11 +65,11 @@ if runs:
         view = pipeline_view(routed, starts, image, label, item.style)
         st.markdown(pipeline_svg(view), unsafe_allow_html=True)  # st.html would drop the SVG
 elif access.read_only():
-    st.info("There is no finished run here to look at yet.")
+    st.info("There is no finished run here yet.")
 else:
     st.info(
-        "There is no finished run yet. Train one: it takes about 20 seconds and needs no GPU "
-        "and no network. Its images then appear here.",
+        "There is no finished run yet. Train one: it takes about 20 seconds and needs neither a "
+        "GPU nor a network. Images and their predictions then appear here.",
         icon=":material/model_training:",
     )
 

@@ -1,4 +1,4 @@
-"""Overfitting lab: watch prompts learn and forget, and three lessons that ask first."""
+"""The Overfitting lab page: watch prompts learn and forget, and three lessons."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ inside_the_app()
 st.title("Overfitting lab")
 st.caption(
     "CoOp, LASP and MoCoOp learn from the same few images of one half of the classes. What "
-    "happens to the other half?"
+    "happens to the accuracy on the other half?"
 )
 names = (EXPERIMENT, LESSON_TAB)
 tabs = dict(zip(names, st.tabs(names, key=state.LAB_TAB, bind=state.QUERY), strict=True))

@@ -1,4 +1,4 @@
-"""Prompt space: where learnt prompts moved, in numbers first and then on a map."""
+"""The Prompt space page: how far learned prompts moved, in numbers and on a map."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def page(run: Run) -> None:
 inside_the_app()
 st.title("Prompt space")
 st.caption(
-    "Hard prompts are sentences; soft prompts started from them and were learnt. Did they keep "
+    "Hard prompts are sentences. Soft prompts start from them and are learned. Do they keep "
     "their meaning?"
 )
 with errors_in_words():
-    page(pick_run("where its prompts moved"))
+    page(pick_run("how its prompts moved"))

@@ -1,4 +1,4 @@
-"""Routing: which experts a run chooses for which images, and whether that matters."""
+"""The Routing page: which experts a run chooses for which images, and whether it helps."""
 
 from __future__ import annotations
 
@@ -16,53 +16,57 @@ from mocoop.runs.run import Run
 
 
 def page(run: Run) -> None:
-    choice = view.pick_classes(run)
-    found = run_caches.routed_test_items(run, choice)
+    setup = run.setup()
+    choice = view.pick_classes(setup)
+    tested = run_caches.routed_test_items(run, choice)
     table = run_caches.gallery(run, choice)
     result = cached.evaluation(run, choice)
-    view.overview(run, found, table, result)
-    looked_at = position(found, st.query_params.get(state.IMAGE))
-    several = len(found.routed.experts) > 1
+    view.overview(run, setup.config, tested, table, result)
+    image_index = position(tested, st.query_params.get(state.IMAGE))
+    several = len(tested.routed.experts) > 1
     tables = view.COUNTS if several else view.RIGHTS
     extra = ([view.EXPERTS], [view.VALUE]) if several else ([], [])
     names = [view.IMAGES, *extra[0], tables, *extra[1], view.TRY]
     tabs = dict(zip(names, st.tabs(names, key=state.VIEW, bind=state.QUERY), strict=True))
     if tabs[view.IMAGES].open:
         with tabs[view.IMAGES]:
-            view.gallery(run, found, table)
+            view.gallery(setup.config.data, tested, table)
     if several and tabs[view.EXPERTS].open:
         with tabs[view.EXPERTS]:
-            expert_view.one_expert(run, found, table)
-    if looked_at is not None and not tabs[view.TRY].open:
-        view.look_closer(run, found, looked_at)
+            expert_view.one_expert(setup, tested, table)
+    if image_index is not None and not tabs[view.TRY].open:
+        view.look_closer(run, setup.config, tested, image_index)
     if tabs[tables].open:
         with tabs[tables]:
-            view.count_tables(found, table)
-            class_view.mistakes(found.routed.class_names, result)
+            view.count_tables(tested, table)
+            class_view.mistakes(tested.routed.class_names, result)
     if several and tabs[view.VALUE].open:
         with tabs[view.VALUE]:
             view.value_of_routing(run, choice)
     if tabs[view.TRY].open:
         with tabs[view.TRY]:
-            upload_view.try_a_picture(run, test_picture(run, found, looked_at or 0))
+            picture = test_picture(setup.config.data, tested, image_index or 0)
+            upload_view.try_a_picture(run, picture)
 
 
-def position(found: RoutedItems, item_id: str | None) -> int | None:
-    """Returns the place of the image that the address names; None without one."""
-    places = (index for index, item in enumerate(found.items) if item.id == item_id)
-    return next(places, None)
+def position(tested: RoutedItems, item_id: str | None) -> int | None:
+    """Returns the index of the image that the address names, or None."""
+    indices = (index for index, item in enumerate(tested.items) if item.id == item_id)
+    return next(indices, None)
 
 
-def test_picture(run: Run, found: RoutedItems, index: int) -> upload_view.Picture:
-    """Returns a test image as a picture to try."""
-    item = found.items[index]
-    truth = found.routed.class_names[int(found.labels[index])]
-    image = data_caches.dataset(run.setup().config.data).image(item)
+def test_picture(data: str, tested: RoutedItems, index: int) -> upload_view.Picture:
+    """Returns a test image as a picture for the tab "Try a picture"."""
+    item = tested.items[index]
+    truth = tested.routed.class_names[int(tested.labels[index])]
+    image = data_caches.dataset(data).image(item)
     return upload_view.Picture(truth, image, truth=truth)
 
 
 inside_the_app()
 st.title("Routing")
-st.caption("For every image the router chooses a few experts, and their prompts decide together.")
+st.caption(
+    "For every image the router chooses a few experts and mixes the predictions of their prompts."
+)
 with errors_in_words():
     page(pick_run("which experts it chooses for every test image"))

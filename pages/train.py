@@ -1,4 +1,4 @@
-"""Train: settings on the left; the run in progress, or the templates, on the right."""
+"""The Train page: settings on the left; the current run or the templates on the right."""
 
 import streamlit as st
 

@@ -111,7 +111,7 @@ def test_classifier_takes_paths_pictures_and_arrays(trained, tmp_path):
     torch.testing.assert_close(mixed.weights.sum(dim=1), torch.ones(3))
     early = mocoop.load_classifier(run.name, epoch=0).predict(pictures)
     assert not torch.allclose(early.probabilities, alone.probabilities)
-    with pytest.raises(mocoop.UserError, match="kept no epoch 9"):
+    with pytest.raises(mocoop.UserError, match="has no saved epoch 9"):
         mocoop.load_classifier(run, epoch=9)
 
 
@@ -123,7 +123,7 @@ def test_what_is_no_picture_is_named(trained, tmp_path):
         classifier.predict(given)
     with pytest.raises(mocoop.UserError, match="Put it in a list"):
         classifier.predict(tmp_path / "broken.png")
-    with pytest.raises(mocoop.UserError, match="Features go to"):
+    with pytest.raises(mocoop.UserError, match="For image features, use"):
         classifier.predict(torch.zeros(2, 128))
 
 

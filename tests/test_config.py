@@ -61,7 +61,7 @@ GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of 
         ({"tune_layer_norms": True}, r"tune_layer_norms changes the image features.*cached"),
         ({"augment": "crops"}, r"augment crops changes the image features.*turn image_cache off"),
         ({"image_cache": False, "views": 2}, r"views is 2, but .* image_cache is off"),
-        ({"class_context": True, "classes": "base"}, r"new classes have none: train on all"),
+        ({"class_context": True, "classes": "base"}, r"new classes have none\. Train on all"),
     ],
 )  # fmt: skip
 def test_checks(changes, message):
@@ -165,9 +165,9 @@ def test_whole_numbers_serve_as_floats():
         ({"clip_norm": True}, r"Setting clip_norm expects float, got bool \(True\)"),
         ({"data": 5}, r"Setting data expects str, got int \(5\)"),
         ({"method": 5}, r"Unknown method '5'"),
-        ({"groups": "a photo of a {}."}, r"Groups are expected as names with a list.*got"),
-        ({"groups": {"a": 5}}, r"Groups are expected as names with a list.*got"),
-        ({"groups": {"a": [5]}}, r"Groups are expected as names with a list.*got"),
+        ({"groups": "a photo of a {}."}, r"Groups are expected as a mapping.*got"),
+        ({"groups": {"a": 5}}, r"Groups are expected as a mapping.*got"),
+        ({"groups": {"a": [5]}}, r"Groups are expected as a mapping.*got"),
         ({"shots": 0}, r"shots must be at least 1; got 0"),
     ],
 )  # fmt: skip

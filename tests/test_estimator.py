@@ -161,7 +161,7 @@ def test_labels_name_the_classes(workspace, clip, data):
     assert names_of([f"00{number}.GreenFrog{number}" for number in numbers])[1] == "green frog1"
     with pytest.raises(ValueError, match="no name for the class 2"):
         names_of(numbers, NAMES[:2])
-    with pytest.raises(ValueError, match="class_names is expected as label → name"):
+    with pytest.raises(ValueError, match="class_names must be a dict label → name"):
         names_of(numbers, "bird")
     with pytest.raises(ValueError, match="the same name"):
         names_of([f"red{'_ '[n % 2]}cup" for n in range(9)])
@@ -214,7 +214,7 @@ def test_the_run_may_lie_in_a_folder_of_its_own(workspace, clip, data, tmp_path)
     del estimator, again
     gc.collect()
     Run(tmp_path / "mine").require_finished()
-    with pytest.raises(UserError, match="images that a program gave to"):
+    with pytest.raises(UserError, match="images that a program passed to"):
         load_dataset(Run(tmp_path / "mine").setup().config.data)
 
 
@@ -294,7 +294,7 @@ def test_what_cannot_be_learnt_from_is_refused_in_words(fitted, clip, data, tmp_
         (np.zeros((5, 6, 3), np.uint8), labels, "looks like one picture"),
         ([np.zeros((5, 6, 3))] * 9, labels, r"images\[0\]: expected a uint8 array.*got float64"),
         ([*images[:8], 3], labels, r"1 of 9 images.*images\[8\]: expected a path"),
-        ([Image.new("RGB", (0, 5))] * 9, labels, "0 × 5 pixels is empty"),
+        ([Image.new("RGB", (0, 5))] * 9, labels, "the image is empty: 0 × 5 pixels"),
         (broken, labels, r"2 of 9 images cannot be read: .*empty\.png.*; .*text\.png"),
         ([*images[:8], tmp_path / "none.png"], labels, r"none\.png: .*[Nn]o such file"),
     ):
@@ -302,13 +302,13 @@ def test_what_cannot_be_learnt_from_is_refused_in_words(fitted, clip, data, tmp_
             clone(new).fit(given, said)
     with pytest.raises(ValueError, match=r"2 of 9 images.*empty\.png.*; .*text\.png"):
         classifier(clip, "mocoop-ln").fit(broken, labels)
-    with pytest.raises(ValueError, match="mocoop-ln looks at the pictures"):
+    with pytest.raises(ValueError, match="mocoop-ln encodes the pictures"):
         classifier(clip, "mocoop-ln").fit(np.eye(9, 16), labels)
     with pytest.raises(ValueError, match="views is 2"):
         classifier(clip, settings={"views": 2}).fit(np.eye(9, 16), labels)
-    with pytest.raises(ValueError, match="class 'fish', of which there is no training image"):
+    with pytest.raises(ValueError, match="class 'fish', which has no training image"):
         clone(new).fit(images, labels, images[:1], ["fish"])
-    with pytest.raises(ValueError, match="of one kind"):
+    with pytest.raises(ValueError, match="both be pictures or both be features"):
         clone(new).fit(images, labels, np.eye(9, 16), labels)
     with pytest.raises(ValueError, match="together"):
         clone(new).fit(images, labels, val_labels=labels)

@@ -23,9 +23,9 @@ from mocoop.templates import (
         ("a photo", r"needs {} exactly once.*'a photo' has it 0 times\. Write it like"),
         ("", r"'' has it 0 times"),
         ("a {} of a {}.", r"has it 2 times"),
-        ("a photo of a{}.", r"joins {} to a letter or digit.*Put a space"),
-        ("two {}s.", r"joins {} to a letter or digit"),
-        ("a {}2.", r"joins {} to a letter or digit"),
+        ("a photo of a{}.", r"has a letter or digit next to {}.*Put a space"),
+        ("two {}s.", r"has a letter or digit next to {}"),
+        ("a {}2.", r"has a letter or digit next to {}"),
     ],
 )
 def test_templates_that_are_refused(template, message):

@@ -1,1 +1,1 @@
-"""Streamlit caches of data sets and runs; each names everything it depends on."""
+"""Streamlit caches of data sets and runs; each key holds everything that the value depends on."""

@@ -18,14 +18,14 @@ from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
 
 
-@st.cache_resource(show_spinner="Loading the CLIP …", max_entries=2)
+@st.cache_resource(show_spinner="Loading CLIP …", max_entries=2)
 def backbone(name: str) -> Backbone:
-    """Returns a frozen CLIP; shared by all sessions, never trained in place."""
+    """Returns a frozen CLIP; all sessions share it, and nothing may change its weights."""
     return load_backbone(name, "auto")
 
 
 def dataset(name: str) -> Dataset:
-    """Returns a data set as it is on disk now; immutable and shared by all sessions."""
+    """Returns a data set as it is on disk now; it is immutable, and all sessions share it."""
     return _dataset(name, data_stamp(name))
 
 
@@ -36,17 +36,17 @@ def _dataset(name: str, stamp: str) -> Dataset:
 
 def data_choices() -> list[str]:
     """Returns the data sets to choose from: built in, found on disk, uploaded."""
-    ready = [one.name for one in inventory() if one.state in ("built in", "ready")]
+    ready = [known.name for known in inventory() if known.state in ("built in", "ready")]
     return ready + [str(path) for path in uploaded_sets()]
 
 
 def sets_at_hand() -> list[str]:
-    """Returns the data sets that are on disk or uploaded, in whatever state: a quick look."""
+    """Returns the data sets that are on disk or uploaded, complete or not; this is fast."""
     return present() + [str(path) for path in uploaded_sets()]
 
 
 def inventory() -> list[DatasetState]:
-    """Returns every built-in and benchmark set with its state on this machine."""
+    """Returns all built-in and benchmark sets with their state on this machine."""
     root = data_root()
     return _inventory(str(root), "|".join(data_stamp(name, root) for name in BENCHMARKS))
 
@@ -57,10 +57,10 @@ def _inventory(root: str, stamps: str) -> list[DatasetState]:
 
 
 def thumbnail(data_name: str, item_id: str, label: int, style: str | None, side: int) -> bytes:
-    """Returns an item's picture as a small PNG, `side` pixels wide.
+    """Returns an item's image as a small PNG that fits into a square of `side` pixels.
 
     Raises:
-        UserError: for a picture that cannot be read.
+        UserError: if the image cannot be read.
     """
     item = Item(item_id, label, style)
     try:
@@ -81,7 +81,7 @@ def as_png(image: Image.Image, side: int) -> bytes:
     """Returns an image as PNG bytes, fitted into a square of `side` pixels."""
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    sharp = scale >= 1  # enlarge drawings without blurring their pixels
+    sharp = scale >= 1  # small drawings are enlarged without blurring
     shown = image.resize(size, Image.Resampling.NEAREST if sharp else Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     shown.save(buffer, "PNG")

@@ -1,4 +1,4 @@
-"""What the pages load and keep: every cache names all that its value depends on."""
+"""Streamlit caches of runs: classifiers, features and routing; keys hold all inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from app.caches import data as data_caches
 from app.caches.data import as_png, backbone, dataset
 from app.common import galleries
-from app.common.run_labels import Named, run_labels
+from app.common.run_labels import LabelledRun, run_labels
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.classifiers import saved as classifiers
 from mocoop.classifiers.base import Classifier, Routed
@@ -35,61 +35,61 @@ from mocoop.runs.status import FINISHED
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """The few images that a run was trained on."""
+    """The images that a run was trained on, with their features."""
 
     items: tuple[Item, ...]
     features: Tensor  # (images, dim), L2-normalised
 
 
 def finished_runs() -> list[Run]:
-    """Returns the runs that can be looked at, newest first; read from disk each time."""
-    found = []
+    """Returns the finished runs, newest first; they are read from disk at every call."""
+    finished = []
     for run in list_runs():
-        with suppress(UserError):  # it was deleted between the two looks
+        with suppress(UserError):  # the run was deleted after it was listed
             if run.status().state == FINISHED:
-                found.append(run)
-    return found
+                finished.append(run)
+    return finished
 
 
 def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
-    """Returns name → what a choice of runs shows; a damaged run is called by its folder."""
-    named = []
+    """Returns the name of each run → its label in menus; the name itself if it is damaged."""
+    known = []
     for run in runs.values():
-        with suppress(UserError):  # it was deleted between the two looks
-            named.append(_named(str(run.path), stamp_of(run)))
-    return {name: name for name in runs} | run_labels(named)
+        with suppress(UserError):  # the run was deleted after it was listed
+            known.append(_labelled(str(run.path), stamp_of(run)))
+    return {name: name for name in runs} | run_labels(known)
 
 
 @st.cache_data(show_spinner=False, max_entries=5000)
-def _named(path: str, stamp: float) -> Named:
+def _labelled(path: str, stamp: float) -> LabelledRun:
     run, config = Run(Path(path)), None
     with suppress(UserError):
         config = run.setup().config
-    return Named(run.name, config, run.status().started)
+    return LabelledRun(run.name, config, run.status().started)
 
 
 def stamp_of(run: Run) -> float:
-    """Returns what changes when a run of the same name is made anew.
+    """Returns the modification time of a run's status, which changes if the run is made again.
 
     Raises:
-        UserError: if the run is gone.
+        UserError: if the run does not exist any more.
     """
     try:
         return (run.path / "status.json").stat().st_mtime
     except OSError as error:
-        raise UserError(f"Run {run.name} is gone: its folder cannot be read.") from error
+        raise UserError(f"Run {run.name} was deleted: its folder cannot be read.") from error
 
 
 def run_backbone(run: Run) -> Backbone:
-    """Returns the CLIP that a run sees images with, its own LayerNorms in it.
+    """Returns the CLIP of a run, with the LayerNorms that the run tuned.
 
     Raises:
-        UserError: if the weights are no longer those that the run was trained with.
+        UserError: if CLIP's weights differ from those that the run was trained with.
     """
-    made_of = run.setup()
-    clip = backbone(made_of.config.backbone)
-    made_of.check_backbone(clip.fingerprint)
-    tuned = made_of.config.tune_layer_norms
+    setup = run.setup()
+    clip = backbone(setup.config.backbone)
+    setup.check_backbone(clip.fingerprint)
+    tuned = setup.config.tune_layer_norms
     return _tuned_backbone(str(run.path), stamp_of(run)) if tuned else clip
 
 
@@ -100,13 +100,13 @@ def _tuned_backbone(path: str, stamp: float) -> Backbone:
 
 
 def encoder(run: Run) -> ImageEncoder:
-    """Returns how a run sees pictures: its CLIP, in the number format it was trained with."""
+    """Returns the image encoder of a run: its CLIP in the number format of its training."""
     clip = run_backbone(run)
     return ImageEncoder(clip, tower_dtype(run.setup().config.precision, clip.device))
 
 
 def feature_cache(run: Run) -> FeatureCache:
-    """Returns the image features of a run's CLIP, kept on disk."""
+    """Returns the cache on disk of the image features by a run's CLIP."""
     clip = encoder(run)
     return FeatureCache(clip.backbone, precision=clip.precision)
 
@@ -123,14 +123,14 @@ def _classifier(path: str, stamp: float) -> Classifier:
 
 
 def classifier_of_known(run: Run) -> Classifier:
-    """Returns a run's classifier of all the classes that it can tell apart."""
-    made_of, found = run.setup(), classifier(run)
-    return found.only(range(made_of.trained_classes)) if knows_trained_only(made_of) else found
+    """Returns a run's classifier, restricted to the classes that it can predict."""
+    setup, whole = run.setup(), classifier(run)
+    return whole.subset(range(setup.trained_classes)) if knows_trained_only(setup) else whole
 
 
-def knows_trained_only(made_of: RunSetup) -> bool:
-    """Returns whether a run has nothing to say of the classes that it was not trained on."""
-    config = made_of.config
+def knows_trained_only(setup: RunSetup) -> bool:
+    """Returns whether a run cannot predict the classes that it was not trained on."""
+    config = setup.config
     return METHODS[config.method].trained_classes_only and config.classes == "base"
 
 
@@ -138,22 +138,22 @@ def routed_test_items(run: Run, choice: str) -> RoutedItems:
     """Returns every test image of a choice of classes with its routing.
 
     Raises:
-        UserError: if data or weights changed since the run was trained.
+        UserError: if the data or CLIP's weights changed after the training.
     """
     return _routed(str(run.path), stamp_of(run), data_stamp(run.setup().config.data), choice)
 
 
 @st.cache_resource(show_spinner="Routing the test images …", max_entries=8)
-def _routed(path: str, stamp: float, data_as_it_is: str, choice: str) -> RoutedItems:
+def _routed(path: str, stamp: float, stamp_of_data: str, choice: str) -> RoutedItems:
     run = open_run(path)
-    made_of = run.setup()
-    data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
-    check_same_data(run, made_of, data, clip)
+    setup = run.setup()
+    data, clip = dataset(setup.config.data), backbone(setup.config.backbone)
+    check_same_data(run, setup, data, clip)
     return route_items(classifier(run), data, feature_cache(run), choice)
 
 
 def feature_of(run: Run, item: Item) -> Tensor:
-    """Returns the feature (dim,) that a run's CLIP sees an item's picture as."""
+    """Returns the feature (dim,) of an item's image by a run's CLIP."""
     data = dataset(run.setup().config.data)
     return encoder(run).pictures([data.image(item)])[0]
 
@@ -162,26 +162,27 @@ def test_items(run: Run, label: int) -> tuple[Item, ...]:
     """Returns the test images of a class.
 
     Raises:
-        UserError: if data or weights changed since the run was trained.
+        UserError: if the data or CLIP's weights changed after the training.
     """
-    made_of = run.setup()
-    data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
-    check_same_data(run, made_of, data, clip)
+    setup = run.setup()
+    data, clip = dataset(setup.config.data), backbone(setup.config.backbone)
+    check_same_data(run, setup, data, clip)
     return data.items("test", [label])
 
 
 def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
-    """Returns a test image of a run's data set by a number, as PNG, with its routing.
+    """Returns one test image of a run's data set, the image as PNG, and its routing.
 
-    Numbers 0, 1, 2 ... visit the test images in a shuffled order that stays the same.
+    The numbers 0, 1, 2 … go through the test images in a fixed shuffled order.
 
     Raises:
-        UserError: if data or weights changed since the run was trained.
+        UserError: if the data or CLIP's weights changed after the training, or there is no test
+            image.
     """
-    made_of = run.setup()
-    data, clip = dataset(made_of.config.data), backbone(made_of.config.backbone)
-    check_same_data(run, made_of, data, clip)
-    known = range(made_of.trained_classes) if knows_trained_only(made_of) else None
+    setup = run.setup()
+    data, clip = dataset(setup.config.data), backbone(setup.config.backbone)
+    check_same_data(run, setup, data, clip)
+    known = range(setup.trained_classes) if knows_trained_only(setup) else None
     items = data.items("test", known)
     if not items:
         raise UserError(f"{data.name} has no test image.")
@@ -192,7 +193,7 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
 
 
 def gallery(run: Run, choice: str) -> pd.DataFrame:
-    """Returns the table of a run's test images; shared, so not to be changed in place."""
+    """Returns the table of a run's test images; sessions share it, so never change it in place."""
     return _gallery(str(run.path), stamp_of(run), choice)
 
 
@@ -202,10 +203,10 @@ def _gallery(path: str, stamp: float, choice: str) -> pd.DataFrame:
 
 
 def training_images(run: Run) -> TrainingImages:
-    """Returns a run's training images with the features that its CLIP sees them as.
+    """Returns a run's training images with their features by its CLIP.
 
     Raises:
-        UserError: if the data set no longer has them.
+        UserError: if the data set no longer contains these images.
     """
     return _training_images(str(run.path), stamp_of(run))
 

@@ -1,1 +1,1 @@
-"""What all pages share and what needs no Streamlit: words, colours, names, keys."""
+"""Words, colours, names and keys that all pages share; this package needs no Streamlit."""

@@ -1,4 +1,4 @@
-"""The table of test images that galleries show, and how it is filtered."""
+"""The table of test images that galleries show, and its filters."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ OUTCOMES = ("right", "wrong")
 
 @dataclass(frozen=True)
 class GalleryFilter:
-    """Which test images to show, in which order; None shows all."""
+    """Which test images to show, and in which order; None means no restriction."""
 
     expert: str | None = None
-    """Only images for which this expert is among the chosen ones."""
+    """Only images for which the router chose this expert (first or not)."""
     style: str | None = None
     class_name: str | None = None
     outcome: str | None = None
@@ -27,37 +27,37 @@ class GalleryFilter:
     order: str = ORDERS[0]
 
 
-def gallery_table(found: RoutedItems) -> pd.DataFrame:
-    """Returns a row per test image: truth, prediction, chosen experts, router's entropy.
+def gallery_table(tested: RoutedItems) -> pd.DataFrame:
+    """Returns a row per test image: true class, prediction, chosen experts, router's entropy.
 
-    Column `row` is the image's place in `found`, `shuffled` its place in an order that is
-    mixed and always the same; `entropy` is in nats.
+    Column `row` is the image's index in `tested`. Column `shuffled` is its index in a shuffled
+    order that is the same every time. `entropy` is in nats.
     """
-    routed = found.routed
+    routed = tested.routed
     best = routed.probabilities.max(dim=-1)
     chosen = int((routed.weights > 0).sum(dim=-1).max())
     weights, experts = (part.tolist() for part in routed.weights.topk(chosen, dim=-1))
     names = [tuple(routed.experts[index] for index in row) for row in experts]
     return pd.DataFrame(
         {
-            "row": range(len(found.items)),
-            "image": [item.id for item in found.items],
-            "true": [routed.class_names[label] for label in found.labels.tolist()],
+            "row": range(len(tested.items)),
+            "image": [item.id for item in tested.items],
+            "true": [routed.class_names[label] for label in tested.labels.tolist()],
             "predicted": [routed.class_names[label] for label in best.indices.tolist()],
             "probability": best.values.tolist(),
-            "right": (best.indices == found.labels).tolist(),
-            "style": [item.style for item in found.items],
+            "right": (best.indices == tested.labels).tolist(),
+            "style": [item.style for item in tested.items],
             "expert": [row[0] for row in names],
             "experts": names,
             "weights": [tuple(row) for row in weights],
             "entropy": routing_entropy(routed.scores).tolist(),
-            "shuffled": np.random.default_rng(0).permutation(len(found.items)),
+            "shuffled": np.random.default_rng(0).permutation(len(tested.items)),
         }
     )
 
 
 def select_images(table: pd.DataFrame, wanted: GalleryFilter) -> pd.DataFrame:
-    """Returns the rows of a gallery that a filter lets through, in its order."""
+    """Returns the rows of a gallery that pass a filter, sorted as the filter says."""
     keep = pd.Series(True, index=table.index)
     if wanted.expert is not None:
         keep &= table["experts"].map(lambda names: wanted.expert in names)
@@ -72,7 +72,7 @@ def select_images(table: pd.DataFrame, wanted: GalleryFilter) -> pd.DataFrame:
         "shuffled": (["shuffled"], [True]),
         "as in the data": (["row"], [True]),
         "most certain": (["probability", "row"], [False, True]),
-        # With one expert every entropy is 0, and the least sure prediction comes first.
+        # With one expert every entropy is 0, so the least confident prediction comes first.
         "most ambiguous": (["entropy", "probability"], [False, True]),
         "wrong first": (["right", "probability"], [True, False]),
     }[wanted.order]
@@ -82,12 +82,14 @@ def select_images(table: pd.DataFrame, wanted: GalleryFilter) -> pd.DataFrame:
 def expert_galleries(table: pd.DataFrame, expert: str) -> dict[str, pd.DataFrame]:
     """Returns an expert's images as three galleries: certain, ambiguous and wrong.
 
-    Certain and wrong are among those it is the first choice for, by its weight and by the sure
-    mistake; ambiguous are all for which it is among the chosen, by the router's entropy.
+    "certain" and "wrong" hold images for which the expert is the first choice: all of them,
+    sorted by its weight, and the misclassified ones, sorted by the probability of the wrong
+    class. "ambiguous" holds all images for which the router chose the expert, sorted by the
+    router's entropy. All three are in descending order.
 
     Args:
         table: from `gallery_table`.
-        expert: its name.
+        expert: the expert's name.
     """
     first = table[table["expert"] == expert]
     chosen = table[table["experts"].map(lambda names: expert in names)]
@@ -102,9 +104,9 @@ def expert_galleries(table: pd.DataFrame, expert: str) -> dict[str, pd.DataFrame
 
 
 def gallery_csv(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns a gallery with one plain value per cell, for a file."""
+    """Returns a gallery with one plain value per cell, to be saved as a file."""
     flat = table.drop(columns=["row", "experts", "weights", "shuffled"])
-    for place in range(max((len(names) for names in table["experts"]), default=0)):
-        flat[f"expert {place + 1}"] = [names[place] for names in table["experts"]]
-        flat[f"weight {place + 1}"] = [weights[place] for weights in table["weights"]]
+    for rank in range(max((len(names) for names in table["experts"]), default=0)):
+        flat[f"expert {rank + 1}"] = [names[rank] for names in table["experts"]]
+        flat[f"weight {rank + 1}"] = [weights[rank] for weights in table["weights"]]
     return flat.drop(columns="expert")

@@ -1,4 +1,4 @@
-"""How the app speaks of methods, from their records."""
+"""Words for methods, taken from the table of methods."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mocoop.runs.run import RunSetup
 
 
 def menu_label(method: Method) -> str:
-    """Returns a method's line in the menu of methods."""
+    """Returns a method's entry in the menu of methods."""
     return f"{method.family}: {method.label}"
 
 
 def method_called(text: str) -> str | None:
-    """Returns the method that an address means by its key, name or menu line; None if none."""
+    """Returns the key of the method that a link names by key, label or menu entry, or None."""
     wanted = text.strip().lower()
     for key, method in METHODS.items():
         if wanted in (key, method.label.lower(), menu_label(method).lower()):
@@ -31,26 +31,26 @@ def method_name(config: TrainConfig) -> str:
 
 
 def learns_prompts(config: TrainConfig) -> bool:
-    """Returns whether the method learns soft prompts, which can be looked at."""
+    """Returns whether the method learns soft prompts, which the app can show."""
     return METHODS[config.method].learns_prompts
 
 
 def has_epochs(config: TrainConfig) -> bool:
-    """Returns whether the training is told epoch by epoch."""
+    """Returns whether the training reports its progress epoch by epoch."""
     return config.epochs > 0 and learns_prompts(config)
 
 
 def how_it_answers(config: TrainConfig) -> str:
-    """Returns in a sentence how a method without a router answers."""
+    """Returns a sentence that says how a method without a router predicts."""
     return METHODS[config.method].answers
 
 
 def start_of(config: TrainConfig, template: str) -> str:
-    """Returns what the classifier of a method without a router starts from, in words.
+    """Returns in words what the classifier of a method without a router starts from.
 
     Args:
-        config: the settings.
-        template: the plain prompt, the first template of its group.
+        config: the settings of the training.
+        template: the plain prompt, which is the first template of its group.
     """
     words = METHODS[config.method].starts_from
     if words:
@@ -64,17 +64,19 @@ def start_of(config: TrainConfig, template: str) -> str:
     return f"“{config.context_words} {{}}.”"
 
 
-def experts_in_words(routed: Routed, made_of: RunSetup) -> tuple[Routed, dict[str, str]]:
-    """Returns a routing whose one expert bears its method's name, and what experts start from.
+def experts_in_words(routed: Routed, setup: RunSetup) -> tuple[Routed, dict[str, str]]:
+    """Returns the routing with readable names of experts, and what each expert starts from.
+
+    A single expert takes the name of its method.
 
     Args:
-        routed: what a run's classifier says of images.
-        made_of: what the run was made of.
+        routed: the output of a run's classifier.
+        setup: the run's setup.
     """
-    first = [templates[0] for templates in made_of.groups.values()]
+    first = [templates[0] for templates in setup.groups.values()]
     if len(routed.experts) > 1:
         return routed, {
             name: f"“{template}”" for name, template in zip(routed.experts, first, strict=True)
         }
-    name = method_name(made_of.config)
-    return replace(routed, experts=(name,)), {name: start_of(made_of.config, first[0])}
+    name = method_name(setup.config)
+    return replace(routed, experts=(name,)), {name: start_of(setup.config, first[0])}

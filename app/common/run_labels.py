@@ -1,4 +1,4 @@
-"""What the choices of a run call the runs: settings first, and more where several look alike."""
+"""Labels of runs in menus: their settings, and more where these are not enough."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from mocoop.config import TrainConfig
 
 
 @dataclass(frozen=True)
-class Named:
-    """A run as a choice shows it."""
+class LabelledRun:
+    """What a menu needs to know of a run."""
 
     name: str
-    """Of its folder."""
+    """Name of the run's folder."""
     config: TrainConfig | None
-    """None where the settings cannot be read."""
+    """None if the settings cannot be read."""
     started: float
-    """Unix time in seconds."""
+    """Start time in Unix seconds."""
 
 
-def run_labels(runs: Sequence[Named]) -> dict[str, str]:
-    """Returns folder's name → what a choice shows, all different.
+def run_labels(runs: Sequence[LabelledRun]) -> dict[str, str]:
+    """Returns the name of each run's folder → its label in the menu; all labels differ.
 
-    The settings alone where they tell a run from all others. Where they do not, the folder's
-    name and the time of its start are added; a name that somebody gave is never left out.
+    The label is the run's settings if no other run has the same. Otherwise the start time and
+    the folder's name follow. A folder's name that a user gave is always part of the label.
     """
     titles = {run.name: _title(run) for run in runs}
-    often = Counter(titles.values())
+    counts = Counter(titles.values())
     labels: dict[str, str] = {}
     for run in runs:
         title = titles[run.name]
         parts = [title]
-        if often[title] > 1:
+        if counts[title] > 1:
             parts.append(f"{datetime.fromtimestamp(run.started):%Y-%m-%d %H:%M}")
-        if (often[title] > 1 or _given(run)) and title != run.name:
+        if (counts[title] > 1 or _named_by_user(run)) and title != run.name:
             parts.append(run.name)
         labels[run.name] = " · ".join(parts)
     return labels
 
 
-def _title(run: Named) -> str:
+def _title(run: LabelledRun) -> str:
     return run.name if run.config is None else run_title(run.config)
 
 
-def _given(run: Named) -> bool:
-    """Returns whether a run's name is not the one that a training gets by itself."""
+def _named_by_user(run: LabelledRun) -> bool:
+    """Returns whether a user chose the run's name; by default it begins with data and method."""
     if run.config is None:
         return True
     return not run.name.startswith(f"{Path(run.config.data).name}-{run.config.method}-")

@@ -1,4 +1,4 @@
-"""Colours: one for each expert, the same on every page and in every run."""
+"""Colours; each expert has one, the same on every page and in every run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from mocoop.methods import METHODS
 
-# Twelve hues of middling lightness, which show on white and on near-black. Any two of them
-# stay apart for normal, red-blind, green-blind and blue-blind eyes (a test measures it); no
-# colour stands without its name, since twelve are many for anybody.
+# Twelve hues of medium lightness, which are visible on white and on near-black. Any two of them
+# can be told apart with normal, red-blind, green-blind and blue-blind vision (a test measures
+# it). Twelve colours are hard to remember, so the app always shows a colour with its name.
 EXPERT_COLOURS = (
     "#3579c4",
     "#fe8702",
@@ -26,8 +26,8 @@ EXPERT_COLOURS = (
 TRAIN, VALIDATION, NEUTRAL, WRONG = "#3579c4", "#fe8702", "#8b94a3", "#c8385a"
 
 
-# The groups of the templates that come with the project and the place of their colour; two of
-# one place are of different sets.
+# The template groups that come with the project → index of their colour. Two groups with the
+# same index belong to different data sets.
 _KNOWN = {
     "photo": 0,
     "sketch": 1,
@@ -51,23 +51,23 @@ _KNOWN = {
 }
 
 
-# One for each method, the same in every figure; kin have the same hue.
+# One colour per method, the same in every figure; related methods have similar hues.
 METHOD_COLOURS = {key: method.colour for key, method in METHODS.items()}
 
 
 def expert_colours(experts: Sequence[str]) -> dict[str, str]:
-    """Returns expert → colour: known names have their own, others the first that is left.
+    """Returns expert → colour; known names have a fixed colour, others take the next free one.
 
-    The same names in any order have the same colours, as far as they are known; with more
-    experts than colours, colours are used again.
+    The colours of known names do not depend on their order. With more experts than colours,
+    colours repeat.
     """
-    places: dict[str, int] = {}
+    indices: dict[str, int] = {}
     for name in experts:
-        place = _KNOWN.get(name)
-        if place is not None and place not in places.values():
-            places[name] = place
-    free = [place for place in range(len(EXPERT_COLOURS)) if place not in places.values()]
-    others = [name for name in experts if name not in places]
+        index = _KNOWN.get(name)
+        if index is not None and index not in indices.values():
+            indices[name] = index
+    free = [index for index in range(len(EXPERT_COLOURS)) if index not in indices.values()]
+    others = [name for name in experts if name not in indices]
     for number, name in enumerate(others):
-        places[name] = free[number] if number < len(free) else number % len(EXPERT_COLOURS)
-    return {name: EXPERT_COLOURS[places[name]] for name in experts}
+        indices[name] = free[number] if number < len(free) else number % len(EXPERT_COLOURS)
+    return {name: EXPERT_COLOURS[indices[name]] for name in experts}

@@ -1,4 +1,4 @@
-"""Runs, times, data sets and template groups in words."""
+"""Text for runs, times, data sets and template groups."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SEPARATOR = " | "
 
 
 def groups_to_rows(groups: Groups) -> list[dict[str, str]]:
-    """Returns one row for each group, its templates joined by bars."""
+    """Returns one row per group; its templates are joined by `|`."""
     return [{GROUP: name, TEMPLATES: SEPARATOR.join(ts)} for name, ts in groups.items()]
 
 
 def rows_to_groups(rows: Iterable[Mapping[str, object]]) -> Groups:
-    """Returns the checked groups of an edited table; rows without any text are left out.
+    """Returns the checked groups of an edited table, without its empty rows.
 
-    Templates stand on lines of their own or between bars.
+    Templates are separated by line breaks or by `|`.
 
     Raises:
-        UserError: for a group without a name, a name given twice, or a bad template.
+        UserError: if a group has no name, two groups have the same name, or a template is bad.
     """
     groups: dict[str, tuple[str, ...]] = {}
     for row in rows:
@@ -36,22 +36,25 @@ def rows_to_groups(rows: Iterable[Mapping[str, object]]) -> Groups:
         if not name and not text:
             continue
         if not name:
-            raise UserError(f"The group of {text!r} has no name. Give it one or remove its row.")
+            raise UserError(
+                f"The group with the templates {text!r} has no name. Give it a name or delete "
+                "its row."
+            )
         if name in groups:
-            raise UserError(f"Two groups are called {name!r}. Rename one, or join them.")
+            raise UserError(f"Two groups are called {name!r}. Rename one or merge them.")
         parts = (part.strip() for part in text.replace("\n", "|").split("|"))
         groups[name] = tuple(part for part in parts if part)
     return as_groups(groups)
 
 
 def data_label(choice: str) -> str:
-    """Returns what the choice of data sets shows: of an uploaded set its name, not its path."""
+    """Returns a data set's entry in the menu; an uploaded set shows its name, not its path."""
     path = Path(choice)
     return f"{path.name} (uploaded)" if path.parent == data_root() / UPLOADS else choice
 
 
 def duration(seconds: float) -> str:
-    """Returns a time in words, rounded as an estimate deserves: 'about 20 s'."""
+    """Returns a time in words, rounded as an estimate: 'about 20 s'."""
     if seconds < 10:
         return "a few seconds"
     if seconds < 100:
@@ -62,9 +65,9 @@ def duration(seconds: float) -> str:
 
 
 def run_title(config: TrainConfig) -> str:
-    """Returns a run's settings in a line: 'pictographs · MoCoOp · 16 shots · seed 1'.
+    """Returns a run's settings in one line: 'pictographs · MoCoOp · 16 shots · seed 1'.
 
-    The CLIP is named if it is not the demo.
+    The line names the CLIP if it is not the demo.
     """
     shots = "1 shot" if config.shots == 1 else f"{config.shots} shots"
     parts = [Path(config.data).name, method_name(config), shots, f"seed {config.seed}"]
@@ -79,5 +82,5 @@ def run_title(config: TrainConfig) -> str:
 
 
 def _text(value: object) -> str:
-    """Returns a table cell's text; empty for a cell that was never filled (None or NaN)."""
+    """Returns the text of a table's cell; empty for a cell without a value (None or NaN)."""
     return value.strip() if isinstance(value, str) else ""

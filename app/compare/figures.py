@@ -23,7 +23,7 @@ class Curve:
 
     name: str
     method: str
-    """Its key, which has a colour."""
+    """Key of the method, which determines the colour."""
     records: Records
 
 
@@ -34,8 +34,8 @@ def training_curves(curves: Sequence[Curve]) -> go.Figure:
     """Returns accuracies and classification loss of every run by epoch, in three panels.
 
     Args:
-        curves: the runs; those of one method share its colour and differ in their dashes. What a
-            run does not have is left out.
+        curves: the runs; runs with the same method have the same colour and different dashes.
+            Values that a run does not have are left out.
     """
     panels: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
         VALIDATION: lambda record: record["val_accuracy"],
@@ -48,13 +48,13 @@ def training_curves(curves: Sequence[Curve]) -> go.Figure:
     drawn: dict[str, int] = {}
     named: set[int] = set()
     for number, curve in enumerate(curves):
-        place = drawn.get(curve.method, 0)
-        drawn[curve.method] = place + 1
+        repeat = drawn.get(curve.method, 0)
+        drawn[curve.method] = repeat + 1
         for column, value in enumerate(panels.values(), start=1):
             known = [record for record in curve.records if value(record) is not None]
             if not known:
                 continue
-            line = _line(curve, known, value, DASHES[place % len(DASHES)])
+            line = _line(curve, known, value, DASHES[repeat % len(DASHES)])
             line.update(legendgroup=str(number), showlegend=number not in named)
             named.add(number)
             figure.add_trace(line, row=1, col=column)
@@ -79,7 +79,7 @@ def _line(
         x=[record["epoch"] for record in known],
         y=[value(record) for record in known],
         name=curve.name,
-        mode="lines" if len(known) > 1 else "markers",  # a line of one point is not seen
+        mode="lines" if len(known) > 1 else "markers",  # a line with one point is invisible
         line={"color": colour, "width": 2, "dash": dash},
         marker={"color": colour, "size": 9},
         hovertemplate=f"%{{y:.4g}}<extra>{curve.name}</extra>",

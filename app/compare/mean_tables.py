@@ -1,6 +1,6 @@
-"""Means over seeds as the Compare page shows them: rows of single seeds in, tables out.
+"""Means over seeds for the Compare page: rows of single seeds in, tables out.
 
-A data set's own table comes first: it needs no other data set to be complete.
+The tables of single data sets come first, because they do not need the other data sets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TITLES = {
     "cross-dataset": "Cross-dataset: other data sets",
     "ablation": "Ablation",
 }
-BETTER = {1: "More is better.", -1: "Less is better.", 0: "More is neither better nor worse."}
+BETTER = {1: "Higher is better.", -1: "Lower is better.", 0: "Neither high nor low is better."}
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,26 @@ class Means:
     """The tables of one protocol."""
 
     by_data: tuple[Table, ...]
-    """One for every data set, with the methods and shots that it has."""
+    """One table per data set, with its methods and shots."""
     average: Table | None
-    """Over the data sets; only what all of them have, None where there is no such line."""
+    """Means over the data sets, for lines that all of them have; None if there is no such line."""
     measures: tuple[Table, ...]
-    """Calibration, routing and the like, which say whether more or less is better."""
+    """Other measures, such as calibration; the notes say whether higher or lower is better."""
     published: Table | None
 
     @property
     def all(self) -> tuple[Table, ...]:
-        """All of them, in the order in which they are shown."""
+        """All tables in the order in which they are shown."""
         more = [table for table in (self.average, self.published) if table is not None]
         return (*self.by_data, *more, *self.measures)
 
 
 def mean_tables(rows: Sequence[Row], protocol: str) -> Means:
-    """Returns the tables of one protocol's rows; methods are called as everywhere in the app.
+    """Returns the tables of one protocol, with the methods' labels.
 
     Args:
-        rows: results of every seed, of any protocols.
-        protocol: one that there are rows of.
+        rows: results of single seeds, of any protocols.
+        protocol: a protocol that has at least one row.
     """
     own = in_order([row for row in rows if row.protocol == protocol])
     data = first_seen(row.data for row in own)
@@ -60,7 +60,7 @@ def mean_tables(rows: Sequence[Row], protocol: str) -> Means:
         by_data.append(_filled(tables_of(rows_there, protocol, published=False)[0]))
     together = tables_of(own, protocol, published=False)
     average = _filled(together[0]) if len(together[0].data) > 1 else None
-    measures = [_filled(_with_direction(table)) for table in together if _beyond(table)]
+    measures = [_filled(_with_direction(table)) for table in together if _is_other_measure(table)]
     return Means(
         tuple(table for table in by_data if table is not None),
         average,
@@ -70,19 +70,19 @@ def mean_tables(rows: Sequence[Row], protocol: str) -> Means:
 
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
-    """Returns rows with shots ascending, methods in the app's order and under its names."""
+    """Returns rows sorted by data set, shots and the app's order of methods, with their labels."""
     known = list(MENU)
 
-    def place(row: Row) -> tuple[str, int, int, str]:
+    def sort_key(row: Row) -> tuple[str, int, int, str]:
         key = row.method.split(", ")[0]
         rank = known.index(key) if key in known else len(known)
         return row.data, row.shots, rank, row.method
 
-    return [replace(row, method=shown_method(row.method)) for row in sorted(rows, key=place)]
+    return [replace(row, method=shown_method(row.method)) for row in sorted(rows, key=sort_key)]
 
 
 def shown_method(label: str) -> str:
-    """Returns a line's label with the method's name and settings in words.
+    """Returns a line's label with the method's label and readable settings.
 
     >>> shown_method("coop, learning_rate 0.1")
     'CoOp, learning rate 0.1'
@@ -92,19 +92,19 @@ def shown_method(label: str) -> str:
     return ", ".join((name, *(text.replace("_", " ") for text in settings)))
 
 
-def _beyond(table: Table) -> bool:
-    """Returns whether a table is of another measure than accuracy."""
+def _is_other_measure(table: Table) -> bool:
+    """Returns whether a table shows another measure than accuracy."""
     return find_measure(table.measure).section != "accuracy"
 
 
 def _with_direction(table: Table) -> Table:
-    """Returns a measure's table whose notes say whether more or less of it is better."""
+    """Returns a table whose notes also say whether higher or lower values are better."""
     better = BETTER[find_measure(table.measure).better]
     return replace(table, notes=f"{better} {table.notes}")
 
 
 def _filled(table: Table) -> Table | None:
-    """Returns a table without empty lines and columns, bare dashes in its gaps.
+    """Returns a table without empty lines and columns; missing cells become dashes.
 
     None if nothing is left.
     """
@@ -113,21 +113,21 @@ def _filled(table: Table) -> Table | None:
     if not kept:
         return None
     columns = [
-        place
-        for place in range(len(table.columns))
-        if any(line.cells[place].mean is not None for line in kept)
+        index
+        for index in range(len(table.columns))
+        if any(line.cells[index].mean is not None for line in kept)
     ]
     if len(columns) == 2 and table.mean_last:
         columns.pop()  # the mean of one column
     cut = tuple(
-        Line(line.labels, tuple(_or_dash(line.cells[place]) for place in columns)) for line in kept
+        Line(line.labels, tuple(_or_dash(line.cells[index]) for index in columns)) for line in kept
     )
     notes = table.notes.replace(LEFT_OUT, "")
     if len(kept) < len(lines):
-        notes += " Only what was run on every data set."
+        notes += " Only lines with runs on every data set are shown."
     if any(cell.mean is None for line in cut for cell in line.cells):
-        notes += " A dash: not run, or not all of it."
-    heads = tuple(table.columns[place] for place in columns)
+        notes += " A dash means that some or all runs are missing."
+    heads = tuple(table.columns[index] for index in columns)
     return replace(table, columns=heads, blocks=(Block(cut),), notes=notes)
 
 

@@ -1,4 +1,4 @@
-"""What the Compare page does with runs as files: export, import, delete."""
+"""Export, import and deletion of runs on the Compare page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_UPLOAD_MB = 200
 
 
 def actions(picked: Mapping[str, Run]) -> None:
-    """Shows what can be done with the selected runs."""
+    """Shows the buttons for the selected runs."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if len(picked) == 1:
             with errors_in_words():  # it may have been deleted in the meantime
@@ -28,8 +28,8 @@ def actions(picked: Mapping[str, Run]) -> None:
             st.markdown(f"**{len(picked)} runs selected.**")
         else:
             st.caption(
-                "Select runs with the boxes at the left: for their curves, to export one, or to "
-                "delete some."
+                "Select runs with the boxes on the left to see their curves, to export one run, "
+                "or to delete runs."
             )
         may_delete = picked and not access.read_only()
         if may_delete and st.button("Delete …", icon=":material/delete:"):
@@ -51,23 +51,23 @@ def _for_one(name: str, run: Run) -> None:
         on_click="ignore",
         help="Settings, metrics, weights and a model card, for another machine.",
     )
-    listed = run.shipped or run.path.parent == default_runs()  # elsewhere pages find none
+    listed = run.shipped or run.path.parent == default_runs()  # the other pages list only these
     if listed and st.button("Look at its predictions", icon=":material/alt_route:"):
         st.switch_page("pages/routing.py", query_params={state.RUN: name})
 
 
 def _confirm(picked: dict[str, Run]) -> None:
-    """Names the runs that would go and those that stay, and deletes when told to."""
+    """Names the runs that would be deleted and those that stay, and deletes on request."""
     kept = {name: why for name, run in picked.items() if (why := why_kept(run)) is not None}
     doomed = {name: run for name, run in picked.items() if name not in kept}
     if doomed:
-        st.markdown("Gone for good, with weights and metrics:")
+        st.markdown("These runs will be deleted for good, with their weights and metrics:")
         st.markdown("\n".join(f"- `{name}`" for name in doomed))
     for name, why in kept.items():
         st.info(f"`{name}` stays: {why}.", icon=":material/lock:")
     with st.container(horizontal=True):
         count = f"{len(doomed)} run{'s' * (len(doomed) != 1)}"
-        # Red by assets/app.css: it is not what the page recommends.
+        # assets/app.css makes the button red, because deletion cannot be undone.
         if doomed and st.button(f"Delete {count}", key="destroy", icon=":material/delete:"):
             _delete(doomed)
         if st.button("Keep it" if len(picked) == 1 else "Keep them"):
@@ -92,7 +92,7 @@ def _delete(doomed: dict[str, Run]) -> None:
 
 
 def import_panel() -> None:
-    """Shows where a run from another machine is read in; not where visitors may only look."""
+    """Shows the form that imports a run from another machine, unless the server is read-only."""
     if access.read_only():
         return
     done = st.session_state.pop(state.IMPORTED, None)
@@ -100,8 +100,8 @@ def import_panel() -> None:
         st.success(f"Imported as `{done}`.", icon=":material/check:")
     with st.expander("Import a run", icon=":material/upload_file:"):
         st.caption(
-            "A zip that this page or `mocoop pack` has written. It is checked before anything "
-            "is kept."
+            "Choose a zip that this page or `mocoop pack` wrote. It is checked before anything "
+            "is saved."
         )
         with st.form("import", border=False, clear_on_submit=False):
             file = st.file_uploader(
@@ -112,7 +112,7 @@ def import_panel() -> None:
                 key=state.IMPORT_NAME,
                 placeholder="as it was exported",
                 width=420,
-                help="Only needed where the name is taken.",
+                help="Only needed if a run with the same name exists.",
             )
             asked = st.form_submit_button("Import", icon=":material/upload_file:")
         if not asked:

@@ -1,4 +1,4 @@
-"""Runs as the rows of one table, and which of them a choice lets through."""
+"""The table of runs, one row per run, and its filters."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ TRAINED_ON = {"all": "all classes", "base": "base half"}
 
 @dataclass(frozen=True)
 class RunFilter:
-    """Which runs are listed; an empty choice lets all of them through."""
+    """Which runs are listed; an empty field does not restrict them."""
 
     data: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
-    """Names as the app shows them."""
+    """Labels of the methods."""
     shots: tuple[int, ...] = ()
     trained_on: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
 
 
-def run_row(run: Run, called: str) -> dict[str, Any]:
-    """Returns a run's row; one with damaged files has its name, its state and why.
+def run_row(run: Run, name: str) -> dict[str, Any]:
+    """Returns a run's row; a damaged run has only its name, its state and the reason.
 
     Args:
         run: any run.
-        called: its name on the page.
+        name: the run's name on the page.
     """
     status = run.status()
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {
-        "run": called,
+        "run": name,
         "state": status.state,
         "epochs": status.epochs,
         "changed": datetime.fromtimestamp(last_change(run)),
@@ -64,7 +64,7 @@ def run_row(run: Run, called: str) -> dict[str, Any]:
             "settings": ", ".join(f"{key} {value}" for key, value in differences(config).items()),
         }
         if status.state == FINISHED:
-            run.setup()  # says what is wrong with it
+            run.setup()  # raises if the run is damaged
             results = run.results()
             row |= _accuracies(results)
             chosen = chosen_on_test(config, results)
@@ -74,7 +74,7 @@ def run_row(run: Run, called: str) -> dict[str, Any]:
         elif not status.active and status.message:
             row["settings"] = f"{status.message} {row['settings']}".strip()
     except UserError as error:
-        # Not begun, its settings may not be written yet.
+        # The settings of a run that has not started may not be written yet.
         row["settings"] = "" if status.active else str(error)
     except (KeyError, TypeError, AttributeError) as error:
         row["settings"] = f"its results cannot be read ({error})"
@@ -82,21 +82,21 @@ def run_row(run: Run, called: str) -> dict[str, Any]:
 
 
 def last_change(run: Run) -> float:
-    """Returns when a run was made, gone on with or imported here, in Unix seconds.
+    """Returns when a run was trained, continued or imported here, in Unix seconds.
 
     Raises:
-        UserError: if the run is gone.
+        UserError: if the run does not exist any more.
     """
-    if run.shipped:  # its files are as old as the checkout
+    if run.shipped:  # its files only have the date of the installation
         return run.status().updated
     try:
         return (run.path / STATUS_FILE).stat().st_mtime
     except OSError as error:
-        raise UserError(f"Run {run.name} is gone: its folder cannot be read.") from error
+        raise UserError(f"Run {run.name} was deleted: its folder cannot be read.") from error
 
 
 def why_no_curve(run: Run) -> str | None:
-    """Returns why there is no curve of a run's training, in words; None where there is one.
+    """Returns why a run has no training curve, in words; None if it has one.
 
     Raises:
         UserError: if its settings or records cannot be read.
@@ -106,11 +106,11 @@ def why_no_curve(run: Run) -> str | None:
         return None
     if not has_epochs(config):
         return f"{method_name(config)} does not learn epoch by epoch"
-    return f"it is {run.status().state} and no epoch was written down"
+    return f"it is {run.status().state} and no epoch was recorded"
 
 
 def run_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Returns rows of runs as a table, whole numbers kept whole where some are missing."""
+    """Returns the rows as a table; columns of integers stay integers if values are missing."""
     table = pd.DataFrame(list(rows), columns=list(COLUMNS))
     whole = ["shots", "seed", "epochs"]
     table[whole] = table[whole].astype("Int64")
@@ -119,7 +119,7 @@ def run_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def select_runs(table: pd.DataFrame, wanted: RunFilter) -> pd.DataFrame:
-    """Returns the rows that a filter lets through, in the same order and numbered anew."""
+    """Returns the rows that pass a filter, in the same order and with a new index."""
     keep = pd.Series(True, index=table.index)
     for column, values in (
         ("data", wanted.data),
@@ -139,13 +139,13 @@ def choices(table: pd.DataFrame, column: str) -> list[Any]:
 
 
 def _accuracies(results: dict[str, Any]) -> dict[str, float | None]:
-    """Returns accuracies, harmonic mean and the calibration error of what was trained."""
-    found: dict[str, float | None] = {
+    """Returns accuracies, harmonic mean, and calibration error on the trained classes."""
+    shown: dict[str, float | None] = {
         part: float(results[part]["accuracy"])
         for part in ("all", "base", "new")
         if part in results
     }
     trained = results.get("all") or results.get("base", {})
-    found["HM"] = results.get("harmonic_mean")
-    found["error"] = trained.get("calibration_error")
-    return found
+    shown["HM"] = results.get("harmonic_mean")
+    shown["error"] = trained.get("calibration_error")
+    return shown

@@ -1,4 +1,4 @@
-"""The Compare page's parts: filters, the table of runs, means over seeds, curves, files."""
+"""Parts of the Compare page: filters, the table of runs, means over seeds, curves."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ from mocoop.runs.status import STOPPED
 RUNS, MEANS, CURVES = "Runs", "Means over seeds", "Curves side by side"
 TABS = (RUNS, MEANS, CURVES)
 MAX_CURVES = 8
-HARMONIC = "HM is the harmonic mean of base and new: high only where both are."
+HARMONIC = "HM is the harmonic mean of base and new: it is high only if both are high."
 PERCENT_HELP = {
     "all": "Test accuracy on all classes.",
-    "base": "Test accuracy on the base half, told apart among its names.",
-    "new": "Test accuracy on the half of the classes that had no images in training.",
-    "HM": "Harmonic mean of base and new: high only where both are.",
-    "error": "How far sureness and being right lie apart on the classes trained on (expected "
-    "calibration error): less is better, 0 is perfect.",
+    "base": "Test accuracy on the base half, where only base classes can be predicted.",
+    "new": "Test accuracy on the new half, whose classes had no images in training.",
+    "HM": "Harmonic mean of base and new: it is high only if both are high.",
+    "error": "Expected calibration error on the trained classes: the mean gap between confidence "
+    "and accuracy. Lower is better, 0 is perfect.",
 }
 
 
 def all_runs() -> dict[str, Run]:
     """Returns every run by its name on the page, last changed first.
 
-    There are own ones, those of the protocols, and shipped ones.
+    These are the user's runs, the runs of protocols, and the runs that come with the project.
     """
     protocol = default_runs() / "protocol"
-    found: dict[str, Run] = {}
+    by_name: dict[str, Run] = {}
     changed: dict[str, float] = {}
     for run in (*list_runs(), *list_runs([protocol])):
         name = f"protocol/{run.name}" if run.path.parent == protocol else run.name
-        if name not in found:
-            with suppress(UserError):  # deleted in the meantime
+        if name not in by_name:
+            with suppress(UserError):  # the run was deleted in the meantime
                 changed[name] = tables.last_change(run)
-                found[name] = run
-    return {name: found[name] for name in sorted(changed, key=changed.__getitem__, reverse=True)}
+                by_name[name] = run
+    return {name: by_name[name] for name in sorted(changed, key=changed.__getitem__, reverse=True)}
 
 
 def table_of(runs: dict[str, Run]) -> pd.DataFrame:
-    """Returns the table of runs; what is read of a run is kept until its status changes."""
+    """Returns the table of runs; a run's row is cached until its status changes."""
     stamps = _stamps(runs.values())
     return _table(
         tuple((str(run.path), name, stamps[run]) for name, run in runs.items() if run in stamps)
@@ -66,7 +66,7 @@ def table_of(runs: dict[str, Run]) -> pd.DataFrame:
 
 
 def _stamps(runs: Iterable[Run]) -> dict[Run, float]:
-    """Returns what changes when a run changes; without runs that were deleted in the meantime."""
+    """Returns each run's stamp, which changes when the run does; deleted runs are left out."""
     stamps = {}
     for run in runs:
         with suppress(UserError):
@@ -78,7 +78,7 @@ def _stamps(runs: Iterable[Run]) -> dict[Run, float]:
 def _table(stamped: tuple[tuple[str, str, float], ...]) -> pd.DataFrame:
     rows = []
     for path, name, stamp in stamped:
-        with suppress(UserError):  # deleted in the meantime
+        with suppress(UserError):  # the run was deleted in the meantime
             rows.append(_row(path, name, stamp))
     return tables.run_table(rows)
 
@@ -89,7 +89,7 @@ def _row(path: str, name: str, stamp: float) -> dict:
 
 
 def pick_filter(table: pd.DataFrame) -> RunFilter:
-    """Returns which runs are to be listed; without a choice, all of them."""
+    """Returns the filters that the user chose; by default all runs pass."""
     chosen = {}
     fields = {
         "data": ("Data", state.ONLY_DATA),
@@ -110,13 +110,14 @@ def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
     """Shows the table of runs and returns the names of the selected ones.
 
     Args:
-        shown: the runs that the filters let through.
-        known: names of all runs; those selected that are not shown stay selected.
+        shown: the runs that pass the filters.
+        known: names of all runs; selected runs that are not shown stay selected.
     """
     picked = picked_names()
     names = shown["run"].tolist()
-    # A selection is of places: with other rows it must start anew, or it would mean other runs.
-    rows = [place for place, name in enumerate(names) if name in picked]
+    # Streamlit stores the selection as row numbers. With other rows the table gets another key,
+    # because the same numbers would mean other runs.
+    rows = [row for row, name in enumerate(names) if name in picked]
     event = st.dataframe(
         shown,
         key=f"runs {hash(tuple(names))}",
@@ -135,12 +136,12 @@ def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
 
 
 def picked_names() -> list[str]:
-    """Returns the names of the runs that the address says are selected."""
+    """Returns the names of the selected runs, which are in the address."""
     return st.query_params.get_all(state.PICKED)
 
 
 def _remember(names: list[str]) -> None:
-    """Writes the selection into the address, so that a link shows it."""
+    """Writes the selection into the address, so that a link restores it."""
     if names == picked_names():
         return
     if names:
@@ -163,30 +164,31 @@ def _columns() -> Mapping[str, ColumnConfig]:
     return percent | {
         "run": st.column_config.TextColumn("run", pinned=True, width=250),
         "settings": st.column_config.TextColumn(
-            "other settings", help="What differs from the method's preset, or what is wrong."
+            "other settings",
+            help="Settings that differ from the method's preset, or the reason of an error.",
         ),
         "changed": st.column_config.DatetimeColumn(
             "last change",
             format="YYYY-MM-DD HH:mm",
-            help="When it was trained, gone on with or imported.",
+            help="When the run was trained, continued or imported.",
         ),
     }
 
 
 def means(runs: list[Run]) -> None:
-    """Shows mean ± sample standard deviation over seeds by protocol, with files of the tables."""
-    found = _gathered(tuple((str(run.path), stamp) for run, stamp in _stamps(runs).items()))
-    _say_left_out(found)
-    if not found.rows:
+    """Shows mean ± sample standard deviation over seeds by protocol, and files of the tables."""
+    gathered = _gathered(tuple((str(run.path), stamp) for run, stamp in _stamps(runs).items()))
+    _say_left_out(gathered)
+    if not gathered.rows:
         st.info(
-            "There is nothing to average: none of the runs above is finished. Widen the filters, "
-            "or train a run with each of several seeds.",
+            "There is nothing to average, because none of the listed runs is finished. Remove "
+            "filters, or train runs with several seeds.",
             icon=":material/functions:",
         )
         return
-    there = first_seen(row.protocol for row in found.rows)
-    parts = {name: mean_tables(found.rows, name) for name in PROTOCOLS if name in there}
-    _files(found, [table for several in parts.values() for table in several.all])
+    there = first_seen(row.protocol for row in gathered.rows)
+    parts = {name: mean_tables(gathered.rows, name) for name in PROTOCOLS if name in there}
+    _files(gathered, [table for several in parts.values() for table in several.all])
     for protocol, several in parts.items():
         st.subheader(TITLES[protocol])
         if protocol == "base-to-new":
@@ -205,10 +207,10 @@ def _gathered(stamped: tuple[tuple[str, float], ...]) -> Gathered:
     return gather([Run(Path(path)) for path, _ in stamped])
 
 
-def _say_left_out(found: Gathered) -> None:
+def _say_left_out(gathered: Gathered) -> None:
     for names, why in (
-        (found.repeated, "a newer run stands for the same settings and seed"),
-        (found.unreadable, "not finished, damaged, or of a version that measured less"),
+        (gathered.repeated, "a newer run has the same settings and seed"),
+        (gathered.unreadable, "not finished, damaged, or made by a version with fewer measures"),
     ):
         if names:
             few = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
@@ -216,13 +218,13 @@ def _say_left_out(found: Gathered) -> None:
             st.caption(f"{count} left out ({why}): {few}")
 
 
-def _files(found: Gathered, everything: list[Table]) -> None:
+def _files(gathered: Gathered, everything: list[Table]) -> None:
     markdown = "\n".join(to_markdown(table) for table in everything)
     latex = "\n".join(to_latex(table) for table in everything)
     with st.container(horizontal=True):
         for label, name, text, kind in (
-            ("CSV of every seed", "results.csv", to_csv(found.rows), "text/csv"),
-            ("CSV of means", "means.csv", means_csv(found.rows), "text/csv"),
+            ("CSV of every seed", "results.csv", to_csv(gathered.rows), "text/csv"),
+            ("CSV of means", "means.csv", means_csv(gathered.rows), "text/csv"),
             ("LaTeX", "results.tex", latex, "application/x-tex"),
             ("Markdown", "results.md", markdown, "text/markdown"),
         ):
@@ -235,14 +237,14 @@ def curves(runs: dict[str, Run]) -> None:
     """Shows the trainings of the selected runs in the same figures."""
     if not runs:
         st.info(
-            f"Select up to {MAX_CURVES} runs on the tab *{RUNS}*, with the boxes at the left of "
-            "the table: their curves then stand here in one figure.",
+            f"Select up to {MAX_CURVES} runs on the tab *{RUNS}* with the boxes on the left of "
+            "the table. Their curves then appear here in one figure.",
             icon=":material/show_chart:",
         )
         return
     shown = dict(list(runs.items())[:MAX_CURVES])
     if len(runs) > len(shown):
-        st.caption(f"The first {MAX_CURVES} of {len(runs)} selected runs.")
+        st.caption(f"Only the first {MAX_CURVES} of {len(runs)} selected runs are shown.")
     without, lines = [], []
     for name, run in shown.items():
         try:
@@ -251,13 +253,13 @@ def curves(runs: dict[str, Run]) -> None:
                 lines.append(Curve(name, run.setup().config.method, run.records()))
             else:
                 without.append(f"`{name}` has no curve: {why}.")
-        except UserError as error:  # deleted in the meantime
+        except UserError as error:  # the run was deleted in the meantime
             without.append(f"`{name}` has no curve: {error}")
     if without:
         st.caption("  \n".join(without))
     figure = training_curves(lines)
     if not figure.data:
-        st.info("None of the selected runs learnt epoch by epoch, so there is no curve to show.")
+        st.info("None of the selected runs learned epoch by epoch, so there is no curve to show.")
         return
     show_figure(figure, "training-curves")
     records = [
@@ -269,11 +271,11 @@ def curves(runs: dict[str, Run]) -> None:
 
 
 def open_picked(names: list[str], runs: dict[str, Run]) -> dict[str, Run]:
-    """Returns the selected runs that can be read, and says which cannot."""
-    found = {}
+    """Returns the selected runs that can be read, and shows which cannot."""
+    readable = {}
     for name in names:
         if name not in runs:
-            st.warning(f"No run {name!r}.")
+            st.warning(f"There is no run {name!r}.")
             continue
         try:
             status = runs[name].status()
@@ -281,7 +283,7 @@ def open_picked(names: list[str], runs: dict[str, Run]) -> dict[str, Run]:
                 st.caption(f"`{name}` has no curve: it is {status.state}. {status.message}")
                 continue
             runs[name].setup()
-            found[name] = open_run(runs[name].path)
+            readable[name] = open_run(runs[name].path)
         except UserError as error:
             st.warning(f"{name}: {error}")
-    return found
+    return readable

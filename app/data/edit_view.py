@@ -1,4 +1,4 @@
-"""The Data page's parts that can change a set: class names, templates, what is left out."""
+"""Parts of the Data page that can change a data set: class names, templates, left-out images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 from app.caches import data as data_caches
 from app.common import access, state
 from app.common.words import groups_to_rows
-from app.data import tables as data_tables
+from app.data import tables
 from app.data.tables import CLASS, FOLDER
 from app.ui.parts import csv_button, show_table
 from mocoop.analysis.group_proposals import Proposed, propose_groups
@@ -23,20 +23,20 @@ from mocoop.datasets.edits import EDITS_FILE, add_skipped, read_edits, write_edi
 from mocoop.datasets.folder import FolderDataset
 from mocoop.features.cache import FeatureCache, default_cache
 
-MOST_ROWS = 11  # of a table that is shown whole
-MANY = 20_000  # images whose check is better done on the command line
+MOST_ROWS = 11  # longest table that is shown without scrolling
+MANY = 20_000  # with more images, the check is better done on the command line
 
 
 def classes(dataset: Dataset) -> None:
-    """Shows a row per class; names of one's own sets can be changed."""
-    table = data_tables.class_table(dataset)
+    """Shows a row per class; the names of the user's own data sets can be changed."""
+    table = tables.class_table(dataset)
     own = _own(dataset)
     if own is None:
         show_table(table.drop(columns=FOLDER), "classes", height=_height(table))
         return
     st.caption(
-        "The class name stands in every prompt. Change it here where the folder's name says too "
-        f"little; the change is kept in `{EDITS_FILE}` beside the images."
+        "Every prompt contains the class name. Change it here if the folder's name says too "
+        f"little. The change is saved in `{EDITS_FILE}` beside the images."
     )
     fixed = [column for column in table.columns if column != CLASS]
     edited = st.data_editor(
@@ -49,9 +49,9 @@ def classes(dataset: Dataset) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         before = read_edits(own.edits_folder)
-        renamed = data_tables.renamed_classes(edited, dataset, before.classes)
+        renamed = tables.renamed_classes(edited, dataset, before.classes)
         changed = renamed != dict(before.classes)
-        if st.button("Keep the names", icon=":material/save:", disabled=not changed):
+        if st.button("Save the names", icon=":material/save:", disabled=not changed):
             names = tuple(
                 name or tidy(folder)
                 for folder, name in zip(edited[FOLDER], edited[CLASS], strict=True)
@@ -63,30 +63,29 @@ def classes(dataset: Dataset) -> None:
 
 
 def _height(table: pd.DataFrame) -> int | Literal["content"]:
-    """Returns as much height as a table needs; a long one is scrolled."""
+    """Returns the height of a table; a long table scrolls."""
     return "content" if len(table) <= MOST_ROWS else 420
 
 
 def templates(name: str, dataset: Dataset) -> None:
-    """Shows the set's words, and proposes groups for it."""
+    """Shows the data set's templates, and proposes groups of templates for it."""
     st.markdown(
-        f"Zero-shot template: *{dataset.templates.zero_shot}* "
-        "(`{}` is where the class name goes)"
+        f"Zero-shot template: *{dataset.templates.zero_shot}* (`{{}}` stands for the class name)"
     )
-    st.markdown("Groups of templates, each the start of one expert:")
-    show_table(data_tables.groups_table(dataset.templates.groups), "groups")
+    st.markdown("Groups of templates; one expert starts from each group:")
+    show_table(tables.groups_table(dataset.templates.groups), "groups")
     if not dataset.items("train"):
         return
     st.markdown("##### Which groups suit these pictures?")
     st.caption(
-        "Asks the CLIP which groups of templates, together, best tell the classes of the training "
-        "images apart, and stops where another group no longer helps. The small built-in CLIP "
-        "knows few words; on photographs only a real one has something to say."
+        "Uses CLIP to find the groups of templates that together classify the training images "
+        "best, and stops when another group no longer helps. The small built-in CLIP knows few "
+        "words; for photographs use a full CLIP."
     )
     key = f"{state.DATA_PROPOSED} {name}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         clip = st.text_input("CLIP", "demo", width=280, disabled=access.read_only())
-        count = st.number_input("Groups at most", 2, 20, 6, width=160)
+        count = st.number_input("Maximum number of groups", 2, 20, 6, width=200)
         if st.button("Propose groups", icon=":material/lightbulb:"):
             with st.spinner("Comparing …"):
                 backbone = data_caches.backbone(clip.strip())
@@ -100,25 +99,25 @@ def templates(name: str, dataset: Dataset) -> None:
 
 def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
     if not proposed.enough:
-        st.info("No second group helps on these images: the set's own groups are kept.")
+        st.info("A second group does not help on these images. The data set's groups stay.")
         return
     show_table(
-        data_tables.proposal_table(proposed),
+        tables.proposal_table(proposed),
         "proposed groups",
         column_config={
-            "images": st.column_config.NumberColumn("images that take it", format="%.0f %%"),
+            "images": st.column_config.NumberColumn("images that fit it best", format="%.0f %%"),
             "adds": st.column_config.NumberColumn(
                 "adds",
                 format="%.3f",
-                help="By how much this group raises the mean log probability of the true classes "
-                "(in nats).",
+                help="Increase of the mean log probability of the true classes by this group (in "
+                "nats).",
             ),
         },
     )
     with st.container(horizontal=True):
         used = st.button("Use them for the next training", icon=":material/model_training:")
         own = _own(dataset)
-        if own and st.button("Keep them with the data set", icon=":material/save:"):
+        if own and st.button("Save them with the data set", icon=":material/save:"):
             before = read_edits(own.edits_folder)
             write_edits(own.edits_folder, replace(before, groups=proposed.groups))
             st.rerun()
@@ -127,17 +126,17 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
         st.session_state[f"{state.TEMPLATES_EDITED} {name}"] = rows
         st.page_link(
             "pages/train.py",
-            label="They stand in the table of templates: train with them",
+            label="They are now in the table of templates: go to the Train page",
             icon=":material/arrow_forward:",
         )
 
 
 def whole(name: str, dataset: Dataset) -> None:
-    """Opens every image when asked to, and shows what is wrong."""
+    """Opens every image on request, and shows which problems there are."""
     number = len({item.id for split in SPLITS for item in dataset.items(split)})
     st.caption(
-        f"Opens all {number:,} images, compares with the published counts where there are some, "
-        "and looks for pictures that are in training and in test."
+        f"Opens all {number:,} images, compares their numbers with the published ones if there "
+        "are any, and looks for images that are both in the training and in the test split."
     )
     if number > MANY:
         st.info(f"For so many images use the command line: `mocoop data check {dataset.source}`.")
@@ -145,10 +144,10 @@ def whole(name: str, dataset: Dataset) -> None:
     if st.button("Open every image", icon=":material/fact_check:"):
         bar = st.progress(0.0, "Opening images …")
 
-        def tell(done: int, of: int) -> None:
-            bar.progress(done / of, f"{done:,} of {of:,} images")
+        def show_progress(done: int, total: int) -> None:
+            bar.progress(done / total, f"{done:,} of {total:,} images")
 
-        st.session_state[key] = check(dataset, default_cache(), progress=tell)
+        st.session_state[key] = check(dataset, default_cache(), progress=show_progress)
         bar.empty()
     report = st.session_state.get(key)
     if report is not None:
@@ -156,15 +155,15 @@ def whole(name: str, dataset: Dataset) -> None:
 
 
 def _report(dataset: Dataset, report: Report) -> None:
-    """Shows what a check found, and offers to leave out what cannot be read."""
+    """Shows the result of a check, and offers to leave out images that cannot be read."""
     if report.clean:
-        st.success("Every image is there and can be read.", icon=":material/check:")
+        st.success("All images exist and can be read.", icon=":material/check:")
     for counted in report.counts:
         if not counted.right:
             st.warning(
                 f"{counted.what}: {counted.found:,} here, {counted.published:,} as published."
             )
-    problems = data_tables.problem_table(report)
+    problems = tables.problem_table(report)
     if problems.empty:
         return
     show_table(problems, "problems")
@@ -177,5 +176,5 @@ def _report(dataset: Dataset, report: Report) -> None:
 
 
 def _own(dataset: Dataset) -> FolderDataset | None:
-    """Returns the set if its names, templates and images may be changed here."""
+    """Returns the data set if the user may change its names, templates and images, or None."""
     return dataset if isinstance(dataset, FolderDataset) and not access.read_only() else None

@@ -1,4 +1,4 @@
-"""What the Data page shows, as tables: data sets in, pandas out."""
+"""The tables of the Data page: data sets in, pandas out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mocoop.datasets.base import SPLITS, Item
 from mocoop.datasets.folder import FolderDataset
 from mocoop.datasets.splits import base_size
 
-FEW_NAMES = 3  # that are all said
+FEW_NAMES = 3  # up to this number, all class names are listed
 HALF, CLASS, FOLDER = "half", "class", "folder"
-STATES = {"built in": "ready", "ready": "ready", "broken": "not whole", "missing": "not here"}
+STATES = {"built in": "ready", "ready": "ready", "broken": "incomplete", "missing": "missing"}
 
 
 @dataclass(frozen=True)
 class PictureFilter:
-    """Which pictures of a set to show; None shows all."""
+    """Which images of a data set to show; None means no restriction."""
 
     split: str
     class_name: str | None = None
@@ -32,7 +32,7 @@ class PictureFilter:
 
 
 def class_table(dataset: Dataset) -> pd.DataFrame:
-    """Returns a row per class in label order: folder, name, half, images of every split."""
+    """Returns a row per class in label order: folder, name, half, number of images per split."""
     counts = {s: Counter(item.label for item in dataset.items(s)) for s in SPLITS}
     base = base_size(len(dataset.class_names))
     labels = range(len(dataset.class_names))
@@ -51,28 +51,28 @@ def class_table(dataset: Dataset) -> pd.DataFrame:
 def renamed_classes(
     table: pd.DataFrame, dataset: Dataset, before: Mapping[str, str]
 ) -> dict[str, str]:
-    """Returns folder → class name after a table of classes was edited.
+    """Returns folder → new class name after the user edited the table of classes.
 
     Args:
-        table: from `class_table`, with names changed; an empty name takes a change back.
-        dataset: the set as it is.
-        before: what was renamed before.
+        table: from `class_table`, with changed names; an empty name undoes a change.
+        dataset: the data set before the edit.
+        before: folder → new class name of earlier edits.
     """
-    found = dict(before)
+    renamed = dict(before)
     rows = zip(table[FOLDER], table[CLASS], dataset.class_names, strict=True)
     for folder, name, current in rows:
         text = name.strip() if isinstance(name, str) else ""
         if not text:
-            found.pop(folder, None)
+            renamed.pop(folder, None)
         elif text != current:
-            found[folder] = text
-    return found
+            renamed[folder] = text
+    return renamed
 
 
 def pictures(dataset: Dataset, wanted: PictureFilter) -> list[Item]:
-    """Returns the items that a filter lets through, in an order in which a page shows many kinds.
+    """Returns the items that pass a filter, ordered so that every page shows many classes.
 
-    The classes take turns, each beginning at another place of its list, so that styles differ.
+    The classes take turns. Each starts at another index of its list, so that styles differ.
     """
     by_label: dict[int, list[Item]] = {}
     for item in dataset.items(wanted.split):
@@ -84,14 +84,14 @@ def pictures(dataset: Dataset, wanted: PictureFilter) -> list[Item]:
     return [item for turn in zip_longest(*turned) for item in turn if item is not None]
 
 
-def inventory_table(found: Sequence[DatasetState]) -> pd.DataFrame:
-    """Returns a row per set: name, whether it is here, what it holds or lacks, the next step."""
+def inventory_table(states: Sequence[DatasetState]) -> pd.DataFrame:
+    """Returns a row per data set: name, state, what it contains or lacks, the next step."""
     return pd.DataFrame(
         {
-            "data set": [one.name for one in found],
-            "state": [STATES[one.state] for one in found],
-            "what there is": [one.words for one in found],
-            "next step": [one.next_step for one in found],
+            "data set": [known.name for known in states],
+            "state": [STATES[known.state] for known in states],
+            "contents": [known.words for known in states],
+            "next step": [known.next_step for known in states],
         }
     )
 
@@ -102,13 +102,13 @@ def groups_table(groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:
         {
             "expert": list(groups),
             "starts from": [templates[0] for templates in groups.values()],
-            "held to": [" · ".join(templates) for templates in groups.values()],
+            "kept close to": [" · ".join(templates) for templates in groups.values()],
         }
     )
 
 
 def proposal_table(proposed: Proposed) -> pd.DataFrame:
-    """Returns a row per proposed group: share of images, what it adds, templates."""
+    """Returns a row per proposed group: share of images, gain in log probability, templates."""
     return pd.DataFrame(
         {
             "expert": list(proposed.groups),
@@ -120,7 +120,7 @@ def proposal_table(proposed: Proposed) -> pd.DataFrame:
 
 
 def problem_table(report: Report) -> pd.DataFrame:
-    """Returns a row per problem that a check found: kind, image, reason."""
+    """Returns a row per problem in a report: kind, image, reason."""
     rows = [("missing", path, "no such file") for path in report.missing]
     rows += [("cannot be read", path, why) for path, why in report.unreadable.items()]
     rows += [("also in training", tested, trained) for trained, tested in report.duplicates]
@@ -128,7 +128,7 @@ def problem_table(report: Report) -> pd.DataFrame:
 
 
 def halves_in_words(dataset: Dataset) -> str:
-    """Returns how the classes are cut for the base-to-new protocol."""
+    """Returns how the classes are split for the base-to-new protocol."""
     names, base = dataset.class_names, base_size(len(dataset.class_names))
     return (
         f"Base half: {_named(names[:base], 'the first')}. "
@@ -137,7 +137,7 @@ def halves_in_words(dataset: Dataset) -> str:
 
 
 def _named(names: Sequence[str], which: str) -> str:
-    """Returns all of a few names, or how many there are with the first and the last one."""
+    """Returns up to `FEW_NAMES` names, or the number of names with the first and the last one."""
     if len(names) > FEW_NAMES:
         return f"{which} {len(names):,} classes, {names[0]} to {names[-1]}"
     return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]

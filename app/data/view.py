@@ -1,4 +1,4 @@
-"""The Data page's parts that only look: a set's size, its pictures, all sets; and uploads."""
+"""Parts of the Data page: upload, a data set's size and images, the list of all data sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import streamlit as st
 
 from app.caches import data as data_caches
 from app.common import access, state
-from app.data import tables as data_tables
+from app.data import tables
 from app.ui import layout
 from app.ui.parts import csv_button, errors_in_words
 from mocoop.catalog.uploads import LIMITS, keep_upload
@@ -23,12 +23,13 @@ ALL = "all"
 
 
 def upload() -> None:
-    """Takes a zip of class folders and goes to the data set that it becomes."""
+    """Lets the user upload a zip of class folders, and then selects the new data set."""
     if access.read_only():
         return
     with st.popover("Upload a zip", icon=":material/upload:"):
         st.caption(
-            "One folder of images for each class, or train/, val/ and test/ of such. At most "
+            "The zip needs one folder of images per class, or folders train/, val/ and test/ "
+            "that contain such folders. At most "
             f"{MAX_MEGABYTES} MB, {LIMITS.entries:,} files, {LIMITS.unpacked / 2**30:g} GB "
             "unpacked. The zip stays on this machine."
         )
@@ -49,27 +50,27 @@ def upload() -> None:
 
 
 def overview(dataset: Dataset) -> None:
-    """Shows how much there is, which split it is, and the halves."""
+    """Shows the size of a data set, remarks about its split, and its halves."""
     with st.container(horizontal=True, gap="large"):
         st.metric("Classes", len(dataset.class_names), width="content")
         for split in SPLITS:
             st.metric(SPLIT_WORDS[split], f"{len(dataset.items(split)):,}", width="content")
         if dataset.styles:
             st.metric("Styles", len(dataset.styles), width="content")
-    said = [f"{remark[0].upper()}{remark[1:]}." for remark in dataset.remarks]
-    st.caption(" ".join([*said, data_tables.halves_in_words(dataset)]))
+    remarks = [f"{remark[0].upper()}{remark[1:]}." for remark in dataset.remarks]
+    st.caption(" ".join([*remarks, tables.halves_in_words(dataset)]))
 
 
 def gallery(name: str, dataset: Dataset) -> None:
-    """Shows pictures with their class and style, a page at a time."""
+    """Shows the filtered images with their class and style, one page at a time."""
     wanted = _picture_filter(dataset)
-    items = data_tables.pictures(dataset, wanted)
+    items = tables.pictures(dataset, wanted)
     if not items:
-        st.info("No picture passes these filters. Take one of them away.")
+        st.info("No image matches these filters. Remove one of them.")
         return
     pages = -(-len(items) // PER_PAGE)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{len(items):,} pictures", width="content")
+        st.caption(f"{len(items):,} images", width="content")
         page = st.pagination(pages, key=state.DATA_PAGE, bind=state.QUERY) if pages > 1 else 1
     start = (min(page, pages) - 1) * PER_PAGE
     shown = items[start : start + PER_PAGE]
@@ -79,13 +80,13 @@ def gallery(name: str, dataset: Dataset) -> None:
                 _picture(name, dataset, item)
 
 
-def _picture_filter(dataset: Dataset) -> data_tables.PictureFilter:
-    there = [split for split in SPLITS if dataset.items(split)]
+def _picture_filter(dataset: Dataset) -> tables.PictureFilter:
+    splits = [split for split in SPLITS if dataset.items(split)]
     split_column, class_column, style_column = st.columns(3)
     split = split_column.segmented_control(
         "Split",
-        there,
-        default=there[0],
+        splits,
+        default=splits[0],
         required=True,
         format_func=SPLIT_WORDS.__getitem__,
         key=state.DATA_SPLIT,
@@ -98,8 +99,8 @@ def _picture_filter(dataset: Dataset) -> data_tables.PictureFilter:
         style = style_column.selectbox(
             "Style", [ALL, *dataset.styles], key=state.DATA_STYLE, bind=state.QUERY
         )
-    return data_tables.PictureFilter(
-        split or there[0],
+    return tables.PictureFilter(
+        split or splits[0],
         None if class_name == ALL else class_name,
         None if style == ALL else style,
     )
@@ -117,11 +118,11 @@ def _picture(name: str, dataset: Dataset, item: Item) -> None:
 
 
 def all_sets() -> None:
-    """Shows every known set, what is missing of it, and the step that mends it."""
-    table: pd.DataFrame = data_tables.inventory_table(data_caches.inventory())
-    st.table(table, hide_index=True)  # whose sentences wrap
+    """Shows every known data set, what is missing, and the next step."""
+    table: pd.DataFrame = tables.inventory_table(data_caches.inventory())
+    st.table(table, hide_index=True)  # unlike st.dataframe, it wraps long sentences
     csv_button(table, "data sets")
     st.caption(
-        "Benchmark sets lie below `data` or the folder that MOCOOP_DATA names. "
-        "`mocoop data download NAME` fetches one, after showing its terms of use."
+        "Benchmark data sets are in the folder `data`, or in the folder that MOCOOP_DATA names. "
+        "`mocoop data download NAME` downloads one after it has shown the terms of use."
     )

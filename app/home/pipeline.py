@@ -1,6 +1,6 @@
-"""Home's figure: one image on its way through router, experts and mixture, as an SVG.
+"""The figure on Home: one image goes through router, experts and mixture, drawn as an SVG.
 
-All greys are shades of the text colour, so that it looks right on a light and a dark page.
+All greys are shades of the text colour, so that the figure suits a light and a dark page.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 from app.common.theme import NEUTRAL, TRAIN, WRONG, expert_colours
 from mocoop.classifiers.base import Routed
 
-Bars = tuple[tuple[str, float], ...]  # name and share, largest first
+Bars = tuple[tuple[str, float], ...]  # (name, share) pairs, usually the largest share first
 
 WIDTH, HEIGHT, TOP = 1120, 362, 56
-MOST_ROWS = 12  # experts in the router's list
+MOST_ROWS = 12  # experts that the router's list shows
 MOST_CARDS = 3  # chosen experts that are drawn
 
 
@@ -29,22 +29,22 @@ class ChosenExpert:
     name: str
     weight: float
     start: str
-    """What the expert started from, in words."""
+    """The words that the expert started from."""
     guesses: Bars
 
 
 @dataclass(frozen=True)
 class PipelineView:
-    """The numbers of one image on its way through the mixture."""
+    """All numbers that the figure draws for one image."""
 
     image: bytes = field(repr=False)
-    """PNG."""
+    """The image as PNG."""
     label: str
     """The true class."""
     style: str | None
     colours: dict[str, str]
     router: Bars
-    """Softmax of the router's scores, in the experts' order; empty with one expert."""
+    """Softmax of the router's scores; empty with one expert."""
     chosen: tuple[ChosenExpert, ...]
     answer: Bars
 
@@ -60,14 +60,14 @@ def pipeline_view(
     """Returns the numbers to draw for the first image of `routed`.
 
     Args:
-        routed: what a classifier says of the image.
-        starts: what each expert started from, in words.
+        routed: the classifier's output for the image.
+        starts: expert → the words that it started from.
         image: the image as PNG.
-        label: its true class.
-        style: its true style, where known.
+        label: the true class.
+        style: the true style, if it is known.
     """
     names, experts = routed.class_names, routed.experts
-    # In the router's order, so that the flows between the columns do not cross.
+    # In the order of the router's list, so that the flows between the columns do not cross.
     picked = sorted(routed.chosen(0)[:MOST_CARDS], key=lambda pair: experts.index(pair[0]))
     chosen = tuple(
         ChosenExpert(
@@ -87,18 +87,14 @@ def pipeline_view(
 
 
 def pipeline_svg(view: PipelineView) -> str:
-    """Returns the figure as an SVG element that takes its font and colour from the page."""
+    """Returns the figure as an SVG element that uses the page's font and text colour."""
     cards = view.chosen
-    places = _card_places(len(cards))
+    boxes = _card_boxes(len(cards))
     parts = [
-        *_links(view, places),
+        *_links(view, boxes),
         *_image(view),
         *(_router(view) if view.router else ()),
-        *(
-            line
-            for card, place in zip(cards, places, strict=True)
-            for line in _card(view, card, place)
-        ),
+        *(line for card, box in zip(cards, boxes, strict=True) for line in _card(view, card, box)),
         *_answer(view),
     ]
     best, share = view.answer[0]
@@ -155,9 +151,9 @@ def _router(view: PipelineView) -> list[str]:
     return parts
 
 
-def _card(view: PipelineView, expert: ChosenExpert, place: tuple[float, float]) -> list[str]:
+def _card(view: PipelineView, expert: ChosenExpert, box: tuple[float, float]) -> list[str]:
     x, width = _CARDS
-    y, height = place
+    y, height = box
     colour = view.colours[expert.name]
     parts = [
         f'<rect x="{x + 0.5}" y="{y}" width="{width - 1}" height="{height}" rx="10" '
@@ -191,22 +187,22 @@ def _answer(view: PipelineView) -> list[str]:
     ]
 
 
-def _links(view: PipelineView, places: Sequence[tuple[float, float]]) -> list[str]:
-    """Returns the flows between the columns, as wide as the weights they carry."""
+def _links(view: PipelineView, boxes: Sequence[tuple[float, float]]) -> list[str]:
+    """Returns the flows between the columns; their width grows with the expert's weight."""
     middle = TOP + _IMAGE[1] / 2
     left = sum(_IMAGE) + 8
     if not view.router:
-        parts = [_flow(left, middle, _CARDS[0] - 8, _centre(places[0]), NEUTRAL, 12)]
+        parts = [_flow(left, middle, _CARDS[0] - 8, _centre(boxes[0]), NEUTRAL, 12)]
     else:
         parts = [_flow(left, middle, _ROUTER[0] - 6, middle, NEUTRAL, 12)]
     rows = {name: index for index, (name, _) in enumerate(view.router)}
-    for expert, place in zip(view.chosen, places, strict=False):
+    for expert, box in zip(view.chosen, boxes, strict=False):
         colour, width = view.colours[expert.name], 3 + 15 * expert.weight
         if expert.name in rows:
             y = _row_middle(rows[expert.name], len(view.router))
-            parts.append(_flow(sum(_ROUTER) + 8, y, _CARDS[0] - 4, _centre(place), colour, width))
+            parts.append(_flow(sum(_ROUTER) + 8, y, _CARDS[0] - 4, _centre(box), colour, width))
         end = TOP + 110
-        parts.append(_flow(sum(_CARDS) + 4, _centre(place), _ANSWER[0] - 12, end, colour, width))
+        parts.append(_flow(sum(_CARDS) + 4, _centre(box), _ANSWER[0] - 12, end, colour, width))
     return parts
 
 
@@ -227,7 +223,7 @@ def _heading(x: float, number: str, text: str) -> list[str]:
 
 
 def _bars(bars: Bars, x: float, y: float, width: float, colour: str) -> list[str]:
-    """Returns rows of name, bar and percentage; the first row in colour."""
+    """Returns rows of name, bar and percentage; only the first bar has the colour."""
     parts, step = [], 25 if width < 217 else 21
     bar_x, full = x + 0.48 * width, 0.34 * width
     for index, (name, share) in enumerate(bars):
@@ -267,15 +263,15 @@ def _row_middle(index: int, count: int) -> float:
     return TOP + step * (index + 0.5)
 
 
-def _card_places(count: int) -> list[tuple[float, float]]:
-    """Returns top edge and height of each card; one card stands where two would meet."""
+def _card_boxes(count: int) -> list[tuple[float, float]]:
+    """Returns the top edge and the height of each card; a single card is as high as one of two."""
     gap = 14.0
     height = (HEIGHT - TOP - 16 - gap * (max(count, 2) - 1)) / max(count, 2)
     return [(TOP + index * (height + gap), height) for index in range(count)]
 
 
-def _centre(place: tuple[float, float]) -> float:
-    return place[0] + place[1] / 2
+def _centre(box: tuple[float, float]) -> float:
+    return box[0] + box[1] / 2
 
 
 def _largest(names: Sequence[str], probabilities: Tensor, count: int) -> Bars:

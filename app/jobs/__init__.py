@@ -1,1 +1,1 @@
-"""Processes behind the pages: trainings, their worker, estimates, maps."""
+"""Processes that the pages start: trainings and maps; and estimates of their time."""

@@ -16,17 +16,18 @@ from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import expert_groups
-from mocoop.runs.run import Run
+from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import FINISHED, RUNNING, Status
 
 START_SECONDS = 11.0  # process, imports, backbone, hard prompts, images, test
-# The unit of work is one text, forward and backward. These are a CPU core's, with the demo CLIP.
+# The unit of work is one text, forward and backward. The numbers are for one CPU core and the
+# demo CLIP.
 DEMO_TEXT_SECONDS = 1.4e-4
-DEMO_IMAGE_TEXTS = 25  # one image, forward and backward through the image tower, in texts
-FORWARD = 0.5  # a forward pass alone, as a share of both
-TWO_GRADIENTS = 1.6  # an epoch that takes a second gradient, against one that does not
-LEAST_WORK = 0.1  # an earlier run's, as a share of what is asked for
-SAME = ("backbone", "device", "precision")  # of runs that can be compared
+DEMO_IMAGE_TEXTS = 25  # work of one image, forward and backward through the image tower, in texts
+FORWARD = 0.5  # work of a forward pass, as a share of forward and backward
+TWO_GRADIENTS = 1.6  # work of an epoch with a second gradient, relative to one without
+LEAST_WORK = 0.1  # least work of an earlier run that counts, as a share of the new run's
+SAME = ("backbone", "device", "precision")  # runs are comparable if these settings are equal
 
 
 @dataclass(frozen=True)
@@ -34,25 +35,25 @@ class Size:
     """How much there is to train and to test."""
 
     classes: int
-    """With training images."""
+    """Number of classes with training images."""
     names: int
-    """All class names."""
+    """Number of all class names."""
     experts: int
     images: int
-    """Training images."""
+    """Number of training images."""
     val_images: int
     test_images: int
 
 
 def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = ()) -> float | None:
-    """Returns about how long a training will take; None for what was never trained here.
+    """Returns the estimated seconds of a training; None if no earlier run allows an estimate.
 
-    An epoch's work is counted in texts; what one text takes is learnt from earlier runs with
-    the same backbone, device and precision.
+    The work of an epoch is counted in texts. The time per text comes from earlier runs with the
+    same backbone, device and precision.
 
     Args:
-        config: the settings.
-        size: of what would be trained.
+        config: the settings of the training.
+        size: how much would be trained and tested.
         history: earlier runs on this machine.
     """
     precision = choose_precision(config.precision, choose_device(config.device))
@@ -61,26 +62,28 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = (
         return _fit_seconds(config, size, history)
     if config.epochs == 0:
         return START_SECONDS if config.backbone == "demo" else None
-    known = [found for run in history if (found := _epoch_of(run, config)) is not None]
-    # How images and texts compare is known of the demo CLIP alone.
-    known = [found for found in known if found[2] == config.image_cache] or (
+    known = [epoch for run in history if (epoch := _epoch_of(run, config)) is not None]
+    # The work of an image relative to a text is known for the demo CLIP only.
+    known = [epoch for epoch in known if epoch[2] == config.image_cache] or (
         known if config.backbone == "demo" else []
     )
     certain = config.backbone == "demo" and config.precision == "fp32"
-    if certain:  # tiny runs are mostly overhead and teach nothing of a large one
-        known = [found for found in known if found[1] >= LEAST_WORK * _work(config, size)]
+    if certain:  # tiny runs are mostly overhead and say nothing about a large one
+        known = [epoch for epoch in known if epoch[1] >= LEAST_WORK * _work(config, size)]
     if known:
-        # A quotient of sums, so that tiny runs, which are mostly overhead, count little.
+        # A ratio of sums, so that tiny runs, which are mostly overhead, have little influence.
         per_text = sum(seconds for seconds, *_ in known) / sum(work for _, work, _ in known)
     elif certain:
         per_text = DEMO_TEXT_SECONDS
     else:
         return None
-    return START_SECONDS + per_text * (config.epochs * _work(config, size) + _looks(config, size))
+    return START_SECONDS + per_text * (
+        config.epochs * _work(config, size) + _evaluations(config, size)
+    )
 
 
 def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float | None:
-    """Returns the time until the last epoch's end by the recent epochs; None before the first."""
+    """Returns the seconds until the end of the last epoch; None before the first epoch ends."""
     recent = [record["seconds"] for record in records if record["epoch"] > 0][-5:]
     if status.state != RUNNING or not recent:
         return None
@@ -88,12 +91,12 @@ def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float 
 
 
 def _fit_seconds(config: TrainConfig, size: Size, history: Iterable[Run]) -> float | None:
-    """Returns the time of a method that is fitted at once, which grows with the images."""
+    """Returns the seconds of a method that is fitted in one step; they grow with the images."""
     known = []
     for run in history:
-        made_of = _finished(run, config)
-        if made_of is not None and made_of.method == config.method:
-            images = made_of.shots * run.setup().trained_classes
+        setup = _finished(run, config)
+        if setup is not None and setup.config.method == config.method:
+            images = setup.config.shots * setup.trained_classes
             known.append(run.results()["training_seconds"] / images)
     if known:
         return START_SECONDS + statistics.median(known) * size.images
@@ -103,38 +106,40 @@ def _fit_seconds(config: TrainConfig, size: Size, history: Iterable[Run]) -> flo
 
 
 def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None:
-    """Returns a run's median epoch, its work in texts, and whether images were cached.
+    """Returns a run's median seconds per epoch, its work in texts, and whether images were cached.
 
-    None for a run that says nothing here.
+    None if the run does not help to estimate.
     """
-    made_of = _finished(run, config)
-    # How many images there are of one style alone, the run does not say.
-    if made_of is None or METHODS[made_of.method].fits_image_features or made_of.style:
+    setup = _finished(run, config)
+    if setup is None:
+        return None
+    earlier = setup.config
+    # A run on a single style does not record how many images it had.
+    if METHODS[earlier.method].fits_image_features or earlier.style:
         return None
     epochs = [record["seconds"] for record in run.records() if record["epoch"] > 0]
     if not epochs:
         return None
-    setup = run.setup()
     classes = setup.trained_classes
-    images = made_of.shots * classes
+    images = earlier.shots * classes
     size = Size(classes, len(setup.class_names), len(setup.experts), images, 0, 0)
-    return statistics.median(epochs), _work(made_of, size), made_of.image_cache
+    return statistics.median(epochs), _work(earlier, size), earlier.image_cache
 
 
-def _finished(run: Run, config: TrainConfig) -> TrainConfig | None:
-    """Returns a finished run's settings if it had the same backbone, device and precision."""
+def _finished(run: Run, config: TrainConfig) -> RunSetup | None:
+    """Returns a finished run's setup if its CLIP, device and precision are the same, or None."""
     try:
-        made_of = run.setup().config if run.status().state == FINISHED else None
+        setup = run.setup() if run.status().state == FINISHED else None
     except UserError:
-        return None  # a run of another format
-    if made_of is None:
+        return None  # the run has another format
+    if setup is None:
         return None
-    same = all(getattr(made_of, name) == getattr(config, name) for name in SAME)
-    return made_of if same else None
+    same = all(getattr(setup.config, name) == getattr(config, name) for name in SAME)
+    return setup if same else None
 
 
 def _work(config: TrainConfig, size: Size) -> float:
-    """Returns the work of an epoch in texts: every prompt in every step, and live images."""
+    """Returns the work of an epoch in texts: all prompts in all steps, and uncached images."""
     names = size.names if config.text_weight > 0 and config.text_classes == "all" else size.classes
     steps = math.ceil(size.images / config.batch_size)
     prompts = size.images if config.conditional else steps * size.experts
@@ -142,8 +147,8 @@ def _work(config: TrainConfig, size: Size) -> float:
     return texts + (0 if config.image_cache else size.images * DEMO_IMAGE_TEXTS)
 
 
-def _looks(config: TrainConfig, size: Size) -> float:
-    """Returns the work of validation in every epoch and of the test, in texts."""
+def _evaluations(config: TrainConfig, size: Size) -> float:
+    """Returns the work of all validations and of the test, in texts."""
     each = size.classes if config.conditional else 0
     each += 0 if config.image_cache else DEMO_IMAGE_TEXTS
     return FORWARD * each * ((config.epochs + 1) * size.val_images + size.test_images)
@@ -153,7 +158,7 @@ def check_together(config: TrainConfig, dataset: Dataset) -> Size:
     """Returns how much would be trained and tested.
 
     Raises:
-        UserError: for settings that do not fit the data set.
+        UserError: if the settings do not fit the data set.
     """
     groups = expert_groups(config, dataset.templates)
     config.check_num_chosen(len(groups))
@@ -161,8 +166,8 @@ def check_together(config: TrainConfig, dataset: Dataset) -> Size:
     method = METHODS[config.method]
     if method.needs_validation and not val:
         raise UserError(
-            f"{method.label} is tuned on validation images, and {dataset.name} has none for "
-            "it. Add some to the data, or choose Tip-Adapter, which can do without."
+            f"{method.label} is tuned on validation images, but {dataset.name} has none. Add "
+            "some to the data set, or choose Tip-Adapter, which does not need any."
         )
     names = dataset.class_names
     return Size(

@@ -1,7 +1,7 @@
-"""Maps that take long, fitted in a process of their own: no page waits for one.
+"""Fits slow maps in a separate process, so that no page has to wait.
 
-`python -m app.map_maker RUN SETTINGS` fits a run's map and leaves it where
-`mocoop.projection` looks for it. One map is fitted at a time.
+`python -m app.jobs.maps RUN SETTINGS` fits a run's map and saves it where
+`mocoop.analysis.projection` looks for it. Only one map is fitted at a time.
 """
 
 from __future__ import annotations
@@ -26,47 +26,48 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Fit:
-    """A map that is being fitted, or failed to be."""
+    """A map that is being fitted, or whose fit failed."""
 
     process: subprocess.Popen[str]
-    """Says on its standard error why it failed."""
-    said: str = ""
+    """Prints the reason of a failure to standard error."""
+    reason: str = ""
+    """Why the fit failed; empty until `check` has found out."""
     started: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
-        """Time since it was started."""
+        """Seconds since the fit was started."""
         return time.monotonic() - self.started
 
     def check(self) -> bool:
-        """Returns whether it is over.
+        """Returns whether the fit is finished.
 
         Raises:
-            UserError: if it failed, with the last that its process said.
+            UserError: if the fit failed, with the last line that its process printed.
         """
         code = self.process.poll()
         if code:
-            if not self.said and self.process.stderr is not None:
+            if not self.reason and self.process.stderr is not None:
                 lines = self.process.stderr.read().strip().splitlines()
-                self.said = lines[-1] if lines else f"its process ended with code {code}"
-            raise UserError(f"The map could not be drawn: {self.said}")
+                self.reason = lines[-1] if lines else f"its process ended with code {code}"
+            raise UserError(f"The map could not be drawn: {self.reason}")
         return code == 0
 
 
 class MapMaker:
-    """Starts fits and knows of those that run; shared by all sessions of a server."""
+    """Starts fits and keeps track of them; all sessions of a server share one."""
 
     def __init__(self) -> None:
         self._fits: dict[tuple[Path, MapSettings], Fit] = {}
         self._lock = threading.Lock()
 
     def fit(self, run: Run, settings: MapSettings) -> Fit | None:
-        """Returns the fit of a run's map that is under way; None if the map is there.
+        """Returns the running fit of a run's map; None if the map is already on disk.
 
-        A map that is missing is begun.
+        If the map is missing, its fit is started.
 
         Raises:
-            UserError: if it failed; it is not begun again before `forget`.
+            UserError: if the fit failed; only after `forget` it can be started again.
         """
         with self._lock:
             key = (run.path.resolve(), settings)
@@ -79,7 +80,7 @@ class MapMaker:
             return self._fits[key]
 
     def forget(self, run: Run, settings: MapSettings) -> None:
-        """Forgets a fit that failed, so that it is begun again when it is asked for."""
+        """Forgets a fit that failed, so that the next call of `fit` starts it again."""
         with self._lock:
             self._fits.pop((run.path.resolve(), settings), None)
 
@@ -100,9 +101,9 @@ def _start(path: Path, settings: MapSettings) -> Fit:
 
 
 def main(run: str, settings: str) -> None:
-    """Fits a run's map and writes it to disk, after the maps that others are fitting."""
+    """Fits a run's map and writes it to disk, after other processes have fitted theirs."""
     if hasattr(os, "nice"):
-        os.nice(5)  # pages and trainings come first
+        os.nice(5)  # pages and trainings have priority
     try:
         with exclusive_lock(default_cache() / "maps"):
             projection_of(open_run(run), MapSettings(**json.loads(settings)))

@@ -1,7 +1,7 @@
-"""Trainings as processes of their own, which outlive the page, the browser and the server.
+"""Trainings in separate processes, which continue when page, browser or server are closed.
 
-All that is known of a job lies in its run's folder: the settings asked for (`request.json`),
-what it printed (`log.txt`) and its status. Jobs of one folder of runs take turns.
+Everything about a job is in its run's folder: the requested settings (`request.json`), its
+output (`log.txt`) and its status. Jobs in the same folder of runs run one after the other.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start_run(config: TrainConfig) -> Run:
-    """Returns a new queued run, whose process trains it as soon as its turn comes.
+    """Returns a new queued run; its process trains it when its turn comes.
 
     Raises:
-        UserError: if the very same training is waiting or running already, as after a second
-            press of the button or one in another tab; if nothing can be written, or no process
-            started, and nothing is left of the run then; on a server for looking only.
+        UserError: if a training with the same settings is already waiting or running, for
+            example after a second click; if the run cannot be written or its process cannot be
+            started, in which case the run is deleted; or if the server is read-only.
     """
     check_may_change()
     runs = default_runs().resolve()
@@ -45,29 +45,29 @@ def start_run(config: TrainConfig) -> Run:
         same = next((run for run in active_runs() if _asks_for(run, config)), None)
         if same is not None:
             raise UserError(
-                f"{same.name} is this very training, and it is not done. Change a setting, or "
-                "the seed, to train another one."
+                f"Run {same.name} has exactly these settings and is not finished yet. Change a "
+                "setting or the seed to start another training."
             )
         run = queue_run(new_run_path(config, runs))
         try:
             write_json(run.path / REQUEST, config.to_dict())
             _start_process(run)
         except (OSError, UserError):
-            shutil.rmtree(run.path)  # or it would wait for a process that never came
+            shutil.rmtree(run.path)  # otherwise it would stay in the queue without a process
             raise
     return run
 
 
 def resume_run(run: Run) -> None:
-    """Queues a run that stopped once more, to go on where it stopped.
+    """Queues a stopped run again, to continue from its last saved state.
 
     Raises:
-        UserError: if it has nothing saved to go on from, or did not stop; if nothing can be
-            written, or no process started.
+        UserError: if the run has no saved state or did not stop; if its folder cannot be written,
+            or its process cannot be started; or if the server is read-only.
     """
     check_may_change()
     if resumes_after(run) is None:
-        raise UserError(f"Run {run.name} has nothing saved to go on from. Train it again.")
+        raise UserError(f"Run {run.name} has no saved state to continue from. Train it again.")
     before = run.status()
     with explain_write_errors(run.path):
         queue_again(run)
@@ -79,7 +79,7 @@ def resume_run(run: Run) -> None:
 
 
 def resumes_after(run: Run) -> int | None:
-    """Returns the epoch after which a run can go on; None where it cannot."""
+    """Returns the epoch after which a stopped run can continue; None if it cannot."""
     stopped = run.status().state in STOPPED
     return saved_epoch(run.path) if stopped and (run.path / "config.json").exists() else None
 
@@ -88,7 +88,7 @@ def requested(run: Run) -> TrainConfig:
     """Returns the settings that a run was or will be trained with.
 
     Raises:
-        UserError: if the run's folder does not say.
+        UserError: if the run's folder does not contain them.
     """
     if (run.path / REQUEST).exists():
         return settings_from(read_values(run.path, REQUEST))
@@ -96,16 +96,19 @@ def requested(run: Run) -> TrainConfig:
 
 
 def cancel_run(run: Run, patience: float = 5.0) -> None:
-    """Stops a run that is queued or running and returns when its process has ended.
+    """Stops a run that is queued or running, and returns when its process has ended.
 
     Args:
-        run: the run; nothing happens if it is over.
-        patience: seconds to wait after the polite signal before the process is killed.
+        run: the run; nothing happens if it has already ended.
+        patience: seconds to wait after SIGTERM before the process is killed.
+
+    Raises:
+        UserError: if the server is read-only.
     """
     check_may_change()
     status = run.status()
     process = status.process() if status.active else None
-    # A run that was never handed over is on the account of this process: nothing to stop.
+    # A run that was never handed over belongs to this process: there is nothing to stop.
     if process is None or process.pid == os.getpid():
         return
     try:
@@ -115,16 +118,16 @@ def cancel_run(run: Run, patience: float = 5.0) -> None:
         process.kill()
         process.wait(patience)
     except psutil.NoSuchProcess:
-        pass  # it ended by itself
-    with suppress(OSError):  # on a full disk it goes on to read as interrupted
+        pass  # it has already ended
+    with suppress(OSError):  # on a full disk the run keeps the state "interrupted"
         mark_cancelled(run)
 
 
 def active_runs() -> list[Run]:
-    """Returns the runs that are running or waiting, in the order of their turns."""
+    """Returns the runs that are running or waiting, in the order of the queue."""
     active = []
     for run in list_runs([default_runs()]):
-        with suppress(UserError):  # it was deleted between the two looks
+        with suppress(UserError):  # the run was deleted after it was listed
             status = run.status()
             if status.active:
                 active.append((run, status))
@@ -141,7 +144,7 @@ def log_tail(run: Run, lines: int = 20) -> str:
 
 
 def _asks_for(run: Run, config: TrainConfig) -> bool:
-    """Returns whether a run has these settings; not if it does not say which it has."""
+    """Returns whether a run has these settings; False if its settings cannot be read."""
     try:
         return requested(run).to_dict() == config.to_dict()
     except UserError:
@@ -152,8 +155,8 @@ def _start_process(run: Run, *options: str) -> None:
     """Starts the process of a queued run and hands the run over to it.
 
     Raises:
-        OSError: if nothing can be written into the run's folder.
-        UserError: if the system starts no more processes.
+        OSError: if the run's folder cannot be written.
+        UserError: if the system cannot start another process.
     """
     with (run.path / LOG).open("ab") as log:
         try:
@@ -172,18 +175,18 @@ def _start_process(run: Run, *options: str) -> None:
                 "other programs, and try again."
             ) from error
     hand_over(run, process.pid)
-    # A thread that only waits takes the process's exit status, which leaves no zombie.
+    # A thread waits for the process and reads its exit status, so that no zombie remains.
     threading.Thread(target=process.wait, daemon=True, name=f"reap {run.name}").start()
 
 
 def _environment(run: Run) -> dict[str, str]:
     """Returns the environment of a run's process."""
-    # It works in the checkout, so that relative folders must be made absolute.
+    # The process runs in the project's folder, so relative paths must be made absolute.
     changes = {"MOCOOP_RUNS": str(run.path.parent)}
     if cache := os.environ.get("MOCOOP_CACHE"):
         changes["MOCOOP_CACHE"] = str(Path(cache).resolve())
-    # One core is left to server and browser. OpenMP's threads wait for each other in a loop:
-    # with a thread on every core, another process makes an epoch of 0.4 s last up to 24 s.
+    # One core is left for server and browser. OpenMP's threads wait for each other in busy
+    # loops: with one thread on every core, another process can slow an epoch from 0.4 s to 24 s.
     if "OMP_NUM_THREADS" not in os.environ:
         changes["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 2) - 1))
     return os.environ | changes

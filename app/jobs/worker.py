@@ -1,7 +1,8 @@
-"""The process behind a queued run: waits for its turn without torch, then trains.
+"""The process of a queued run: it waits for its turn without importing torch, then trains.
 
-`python -m app.worker RUN` becomes `python -m mocoop train --config RUN/request.json --run RUN`,
-or with `--resume` `python -m mocoop resume RUN`, as soon as its turn has come.
+When its turn comes, `python -m app.jobs.worker RUN` becomes
+`python -m mocoop train --config RUN/request.json --run RUN`, or with `--resume`
+`python -m mocoop resume RUN`.
 """
 
 from __future__ import annotations

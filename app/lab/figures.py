@@ -1,4 +1,4 @@
-"""Figures of the overfitting lab: tables in, Plotly figure out; readable in light and dark."""
+"""Figures of the Overfitting lab: table in, Plotly figure out; readable in light and dark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.common.plotting import OUTSIDE, PERCENTS, plain, see_through
+from app.common.plotting import OUTSIDE, PERCENTS, plain, transparent
 from app.common.theme import METHOD_COLOURS, NEUTRAL
 from mocoop.methods import METHODS
 from mocoop.protocols.lab import MOCOOP
@@ -21,13 +21,13 @@ LINE = {"color": NEUTRAL, "dash": "dash", "width": 1.5}
 def accuracy_lines(
     table: pd.DataFrame, epoch: int, last: int, start: Mapping[str, float]
 ) -> go.Figure:
-    """Returns test accuracy on base and on new classes by epoch, drawn as far as one epoch.
+    """Returns test accuracy on base and on new classes by epoch, up to a given epoch.
 
     Args:
-        table: from `lab_tables.epoch_table`.
-        epoch: how far the lines are drawn.
-        last: where the axis ends.
-        start: half → zero-shot accuracy, a dashed line.
+        table: from `tables.epoch_table`.
+        epoch: the last epoch that is drawn.
+        last: the last epoch on the axis.
+        start: half → zero-shot accuracy, drawn as a dashed line.
     """
     figure = _halves("% right")
     for column, half in enumerate(TITLES, start=1):
@@ -48,7 +48,7 @@ def accuracy_lines(
             drawn = rows[rows["epoch"] <= epoch]
             line = _line(str(method), drawn["epoch"], drawn[half], column == 1)
             figure.add_trace(line, row=1, col=column)
-    # The same range for every epoch, or the lines would jump while they are drawn.
+    # The range is the same for every epoch, so that the lines do not jump during the animation.
     values = table[list(TITLES)].to_numpy()
     low, high = float(values.min()), float(values.max())
     figure.update_yaxes(range=[low - 2, high + 2])
@@ -57,10 +57,10 @@ def accuracy_lines(
 
 
 def reliability_lines(frame: pd.DataFrame) -> go.Figure:
-    """Returns how often predictions are right by how sure they are; on the diagonal, as often.
+    """Returns reliability diagrams: accuracy by confidence; perfect calibration is the diagonal.
 
     Args:
-        frame: from `lab_tables.reliability_frame`.
+        frame: from `tables.reliability_frame`.
     """
     figure = _halves("% right")
     for column, half in enumerate(TITLES, start=1):
@@ -70,17 +70,17 @@ def reliability_lines(frame: pd.DataFrame) -> go.Figure:
         figure.add_trace(diagonal, row=1, col=column)
         for method, rows in frame[frame["half"] == half].groupby("method", sort=False):
             line = _line(str(method), rows["confidence"], rows["right"], column == 1)
-            # The area of a marker says how many images it stands for.
+            # The area of a marker shows the number of images.
             sizes = 4 + 14 * (rows["images"] / rows["images"].max()) ** 0.5
             line.update(
                 mode="lines+markers",
                 marker={"size": sizes, "color": METHOD_COLOURS[str(method)]},
                 customdata=rows["images"],
-                hovertemplate="%{x:.0f} % sure: %{y:.0f} % right of %{customdata} images"
+                hovertemplate="confidence %{x:.0f} %: %{y:.0f} % of %{customdata} images right"
                 f"<extra>{METHODS[str(method)].label}</extra>",
             )
             figure.add_trace(line, row=1, col=column)
-    figure.update_xaxes(title="how sure, %", range=[0, 104])
+    figure.update_xaxes(title="confidence, %", range=[0, 104])
     return figure.update_yaxes(range=[0, 104]).update_layout(uirevision="reliability")
 
 
@@ -88,8 +88,8 @@ def drift_paths(table: pd.DataFrame, epoch: int) -> go.Figure:
     """Returns new-class accuracy against the drift of the prompts, from epoch 0 to an epoch.
 
     Args:
-        table: from `lab_tables.epoch_table`.
-        epoch: where the paths end, with a marker.
+        table: from `tables.epoch_table`.
+        epoch: the epoch at which the paths end, with a marker.
     """
     figure = go.Figure()
     for method, rows in table.groupby("method", sort=False):
@@ -114,11 +114,11 @@ def drift_paths(table: pd.DataFrame, epoch: int) -> go.Figure:
 
 
 def change_lines(curves: pd.DataFrame, methods: Sequence[str]) -> go.Figure:
-    """Returns mean change of accuracy by epoch, with a band of one deviation over seeds.
+    """Returns mean change of accuracy by epoch, with a band of ± one standard deviation.
 
     Args:
-        curves: from `lab_tables.mean_curves`.
-        methods: which of them are drawn.
+        curves: from `tables.mean_curves`.
+        methods: the methods that are drawn.
     """
     figure = _halves("points gained or lost")
     for column, half in enumerate(TITLES, start=1):
@@ -130,7 +130,7 @@ def change_lines(curves: pd.DataFrame, methods: Sequence[str]) -> go.Figure:
                 x=[*rows["epoch"], *rows["epoch"][::-1]],
                 y=[*upper, *lower[::-1]],
                 fill="toself",
-                fillcolor=see_through(colour, 0.15),
+                fillcolor=transparent(colour, 0.15),
                 line={"width": 0},
                 hoverinfo="skip",
                 showlegend=False,
@@ -147,7 +147,7 @@ def weight_lines(means: pd.DataFrame) -> go.Figure:
     """Returns mean accuracy by the weight of the text loss, on base and on new classes.
 
     Args:
-        means: method, half, weight, after; CoOp, without a text loss, is a level.
+        means: from `findings.by_weight`; a method without a text loss is a horizontal line.
     """
     figure = _halves("% right")
     weights = sorted(means["weight"].unique())
@@ -170,22 +170,22 @@ def weight_lines(means: pd.DataFrame) -> go.Figure:
 def scatter(
     table: pd.DataFrame, x: str, y: str, titles: tuple[str, str], colour_by: str = "method"
 ) -> go.Figure:
-    """Returns a point for each training, by method or by another column.
+    """Returns a scatter plot with one point per training.
 
     Args:
-        table: from `lab_tables.final_table`.
-        x: column across.
-        y: column upwards.
-        titles: of both axes.
-        colour_by: method, or a column whose values get hues in order.
+        table: from `tables.final_table`.
+        x: column on the horizontal axis.
+        y: column on the vertical axis.
+        titles: titles of the two axes.
+        colour_by: the column that gives the colour: "method" or one with numbers.
     """
     figure = go.Figure()
     hues = ["#3b82c4", "#e07b39", "#4aa564", "#8a6fc9", "#b58a2b"]
-    for place, (value, rows) in enumerate(table.groupby(colour_by, sort=True)):
+    for index, (value, rows) in enumerate(table.groupby(colour_by, sort=True)):
         known = colour_by == "method"
-        colour = METHOD_COLOURS[str(value)] if known else hues[place % len(hues)]
+        colour = METHOD_COLOURS[str(value)] if known else hues[index % len(hues)]
         name = METHODS[str(value)].label if known else f"{colour_by} {value:g}"
-        said = rows[["data", "shots", "weight", "seed"]].astype(str).agg(" · ".join, axis=1)
+        settings = rows[["data", "shots", "weight", "seed"]].astype(str).agg(" · ".join, axis=1)
         figure.add_trace(
             go.Scatter(
                 x=rows[x],
@@ -193,7 +193,7 @@ def scatter(
                 mode="markers",
                 name=name,
                 marker={"color": colour, "size": 7, "opacity": 0.65},
-                customdata=said,
+                customdata=settings,
                 hovertemplate=f"%{{customdata}}<br>%{{x:.3g}}, %{{y:.1f}}<extra>{name}</extra>",
             )
         )
@@ -202,11 +202,11 @@ def scatter(
 
 
 def way_bars(ways: Mapping[str, float], chosen: str) -> go.Figure:
-    """Returns accuracies of ways to use the experts; the one in question stands out.
+    """Returns accuracies of ways to use the experts; one of them is highlighted.
 
     Args:
-        ways: in words → percent.
-        chosen: the one that stands out.
+        ways: name of the way → accuracy in percent.
+        chosen: the name of the highlighted way.
     """
     hues = [METHOD_COLOURS[MOCOOP] if name == chosen else NEUTRAL for name in ways]
     bars = go.Bar(
@@ -231,7 +231,7 @@ def _line(method: str, x: Iterable[Any], y: Iterable[float], in_legend: bool) ->
         name=name,
         legendgroup=method,
         showlegend=in_legend,
-        mode="lines" if len(points) > 1 else "markers",  # a line of one point is not seen
+        mode="lines" if len(points) > 1 else "markers",  # a line with one point is invisible
         line={"color": METHOD_COLOURS[method], "width": 2.5},
         marker={"color": METHOD_COLOURS[method], "size": 8},
         hovertemplate=f"%{{y:.1f}} %<extra>{name}</extra>",
@@ -239,7 +239,7 @@ def _line(method: str, x: Iterable[Any], y: Iterable[float], in_legend: bool) ->
 
 
 def _halves(unit: str) -> go.Figure:
-    """Returns two empty panels, base and new, with the same axis upwards."""
+    """Returns two empty panels, base and new, with the same vertical axis."""
     figure = make_subplots(
         rows=1,
         cols=2,

@@ -1,4 +1,4 @@
-"""What the grid's trainings say, averaged: the numbers of the lab's lessons."""
+"""Averages over the grid's trainings: the numbers in the lab's lessons."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pandas as pd
 from mocoop.protocols.lab import LASP, MOCOOP, SUPERVISED
 
 SAME = 2.0
-"""Points within which accuracies count as about the same."""
+"""Accuracies count as about the same if they differ by at most this many points."""
 SHOTS, WEIGHT = 16, 5.0
-"""Whose trainings the lessons look at, where they look at some."""
+"""Shots and weight of the text loss of the trainings that most findings use."""
 
 
 def change(finals: pd.DataFrame, method: str, half: str, weight: float = WEIGHT) -> float:
-    """Returns the mean change of accuracy over all epochs in points, with `SHOTS` shots."""
+    """Returns the mean change of accuracy from first to last epoch in points, at `SHOTS` shots."""
     rows = trainings_of(finals, method, half, weight)
     return float((rows["after"] - rows["before"]).mean())
 
@@ -26,14 +26,14 @@ def by_weight(finals: pd.DataFrame, shots: int = SHOTS) -> pd.DataFrame:
 
 
 def rank_correlation(first: pd.Series, second: pd.Series) -> float:
-    """Returns Spearman's correlation of two columns, -1 to 1; 0 where one does not vary."""
+    """Returns Spearman's rank correlation of two columns, -1 to 1; 0 if one is constant."""
     if first.nunique() < 2 or second.nunique() < 2:
         return 0.0
     return float(first.rank().corr(second.rank()))
 
 
-def held(finals: pd.DataFrame) -> tuple[float, float]:
-    """Returns what the largest weight of LASP's text loss brings over none: base, new, points."""
+def supervision_gains(finals: pd.DataFrame) -> tuple[float, float]:
+    """Returns LASP's gain from the smallest to the largest text weight: base, new, in points."""
     means = by_weight(finals)
     rows = means[means["method"] == LASP]
     gains = []
@@ -44,7 +44,7 @@ def held(finals: pd.DataFrame) -> tuple[float, float]:
 
 
 def ways(finals: pd.DataFrame) -> dict[str, float]:
-    """Returns mean accuracies of ways to use MoCoOp's experts, both halves together."""
+    """Returns name → mean accuracy of ways to use MoCoOp's experts, over both halves."""
     rows = finals[(finals["method"] == MOCOOP) & (finals["shots"] == SHOTS)]
     rows = rows[rows["weight"] == WEIGHT]
     words = {
@@ -54,11 +54,11 @@ def ways(finals: pd.DataFrame) -> dict[str, float]:
         "random": "a random expert",
         "oracle": "perfect choice (an upper bound)",
     }
-    return {said: float(rows[name].mean()) for name, said in words.items()}
+    return {text: float(rows[name].mean()) for name, text in words.items()}
 
 
 def router_conditions(finals: pd.DataFrame) -> pd.DataFrame:
-    """Returns mean gain of the router and headroom for every weight and number of shots."""
+    """Returns the router's mean gain and headroom per text weight and number of shots."""
     rows = finals[finals["method"] == MOCOOP]
     means = rows.groupby(["weight", "shots"])[["gain", "headroom"]].mean()
     return means.reset_index().sort_values("gain", ascending=False, kind="stable")
@@ -67,7 +67,7 @@ def router_conditions(finals: pd.DataFrame) -> pd.DataFrame:
 def trainings_of(
     finals: pd.DataFrame, method: str, half: str, weight: float = WEIGHT
 ) -> pd.DataFrame:
-    """Returns a method's trainings with `SHOTS` shots and one weight; CoOp has no weight."""
+    """Returns a method's trainings with `SHOTS` shots and, if it has a text loss, one weight."""
     rows = finals[(finals["method"] == method) & (finals["half"] == half)]
     rows = rows[rows["shots"] == SHOTS]
     return rows[rows["weight"] == weight] if method in SUPERVISED else rows

@@ -1,4 +1,4 @@
-"""The overfitting lab's lessons: predict first, then see what the trainings say."""
+"""The lessons of the Overfitting lab: the user predicts first, then sees the result."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app.common import state
-from app.lab import figures as lab_figures
-from app.lab import tables as lab_tables
+from app.lab import figures, tables
 from app.lab.findings import SHOTS, WEIGHT, by_weight, router_conditions, ways
 from app.lab.lessons import LESSONS, Lesson
 from app.lab.view import ONLY_FOR_LOOKING, grid
@@ -20,19 +19,20 @@ from mocoop.protocols.lab import METHODS as LAB_METHODS
 EXPERIMENT, LESSON_TAB = "Watch them learn", "Three lessons"
 """The page's tabs."""
 HOW = (
-    f"a constant rate of {LEARNING_RATE:g} for all methods, no warm-up, no fall. Under the "
-    "recipes that were chosen on validation images the effects are small (RESULTS.md)"
+    f"all methods use a constant learning rate of {LEARNING_RATE:g} without warm-up or decay. "
+    "With the recipes that were chosen on validation images the effects are small (see "
+    "RESULTS.md)"
 )
 
 
 def lessons() -> None:
-    """Shows the lesson that is chosen: story, question, and after an answer the reveal.
+    """Shows the chosen lesson: story, question, and after an answer the result.
 
     Raises:
         UserError: if the grid cannot be read.
     """
     finals = _finals()
-    titles = {lesson.key: f"{place}. {lesson.title}" for place, lesson in enumerate(LESSONS, 1)}
+    titles = {lesson.key: f"{number}. {lesson.title}" for number, lesson in enumerate(LESSONS, 1)}
     chosen = st.segmented_control(
         "Lesson",
         list(titles),
@@ -43,13 +43,13 @@ def lessons() -> None:
         bind=state.QUERY,
         label_visibility="collapsed",
     )
-    place = list(titles).index(chosen or LESSONS[0].key)
-    lesson = LESSONS[place]
+    index = list(titles).index(chosen or LESSONS[0].key)
+    lesson = LESSONS[index]
     _lesson(lesson, finals)
     if not _revealed(lesson):
         return
-    if place + 1 < len(LESSONS):
-        following = LESSONS[place + 1]
+    if index + 1 < len(LESSONS):
+        following = LESSONS[index + 1]
         st.button(
             f"Next: {following.title}",
             icon=":material/arrow_forward:",
@@ -62,7 +62,7 @@ def lessons() -> None:
 
 @st.cache_data(show_spinner=False, max_entries=1)
 def _finals() -> pd.DataFrame:
-    return lab_tables.final_table(grid())
+    return tables.final_table(grid())
 
 
 def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
@@ -84,7 +84,7 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
                 "Show what happened", type="primary", disabled=answer is None, key="reveal"
             )
             if answer is None:
-                st.caption("Choose first: a prediction of one's own is what one remembers.")
+                st.caption("Choose first: you remember a result better if you predicted it.")
             if not pressed:
                 return
             st.session_state.setdefault(state.PREDICTED, {})[lesson.key] = answer
@@ -97,18 +97,19 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
         rounded = {name: st.column_config.NumberColumn(format="%.1f") for name in percents}
         show_table(_named(table), f"lesson-{lesson.key}", column_config=rounded)
     st.caption(
-        f"All of this is from the lab's trainings, which are made to overfit: {HOW}. "
+        f"All numbers are from the lab's trainings, which overfit on purpose: {HOW}. "
         f"{ONLY_FOR_LOOKING}"
     )
 
 
 def _end(finals: pd.DataFrame) -> None:
-    """Says how the predictions went, and leads to the experiment."""
+    """Shows how many predictions were right, and a button that leads to the experiment."""
     given = st.session_state.get(state.PREDICTED, {})
-    said = [(lesson, given[lesson.key]) for lesson in LESSONS if lesson.key in given]
-    right = sum(lesson.answer(finals) == choice for lesson, choice in said)
-    if said:
-        st.markdown(f"**That was the last lesson.** Predicted rightly: {right} of {len(said)}.")
+    answered = [(lesson, given[lesson.key]) for lesson in LESSONS if lesson.key in given]
+    right = sum(lesson.answer(finals) == choice for lesson, choice in answered)
+    if answered:
+        score = f"{right} of {len(answered)}"
+        st.markdown(f"**That was the last lesson.** Correct predictions: {score}.")
     st.button(
         "Watch them learn",
         icon=":material/science:",
@@ -118,7 +119,7 @@ def _end(finals: pd.DataFrame) -> None:
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns a table with methods called as everywhere in the app."""
+    """Returns a table with the methods' labels instead of their keys."""
     if "method" not in table:
         return table
     return table.assign(method=[METHODS[method].label for method in table["method"]])
@@ -130,29 +131,31 @@ def _verdict(lesson: Lesson, finals: pd.DataFrame, answer: int | None) -> None:
     if answer is None:
         st.markdown(f"**What happened:** {was}.")
     elif answer == right:
-        st.success(f"As you said: {_small(was)}.", icon=":material/check:")
+        st.success(f"As you predicted: {_small(was)}.", icon=":material/check:")
     else:
-        said = lesson.choices[answer]
-        st.warning(f"You said: {_small(said)}. It was: {_small(was)}.", icon=":material/close:")
+        guess = lesson.choices[answer]
+        st.warning(
+            f"You predicted: {_small(guess)}. It was: {_small(was)}.", icon=":material/close:"
+        )
     st.markdown(lesson.reveal(finals))
 
 
 def _small(choice: str) -> str:
-    """Returns a choice as part of a sentence."""
+    """Returns a choice with a small first letter, as part of a sentence."""
     return f"{choice[0].lower()}{choice[1:]}"
 
 
 Numbers = tuple[pd.DataFrame, tuple[str, ...]]
-"""A lesson's table, and which of its columns are percents or points."""
+"""A lesson's table, and the names of its columns that are in percent or points."""
 
 
 def _show_overfitting(finals: pd.DataFrame) -> Numbers:
-    curves = lab_tables.mean_curves(grid(), SHOTS, WEIGHT)
+    curves = tables.mean_curves(grid(), SHOTS, WEIGHT)
     st.markdown(
-        f"**Change from before training**, mean over data sets, {SHOTS} images per class, text "
-        f"weight {WEIGHT:g}; the band is one sample standard deviation (n − 1) over seeds"
+        f"**Change since the start of training**, mean over data sets, {SHOTS} images per class, "
+        f"text weight {WEIGHT:g}; the band is ± one sample standard deviation (n − 1) over seeds"
     )
-    show_figure(lab_figures.change_lines(curves, LAB_METHODS), "change-by-epoch")
+    show_figure(figures.change_lines(curves, LAB_METHODS), "change-by-epoch")
     return curves, ("mean", "std")
 
 
@@ -161,29 +164,27 @@ def _show_supervision(finals: pd.DataFrame) -> Numbers:
     left, right = layout.wrapping_columns([3, 2], "lesson")
     with left:
         st.markdown(f"**Accuracy by weight**, mean over data sets and seeds, {SHOTS} per class")
-        show_figure(lab_figures.weight_lines(means), "accuracy-by-weight")
+        show_figure(figures.weight_lines(means), "accuracy-by-weight")
     with right:
         st.markdown("**Every training**: drift and change on new classes")
         new = finals[finals["half"] == "new"]
         new = new.assign(change=new["after"] - new["before"])
         titles = ("drift: 1 − cosine to the hard prompts", "points gained or lost")
-        show_figure(lab_figures.scatter(new, "drift", "change", titles), "drift-and-change")
+        show_figure(figures.scatter(new, "drift", "change", titles), "drift-and-change")
     return means, ("before", "after")
 
 
 def _show_router(finals: pd.DataFrame) -> Numbers:
-    found = ways(finals)
+    accuracies = ways(finals)
     left, right = layout.wrapping_columns([1, 1], "revealed")
     with left:
         st.markdown(f"**Ways to use the experts**, {SHOTS} per class, text weight {WEIGHT:g}")
-        show_figure(lab_figures.way_bars(found, next(iter(found))), "ways-to-choose")
+        show_figure(figures.way_bars(accuracies, next(iter(accuracies))), "ways-to-choose")
     with right:
-        st.markdown("**Every training and half**: what there is to gain, and what is gained")
+        st.markdown("**Every training and half**: possible gain and actual gain of the router")
         rows = finals[finals["method"] == MOCOOP]
         titles = ("perfect choice − random expert, points", "router − all equally, points")
-        show_figure(
-            lab_figures.scatter(rows, "headroom", "gain", titles, "weight"), "gain-of-routing"
-        )
+        show_figure(figures.scatter(rows, "headroom", "gain", titles, "weight"), "gain-of-routing")
     return router_conditions(finals), ("gain", "headroom")
 
 

@@ -1,7 +1,7 @@
-"""Three short lessons: a question, what the trainings say to it, and what that means.
+"""Three short lessons: a question, the answer from the trainings, and what it means.
 
-Which choice is right, and every sentence after it, is computed from the numbers: with another
-grid the lesson says something else.
+The right choice and all sentences after it are computed from the numbers, so another grid can
+give another lesson.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from app.lab.findings import (
     WEIGHT,
     by_weight,
     change,
-    held,
     rank_correlation,
     router_conditions,
+    supervision_gains,
     trainings_of,
     ways,
 )
@@ -30,17 +30,17 @@ class Lesson:
     """A question with choices, and functions that answer it from the grid's trainings."""
 
     key: str
-    """In the address."""
+    """Name in the page's address."""
     title: str
     story: str
     question: str
     choices: tuple[str, ...]
     answer: Callable[[pd.DataFrame], int]
-    """Which choice the numbers make right; from `lab_tables.final_table`."""
+    """Takes `tables.final_table` and returns the index of the right choice."""
     reveal: Callable[[pd.DataFrame], str]
-    """What happened, in numbers."""
+    """Returns what happened, in numbers."""
     takeaway: Callable[[pd.DataFrame], str]
-    """What to keep of it; true for these numbers."""
+    """Returns the conclusion that these numbers allow."""
 
 
 def _three_ways(value: float) -> int:
@@ -80,26 +80,26 @@ def _overfit_takeaway(finals: pd.DataFrame) -> str:
     base, new = change(finals, COOP, "base"), change(finals, COOP, "new")
     if new >= -SAME:
         return (
-            "Here CoOp did not overfit: what it learnt from some classes did the others no "
-            "harm. That is no law; other CLIPs and data lose many points."
+            "Here CoOp did not overfit: what it learned from the base classes did not harm the "
+            "new ones. That is not always so: with other CLIPs and data it loses many points."
         )
     gap = (
-        "The prompt suits the names that it was trained with, and loses what the plain words said "
-        "about all others: that is overfitting to classes."
+        "The prompt fits the names that it was trained with, and loses what the plain words meant "
+        "for all other names. This is overfitting to classes."
     )
     if base > SAME:
-        return f"{gap} On base classes it gained, so that looking there alone would hide the loss."
+        return f"{gap} It gained on the base classes, so their accuracy alone hides the loss."
     if base >= -SAME:
         return (
-            f"{gap} Test images of the base classes hardly show it ({_points(base)} points): who "
-            "looks there alone sees no loss."
+            f"{gap} The accuracy on test images of the base classes hardly changes "
+            f"({_points(base)} points), so it does not show the loss."
         )
     return (
-        f"{gap} At this rate the base classes lost too ({_points(base)} points), but less than "
-        f"the new ones ({_points(new)})."
+        f"{gap} At this learning rate the base classes lost too ({_points(base)} points), but "
+        f"less than the new ones ({_points(new)})."
         if base > new
-        else f"At this rate CoOp lost on both halves ({_points(base)} on base, {_points(new)} on "
-        "new): training this hard forgets more than it learns."
+        else f"At this learning rate CoOp lost on both halves ({_points(base)} points on base, "
+        f"{_points(new)} on new): it forgot more than it learned."
     )
 
 
@@ -107,14 +107,14 @@ def _overfit_takeaway(finals: pd.DataFrame) -> str:
 
 
 def _text_answer(finals: pd.DataFrame) -> int:
-    base, new = held(finals)
+    base, new = supervision_gains(finals)
     if new > SAME:
         return 1 if base > SAME else 0
     return 2 if base > SAME else 3
 
 
 def _text_reveal(finals: pd.DataFrame) -> str:
-    base, new = held(finals)
+    base, new = supervision_gains(finals)
     means = by_weight(finals)
     rows = means[(means["method"] == LASP) & (means["half"] == "new")].sort_values("weight")
     none, most = rows.iloc[0], rows.iloc[-1]
@@ -126,33 +126,33 @@ def _text_reveal(finals: pd.DataFrame) -> str:
 
 
 def _text_takeaway(finals: pd.DataFrame) -> str:
-    """Says what goes with drift, over all trainings of the grid."""
+    """Returns how drift and accuracy are related over all trainings of the grid."""
     new = finals[finals["half"] == "new"]
     lost = new.assign(change=new["after"] - new["before"])
     together = rank_correlation(lost["drift"], lost["change"])
-    base, gain = held(finals)
-    said = (
+    base, gain = supervision_gains(finals)
+    text = (
         f"Over all {len(lost)} trainings, drift and change on new classes have a rank correlation "
         f"of {_correlation(together)}: "
     )
     if together < -0.3:
-        said += "the farther a prompt drifts from its words, the more it loses on new classes. "
+        text += "the farther a prompt drifts from its words, the more it loses on new classes. "
     elif together > 0.3:
-        said += "here, drifting did not cost the new classes anything. "
+        text += "here, drift did not reduce the accuracy on new classes. "
     else:
-        said += "drift alone says little about the new classes. "
+        text += "drift alone says little about the new classes. "
     if gain > SAME:
-        kept = "without a loss on base classes" if base > -SAME else "at a price on base classes"
-        return f"{said}Text supervision holds on to the meaning of names it never saw, {kept}."
-    return f"{said}Text supervision held the prompts near their words, and little came of it here."
+        kept = "without a loss on base classes" if base > -SAME else "with a loss on base classes"
+        return f"{text}Text supervision keeps the meaning of names without images, {kept}."
+    return f"{text}Text supervision kept the prompts near their words, but gained little here."
 
 
 # Lesson 3 ---------------------------------------------------------------------------------------
 
 
 def _router_answer(finals: pd.DataFrame) -> int:
-    found = list(ways(finals).values())
-    return _three_ways(found[0] - found[1])
+    router, equally, *_ = ways(finals).values()
+    return _three_ways(router - equally)
 
 
 def _router_reveal(finals: pd.DataFrame) -> str:
@@ -170,28 +170,29 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
     best, worst = table.iloc[0], table.iloc[-1]
     rows = finals[finals["method"] == MOCOOP]
     together = rank_correlation(rows["headroom"], rows["gain"])
-    said = (
+    text = (
         f"Against all experts equally, the router brings {_points(best['gain'])} points at best "
         f"({_setting(best)}) and {_points(worst['gain'])} at worst ({_setting(worst)}). "
     )
     number = f"(rank correlation {_correlation(together)})"
     if together > 0.3:
-        said += f"It gains more where the experts differ more {number}. "
+        text += f"It gains more where the experts differ more {number}. "
     elif together < -0.3:
-        said += f"Where the experts differ more, it chooses worse {number}. "
+        text += f"Where the experts differ more, it chooses worse {number}. "
     else:
-        said += f"How much the experts differ hardly tells where it gains {number}. "
+        text += f"Its gain hardly depends on how much the experts differ {number}. "
     if best["gain"] <= SAME:
         _, equally, single, *_ = ways(finals).values()
         if equally <= single:
-            return f"{said}With this CLIP one well-chosen expert does as well as all of them."
+            return f"{text}With this CLIP one well-chosen expert does as well as all of them."
         return (
-            f"{said}What helps here is to have several experts (all equally: "
-            f"{_points(equally - single)} points over the best single one), not to choose."
+            f"{text}What helps here is to have several experts (all equally: "
+            f"{_points(equally - single)} points over the best single one), not to choose among "
+            "them."
         )
     if worst["gain"] < -SAME:
-        return f"{said}Measure it before you trust it, as the page Routing does."
-    return f"{said}It never costs more than {SAME:g} points here."
+        return f"{text}So measure the router's gain before you rely on it, as on the Routing page."
+    return f"{text}It never costs more than {SAME:g} points here."
 
 
 def _setting(row: pd.Series) -> str:
@@ -202,14 +203,14 @@ LESSONS = (
     Lesson(
         "prompts",
         "Why prompts overfit",
-        "CoOp replaces the words *a photo of a* by vectors that are learnt from 16 images of each "
-        "**base** class. The other half of the classes, the **new** ones, get the same vectors in "
-        "front of their names. Nobody shows it an image of those.",
+        "CoOp replaces the words *a photo of a* by vectors, learned from 16 images of each "
+        "**base** class. The other half of the classes, the **new** ones, use the same vectors "
+        "before their names, but CoOp never sees an image of them.",
         "After 40 epochs, how does CoOp do on test images of the *new* classes, compared with the "
         "untrained prompt?",
         (
             f"Better, by more than {SAME:g} points: a good prompt suits all names",
-            f"About the same, within {SAME:g} points: nothing was learnt about them",
+            f"About the same, within {SAME:g} points: nothing was learned about them",
             f"Worse, by more than {SAME:g} points",
         ),
         _overfit_answer,
@@ -218,11 +219,11 @@ LESSONS = (
     ),
     Lesson(
         "text",
-        "What text supervision holds on to",
-        "LASP learns one prompt as CoOp does, but has a second task, without any image: its "
-        "prompt for *cat* must lie nearer to hand-written prompts for *cat* than to those for "
-        "other classes. The **weight** says how much this counts.",
-        "The weight is turned from 0 to its largest value. Where does LASP gain more than "
+        "What text supervision preserves",
+        "LASP learns one prompt like CoOp, but has a second task that needs no images: its "
+        "prompt for *cat* must be closer to hand-written prompts for *cat* than to those for "
+        "other classes. The **weight** says how much this task counts.",
+        "The weight is raised from 0 to its largest value. Where does LASP gain more than "
         f"{SAME:g} points of test accuracy?",
         (
             "On the new classes only",
@@ -238,8 +239,8 @@ LESSONS = (
         "router",
         "When a router helps",
         "MoCoOp has eleven experts, one for each style of picture, and a router that picks two of "
-        "them for every image. One could do without it: let **all experts vote equally** on every "
-        "image.",
+        "them for every image. It would also work without a router: **all experts vote equally** "
+        "on every image.",
         "How does the router's choice of two compare with that?",
         (
             f"It is right more often, by more than {SAME:g} points",

@@ -1,4 +1,4 @@
-"""How the overfitting lab's trainings were made, and why not by the usual recipes."""
+"""The text that says how the trainings of the Overfitting lab were made."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from mocoop.protocols.lab import METHODS as LAB_METHODS
 
 
 def recipe() -> None:
-    """Says how the trainings were made, and why not by the usual recipes."""
+    """Says how the trainings were made, and why not with the usual recipes."""
     with st.expander("How these were trained", icon=":material/info:"):
         usual = {method: preset(method).learning_rate for method in LAB_METHODS}
         rates = ", ".join(f"{METHODS[m].label} {rate:g}" for m, rate in usual.items())
         st.markdown(
             "All methods see the same images of the base half of the classes, drawn by the same "
             f"seed, at the same constant learning rate of {LEARNING_RATE:g}, without warm-up. "
-            "That is on purpose **not** how they are best trained: the recipes chosen on "
-            f"validation images have rates of {rates}, fall with a cosine and end after 12 "
-            "epochs, and with them one prompt hardly overfits on this small CLIP. The sliders are "
-            "answered from trainings that come with the project (`mocoop lab-grid` makes them "
-            "again); other settings are trained here."
+            "This is **not** the best way to train them, and that is on purpose. The recipes "
+            f"chosen on validation images have learning rates of {rates}, a cosine schedule and "
+            "12 epochs; with them a single prompt hardly overfits on this small CLIP. The page "
+            "shows trainings that come with the project (`mocoop lab-grid` makes them again). "
+            "Trainings with other settings are made on this machine."
         )
         try:
             known = grid()
@@ -32,7 +32,8 @@ def recipe() -> None:
             return
         axes = known.axes
         st.caption(
-            f"There: {', '.join(axes.data)}; {', '.join(map(str, axes.shots))} images per class; "
+            f"Trainings in the project: {', '.join(axes.data)}; "
+            f"{', '.join(map(str, axes.shots))} images per class; "
             f"weights {', '.join(f'{weight:g}' for weight in axes.text_weights)}; seeds "
             f"{', '.join(map(str, axes.seeds))}; {axes.epochs} epochs; "
             f"{len(known.runs)} trainings."

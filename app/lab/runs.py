@@ -1,4 +1,4 @@
-"""Trainings that the lab's grid lacks: found among the runs, or started."""
+"""Finds trainings that are missing in the lab's grid among the runs, or starts them."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from mocoop.runs.status import FINISHED
 
 
 def find_runs(wanted: Mapping[str, TrainConfig], dataset: Dataset) -> dict[str, Run]:
-    """Returns method → the newest run of these settings that is finished or at work.
+    """Returns method → the newest run with these settings that is finished, running or queued.
 
-    Where there is neither, one that stopped is returned, so that the reason can be told.
+    If there is none, a stopped run is returned, so that the page can show why it stopped.
     """
-    found: dict[str, Run] = {}
+    alive: dict[str, Run] = {}
     stopped: dict[str, Run] = {}
     for run in list_runs([default_runs()]):
         try:
-            made_of = trainings.requested(run)
+            requested = trainings.requested(run)
             status = run.status()
         except UserError:
             continue
         for method, config in wanted.items():
-            if same_settings(made_of, config, dataset):
-                alive = status.active or status.state == FINISHED
-                (found if alive else stopped).setdefault(method, run)
-    return stopped | found
+            if same_settings(requested, config, dataset):
+                is_alive = status.active or status.state == FINISHED
+                (alive if is_alive else stopped).setdefault(method, run)
+    return stopped | alive
 
 
-def same_settings(made_of: TrainConfig, wanted: TrainConfig, dataset: Dataset) -> bool:
-    """Returns whether a run's settings are those wanted, wherever it was computed.
+def same_settings(requested: TrainConfig, wanted: TrainConfig, dataset: Dataset) -> bool:
+    """Returns whether a run has the wanted settings, on whatever device it was trained.
 
-    Groups of templates may be named or left to the data set, which is the same.
+    Groups of templates that equal the data set's own count as no groups.
     """
     usual = expert_groups(wanted, dataset.templates)
-    groups = made_of.groups is None or made_of.groups == usual
-    return groups and replace(made_of, groups=None, device=wanted.device) == wanted
+    groups = requested.groups is None or requested.groups == usual
+    return groups and replace(requested, groups=None, device=wanted.device) == wanted
 
 
 def start(missing: Mapping[str, TrainConfig]) -> None:
@@ -52,10 +52,10 @@ def start(missing: Mapping[str, TrainConfig]) -> None:
 
 
 def seconds(missing: Mapping[str, TrainConfig], dataset: Dataset) -> float | None:
-    """Returns about how long trainings take together; None where that is not known.
+    """Returns the estimated seconds of all trainings together; None if one is unknown.
 
     Raises:
-        UserError: for settings that do not fit the data set.
+        UserError: if the settings do not fit the data set.
     """
     history = list_runs([default_runs()])
     each = [

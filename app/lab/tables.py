@@ -1,4 +1,4 @@
-"""What the overfitting lab shows, as tables: measured trainings in, pandas out."""
+"""The tables of the Overfitting lab: measured trainings in, pandas out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mocoop.protocols.lab_grid import Grid
 
 ZERO_SHOT = next(key for key, method in METHODS.items() if method.is_plain_prompt)
 START = COOP
-"""The method whose epoch 0 is zero-shot: it starts from the data set's one template."""
+"""The method whose epoch 0 equals zero-shot: it starts from the data set's zero-shot template."""
 
 FEW = 0.02
-"""Share of a half's images under which a bin of a reliability diagram is left out."""
+"""Bins of a reliability diagram with a smaller share of a half's images are left out."""
 
 
 def epoch_table(runs: Mapping[str, LabRun]) -> pd.DataFrame:
@@ -39,11 +39,11 @@ def epoch_table(runs: Mapping[str, LabRun]) -> pd.DataFrame:
 
 
 def table_at(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
-    """Returns a row per method after an epoch, zero-shot first where it is known.
+    """Returns a row per method after an epoch; zero-shot comes first if it is known.
 
     Args:
         table: from `epoch_table`.
-        epoch: 0 is before training.
+        epoch: the epoch; 0 is before training.
     """
     rows = table[table["epoch"] == epoch]
     start = table[(table["method"] == START) & (table["epoch"] == 0)]
@@ -54,37 +54,38 @@ def table_at(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
 
 
 def zero_shot(table: pd.DataFrame) -> dict[str, float]:
-    """Returns half → accuracy before training in percent; empty where it is not known."""
+    """Returns half → zero-shot accuracy in percent; empty if it is not known."""
     start = table[(table["method"] == START) & (table["epoch"] == 0)]
     return {} if start.empty else {half: float(start[half].iloc[0]) for half in HALVES}
 
 
 def reliability_frame(runs: Mapping[str, LabRun], epoch: int) -> pd.DataFrame:
-    """Returns a row per method, half and bin after an epoch, in percent; zero-shot beside them.
+    """Returns a row per method, half and bin after an epoch, in percent, also for zero-shot.
 
-    Bins with under `FEW` of a half's images are left out: they say little and jump about.
+    Bins with less than `FEW` of a half's images are left out, because they are too noisy.
     """
     shown = [(method, run, epoch) for method, run in runs.items()]
     if START in runs:
         shown.insert(0, (ZERO_SHOT, runs[START], 0))
     rows = []
     for method, run, then in shown:
-        for place, half in enumerate(HALVES):
-            images = int(run.count[then, place].sum())
+        for side, half in enumerate(HALVES):
+            images = int(run.count[then, side].sum())
             for index in range(BINS):
-                count = int(run.count[then, place, index])
+                count = int(run.count[then, side, index])
                 if count >= FEW * images:
-                    right = int(run.right[then, place, index])
-                    sure = float(run.confidence[then, place, index])
-                    rows.append((method, half, 100 * sure / count, 100 * right / count, count))
+                    right = int(run.right[then, side, index])
+                    total = float(run.confidence[then, side, index])
+                    rows.append((method, half, 100 * total / count, 100 * right / count, count))
     return pd.DataFrame(rows, columns=["method", "half", "confidence", "right", "images"])
 
 
 def final_table(grid: Grid) -> pd.DataFrame:
-    """Returns a row per training of the grid and half, before and after all of its epochs.
+    """Returns a row per training of the grid and half, with values before and after training.
 
-    `gain` is router minus all experts equally, `headroom` what a perfect choice of one expert
-    would bring over a random one, both in points; missing with one expert.
+    `gain` is the router's accuracy minus that of all experts equally; `headroom` is the accuracy
+    of a perfect choice of one expert minus that of a random one. Both are in points, and missing
+    for methods with one expert.
     """
     rows = []
     for (method, data, shots, weight, seed), run in grid.runs.items():
@@ -116,14 +117,15 @@ WAYS = ("router", "uniform", "random", "best_single", "oracle")
 
 
 def mean_curves(grid: Grid, shots: int, weight: float) -> pd.DataFrame:
-    """Returns a row per method, half and epoch: change from before training, in points.
+    """Returns a row per method, half and epoch: the change since the start, in points.
 
-    Averaged over data sets seed by seed; `mean` and `std` (n - 1) are over the seeds.
+    For each seed the change is averaged over data sets; `mean` and `std` (n - 1) are over the
+    seeds.
 
     Args:
         grid: the trainings.
         shots: training images per class.
-        weight: of the text loss, for the methods that have one.
+        weight: weight of the text loss, for methods that have one.
     """
     parts = []
     for (method, data, run_shots, run_weight, seed), run in grid.runs.items():
@@ -147,11 +149,11 @@ def mean_curves(grid: Grid, shots: int, weight: float) -> pd.DataFrame:
     every = pd.concat(parts, ignore_index=True)
     keys = ["method", "half", "epoch"]
     by_seed = every.groupby([*keys, "seed"], sort=False)["change"].mean().reset_index()
-    found = by_seed.groupby(keys, sort=False)["change"].agg(["mean", "std"]).reset_index()
-    return found.fillna({"std": 0.0})
+    curves = by_seed.groupby(keys, sort=False)["change"].agg(["mean", "std"]).reset_index()
+    return curves.fillna({"std": 0.0})
 
 
 def _first_number(run: LabRun) -> float:
-    """Returns the training accuracy of the first epoch, which is nearest to none."""
+    """Returns the first known training accuracy; there is none before the first epoch."""
     known = run.train[~run.train.isnan()]
     return float(known[0]) if len(known) else float("nan")

@@ -1,4 +1,4 @@
-"""The overfitting lab's experiment: sliders, trainings that are missing, and what plays."""
+"""The experiment of the Overfitting lab: sliders, missing trainings, and the animation."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from app.caches.runs import stamp_of
 from app.common import access, state
 from app.common.words import duration
 from app.jobs import estimates, trainings
-from app.lab import figures as lab_figures
-from app.lab import runs as lab_runs
-from app.lab import tables as lab_tables
+from app.lab import figures, runs, tables
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
@@ -33,23 +31,25 @@ SHOTS = (1, 2, 4, 8, 16)
 WEIGHTS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0)
 LENGTHS = (40, 80, 160)
 TICK_SECONDS = 0.35
-TICKS = 40  # from start to end of a playing
-MAX_TICKS = 4  # made up for at once
+TICKS = 40  # steps of the animation from start to end
+MAX_TICKS = 4  # most steps at once after a delay
 ONLY_FOR_LOOKING = (
-    "Accuracies on test images, epoch by epoch, are here to be **looked at**. Nothing was chosen "
-    "by them, and nothing may be: a method is judged after its last epoch, and settings are "
-    "chosen on validation images of classes that it was trained on."
+    "The test accuracies after each epoch are shown **for illustration only**. Nothing was "
+    "chosen by them, and nothing should be: a method is judged after its last epoch, and "
+    "settings are chosen on validation images of the classes that it was trained on."
 )
 DRIFT_OF_LASP = (
-    "LASP is compared with the mean of all hard prompts, not with the one it starts from: so it "
-    "starts at a distance."
+    "LASP is compared with the mean of all hard prompts, not with the prompt that it starts "
+    "from, so its drift is not 0 at the start."
 )
-CALIBRATION = "How far sureness and being right lie apart: less is better."
+CALIBRATION = (
+    "Expected calibration error: the mean gap between confidence and accuracy. Lower is better."
+)
 NUMBERS = {
-    "train": ("training images", "Right on the few images it learns from, while it learns."),
-    "base": ("base", "Right on test images of the base classes."),
-    "new": ("new", "Right on test images of the classes it was never shown."),
-    "HM": ("HM", "Harmonic mean of base and new: high only where both are."),
+    "train": ("training images", "Accuracy on the training images, measured during training."),
+    "base": ("base", "Accuracy on test images of the base classes."),
+    "new": ("new", "Accuracy on test images of the new classes, which were not in training."),
+    "HM": ("HM", "Harmonic mean of base and new: it is high only if both are high."),
     "error base": ("calibration error, base", CALIBRATION),
     "error new": ("calibration error, new", CALIBRATION),
 }
@@ -57,22 +57,22 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class LabTrainings:
-    """The trainings of one setting of the sliders."""
+    """The trainings for one position of the sliders."""
 
     runs: Mapping[str, LabRun]
-    """Method → what is measured; those that are there."""
+    """Method → measured training, for the trainings that exist."""
     missing: Mapping[str, TrainConfig]
-    """Method → what would have to be trained."""
+    """Method → settings of a training that does not exist yet."""
 
 
 @st.cache_resource(show_spinner="Opening the lab's trainings …", max_entries=1)
 def grid() -> Grid:
-    """Returns the grid that ships with the project; shared by all sessions."""
+    """Returns the grid that comes with the project; all sessions share it."""
     return read_grid()
 
 
 def pick_settings() -> LabSettings:
-    """Returns what the sliders ask for."""
+    """Returns the settings that the user chose with the sliders."""
     with st.container(horizontal=True, gap="medium"):
         data = st.selectbox(
             "Data set", BUILTIN, index=1, key=state.LAB_DATA, bind=state.QUERY, width=170
@@ -88,8 +88,8 @@ def pick_settings() -> LabSettings:
             key=state.LAB_WEIGHT,
             bind=state.QUERY,
             width=230,
-            help="How strongly LASP and MoCoOp are held to their hand-written prompts. CoOp has "
-            "no such loss.",
+            help="How strongly LASP and MoCoOp are kept close to their hand-written prompts. CoOp "
+            "has no text loss.",
         )
         seed = st.number_input(
             "Seed", 0, 2**32 - 1, 1, key=state.LAB_SEED, bind=state.QUERY, width=120
@@ -102,14 +102,14 @@ def pick_settings() -> LabSettings:
             key=state.LAB_LENGTH,
             bind=state.QUERY,
             width=200,
-            help="In epochs. The rate does not change while it trains, so that the first 20 "
-            "epochs of a long training are exactly a training of 20 epochs.",
+            help="Number of epochs. The learning rate is constant, so the first 20 epochs of a "
+            "long training equal a training of 20 epochs.",
         )
     return LabSettings(data, int(shots), int(seed), float(weight), int(length or LENGTHS[0]))
 
 
 def find(settings: LabSettings) -> LabTrainings:
-    """Returns the trainings from the grid, or else from runs of this machine.
+    """Returns the trainings from the grid or, if they are missing there, from the runs.
 
     Raises:
         UserError: if the grid or a finished run cannot be read.
@@ -118,7 +118,7 @@ def find(settings: LabSettings) -> LabTrainings:
     asked = {m: settings.config(m) for m in LAB_METHODS if m not in found}
     if asked:
         dataset = data_caches.dataset(settings.data)
-        for method, made in lab_runs.find_runs(asked, dataset).items():
+        for method, made in runs.find_runs(asked, dataset).items():
             if made.status().state == FINISHED:
                 found[method] = _measured(str(made.path), stamp_of(made))
     ordered = {method: found[method] for method in LAB_METHODS if method in found}
@@ -126,7 +126,7 @@ def find(settings: LabSettings) -> LabTrainings:
 
 
 def _in_grid(method: str, settings: LabSettings) -> LabRun | None:
-    """Returns a training of the grid; None also where its CLIP is not the one found here."""
+    """Returns a training of the grid; None if it is missing or was made with another CLIP."""
     known = grid()
     if data_caches.backbone(preset(method).backbone).fingerprint != known.backbone_fingerprint:
         return None
@@ -140,34 +140,34 @@ def _measured(path: str, stamp: float) -> LabRun:
     return measure(run, data_caches.dataset(config.data), data_caches.backbone(config.backbone))
 
 
-def missing_panel(found: LabTrainings, settings: LabSettings) -> None:
-    """Says which trainings are not there, and offers to make them or shows how far they are."""
-    if not found.missing:
+def missing_panel(lab: LabTrainings, settings: LabSettings) -> None:
+    """Says which trainings are missing; offers to make them, or shows their progress."""
+    if not lab.missing:
         return
     dataset = data_caches.dataset(settings.data)
-    known = lab_runs.find_runs(found.missing, dataset)
-    active = {m: known[m] for m in found.missing if m in known and known[m].status().active}
-    *first, last = (METHODS[method].label for method in found.missing)
+    existing = runs.find_runs(lab.missing, dataset)
+    active = {m: existing[m] for m in lab.missing if m in existing and existing[m].status().active}
+    *first, last = (METHODS[method].label for method in lab.missing)
     names = f"{', '.join(first)} and {last}" if first else last
     if active:
         st.fragment(_progress, run_every=1.0)(active)
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        seconds = lab_runs.seconds(found.missing, dataset)
-        spent = "the time is not known" if seconds is None else duration(seconds)
-        st.markdown(f"No finished training of **{names}** with these settings yet ({spent}).")
+        seconds = runs.seconds(lab.missing, dataset)
+        spent = "time unknown" if seconds is None else duration(seconds)
+        st.markdown(f"There is no training of **{names}** with these settings yet ({spent}).")
         if not access.read_only() and st.button(
             "Train now", type="primary", icon=":material/play_arrow:", key="lab train"
         ):
-            lab_runs.start(found.missing)
+            runs.start(lab.missing)
             st.rerun()
-    for method, run in known.items():
+    for method, run in existing.items():
         status = run.status()
         st.warning(f"{METHODS[method].label} is {status.state}: {status.message}")
 
 
 def _progress(active: Mapping[str, Run]) -> None:
-    """Shows how far trainings are; when all are over, the page starts anew."""
+    """Shows the progress of trainings; as soon as one is over, the whole page runs again."""
     states = {method: run.status() for method, run in active.items()}
     if any(not status.active for status in states.values()):
         st.rerun()
@@ -187,21 +187,21 @@ def _progress(active: Mapping[str, Run]) -> None:
         st.rerun()
 
 
-def player(found: LabTrainings, settings: LabSettings) -> None:
-    """Shows accuracy, calibration and drift as they are after an epoch; plays through epochs."""
-    last = min(run.epochs for run in found.runs.values())
+def player(lab: LabTrainings, settings: LabSettings) -> None:
+    """Shows accuracy, calibration and drift after an epoch, and an animation over the epochs."""
+    last = min(run.epochs for run in lab.runs.values())
     last = min(last, settings.epochs)
-    table = lab_tables.epoch_table(found.runs)
+    table = tables.epoch_table(lab.runs)
     playing = bool(st.session_state.get(state.LAB_PLAYING))
     st.fragment(_player, run_every=TICK_SECONDS if playing else None)(
-        found, table[table["epoch"] <= last], last, playing
+        lab, table[table["epoch"] <= last], last, playing
     )
 
 
-def _player(found: LabTrainings, table: pd.DataFrame, last: int, ticking: bool) -> None:
+def _player(lab: LabTrainings, table: pd.DataFrame, last: int, ticking: bool) -> None:
     epoch = _pick_epoch(last, ticking)
-    start = lab_tables.zero_shot(table)
-    figure = lab_figures.accuracy_lines(table, epoch, last, start)
+    start = tables.zero_shot(table)
+    figure = figures.accuracy_lines(table, epoch, last, start)
     show_figure(figure, "accuracy-by-epoch", table=table)
     st.markdown(f"**After {epoch} epochs**, in percent")
     columns = {
@@ -211,41 +211,41 @@ def _player(found: LabTrainings, table: pd.DataFrame, last: int, ticking: bool) 
     columns["drift new"] = st.column_config.NumberColumn(
         "drift, new",
         format="%.3f",
-        help="How far the learnt prompts have moved from their hand-written (hard) prompts: 1 − "
-        f"cosine, mean over new classes; 0 is not at all. {DRIFT_OF_LASP}",
+        help="How far the learned prompts have moved from their hand-written (hard) prompts: 1 − "
+        f"cosine, mean over new classes. 0 means that they did not move. {DRIFT_OF_LASP}",
     )
-    shown = lab_tables.table_at(table, epoch)
+    shown = tables.table_at(table, epoch)
     show_table(shown, f"lab-epoch-{epoch}", column_config=columns, placeholder="–")
     left, right = layout.wrapping_columns([3, 2], "calibration")
     with left:
-        st.markdown("**Is it as often right as it is sure?** Below the dashed line it is too sure")
-        frame = lab_tables.reliability_frame(found.runs, epoch)
-        show_figure(lab_figures.reliability_lines(frame), "reliability")
+        st.markdown("**Does confidence match accuracy?** Below the dashed line it is too high")
+        frame = tables.reliability_frame(lab.runs, epoch)
+        show_figure(figures.reliability_lines(frame), "reliability")
     with right:
-        st.markdown("**Drift against new classes**, from before training to now")
-        show_figure(lab_figures.drift_paths(table, epoch), "drift-and-new-classes")
-        if LASP in found.runs:
+        st.markdown("**Drift and accuracy on new classes**, from the start to this epoch")
+        show_figure(figures.drift_paths(table, epoch), "drift-and-new-classes")
+        if LASP in lab.runs:
             st.caption(DRIFT_OF_LASP)
-    # After the slider, which must be told where it stands before the run ends.
+    # This comes last, because the slider must receive its value before the run ends.
     if bool(st.session_state.get(state.LAB_PLAYING)) != ticking:
-        st.rerun()  # the whole page, which then comes back with or without a clock
+        st.rerun()  # runs the whole page again, then with or without the timer
 
 
 def _pick_epoch(last: int, ticking: bool) -> int:
-    """Returns the epoch that is shown: of the slider, of a step, or the next one of a playing."""
+    """Returns the epoch to show: from the slider, a button, or the animation's next step."""
     memory = st.session_state
     if state.LAB_EPOCH not in memory:
         text = st.query_params.get(state.LAB_EPOCH, "")
-        # Not the slider's default, which may not also be set, as playing does.
+        # The slider cannot have a default, because the animation sets its value.
         memory[state.LAB_EPOCH] = int(text) if text.isdecimal() else last
     if not ticking and state.LAB_ARRIVED in memory:
-        # The browser may not have heard of the last tick's epoch, and say an earlier one.
+        # The browser may still send an earlier epoch if it has not received the last one.
         memory[state.LAB_EPOCH] = memory.pop(state.LAB_ARRIVED)
     now = memory[state.LAB_EPOCH] = min(int(memory[state.LAB_EPOCH]), last)
     playing = bool(memory.get(state.LAB_PLAYING))
     if playing and ticking:
         clock = time.monotonic()
-        # On a busy machine ticks come late: then it takes larger steps rather than longer.
+        # On a busy machine the timer is late. Larger steps then keep the animation's length.
         ticks = round((clock - memory.get(state.LAB_TICKED, clock)) / TICK_SECONDS)
         step = min(MAX_TICKS, max(1, ticks)) * max(1, last // TICKS)
         now = memory[state.LAB_EPOCH] = min(last, now + step)

@@ -15,7 +15,7 @@ from mocoop.runs.run import Run, open_run
 
 
 def drift(run: Run) -> list[Drift]:
-    """Returns the drift of every expert after every saved epoch."""
+    """Returns the drift of every expert at every saved epoch."""
     return _drift(str(run.path), stamp_of(run))
 
 
@@ -25,11 +25,11 @@ def _drift(path: str, stamp: float) -> list[Drift]:
 
 
 def words(run: Run, label: int) -> list[list[list[NearWord]]]:
-    """Returns the nearest words of every learnt token, by expert.
+    """Returns the nearest words of every learned token: experts, tokens, words.
 
     Args:
         run: a finished run.
-        label: whose tokens to take where every class has its own.
+        label: the class whose tokens to use if every class has its own.
     """
     own = run.setup().config.class_context
     return _words(str(run.path), stamp_of(run), label if own else None)
@@ -47,7 +47,7 @@ def _words(path: str, stamp: float, label: int | None) -> list[list[list[NearWor
 
 
 def projection(run: Run, settings: MapSettings) -> Projection:
-    """Returns a run's joint map; one by UMAP must be on disk, for it would take long to fit."""
+    """Returns a run's joint map; a UMAP map should already be on disk, because its fit is slow."""
     return _projection(str(run.path), stamp_of(run), settings)
 
 
@@ -57,26 +57,26 @@ def _projection(path: str, stamp: float, settings: MapSettings) -> Projection:
 
 
 def fit_under_way(run: Run, settings: MapSettings) -> Fit | None:
-    """Returns the fit of a map that is not there yet, begun now if need be; None if it is.
+    """Returns the running fit of a map, started now if necessary; None if the map is on disk.
 
     Raises:
-        UserError: if it failed.
+        UserError: if the fit failed.
     """
-    if settings.method == "pca" or (run.path, stamp_of(run), settings) in _maps_there():
+    if settings.method == "pca" or (run.path, stamp_of(run), settings) in _maps_on_disk():
         return None
     fit = map_maker().fit(run, settings)
     if fit is None:
-        _maps_there().add((run.path, stamp_of(run), settings))
+        _maps_on_disk().add((run.path, stamp_of(run), settings))
     return fit
 
 
 @st.cache_resource(show_spinner=False)
 def map_maker() -> MapMaker:
-    """Returns what fits the maps of this server."""
+    """Returns the MapMaker that all sessions of this server share."""
     return MapMaker()
 
 
 @st.cache_resource(show_spinner=False)
-def _maps_there() -> set[tuple[Path, float, MapSettings]]:
-    """Returns the maps known to be on disk, by path and stamp of their run, and settings."""
+def _maps_on_disk() -> set[tuple[Path, float, MapSettings]]:
+    """Returns the maps that are known to be on disk, as (run's path, run's stamp, settings)."""
     return set()

@@ -1,4 +1,4 @@
-"""Figures of the prompt-space page: table in, Plotly figure out."""
+"""Figures of the Prompt space page: table in, Plotly figure out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.common.plotting import plain, see_through
+from app.common.plotting import plain, transparent
 from app.common.theme import EXPERT_COLOURS, NEUTRAL
 from app.prompt_space.tables import AXES, soft_pairs
 
-# Marker, size and opacity of each kind; also told apart without colour.
+# Symbol, size and opacity of each kind; the kinds can be told apart without colour.
 _LOOKS = {
     "hard": ("circle", 6, 0.45),
     "prototype": ("diamond", 9, 0.85),
@@ -22,19 +22,19 @@ _LOOKS_3D = {
     "prototype": ("diamond", 4, 0.85),
     "soft": ("cross", 5, 1.0),
 }
-_CALLED = {"hard": "hard prompt", "prototype": "prototype", "soft": "soft prompt"}
+_NAMES = {"hard": "hard prompt", "prototype": "prototype", "soft": "soft prompt"}
 
 
 def prompt_map(
     shown: pd.DataFrame, colour_by: str, colours: Mapping[str, str], bounds: pd.DataFrame
 ) -> go.Figure:
-    """Returns a map of hard, prototype and soft points with a line from soft to prototype.
+    """Returns a map of hard, prototype and soft points; lines join soft points and prototypes.
 
     Args:
-        shown: from `space_tables.shown_points`; three dimensions where it has a `z`.
+        shown: from `tables.shown_points`; the map has three dimensions if there is a column `z`.
         colour_by: `group` or `class`.
         colours: value of that column → colour.
-        bounds: all points that any epoch may show; the axes stay the same over epochs.
+        bounds: the points of all epochs, which determine the axes, so that they do not change.
     """
     axes = [axis for axis in AXES if axis in shown]
     flat = len(axes) == 2
@@ -44,7 +44,7 @@ def prompt_map(
         if not part.empty:
             figure.add_trace(_points(part, kind, look, axes, colours, colour_by))
     plain(figure, 560)
-    # Streamlit lets a click select a point only while dragging does not select.
+    # In Streamlit a click selects a point only if dragging does not select.
     figure.update_layout(
         showlegend=False, dragmode="pan" if flat else "turntable", uirevision="map"
     )
@@ -56,7 +56,7 @@ def prompt_map(
     scene = {f"{axis}axis": clear | {"range": ranges[axis]} for axis in axes}
     ground = {
         "backgroundcolor": "rgba(0,0,0,0)",
-        "gridcolor": see_through(NEUTRAL, 0.35),
+        "gridcolor": transparent(NEUTRAL, 0.35),
         "title": "",
     }
     figure.update_layout(
@@ -83,13 +83,13 @@ def drift_lines(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
     plain(figure, 300)
     epochs, lowest = int(table["epoch"].max()), float(table["own cosine"].min())
     figure.update_xaxes(title="epoch", tickformat="d", nticks=min(epochs + 1, 8))
-    # A drift that is next to nothing shall look like it.
+    # The axis spans at least 0.02, so that a tiny drift looks tiny.
     low = min(0.98, lowest - 0.05 * (1 - lowest))
     return figure.update_yaxes(title="cosine to own prototype", range=[low, 1 + 0.05 * (1 - low)])
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
-    """Returns class → colour by its place among the classes shown."""
+    """Returns class → colour by its index among the classes shown."""
     return {name: EXPERT_COLOURS[i % len(EXPERT_COLOURS)] for i, name in enumerate(classes)}
 
 
@@ -101,7 +101,7 @@ def _points(
     colours: Mapping[str, str],
     colour_by: str,
 ) -> go.Scatter | go.Scatter3d:
-    """Returns the markers of one kind; `customdata` says what each point is."""
+    """Returns the markers of one kind; `customdata` holds kind, group, class and template."""
     symbol, size, opacity = look
     hues = [colours[name] for name in part[colour_by]]
     detail = part["template"].fillna("")
@@ -109,21 +109,21 @@ def _points(
     return chart(
         **{axis: part[axis] for axis in axes},
         mode="markers",
-        name=_CALLED[kind],
+        name=_NAMES[kind],
         marker={"symbol": symbol, "size": size, "opacity": opacity, "color": hues},
         customdata=[
             [kind, group, name, text]
             for group, name, text in zip(part["group"], part["class"], detail, strict=True)
         ],
         hovertemplate=(
-            f"{_CALLED[kind]}<br>%{{customdata[1]}} · <b>%{{customdata[2]}}</b>"
+            f"{_NAMES[kind]}<br>%{{customdata[1]}} · <b>%{{customdata[2]}}</b>"
             "<br>%{customdata[3]}<extra></extra>"
         ),
     )
 
 
 def _pair_lines(pairs: pd.DataFrame, axes: Sequence[str]) -> go.Scatter | go.Scatter3d:
-    """Returns all lines from soft points to their prototypes as one trace with gaps."""
+    """Returns all lines from soft points to their prototypes, as one trace with gaps."""
     ends = {
         axis: [
             value
@@ -138,7 +138,7 @@ def _pair_lines(pairs: pd.DataFrame, axes: Sequence[str]) -> go.Scatter | go.Sca
 
 
 def _padded(values: pd.Series) -> list[float]:
-    """Returns a range a little wider than the values."""
+    """Returns an axis range that is a little wider than the values."""
     low, high = float(values.min()), float(values.max())
     margin = 0.06 * (high - low) or 1.0
     return [low - margin, high + margin]

@@ -1,4 +1,4 @@
-"""The prompt-space page's map: what it shows, how far to trust it, what is selected on it."""
+"""The map of the Prompt space page: its settings, its reliability, the selected points."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ import streamlit as st
 
 from app.common import state
 from app.common.theme import expert_colours
-from app.prompt_space import cached
-from app.prompt_space import figures as space_figures
-from app.prompt_space import tables as space_tables
+from app.prompt_space import cached, figures, tables
 from app.ui.parts import show_figure, show_table
 from mocoop.analysis.projection import KINDS, MapSettings, Method, Projection
 from mocoop.errors import UserError
 from mocoop.runs.run import Run, RunSetup
 
 METHODS: dict[Method, str] = {"pca": "PCA", "umap": "UMAP"}
-CALLED = {"hard": "hard prompts", "prototype": "prototypes", "soft": "soft prompts"}
+NAMES = {"hard": "hard prompts", "prototype": "prototypes", "soft": "soft prompts"}
 POLL_SECONDS = 1.0
 MAP_ALT = "Map of hard prompts, prototypes and soft prompts, joined in pairs"
 
 
 @dataclass(frozen=True)
 class MapChoice:
-    """What the map shows."""
+    """The settings of the map."""
 
     settings: MapSettings
     colour_by: str
@@ -34,7 +32,7 @@ class MapChoice:
 
 
 def pick_map(epoch: int) -> MapChoice:
-    """Returns what the map is to show."""
+    """Returns the settings of the map that the user chose."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         method = st.segmented_control(
             "Map",
@@ -44,7 +42,7 @@ def pick_map(epoch: int) -> MapChoice:
             format_func=METHODS.__getitem__,
             key=state.MAP_METHOD,
             bind=state.QUERY,
-            help="PCA is instant and keeps large distances; UMAP keeps neighbours together.",
+            help="PCA is fast and preserves large distances. UMAP preserves neighbours.",
         )
         dims = st.segmented_control(
             "Dimensions", [2, 3], default=2, required=True, key=state.MAP_DIMS, bind=state.QUERY
@@ -62,7 +60,7 @@ def pick_map(epoch: int) -> MapChoice:
             KINDS,
             selection_mode="multi",
             default=KINDS,
-            format_func=CALLED.__getitem__,
+            format_func=NAMES.__getitem__,
             key=state.MAP_KINDS,
             bind=state.QUERY,
         )
@@ -70,7 +68,7 @@ def pick_map(epoch: int) -> MapChoice:
 
 
 def drawn_map(run: Run, settings: MapSettings) -> Projection:
-    """Returns the map that was asked for, or one by PCA while UMAP is still at work."""
+    """Returns the chosen map, or one by PCA while UMAP is still running or if it failed."""
     waiting = False
     try:
         waiting = cached.fit_under_way(run, settings) is not None
@@ -88,27 +86,27 @@ def drawn_map(run: Run, settings: MapSettings) -> Projection:
 
 @st.fragment(run_every=POLL_SECONDS)
 def watch_fit(run: Run, settings: MapSettings) -> None:
-    """Says how long UMAP has been at work; runs the page again as soon as it is done."""
+    """Shows how long UMAP has been running; runs the page again as soon as it has finished."""
     try:
         fit = cached.fit_under_way(run, settings)
     except UserError:
-        fit = None  # the page says why
+        fit = None  # the page shows the reason
     if fit is None:
         st.rerun()
     st.info(
-        f"UMAP is drawing this map in the background, for {fit.seconds:.0f} s now: up to a minute "
-        "the first time, then it is kept. Meanwhile this is PCA.",
+        f"UMAP is computing this map in the background ({fit.seconds:.0f} s so far). It takes up "
+        "to a minute the first time, and is then saved. Until then you see PCA.",
         icon=":material/hourglass_top:",
     )
 
 
 def pick_classes(projection: Projection, setup: RunSetup) -> list[str]:
-    """Returns the classes to draw: a handful by default, any of those on the map."""
+    """Returns the classes to draw: a few by default, or any of the classes on the map."""
     names = [setup.class_names[label] for label in projection.classes]
     return st.multiselect(
         "Classes",
         names,
-        default=space_tables.few_classes(names),
+        default=tables.few_classes(names),
         placeholder="Choose classes to draw",
         key=state.MAP_CLASSES,
         bind=state.QUERY,
@@ -116,17 +114,17 @@ def pick_classes(projection: Projection, setup: RunSetup) -> list[str]:
 
 
 def the_map(setup: RunSetup, projection: Projection, choice: MapChoice) -> None:
-    """Shows the map, what to trust in it, and the points that are selected on it."""
+    """Shows the map, how reliable it is, and the selected points."""
     classes = pick_classes(projection, setup)
     if not classes or not choice.kinds:
         st.info("Choose at least one class and one kind of point to draw.")
         return
-    table = space_tables.map_table(projection, setup.groups, setup.class_names)
+    table = tables.map_table(projection, setup.groups, setup.class_names)
     drawn = table[table["class"].isin(classes)]
-    shown = space_tables.shown_points(table, classes, choice.epoch, choice.kinds)
+    shown = tables.shown_points(table, classes, choice.epoch, choice.kinds)
     by_group = choice.colour_by == "group"
-    colours = expert_colours(setup.experts) if by_group else space_figures.class_colours(classes)
-    figure = space_figures.prompt_map(shown, choice.colour_by, colours, drawn)
+    colours = expert_colours(setup.experts) if by_group else figures.class_colours(classes)
+    figure = figures.prompt_map(shown, choice.colour_by, colours, drawn)
     flat = projection.settings.dims == 2
     if flat:
         show_figure(
@@ -146,28 +144,29 @@ def the_map(setup: RunSetup, projection: Projection, choice: MapChoice) -> None:
 
 
 def trust(projection: Projection) -> None:
-    """Shows how far the map can be trusted, in one line, and what it leaves out."""
+    """Shows how reliable the map is, and which classes it leaves out."""
     values = projection.trustworthiness
-    said = [
-        f"{CALLED[kind]} **{values[kind]:.2f}**" for kind in ("hard", "soft") if kind in values
+    parts = [
+        f"{NAMES[kind]} **{values[kind]:.2f}**" for kind in ("hard", "soft") if kind in values
     ]
-    count = space_tables.count_kinds(projection)
-    fitted = ", ".join(f"{number} {CALLED[kind]}" for kind, number in count.items())
-    line = "Trustworthiness (1 is best): " + " · ".join(said) + ". " if said else ""
+    count = tables.count_kinds(projection)
+    fitted = ", ".join(f"{number} {NAMES[kind]}" for kind, number in count.items())
+    line = "Trustworthiness (1 is best): " + " · ".join(parts) + ". " if parts else ""
     st.markdown(
-        f"{line}Neighbours mean something; distances between clusters mean little.",
-        help=f"One joint fit on {fitted} (all saved epochs). Trustworthiness is the degree to "
-        "which neighbours on the map are neighbours among the real features.",
+        f"{line}You can rely on which points are neighbours, but hardly on distances between "
+        "clusters.",
+        help=f"One joint fit on {fitted} (all saved epochs). Trustworthiness measures how far "
+        "neighbours on the map are also neighbours among the original features.",
     )
     if projection.sampled:
         st.caption(
-            f"Too many points for one map: {len(projection.classes)} classes were drawn with "
-            f"seed {projection.settings.seed}."
+            f"There are too many points for one map, so it shows {len(projection.classes)} "
+            f"random classes (seed {projection.settings.seed})."
         )
 
 
 def point_selected() -> None:
-    """Takes the first selected point's group and class into the choices below the map."""
+    """Copies the group and the class of the first selected point to the widgets below the map."""
     points = st.session_state[state.MAP_POINTS].selection.points
     for point in points[:1]:
         _, group, class_name, *_ = point["customdata"]
@@ -176,11 +175,11 @@ def point_selected() -> None:
 
 
 def selected_points() -> None:
-    """Lists the points that are selected on the map."""
+    """Shows a table of the points that are selected on the map."""
     chosen = st.session_state.get(state.MAP_POINTS)
     points = chosen.selection.points if chosen else []
     if len(points) > 1:
-        table = space_tables.selected_table([point["customdata"] for point in points])
+        table = tables.selected_table([point["customdata"] for point in points])
         st.markdown(f"**{len(table)} points selected**, in {_classes(table['class'].nunique())}")
         show_table(table, "selected-points", height=220)
 

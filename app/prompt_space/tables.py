@@ -1,4 +1,4 @@
-"""What the prompt-space page shows, as tables: plain data in, pandas out."""
+"""The tables of the Prompt space page: plain data in, pandas out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AXES = ("x", "y", "z")
 
 
 def drift_frame(rows: Sequence[Drift], experts: Sequence[str]) -> pd.DataFrame:
-    """Returns a row per expert and epoch, shares in percent."""
+    """Returns a row per expert and epoch; shares are in percent."""
     return pd.DataFrame(
         {
             "expert": [experts[row.expert] for row in rows],
@@ -27,14 +27,14 @@ def drift_frame(rows: Sequence[Drift], experts: Sequence[str]) -> pd.DataFrame:
 
 
 def map_table(projection: Projection, groups: Groups, class_names: Sequence[str]) -> pd.DataFrame:
-    """Returns a row per point of a map: place, kind, group, class, template text, epoch.
+    """Returns a row per point of a map: coordinates, kind, group, class, template, epoch.
 
-    `epoch` is missing for hard points and prototypes, `template` for all but hard points.
+    `epoch` is missing for hard points and prototypes; only hard points have a `template`.
     """
     points, names = projection.points, tuple(groups)
-    place = projection.coordinates.numpy()
+    coordinates = projection.coordinates.numpy()  # (points, dims)
     group = points.group.tolist()
-    table = pd.DataFrame({AXES[axis]: place[:, axis] for axis in range(place.shape[1])})
+    table = pd.DataFrame({AXES[i]: coordinates[:, i] for i in range(coordinates.shape[1])})
     table["kind"] = [KINDS[kind] for kind in points.kind.tolist()]
     table["group"] = [names[index] for index in group]
     table["class"] = [class_names[label] for label in points.label.tolist()]
@@ -50,24 +50,24 @@ def map_table(projection: Projection, groups: Groups, class_names: Sequence[str]
 def shown_points(
     table: pd.DataFrame, class_names: Sequence[str], epoch: int, kinds: Sequence[str] = KINDS
 ) -> pd.DataFrame:
-    """Returns the points of some classes: hard ones, prototypes, and one epoch's soft ones."""
+    """Returns the hard points, prototypes, and soft points of one epoch, of some classes."""
     now = (table["epoch"] == epoch).fillna(False).astype(bool) | (table["kind"] != KINDS[SOFT])
     return table[now & table["class"].isin(class_names) & table["kind"].isin(kinds)]
 
 
 def soft_pairs(shown: pd.DataFrame) -> pd.DataFrame:
-    """Returns each soft point joined with its prototype, columns `x_soft`, `x_prototype` …"""
+    """Returns each soft point with its prototype, in columns `x_soft`, `x_prototype`, …"""
     soft = shown[shown["kind"] == KINDS[SOFT]]
     prototypes = shown[shown["kind"] == KINDS[PROTOTYPE]]
     return soft.merge(prototypes, on=["group", "class"], suffixes=("_soft", "_prototype"))
 
 
 def most_routed(gallery: pd.DataFrame, classes: Sequence[str]) -> tuple[str, str]:
-    """Returns the expert and the class, one of some, that share the most first choices.
+    """Returns the expert and the class that occur together in the most test images.
 
     Args:
-        gallery: of test images, with `expert` (the first choice) and `true` (the class).
-        classes: where to look, unless none of them has a test image.
+        gallery: table of test images, with `expert` (the first choice) and `true` (the class).
+        classes: the classes to consider; all classes if none of these has a test image.
     """
     of_these = gallery[gallery["true"].isin(list(classes))]
     pairs = (gallery if of_these.empty else of_these).groupby(["expert", "true"]).size()
@@ -76,7 +76,7 @@ def most_routed(gallery: pd.DataFrame, classes: Sequence[str]) -> tuple[str, str
 
 
 def few_classes(classes: Sequence[str], count: int = 5) -> list[str]:
-    """Returns a handful of class names, spread evenly over the list."""
+    """Returns a few class names, evenly spaced in the list."""
     if len(classes) <= count:
         return list(classes)
     step = (len(classes) - 1) / (count - 1)
@@ -84,10 +84,10 @@ def few_classes(classes: Sequence[str], count: int = 5) -> list[str]:
 
 
 def words_table(tokens: Sequence[Sequence[NearWord]]) -> pd.DataFrame:
-    """Returns a row per learnt token of one expert: its nearest words with their cosine."""
+    """Returns a row per learned token of one expert: its nearest words and their cosines."""
     rows = []
-    for place, words in enumerate(tokens, start=1):
-        cells: dict[str, object] = {"token": place}
+    for number, words in enumerate(tokens, start=1):
+        cells: dict[str, object] = {"token": number}
         for rank, near in enumerate(words, start=1):
             cells[f"word {rank}"] = near.word
             cells[f"cosine {rank}"] = near.cosine
@@ -96,13 +96,13 @@ def words_table(tokens: Sequence[Sequence[NearWord]]) -> pd.DataFrame:
 
 
 def selected_table(customdata: Sequence[Sequence[object]]) -> pd.DataFrame:
-    """Returns a row per point that was selected on a map, from the points' own data."""
+    """Returns a row per selected point of a map, from the points' `customdata`."""
     columns = ["kind", "group", "class", "template"]
     rows = [tuple(values)[: len(columns)] for values in customdata]
     return pd.DataFrame(rows, columns=columns)
 
 
 def count_kinds(projection: Projection) -> dict[str, int]:
-    """Returns kind → how many points of it the map was fitted on."""
+    """Returns kind → number of its points on which the map was fitted."""
     kinds = projection.points.kind
     return {KINDS[kind]: int((kinds == kind).sum()) for kind in (HARD, PROTOTYPE, SOFT)}

@@ -1,4 +1,4 @@
-"""What the pages compute from a finished run and keep: every cache names what it depends on."""
+"""Streamlit caches of what the Routing page computes from a run; keys hold all inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mocoop.runs.run import Run, open_run
 
 
 def evaluation(run: Run, choice: str) -> Evaluation:
-    """Returns the numbers of a run's test images: accuracy, measures by class, confusions."""
+    """Returns the results of a run on its test images: accuracy, measures by class, confusions."""
     return _evaluation(str(run.path), stamp_of(run), data_stamp(run.setup().config.data), choice)
 
 
@@ -25,16 +25,16 @@ def _evaluation(path: str, stamp: float, data_as_it_is: str, choice: str) -> Eva
 
 
 def value_of_routing(run: Run, choice: str) -> RoutingValue:
-    """Returns what a run's router is worth on the test images."""
+    """Returns the accuracy with a run's router and with other choices, on the test images."""
     return _value_of_routing(str(run.path), stamp_of(run), choice)
 
 
-@st.cache_data(show_spinner="Trying the other choices …", max_entries=32)
+@st.cache_data(show_spinner="Testing other choices of experts …", max_entries=32)
 def _value_of_routing(path: str, stamp: float, choice: str) -> RoutingValue:
     run = open_run(path)
-    made_of = run.setup()
-    data = data_caches.dataset(made_of.config.data)
-    clip = data_caches.backbone(made_of.config.backbone)
-    check_same_data(run, made_of, data, clip)
+    setup = run.setup()
+    data = data_caches.dataset(setup.config.data)
+    clip = data_caches.backbone(setup.config.backbone)
+    check_same_data(run, setup, data, clip)
     cache = run_caches.feature_cache(run)
-    return routing_value(run_caches.classifier(run), data, cache, made_of.config, choice)
+    return routing_value(run_caches.classifier(run), data, cache, setup.config, choice)

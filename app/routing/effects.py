@@ -1,4 +1,4 @@
-"""Changes to a picture that may move the routing: pictures in, pictures out."""
+"""Changes to a picture that may change its routing: pictures in, pictures out."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from mocoop.errors import UserError
 
 @dataclass(frozen=True)
 class Effects:
-    """How much of each change, from 0 (none) to 100 (most)."""
+    """Strength of each effect, from 0 (none) to 100 (most)."""
 
     blur: int = 0
-    """100 blurs over a tenth of the shorter side."""
+    """100 is a Gaussian blur whose radius is a tenth of the shorter side."""
     pixelate: int = 0
     """100 leaves 6 blocks along the shorter side."""
     darken: int = 0
-    """100 leaves a tenth of the light."""
+    """100 leaves a tenth of the brightness."""
     grey: int = 0
-    """100 takes all colour away."""
+    """100 removes all colour."""
     sketch: int = 0
-    """100 is a pencil drawing of the picture."""
+    """100 turns the picture into a pencil drawing."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not 0 <= value <= 100:
-                raise UserError(f"Effect {name} goes from 0 to 100; got {value}.")
+                raise UserError(f"Effect {name} must be from 0 to 100; got {value}.")
 
     @property
     def any(self) -> bool:
-        """Whether anything is changed at all."""
+        """Whether any effect is on."""
         return any(vars(self).values())
 
 
 def apply_effects(image: Image.Image, effects: Effects) -> Image.Image:
-    """Returns a changed copy of an RGB image of the same size.
+    """Returns a changed copy of an RGB image, of the same size.
 
-    The order is fixed: sketch, grey, darken, blur, pixelate, as if the drawing were then
-    photographed badly.
+    The order is fixed: sketch, grey, darken, blur, pixelate. It imitates a bad photo of a
+    drawing.
     """
     changed = image
     if effects.sketch:
@@ -58,7 +58,7 @@ def apply_effects(image: Image.Image, effects: Effects) -> Image.Image:
 
 
 def pixelate(image: Image.Image, amount: int) -> Image.Image:
-    """Returns the image in square blocks: 64 along the shorter side for 1, 6 for 100."""
+    """Returns the image in square blocks: about 64 along the shorter side for 1, 6 for 100."""
     side = min(image.size)
     blocks = min(side, round(64 * (6 / 64) ** (amount / 100)))
     size = [max(1, round(length * blocks / side)) for length in image.size]
@@ -67,7 +67,7 @@ def pixelate(image: Image.Image, amount: int) -> Image.Image:
 
 
 def sketch(image: Image.Image) -> Image.Image:
-    """Returns a pencil drawing: the grey picture divided by its own blurred copy."""
+    """Returns a pencil drawing: the grey image divided by a blurred copy of itself."""
     grey = ImageOps.grayscale(image)
     radius = max(1.0, min(image.size) / 60)
     values = np.asarray(grey, np.float32)

@@ -1,4 +1,4 @@
-"""The tab that shows one expert's images: where it is sure, torn and wrong."""
+"""The tab that shows one expert's images: most certain, most ambiguous and wrong."""
 
 from __future__ import annotations
 
@@ -11,23 +11,30 @@ from app.common.theme import expert_colours
 from app.routing import view as routing_view
 from app.ui import layout
 from mocoop.evaluation.evaluate import RoutedItems
-from mocoop.runs.run import Run
+from mocoop.runs.run import RunSetup
 
 EACH = 6  # images in a row
 ROWS = {
-    "certain": ("Most certain", "its own images, where the router gives it the most weight"),
-    "ambiguous": ("Most ambiguous", "it has a say, but the router is torn between experts"),
-    "wrong": ("Wrong", "its own images that the mixture gets wrong, the surest mistake first"),
+    "certain": ("Most certain", "this expert is the first choice, with the largest weights"),
+    "ambiguous": (
+        "Most ambiguous",
+        "this expert was chosen, but the router is uncertain between experts",
+    ),
+    "wrong": (
+        "Wrong",
+        "this expert is the first choice, but the prediction is wrong; the most confident "
+        "mistakes first",
+    ),
 }
 
 
-def one_expert(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
-    """Shows three rows of an expert's test images, to be looked at closer."""
-    experts = found.routed.experts
+def one_expert(setup: RunSetup, tested: RoutedItems, table: pd.DataFrame) -> None:
+    """Shows three rows of test images of the expert that the user picks."""
+    experts = tested.routed.experts
     expert = st.pills(
         "Expert", experts, default=experts[0], required=True, key=state.OF_EXPERT, bind=state.QUERY
     )
-    _, starts = experts_in_words(found.routed, run.setup())
+    _, starts = experts_in_words(tested.routed, setup)
     st.caption(f"It started from {starts[expert]}.")
     colours = expert_colours(experts)
     for kind, rows in galleries.expert_galleries(table, expert).items():
@@ -39,4 +46,4 @@ def one_expert(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
         with layout.tiles("card", kind):
             for _, row in rows.head(EACH).iterrows():
                 with st.container(border=True, gap="xsmall", height="stretch"):
-                    routing_view.card(run.setup().config.data, found, row, colours, kind)
+                    routing_view.card(setup.config.data, tested, row, colours, kind)

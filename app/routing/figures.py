@@ -1,4 +1,4 @@
-"""Figures of the routing page: table in, Plotly figure out; readable in light and dark."""
+"""Figures of the Routing page: table in, Plotly figure out; readable in light and dark."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from app.common.plotting import (
     PERCENTS,
     plain,
     room_for_numbers,
-    see_through,
+    transparent,
 )
 from app.common.theme import NEUTRAL, TRAIN, WRONG
 
 
 def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
-    """Returns the share of images per expert: first choice full, also chosen faint."""
+    """Returns the share of images per expert: first choice in full colour, also chosen faint."""
     hues = [colours[name] for name in table["expert"]]
     first = go.Bar(
         x=table["expert"],
@@ -33,10 +33,10 @@ def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
     also = go.Bar(
         x=table["expert"],
         y=table["chosen"] - table["first choice"],
-        name="chosen too",
-        marker={"color": [see_through(hue, FAINT) for hue in hues], "line": EDGE},
+        name="also chosen",
+        marker={"color": [transparent(hue, FAINT) for hue in hues], "line": EDGE},
         customdata=table["chosen"],
-        hovertemplate="%{x}: among the chosen for %{customdata:.1f} %<extra></extra>",
+        hovertemplate="%{x}: chosen for %{customdata:.1f} % of the images<extra></extra>",
     )
     figure = plain(go.Figure([first, also]), 180)
     figure.update_layout(barmode="stack", showlegend=False)
@@ -44,7 +44,7 @@ def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
 
 
 def score_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
-    """Returns the router's share for every expert of one image, the chosen ones full.
+    """Returns the router's share of every expert for one image; chosen experts are not faint.
 
     Args:
         table: from `tables.experts_table`.
@@ -57,7 +57,7 @@ def score_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         orientation="h",
         marker={
             "color": [
-                colours[name] if is_chosen else see_through(colours[name], FAINT)
+                colours[name] if is_chosen else transparent(colours[name], FAINT)
                 for name, is_chosen in zip(table["expert"], chosen, strict=True)
             ],
             "line": EDGE,
@@ -75,7 +75,7 @@ def score_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
 
 
 def moved_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
-    """Returns the router's share for every expert before (outline) and after a change.
+    """Returns the router's share of every expert before (grey) and after a change.
 
     Args:
         table: from `tables.share_table`.
@@ -83,13 +83,13 @@ def moved_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
     """
     hues = [colours[name] for name in table["expert"]]
     moved = bool((table["before"] != table["after"]).any())
-    grey = {"color": see_through(NEUTRAL, FAINT), "line": EDGE}
+    grey = {"color": transparent(NEUTRAL, FAINT), "line": EDGE}
     before = go.Bar(
         x=100 * table["before"],
         y=table["expert"],
         orientation="h",
         name="before",
-        # Unchanged it would only repeat the other bar; its place stays free.
+        # Without a change it would only repeat the other bar, so it is invisible.
         marker=grey if moved else {"color": "rgba(0,0,0,0)"},
         hovertemplate="%{y}, before: %{x:.1f} %<extra></extra>" if moved else None,
         hoverinfo=None if moved else "skip",
@@ -113,7 +113,7 @@ def moved_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
 
 
 def class_bars(table: pd.DataFrame, true: str | None = None) -> go.Figure:
-    """Returns the most probable classes; the true one stands out where it is known."""
+    """Returns the most probable classes; the true class, if known, has a colour of its own."""
     known = {True: TRAIN, False: NEUTRAL}
     names = table["class"]
     hues = [TRAIN if true is None else known[name == true] for name in names]
@@ -132,20 +132,20 @@ def class_bars(table: pd.DataFrame, true: str | None = None) -> go.Figure:
 
 
 def count_map(counts: pd.DataFrame, of: str) -> go.Figure:
-    """Returns a heat map of images: experts down, styles or classes across; empty is 0.
+    """Returns a heat map of numbers of images; experts are rows, styles or classes columns.
 
     Args:
         counts: from `tables.expert_counts`.
-        of: what the columns are, for the hover text.
+        of: "style" or "class", for the hover text.
     """
-    shown = counts.where(counts > 0)  # zero stays as clear as the page behind it
+    shown = counts.where(counts > 0)  # cells with 0 images stay transparent
     few = counts.shape[1] <= 24
     heat = go.Heatmap(
         z=shown.to_numpy(dtype=float),
         x=list(counts.columns),
         y=list(counts.index),
-        # See-through, so that more is stronger on a light and on a dark page.
-        colorscale=[[0.0, see_through(TRAIN, 0.1)], [1.0, see_through(TRAIN, 0.8)]],
+        # A larger opacity means more images, on a light and on a dark page.
+        colorscale=[[0.0, transparent(TRAIN, 0.1)], [1.0, transparent(TRAIN, 0.8)]],
         zmin=0,
         zmax=max(1, int(counts.to_numpy().max())),
         xgap=2,
@@ -176,7 +176,7 @@ def confusion_map(counts: pd.DataFrame) -> go.Figure:
             z=np.where(part & (numbers > 0), numbers, np.nan),
             x=list(counts.columns),
             y=list(counts.index),
-            colorscale=[[0.0, see_through(hue, 0.1)], [1.0, see_through(hue, 0.8)]],
+            colorscale=[[0.0, transparent(hue, 0.1)], [1.0, transparent(hue, 0.8)]],
             zmin=0,
             zmax=max(1.0, float(numbers[part].max())),
             xgap=2,
@@ -216,7 +216,7 @@ def mistake_bars(table: pd.DataFrame) -> go.Figure:
 
 
 def _cell_numbers(counts: pd.DataFrame) -> go.Scatter:
-    """Returns the numbers above zero of a heat map, in the page's own text colour."""
+    """Returns a heat map's numbers above zero as text in the page's text colour."""
     rows, columns = counts.to_numpy().nonzero()
     return go.Scatter(
         x=counts.columns[columns],
@@ -229,14 +229,14 @@ def _cell_numbers(counts: pd.DataFrame) -> go.Scatter:
 
 
 def routing_value_bars(table: pd.DataFrame) -> go.Figure:
-    """Returns the accuracies of ways to choose the experts, the router's standing out.
+    """Returns the accuracies of ways to choose the experts; the router's bar has a colour.
 
     Args:
         table: from `tables.routing_value_table`.
     """
     last = len(table) - 1
     hues = [TRAIN if row == 0 else NEUTRAL for row in range(len(table))]
-    hues[last] = see_through(NEUTRAL, FAINT)
+    hues[last] = transparent(NEUTRAL, FAINT)
     bars = go.Bar(
         x=table["accuracy"],
         y=table["choice"],
@@ -253,7 +253,7 @@ def routing_value_bars(table: pd.DataFrame) -> go.Figure:
 
 
 def accuracy_bars(table: pd.DataFrame) -> go.Figure:
-    """Returns percent right per class or style (the table's first column), worst first."""
+    """Returns the accuracy per class or style (the table's first column), worst first."""
     ordered = table.sort_values("right", kind="stable")
     bars = go.Bar(
         x=ordered.iloc[:, 0],
@@ -270,5 +270,5 @@ def accuracy_bars(table: pd.DataFrame) -> go.Figure:
 
 
 def _weights(table: pd.DataFrame) -> list[str]:
-    """Returns the mixture weight of each chosen expert, as text beside its bar."""
+    """Returns the text beside each bar: the expert's mixture weight if it was chosen."""
     return [f"weight {weight:.0%}" if weight > 0 else "" for weight in table["weight"]]

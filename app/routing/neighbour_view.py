@@ -1,4 +1,4 @@
-"""A row of training images that a picture is most like, as true cosine distance tells."""
+"""A row of the training images that are nearest to a picture by cosine similarity."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from app.caches import runs as run_caches
 from mocoop.analysis.neighbours import nearest
 from mocoop.runs.run import Run
 
-COUNT, SIDE = 6, 96  # images, and pixels of their thumbnails
+COUNT, SIDE = 6, 96  # number of images; width of their thumbnails in pixels
 
 
 def nearest_training_images(run: Run, query: Tensor) -> None:
-    """Shows which of a run's training images are nearest to a picture.
+    """Shows the training images of a run that are nearest to a picture.
 
     Args:
         run: a finished run.
-        query: the picture's feature (dim,), from the run's own CLIP.
+        query: the picture's feature (dim,), from the run's CLIP.
     """
     known = run_caches.training_images(run)
-    names, data = run.setup().class_names, run.setup().config.data
+    setup = run.setup()
+    names, data = setup.class_names, setup.config.data
     st.markdown(
         "**Nearest training images**",
-        help="Of the few images this run was trained on, those whose CLIP features have the "
-        "largest cosine with this picture's: 1 is the same direction.",
+        help="The training images of this run whose CLIP features have the largest cosine "
+        "similarity to the feature of this picture. 1 means the same direction.",
     )
     with st.container(horizontal=True, gap="small"):
         for near in nearest(query, known.features, known.items, COUNT):

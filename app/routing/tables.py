@@ -1,4 +1,4 @@
-"""What the Routing page shows, as tables."""
+"""The tables and the sentences that the Routing page shows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.evaluation.routing_value import RoutingValue
 
 
-def usage_table(found: RoutedItems) -> pd.DataFrame:
-    """Returns a row per expert: share of images that chose it, chose it first, mean weight."""
-    weights = found.routed.weights  # (images, experts)
+def usage_table(tested: RoutedItems) -> pd.DataFrame:
+    """Returns a row per expert: how often it is chosen and first choice (%), mean weight."""
+    weights = tested.routed.weights  # (images, experts)
     first = weights.argmax(dim=-1)
-    experts = found.routed.experts
+    experts = tested.routed.experts
     return pd.DataFrame(
         {
             "expert": experts,
@@ -37,21 +37,21 @@ def expert_counts(
     Args:
         table: from `gallery_table`.
         by: `style` or `true` (the class).
-        experts: all experts, the rows, also those never chosen.
-        columns: all styles or classes, in order.
+        experts: all experts, also those that are never chosen; they become the rows.
+        columns: all styles or classes, in order; they become the columns.
     """
     counts = pd.crosstab(table["expert"], table[by])
     return counts.reindex(index=list(experts), columns=list(columns), fill_value=0)
 
 
 def accuracy_by(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Returns a row per style or class: images, percent right, most frequent mistake."""
+    """Returns a row per style or class: images, accuracy in percent, most frequent mistake."""
     rows = []
     for name, part in table.groupby(by, sort=False):
         wrong = part.loc[~part["right"], "predicted"]
         mistake = wrong.value_counts()
-        said = f"{mistake.index[0]} ({mistake.iloc[0]}×)" if len(mistake) else ""
-        rows.append((name, len(part), 100.0 * part["right"].mean(), said))
+        text = f"{mistake.index[0]} ({mistake.iloc[0]}×)" if len(mistake) else ""
+        rows.append((name, len(part), 100.0 * part["right"].mean(), text))
     header = {"true": "class", "style": "style"}[by]
     return pd.DataFrame(rows, columns=[header, "images", "right", "most often mistaken for"])
 
@@ -79,7 +79,8 @@ def mistakes_table(confusion: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
 def experts_table(routed: Routed, index: int) -> pd.DataFrame:
     """Returns a row per expert for one image: score, share, weight and its own prediction.
 
-    `share` is the softmax of the scores over all experts, `weight` the one over the chosen.
+    `share` is the softmax of the scores over all experts, `weight` the softmax over the chosen
+    experts.
     """
     own = routed.expert_probabilities[index].max(dim=-1)  # over classes
     return pd.DataFrame(
@@ -115,12 +116,12 @@ def share_table(before: Routed, after: Routed) -> pd.DataFrame:
 
 
 def routing_value_table(value: RoutingValue) -> pd.DataFrame:
-    """Returns a row per way to choose the experts: accuracy and what it means."""
+    """Returns a row per way to choose the experts: its accuracy and its meaning."""
     chosen = f"chosen on the {value.chosen_on} images"
     rows = [
         ("the router", value.router, "what this run does"),
         ("all experts equally", value.uniform, "the mean of all experts, without a router"),
-        ("a random expert", value.random, "expected when one expert is drawn per image"),
+        ("a random expert", value.random, "expected if one expert is drawn for every image"),
         (
             "the best single expert",
             value.best_single,
@@ -129,16 +130,16 @@ def routing_value_table(value: RoutingValue) -> pd.DataFrame:
         (
             "perfect choice",
             value.oracle,
-            "at least one expert is right: an upper bound that peeks at the answers",
+            "at least one expert is right: an upper bound that uses the true classes",
         ),
     ]
     return pd.DataFrame(rows, columns=["choice", "accuracy", "meaning"])
 
 
 def nmi_in_words(nmi: float | None) -> str:
-    """Returns what a normalised mutual information of experts and styles says."""
+    """Returns the meaning of a normalised mutual information of experts and styles."""
     if nmi is None:
-        return "how experts and styles go together cannot be told here"
+        return "how experts and styles are related cannot be measured here"
     if nmi < 0.1:
         return "the experts do not follow the styles"
     if nmi < 0.3:
@@ -151,8 +152,8 @@ def nmi_in_words(nmi: float | None) -> str:
 def styles_in_words(table: pd.DataFrame) -> str:
     """Returns how often the first choice is the expert that is used most for the image's style.
 
-    Beside it stands what it would be if styles played no part: the share of the expert that is
-    used most of all. Empty where no style is known.
+    For comparison the sentence gives the value if styles had no influence: the share of the
+    expert that is used most overall. Returns an empty string if no style is known.
 
     Args:
         table: from `gallery_table`.
@@ -164,17 +165,19 @@ def styles_in_words(table: pd.DataFrame) -> str:
     own = 100 * counts.max(axis=1).sum() / len(known)
     alone = 100 * counts.sum().max() / len(known)
     return (
-        f"For {own:.0f} % of the images the first choice is the expert used most for their style; "
-        f"if styles played no part, it would be {alone:.0f} %."
+        f"For {own:.0f} % of the images the first choice is the expert used most for their "
+        f"style. If styles had no influence, it would be {alone:.0f} %."
     )
 
 
 def routing_in_words(value: RoutingValue) -> str:
-    """Returns whether the router beats what needs no router, with the error of counting."""
-    side = "ahead of" if value.gain >= 0 else "behind"
-    said = f"The router is {abs(value.gain):.1f} points {side} the best choice without a router"
+    """Returns whether the router beats the best choice without one, with the sampling error."""
+    side = "better" if value.gain >= 0 else "worse"
+    text = (
+        f"The router is {abs(value.gain):.1f} points {side} than the best choice without a router"
+    )
     margin = 2 * value.gain_error
     if abs(value.gain) <= margin:
-        return f"{said}: **too close to call** on these images (±{margin:.1f})."
-    verdict = "it pays here" if value.gain > 0 else "it does not pay here"
-    return f"{said} (±{margin:.1f}): **{verdict}**."
+        return f"{text}: **too close to call** on these images (±{margin:.1f})."
+    verdict = "it helps here" if value.gain > 0 else "it does not help here"
+    return f"{text} (±{margin:.1f}): **{verdict}**."

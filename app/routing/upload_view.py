@@ -1,4 +1,4 @@
-"""The tab in which a picture of one's own is routed, and changed to see the routing move."""
+"""The tab that routes the user's own pictures and shows how changes move the routing."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mocoop.runs.run import Run, open_run
 from mocoop.storage.images import open_image
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
-LARGEST = 640  # pixels of the longer side; larger pictures are made smaller first
+LARGEST = 640  # pixels along the longer side; larger pictures are scaled down first
 LONGEST_NAME = 60
 SOURCES = ("A test image", "My files", "Camera")
 SLIDERS = {
     "blur": "Blur",
     "pixelate": "Pixelate",
     "darken": "Darken",
-    "grey": "Take colour away",
+    "grey": "Remove colour",
     "sketch": "Sketch",
 }
 
@@ -52,8 +52,8 @@ def try_a_picture(run: Run, picture: Picture) -> None:
     """Shows a test image, uploaded files or a photo, their routing, and sliders to change one.
 
     Args:
-        run: the run that routes.
-        picture: the test image to begin with.
+        run: the run that routes the pictures.
+        picture: the test image to start with.
     """
     source = st.segmented_control(
         "Picture", SOURCES, default=SOURCES[0], required=True, key=state.SOURCE, bind=state.QUERY
@@ -65,7 +65,7 @@ def try_a_picture(run: Run, picture: Picture) -> None:
     features = torch.stack([feature_of(run, one.image) for one in pictures])
     routed = classifier.classify(features)
     chosen = 0
-    if len(pictures) > 1:  # one alone stands large beside its sliders
+    if len(pictures) > 1:  # a single picture is only shown large, beside its sliders
         cards(pictures, routed)
         names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
         picked = st.selectbox("Change which one?", names, key=state.CHANGED)
@@ -75,7 +75,7 @@ def try_a_picture(run: Run, picture: Picture) -> None:
 
 
 def feature_of(run: Run, image: Image.Image) -> Tensor:
-    """Returns the feature (dim,) that a run's CLIP sees a picture as; kept for a while."""
+    """Returns the feature (dim,) of a picture by a run's CLIP; the last 200 are cached."""
     return _feature(str(run.path), run_caches.stamp_of(run), image.size, image.tobytes())
 
 
@@ -86,56 +86,56 @@ def _feature(path: str, stamp: float, size: tuple[int, int], pixels: bytes) -> T
 
 
 def own_pictures(source: str) -> list[Picture]:
-    """Returns the uploaded pictures or the photo; says which files cannot be read, and why."""
+    """Returns the uploaded pictures or the photo; shows which files cannot be read, and why."""
     if source == "Camera":
         photo = st.camera_input("Take a photo", key=state.CAMERA)
         given = [] if photo is None else [photo]
     else:
         given = st.file_uploader(
-            f"Up to {MAX_FILES} pictures of any common format",
+            f"Up to {MAX_FILES} pictures in any common format",
             accept_multiple_files=True,
             max_upload_size=MAX_MEGABYTES,
             key=state.UPLOADS,
         )
         if len(given) > MAX_FILES:
-            st.warning(f"{len(given)} files came; the first {MAX_FILES} are shown.")
+            st.warning(f"You uploaded {len(given)} files; only the first {MAX_FILES} are shown.")
     pictures = []
     for file in given[:MAX_FILES]:
         try:
             pictures.append(read_picture(file.getvalue(), shown_name(file.name)))
         except UserError as error:
-            st.warning(as_it_is(str(error)), icon=":material/broken_image:")
+            st.warning(escape_markdown(str(error)), icon=":material/broken_image:")
     return pictures
 
 
 @st.cache_resource(show_spinner=False, max_entries=48)
 def read_picture(content: bytes, name: str) -> Picture:
-    """Returns an uploaded picture, made smaller if it is large.
+    """Returns an uploaded picture, scaled down if it is large.
 
     Raises:
-        UserError: for content that is no image, or damaged.
+        UserError: if the content is not an image, or is damaged.
     """
     image, notes = open_image(content, name)
     if max(image.size) > LARGEST:
-        notes.append(f"{image.width} × {image.height} pixels: made smaller first")
+        notes.append(f"{image.width} × {image.height} pixels, scaled down first")
         image = image.copy()
         image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     return Picture(name, image, tuple(notes))
 
 
 def shown_name(name: str) -> str:
-    """Returns an uploaded file's name fit to be shown: printable, of one line, not long."""
+    """Returns an uploaded file's name in a form that is safe to show: printable and short."""
     plain = "".join(letter for letter in name if letter.isprintable()).strip()
     return plain if len(plain) <= LONGEST_NAME else f"{plain[: LONGEST_NAME - 1]}…"
 
 
-def as_it_is(text: str) -> str:
-    """Returns Markdown that shows a text letter by letter: a file's name draws nothing."""
+def escape_markdown(text: str) -> str:
+    """Returns Markdown that shows a text literally, without any formatting."""
     return re.sub(r"([\\`*_{}\[\]()<>#|~$]|:(?=\w))", r"\\\1", text)
 
 
 def cards(pictures: list[Picture], routed: Routed) -> None:
-    """Shows pictures with their prediction and experts."""
+    """Shows pictures as cards with their predictions and experts."""
     colours = expert_colours(routed.experts)
     with layout.tiles("card", "mine"):
         for index, picture in enumerate(pictures):
@@ -146,11 +146,11 @@ def cards(pictures: list[Picture], routed: Routed) -> None:
                 if len(routed.experts) > 1:
                     html += chips.expert_chips(routed.chosen(index), colours)
                 st.html(html)
-                st.caption(" · ".join((as_it_is(picture.name), *picture.notes)))
+                st.caption(" · ".join((escape_markdown(picture.name), *picture.notes)))
 
 
 def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -> None:
-    """Shows sliders, the changed picture, and how prediction and routing moved."""
+    """Shows sliders, the changed picture, and its prediction and routing before and after."""
     left, middle, right = st.columns([2, 2, 3], gap="medium")
     with left:
         amounts = {
@@ -165,11 +165,14 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
     with middle:
         st.image(data_caches.as_png(changed, 320), width="stretch", alt="The changed picture")
         if wanted.any:
-            st.html(_said("before", before, picture.truth) + _said("now", now, picture.truth))
+            st.html(
+                _prediction("before", before, picture.truth)
+                + _prediction("now", now, picture.truth)
+            )
         else:
-            st.html(_said("", before, picture.truth))
+            st.html(_prediction("", before, picture.truth))
         if picture.truth is None:
-            st.caption(" · ".join((as_it_is(picture.name), *picture.notes)))
+            st.caption(" · ".join((escape_markdown(picture.name), *picture.notes)))
     with right:
         moved = tables.share_table(before, now)
         if len(before.experts) > 1:
@@ -184,15 +187,15 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
 
 
 def reset() -> None:
-    """Puts all sliders back to nothing."""
+    """Sets all sliders to 0."""
     for name in state.EFFECTS:
         st.session_state[name] = 0
 
 
-def _said(when: str, routed: Routed, truth: str | None) -> str:
-    """Returns the prediction of one picture and who made it, as HTML."""
+def _prediction(when: str, routed: Routed, truth: str | None) -> str:
+    """Returns the prediction for one picture as HTML, under a line such as "before"."""
     best = tables.top_classes(routed, 0, 1)
-    said = chips.verdict(best["class"][0], best["probability"][0], truth)
+    verdict = chips.verdict(best["class"][0], best["probability"][0], truth)
     if not when:
-        return said
-    return f'<div style="font-size:.75rem;opacity:.7;margin-top:.4rem">{when}</div>{said}'
+        return verdict
+    return f'<div style="font-size:.75rem;opacity:.7;margin-top:.4rem">{when}</div>{verdict}'

@@ -1,4 +1,4 @@
-"""The routing page's parts: overview, gallery of test images, tables, value of routing."""
+"""Parts of the Routing page: overview, gallery of test images, tables, value of routing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from app.routing.neighbour_view import nearest_training_images
 from app.ui import chips, layout
 from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
 from mocoop.classifiers.base import Routed
+from mocoop.config import TrainConfig
 from mocoop.evaluation.evaluate import Evaluation, RoutedItems
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
-from mocoop.runs.run import Run
+from mocoop.runs.run import Run, RunSetup
 
 PER_PAGE = 12
-# The tabs; without a router RIGHTS stands for EXPERTS, COUNTS and VALUE.
+# The tabs. A run without a router has RIGHTS instead of EXPERTS, COUNTS and VALUE.
 IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
 VALUE, TRY = "Does it matter?", "Try a picture"
 RIGHTS = "What it gets right"
@@ -35,16 +36,18 @@ OWN = {
     "weight": st.column_config.NumberColumn("weight", format="percent"),
     "probability": st.column_config.NumberColumn("probability", format="percent"),
 }
-WORDS = {"all": "all classes", "base": "classes it trained on", "new": "classes it never saw"}
+WORDS = {"all": "all classes", "base": "trained classes", "new": "new classes"}
 
 
-def pick_classes(run: Run) -> str:
-    """Returns which classes to look at: all, or for a base-to-new run base, new or all."""
-    made_of = run.setup()
-    if made_of.config.classes == "all":
+def pick_classes(setup: RunSetup) -> str:
+    """Returns the choice of classes: all, or for a run on the base half base, new or all."""
+    if setup.config.classes == "all":
         return "all"
-    if run_caches.knows_trained_only(made_of):
-        st.caption("A linear probe knows only the classes it trained on: these are shown.")
+    if run_caches.knows_trained_only(setup):
+        st.caption(
+            f"{method_name(setup.config)} can only predict the classes it was trained on. Only "
+            "their images are shown."
+        )
         return "base"
     return st.segmented_control(
         "Classes",
@@ -54,14 +57,20 @@ def pick_classes(run: Run) -> str:
         format_func=WORDS.__getitem__,
         key=state.CLASSES,
         bind=state.QUERY,
-        help="A picture is told apart among the names of these classes only.",
+        help="The prediction is one of these classes only.",
     )
 
 
-def overview(run: Run, found: RoutedItems, table: pd.DataFrame, result: Evaluation) -> None:
-    """Shows accuracy, routing in words and the share of images per expert."""
-    config, nmi = run.setup().config, result.style_nmi
-    several = len(found.routed.experts) > 1
+def overview(
+    run: Run,
+    config: TrainConfig,
+    tested: RoutedItems,
+    table: pd.DataFrame,
+    result: Evaluation,
+) -> None:
+    """Shows accuracy, a summary of the routing, and the share of images per expert."""
+    nmi = result.style_nmi
+    several = len(tested.routed.experts) > 1
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(gap="xsmall"):
         wrong = int((~table["right"]).sum())
@@ -71,9 +80,9 @@ def overview(run: Run, found: RoutedItems, table: pd.DataFrame, result: Evaluati
             second.metric(
                 "Experts and styles",
                 f"{nmi:.2f} of 1",
-                help="How much the first-choice expert and the style that the picture was made "
-                "in say of each other (normalised mutual information): 0 is nothing, 1 means that "
-                "one tells the other.",
+                help="Normalised mutual information of the first-choice expert and the picture's "
+                "style: 0 means that they are independent, 1 means that one determines the "
+                "other.",
             )
         class_numbers(result)
         chosen = chosen_on_test(config, run.results())
@@ -83,31 +92,35 @@ def overview(run: Run, found: RoutedItems, table: pd.DataFrame, result: Evaluati
         others = "" if untrained is None else f"zero-shot {untrained:.1f} %, "
         st.caption(
             f"{len(table):,} test images, {wrong:,} of them wrong. "
-            f"For comparison: {others}guessing {100 / len(found.routed.class_names):.1f} %.",
+            f"For comparison: {others}random guessing "
+            f"{100 / len(tested.routed.class_names):.1f} %.",
             help="Zero-shot is one hand-written prompt without any training.",
         )
         if nmi is not None:
-            said = tables.nmi_in_words(nmi)
-            st.caption(f"{said[0].upper()}{said[1:]}. {tables.styles_in_words(table)}")
+            text = tables.nmi_in_words(nmi)
+            st.caption(f"{text[0].upper()}{text[1:]}. {tables.styles_in_words(table)}")
     with right:
         if several:
-            usage = tables.usage_table(found)
-            st.markdown("**Who gets the images?** Full: first choice · faint: also chosen")
-            figure = figures.usage_bars(usage, expert_colours(found.routed.experts))
-            show_figure(figure, "experts", "Share of the test images that each expert gets", usage)
+            usage = tables.usage_table(tested)
+            st.markdown(
+                "**Which experts are chosen?** Full colour: first choice · faint: also chosen"
+            )
+            figure = figures.usage_bars(usage, expert_colours(tested.routed.experts))
+            alt = "Share of the test images for which each expert is chosen"
+            show_figure(figure, "experts", alt, usage)
         else:
             st.info(
-                f"{method_name(config)} has no router, so there is nothing to route. "
-                f"{how_it_answers(config)} Its predictions are below. Pick a MoCoOp run to see "
-                "experts at work."
+                f"{method_name(config)} has no router, so there is no routing to show. "
+                f"{how_it_answers(config)} Its predictions are below. Choose a MoCoOp run to see "
+                "several experts."
             )
 
 
-def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
-    """Shows test images as cards: filtered, sorted, a page at a time."""
-    shown = galleries.select_images(table, gallery_filter(found.routed, table))
+def gallery(data: str, tested: RoutedItems, table: pd.DataFrame) -> None:
+    """Shows the filtered and sorted test images as cards, one page at a time."""
+    shown = galleries.select_images(table, gallery_filter(tested.routed, table))
     if shown.empty:
-        st.info("No image passes these filters. Take one of them away.")
+        st.info("No image matches these filters. Remove one of them.")
         return
     pages = -(-len(shown) // PER_PAGE)
     bar = st.container(horizontal=True, vertical_alignment="center")
@@ -117,15 +130,15 @@ def gallery(run: Run, found: RoutedItems, table: pd.DataFrame) -> None:
         csv_button(galleries.gallery_csv(shown), "images")
     start = (min(page, pages) - 1) * PER_PAGE
     rows = shown.iloc[start : start + PER_PAGE]
-    data, colours = run.setup().config.data, expert_colours(found.routed.experts)
+    colours = expert_colours(tested.routed.experts)
     with layout.tiles("card", "images"):
         for _, row in rows.iterrows():
             with st.container(border=True, gap="xsmall", height="stretch"):
-                card(data, found, row, colours)
+                card(data, tested, row, colours)
 
 
 def gallery_filter(routed: Routed, table: pd.DataFrame) -> galleries.GalleryFilter:
-    """Returns the filters and the order that the widgets say."""
+    """Returns the filters and the order that the user chose."""
     several, styles = len(routed.experts) > 1, list(dict.fromkeys(table["style"].dropna()))
     columns = iter(st.columns(3 + several + bool(styles), vertical_alignment="bottom"))
 
@@ -143,23 +156,35 @@ def gallery_filter(routed: Routed, table: pd.DataFrame) -> galleries.GalleryFilt
 
 
 def card(
-    data: str, found: RoutedItems, row: pd.Series, colours: Mapping[str, str], place: str = "all"
+    data: str,
+    tested: RoutedItems,
+    row: pd.Series,
+    colours: Mapping[str, str],
+    gallery_name: str = "all",
 ) -> None:
-    """Shows one test image with its prediction and its experts; `place` names its gallery."""
-    item = found.items[row["row"]]
+    """Shows one test image with its prediction and its experts.
+
+    Args:
+        data: the data set's name.
+        tested: the test images with their routing.
+        row: the image's row in the gallery's table.
+        colours: expert → colour.
+        gallery_name: name of the gallery that shows the card, which makes the button's key unique.
+    """
+    item = tested.items[row["row"]]
     st.image(
         data_caches.thumbnail(data, item.id, item.label, item.style, SIDE),
         width="stretch",
         alt=f"{row['true']}, {row['style'] or 'a test image'}",
     )
     html = chips.verdict(row["predicted"], row["probability"], row["true"])
-    if len(found.routed.experts) > 1:
+    if len(tested.routed.experts) > 1:
         pairs = list(zip(row["experts"], row["weights"], strict=True))
         html += chips.expert_chips(pairs, colours)
     st.html(html)
     st.button(
         "Look closer",
-        key=f"look-{place}-{item.id}",
+        key=f"look-{gallery_name}-{item.id}",
         type="tertiary",
         on_click=open_image,
         args=(item.id,),
@@ -167,39 +192,39 @@ def card(
 
 
 def open_image(item_id: str) -> None:
-    """Puts the image to look at into the address."""
+    """Writes the image into the address, which opens the dialog."""
     st.query_params[state.IMAGE] = item_id
 
 
 def close_image() -> None:
-    """Takes the image that was looked at out of the address."""
+    """Removes the image from the address."""
     if state.IMAGE in st.query_params:
         del st.query_params[state.IMAGE]
 
 
 def try_image() -> None:
-    """Opens the tab in which the image that is looked at can be changed."""
+    """Opens the tab in which the image of the dialog can be changed."""
     st.session_state[state.VIEW] = TRY
 
 
 @st.dialog("Look closer", width="large", on_dismiss=close_image)
 @errors_in_words()
-def look_closer(run: Run, found: RoutedItems, index: int) -> None:
-    """Shows all that the run says of one test image, and lets an expert be forced."""
-    item, routed = found.items[index], found.routed
-    truth = routed.class_names[int(found.labels[index])]
-    several, data = len(routed.experts) > 1, run.setup().config.data
+def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) -> None:
+    """Shows prediction and routing of one test image; the user can force one expert."""
+    item, routed = tested.items[index], tested.routed
+    truth = routed.class_names[int(tested.labels[index])]
+    several, data = len(routed.experts) > 1, config.data
     left, right = st.columns([1, 2], gap="medium")
     with left:
         png = data_caches.thumbnail(data, item.id, item.label, item.style, 320)
         st.image(png, width="stretch", alt=f"{truth}, {item.style or 'a test image'}")
-        st.caption(f"Truth: **{truth}**" + (f", drawn as {item.style}" if item.style else ""))
+        st.caption(f"True class: **{truth}**" + (f", style: {item.style}" if item.style else ""))
         if st.button("Change this picture", icon=":material/tune:", on_click=try_image):
             st.rerun()
         forced = None
         if several:
             forced = st.pills(
-                "Force one expert (none: the router decides)",
+                "Force one expert (none: the mixture predicts)",
                 routed.experts,
                 key=state.FORCED,
                 bind=state.QUERY,
@@ -207,8 +232,8 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
             )
     with right:
         one = routed if forced is None else routed.forced(routed.experts.index(forced))
-        who = "The router's mixture says" if forced is None else f"Expert {forced!r} alone says"
-        who = who if several else f"{method_name(run.setup().config)} says"
+        who = "The mixture predicts" if forced is None else f"Expert {forced!r} alone predicts"
+        who = who if several else f"{method_name(config)} predicts"
         best = tables.top_classes(one, index)
         right_or_wrong = "right" if best["class"][0] == truth else "wrong"
         st.markdown(f"{who} **{best['class'][0]}**: {right_or_wrong}.")
@@ -220,33 +245,35 @@ def look_closer(run: Run, found: RoutedItems, index: int) -> None:
             alt = "The router's preference for every expert on this image"
             show_figure(figure, "closer-scores", alt, experts)
     if several:
-        with st.expander("What each expert says alone"):
+        with st.expander("What each expert predicts alone"):
             show_table(experts, "experts-of-image", column_config=OWN)
     nearest_training_images(run, run_caches.feature_of(run, item))
 
 
-def count_tables(found: RoutedItems, table: pd.DataFrame) -> None:
-    """Shows experts against styles and classes, and accuracy by style and class."""
-    experts, classes = found.routed.experts, found.routed.class_names
+def count_tables(tested: RoutedItems, table: pd.DataFrame) -> None:
+    """Shows how experts go with styles and classes, and the accuracy by style and class."""
+    experts, classes = tested.routed.experts, tested.routed.class_names
     styles = tuple(dict.fromkeys(table["style"].dropna()))
     kinds = [("style", "style", styles)] if styles else []
     for by, called, names in [*kinds, ("true", "class", classes)]:
         if len(experts) > 1:
             counts = tables.expert_counts(table, by, experts, names)
-            st.markdown(f"**Experts by {called}**: images that have the expert as first choice")
+            st.markdown(
+                f"**Experts by {called}**: number of images with the expert as first choice"
+            )
             alt = f"How many images of each {called} have each expert as first choice"
             name = f"experts-by-{called}"
             show_figure(figures.count_map(counts, called), name, alt, counts, index=True)
         right = tables.accuracy_by(table, by)
-        st.markdown(f"**Right by {called}**, worst first")
-        alt = f"Percent right of the images of each {called}"
+        st.markdown(f"**Accuracy by {called}**, worst first")
+        alt = f"Accuracy on the images of each {called}, in percent"
         show_figure(figures.accuracy_bars(right), f"right-by-{called}-figure", alt)
         with st.expander(f"As a table, with the most frequent mistake of each {called}"):
             show_table(right, f"right-by-{called}", column_config=RIGHT)
 
 
 def value_of_routing(run: Run, choice: str) -> None:
-    """Shows the router against choices that need no router, and an upper bound."""
+    """Shows the router's accuracy, that of choices without a router, and an upper bound."""
     value = cached.value_of_routing(run, choice)
     table = tables.routing_value_table(value)
     st.markdown(tables.routing_in_words(value))

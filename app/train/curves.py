@@ -1,4 +1,4 @@
-"""Curves of a training, as pure functions from its records to Plotly figures."""
+"""Training curves: pure functions from a run's records to Plotly figures."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ LOSS_NAMES = {
     "total": ("weighted sum", NEUTRAL),
 }
 HEIGHT, TALL = 250, 285
-LEAST_SPAN = 20  # points of accuracy: small changes shall not look large
+LEAST_SPAN = 20  # percentage points of the accuracy axis, so that small changes look small
 
 
 def loss_figure(records: Records, epochs: int) -> go.Figure:
-    """Returns the mean of each loss term per epoch, before the terms are weighted.
+    """Returns the mean of each loss term per epoch, without the terms' weights.
 
-    Their weighted sum, often many times as large, is drawn when its name is clicked.
+    The weighted sum is often many times as large. It appears after a click on its name in the
+    legend.
     """
     figure = _figure("loss", epochs)
     trained = [record for record in records if record["losses"]]
     terms = {term for record in trained for term in record["losses"]}
     if terms - {"general"} == {"classification", "total"}:
-        terms -= {"total"}  # it is the classification loss
+        terms -= {"total"}  # it equals the classification loss
     for term, (name, colour) in LOSS_NAMES.items():
         if term not in terms:
             continue
@@ -60,7 +61,7 @@ def accuracy_figure(records: Records, epochs: int) -> go.Figure:
 
 
 def _percent_range(values: Sequence[float]) -> list[float]:
-    """Returns a range of percent around values, at least `LEAST_SPAN` wide, from 0 to 103."""
+    """Returns an axis range around values in percent, at least `LEAST_SPAN` wide, in 0 to 103."""
     if not values:
         return [0.0, 103.0]
     low, high = min(values) - 2, max(values) + 2
@@ -92,15 +93,15 @@ def usage_figure(records: Records, epochs: int, experts: Sequence[str]) -> go.Fi
 
 
 def entropy_figure(records: Records, epochs: int, num_experts: int) -> go.Figure:
-    """Returns the router's mean entropy (in nats) per epoch beside its largest possible value."""
-    figure = _figure("entropy, 0: sure", epochs)
+    """Returns the router's mean entropy (in nats) per epoch and its largest possible value."""
+    figure = _figure("entropy (0: certain)", epochs)
     largest = math.log(num_experts)
     values = [record["routing_entropy"] for record in records]
     figure.add_trace(_line(_epochs(records), values, "mean entropy", TRAIN, ".2f"))
     figure.add_hline(
         largest,
         line={"dash": "dash", "width": 1, "color": NEUTRAL},
-        annotation={"text": "undecided: all experts alike", "font": {"size": 11}},
+        annotation={"text": "maximum: all experts equally likely", "font": {"size": 11}},
         annotation_position="top right",
     )
     figure.update_layout(showlegend=False, margin_t=8, height=TALL)
@@ -118,7 +119,7 @@ def _line(
     colour: str,
     digits: str,
 ) -> go.Scatter:
-    """Returns a line; a marker alone where there is one point, which a line would not show."""
+    """Returns a line; a single point gets a marker, because a line would not show it."""
     return go.Scatter(
         x=list(x),
         y=list(y),
@@ -130,7 +131,7 @@ def _line(
 
 
 def _figure(unit: str, epochs: int) -> go.Figure:
-    """Returns an empty figure whose epoch axis is already as long as the training."""
+    """Returns an empty figure whose epoch axis already spans the whole training."""
     figure = go.Figure()
     figure.update_layout(
         height=HEIGHT,
@@ -139,7 +140,7 @@ def _figure(unit: str, epochs: int) -> go.Figure:
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         modebar=CLEAR_BAR,
-        uirevision="keep",  # a new epoch leaves zoom and hidden lines as they are
+        uirevision="keep",  # zoom and hidden lines stay when a new epoch arrives
     )
     last = max(epochs, 1)
     figure.update_xaxes(

@@ -1,4 +1,4 @@
-"""The Train page's groups of widgets; each returns settings and shows no result."""
+"""The groups of widgets on the Train page; they return settings and show no results."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from app.ui.pickers import pick_data
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.datasets.splits import shots_missing
+from mocoop.markdown import markdown_table
 from mocoop.methods import MENU, METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.presets import preset
@@ -28,17 +29,17 @@ Rows = list[dict[str, object]]
 
 
 def basic_settings() -> TrainConfig:
-    """Returns a method's preset with data set, shots, seed and classes as chosen.
+    """Returns the chosen method's preset with the chosen data set, shots, seed and classes.
 
     Raises:
-        UserError: if no data set is named.
+        UserError: if no data set is chosen.
     """
     data = pick_data()
     method = pick_method()
-    usual = preset(method)
-    drawn = METHODS[method].needs_images
-    shots = _pick_shots() if drawn else usual.shots
-    line = st.container(horizontal=True)  # the seed goes below on a narrow page
+    defaults = preset(method)
+    needs_images = METHODS[method].needs_images
+    shots = _pick_shots() if needs_images else defaults.shots
+    line = st.container(horizontal=True)  # on a narrow page the seed moves to the next line
     classes = line.segmented_control(
         "Train on",
         get_args(ClassesChoice),
@@ -47,11 +48,11 @@ def basic_settings() -> TrainConfig:
         required=True,
         key=state.TRAIN_ON,
         bind=state.QUERY,
-        help="Base half: only the first half of the classes. The test then also asks for the "
-        "other half, which the prompts have never seen.",
+        help="Base half: the method trains only on the first half of the classes. It is then "
+        "also tested on the other half, which it has never seen.",
     )
-    seed = _pick_seed(line) if drawn else usual.seed
-    return replace(usual, data=data, shots=shots, seed=seed, classes=classes or "all")
+    seed = _pick_seed(line) if needs_images else defaults.seed
+    return replace(defaults, data=data, shots=shots, seed=seed, classes=classes or "all")
 
 
 def _pick_shots() -> int:
@@ -75,22 +76,22 @@ def _pick_seed(line: DeltaGenerator) -> int:
         width=110,
         key=state.SEED,
         bind=state.QUERY,
-        help="Draws the training images; another seed gives another draw.",
+        help="Number that starts the random generator. Another seed draws other training images.",
     )
     return int(seed)
 
 
 def pick_method() -> str:
-    """Returns the chosen method, which is explained in a line; others on request."""
+    """Returns the key of the chosen method; a line explains it, and a dialog the others."""
     asked = st.query_params.get(state.METHOD, "")
-    meant = method_called(asked)
-    if meant is not None and asked != menu_label(METHODS[meant]):
-        st.query_params[state.METHOD] = menu_label(METHODS[meant])  # a link of an earlier version
+    key = method_called(asked)
+    if key is not None and asked != menu_label(METHODS[key]):
+        st.query_params[state.METHOD] = menu_label(METHODS[key])  # a link of an earlier version
         st.rerun()
     method = st.selectbox(
         "Method",
         list(MENU),
-        format_func=lambda key: menu_label(METHODS[key]),
+        format_func=lambda name: menu_label(METHODS[name]),
         key=state.METHOD,
         bind=state.QUERY,
     )
@@ -103,34 +104,35 @@ def pick_method() -> str:
 
 @st.dialog("Which method for what?", width="large")
 def explain_methods() -> None:
-    """Shows what every method does and when it is of use."""
-    rows = ["| Method | What it does | What it is for |", "|---|---|---|"]
+    """Shows what every method does and when it is useful."""
+    rows: list[tuple[str, ...]] = []
     family = ""
     for method in MENU.values():
         if method.family != family:
             family = method.family
-            rows.append(f"| *{family}* | | |")
-        rows.append(f"| **{method.label}** | {method.summary} | {method.use} |")
-    with st.container(height=480, border=False):  # the dialog's end stays on the page
-        st.markdown("\n".join(rows))
+            rows.append((f"*{family}*", "", ""))
+        rows.append((f"**{method.label}**", method.summary, method.use))
+    with st.container(height=480, border=False):  # keeps the dialog's end on the screen
+        st.markdown(markdown_table(("Method", "What it does", "What it is for"), rows))
 
 
 def template_table(config: TrainConfig, dataset: Dataset) -> Rows | None:
-    """Returns the rows of the table of template groups; None for a method of one prompt."""
+    """Returns the rows of the table of template groups; None if the method has no experts."""
     if not METHODS[config.method].is_mixture:
         return None
     st.caption(
-        "Each row becomes one expert. It starts from the words of its first template; the "
-        "others, between bars, help to keep it there. `{}` is where the class name goes."
+        "Each row becomes one expert. Its prompt starts from the first template. All templates "
+        "of the row, separated by `|`, keep the prompt close to their meaning. `{}` stands for "
+        "the class name."
     )
     return _template_table(config.data, groups_to_rows(dataset.templates.groups))
 
 
 def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) -> TrainConfig:
-    """Returns the settings with the edited groups; says what a method without groups does.
+    """Returns the settings with the edited groups; explains a method that has no groups.
 
     Raises:
-        UserError: for a table that makes no good groups.
+        UserError: if the table does not form valid groups.
     """
     templates = dataset.templates
     if rows is not None:
@@ -141,12 +143,12 @@ def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) ->
     )
     (used,) = expert_groups(config, templates).values()
     if len(used) > 1:
-        st.caption("The hard templates that it works with: " + " · ".join(used))
+        st.caption("It uses these hard templates: " + " · ".join(used))
     return config
 
 
 def start_button(config: TrainConfig, dataset: Dataset) -> None:
-    """Shows what a training would be and how long it takes, and starts it when asked to.
+    """Shows the size and the expected time of a training, and the button that starts it.
 
     Raises:
         UserError: for settings that do not fit the data set.
@@ -163,27 +165,27 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
         width="stretch",
     ):
         trainings.start_run(config)
-        st.rerun()  # the button and the panel now have something to wait for
+        st.rerun()  # so that the button and the panel show the new training
     parts = [f"{size.classes} classes"]
     if learns_prompts(config):
         parts.append("1 prompt" if size.experts == 1 else f"{size.experts} experts")
     if config.style:
         parts.append(f"{size.images:,} images")
-    parts.append("time not yet known" if seconds is None else duration(seconds))
+    parts.append("time unknown" if seconds is None else duration(seconds))
     st.caption(", ".join(parts))
     missing = shots_missing(config, size.classes, size.images)
     if missing is not None and METHODS[config.method].needs_images:
         st.caption(f":material/info: {missing}")
 
 
-def _template_table(data: str, usual: list[dict[str, str]]) -> Rows:
-    """Returns the rows of the edited table, which keeps its edits when the page is left."""
+def _template_table(data: str, defaults: list[dict[str, str]]) -> Rows:
+    """Returns the rows of the edited table; the edits stay when the user leaves the page."""
     shown, edited = f"{state.TEMPLATES_SHOWN} {data}", f"{state.TEMPLATES_EDITED} {data}"
     resets = f"{state.TEMPLATES_RESETS} {data}"
     memory = st.session_state
     editor = f"{resets} {memory.get(resets, 0)}"
-    if editor not in memory or shown not in memory:  # the table is new on this page
-        memory[shown] = memory.get(edited, usual)
+    if editor not in memory or shown not in memory:  # the page has just been opened
+        memory[shown] = memory.get(edited, defaults)
     table = st.data_editor(
         pd.DataFrame(memory[shown], columns=[GROUP, TEMPLATES]),
         key=editor,

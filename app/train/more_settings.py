@@ -1,4 +1,4 @@
-"""The Train page's less usual settings: only those that mean something to the method."""
+"""The less common settings on the Train page; only those that the method uses."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mocoop.datasets import Dataset
 from mocoop.method_record import ONE_PROMPT
 from mocoop.methods import METHODS
 
-LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens")
+LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens")  # settings of at least 1
 CONTEXTS = {"template": "plain prompt", "words": "other words", "random": "random tokens"}
 POSITIONS = {"end": "at the end", "middle": "in the middle"}
 TEXT_CLASSES = {"seen": "trained classes", "all": "all classes"}
-TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (authors')"}
+TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (as the authors)"}
 TEXT_TARGETS = {"prototype": "mean of a group", "templates": "every template"}
 GATE_TARGETS = {"hard": "hard, +10", "scaled": "hard, scaled", "soft": "soft, +10"}
 PRECISIONS = {
-    "auto": "auto: what is fast here",
+    "auto": "auto: the fastest here",
     "fp32": "fp32 (exact)",
     "bf16": "bf16",
     "fp16": "fp16",
@@ -32,10 +32,10 @@ PRECISIONS = {
 
 
 def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Returns the settings with the less usual ones as chosen, each method keeping its own.
+    """Returns the settings with the chosen less common ones; each method remembers its own.
 
     Raises:
-        UserError: for values that do not fit; all widgets are there by then.
+        UserError: for values that do not fit together; it is raised after all widgets are shown.
     """
     with st.expander("More settings"):
         config = with_backbone(config, _clip())
@@ -55,71 +55,71 @@ def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 
 
 class Form:
-    """Widgets in two columns, which collect what was chosen.
+    """Widgets in two columns; `chosen` collects their values.
 
     Args:
-        config: the method's preset, whose values are the defaults.
+        config: the method's preset; its values are the defaults.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.chosen: dict[str, Any] = {}
-        self._places: list[Any] = []
+        self._columns: list[Any] = []
 
     def section(self, title: str) -> None:
-        """Begins a new pair of columns under a title."""
+        """Starts a new pair of columns under a title."""
         st.markdown(f"**{title}**")
-        self._places = list(st.columns(2))
+        self._columns = list(st.columns(2))
 
     def now(self, name: str) -> Any:
-        """Returns a setting as chosen so far."""
+        """Returns the current value of a setting."""
         return self.chosen.get(name, getattr(self.config, name))
 
     def number(self, name: str, label: str, step: float, **options: Any) -> None:
-        """Asks for a number of the same type as the preset's."""
-        usual = getattr(self.config, name)
-        kind = type(usual)
-        self.chosen[name] = self._place().number_input(
+        """Asks for a number of the same type as the default."""
+        default = getattr(self.config, name)
+        kind = type(default)
+        self.chosen[name] = self._next_column().number_input(
             label,
             min_value=kind(name in LEAST_ONE),
-            value=usual,
+            value=default,
             step=kind(step),
-            **self._kept(name),
+            **self._memory(name),
             **options,
         )
 
     def choice(self, name: str, label: str, words: Mapping[str, str], **options: Any) -> None:
-        """Asks for one of a setting's values, each in words."""
+        """Asks for one of a setting's values; `words` maps each value to its text."""
         values = list(words)
-        self.chosen[name] = self._place().selectbox(
+        self.chosen[name] = self._next_column().selectbox(
             label,
             values,
             index=values.index(getattr(self.config, name)),
             format_func=words.__getitem__,
-            **self._kept(name),
+            **self._memory(name),
             **options,
         )
 
     def text(self, name: str, label: str, **options: Any) -> None:
-        """Asks for a text; an empty one is the preset's."""
-        usual = getattr(self.config, name)
-        given = self._place().text_input(label, usual, **self._kept(name), **options)
-        self.chosen[name] = given.strip() or usual
+        """Asks for a text; an empty text means the default."""
+        default = getattr(self.config, name)
+        given = self._next_column().text_input(label, default, **self._memory(name), **options)
+        self.chosen[name] = given.strip() or default
 
     def toggle(
         self, name: str, label: str, values: tuple[Any, Any] = (False, True), **options: Any
     ) -> None:
-        """Asks whether the second of two values is to be taken, over the whole width."""
+        """Shows a switch between two values over the whole width; "on" is the second value."""
         on = getattr(self.config, name) == values[1]
-        self.chosen[name] = values[st.toggle(label, on, **self._kept(name), **options)]
+        self.chosen[name] = values[st.toggle(label, on, **self._memory(name), **options)]
 
-    def _place(self) -> Any:
-        """Returns the next column; left and right take turns."""
-        self._places = [*self._places[1:], self._places[0]]
-        return self._places[-1]
+    def _next_column(self) -> Any:
+        """Returns the next column; left and right alternate."""
+        self._columns = [*self._columns[1:], self._columns[0]]
+        return self._columns[-1]
 
-    def _kept(self, name: str) -> dict[str, Any]:
-        # The published recipes have other defaults than the demo CLIP's.
+    def _memory(self, name: str) -> dict[str, Any]:
+        # The published recipes have other defaults than the recipes for the demo CLIP.
         recipe = DEMO if self.config.backbone == DEMO else "published"
         key = f"{state.SETTING} {name} {self.config.method} {recipe}"
         return {"key": key, "persist_state": "session"}
@@ -131,9 +131,9 @@ def _clip() -> str:
         DEMO,
         key=f"{state.SETTING} backbone",
         persist_state="session",
-        help="`demo` is built in. Or an open_clip NAME/TAG such as "
-        "`ViT-B-16-quickgelu/openai` (fetched once), or a checkpoint folder. Another CLIP than "
-        "the demo starts from the published settings.",
+        help="`demo` is built in. You can also enter an open_clip NAME/TAG such as "
+        "`ViT-B-16-quickgelu/openai`, which is downloaded once, or the path of a checkpoint "
+        "folder. With another CLIP than `demo` the defaults are the published settings.",
     )
     return given.strip() or DEMO
 
@@ -146,8 +146,8 @@ def _style(data: str, dataset: Dataset) -> str:
         placeholder="every style",
         key=f"{state.SETTING} style {data}",
         persist_state="session",
-        help="One true style alone: the test then shows how far the method carries over to the "
-        "styles it never saw (domain generalisation).",
+        help="Training images of one style only. The test then shows how well the method works "
+        "on styles it has never seen (domain generalisation).",
     )
     return chosen or ""
 
@@ -163,22 +163,22 @@ def _training(form: Form) -> None:
     if config.image_cache:
         form.number(
             "views", "Views per image", 1,
-            help="1 is the picture itself; more add random crops and mirror images.",
+            help="1 is the image itself. More views add random crops and mirrored images.",
         )  # fmt: skip
     if config.tune_layer_norms:
         form.number(
             "layer_norm_rate", "LayerNorm rate", 0.01, format="%.3f",
-            help="Learning rate of the LayerNorms as a multiple of the prompts'.",
+            help="Learning rate of the LayerNorms, as a multiple of the prompts' rate.",
         )  # fmt: skip
     form.choice(
         "precision", "Precision", PRECISIONS,
-        help="Number format inside CLIP's towers. fp16 pays on a GPU, bf16 on a GPU and on "
-        "processors with AMX; `auto` takes bf16 there and fp32 elsewhere.",
+        help="Number format inside CLIP's encoders. fp16 is faster on a GPU; bf16 is faster on a "
+        "GPU and on processors with AMX. `auto` uses bf16 there and fp32 elsewhere.",
     )  # fmt: skip
     if config.tune_layer_norms:
         form.toggle(
             "augment", "Random crops", ("none", "crops"),
-            help="Draws a crop and a mirror image of every picture anew in every epoch.",
+            help="Crops and mirrors every image at random, anew in every epoch.",
         )  # fmt: skip
 
 
@@ -187,15 +187,15 @@ def _context(form: Form) -> None:
     form.choice("context_init", "Starts from", CONTEXTS)
     start = form.now("context_init")
     if start == "words":
-        form.text("context_words", "Words", help="They stand left of the class name.")
+        form.text("context_words", "Words", help="The words before the class name.")
     if start == "random":
-        form.number("context_tokens", "Tokens", 1, help="CoOp's M: how many are learnt.")
+        form.number("context_tokens", "Tokens", 1, help="CoOp's M: the number of learned tokens.")
     if start != "template":
         form.choice("name_position", "Class name", POSITIONS)
     if not form.config.conditional:
         form.toggle(
-            "class_context", "A prompt of its own for every class",
-            help="CoOp's CSC. It needs pictures of every class: train on all classes.",
+            "class_context", "A separate prompt for every class",
+            help="CoOp's CSC. It needs images of every class, so train on all classes.",
         )  # fmt: skip
 
 
@@ -207,16 +207,17 @@ def _router(form: Form) -> None:
     )  # fmt: skip
     form.number(
         "gate_rate", "Router's rate", 1.0,
-        help="Learning rate of the router as a multiple of the prompts'.",
+        help="Learning rate of the router, as a multiple of the prompts' rate.",
     )  # fmt: skip
     form.number(
         "gate_weight", "Gating loss weight", 0.5,
-        help="Teaches the router which templates suit an image.",
+        help="Weight of the loss that teaches the router which templates suit an image.",
     )  # fmt: skip
     form.choice(
         "gate_target", "Router learns from", GATE_TARGETS,
-        help="The hard prompts with 10 added to the K best (the paper), the hard prompts by "
-        "CLIP's own scale, or the soft prompts with 10 added.",
+        help="The scores that the router imitates: those of the hard prompts with 10 added to the "
+        "K best (as in the paper), those of the hard prompts times CLIP's own scale, or those "
+        "of the soft prompts with 10 added to the K best.",
     )  # fmt: skip
 
 
@@ -225,19 +226,22 @@ def _text_loss(form: Form) -> None:
     if form.config.anchor_weight > 0:
         form.number(
             "anchor_weight", "Anchor weight", 1.0,
-            help="KgCoOp's λ: how strongly the prompt is pulled back. 0 is CoOp.",
+            help="KgCoOp's λ: how strongly the prompt is kept close to the hard prompt. With 0 "
+            "this is CoOp.",
         )  # fmt: skip
     if form.config.text_weight > 0:
         form.number(
             "text_weight", "Text loss weight", 0.5,
-            help="How strongly each prompt has to tell the classes apart by hard prompts.",
+            help="Weight of the loss that asks each soft prompt to be most similar to the hard "
+            "prompts of its own class.",
         )  # fmt: skip
         form.choice(
             "text_classes", "Names in text loss", TEXT_CLASSES,
-            help="Matters when only half of the classes are trained.",
+            help="Only matters if you train on half of the classes.",
         )  # fmt: skip
         form.choice(
             "text_scale", "Text loss scale", TEXT_SCALES,
-            help="The loss's inverse temperature. The authors' 1 asks little of the prompts.",
+            help="Inverse temperature of the loss. With 1, as in the authors' code, the loss "
+            "constrains the prompts only weakly.",
         )  # fmt: skip
         form.choice("text_target", "Compared with", TEXT_TARGETS)

@@ -1,8 +1,8 @@
-"""The Train page's panel: the run in progress with live curves, the queue, the results."""
+"""The panel of the Train page: the current run with live curves, the queue, the results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import streamlit as st
@@ -17,9 +17,10 @@ from app.ui.parts import errors_in_words, show_figure
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
-from mocoop.runs.run import Run, default_runs, list_runs
+from mocoop.runs.run import Run, RunSetup, default_runs, list_runs
 from mocoop.runs.status import CANCELLED, FINISHED, QUEUED, Status
 
+Records = Sequence[dict[str, Any]]
 Colour = Literal["blue", "gray", "green", "orange", "red"]
 
 POLL_SECONDS = 1.0
@@ -38,7 +39,7 @@ BADGES: dict[str, tuple[str, Colour, str]] = {
 
 
 def training_panel() -> None:
-    """Shows the run in progress or the newest one; polls its files only while there is need."""
+    """Shows the current run or the newest one; polls its files only while a run is active."""
     polling = bool(trainings.active_runs())
     st.fragment(_panel, run_every=POLL_SECONDS if polling else None)(polling)
 
@@ -46,7 +47,7 @@ def training_panel() -> None:
 def _panel(polling: bool) -> None:
     active = trainings.active_runs()
     if polling and not active:
-        st.rerun()  # the whole page, which then comes back without polling
+        st.rerun()  # runs the whole page again, then without polling
     others = [run for run in list_runs([default_runs()]) if run not in active]
     shown = active[0] if active else next(iter(others), None)
     if shown is None:
@@ -67,40 +68,47 @@ def _nothing_yet() -> None:
     with st.container(border=True):
         st.markdown("##### No training yet")
         st.markdown(
-            "Press **Start training**: the curves are drawn here while it learns. How long it "
-            "takes stands below the button. You may leave the page, reload it or close the "
+            "Press **Start training**. The curves appear here while the method learns. The "
+            "expected time is below the button. You can leave the page, reload it or close the "
             "browser in the meantime."
         )
 
 
 def _show_run(run: Run) -> None:
-    status, records = run.status(), run.records()
+    status, records, config = run.status(), run.records(), _requested(run)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"##### {_title(run)}")
-        _badge("starting" if status.state == QUEUED else status.state)  # its turn has come
+        st.markdown(f"##### {_title(run, config)}")
+        # This run is the next in the queue, so a waiting run is already starting.
+        _badge("starting" if status.state == QUEUED else status.state)
         st.space("stretch")
         if status.active and not access.read_only():
             _cancel_button(run, "Cancel")
+    setup = None
     if status.active:
-        _show_progress(run, status)
+        _show_progress(status, records, config)
     elif status.state == FINISHED:
-        _show_results(run)
+        setup = run.setup()
+        _show_results(run, setup, records)
     else:
         _show_stopped(run, status)
     if len(records) > 1:
-        _show_curves(run, over=not status.active)
+        _show_curves(records, setup or run.setup(), over=not status.active)
 
 
-def _show_progress(run: Run, status: Status) -> None:
+def _show_progress(status: Status, records: Records, config: TrainConfig | None) -> None:
+    """Shows the progress of a training: its epochs, or its message if it has no epochs.
+
+    `config` is None if the settings cannot be read yet; then the epochs are shown.
+    """
     if status.state == QUEUED:
-        st.progress(0.0, "Starting: loading the CLIP …")
+        st.progress(0.0, "Starting: loading CLIP …")
         return
-    if not status.epochs or not _told_by_epochs(run):
+    if not status.epochs or (config is not None and not has_epochs(config)):
         st.progress(0.0, f"{status.message.capitalize()} …")
         return
     done = status.epoch / status.epochs if status.epochs else 0.0
     text = f"Epoch {status.epoch} of {status.epochs}"
-    left = estimates.seconds_left(status, run.records())
+    left = estimates.seconds_left(status, records)
     if status.message != "training":
         text = f"{text}: {status.message} …"
     elif left is not None:
@@ -108,22 +116,22 @@ def _show_progress(run: Run, status: Status) -> None:
     st.progress(done, text)
 
 
-def _show_results(run: Run) -> None:
-    results, config = run.results(), run.setup().config
+def _show_results(run: Run, setup: RunSetup, records: Records) -> None:
+    results, config = run.results(), setup.config
     with st.container(horizontal=True, vertical_alignment="top", gap="large"):
         for part, label in PARTS.items():
             if part in results:
                 _accuracy_metric(label, results[part], config)
         if "harmonic_mean" in results:
             st.metric("Harmonic mean", f"{results['harmonic_mean']:.1f} %", width="content")
-        counted = sum(part["num_images"] for part in results.values() if isinstance(part, dict))
-        st.metric("Test images", f"{counted:,}", width="content")
-        seconds = results.get("training_seconds")  # a damaged run's results may lack it
+        images = sum(part["num_images"] for part in results.values() if isinstance(part, dict))
+        st.metric("Test images", f"{images:,}", width="content")
+        seconds = results.get("training_seconds")  # may be missing in a damaged run
         if seconds is not None:
             spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
             st.metric("Training time", spent, width="content")
     if not has_epochs(config):
-        _say_how_it_went(run, config)
+        _explain_no_curves(setup, records)
     with st.container(horizontal=True):
         routing = "See the routing" if METHODS[config.method].is_mixture else "See the predictions"
         if st.button(routing, type="primary", icon=":material/alt_route:"):
@@ -134,24 +142,28 @@ def _show_results(run: Run) -> None:
             st.switch_page("pages/prompt_space.py", query_params={state.RUN: run.name})
 
 
-def _say_how_it_went(run: Run, config: TrainConfig) -> None:
-    """Says what stands in place of curves for a method that is done at once."""
+def _explain_no_curves(setup: RunSetup, records: Records) -> None:
+    """Says why a run without epochs has no curves, and its validation accuracy."""
+    config = setup.config
     method = METHODS[config.method]
     name = method.label
     if not method.needs_images or method.learns_prompts:
-        said = f"{name} learnt nothing here, so there are no curves: this is CLIP as it came."
+        text = f"{name} learned nothing here, so there are no curves: this is CLIP unchanged."
     else:
-        said = f"{name} is fitted at once, so there are no curves."
-    accuracy = next((record["val_accuracy"] for record in run.records()), None)
+        text = f"{name} is fitted in one step, so there are no curves."
+    accuracy = next((record["val_accuracy"] for record in records), None)
     if accuracy is not None:
-        said += f" Right on {accuracy:.1f} % of the validation images."
-    if knows_trained_only(run.setup()):
-        said += " The new half cannot be tested: it knows no class without pictures."
-    st.caption(said)
+        text += f" Validation accuracy: {accuracy:.1f} %."
+    if knows_trained_only(setup):
+        text += (
+            f" {name} cannot be tested on the new half: it cannot predict a class without "
+            "training images."
+        )
+    st.caption(text)
 
 
 def _show_stopped(run: Run, status: Status) -> None:
-    """Says why a run stopped, with what its process printed, and offers to train it again."""
+    """Says why a run stopped, shows its process's output, and offers to train it again."""
     if status.state == CANCELLED:
         after = f" after epoch {status.epoch}" if status.epochs else ""
         st.info(f"Cancelled{after}.", icon=":material/cancel:")
@@ -169,10 +181,9 @@ def _show_stopped(run: Run, status: Status) -> None:
             st.rerun()
 
 
-def _show_curves(run: Run, over: bool) -> None:
-    """Shows how a run went; its figures can be saved when it is over."""
-    records, made_of = run.records(), run.setup()
-    epochs, experts = made_of.config.epochs, made_of.experts
+def _show_curves(records: Records, setup: RunSetup, over: bool) -> None:
+    """Shows the curves of a run; when it is over, they can be saved."""
+    epochs, experts = setup.config.epochs, setup.experts
     figures = {
         "Accuracy": curves.accuracy_figure(records, epochs),
         "Losses": curves.loss_figure(records, epochs),
@@ -180,7 +191,7 @@ def _show_curves(run: Run, over: bool) -> None:
     if len(experts) > 1:
         figures |= {
             "Which experts are used": curves.usage_figure(records, epochs, experts),
-            "How undecided the router is": curves.entropy_figure(records, epochs, len(experts)),
+            "How uncertain the router is": curves.entropy_figure(records, epochs, len(experts)),
         }
     for start in range(0, len(figures), 2):
         pairs = list(figures.items())[start : start + 2]
@@ -194,40 +205,41 @@ def _show_curves(run: Run, over: bool) -> None:
 
 
 def _show_waiting(run: Run) -> None:
-    """Shows a queued run in a line."""
+    """Shows a queued run in one line."""
     with st.container(horizontal=True, vertical_alignment="center"):
         _badge(run.status().state)
-        st.markdown(_title(run))
+        st.markdown(_title(run, _requested(run)))
         st.space("stretch")
         if not access.read_only():
             _cancel_button(run, "Remove")
 
 
 def _show_recent(runs: list[Run]) -> None:
-    """Shows earlier runs in a line each."""
+    """Shows earlier runs, one line each."""
     if not runs:
         return
     st.markdown("**Earlier runs**")
     for run in runs:
         with errors_in_words(), st.container(horizontal=True, vertical_alignment="center"):
-            _badge(run.status().state)
-            st.markdown(_title(run))
+            status = run.status()
+            _badge(status.state)
+            st.markdown(_title(run, _requested(run)))
             st.space("stretch")
-            if run.status().state == FINISHED:
+            if status.state == FINISHED:
                 st.markdown(_accuracy(run))
             elif not access.read_only():
                 _resume_button(run)
 
 
 def _resume_button(run: Run) -> None:
-    """Offers to go on with a run that stopped, where that is possible."""
+    """Offers to continue a run that stopped, if that is possible."""
     saved = trainings.resumes_after(run)
     if saved is not None and st.button(
-        f"Go on after epoch {saved}",
+        f"Continue after epoch {saved}",
         icon=":material/resume:",
         key=f"resume {run.name}",
         type="primary",
-        help="From its last saved state, to the outcome it would have had without a stop.",
+        help="Continues from the last saved state. The result is the same as without the stop.",
     ):
         trainings.resume_run(run)
         st.rerun()
@@ -245,30 +257,27 @@ def _badge(state: str) -> None:
     st.badge(label, color=colour, icon=icon)
 
 
-def _title(run: Run) -> str:
-    """Returns a run's settings in a line, or its name where the settings cannot be read."""
+def _requested(run: Run) -> TrainConfig | None:
+    """Returns a run's settings; None if they cannot be read, or not yet."""
     try:
-        return run_title(trainings.requested(run))
+        return trainings.requested(run)
     except UserError:
-        return run.name
+        return None
 
 
-def _told_by_epochs(run: Run) -> bool:
-    """Returns whether a run counts its epochs; so it does if its settings cannot be read yet."""
-    try:
-        return has_epochs(trainings.requested(run))
-    except UserError:
-        return True
+def _title(run: Run, config: TrainConfig | None) -> str:
+    """Returns a run's settings in one line, or its name if the settings cannot be read."""
+    return run.name if config is None else run_title(config)
 
 
 def _accuracy(run: Run) -> str:
     results = run.results()
-    found = {part: f"{results[part]['accuracy']:.1f} %" for part in PARTS if part in results}
-    return found.get("all") or " / new ".join(found.values())
+    shown = {part: f"{results[part]['accuracy']:.1f} %" for part in PARTS if part in results}
+    return shown.get("all") or " / new ".join(shown.values())
 
 
 def _accuracy_metric(label: str, result: Mapping[str, Any], config: TrainConfig) -> None:
-    """Shows an accuracy, and how far training brought it from the untrained prompt's."""
+    """Shows an accuracy and its difference to that of the untrained prompt."""
     accuracy, untrained = result["accuracy"], result.get("zero_shot")
     gain = None
     if untrained is not None and not METHODS[config.method].is_plain_prompt:
@@ -280,5 +289,5 @@ def _accuracy_metric(label: str, result: Mapping[str, Any], config: TrainConfig)
         width="content",
         help=None
         if gain is None
-        else f"Zero-shot, one hand-written prompt without any training, has {untrained:.1f} %.",
+        else f"Zero-shot (one hand-written prompt, no training) reaches {untrained:.1f} %.",
     )

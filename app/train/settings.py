@@ -1,4 +1,4 @@
-"""From the form of the Train page to a TrainConfig."""
+"""Functions that turn the form of the Train page into a TrainConfig."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SHOTS = (1, 2, 4, 8, 16)
 
 
 def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:
-    """Returns the method's preset for a CLIP, with data, shots, seed and classes as they are.
+    """Returns the method's preset for a CLIP; data, shots, seed and classes do not change.
 
     Raises:
-        UserError: for a CLIP that cannot be loaded, as its name alone tells.
+        UserError: if the name alone shows that the CLIP cannot be loaded.
     """
     check_backbone_name(backbone)
     return replace(
@@ -28,10 +28,10 @@ def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:
     )
 
 
-def with_groups(config: TrainConfig, groups: Groups, usual: Groups) -> TrainConfig:
-    """Returns the settings with groups of templates, which are not named if they are usual.
+def with_groups(config: TrainConfig, groups: Groups, defaults: Groups) -> TrainConfig:
+    """Returns the settings with groups of templates; the data set's own groups are left out.
 
     Raises:
-        UserError: for fewer groups than experts per image.
+        UserError: if there are fewer groups than experts per image.
     """
-    return config if groups == usual else replace(config, groups=groups)
+    return config if groups == defaults else replace(config, groups=groups)

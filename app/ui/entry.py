@@ -1,4 +1,4 @@
-"""The start of every page: inside the app, with the slow modules imported once."""
+"""The start of every page: it runs inside the app, and slow modules are imported once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SLOW = ("torch", "open_clip")
 
 
 def inside_the_app() -> None:
-    """Starts the whole app if Streamlit has started a page's file by itself.
+    """Starts the whole app if Streamlit has started only a page's file.
 
-    A fresh server knows nothing of `st.navigation` yet: asked for /routing first, it takes the
-    files in `pages/` for an app of its own, with another menu.
+    A new server has not yet run `st.navigation`. If the first request is for /routing, Streamlit
+    runs the page's file alone and builds another menu from the files in `pages/`.
     """
     if state.ENTERED not in st.session_state:
         runpy.run_path(str(Path(__file__).parents[2] / "streamlit_app.py"))
@@ -27,11 +27,11 @@ def inside_the_app() -> None:
 
 
 def import_slow_modules() -> None:
-    """Imports them, unless they are there.
+    """Imports the slow modules if they are not imported yet.
 
-    Hundreds of thousands of objects come with them and stay for good: looking for garbage among
-    them, over and over while they are made, would take a fifth of the time, and 0.2 s whenever it
-    is done later.
+    They create hundreds of thousands of objects that are never freed. The garbage collector is
+    off during the import, where it would take a fifth of the time. Afterwards the objects are
+    frozen, because every later full collection would take 0.2 s to look through them.
     """
     if all(name in sys.modules for name in SLOW):
         return

@@ -1,4 +1,4 @@
-"""Containers that suit the page's width, whatever it is; assets/app.css lays them out."""
+"""Containers that adapt to the page's width; assets/app.css contains their layout."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ Kind = Literal["card", "wide", "small"]
 
 
 def tiles(kind: Kind, name: str) -> DeltaGenerator:
-    """Returns a container whose elements stand beside each other, in as many lines as it takes.
+    """Returns a container that places its elements side by side, in as many lines as needed.
 
     Args:
-        kind: how large: at most 6 cards, 4 wide ones or 12 small ones in a line.
-        name: of these tiles, once on a page.
+        kind: the size: a line has at most 6 "card", 4 "wide" or 12 "small" elements.
+        name: name of the container, unique on the page.
     """
     return st.container(key=f"tiles-{kind}-{name}")
 
 
 def wrapping_columns(shares: list[int], name: str) -> list[DeltaGenerator]:
-    """Returns columns that go below each other on a narrow page.
+    """Returns columns that are stacked on a narrow page.
 
     Args:
-        shares: of the width.
-        name: of these columns, once on a page.
+        shares: relative widths of the columns.
+        name: name of the columns, unique on the page.
     """
     with st.container(key=f"wrap-{name}"):
         return st.columns(shares, gap="medium")
 
 
 def low_line(name: str, side: Literal["left", "right"]) -> DeltaGenerator:
-    """Returns a line for small buttons that belong to what stands above it.
+    """Returns a line for small buttons that belong to the element above it.
 
     Args:
-        name: of what stands above, once on a page.
-        side: where the buttons stand.
+        name: name of the element above, unique on the page.
+        side: the side on which the buttons are.
     """
     return st.container(horizontal=True, horizontal_alignment=side, key=f"low-{name}")

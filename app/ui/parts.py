@@ -1,4 +1,4 @@
-"""Parts that several pages share: errors in words, figures and tables that can be saved."""
+"""Parts that several pages share: error messages, figures and tables that can be saved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mocoop.errors import UserError
 PICTURES = ("PNG", "SVG")
 
 
-# In the page, Plotly itself saves the figure, so that nothing has to be installed for it.
+# In a saved page, Plotly itself exports the figure, so nothing else needs to be installed.
 _BUTTONS = """
 for (const format of ["png", "svg"]) {
   const button = document.createElement("button");
@@ -34,7 +34,7 @@ for (const format of ["png", "svg"]) {
 
 @contextmanager
 def errors_in_words() -> Iterator[None]:
-    """Shows what the user can mend as a message; anything else is a bug and is raised."""
+    """Shows a UserError as a message on the page; any other exception is a bug and is raised."""
     try:
         yield
     except UserError as error:
@@ -49,15 +49,15 @@ def show_figure(
     index: bool = False,
     **options: Any,
 ) -> Any:
-    """Shows a figure with a menu that saves it, and returns what was selected.
+    """Shows a figure with a menu that saves it, and returns what the user selected in it.
 
     Args:
         figure: the figure.
-        key: its name on the page and of its files.
-        alt: what it shows, in words, for those who cannot see it; by default its name.
-        table: its numbers, to be saved as CSV.
-        index: whether the table's index is part of the file.
-        options: for `st.plotly_chart`.
+        key: the figure's key on the page and the name of its files.
+        alt: text that says what the figure shows, for screen readers; by default the key.
+        table: the figure's numbers, to be saved as CSV.
+        index: whether the CSV file contains the table's index.
+        options: passed on to `st.plotly_chart`.
     """
     alt = alt or key.replace("-", " ")
     picture = f"{state.PICTURE} {key}"
@@ -75,7 +75,7 @@ def show_figure(
         if table is not None:
             csv_button(table, key, index)
         st.download_button(
-            "HTML: a page of its own, which also saves PNG and SVG",
+            "HTML page (interactive; it can also save PNG and SVG)",
             lambda: figure_page(figure, key, alt),
             f"{key}.html",
             "text/html",
@@ -113,12 +113,12 @@ def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
 
 
 def figure_page(figure: go.Figure, name: str, title: str) -> str:
-    """Returns a figure as a whole page that needs no network, with buttons for PNG and SVG.
+    """Returns an HTML page with the figure and buttons for PNG and SVG; it works offline.
 
     Args:
         figure: the figure.
-        name: of the files that the buttons save, without suffix.
-        title: what the figure shows, in words.
+        name: name of the files that the buttons save, without suffix.
+        title: title of the page, which says what the figure shows.
     """
     page: str = figure.to_html(
         include_plotlyjs=True,

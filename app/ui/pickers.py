@@ -1,4 +1,4 @@
-"""Pickers of a run and of a data set."""
+"""Widgets to choose a run or a data set."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def pick_data() -> str:
     """Returns the chosen data set: built in, found on disk, uploaded, or a typed path.
 
     Raises:
-        UserError: if no data set is named.
+        UserError: if no data set is chosen.
     """
     typed = not access.read_only()
     memory = st.session_state
     following = memory.pop(state.DATA_NEXT, None)
     if following is None and state.DATA not in st.query_params:
-        following = memory.get(state.DATA_LAST)  # a default is not in the address
+        following = memory.get(state.DATA_LAST)  # the address does not contain a default choice
     if following is not None:
         memory[state.DATA] = following
 
@@ -41,9 +41,9 @@ def pick_data() -> str:
         bind=state.QUERY,
         on_change=remember,
         accept_new_options=typed,
-        help="A built-in set, a benchmark set that was found, or your own: type the path of a "
-        "folder that has one folder of images for each class, or of a CSV file of images. "
-        "The Data page takes zips."
+        help="Choose a built-in set or a benchmark on this machine, or use your own images: type "
+        "the path of a folder with one folder of images per class, or of a CSV file that lists "
+        "images. To upload a zip, use the Data page."
         if typed
         else None,
     )
@@ -52,7 +52,7 @@ def pick_data() -> str:
 
 
 def data_name(typed: str) -> str:
-    """Returns a built-in or benchmark set's name, or the typed folder's absolute path.
+    """Returns the name of a built-in or benchmark set, or the absolute path that was typed.
 
     Raises:
         UserError: if nothing was typed.
@@ -64,19 +64,19 @@ def data_name(typed: str) -> str:
 
 
 def pick_run(what_for: str) -> Run:
-    """Returns the finished run that is looked at; without one, says what to do and stops.
+    """Returns the chosen finished run; if there is none, says what to do and stops the page.
 
     Args:
-        what_for: what the page would show, for the empty state.
+        what_for: what the page would show, for the message that there is no run.
     """
     runs: dict[str, Run] = {}
     for run in run_caches.finished_runs():
         runs.setdefault(run.name, run)
     if not runs and access.read_only():
-        st.info(f"There is no finished run here yet. It would show {what_for}.")
+        st.info(f"There is no finished run here yet. This page shows {what_for}.")
         st.stop()
     if not runs:
-        st.info(f"No finished run yet. Train one (about 20 seconds) to see {what_for}.")
+        st.info(f"There is no finished run yet. Train one (about 20 seconds) to see {what_for}.")
         st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
         st.stop()
     asked, chosen = st.query_params.get(state.RUN), st.session_state.get(state.RUN)
@@ -84,11 +84,11 @@ def pick_run(what_for: str) -> Run:
         name = chosen if chosen in runs else first_choice(runs)
         if asked is not None:
             st.warning(
-                f"The link asks for run {asked!r}, which is not here or not finished. "
-                "This is another one."
+                f"The link asks for run {asked!r}, which does not exist here or is not finished. "
+                "Another run is shown."
             )
         st.query_params[state.RUN] = asked = name
-    # The address is bound by hand: Streamlit would write the label into it, not the name.
+    # The code below keeps the address up to date; Streamlit's `bind` would write the label there.
     st.session_state[state.RUN] = asked
 
     def write() -> None:
@@ -109,7 +109,7 @@ def pick_run(what_for: str) -> Run:
 def first_choice(runs: dict[str, Run]) -> str:
     """Returns the newest run with several experts, or else the newest run."""
     for name, run in runs.items():
-        with suppress(UserError):  # a damaged run is named when it is chosen
+        with suppress(UserError):  # the page reports a damaged run when the user chooses it
             if len(run.setup().experts) > 1:
                 return name
     return next(iter(runs))

@@ -1,1 +1,1 @@
-"""What prompts have learnt: drift, maps, neighbours, interaction, proposed groups."""
+"""Analysis of learnt prompts: drift, maps, neighbours, interaction, proposed groups."""

@@ -1,4 +1,4 @@
-"""How far learnt prompts moved from the hard prompts they started from, in numbers."""
+"""Measures how far learnt prompts moved away from the hard prompts they started from."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from mocoop.runs.run import SavedFeatures
 
 @dataclass(frozen=True)
 class Drift:
-    """Where one expert stands after one epoch, averaged over classes."""
+    """The drift of one expert after one epoch, averaged over classes."""
 
     expert: int
     epoch: int
     own_cosine: float
-    """Cosine of its soft features to their own prototypes; 1 means no drift."""
+    """Cosine between the soft features and the prototypes of the expert's own group; 1 means
+    no drift."""
     own_nearest: float
-    """Share of classes whose nearest prototype of the class is its own group's, 0 to 1."""
+    """Share of classes for which the prototype of the expert's own group is nearer than those
+    of the other groups, 0 to 1."""
     outside_span: float
-    """Share of the soft features (squared length) that no weighted sum of the hard features
-    of the same class can make, 0 to 1."""
+    """Share of the soft features' squared length that is outside the span of the hard features
+    of the same class, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class NearWord:
 
 
 def drift_table(features: SavedFeatures, labels: Sequence[int] | None = None) -> list[Drift]:
-    """Returns the drift of every expert after every saved epoch, in that order.
+    """Returns the drift after every saved epoch, for every expert.
 
     Args:
-        features: a run's text features.
-        labels: the classes to average over; all by default.
+        features: the text features of a run.
+        labels: the classes to average over; by default all.
     """
     chosen = list(range(features.prototypes.shape[1])) if labels is None else list(labels)
     prototypes = features.prototypes[:, chosen]  # (experts, classes, dim)
@@ -71,7 +73,7 @@ def share_outside_span(soft: Tensor, hard: Tensor) -> Tensor:
     """
     basis = hard.double().transpose(0, 1)  # (classes, templates, dim)
     _, sizes, axes = torch.linalg.svd(basis, full_matrices=False)
-    # Templates may repeat each other: directions of no length span nothing.
+    # Templates may repeat each other, so directions with a singular value of about 0 are dropped.
     tolerance = sizes[:, :1] * max(basis.shape[1:]) * torch.finfo(torch.float32).eps
     axes = axes * (sizes > tolerance)[..., None]  # (classes, rank, dim)
     inside = torch.einsum("gcd,crd->gcr", soft.double(), axes).square().sum(dim=-1)
@@ -87,18 +89,18 @@ def nearest_words(
     Args:
         weights: a run's weights, with `prompts.before.N` of shape (tokens, width).
         tower: the text tower of the run's backbone.
-        count: how many words per token.
+        count: number of words per token.
 
     Returns:
         For each expert, for each token, `count` words, nearest first.
     """
     table = F.normalize(tower.tokens.embedding.weight.float().cpu(), dim=-1)
     names = [name for name in weights if name.startswith("prompts.before.")]
-    found = []
+    words = []
     for name in sorted(names, key=lambda name: int(name.rsplit(".", 1)[1])):
         cosines, tokens = (F.normalize(weights[name].float(), dim=-1) @ table.T).topk(count)
         pairs = zip(cosines.tolist(), tokens.tolist(), strict=True)
-        found.append(
+        words.append(
             [
                 [
                     NearWord(tower.tokens.tokenizer.decode([token]).strip(), cosine)
@@ -107,4 +109,4 @@ def nearest_words(
                 for near, ids in pairs
             ]
         )
-    return found
+    return words

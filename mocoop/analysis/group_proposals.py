@@ -1,4 +1,4 @@
-"""Proposes groups of templates for a data set: those that its training images ask for."""
+"""Proposes groups of templates for a data set, chosen on its training images."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from mocoop.features.cache import FeatureCache
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.templates import Groups, load_templates
 
-SETS = ("imagenet", "drawn")  # template sets that the candidates come from
-SHOTS, SEED = 16, 1  # the images that are asked
-LEAST_GAIN = 0.0005  # nats that a group must add: less would be shown as 0.000
+SETS = ("imagenet", "drawn")  # template sets with candidate groups
+SHOTS, SEED = 16, 1  # the few-shot images on which groups are chosen
+LEAST_GAIN = 0.0005  # smallest gain of a group in nats; a smaller one would be shown as 0.000
 
 
 @dataclass(frozen=True)
 class Proposed:
-    """Groups that together suit the images, the most useful first."""
+    """Groups of templates that work well together on the images, the most useful first."""
 
     groups: Groups
     shares: dict[str, float]
-    """Group → share of the images that take it, 0 to 1."""
+    """Group → share of the images that it is chosen for, 0 to 1."""
     gains: dict[str, float]
-    """Group → what it added to the mean log-likelihood of the true classes, in nats; 0 for the
-    first."""
+    """Group → by how much it raised the mean log-likelihood of the true classes, in nats; 0 for
+    the first group."""
 
     @property
     def enough(self) -> bool:
-        """Whether a mixture can be made of them; otherwise no second group helped."""
+        """Whether there are enough groups for a mixture; if not, no second group helped."""
         return len(self.groups) > 1
 
 
 def candidate_groups(dataset: Dataset) -> Groups:
-    """Returns the groups to choose from: the set's own first, then those of other sets.
+    """Returns the candidate groups: the data set's own first, then those of the template sets.
 
-    A group that only repeats templates that are there already is left out.
+    Templates that an earlier group has are left out, and so are groups without new templates.
     """
     groups: dict[str, tuple[str, ...]] = {}
     known: set[str] = set()
@@ -64,29 +64,31 @@ def propose_groups(
     count: int = 6,
     candidates: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Proposed:
-    """Returns the groups of templates that suit a set's training images best together.
+    """Returns the groups of templates that together work best on the training images.
 
-    Every group's prototypes classify the images, and an image takes the group under which its
-    best class stands out most from what is usual for the group, which needs no label. Groups
-    are added one by one, each time the one that raises the likelihood of the true classes
-    most, until none does by `LEAST_GAIN`. Only few-shot training images are asked; nothing is
-    chosen on test images.
+    The prototypes of every group classify the images. For each image, the group is chosen whose
+    largest cosine exceeds the group's mean over all images most; this needs no label. Groups
+    are added one by one: each time the group that raises the likelihood of the true classes
+    most, until no group raises it by at least `LEAST_GAIN`. Only few-shot training images are
+    used, never test images.
 
     Args:
         backbone: the frozen CLIP.
-        dataset: a set with training images.
+        dataset: a data set with training images.
         cache: image features of the backbone.
-        count: how many groups at most; one alone comes back where no second one helps.
-        candidates: groups to choose from; `candidate_groups(dataset)` if None.
+        count: largest number of groups; a single group is returned if no second one helps.
+        candidates: groups to choose from; by default `candidate_groups(dataset)`.
 
     Raises:
-        UserError: for a set without training images, or a count below 1.
+        UserError: if the data set has no training images, or `count` is below 1.
     """
     if count < 1:
-        raise UserError(f"At least one group is proposed; got {count}.")
+        raise UserError(f"The number of groups must be at least 1; got {count}.")
     labels = [item.label for item in dataset.items("train")]
     if not labels:
-        raise UserError(f"{dataset.name} has no training images, which the groups are chosen by.")
+        raise UserError(
+            f"{dataset.name} has no training images, which are needed to choose groups. Add some."
+        )
     chosen, _ = few_shot(labels, [], SHOTS, SEED)
     items = [dataset.items("train")[index] for index in chosen]
     features = cache.features(dataset, items)[:, 0].to(backbone.device)
@@ -97,12 +99,12 @@ def propose_groups(
     cosines = torch.einsum("id,gcd->igc", features, prototypes).cpu()
     likelihood = (backbone.logit_scale * cosines).log_softmax(dim=-1)
     rows = torch.arange(len(items))
-    standing_out = cosines.amax(dim=-1)  # (images, groups)
-    standing_out = standing_out - standing_out.mean(dim=0)
-    order, gains = _greedy(likelihood[rows, :, truth.cpu()], standing_out, count)
+    fit = cosines.amax(dim=-1)  # (images, groups)
+    fit = fit - fit.mean(dim=0)
+    order, gains = _greedy(likelihood[rows, :, truth.cpu()], fit, count)
     names = list(pool)
-    taken = standing_out[:, order].argmax(dim=1)
-    shares = torch.bincount(taken, minlength=len(order)) / len(items)
+    choice = fit[:, order].argmax(dim=1)
+    shares = torch.bincount(choice, minlength=len(order)) / len(items)
     chosen_names = [names[index] for index in order]
     return Proposed(
         {name: pool[name] for name in chosen_names},
@@ -111,13 +113,13 @@ def propose_groups(
     )
 
 
-def _greedy(scores: Tensor, standing_out: Tensor, count: int) -> tuple[list[int], list[float]]:
-    """Returns groups in the order in which they raise the mean score most, and by how much.
+def _greedy(scores: Tensor, fit: Tensor, count: int) -> tuple[list[int], list[float]]:
+    """Returns the groups in the order in which they raise the mean score most, and their gains.
 
     Args:
         scores: (images, groups), the log-likelihood of the true class.
-        standing_out: (images, groups), by which an image takes its group.
-        count: how many groups at most.
+        fit: (images, groups); for each image, the group with the largest value is chosen.
+        count: largest number of groups.
     """
     rows = torch.arange(len(scores))
     order: list[int] = []
@@ -128,8 +130,8 @@ def _greedy(scores: Tensor, standing_out: Tensor, count: int) -> tuple[list[int]
         means = []
         for group in left:
             tried = [*order, group]
-            taken = standing_out[:, tried].argmax(dim=1)
-            means.append(float(scores[:, tried][rows, taken].mean()))
+            choice = fit[:, tried].argmax(dim=1)
+            means.append(float(scores[:, tried][rows, choice].mean()))
         mean = max(means)
         if order and mean - best < LEAST_GAIN:
             break
@@ -140,10 +142,10 @@ def _greedy(scores: Tensor, standing_out: Tensor, count: int) -> tuple[list[int]
 
 
 def _plain(template: str) -> str:
-    """Returns a template without what makes no difference: case and the final stop."""
+    """Returns a template in lower case without a final full stop, for comparison."""
     return template.lower().rstrip(".").strip()
 
 
 def _with_article(template: str) -> str:
-    """Returns a template in good English: CLIP's own list says "a origami"."""
+    """Returns a template with the article "an" where needed; CLIP's list has "a origami"."""
     return re.sub(r"\b([Aa])(?= [aeio])", r"\1n", template)

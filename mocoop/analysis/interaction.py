@@ -1,7 +1,8 @@
-"""How much of a text tower's features depends on context and class name together.
+"""Measures how much of a text tower's features depends on context and class name together.
 
-A context that all classes share can change which class wins only through this part: what
-depends on the context alone moves all classes alike, and what depends on the name alone stays.
+A context that all classes share can change the predicted class only through this interaction.
+The part that depends on the context alone moves all classes in the same way, and the part that
+depends on the class name alone does not change.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from mocoop.templates import Groups
 
 @dataclass(frozen=True)
 class Shares:
-    """Parts of the variance of text features, in percent; they sum to 100."""
+    """Shares of the variance of text features, in percent; they sum to 100."""
 
     context: float
-    """What the template alone makes of them."""
+    """Share that depends on the template alone."""
     name: float
-    """What the class name alone makes of them."""
+    """Share that depends on the class name alone."""
     interaction: float
-    """What is left: where the same context does something else to another class."""
+    """The rest: the same context has a different effect on different classes."""
 
 
 def interaction_shares(tower: TextTower, groups: Groups, class_names: Sequence[str]) -> Shares:
-    """Returns the shares for a set's hard templates and class names.
+    """Returns the shares for the hard templates and the class names of a data set.
 
     Raises:
         UserError: for fewer than two templates or classes.
@@ -40,10 +41,10 @@ def interaction_shares(tower: TextTower, groups: Groups, class_names: Sequence[s
 
 
 def shares_of(features: Sequence[Tensor]) -> Shares:
-    """Returns the shares of a two-way analysis of variance without replication.
+    """Returns the shares from a two-way analysis of variance without replication.
 
     Args:
-        features: for each template (classes, dim).
+        features: one tensor (classes, dim) for each template.
 
     Raises:
         UserError: for fewer than two templates or classes.

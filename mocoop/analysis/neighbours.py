@@ -1,4 +1,4 @@
-"""The training images that a picture is most like."""
+"""Finds the training images that are most similar to an image."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from mocoop.datasets.base import Item
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training image near a picture."""
+    """A training image that is similar to an image."""
 
     item: Item
     cosine: float
-    """Of the two image features, -1 to 1."""
+    """Cosine similarity of the two image features, -1 to 1."""
 
 
 def nearest(
     query: Tensor, features: Tensor, items: Sequence[Item], count: int = 6
 ) -> list[Neighbour]:
-    """Returns the items whose features are nearest to a picture's, nearest first.
+    """Returns the items whose features are nearest to those of an image, nearest first.
 
-    The features themselves are compared, in all their dimensions, not places on a map.
+    This compares the features in all their dimensions, not positions on a map.
 
     Args:
         query: (dim,), L2-normalised.
         features: (images, dim), L2-normalised.
         items: the images, in the order of their features.
-        count: how many to return, or all if there are fewer.
+        count: largest number of items to return.
     """
     cosines = features @ query  # (images,)
     best = cosines.topk(min(count, len(items)))

@@ -1,7 +1,7 @@
-"""Maps of text features in two or three dimensions, fitted jointly and kept on disk.
+"""Maps of text features in two or three dimensions, fitted jointly and saved on disk.
 
-Hard features, prototypes and the soft features of all epochs go into one fit. Placing soft
-points into a map that was fitted on hard ones alone would hide the very drift one looks for.
+One fit uses the hard features, the prototypes and the soft features of all epochs. A map that
+is fitted only on hard features would hide the drift of the soft ones.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from mocoop.storage.atomic import write_tensors
 Method = Literal["umap", "pca"]
 HARD, PROTOTYPE, SOFT = 0, 1, 2  # kinds of points
 KINDS = ("hard", "prototype", "soft")
-VERSION = 1  # raise it when the same key would give other coordinates
-# Numba's default threads must not run two fits at once: they would end the whole process.
+VERSION = 1  # increase it when the same settings would give other coordinates
+# With Numba's default threading layer, two fits at once would crash the process.
 _ONE_FIT_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
 class MapSettings:
-    """What a map depends on besides the features."""
+    """The settings of a map."""
 
     method: Method = "umap"
     """umap or pca."""
     dims: int = 2
     """2 or 3."""
     seed: int = 0
-    """Draws UMAP's start and, where there are too many points, the classes."""
+    """Random seed of UMAP and of the sample of classes, if there are too many points."""
     neighbors: int = 15
-    """UMAP: how many neighbours count as near; also for trustworthiness."""
+    """UMAP: number of neighbours; trustworthiness uses the same number."""
     min_distance: float = 0.1
-    """UMAP: how tightly points may be packed."""
+    """UMAP: smallest distance between points on the map."""
     rounds: int = 200
-    """UMAP: passes of the layout."""
+    """UMAP: number of optimisation epochs."""
     max_points: int = 6000
-    """With more points than this, classes are drawn until they fit."""
+    """Largest number of points; with more, the map shows a random sample of classes."""
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
@@ -63,14 +63,14 @@ class MapSettings:
 
 @dataclass(frozen=True)
 class MapPoints:
-    """Features to be mapped, one row per point, with what each of them is."""
+    """Features to be mapped, one row per point, with the properties of each point."""
 
     features: Tensor = field(repr=False)  # (points, dim)
     kind: Tensor = field(repr=False)  # (points,) HARD, PROTOTYPE or SOFT
     group: Tensor = field(repr=False)  # (points,) index of group or expert
-    label: Tensor = field(repr=False)  # (points,) class
-    template: Tensor = field(repr=False)  # (points,) within its group; -1 but for hard
-    epoch: Tensor = field(repr=False)  # (points,) -1 but for soft
+    label: Tensor = field(repr=False)  # (points,) index of the class
+    template: Tensor = field(repr=False)  # (points,) index in its group; -1 unless hard
+    epoch: Tensor = field(repr=False)  # (points,) -1 unless soft
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ class Projection:
     points: MapPoints
     coordinates: Tensor = field(repr=False)  # (points, dims)
     classes: tuple[int, ...]
-    """Labels on the map: all of them, or a seeded sample where there are too many."""
+    """Labels on the map: all, or a random sample if there are too many points."""
     sampled: bool
     """Whether classes were left out to keep the map small."""
     trustworthiness: dict[str, float]
-    """hard and soft → 0 to 1: how far neighbours on the map are neighbours in truth; a kind
-    with too few points to tell is missing."""
+    """hard and soft → 0 to 1: how far neighbours on the map are also neighbours in feature
+    space; a kind with too few points is missing."""
 
 
 def project(
@@ -94,12 +94,12 @@ def project(
     settings: MapSettings | None = None,
     epochs: Sequence[int] | None = None,
 ) -> Projection:
-    """Returns a map fitted jointly on hard features, prototypes and soft ones of all epochs.
+    """Returns a joint map of hard features, prototypes and the soft features of some epochs.
 
     Args:
-        features: a run's text features.
-        settings: method, dimensions, seed and so on; UMAP in 2-D by default.
-        epochs: which saved epochs' soft features to include; all of them by default.
+        features: the text features of a run.
+        settings: method, dimensions, seed and so on; by default UMAP in 2-D.
+        epochs: the saved epochs to include; by default all.
 
     Raises:
         UserError: for an epoch that was not saved.
@@ -121,28 +121,29 @@ def projection_of(
     epochs: Sequence[int] | None = None,
     cache_folder: Path | None = None,
 ) -> Projection:
-    """Returns a run's map, from disk if it was made before.
+    """Returns the map of a run, read from disk if it was made before.
 
-    It is looked for in the run's folder (a run may bring its own) and in the cache folder,
-    and written to the first of the two that may be written to.
+    The map is looked up in the run's folder (a run may come with its map), then in the cache
+    folder. A new map is saved in the run's folder, or in the cache folder if the run's folder
+    is read-only.
 
     Args:
-        run: a run with features.
+        run: a run with saved features.
         settings: as for `project`.
         epochs: as for `project`.
-        cache_folder: `default_cache()` if None.
+        cache_folder: by default `default_cache()`.
 
     Raises:
-        UserError: for a run that is incomplete, or an epoch that was not saved.
+        UserError: if the run is incomplete, or an epoch was not saved.
     """
     settings = settings or MapSettings()
     features = run.features()
     epochs = _epochs(features, epochs)
     paths = _paths(run, projection_key(features, settings, epochs), cache_folder)
     for path in paths:
-        found = _load(path, features, settings, epochs)
-        if found is not None:
-            return found
+        saved = _load(path, features, settings, epochs)
+        if saved is not None:
+            return saved
     made = project(features, settings, epochs)
     own = not run.shipped and os.access(run.path, os.W_OK)
     metadata = {"settings": json.dumps(asdict(settings)), "epochs": json.dumps(epochs)}
@@ -157,14 +158,14 @@ def is_ready(
     epochs: Sequence[int] | None = None,
     cache_folder: Path | None = None,
 ) -> bool:
-    """Returns whether a run's map lies on disk already."""
+    """Returns whether the map of a run is already on disk."""
     features = run.features()
     key = projection_key(features, settings, _epochs(features, epochs))
     return any(path.exists() for path in _paths(run, key, cache_folder))
 
 
 def projection_key(features: SavedFeatures, settings: MapSettings, epochs: Sequence[int]) -> str:
-    """Returns a hash of all that the coordinates depend on."""
+    """Returns a hash of everything that the coordinates depend on."""
     digest = hashlib.sha256(json.dumps([VERSION, asdict(settings), list(epochs)]).encode())
     parts = [*features.hard, features.prototypes, *(features.soft[epoch] for epoch in epochs)]
     for part in parts:
@@ -176,7 +177,7 @@ def projection_key(features: SavedFeatures, settings: MapSettings, epochs: Seque
 def sample_classes(
     features: SavedFeatures, settings: MapSettings, epochs: Sequence[int]
 ) -> tuple[int, ...]:
-    """Returns the labels to map: all, or as many as `max_points` allows, drawn by the seed."""
+    """Returns the labels to map: all, or a random sample that `max_points` allows."""
     groups, count = features.prototypes.shape[:2]
     per_class = sum(len(part) for part in features.hard) + groups * (1 + len(epochs))
     keep = max(2, settings.max_points // per_class)
@@ -188,7 +189,7 @@ def sample_classes(
 
 
 def fit_pca(features: Tensor, settings: MapSettings) -> Tensor:
-    """Returns the first principal components, (points, dims); signs are fixed."""
+    """Returns the first principal components, (points, dims), with fixed signs."""
     centred = features.double() - features.double().mean(dim=0)
     _, _, axes = torch.linalg.svd(centred, full_matrices=False)
     axes = axes[: settings.dims]  # (dims, dim)
@@ -199,9 +200,9 @@ def fit_pca(features: Tensor, settings: MapSettings) -> Tensor:
 
 
 def fit_umap(features: Tensor, settings: MapSettings) -> Tensor:
-    """Returns UMAP's coordinates, (points, dims); the metric is cosine and the seed is set."""
+    """Returns UMAP's coordinates, (points, dims), with cosine distance and a fixed seed."""
     with _ONE_FIT_AT_A_TIME, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of libraries that it can do without
+        warnings.simplefilter("ignore")  # about optional libraries that are not installed
         from umap import UMAP  # here, because importing and compiling it takes many seconds
 
         model = UMAP(
@@ -210,7 +211,7 @@ def fit_umap(features: Tensor, settings: MapSettings) -> Tensor:
             min_dist=settings.min_distance,
             n_epochs=settings.rounds,
             metric="cosine",
-            # The spectral start needs clearly more points than dimensions.
+            # The spectral initialisation needs clearly more points than dimensions.
             init="spectral" if len(features) > 50 else "random",
             random_state=settings.seed,
             n_jobs=1,
@@ -219,25 +220,16 @@ def fit_umap(features: Tensor, settings: MapSettings) -> Tensor:
         try:
             return torch.from_numpy(model.fit_transform(features.numpy())).float()
         finally:
-            # Numba sets OpenMP's threads for the whole process, against OMP_NUM_THREADS too: on
-            # a busy machine all later small products of torch then take many times as long.
+            # Numba changes the number of OpenMP threads of the whole process and ignores
+            # OMP_NUM_THREADS. On a busy machine, small matrix products of torch would then
+            # take many times as long.
             torch.set_num_threads(threads)
-
-
-def _epochs(features: SavedFeatures, epochs: Sequence[int] | None) -> tuple[int, ...]:
-    """Returns the epochs asked for in order, checked."""
-    saved = tuple(sorted(features.soft))
-    wanted = saved if epochs is None else tuple(sorted(set(epochs)))
-    missing = [epoch for epoch in wanted if epoch not in features.soft]
-    if missing or not wanted:
-        raise UserError(f"Expected some of the saved epochs {saved}; got {list(epochs or ())}.")
-    return wanted
 
 
 def map_points(
     features: SavedFeatures, classes: Sequence[int], epochs: Sequence[int]
 ) -> MapPoints:
-    """Returns all features of some classes as rows: hard ones, prototypes, soft by epoch."""
+    """Returns all features of some classes as points: hard, then prototypes, then soft."""
     columns: list[list[Tensor]] = [[] for _ in range(6)]
 
     def add(part: Tensor, kind: int, group: int, epoch: int = -1) -> None:
@@ -266,19 +258,29 @@ def map_points(
     return MapPoints(*(torch.cat(column) for column in columns))
 
 
+def _epochs(features: SavedFeatures, epochs: Sequence[int] | None) -> tuple[int, ...]:
+    """Returns the requested epochs in order; UserError if one was not saved."""
+    saved = tuple(sorted(features.soft))
+    wanted = saved if epochs is None else tuple(sorted(set(epochs)))
+    missing = [epoch for epoch in wanted if epoch not in features.soft]
+    if missing or not wanted:
+        raise UserError(f"Expected some of the saved epochs {saved}; got {list(epochs or ())}.")
+    return wanted
+
+
 def _trustworthiness(points: MapPoints, coordinates: Tensor, neighbors: int) -> dict[str, float]:
-    """Returns kind → trustworthiness of the joint map on the points of that kind alone."""
+    """Returns kind → trustworthiness of the joint map, computed on the points of this kind."""
     from sklearn.manifold import trustworthiness
 
-    found = {}
+    values = {}
     for kind in (HARD, SOFT):
         rows = points.kind == kind
         near = min(neighbors, (int(rows.sum()) - 1) // 2)
         if near >= 1:
             truth, shown = points.features[rows].numpy(), coordinates[rows].numpy()
             value = trustworthiness(truth, shown, n_neighbors=near, metric="cosine")
-            found[KINDS[kind]] = float(value)
-    return found
+            values[KINDS[kind]] = float(value)
+    return values
 
 
 def _paths(run: Run, key: str, cache_folder: Path | None) -> tuple[Path, Path]:
@@ -289,13 +291,13 @@ def _paths(run: Run, key: str, cache_folder: Path | None) -> tuple[Path, Path]:
 def _load(
     path: Path, features: SavedFeatures, settings: MapSettings, epochs: Sequence[int]
 ) -> Projection | None:
-    """Returns the map in a file; None where there is none or it is damaged."""
+    """Returns the map in a file; None if the file is missing or damaged."""
     try:
         with safe_open(path, "pt") as file:
-            coordinates = file.get_tensor("coordinates").clone()  # not in the file itself
+            coordinates = file.get_tensor("coordinates").clone()  # not a view of the open file
             trust = json.loads(file.metadata()["trustworthiness"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None  # it is made again
+        return None  # the caller makes the map again
     classes = sample_classes(features, settings, epochs)
     points = map_points(features, classes, epochs)
     if coordinates.shape != (len(points.kind), settings.dims):

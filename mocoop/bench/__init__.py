@@ -1,1 +1,1 @@
-"""Speed and memory of one training step, compared with the plain way to compute it."""
+"""Speed and memory of one training step, compared with a plain implementation."""

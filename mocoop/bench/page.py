@@ -1,4 +1,4 @@
-"""What `mocoop bench` writes: JSON, the page of tables, and the scaling curves."""
+"""The output of `mocoop bench`: a JSON file, a page of tables, and plots of the scaling."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Files:
-    """Where a measurement is written."""
+    """The files that a measurement is written to."""
 
     page: Path
     """The Markdown file."""
     data: Path
     """The JSON file."""
     picture: Path
-    """The scaling curves."""
+    """The PNG file with the plots of the scaling."""
 
     @classmethod
     def in_folder(cls, folder: Path, quick: bool) -> Files:
-        """Returns a folder's files; a quick measurement's never bear the whole one's names."""
+        """Returns the files in a folder; a quick measurement has other file names."""
         if quick:
             return cls(*(folder / f"bench-quick{end}" for end in (".md", ".json", ".png")))
         return cls(folder / "BENCHMARKS.md", folder / "bench.json", folder / "scaling.png")
 
     @property
     def partial(self) -> Path:
-        """What is measured so far, while the rest is still to come."""
+        """The JSON file with the measurements so far, while others are still to come."""
         return self.data.with_suffix(".partial.json")
 
 
 def write_page(
     results: Sequence[Measured], machine: dict[str, Any], files: Files, notes: str
 ) -> None:
-    """Writes the page, JSON and curves, in place of what was measured so far.
+    """Writes the page, the JSON file and the plots, and deletes the partial JSON file.
 
     Args:
-        results: what was measured.
-        machine: what it was measured on.
-        files: where to.
-        notes: Markdown that is added at the end.
+        results: the measurements.
+        machine: the description of the machine, from `machine()`.
+        files: the files to write.
+        notes: Markdown to add at the end of the page.
     """
     write_json(files.data, as_document(results, machine))
     draw(results, files.picture)
@@ -63,12 +63,12 @@ def write_page(
 
 
 def as_document(results: Sequence[Measured], machine: dict[str, Any]) -> dict[str, Any]:
-    """Returns measurements for JSON."""
+    """Returns all measurements and the machine as a JSON document."""
     return {"machine": machine, "results": [as_row(result) for result in results]}
 
 
 def screen_text(results: Sequence[Measured]) -> str:
-    """Returns the table for the screen: what a step takes, and how much faster ours is."""
+    """Returns the table for the screen: cost of a step, and how much faster our path is."""
     heading = ("recipe", "classes", "experts", "path", "rounds", "s/step", "CPU s/step",
                "times faster", "peak memory")  # fmt: skip
     rows: list[tuple[str, ...]] = [heading]
@@ -83,8 +83,8 @@ def screen_text(results: Sequence[Measured]) -> str:
         if not r.step:
             rows.append((*start, "0", f"not measured: {r.reason}"))
             continue
-        alike = [other for other in results if other.case.recipe == case.recipe]
-        plain = _plain(alike, case.classes, case.experts) if case.side == "ours" else None
+        same_recipe = [other for other in results if other.case.recipe == case.recipe]
+        plain = _plain(same_recipe, case.classes, case.experts) if case.side == "ours" else None
         faster = f"{plain.cpu_seconds / r.cpu_seconds:.1f}" if plain else NONE
         rows.append((*start, str(len(r.step)), _short(r.seconds), _short(r.cpu_seconds),
                      faster, _bytes(r.peak_bytes)))  # fmt: skip
@@ -97,7 +97,7 @@ def screen_text(results: Sequence[Measured]) -> str:
 
 
 def as_row(result: Measured) -> dict[str, Any]:
-    """Returns a measurement for JSON, with its medians."""
+    """Returns a measurement as a JSON object, with its medians."""
     row = asdict(result)
     if result.step:
         row |= {
@@ -115,19 +115,20 @@ def page_text(
 ) -> str:
     """Returns the page of results as Markdown."""
     case = results[0].case
-    gpu = machine["gpu"] or "no GPU here, so nothing of it is measured"
+    gpu = machine["gpu"] or "no GPU, so no GPU was measured"
     load, budget = machine["load"], machine["text_memory_gib"]
     shared = (
-        f" Load of the machine at the start: {load:.1f}; what others ran on the same cores "
-        "lengthens the clock's seconds, hardly the processor's."
+        f" Load of the machine at the start: {load:.1f}. Other programs on the same cores "
+        "increase the wall-clock time, but hardly the CPU time."
     )
     lines = [
         "# Benchmarks",
         "",
-        "Written by `mocoop bench`. One optimiser step of the mixture, the plain path (77 tokens, "
-        "one expert after the other, images encoded in every step) against ours, each in a "
-        "process of its own, by turns; medians. Weights are random, which cost what real ones "
-        "cost. Memory is the largest above loaded weights.",
+        "Written by `mocoop bench`. It compares one optimiser step of the mixture on two paths: "
+        "*plain* (77 tokens, one expert after the other, images encoded in every step) and "
+        "*ours*, MoCoOp's fast path. The two paths run by turns, each in its own process. "
+        "Numbers are medians. Weights are random, which does not change the cost. Memory is the "
+        "peak above the loaded weights.",
         "",
         f"{machine['date']}; {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_gb']} GB; {gpu}; torch {machine['torch']}; {case.backbone}, batch "
@@ -141,12 +142,12 @@ def page_text(
         if rows:
             lines += [f"## {title}", "", _table(rows), ""]
     lines += ["## Scaling", "", f"![Cost by classes and experts]({picture})", ""]
-    lines += ["## What was aimed at", "", _targets(results), ""]
+    lines += ["## Targets", "", _targets(results), ""]
     return "\n".join(lines) + ("\n" + notes.strip() + "\n" if notes.strip() else "")
 
 
 def _table(rows: Sequence[Measured]) -> str:
-    """Returns a table of cases."""
+    """Returns the Markdown table of some measurements."""
     heads = (
         "classes", "experts", "path", "rounds", "s/step", "CPU s/step", "times faster (CPU s)",
         "peak memory", "share of plain", "tokens", "10⁹ operations", "share of product rate",
@@ -179,6 +180,7 @@ def _table(rows: Sequence[Measured]) -> str:
 
 
 def _plain(rows: Sequence[Measured], classes: int, experts: int) -> Measured | None:
+    """Returns the measurement of the plain path at a size; None if it was not measured."""
     for r in rows:
         if (r.case.side, r.case.classes, r.case.experts) == ("plain", classes, experts):
             return r if r.step else None
@@ -186,7 +188,7 @@ def _plain(rows: Sequence[Measured], classes: int, experts: int) -> Measured | N
 
 
 def _targets(results: Sequence[Measured]) -> str:
-    """Returns a table of what was aimed at, what came, and whether it was reached."""
+    """Returns the Markdown table of targets, measured values, and whether they were reached."""
     frozen = {
         (r.case.side, r.case.classes, r.case.experts): r
         for r in results
@@ -205,34 +207,37 @@ def _targets(results: Sequence[Measured]) -> str:
         if r.step and (r.case.side, r.case.recipe, r.case.precision) == ("ours", "frozen", "bf16")
     }
     half = lambda c, e: _ratio(get(("plain", c, e)), halves.get((c, e)), "cpu_seconds")
-    own = {size: get(("ours", *size)) for size in ((10, 6), (100, 6), (1000, 6))}
+    six_experts = {size: get(("ours", *size)) for size in ((10, 6), (100, 6), (1000, 6))}
     shares = [r.share for r in frozen.values() if r.share is not None and r.tokens > 1000]
-    per_class = [r.cpu_seconds / c for (c, _), r in own.items() if r]
+    per_class = [r.cpu_seconds / c for (c, _), r in six_experts.items() if r]
     per_expert = [r.cpu_seconds / e for e in GRID_EXPERTS if (r := get(("ours", 100, e)))]
     memory = _ratio(get(("ours", 100, 6)), get(("plain", 100, 6)), "peak_bytes")
     six_to_one = _ratio(get(("ours", 100, 6)), get(("plain", 100, 1)), "cpu_seconds")
     small_six = _ratio(get(("ours", 10, 6)), get(("plain", 10, 1)), "cpu_seconds")
     growth = lambda costs: max(costs) / costs[0] if len(costs) > 1 else None
     rows: list[tuple[str, float | None, Callable[[float], bool]]] = [
-        ("10 classes, 6 experts: times faster (aim: 30)", speed(10, 6), lambda x: x >= 30),
+        ("10 classes, 6 experts: times faster (target: 30)", speed(10, 6), lambda x: x >= 30),
         ("the same in bf16", half(10, 6), lambda x: x >= 30),
-        ("100 classes, 6 experts: times faster (aim: 50)", speed(100, 6), lambda x: x >= 50),
+        ("100 classes, 6 experts: times faster (target: 50)", speed(100, 6), lambda x: x >= 50),
         ("the same in bf16", half(100, 6), lambda x: x >= 50),
-        ("100 classes, 6 experts: memory of plain (aim: 1/10)", memory, lambda x: x <= 0.1),
-        ("10 classes: 6 experts of ours / plain with 1 (aim: 1)", small_six, lambda x: x <= 1),
-        ("100 classes: 6 experts of ours / plain with 1 (aim: 1)", six_to_one, lambda x: x <= 1),
-        ("the step's share of the product rate, fp32, least over steps of 1,000 tokens or more "
-         "(aim: 0.7)", min(shares) if shares else None, lambda x: x >= 0.7),
-        ("cost per class, largest from 10 to 1000 against 10 (aim: 1)", growth(per_class),
-         lambda x: x <= 1.0),
-        ("cost per expert, largest from 1 to 20 against 1 (aim: 1)", growth(per_expert),
-         lambda x: x <= 1.0),
+        ("100 classes, 6 experts: memory, ours / plain (target: 1/10)", memory,
+         lambda x: x <= 0.1),
+        ("10 classes: cost of ours with 6 experts / plain with 1 (target: 1)", small_six,
+         lambda x: x <= 1),
+        ("100 classes: cost of ours with 6 experts / plain with 1 (target: 1)", six_to_one,
+         lambda x: x <= 1),
+        ("a step's share of the product rate in fp32, smallest of steps with 1,000 tokens or "
+         "more (target: 0.7)", min(shares) if shares else None, lambda x: x >= 0.7),
+        ("cost per class, largest from 10 to 1000 classes / with 10 (target: 1)",
+         growth(per_class), lambda x: x <= 1.0),
+        ("cost per expert, largest from 1 to 20 experts / with 1 (target: 1)",
+         growth(per_expert), lambda x: x <= 1.0),
     ]  # fmt: skip
     for precision in ("fp32", "bf16"):
         at = tuned.get((precision, 100))
         rows.append(
             (
-                f"tuned, 100 classes, {precision}: step / image tower's own passes (aim: 1.3)",
+                f"tuned, 100 classes, {precision}: step / image tower alone (target: 1.3)",
                 at.beside_image if at else None,
                 lambda x: x <= 1.3,
             )
@@ -243,7 +248,7 @@ def _targets(results: Sequence[Measured]) -> str:
         else (text, f"{value:.2f}", "yes" if reached(value) else "no")
         for text, value, reached in rows
     ]
-    return markdown_table(("aim", "measured", "reached"), lines, "lrl")
+    return markdown_table(("target", "measured", "reached"), lines, "lrl")
 
 
 def _ratio(one: Measured | None, other: Measured | None, what: str) -> float | None:
@@ -253,7 +258,7 @@ def _ratio(one: Measured | None, other: Measured | None, what: str) -> float | N
 
 
 def draw(results: Sequence[Measured], path: Path) -> None:
-    """Writes the scaling curves: processor time and memory by classes and by experts."""
+    """Writes the plots of the scaling: CPU time and memory by classes and by experts."""
     fp32 = [
         r for r in results if r.step and r.case.recipe == "frozen" and r.case.precision == "fp32"
     ]
@@ -282,10 +287,20 @@ def _curve(
     label: str,
     value: Callable[[Measured], float],
 ) -> None:
-    """Draws one panel, both paths by classes or by experts."""
+    """Draws one panel with both paths.
+
+    Args:
+        axis: where to draw.
+        results: the measurements.
+        by: the field of `Case` on the x axis: classes or experts.
+        other: the field that is fixed.
+        fixed: its value.
+        label: the label of the y axis.
+        value: returns the value on the y axis.
+    """
     for side, colour in (("plain", "#b3541e"), ("ours", "#1f5fa8")):
-        own = [r for r in results if r.case.side == side and getattr(r.case, other) == fixed]
-        points = sorted((getattr(r.case, by), value(r)) for r in own if value(r) > 0)
+        chosen = [r for r in results if r.case.side == side and getattr(r.case, other) == fixed]
+        points = sorted((getattr(r.case, by), value(r)) for r in chosen if value(r) > 0)
         if points:
             axis.plot(*zip(*points, strict=True), marker="o", color=colour, label=side)
     if not axis.lines:

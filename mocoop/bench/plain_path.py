@@ -1,7 +1,8 @@
-"""The plain path that `mocoop bench` measures against: what the method says, as it stands there.
+"""The plain path of `mocoop bench`: a direct implementation of the method, without speed-ups.
 
-All 77 tokens of every prompt, one expert after the other, images through the tower in every
-step, autograd over everything. Slow on purpose, and equal to `tests/support/reference.py` by test.
+It encodes all 77 tokens of every prompt, one expert after the other, sends the images through
+the tower in every step, and uses autograd for everything. It is slow on purpose. A test checks
+that it equals `tests/support/reference.py`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def plain_text_features(
     Args:
         tower: the frozen text tower.
         names: the class names.
-        before: the expert's tokens (tokens, width) left of the name.
-        after: those right of it.
+        before: the expert's soft tokens before the class name, (tokens, width).
+        after: the expert's soft tokens after the class name, (tokens, width).
     """
     table, tokenizer = tower.tokens.embedding.weight, tower.tokens.tokenizer
     rows, ends = [], []
@@ -56,17 +57,17 @@ def plain_loss(
     """Returns the sum of the three losses of a batch.
 
     Args:
-        model: the mixture, whose parameters are learnt.
+        model: the mixture, whose parameters are trained.
         tower: the frozen text tower.
         names: the class names.
         image_features: (batch, dim), L2-normalised.
         labels: (batch,).
-        prototypes: hard prompts, (experts, classes, dim).
-        text_weight: of the text loss.
-        text_scale: its inverse temperature.
+        prototypes: features of the hard prompts, (experts, classes, dim).
+        text_weight: weight of the text loss.
+        text_scale: inverse temperature of the text loss.
     """
     experts = []
-    with model.towers():
+    with model.autocast():
         for before, after in zip(model.prompts.before, model.prompts.after, strict=True):
             experts.append(plain_text_features(tower, names, before, after).float())
     soft = torch.stack(experts)  # (experts, classes, dim)

@@ -1,4 +1,4 @@
-"""`mocoop bench`: the plain path against ours, each in a process of its own, by turns."""
+"""Runs the measurements of `mocoop bench`: the two paths by turns, each in its own process."""
 
 from __future__ import annotations
 
@@ -20,48 +20,51 @@ from mocoop.clip.device import processor_flags
 
 GRID_CLASSES = (10, 100, 1000)
 GRID_EXPERTS = (1, 6, 20)
-QUICK_SIZES = ((10, 1), (10, 6), (100, 6))  # of the last one ours alone
+QUICK_SIZES = ((10, 1), (10, 6), (100, 6))  # (classes, experts); the last one without plain
 QUICK_REPEATS, REPEATS = 2, 5
-MEMORY_SHARE = 0.85  # of the free memory that a side may be expected to take
+MEMORY_SHARE = 0.85  # largest share of the free memory that a path may need
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a case; empty with a reason where nothing was."""
+    """The measurements of a case; without steps if it was not measured."""
 
     case: Case
     step: list[Timing] = field(default_factory=list)
+    """Timings of training steps, one per round."""
     image: list[Timing] = field(default_factory=list)
-    """Of ours, tuned: the image tower alone, forward and backward."""
+    """Timings of the image tower alone, forward and backward; only for our path, tuned."""
     products: list[dict[str, float]] = field(default_factory=list)
-    """Operations a second of matrix products, measured between the steps."""
+    """Operations per second of matrix products, measured between the steps."""
     tokens: int = 0
+    """Tokens that a step encodes."""
     operations: int = 0
-    """Of the products of a step."""
+    """Operations of the matrix products in a step."""
     reason: str = ""
-    """Why it was not measured."""
+    """Why the case was not measured."""
 
     @property
     def seconds(self) -> float:
-        """Median of a step on the clock."""
+        """Median wall-clock time of a step."""
         return median(timing.seconds for timing in self.step)
 
     @property
     def cpu_seconds(self) -> float:
-        """Median processor time of a step, over all threads."""
+        """Median CPU time of a step, summed over all threads."""
         return median(timing.cpu_seconds for timing in self.step)
 
     @property
     def peak_bytes(self) -> int:
-        """Largest memory of a step above loaded weights."""
+        """Peak memory of a step above the loaded weights."""
         return max(timing.peak_bytes for timing in self.step)
 
     @property
     def share(self) -> float | None:
-        """Share of the measured rate of products that a step of the frozen recipe reaches.
+        """Operations per second of a frozen step, as a share of the rate of matrix products.
 
-        Such a step is the text side and little else. By processor time on a CPU, which others'
-        work hardly changes, and by the clock elsewhere.
+        A step with a frozen image tower consists almost only of the text side. The share uses
+        CPU time on a CPU, because other programs hardly change it, and wall-clock time on other
+        devices. None for the tuned recipe.
         """
         if self.case.recipe != "frozen" or not self.products:
             return None
@@ -71,7 +74,7 @@ class Measured:
 
     @property
     def beside_image(self) -> float | None:
-        """A whole step in units of the image tower's own forward and backward pass."""
+        """Time of a step divided by that of the image tower alone, forward and backward."""
         if not self.image:
             return None
         cpu = self.case.device == "cpu"
@@ -81,24 +84,25 @@ class Measured:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which cases are measured, and how."""
+    """The cases to measure, and how often."""
 
     cases: tuple[tuple[Case, ...], ...]
-    """Cases that take turns."""
+    """Groups of cases; the cases of a group run by turns."""
     repeats: int = REPEATS
-    """Rounds; the medians are over them."""
+    """Number of rounds; results are medians over them."""
     limit: float = 180.0
-    """Seconds after which no further round of the same cases is begun."""
+    """Seconds per group; after them, no further round of this group is started."""
 
 
 def plan(
     backbone: str, device: str, threads: int, repeats: int, limit: float, quick: bool
 ) -> Plan:
-    """Returns the cases of the whole measurement, or of a quick one.
+    """Returns the cases of the full measurement, or of a quick one.
 
-    The quick one's processor time on 2 cores, from the whole one's page: three plain steps (the
-    first one describes) with 1 and 6 experts 28 + 46 s, ours 10 s, five processes that start
-    50 s. That is 2 to 3 minutes, and under 5 on cores that are half taken.
+    CPU time of the quick one on 2 cores, by the numbers of the full one: three plain steps (the
+    first one counts operations) with 1 and 6 experts take 28 + 46 s, our steps 10 s, and the
+    start of five processes 50 s. This is 2 to 3 minutes, and less than 5 if other programs use
+    half of the cores.
     """
     base = Case("ours", "frozen", 10, 6, "fp32", backbone, threads=threads, device=device)
     if quick:
@@ -109,7 +113,7 @@ def plan(
     sizes.sort(key=lambda size: (size[0] * size[1], size[0]))
     tuned, halves = [(10, 6), (100, 6)], [(10, 6), (100, 6), (1000, 6)]
     rows: list[tuple[Case, ...]] = []
-    late: list[tuple[Case, ...]] = []  # what takes long comes last
+    late: list[tuple[Case, ...]] = []  # slow cases come last
     for classes, experts in sizes:
         case = replace(base, classes=classes, experts=experts)
         half = (replace(case, precision="bf16"),) if (classes, experts) in halves else ()
@@ -122,10 +126,10 @@ def plan(
 
 
 class Worker:
-    """A side's process.
+    """The process that measures one case.
 
     Args:
-        case: what it measures.
+        case: the case.
     """
 
     def __init__(self, case: Case) -> None:
@@ -139,21 +143,21 @@ class Worker:
             env=os.environ | threads,
         )
 
-    def hear(self) -> dict[str, Any] | None:
-        """Returns the next answer; None if the process has ended."""
+    def read_answer(self) -> dict[str, Any] | None:
+        """Returns the next answer of the process; None if the process has ended."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         return json.loads(line) if line else None
 
     def ask(self, command: str) -> dict[str, Any] | None:
-        """Returns the answer to a command; None if the process has ended."""
+        """Sends a command and returns the answer; None if the process has ended."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(command + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             return None
-        return self.hear()
+        return self.read_answer()
 
     def close(self) -> None:
         """Ends the process."""
@@ -161,28 +165,35 @@ class Worker:
         self._process.communicate()
 
 
-def measure(chosen: Plan, told: Callable[[str], None]) -> Iterator[list[Measured]]:
-    """Yields what was measured so far, after each group of cases that take turns.
+def measure(chosen: Plan, report: Callable[[str], None]) -> Iterator[list[Measured]]:
+    """Yields all measurements so far, after each group of cases.
 
     Args:
-        chosen: the cases.
-        told: called with what is being done.
+        chosen: the cases to measure.
+        report: called with a text that says what is being done.
     """
-    found: list[Measured] = []
+    results: list[Measured] = []
     for cases in chosen.cases:
-        found = found + _take_turns(cases, chosen, found, told)
-        yield found
+        results = results + _take_turns(cases, chosen, results, report)
+        yield results
 
 
 def _take_turns(
-    cases: Sequence[Case], chosen: Plan, before: Sequence[Measured], told: Callable[[str], None]
+    cases: Sequence[Case], chosen: Plan, before: Sequence[Measured], report: Callable[[str], None]
 ) -> list[Measured]:
-    """Returns the measurements of cases that take turns."""
+    """Returns the measurements of a group of cases, which run by turns.
+
+    Args:
+        cases: the cases of the group.
+        chosen: how often to measure.
+        before: earlier measurements, from which the needed memory is estimated.
+        report: called with a text that says what is being done.
+    """
     results = {case: Measured(case) for case in cases}
     workers: dict[Case, Worker] = {}
     try:
         for case in cases:
-            told(f"starting {case.label}")
+            report(f"starting {case.label}")
             needed = expected_bytes(case, before)
             free = psutil.virtual_memory().available
             if case.device == "cpu" and needed > MEMORY_SHARE * free:
@@ -190,9 +201,9 @@ def _take_turns(
                 continue
             workers[case] = Worker(case)
         for case, worker in list(workers.items()):
-            described = worker.ask("describe") if worker.hear() else None
+            described = worker.ask("describe") if worker.read_answer() else None
             if described is None:
-                results[case] = Measured(case, reason="its process ended: out of memory")
+                results[case] = Measured(case, reason="the process ended: out of memory")
                 workers.pop(case).close()
             else:
                 results[case] = replace(results[case], **described)
@@ -201,7 +212,7 @@ def _take_turns(
             if number and time.monotonic() - started > chosen.limit:
                 break
             for case, worker in workers.items():
-                told(f"{case.label}: round {number + 1} of {chosen.repeats}")
+                report(f"{case.label}: round {number + 1} of {chosen.repeats}")
                 _round(worker, results[case])
     finally:
         for worker in workers.values():
@@ -210,7 +221,7 @@ def _take_turns(
 
 
 def _too_large(needed: float, free: float) -> str:
-    """Returns why a side was not begun: what it needs, with the margin, and what was free."""
+    """Returns why a case was not started: the memory it needs, with a margin, and the free one."""
     with_margin = needed / MEMORY_SHARE
     return (
         f"needs about {needed / 1e9:.3g} GB, {with_margin / 1e9:.3g} GB with a margin of "
@@ -219,7 +230,7 @@ def _too_large(needed: float, free: float) -> str:
 
 
 def _round(worker: Worker, result: Measured) -> None:
-    """Adds a round of a case to its measurements."""
+    """Measures one round of a case and adds it to `result`."""
     commands: list[tuple[str, list]] = [("step", result.step)]
     if result.case.side == "ours":
         commands.append(("products", result.products))
@@ -232,18 +243,18 @@ def _round(worker: Worker, result: Measured) -> None:
 
 
 def expected_bytes(case: Case, before: Sequence[Measured]) -> float:
-    """Returns what a plain step will take: so much for each token as one measured before.
+    """Returns the expected memory of a plain step, from the memory per prompt measured before.
 
-    Zero for ours, and where nothing like it was measured.
+    It is 0 for our path, and if no similar case was measured before.
     """
-    like = [
+    similar = [
         m
         for m in before
         if m.step and replace(m.case, classes=0, experts=0) == replace(case, classes=0, experts=0)
     ]
-    if case.side != "plain" or not like:
+    if case.side != "plain" or not similar:
         return 0.0
-    largest = max(like, key=lambda m: m.tokens)
+    largest = max(similar, key=lambda m: m.tokens)
     return (
         largest.peak_bytes
         * case.classes
@@ -253,7 +264,7 @@ def expected_bytes(case: Case, before: Sequence[Measured]) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Returns what the measurements were made on."""
+    """Returns a description of this machine."""
     gpu = torch.cuda.is_available()
     return {
         "processor": _processor(),

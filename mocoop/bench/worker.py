@@ -1,7 +1,7 @@
-"""One side of a measurement, in a process of its own: it does what it is told, line by line.
+"""The process that measures one case: it reads commands and answers each with a line of JSON.
 
-`python -m mocoop.bench_worker CASE` reads commands from standard input
-(`describe`, `step`, `image`, `products`) and answers each with a line of JSON.
+`python -m mocoop.bench.worker CASE` reads the commands `describe`, `step`, `image` and
+`products` from standard input, one per line. CASE is a `Case` as JSON.
 """
 
 from __future__ import annotations
@@ -43,22 +43,24 @@ Recipes = Literal["frozen", "tuned"]
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured."""
+    """One case of the measurement: a path, a recipe and a size."""
 
     side: Sides
+    """plain, or ours: MoCoOp's fast path."""
     recipe: Recipes
+    """frozen image tower, or tuned LayerNorms."""
     classes: int
     experts: int
     precision: Precision = "fp32"
     backbone: str = "ViT-B-16"
-    """An open_clip architecture, with random weights, or what `load_backbone` takes."""
+    """An open_clip architecture (with random weights), or a name that `load_backbone` takes."""
     batch: int = 32
     threads: int = 1
     device: str = "cpu"
 
     @property
     def label(self) -> str:
-        """What the case is called in messages."""
+        """The name of the case in messages."""
         return (
             f"{self.side} {self.recipe} {self.precision}, "
             f"{self.classes} classes × {self.experts} experts"
@@ -67,21 +69,21 @@ class Case:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a command took."""
+    """Time and memory of a command."""
 
     seconds: float
-    """On the clock."""
+    """Wall-clock time."""
     cpu_seconds: float
-    """Of the process, over all its threads."""
+    """CPU time of the process, summed over all its threads."""
     peak_bytes: int
-    """Above what the process held before its first step."""
+    """Peak memory above that of the process before its first step."""
 
 
 class Bench:
     """A training that is ready for its first step.
 
     Args:
-        case: what is measured.
+        case: the case to measure.
     """
 
     def __init__(self, case: Case) -> None:
@@ -106,10 +108,10 @@ class Bench:
         self.stepper = PromptOptimizer(self.model, self.config)
         self.generator = generator
         self.steps = 0
-        self.base = _held(self.device)
+        self.base = _memory_in_use(self.device)
 
     def step(self) -> None:
-        """Does one whole optimiser step."""
+        """Does one full optimiser step."""
         self.steps += 1
         if self.case.side == "ours":
             chosen = torch.arange(self.case.batch)
@@ -129,30 +131,30 @@ class Bench:
         self.stepper.step(losses, 1, self.steps)
 
     def image(self) -> None:
-        """Runs the image tower alone, forward and backward to its LayerNorms."""
+        """Runs only the image tower, forward and backward to its LayerNorms."""
         assert self.model.norms is not None
         features = self.model.image_features(self.backbone.model.visual, self.pictures)
         torch.autograd.grad(features.sum(), list(self.model.norms.parameters()))
 
-    def operations(self, what: Callable[[], None]) -> int:
-        """Returns the operations (multiplications and additions) of the products of a command."""
+    def operations(self, call: Callable[[], None]) -> int:
+        """Returns the multiplications and additions in the matrix products of a call."""
         counter = FlopCounterMode(display=False)
         with counter:
-            what()
+            call()
         return counter.get_total_flops()
 
     def tokens(self) -> int:
-        """Returns how many tokens a step encodes."""
+        """Returns the number of tokens that a step encodes."""
         if self.case.side == "plain":
             return self.case.classes * self.case.experts * self.tower.context_length
         layout = self.model.prompts.pack(self.tower, self.classes).layout
         return sum(chunk.rows for chunk in layout.chunks(self.tower.chunk_rows))
 
     def products(self, repeats: int = 8) -> dict[str, float]:
-        """Returns how many operations a second this machine's products reach, by clock and CPU.
+        """Returns the operations per second of matrix products, by wall clock and by CPU time.
 
-        The products are those of the text tower's linear layers, forward and backward, with as
-        many rows as a chunk has.
+        The products are those of the text tower's linear layers, forward and backward, with the
+        number of rows of a chunk.
         """
         dtype, width = self.model.precision, self.tower.width
         layout = self.model.prompts.pack(self.tower, self.classes).layout
@@ -165,47 +167,47 @@ class Bench:
         total = sum(2 * rows * w.numel() for _, w in ready)
         best = [float("inf"), float("inf")]
         for _ in range(repeats):
-            took = timed(lambda: [x @ w for x, w in ready], self.device, 0)
-            best = [min(best[0], took.seconds), min(best[1], took.cpu_seconds)]
+            timing = timed(lambda: [x @ w for x, w in ready], self.device, 0)
+            best = [min(best[0], timing.seconds), min(best[1], timing.cpu_seconds)]
         return {"by_clock": total / best[0], "by_cpu": total / best[1]}
 
     def answer(self, command: str) -> dict[str, Any]:
-        """Returns the answer to a command of the parent."""
+        """Runs a command and returns its answer."""
         if command == "products":
             return self.products()
-        if command == "describe":  # the first step, which warms up besides
+        if command == "describe":  # this is also the first step, which warms up
             return {"tokens": self.tokens(), "operations": self.operations(self.step)}
         return asdict(timed(getattr(self, command), self.device, self.base))
 
 
 def class_names(count: int) -> tuple[str, ...]:
-    """Returns the first names of ImageNet's classes."""
+    """Returns the first `count` class names of ImageNet."""
     return tuple(IMAGENET_CLASSNAMES[:count])
 
 
 def groups_of(count: int) -> dict[str, tuple[str, ...]]:
-    """Returns that many groups of one template each, spread over CLIP's 80."""
+    """Returns `count` groups of one template each, evenly spaced in CLIP's list of 80."""
     texts = [template("{}") for template in OPENAI_IMAGENET_TEMPLATES]
     chosen = np.linspace(0, len(texts) - 1, count).astype(int)
-    return {f"expert {index}": (texts[place],) for index, place in enumerate(chosen)}
+    return {f"expert {number}": (texts[index],) for number, index in enumerate(chosen)}
 
 
-def timed(what: Callable[[], Any], device: torch.device, base: int) -> Timing:
-    """Returns what a call takes; memory is counted above `base` bytes."""
+def timed(call: Callable[[], Any], device: torch.device, base: int) -> Timing:
+    """Returns the time and the memory of a call; memory is counted above `base` bytes."""
     _reset_peak(device)
-    clock, own = time.perf_counter(), time.process_time()
-    what()
+    clock_start, cpu_start = time.perf_counter(), time.process_time()
+    call()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    spent, used = time.perf_counter() - clock, time.process_time() - own
-    return Timing(spent, used, max(0, _peak(device) - base))
+    seconds, cpu_seconds = time.perf_counter() - clock_start, time.process_time() - cpu_start
+    return Timing(seconds, cpu_seconds, max(0, _peak(device) - base))
 
 
 def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from what is held
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the memory in use
 
 
 def _peak(device: torch.device) -> int:
@@ -218,14 +220,14 @@ def _peak(device: torch.device) -> int:
     return int(line.split()[1]) * 1024
 
 
-def _held(device: torch.device) -> int:
+def _memory_in_use(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return psutil.Process().memory_info().rss
 
 
 def _backbone(name: str, device: torch.device) -> Backbone:
-    """Returns a CLIP, with random weights for a bare architecture: they cost the same."""
+    """Returns a CLIP; an architecture gets random weights, which are as fast as trained ones."""
     if name not in open_clip.list_models():
         return load_backbone(name, device)
     torch.manual_seed(0)
@@ -253,7 +255,7 @@ def _config(case: Case) -> TrainConfig:
 def _data(
     case: Case, backbone: Backbone, names: tuple[str, ...], generator: torch.Generator
 ) -> TrainingData:
-    """Returns random features or pictures; what they show does not change what they cost."""
+    """Returns random features or images; the content does not change the cost."""
 
     def random(*shape: int) -> Tensor:
         drawn = torch.randn(*shape, backbone.text.dim, generator=generator)
@@ -264,7 +266,7 @@ def _data(
         pixels = np.random.default_rng(0).integers(0, 256, (case.batch, *_size(backbone), 3))
         images = LiveImages(
             backbone.model.visual,
-            lambda place: Image.fromarray(pixels[place].astype(np.uint8)),
+            lambda index: Image.fromarray(pixels[index].astype(np.uint8)),
             case.batch,
             backbone.transform,
             backbone.device,
@@ -278,7 +280,7 @@ def _data(
 
 def main() -> None:
     """Answers commands until the input ends."""
-    # What libraries print must not come between the answers.
+    # Text that libraries print must not mix with the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     case = Case(**json.loads(sys.argv[1]))

@@ -1,1 +1,1 @@
-"""Which data sets this machine has: found, downloaded, checked, uploaded, shown."""
+"""Which data sets this machine has: find, download, check, upload and show them."""

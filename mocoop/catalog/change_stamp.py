@@ -1,4 +1,4 @@
-"""What changes when a data set is changed on disk, without listing its images."""
+"""A stamp that changes when a data set changes on disk, made without listing its images."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from mocoop.datasets.builtin import BUILTIN
 from mocoop.datasets.class_folders import subfolders
 from mocoop.datasets.edits import EDITS_FILE, SKIP_FILE
 
-_FEW_FOLDERS = 12  # more folders than this are classes, not splits or domains
+_FEW_FOLDERS = 12  # more subfolders than this must be classes, not splits or domains
 
 
 def data_stamp(name: str, root: Path | None = None) -> str:
-    """Returns a text that changes when images are added or removed, or lists and names change.
+    """Returns a string that changes when images are added or removed, or lists or names change.
 
-    Class folders, lists and the files of changes are looked at; images that are overwritten are
-    told apart by their content when their features are asked for.
+    It looks at class folders, lists, `mocoop.yaml` and the list of images to skip. It does not
+    notice overwritten images; the feature cache does, by their content.
 
     Args:
-        name: as for `load_dataset`.
-        root: where benchmark sets are; `data_root()` if None.
+        name: a name or path, as for `load_dataset`.
+        root: folder of the benchmark sets; `data_root()` if None.
     """
     if name in BUILTIN:
         return "built in"
     if name in BENCHMARKS:
-        row, place = TABLE[name], root or data_root()
-        parts = [place / row.folder, place / row.images]
-        parts += [place / row.split] if row.split else []
+        benchmark, folder = TABLE[name], root or data_root()
+        paths = [folder / benchmark.folder, folder / benchmark.images]
+        paths += [folder / benchmark.split] if benchmark.split else []
     else:
-        parts = [Path(name).expanduser()]
-    return "|".join(f"{path}:{_time(path)}" for part in parts for path in _looked_at(part))
+        paths = [Path(name).expanduser()]
+    return "|".join(f"{seen}:{_time(seen)}" for path in paths for seen in _watched(path))
 
 
-def _looked_at(part: Path) -> Iterator[Path]:
-    """Yields the files and folders whose times tell of a change."""
-    folder = part if part.is_dir() else part.parent
-    yield part
+def _watched(path: Path) -> Iterator[Path]:
+    """Yields the files and folders whose times change with the data set."""
+    folder = path if path.is_dir() else path.parent
+    yield path
     yield from (folder / EDITS_FILE, folder / SKIP_FILE)
-    if not part.is_dir():
+    if not path.is_dir():
         return
-    inside = subfolders(part)
-    yield from inside
-    if len(inside) <= _FEW_FOLDERS:
-        for child in inside:
+    children = subfolders(path)
+    yield from children
+    if len(children) <= _FEW_FOLDERS:
+        for child in children:
             yield from subfolders(child)
 
 
 def _time(path: Path) -> int:
-    """Returns when a path was last changed; 0 if there is nothing."""
+    """Returns when a path was last changed, in nanoseconds; 0 if it does not exist."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

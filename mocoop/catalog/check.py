@@ -1,4 +1,4 @@
-"""Whether a data set is whole: every file there, readable, counted, in one split alone."""
+"""Checks a data set: missing and unreadable files, counts, and images in two splits."""
 
 from __future__ import annotations
 
@@ -21,67 +21,68 @@ Progress = Callable[[int, int], None]  # done, total
 
 @dataclass(frozen=True)
 class Counted:
-    """How many there are of something, and how many were published."""
+    """A number of classes or images, and the published number."""
 
     what: str
+    """classes, train, val or test."""
     found: int
     published: int | None
-    """None where nothing was published."""
+    """None if no number was published."""
 
     @property
     def right(self) -> bool:
-        """Whether the number is the published one, as far as there is one."""
+        """Whether the number equals the published one; True if none was published."""
         return self.published is None or self.found == self.published
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in a data set."""
+    """The result of checking a data set."""
 
     name: str
     remarks: tuple[str, ...]
     counts: tuple[Counted, ...]
-    """Classes, and images of every split."""
+    """Numbers of classes and of images in every split."""
     per_class: dict[str, dict[str, int]]
-    """Class name → split → images."""
+    """Class name → split → number of images."""
     missing: tuple[str, ...]
-    """Paths of listed images that are not there."""
+    """Paths of listed images that do not exist."""
     unreadable: dict[str, str]
-    """Path of an image that is there and cannot be read → why."""
+    """Path of an existing image that cannot be read → why."""
     duplicates: tuple[tuple[str, str], ...]
     """Pairs of a training and a test or validation image with the same content."""
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is wrong; a duplicate is only to be warned of."""
+        """Whether nothing is wrong. Duplicates are only a warning."""
         return not self.missing and not self.unreadable and all(c.right for c in self.counts)
 
 
 def check(
     dataset: Dataset, cache: Path, workers: int | None = None, progress: Progress | None = None
 ) -> Report:
-    """Returns what is found when every image of a data set is opened.
+    """Opens every image of a data set and returns a report.
 
     Args:
-        dataset: any set.
-        cache: folder of what is remembered about files.
-        workers: processes that decode; None for as many as serve here.
-        progress: called with images done and to do.
+        dataset: any data set.
+        cache: the cache folder, for the content keys of files.
+        workers: processes that decode; None to choose by the machine and the images.
+        progress: called with the numbers of images done and in total.
     """
     items = list({item.id: item for part in dataset.splits.values() for item in part}.values())
-    contents, lost = ContentKeys(cache / "contents").of(dataset, items)
-    missing = tuple(items[place].id for place in sorted(lost))
-    there = [place for place in range(len(items)) if place in contents]
+    contents, absent = ContentKeys(cache / "contents").of(dataset, items)
+    missing = tuple(items[index].id for index in sorted(absent))
+    present = [items[index] for index in sorted(contents)]
     unreadable: dict[str, str] = {}
     done = 0
     for batch in batches(
-        lambda row: dataset.image(items[there[row]]), _size, len(there), 64, workers
+        lambda index: dataset.image(present[index]), _size, len(present), 64, workers
     ):
-        unreadable |= {items[there[row]].id: why for row, why in batch.unreadable.items()}
-        done += len(batch.places) + len(batch.unreadable)
+        unreadable |= {present[index].id: reason for index, reason in batch.unreadable.items()}
+        done += len(batch.indices) + len(batch.unreadable)
         if progress is not None:
-            progress(done, len(there))
-    by_id = {items[place].id: content for place, content in contents.items()}
+            progress(done, len(present))
+    by_id = {items[index].id: content for index, content in contents.items()}
     return Report(
         dataset.name,
         dataset.remarks,
@@ -94,11 +95,12 @@ def check(
 
 
 def _size(image: Image.Image) -> Tensor:
-    """Returns an image's size: enough to know that it was decoded."""
+    """Returns an image's size; nothing more is needed to know that it was decoded."""
     return torch.tensor(image.size)
 
 
 def _counts(dataset: Dataset) -> tuple[Counted, ...]:
+    """Returns the numbers of classes and of images in every split."""
     published = dataset.published if isinstance(dataset, BenchmarkDataset) else None
     found = {"classes": len(dataset.class_names)}
     found |= {split: len(dataset.items(split)) for split in SPLITS}
@@ -109,21 +111,21 @@ def _counts(dataset: Dataset) -> tuple[Counted, ...]:
 
 
 def _per_class(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """Returns class name → split → images; classes of one name are told apart by their label."""
-    of_split = {split: Counter(item.label for item in dataset.items(split)) for split in SPLITS}
+    """Returns class name → split → number of images; equal names get their label as a suffix."""
+    by_split = {split: Counter(item.label for item in dataset.items(split)) for split in SPLITS}
     twice = {name for name, count in Counter(dataset.class_names).items() if count > 1}
     return {
         f"{name} ({label})" if name in twice else name: {
-            split: of_split[split][label] for split in SPLITS
+            split: by_split[split][label] for split in SPLITS
         }
         for label, name in enumerate(dataset.class_names)
     }
 
 
 def _duplicates(dataset: Dataset, contents: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """Returns pairs of items with the same content in training and in another split.
+    """Returns pairs of a training item and an item of another split with the same content.
 
-    An item that a set uses twice on purpose, as ImageNet its validation images, is no pair.
+    An item that is in both splits itself, with one id, is not a pair.
     """
     trained: dict[str, Item] = {}
     for item in dataset.items("train"):

@@ -1,4 +1,4 @@
-"""A contact sheet: what the pictures of a data set look like, as one image."""
+"""A contact sheet: one image that shows pictures of a data set."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from mocoop.datasets.base import Dataset, Item
 from mocoop.errors import UserError
 
-_SIDE = 96  # pixels of a picture
-_NAME = 22  # pixels of the line above a row
+_SIDE = 96  # width and height of a picture, in pixels
+_NAME = 22  # height of the class name above a row, in pixels
 
 
 def contact_sheet(
     dataset: Dataset, split: str = "", columns: int = 11, rows: int = 12
 ) -> Image.Image:
-    """Returns a row of pictures for each of some classes, with the class names above.
+    """Returns an image with one row of pictures per class, each below its class name.
 
-    Where styles are known the pictures of a row differ in style. Sets with more classes than
-    rows show classes that are evenly spread.
+    If styles are known, a row shows different styles first. If there are more classes than
+    rows, evenly spaced classes are shown.
 
     Args:
-        dataset: any set.
-        split: train, val or test; the first that has images if empty.
-        columns: pictures in a row at most.
-        rows: classes at most.
+        dataset: any data set.
+        split: train, val or test; if empty, the first split that has images.
+        columns: largest number of pictures per row.
+        rows: largest number of classes.
 
     Raises:
         UserError: for a split without images, or a picture that cannot be read.
@@ -49,8 +49,8 @@ def contact_sheet(
 
 
 def _mixed(items: list[Item]) -> list[Item]:
-    """Returns the items with the first of every style in front."""
+    """Returns the items, reordered: the first item of every style comes first."""
     first = {item.style: item for item in reversed(items)}
-    front = [item for item in items if first[item.style] is item]
-    ids = {item.id for item in front}
-    return front + [item for item in items if item.id not in ids]
+    leading = [item for item in items if first[item.style] is item]
+    ids = {item.id for item in leading}
+    return leading + [item for item in items if item.id not in ids]

@@ -1,4 +1,4 @@
-"""Fetches a benchmark set: resumes where it stopped, checks sums, extracts safely and whole."""
+"""Downloads benchmark sets: resumes a stopped download, checks checksums, extracts safely."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from mocoop.datasets.benchmarks import BENCHMARKS, TABLE
 from mocoop.errors import UserError, choose_from
 from mocoop.storage.archives import extract_trusted, new_folder
 
-# Called with a file's name, the bytes that are there and those in all (None if unknown).
+# Called with a file's name, the bytes received and the bytes in total (None if unknown).
 Progress = Callable[[str, int, int | None], None]
 
-PARTS = ".downloads"  # below the data root: what was fetched so far
+PARTS = ".downloads"  # folder below the data root for files that are not complete yet
 _TIMEOUT = 60.0
 _RETRIES = 2
 
 
 def source_of(name: str) -> Source:
-    """Returns where a benchmark set comes from.
+    """Returns the source of a benchmark set.
 
     Raises:
-        UserError: for an unknown name, or a set that no address is known of.
+        UserError: for an unknown name, or a set without a known address.
     """
     if name not in BENCHMARKS:
         raise choose_from("benchmark set", name, BENCHMARKS)
@@ -38,15 +38,14 @@ def source_of(name: str) -> Source:
 
 
 def to_fetch(name: str, root: Path) -> list[Remote]:
-    """Returns the files of a set that are not there yet."""
-    return [remote for remote in source_of(name).files if not _is_there(root / remote.to)]
+    """Returns the files of a set that still have to be downloaded."""
+    return [remote for remote in source_of(name).files if not _exists(root / remote.to)]
 
 
 def download(name: str, root: Path, progress: Progress | None = None) -> list[str]:
-    """Fetches what is missing of a set and returns the paths below the root that are new.
+    """Downloads the missing files of a set and returns the new paths, relative to the root.
 
-    A download that was stopped goes on where it was; a file that is whole is extracted, and
-    only then removed.
+    A stopped download continues where it stopped. An archive is removed after it is extracted.
 
     Args:
         name: one of `BENCHMARKS`.
@@ -55,7 +54,7 @@ def download(name: str, root: Path, progress: Progress | None = None) -> list[st
 
     Raises:
         UserError: for an unknown name, an address that does not answer, a wrong checksum, an
-            archive that lacks its part, a full disk or a folder that cannot be written to.
+            archive without the expected folder, a full disk or a folder that is not writable.
     """
     new = []
     for remote in to_fetch(name, root):
@@ -74,10 +73,10 @@ def download(name: str, root: Path, progress: Progress | None = None) -> list[st
 
 
 def fetch(remote: Remote, folder: Path, progress: Progress | None = None) -> Path:
-    """Returns the file of a remote in a folder, fetched whole and with the right checksum.
+    """Downloads a file to a folder, checks its checksum and returns its path.
 
     Raises:
-        UserError: if it cannot be had.
+        UserError: if the file cannot be downloaded, or has the wrong checksum.
     """
     import gdown
     from requests import RequestException
@@ -101,67 +100,67 @@ def fetch(remote: Remote, folder: Path, progress: Progress | None = None) -> Pat
     except (gdown.DownloadError, RequestException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         raise UserError(
-            f"{name} cannot be fetched from {address(remote)}: {reason}. Check the connection "
-            f"and the space at {folder}, and run the same command again: it goes on where it "
-            f"stopped. Or fetch it by hand and put it at {remote.to}."
+            f"{name} cannot be downloaded from {address(remote)}: {reason}. Check the connection "
+            f"and the free space in {folder}, and run the same command again: it continues where "
+            f"it stopped. Or download the file by hand and put it at {remote.to}."
         ) from error
     _check_sum(file, remote)
     return file
 
 
 def address(remote: Remote) -> str:
-    """Returns the address of a file for people and browsers."""
+    """Returns the address of a file as a link for a browser."""
     drive = remote.url.removeprefix("drive:")
     return remote.url if drive == remote.url else f"https://drive.google.com/file/d/{drive}/view"
 
 
 def _check_sum(file: Path, remote: Remote) -> None:
-    """Raises UserError, and removes the file, unless its MD5 sum is the published one."""
+    """Removes the file and raises UserError if its MD5 sum is not the published one."""
     if not remote.md5:
         return
     with file.open("rb") as content:
-        found = hashlib.file_digest(content, "md5").hexdigest()
-    if found != remote.md5:
+        md5 = hashlib.file_digest(content, "md5").hexdigest()
+    if md5 != remote.md5:
         file.unlink()
         raise UserError(
-            f"{remote.url}: wrong checksum. Expected the MD5 sum {remote.md5}, got {found}. The "
-            "file was removed: fetch it again, and if that does not help, what is at this address "
+            f"{remote.url}: wrong checksum. Expected the MD5 sum {remote.md5}, got {md5}. The "
+            "file was removed. Download it again; if this does not help, the file at this address "
             "has changed."
         )
 
 
 def _extract(file: Path, remote: Remote, target: Path) -> None:
-    """Extracts the part of an archive that becomes the target folder."""
-    aside = file.with_name(f"{file.name}.extracted")
-    shutil.rmtree(aside, ignore_errors=True)
+    """Extracts an archive and moves its folder `remote.part` to the target."""
+    temporary = file.with_name(f"{file.name}.extracted")
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        extract_trusted(file, aside)
+        extract_trusted(file, temporary)
         if remote.inner:
-            inner, aside_of_inner = aside / remote.inner, aside / ".inner"
+            inner, inner_folder = temporary / remote.inner, temporary / ".inner"
             if not inner.is_file():
-                raise _lacks(remote, remote.inner)
-            extract_trusted(inner, aside_of_inner)
-            part = aside_of_inner / (remote.part or "")
+                raise _part_missing(remote, remote.inner)
+            extract_trusted(inner, inner_folder)
+            part = inner_folder / (remote.part or "")
         else:
-            part = aside / (remote.part or "")
+            part = temporary / (remote.part or "")
         if not part.is_dir():
-            raise _lacks(remote, remote.part or "folder")
+            raise _part_missing(remote, remote.part or "folder")
         if target.is_dir():
-            target.rmdir()  # an empty folder that someone made beforehand
+            target.rmdir()  # an empty folder that the user made before
         with new_folder(target) as folder:
             for path in part.iterdir():
                 path.rename(folder / path.name)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _lacks(remote: Remote, path: str) -> UserError:
+def _part_missing(remote: Remote, path: str) -> UserError:
     return UserError(
-        f"{remote.url} holds no {path}: what is at this address has changed. Get the set by hand "
-        f"and put it at {remote.to}."
+        f"{remote.url} does not contain {path}: the file at this address has changed. Download "
+        f"the set by hand and put it at {remote.to}."
     )
 
 
-def _is_there(path: Path) -> bool:
-    """Returns whether a file, or a folder with something in it, is there."""
+def _exists(path: Path) -> bool:
+    """Returns whether a path is a file, or a folder that is not empty."""
     return path.is_file() or (path.is_dir() and any(path.iterdir()))

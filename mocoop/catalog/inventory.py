@@ -1,4 +1,4 @@
-"""Which data sets this machine has, and what is missing of the others."""
+"""Which data sets this machine has, and how to get the others."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ State = Literal["built in", "ready", "broken", "missing"]
 
 @dataclass(frozen=True)
 class DatasetState:
-    """What is known of a set on this machine."""
+    """The state of a data set on this machine."""
 
     name: str
     state: State
     words: str
-    """What it holds, or what is wrong."""
+    """What the set contains, or what is wrong with it."""
     next_step: str = ""
-    """The exact step that gets it, where there is one."""
+    """How to get the set; empty if nothing needs to be done."""
 
 
 def inventory(root: Path | None = None) -> list[DatasetState]:
-    """Returns every built-in and benchmark set with its state.
+    """Returns the states of all built-in and benchmark sets.
 
-    Benchmark sets are opened as for a training: lists are read and the first image of every
-    class is looked for. `check` opens every image.
+    Benchmark sets are loaded as for training: lists are read, and the first image of every class
+    must exist. `check` opens every image.
 
     Args:
-        root: where benchmark sets are; `data_root()` if None.
+        root: folder of the benchmark sets; `data_root()` if None.
     """
-    place = root or data_root()
-    return [_builtin(name) for name in BUILTIN] + [find(name, place) for name in BENCHMARKS]
+    folder = root or data_root()
+    return [_builtin(name) for name in BUILTIN] + [find(name, folder) for name in BENCHMARKS]
 
 
 def present(root: Path | None = None) -> list[str]:
-    """Returns the names of the benchmark sets whose images are there, without opening any."""
-    place = root or data_root()
-    return [name for name in BENCHMARKS if (place / TABLE[name].images).is_dir()]
+    """Returns the names of the benchmark sets whose image folder exists; it opens no files."""
+    folder = root or data_root()
+    return [name for name in BENCHMARKS if (folder / TABLE[name].images).is_dir()]
 
 
 def find(name: str, root: Path) -> DatasetState:
-    """Returns the state of a benchmark set below a root."""
+    """Returns the state of a benchmark set below the data root."""
     if not (root / TABLE[name].images).is_dir():
         return DatasetState(
             name, "missing", f"expected as {root / TABLE[name].layout}", how_to_get(name)
@@ -61,7 +61,7 @@ def find(name: str, root: Path) -> DatasetState:
 
 
 def how_to_get(name: str) -> str:
-    """Returns the step that gets a benchmark set."""
+    """Returns how to get a benchmark set: a command, or a sentence."""
     source = SOURCES.get(name)
     if source is None:
         return f"put it below the data root as {TABLE[name].layout}"

@@ -1,7 +1,7 @@
-"""Where the benchmark sets come from: public addresses, checksums, terms, what goes where.
+"""Sources of the benchmark sets: public addresses, checksums, terms of use, and target folders.
 
-Addresses, Google Drive ids and layouts are those of CoOp's instructions (DATASETS.md of
-KaiyangZhou/CoOp) and of the sets' own pages; MD5 sums those of torchvision's data sets.
+Addresses, Google Drive ids and layouts come from CoOp's instructions (DATASETS.md of
+KaiyangZhou/CoOp) and from the sets' own pages, MD5 sums from torchvision's data sets.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to fetch."""
+    """A file to download."""
 
     url: str
     """Its address, or `drive:ID` for a file on Google Drive."""
     to: str
-    """Where it goes below the data root: a file, or the folder that an archive's part becomes."""
+    """Target path below the data root: a file, or the folder to which `part` is extracted."""
     part: str | None = None
-    """Path inside the archive that becomes `to`; "" for all of it, None for no archive."""
+    """Path inside the archive to extract; "" for the whole archive, None if it is no archive."""
     md5: str = ""
-    """Its MD5 sum, where one was published."""
+    """Its MD5 sum, if one was published."""
     inner: str = ""
-    """An archive inside the archive, which holds the part."""
+    """Path of an archive inside the archive, if `part` is in that one."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a set comes from."""
+    """The source of a data set."""
 
     page: str
     """The set's own page."""
     terms: str
-    """What its makers say of its use, in a sentence."""
+    """The terms of use, in one sentence."""
     files: tuple[Remote, ...] = ()
-    """What can be fetched."""
+    """Files that can be downloaded."""
     by_hand: str = ""
-    """What has to be done by hand; nothing is fetched then but lists."""
+    """What users must do themselves; then `files` contains only lists."""
 
 
 _RESEARCH = "For non-commercial research; the images belong to their owners."
@@ -48,7 +48,7 @@ SOURCES: dict[str, Source] = {
         "https://image-net.org",
         "For non-commercial research and teaching, after signing in and accepting the terms.",
         (_CLASSNAMES,),
-        "ImageNet is given out to registered people only: sign in at https://image-net.org, get "
+        "ImageNet is available to registered users only: sign in at https://image-net.org, get "
         "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar, and extract them to "
         "imagenet/images/train/<WordNet id>/ and imagenet/images/val/<WordNet id>/.",
     ),
@@ -94,7 +94,7 @@ SOURCES: dict[str, Source] = {
                 "stanford_cars/split_zhou_StanfordCars.json",
             ),
         ),
-        "The makers no longer offer the images. If you have cars_train.tgz and cars_test.tgz, "
+        "The authors no longer offer the images. If you have cars_train.tgz and cars_test.tgz, "
         "extract them to stanford_cars/cars_train/ and stanford_cars/cars_test/.",
     ),
     "oxford_flowers": Source(
@@ -182,7 +182,7 @@ SOURCES: dict[str, Source] = {
     ),
     "ucf101": Source(
         "https://www.crcv.ucf.edu/data/UCF101.php",
-        f"{_RESEARCH} These are the middle frames of the videos, as CoOp's authors give them out.",
+        f"{_RESEARCH} These are the middle frames of the videos, as CoOp's authors provide them.",
         (
             Remote(
                 "drive:10Jqome3vtUA2keJkNanAiFpgbyC9Hc2O",

@@ -1,4 +1,4 @@
-"""Zips that people upload, kept as data sets below the data root."""
+"""Zips that users upload, stored as data sets below the data root."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ def uploaded_sets(root: Path | None = None) -> list[Path]:
 def keep_upload(
     source: IO[bytes], file_name: str, root: Path | None = None, limits: Limits = LIMITS
 ) -> FolderDataset:
-    """Returns the data set of an uploaded zip, which is then one of `uploaded_sets`.
+    """Stores an uploaded zip as a data set, which `uploaded_sets` then lists, and returns it.
 
     Args:
         source: the zip.
-        file_name: what it was called; the set is named after it, and never overwrites another.
+        file_name: name of the uploaded file. The set gets this name, with a number if it is
+            already in use.
         root: the data root; `data_root()` if None.
-        limits: how much the zip may hold.
+        limits: how much the zip may contain.
 
     Raises:
-        UserError: for a zip that is unsafe, damaged or too large, or does not hold class
-            folders; nothing of it is kept.
+        UserError: for a zip that is unsafe, damaged or too large, or has no class folders;
+            nothing of it is kept.
     """
     target = _free_folder((root or data_root()) / UPLOADS, file_name)
-    extract_zip(source, target, limits, _shown(file_name))
+    extract_zip(source, target, limits, _base_name(file_name))
     try:
         return load_folder(target)
     except UserError as error:
@@ -48,17 +49,17 @@ def keep_upload(
         if not isinstance(error, PathError):
             raise
         inside = error.path != target and error.path.is_relative_to(target)
-        name = str(error.path.relative_to(target)) if inside else _shown(file_name)
+        name = str(error.path.relative_to(target)) if inside else _base_name(file_name)
         raise UserError(error.with_name(name)) from error
 
 
 def _free_folder(folder: Path, file_name: str) -> Path:
-    """Returns a folder that is not there yet, named after a file."""
-    stem = re.sub(r"[^\w-]+", "-", Path(_shown(file_name)).stem).strip("-_")[:60] or "images"
+    """Returns the path of a folder that does not exist yet, named after a file."""
+    stem = re.sub(r"[^\w-]+", "-", Path(_base_name(file_name)).stem).strip("-_")[:60] or "images"
     names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 10_000))
     return next(path for path in map(folder.joinpath, names) if not path.exists())
 
 
-def _shown(file_name: str) -> str:
-    """Returns the last part of a name that came from outside."""
+def _base_name(file_name: str) -> str:
+    """Returns an uploaded file's name without folders."""
     return file_name.replace("\\", "/").rsplit("/", 1)[-1] or "the zip"

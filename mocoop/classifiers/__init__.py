@@ -1,1 +1,1 @@
-"""Every method as a classifier: image features in, probabilities out."""
+"""Classifiers of all methods: they turn image features into probabilities."""

@@ -1,4 +1,4 @@
-"""The one place where the parts of a run become a classifier."""
+"""Assembles a classifier from the parts of a run. All other modules use these functions."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def classifier_of_features(
     """Returns the classifier of fixed text features.
 
     Args:
-        setup: what the run was made of.
+        setup: the setup of the run.
         soft: text features (experts, classes, dim), L2-normalised, on the CPU.
-        gate: the router's `gate.weight` and `gate.bias`, perhaps among others; one expert has
-            none.
-        class_names: names of the classes; the run's own if None.
+        gate: tensors with the router's `gate.weight` and `gate.bias`; a run with one expert
+            has neither.
+        class_names: names of the classes; by default those of the run.
     """
     return MixtureClassifier(
         setup.class_names if class_names is None else tuple(class_names),
@@ -54,12 +54,12 @@ def classifier_of_model(
     """Returns the classifier of a trained model.
 
     Args:
-        setup: what the run was made of.
+        setup: the setup of the run.
         model: the trained model.
         tower: the text tower of the run's CLIP.
-        class_names: names of the classes; the run's own if None.
-        soft: the model's text features of these classes (experts, classes, dim), on the CPU,
-            where they are known already.
+        class_names: names of the classes; by default those of the run.
+        soft: the model's text features of these classes (experts, classes, dim), on the CPU;
+            computed if None.
     """
     names = setup.class_names if class_names is None else tuple(class_names)
     if setup.config.conditional:
@@ -70,10 +70,10 @@ def classifier_of_model(
 
 
 def classifier_of_fit(setup: RunSetup, weights: Weights) -> Classifier:
-    """Returns the classifier of a method that learns no prompt, from its saved weights.
+    """Returns the classifier of a method that is fitted on image features, from its weights.
 
     Raises:
-        UserError: for weights of another method.
+        UserError: if the weights belong to another method.
     """
     return _MAKERS[METHODS[setup.config.method].classifier](setup, weights)
 
@@ -91,4 +91,4 @@ _MAKERS: dict[str, Callable[[RunSetup, Weights], Classifier]] = {
     LINEAR_PROBE: _probe,
     IMAGE_CACHE: _tip_adapter,
 }
-"""Kind of classifier → what makes it from weights: those fitted on image features."""
+"""Kind of classifier that is fitted on image features → function that makes it from weights."""

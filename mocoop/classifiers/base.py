@@ -1,4 +1,4 @@
-"""What a trained run says of images: the common form of every method's classifier."""
+"""The common interface of all classifiers, and their result: probabilities and routing."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mocoop.errors import UserError
 
 @dataclass(frozen=True)
 class Routed:
-    """What a classifier says of a batch of images."""
+    """The result of a classifier for a batch of images: probabilities and routing."""
 
     class_names: tuple[str, ...]
     experts: tuple[str, ...]
     scores: Tensor = field(repr=False)  # (batch, experts), the router's scores
     weights: Tensor = field(repr=False)  # (batch, experts), zero for experts not chosen
-    expert_probabilities: Tensor = field(repr=False)  # (batch, experts, classes)
+    expert_probabilities: Tensor = field(repr=False)  # (batch, experts, classes), each alone
     probabilities: Tensor = field(repr=False)  # (batch, classes), of the mixture
 
     @classmethod
     def joined(cls, parts: Sequence[Routed]) -> Routed:
-        """Returns what a classifier says of several batches, at least one, as one batch."""
+        """Returns the results of one or more batches as one batch."""
         return cls(
             parts[0].class_names,
             parts[0].experts,
@@ -36,14 +36,14 @@ class Routed:
         )
 
     def forced(self, expert: int) -> Routed:
-        """Returns the same images with all the weight on one expert, whatever the router says."""
+        """Returns the result with all weight on one expert; the router is ignored."""
         weights = torch.zeros_like(self.weights)
         weights[:, expert] = 1.0
-        alone = self.expert_probabilities[:, expert]
-        return replace(self, weights=weights, probabilities=alone)
+        probabilities = self.expert_probabilities[:, expert]
+        return replace(self, weights=weights, probabilities=probabilities)
 
     def chosen(self, index: int) -> list[tuple[str, float]]:
-        """Returns an image's chosen experts with their weights, largest first."""
+        """Returns the chosen experts of an image with their weights, largest weight first."""
         order = self.weights[index].argsort(descending=True).tolist()
         pairs = [(self.experts[g], float(self.weights[index, g])) for g in order]
         return [(name, weight) for name, weight in pairs if weight > 0]
@@ -51,28 +51,28 @@ class Routed:
 
 @dataclass(frozen=True)
 class Classifier(ABC):
-    """A finished run, ready for image features."""
+    """A classifier of image features, with its class names and experts."""
 
     class_names: tuple[str, ...]
     experts: tuple[str, ...]
 
     @abstractmethod
-    def only(self, labels: Sequence[int]) -> Classifier:
-        """Returns a classifier among some of the classes.
+    def subset(self, labels: Sequence[int]) -> Classifier:
+        """Returns a classifier of some of the classes.
 
         Raises:
-            UserError: for classes that the method cannot tell apart.
+            UserError: if the method cannot predict one of the classes.
         """
 
     @abstractmethod
     def classify(self, image_features: Tensor) -> Routed:
-        """Returns routing and probabilities of images.
+        """Returns probabilities and routing of images.
 
         Args:
             image_features: (batch, dim), L2-normalised, from the run's backbone.
         """
 
-    def named(self, labels: Sequence[int]) -> tuple[str, ...]:
+    def names_of(self, labels: Sequence[int]) -> tuple[str, ...]:
         """Returns the names of some classes."""
         return tuple(self.class_names[label] for label in labels)
 
@@ -82,15 +82,15 @@ ONE = ("prompt",)  # the one expert of methods without a mixture
 
 @dataclass(frozen=True)
 class SingleClassifier(Classifier):
-    """A classifier without experts: what it says is what its one `prompt` says."""
+    """A classifier without a mixture. It has one expert, `prompt`, with weight 1."""
 
     @abstractmethod
     def logits(self, image_features: Tensor) -> Tensor:
-        """Returns (batch, classes) of normalised image features (batch, dim)."""
+        """Returns logits (batch, classes) of L2-normalised image features (batch, dim)."""
 
     @torch.no_grad()
     def classify(self, image_features: Tensor) -> Routed:
-        """Returns probabilities; there is no routing to choose."""
+        """Returns probabilities; the routing is the same for every image."""
         probabilities = self.logits(image_features).softmax(dim=-1)
         scores = image_features.new_zeros(len(image_features), 1)
         return Routed(
@@ -104,25 +104,31 @@ class SingleClassifier(Classifier):
 
 
 def accuracy_of(logits: Tensor, labels: Tensor) -> float:
-    """Returns the share of right predictions in percent.
+    """Returns the accuracy in percent.
 
     Args:
-        logits: (images, classes), or probabilities.
+        logits: logits or probabilities, (images, classes).
         labels: (images,).
     """
     return 100.0 * int((logits.argmax(dim=-1) == labels).sum()) / len(labels)
 
 
 def as_tensor(value: float) -> Tensor:
-    """Returns a 0-d tensor that gives the same number back."""
+    """Returns a 0-d float64 tensor, whose `item()` is exactly the same number."""
     return torch.tensor(value, dtype=torch.float64)
 
 
 def require_tensors(kind: str, tensors: Mapping[str, Tensor], names: Iterable[str]) -> None:
-    """Raises UserError if one of the names is missing."""
+    """Raises UserError if a tensor is missing.
+
+    Args:
+        kind: what the weights should belong to, for the message.
+        tensors: the weights.
+        names: the names that they must have.
+    """
     missing = [name for name in names if name not in tensors]
     if missing:
         raise UserError(
-            f"These weights are not those of {kind}: {', '.join(missing)} missing, got "
+            f"These are not the weights of {kind}: {', '.join(missing)} missing, got "
             f"{', '.join(sorted(tensors)) or 'nothing'}. Train the run again."
         )

@@ -1,11 +1,9 @@
-"""A finished run as a classifier on its own: text features, router, and a named image tower.
+"""Exports a finished run as a classifier that works without the run and without a text tower.
 
-    classifier.json         class names, experts, scale, and which image tower it belongs to
-    classifier.safetensors  text features, router, trained LayerNorms of the image tower
-    head.onnx               image feature → probabilities, for any ONNX runtime
-    README.md               what it is and how it is used
-
-Nothing of the text tower is needed, nor the run.
+classifier.json         class names, experts, logit scale, name of the image tower
+classifier.safetensors  text features, router, trained LayerNorms of the image tower
+head.onnx               image features → probabilities, for any ONNX runtime
+README.md               what the classifier is and how to use it
 """
 
 from __future__ import annotations
@@ -35,13 +33,13 @@ from mocoop.methods import METHODS
 from mocoop.runs.run import Run, load_gate
 from mocoop.storage.atomic import write_json, write_tensors, write_text
 
-FORMAT = 1  # of the folder
-_NORMS = "norms."  # the prefix of trained LayerNorms among a run's weights
+FORMAT = 1  # version of the folder's format
+_NORMS = "norms."  # prefix of the names of trained LayerNorms in a run's weights
 
 
 @dataclass(frozen=True)
 class ExportSetup:
-    """What classifier.json says."""
+    """The content of classifier.json."""
 
     class_names: tuple[str, ...]
     experts: tuple[str, ...]
@@ -51,15 +49,15 @@ class ExportSetup:
     """Size of the image features."""
     method: str
     backbone: str
-    """The image tower's CLIP, as `load_backbone` takes it."""
+    """Name of the CLIP that the image tower belongs to, as `load_backbone` takes it."""
     backbone_fingerprint: str
-    """Hash of its weights and transform."""
+    """Hash of its weights and its image transform."""
     run: str
-    """The run's name."""
+    """Name of the run."""
     version: str
-    """The version of mocoop that trained it."""
+    """Version of mocoop that trained the run."""
     precision: Precision = "fp32"
-    """The number format inside the image tower; older exports do not say it."""
+    """Number format inside the image tower; missing in older exports."""
 
 
 @dataclass(frozen=True)
@@ -69,60 +67,60 @@ class Exported:
     setup: ExportSetup
     classifier: MixtureClassifier
     norms: Mapping[str, Tensor]
-    """Trained LayerNorms of the image tower; empty where it was frozen."""
+    """Trained LayerNorms of the image tower; empty if the tower was frozen."""
 
     def encoder(self, loaded: Backbone | None = None) -> ImageEncoder:
-        """Returns how the classifier sees pictures.
+        """Returns the classifier's encoder of images.
 
         Args:
-            loaded: its backbone, where it is loaded already.
+            loaded: its backbone, if it is loaded already.
 
         Raises:
-            UserError: for other weights than the classifier was trained with.
+            UserError: if the backbone's weights are not those of the training.
         """
         backbone = self.image_backbone(loaded)
         return ImageEncoder(backbone, tower_dtype(self.setup.precision, backbone.device))
 
     def predict(self, images: Any) -> Routed:
-        """Returns probabilities and routing of pictures.
+        """Returns probabilities and routing of images.
 
         Args:
-            images: a list of paths, PIL pictures or uint8 arrays (height, width, 3).
+            images: a list of paths, PIL images or uint8 arrays (height, width, 3).
 
         Raises:
-            UserError: for pictures that cannot be read, or another CLIP than the classifier's.
+            UserError: if images cannot be read, or the CLIP is not that of the training.
         """
         return ImageClassifier(self.classifier, self.encoder()).predict(images)
 
     def image_backbone(self, loaded: Backbone | None = None) -> Backbone:
-        """Returns the CLIP that sees the images, with the trained LayerNorms.
+        """Returns the CLIP that encodes the images, with the trained LayerNorms.
 
         Args:
-            loaded: the same backbone, where it is loaded already.
+            loaded: its backbone, if it is loaded already.
 
         Raises:
-            UserError: for other weights than the classifier was trained with.
+            UserError: if the backbone's weights are not those of the training.
         """
         backbone = loaded or load_backbone(self.setup.backbone, "auto")
         if backbone.fingerprint != self.setup.backbone_fingerprint:
             raise UserError(
-                f"The classifier belongs to other weights of {self.setup.backbone!r} than those "
-                "found now. Put the weights back, or export the run again."
+                f"The classifier was trained with other weights of {self.setup.backbone!r} than "
+                "those found now. Restore the weights, or export the run again."
             )
         return with_norms(backbone, self.norms)
 
 
 def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
-    """Writes a finished run as a classifier on its own, and returns the files.
+    """Writes a finished run as a standalone classifier and returns the written files.
 
     Args:
         run: the run.
         folder: the new folder.
-        onnx: also write head.onnx.
+        onnx: whether to also write head.onnx.
 
     Raises:
-        UserError: for a run without text features of its own, a folder that is not empty, or
-            if the package onnx is wanted and missing.
+        UserError: if the run has no fixed text features, the folder is not empty, or the
+            package onnx is needed and not installed.
     """
     if onnx:
         check_onnx()
@@ -133,8 +131,8 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
     method = setup.config.method
     if setup.config.conditional or METHODS[method].fits_image_features:
         raise UserError(
-            f"A {method} run has no fixed text features to export: expected a method with soft "
-            "prompts that do not change with the image, such as mocoop or coop."
+            f"A {method} run has no fixed text features to export. Expected a method with soft "
+            "prompts that do not depend on the image, such as mocoop or coop."
         )
     classifier = open_classifier(run)
     assert isinstance(classifier, MixtureClassifier)
@@ -170,7 +168,8 @@ def load_export(folder: Path) -> Exported:
     """Returns an exported classifier.
 
     Raises:
-        UserError: for a folder that is none, or is damaged, or of another format.
+        UserError: if the folder is not an exported classifier, is damaged, or has another
+            format.
     """
     values = _read(folder / "classifier.json")
     if values.get("format") != FORMAT:
@@ -209,7 +208,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path} cannot be read ({error}). Expected a folder that `mocoop export` made."
         ) from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} holds no settings. Export the run again.")
+        raise UserError(f"{path}: expected a JSON object of settings. Export the run again.")
     return values
 
 
@@ -219,16 +218,16 @@ def _readme(setup: ExportSetup, onnx: bool) -> str:
     head = f"""
 ## head.onnx
 
-Input `image_features` (batch, {setup.dim}): image features of that tower, divided by their norm.
-Outputs `probabilities` and `logits` (batch, {classes}), and `weights` and `scores` (batch,
-{experts}) of the router. Labels are the places in `class_names`.
+Input: `image_features` (batch, {setup.dim}), the L2-normalised features of this image tower.
+Outputs: `probabilities` and `logits` (batch, {classes}), and the router's `weights` and `scores`
+(batch, {experts}). Labels are indices into `class_names` in `classifier.json`.
 """
     return f"""# A classifier of {classes} classes
 
 Made by `mocoop export` from the run `{setup.run}` ({setup.method}, mocoop {setup.version}). It
-holds text features and router, and needs no text tower. Its images are those of the CLIP
-`{setup.backbone}` (fingerprint `{setup.backbone_fingerprint}`); where the image tower's LayerNorms
-were trained, they lie in `classifier.safetensors` too (names from `{_NORMS}` on).
+holds the text features and the router, and needs no text tower. Images are encoded by the CLIP
+`{setup.backbone}` (fingerprint `{setup.backbone_fingerprint}`). If the LayerNorms of the image
+tower were trained, `classifier.safetensors` has them too (names that start with `{_NORMS}`).
 
 ```python
 import mocoop

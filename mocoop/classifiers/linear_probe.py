@@ -1,4 +1,4 @@
-"""The linear probe: logistic regression on image features, as CoOp's protocol searches it."""
+"""The linear probe: logistic regression on image features, with CoOp's search for C."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from torch import Tensor
 from mocoop.classifiers.base import SingleClassifier, accuracy_of, as_tensor, require_tensors
 from mocoop.errors import UserError
 
-PROBE_EXPONENTS = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)  # log10 of the C tried first
+PROBE_EXPONENTS = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)  # log10 of the first values of C
 PROBE_REFINEMENTS = 8
-PROBE_TOLERANCE = 1e-3  # of the gradient, as a share of the gradient at zero weights
-ABSENT_BIAS = -1e4  # of a class without training images: never predicted, yet finite
+PROBE_TOLERANCE = 1e-3  # largest gradient at the end, relative to that at zero weights
+ABSENT_BIAS = -1e4  # bias of classes without training images: finite, but never predicted
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Logistic regression on image features, its regularisation chosen on validation images."""
+    """Logistic regression on image features, with C chosen on validation images."""
 
     weight: Tensor = field(repr=False)  # (classes, dim)
     bias: Tensor = field(repr=False)  # (classes,)
     inverse_regularization: float
-    """C of scikit-learn: the larger, the freer the weights."""
+    """C in scikit-learn: the larger it is, the weaker the regularisation."""
     val_accuracy: float
-    """Share of right predictions on the validation images, in percent."""
+    """Accuracy on the validation images, in percent."""
     searched: tuple[tuple[float, float], ...] = field(default=(), repr=False)
-    """Every C that was tried with its validation accuracy in percent, in order."""
+    """All values of C that were tried, with their validation accuracy in percent, in order."""
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Returns all fields as named tensors; numbers are 0-d float64."""
@@ -45,7 +45,11 @@ class LinearProbe:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Returns what `to_tensors` wrote down; UserError if something is missing."""
+        """Returns the probe that `to_tensors` described.
+
+        Raises:
+            UserError: if a tensor is missing.
+        """
         names = ("weight", "bias", "inverse_regularization", "val_accuracy", "searched")
         require_tensors("a linear probe", tensors, names)
         return cls(
@@ -77,49 +81,50 @@ def fit_linear_probe(
 ) -> LinearProbe:
     """Returns the logistic regression with the best accuracy on the validation images.
 
-    C is searched over 1e-6, 1e-4, ..., 1e6 and then around the best in eight steps: one C to
-    its left and one to its right are tried, at a distance of 1, 1/2, ..., 1/128 decades, and
-    the best of the three is kept. Of equally good ones the C nearest to 1 (scikit-learn's
-    default) is kept, as a plateau would else end in weights of nearly zero or without bounds.
-    A class without training images gets zero weights and is never predicted.
+    C is first chosen from 1e-6, 1e-4, ..., 1e6. Eight steps then refine it: each tries one
+    value to the left and one to the right of the best C, at a distance of 1, 1/2, ..., 1/128
+    decades, and keeps the best of the three. Of equally good values, the one nearest to 1
+    (scikit-learn's default) is kept. Otherwise a plateau could lead to weights close to zero or
+    to very large weights. A class without training images gets zero weights and is never
+    predicted.
 
     Args:
         train_features: (images, dim), L2-normalised.
         train_labels: (images,), from 0.
         val_features: (val images, dim), L2-normalised.
         val_labels: (val images,), from 0.
-        num_classes: classes of the result.
+        num_classes: number of classes of the result.
 
     Raises:
-        UserError: without validation images, or with training images of one class only.
+        UserError: if there are no validation images, or training images of only one class.
 
-    The protocol is that of CoOp (Zhou et al., IJCV 2022), after CLIP (Radford et al., ICML
-    2021). CoOp's public code keeps the largest of equally good C in the first search, and its
-    eight steps halve an interval without trying its middle.
+    The protocol is that of CoOp (Zhou et al., IJCV 2022), which follows CLIP (Radford et al.,
+    ICML 2021). CoOp's public code keeps the largest of equally good C in the first search, and
+    its eight steps halve an interval without trying its middle.
     """
     if len(val_labels) == 0:
         raise UserError(
             "The linear probe chooses its regularisation on validation images, and there are "
             "none. Add validation images to the data, or use a method that needs none: "
-            "zero-shot, ensemble, tip-adapter, tip-adapter-f, or any prompt learning."
+            "zero-shot, ensemble, tip-adapter, tip-adapter-f, or any method that learns prompts."
         )
     present = len(train_labels.unique())
     if present < 2:
         raise UserError(
-            f"The linear probe expects training images of at least two classes, got {present}. "
+            f"The linear probe needs training images of at least two classes, got {present}. "
             "Add images of another class, or use zero-shot."
         )
     tried: dict[float, LinearProbe] = {}
 
     def best(exponents: Iterable[float]) -> float:
-        """Returns the best of all exponents so far, after trying these."""
+        """Tries these exponents and returns the best exponent so far."""
         for exponent in exponents:
             c = 10.0**exponent
             weight, bias = _logistic_regression(train_features, train_labels, num_classes, c)
-            # Judged as saved, in fp32, so that the accuracy is that of the weights in use.
+            # In fp32, as the weights are saved, so that the accuracy is that of the saved probe.
             accuracy = accuracy_of(linear_logits(val_features, weight, bias), val_labels)
             tried[exponent] = LinearProbe(weight, bias, c, accuracy)
-        return max(tried, key=lambda at: (tried[at].val_accuracy, -abs(at), at))
+        return max(tried, key=lambda e: (tried[e].val_accuracy, -abs(e), e))
 
     peak = best(PROBE_EXPONENTS)
     for step in range(PROBE_REFINEMENTS):
@@ -132,16 +137,16 @@ def fit_linear_probe(
 def _logistic_regression(
     features: Tensor, labels: Tensor, num_classes: int, inverse_regularization: float
 ) -> tuple[Tensor, Tensor]:
-    """Returns weight (num_classes, dim) and bias (num_classes,) of scikit-learn's solution."""
-    # Here, because importing it takes most of a second, which only this method needs.
+    """Returns scikit-learn's solution: weight (num_classes, dim) and bias (num_classes,)."""
+    # Imported here, because the import takes most of a second and only this method needs it.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     classes, targets = labels.unique(return_inverse=True)
-    # The intercept is not regularised, so that centring changes the path to the solution and
-    # not the solution: without it, the intercepts of a small C are still far off when lbfgs
-    # stops. And the gradient of normalised features shrinks with the number of classes: with
-    # 1000 of them scikit-learn's fixed tolerance (1e-4) is met by all-zero weights.
+    # The features are centred. This does not change the solution, because the intercept is not
+    # regularised, but without it the intercepts are still wrong for a small C when lbfgs stops.
+    # The tolerance is relative, because the gradient of normalised features shrinks with the
+    # number of classes: with 1000 classes, all-zero weights meet scikit-learn's default of 1e-4.
     mean = features.double().mean(dim=0)  # (dim,)
     centred = features.double() - mean
     residual = F.one_hot(targets).double() - 1 / len(classes)  # (images, classes)
@@ -154,7 +159,7 @@ def _logistic_regression(
         model.fit(centred.numpy(), targets.numpy())
     own_weight = torch.from_numpy(model.coef_)
     own_bias = torch.from_numpy(model.intercept_)
-    if len(classes) == 2:  # scikit-learn gives the difference of the two logits alone
+    if len(classes) == 2:  # scikit-learn returns only the difference of the two logits
         own_weight = torch.cat([-own_weight, own_weight]) / 2
         own_bias = torch.cat([-own_bias, own_bias]) / 2
     weight = torch.zeros(num_classes, features.shape[1])
@@ -166,27 +171,28 @@ def _logistic_regression(
 
 @dataclass(frozen=True)
 class ProbeClassifier(SingleClassifier):
-    """A linear probe; classes it was not trained on have no weights."""
+    """The classifier of a linear probe. It cannot predict classes that it was not trained on."""
 
     probe: LinearProbe = field(repr=False)
 
-    def only(self, labels: Sequence[int]) -> ProbeClassifier:
-        """Returns a classifier among some of the trained classes.
+    def subset(self, labels: Sequence[int]) -> ProbeClassifier:
+        """Returns a classifier of some of the trained classes.
 
         Raises:
-            UserError: for a class that the probe was not trained on.
+            UserError: if the probe was not trained on one of the classes.
         """
         if max(labels) >= len(self.probe.weight):
             raise UserError(
                 f"A linear probe knows only the {len(self.probe.weight)} classes it was trained "
-                "on, and there are no others to ask it about. Use a method with text features."
+                "on. For other classes, use a method with text features."
             )
         kept = list(labels)
         chosen = replace(self.probe, weight=self.probe.weight[kept], bias=self.probe.bias[kept])
-        return replace(self, class_names=self.named(labels), probe=chosen)
+        return replace(self, class_names=self.names_of(labels), probe=chosen)
 
     def logits(self, image_features: Tensor) -> Tensor:
-        """Returns (batch, classes) of normalised image features (batch, dim)."""
-        # Probabilities of a strongly regularised probe differ by less than fp32 can tell.
+        """Returns logits (batch, classes) of L2-normalised image features (batch, dim)."""
+        # In float64, because the logits of a strongly regularised probe differ by less than the
+        # precision of fp32.
         probe = self.probe
         return linear_logits(image_features.double(), probe.weight.double(), probe.bias.double())

@@ -1,4 +1,4 @@
-"""The head of a classifier as an ONNX graph: image feature in, probabilities out."""
+"""Writes the head of a classifier as an ONNX graph: image features in, probabilities out."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mocoop.classifiers.prompts import MixtureClassifier
 
 OPSET = 17
-IR_VERSION = 8  # old enough for runtimes of some years ago
+IR_VERSION = 8  # old enough for runtimes that are some years old
 
 
 def check_onnx() -> None:
-    """Raises UserError if the package onnx is not installed; quick, and without importing it."""
+    """Raises UserError if the package onnx is not installed. Does not import it, so it is fast."""
     if find_spec("onnx") is None:
         raise UserError(
             "Writing head.onnx needs the package onnx, which is not installed. Install it with "
@@ -58,7 +58,7 @@ def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
         node("Reshape", ["flat_logits", "by_expert"], ["expert_logits"]),
     ]
     if classifier.gate is None:
-        # One expert: its weight is 1, whatever the image.
+        # With one expert, the weight is 1 for every image.
         values |= {"gate": np.zeros((1, dim), np.float32), "gate_bias": np.zeros(1, np.float32)}
     else:
         gate = classifier.gate

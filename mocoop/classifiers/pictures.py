@@ -1,4 +1,4 @@
-"""A classifier together with the image tower that it belongs to: pictures in, answers out."""
+"""A classifier with its image tower: images in, probabilities and routing out."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mocoop.features.encode import ImageEncoder
 from mocoop.runs.run import Run
 from mocoop.templates import TemplateSet
 
-AT_ONCE = 1024  # images that are classified together
-_ANY = TemplateSet({"": ("{}",)}, "{}")  # of data that are only classified
+BATCH = 1024  # images that are classified together
+_UNUSED_TEMPLATES = TemplateSet({"": ("{}",)}, "{}")  # a data set needs some, encoding does not
 
 
 @dataclass(frozen=True)
 class ImageClassifier:
-    """A classifier of pictures."""
+    """A classifier of images."""
 
     classifier: Classifier
-    """From image features to probabilities."""
+    """Turns image features into probabilities."""
     encoder: ImageEncoder = field(repr=False)
-    """From pictures to image features, in the number format that the run was trained with."""
+    """Turns images into features, in the number format that the run was trained with."""
 
     @classmethod
     def from_run(cls, run: Run, epoch: int | None = None, loaded: Backbone | None = None) -> Self:
@@ -37,12 +37,12 @@ class ImageClassifier:
 
         Args:
             run: the run.
-            epoch: one of the epochs that it kept; the last if None.
-            loaded: the run's backbone, where it is loaded already.
+            epoch: a saved epoch; by default the state at the end of training.
+            loaded: the run's backbone, if it is loaded already.
 
         Raises:
-            UserError: for a run that is not finished or kept no such epoch, or if the CLIP's
-                weights are no longer those that the run was trained with.
+            UserError: if the run is not finished, the epoch was not saved, or the CLIP's
+                weights have changed since the training.
         """
         encoder = run_encoder(run, loaded)
         return cls(open_classifier(run, epoch, encoder.backbone), encoder)
@@ -58,41 +58,41 @@ class ImageClassifier:
         return self.classifier.experts
 
     def predict(self, images: Any) -> Routed:
-        """Returns probabilities and routing of pictures.
+        """Returns probabilities and routing of images.
 
         Args:
-            images: a list of paths, PIL pictures or uint8 arrays (height, width, 3), also grey
-                or with an alpha channel.
+            images: a list of paths, PIL images or uint8 arrays (height, width, 3); arrays may
+                also be grey or have an alpha channel.
 
         Raises:
-            UserError: for what is no list of pictures, or pictures that cannot be read; all of
-                these are named.
+            UserError: if this is not a list of images, or images cannot be read; the message
+                names all of these.
         """
         given = read_pictures(images)
         if given is None:
             raise UserError(
-                "Expected a list of pictures: paths, PIL pictures or uint8 arrays; got "
-                f"{type(images).__name__}. Features go to `classifier.classify`."
+                "Expected a list of images: paths, PIL images or uint8 arrays; got "
+                f"{type(images).__name__}. For image features, use `classifier.classify`."
             )
         return self.classify(given)
 
     def classify(self, given: GivenImages) -> Routed:
-        """Returns probabilities and routing of pictures, or features, that were checked.
+        """Returns probabilities and routing of checked images or features.
 
         Raises:
-            UserError: for pictures that cannot be read; all of them are named.
+            UserError: if images cannot be read; the message names all of them.
         """
-        parts = self.features(given).split(AT_ONCE)
+        parts = self.features(given).split(BATCH)
         return Routed.joined([self.classifier.classify(part) for part in parts])
 
     def features(self, given: GivenImages) -> Tensor:
         """Returns L2-normalised features (images, dim), fp32, on the CPU.
 
         Raises:
-            UserError: for pictures that cannot be read; all of them are named.
+            UserError: if images cannot be read; the message names all of them.
         """
         items = given.items([0] * len(given))
-        dataset = given.dataset(self.class_names, _ANY, test=items)
+        dataset = given.dataset(self.class_names, _UNUSED_TEMPLATES, test=items)
         encoder = self.encoder
         cache = FeatureCache(encoder.backbone, keep=False, precision=encoder.precision)
         try:

@@ -1,4 +1,4 @@
-"""Classifiers of soft prompts: a mixture, or one prompt that changes with the image."""
+"""Classifiers of soft prompts: a mixture, or one prompt that depends on the image."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from mocoop.prompt_encoder.layout import ClassTokens
 
 @dataclass(frozen=True)
 class MixtureClassifier(Classifier):
-    """Fixed text features and a router: one small product each, no text tower."""
+    """Fixed text features and a router. It needs two small matrix products and no text tower."""
 
     soft: Tensor = field(repr=False)  # (experts, classes, dim), L2-normalised
     gate: nn.Linear | None = field(repr=False)
     logit_scale: float
     num_chosen: int
 
-    def only(self, labels: Sequence[int]) -> MixtureClassifier:
-        """Returns a classifier among some of the classes."""
-        return replace(self, class_names=self.named(labels), soft=self.soft[:, list(labels)])
+    def subset(self, labels: Sequence[int]) -> MixtureClassifier:
+        """Returns a classifier of some of the classes."""
+        return replace(self, class_names=self.names_of(labels), soft=self.soft[:, list(labels)])
 
     @torch.no_grad()
     def classify(self, image_features: Tensor) -> Routed:
-        """Returns routing and probabilities."""
+        """Returns probabilities and routing of images."""
         mixture = mix(image_features, self.soft, self.gate, self.logit_scale, self.num_chosen)
         return Routed(
             self.class_names,
@@ -43,23 +43,23 @@ class MixtureClassifier(Classifier):
 
 @dataclass(frozen=True)
 class ConditionalClassifier(SingleClassifier):
-    """A prompt that changes with every image, and so needs the text tower for each."""
+    """A prompt that depends on the image, so every image needs the text tower."""
 
     model: PromptMixture = field(repr=False)
     tower: TextTower = field(repr=False)
 
-    def only(self, labels: Sequence[int]) -> ConditionalClassifier:
-        """Returns a classifier among some of the classes."""
-        return replace(self, class_names=self.named(labels))
+    def subset(self, labels: Sequence[int]) -> ConditionalClassifier:
+        """Returns a classifier of some of the classes."""
+        return replace(self, class_names=self.names_of(labels))
 
     def logits(self, image_features: Tensor) -> Tensor:
-        """Returns (batch, classes) of normalised image features (batch, dim)."""
+        """Returns logits (batch, classes) of L2-normalised image features (batch, dim)."""
         classes = ClassTokens.from_names(self.tower.tokens, self.class_names)
         device = self.tower.positional_embedding.device
-        found = predict(self.model, self.tower, classes, image_features.to(device))
-        return found.logits.to(image_features.device)
+        mixture = predict(self.model, self.tower, classes, image_features.to(device))
+        return mixture.logits.to(image_features.device)
 
 
 def learned_state(model: PromptMixture) -> dict[str, torch.Tensor]:
-    """Returns all parameters of the model, the frozen after-blocks included."""
+    """Returns all parameters of the model on the CPU, including the frozen tokens after names."""
     return {name: value.detach().cpu() for name, value in model.state_dict().items()}

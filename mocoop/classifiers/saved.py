@@ -1,4 +1,4 @@
-"""A finished run opened: its classifier, its CLIP, and how it sees pictures."""
+"""Opens a finished run: its classifier, its CLIP, and its encoder of images."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ from mocoop.runs.run import Run, RunSetup
 def open_classifier(
     run: Run, epoch: int | None = None, loaded: Backbone | None = None
 ) -> Classifier:
-    """Returns the classifier of a finished run, after training or after a saved epoch.
+    """Returns the classifier of a finished run, at the end of training or after a saved epoch.
 
-    Runs of before the router was kept by epoch show earlier text features with its last state.
+    Old runs did not save the router of each epoch. For them, the text features of an earlier
+    epoch are combined with the final router.
 
     Args:
         run: the run.
-        epoch: one of the epochs that it kept; the last if None.
-        loaded: the run's backbone, where it is loaded already.
+        epoch: a saved epoch; by default the state at the end of training.
+        loaded: the run's backbone, if it is loaded already.
 
     Raises:
-        UserError: for a run that is not finished, or incomplete, or kept no such epoch.
+        UserError: if the run is not finished or incomplete, or the epoch was not saved.
     """
     run.require_finished()
     setup = run.setup()
@@ -50,7 +51,8 @@ def open_classifier(
         )
     features = run.features()
     if epoch is not None and epoch not in features.soft:
-        raise UserError(f"Run {run.path} kept no epoch {epoch}, only {list(features.soft)}.")
+        saved = ", ".join(map(str, features.soft))
+        raise UserError(f"Run {run.path} has no saved epoch {epoch}. Choose one of: {saved}.")
     soft = features.last if epoch is None else features.soft[epoch]
     last = run.weights()
     return classifier_of_features(
@@ -59,14 +61,14 @@ def open_classifier(
 
 
 def run_backbone(run: Run, loaded: Backbone | None = None) -> Backbone:
-    """Returns the CLIP that a run sees images with: its backbone, with the run's LayerNorms.
+    """Returns the CLIP that encodes a run's images: its backbone, with the tuned LayerNorms.
 
     Args:
         run: a finished run.
-        loaded: the run's backbone, where it is loaded already.
+        loaded: the run's backbone, if it is loaded already.
 
     Raises:
-        UserError: if the weights are no longer those that the run was trained with.
+        UserError: if the backbone's weights have changed since the training.
     """
     setup = run.setup()
     backbone = loaded or load_backbone(setup.config.backbone, choose_device("auto"))
@@ -75,14 +77,14 @@ def run_backbone(run: Run, loaded: Backbone | None = None) -> Backbone:
 
 
 def run_encoder(run: Run, loaded: Backbone | None = None) -> ImageEncoder:
-    """Returns how a run sees pictures: its backbone, in the number format it was trained with.
+    """Returns a run's encoder of images: its backbone, in the number format of the training.
 
     Args:
         run: a finished run.
-        loaded: the run's backbone, where it is loaded already.
+        loaded: the run's backbone, if it is loaded already.
 
     Raises:
-        UserError: if the weights are no longer those that the run was trained with.
+        UserError: if the backbone's weights have changed since the training.
     """
     backbone = run_backbone(run, loaded)
     return ImageEncoder(backbone, tower_dtype(run.setup().config.precision, backbone.device))
@@ -91,10 +93,10 @@ def run_encoder(run: Run, loaded: Backbone | None = None) -> ImageEncoder:
 def restore_model(
     setup: RunSetup, weights: Mapping[str, Tensor], backbone: Backbone
 ) -> PromptMixture:
-    """Returns the trained model of a run, for other class names than those it was saved with.
+    """Returns the trained model of a run, which can encode prompts with any class names.
 
     Raises:
-        UserError: for weights that do not fit the run's settings.
+        UserError: if the weights do not match the run's settings.
     """
     generator = torch.Generator().manual_seed(setup.config.seed)
     model = build_model(
@@ -104,18 +106,18 @@ def restore_model(
         model.load_state_dict(dict(weights))
     except RuntimeError as error:
         raise UserError(
-            f"The run's weights do not fit its settings ({' '.join(str(error).split())[:200]}). "
-            "Train it again."
+            f"The run's weights do not match its settings ({' '.join(str(error).split())[:200]}). "
+            "Train the run again."
         ) from error
     return model.eval().requires_grad_(False)
 
 
 def check_same_data(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> None:
-    """Raises UserError if data or weights are no longer those that the run was trained with."""
+    """Raises UserError if class names or backbone weights have changed since the training."""
     if dataset.class_names != setup.class_names:
         raise UserError(
             f"Run {run.path} was trained on {len(setup.class_names)} classes of "
-            f"{setup.config.data}, which now has {len(dataset.class_names)} or other names. Put "
-            "the data back as it was, or train again."
+            f"{setup.config.data}, which now has {len(dataset.class_names)} classes or other "
+            "names. Restore the data, or train again."
         )
     setup.check_backbone(backbone.fingerprint)

@@ -1,4 +1,4 @@
-"""Tip-Adapter: the plain prompt and a cache of the few-shot images that votes beside it."""
+"""Tip-Adapter: the zero-shot classifier plus a cache of the few-shot images that votes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ TIP_BETAS = tuple(round(0.1 + 0.3 * step, 1) for step in range(24))  # 0.1 to 7
 
 @dataclass(frozen=True)
 class TipAdapter:
-    """A cache of the few-shot images whose votes are added to the zero-shot logits."""
+    """A cache of the few-shot images. Their votes are added to the zero-shot logits."""
 
     keys: Tensor = field(repr=False)  # (shots, dim)
     values: Tensor = field(repr=False)  # (shots, classes), one-hot
     alpha: float
-    """Residual ratio: the weight of the cache beside the zero-shot logits."""
+    """Residual ratio: the weight of the cache relative to the zero-shot logits."""
     beta: float
-    """Sharpness: the larger, the less an image that is not alike counts."""
+    """Sharpness: the larger it is, the less dissimilar images count."""
     val_accuracy: float | None
-    """Share of right predictions on the validation images, in percent; None without any."""
+    """Accuracy on the validation images in percent; None if there are none."""
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Returns all fields as named tensors; numbers are 0-d float64, None is left out."""
@@ -48,7 +48,11 @@ class TipAdapter:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Returns what `to_tensors` wrote down; UserError if something is missing."""
+        """Returns the adapter that `to_tensors` described.
+
+        Raises:
+            UserError: if a tensor is missing.
+        """
         require_tensors("a Tip-Adapter", tensors, ("keys", "values", "alpha", "beta"))
         return cls(
             tensors["keys"],
@@ -68,7 +72,7 @@ def tip_logits(
     alpha: float,
     beta: float,
 ) -> Tensor:
-    """Returns logits (batch, classes): zero-shot, plus the votes of the cached images.
+    """Returns logits (batch, classes): zero-shot logits plus the votes of the cached images.
 
     `s f text^T + alpha exp(-beta (1 - f keys^T)) values`.
 
@@ -104,36 +108,36 @@ def fit_tip_adapter(
     learning_rate: float = 1e-3,
     batch_size: int = 256,
 ) -> TipAdapter:
-    """Returns a cache of the training images, alpha and beta chosen on validation images.
+    """Returns a cache of the training images, with alpha and beta chosen on validation images.
 
-    Without fine-tuning the keys are the training features. With it they are trained at
-    alpha = 1 and beta = 5.5 (AdamW with eps 1e-4, cosine over all steps, last epoch kept).
-    Then the alpha of 0.1, 0.2, ..., 3 and the beta of 0.1, 0.4, ..., 7 with the best
-    validation accuracy are kept, of equally good ones the smallest beta, then the smallest
-    alpha. Without validation images they stay at 1 and 5.5.
+    Without fine-tuning, the keys are the training features. With fine-tuning, they are trained
+    with alpha = 1 and beta = 5.5 (AdamW with eps 1e-4, cosine schedule over all steps, last
+    epoch kept). Then alpha is chosen from 0.1, 0.2, ..., 3 and beta from 0.1, 0.4, ..., 7 by
+    validation accuracy. Of equally good pairs, the one with the smallest beta, then the
+    smallest alpha is kept. Without validation images they stay at 1 and 5.5.
 
-    Differences from the authors' code: the grid is coarser (theirs has 20 x 200 values); a
-    key is the feature of the image itself, not the mean over ten augmented views; and
-    fine-tuning sees the same features instead of random crops, so that every training image
-    finds its own key. Their code keeps the epoch that is best on the test images; none are
-    seen here.
+    Differences from the authors' code: The grid is coarser (theirs has 20 x 200 values). A key
+    is the feature of the image itself, not the mean over ten augmented views. Fine-tuning uses
+    the same features in every epoch instead of random crops, so every training image meets its
+    own key. The authors' code keeps the epoch that is best on the test images; here the test
+    images are not used.
 
     Args:
         train_features: (shots, dim), L2-normalised.
         train_labels: (shots,), rows of `text_features`.
         val_features: (val images, dim), L2-normalised; may be empty.
         val_labels: (val images,).
-        text_features: zero-shot classifier, (classes, dim), L2-normalised; may cover classes
-            without training images.
+        text_features: zero-shot classifier, (classes, dim), L2-normalised; classes without
+            training images are allowed.
         logit_scale: factor of the zero-shot cosines.
-        fine_tune: train the keys (Tip-Adapter-F).
+        fine_tune: whether to train the keys (Tip-Adapter-F).
         generator: draws the batches of fine-tuning; a CPU generator.
         epochs: passes of fine-tuning over the training images.
-        learning_rate: AdamW's peak rate.
+        learning_rate: AdamW's largest learning rate.
         batch_size: images per step.
 
     Raises:
-        UserError: when the loss of fine-tuning is no longer finite.
+        UserError: if the loss of fine-tuning becomes infinite or NaN.
 
     Source: Zhang et al., ECCV 2022, arXiv 2207.09519, and the authors' public code.
     """
@@ -170,7 +174,7 @@ def _tuned_keys(
     learning_rate: float,
     batch_size: int,
 ) -> Tensor:
-    """Returns keys (shots, dim) trained from the features; they are not renormalised."""
+    """Returns keys (shots, dim), trained starting from the features; they are not normalised."""
     keys = features.clone().requires_grad_()
     optimizer = torch.optim.AdamW([keys], learning_rate, eps=1e-4)
     num_steps = epochs * math.ceil(len(features) / batch_size)
@@ -183,8 +187,8 @@ def _tuned_keys(
             loss = classification_loss(logits, labels[chosen])
             if not torch.isfinite(loss):
                 raise UserError(
-                    f"The loss of Tip-Adapter's keys is no longer a finite number in epoch "
-                    f"{epoch}, step {step}. Use a smaller learning rate (0.001 in the paper)."
+                    f"The loss of Tip-Adapter's keys became infinite or NaN in epoch {epoch}, "
+                    f"step {step}. Use a smaller learning rate (0.001 in the paper)."
                 )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -195,20 +199,22 @@ def _tuned_keys(
 
 @dataclass(frozen=True)
 class TipClassifier(SingleClassifier):
-    """Tip-Adapter: the untrained prompt and a cache of the training images."""
+    """The classifier of Tip-Adapter: zero-shot logits plus a cache of the training images."""
 
     adapter: TipAdapter = field(repr=False)
     text: Tensor = field(repr=False)  # (classes, dim), the untrained prompt's features
     logit_scale: float
 
-    def only(self, labels: Sequence[int]) -> TipClassifier:
-        """Returns a classifier among some of the classes; the cache votes for those alone."""
+    def subset(self, labels: Sequence[int]) -> TipClassifier:
+        """Returns a classifier of some of the classes; the cache votes only for them."""
         kept = list(labels)
         adapter = replace(self.adapter, values=self.adapter.values[:, kept])
-        return replace(self, class_names=self.named(labels), adapter=adapter, text=self.text[kept])
+        return replace(
+            self, class_names=self.names_of(labels), adapter=adapter, text=self.text[kept]
+        )
 
     def logits(self, image_features: Tensor) -> Tensor:
-        """Returns (batch, classes) of normalised image features (batch, dim)."""
+        """Returns logits (batch, classes) of L2-normalised image features (batch, dim)."""
         cache = self.adapter
         return tip_logits(
             image_features,

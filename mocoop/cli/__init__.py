@@ -1,1 +1,1 @@
-"""The command line: one file for each family of commands, with its options."""
+"""The command line: one file for each group of commands, with their options."""

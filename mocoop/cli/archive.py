@@ -1,4 +1,4 @@
-"""The commands pack, unpack and export: a finished run as one zip, or as a classifier."""
+"""The commands pack, unpack and export: a finished run as a zip file or as a classifier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mocoop.runs.paths import find_run
 
 @dataclass(frozen=True)
 class PackCommand:
-    """Write a finished run as one zip: settings, metrics, weights and a model card.
+    """Write a finished run to a zip file: settings, metrics, weights and a model card.
 
     Example:
         mocoop pack games-mocoop-16shot-seed1-001 --out my-run.zip
@@ -26,23 +26,24 @@ class PackCommand:
     run: RunName
     """Folder or name of the run."""
     out: MaybePath = None
-    """The file; by default the run's name in the current folder. An older one is replaced."""
+    """The zip file; by default the run's name in the current folder. An existing file is
+    replaced."""
     json: bool = False
     """Print one JSON document."""
 
 
 @dataclass(frozen=True)
 class UnpackCommand:
-    """Unpack and check a run that `mocoop pack` or the app's page Compare has written.
+    """Unpack and check a run that was written by `mocoop pack` or by the app's page Compare.
 
-    Files of unknown names or outside the run's folder, links and damaged content are refused,
-    and then nothing is kept.
+    The zip is refused, and nothing is kept, if it holds unknown file names, paths outside the
+    run's folder, links or damaged content.
     """
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """The zip file."""
     name: str = ""
-    """The run's name here; by default the one it was exported with."""
+    """New name of the run; by default the name in the zip file."""
     root: MaybePath = None
     """Folder of runs; by default MOCOOP_RUNS or ./runs."""
     json: bool = False
@@ -53,8 +54,8 @@ class UnpackCommand:
 class ExportCommand:
     """Write a finished run as a classifier that needs no text tower.
 
-    The folder holds text features and router as safetensors and as ONNX (image feature in,
-    probabilities out), class names, and which image tower they belong to.
+    The folder holds the text features and the router, as safetensors and as ONNX (image
+    features in, probabilities out), the class names, and the name of the image tower.
 
     Examples:
         mocoop export runs/my-run --out my-classifier
@@ -66,13 +67,17 @@ class ExportCommand:
     out: Path
     """The new folder."""
     onnx: bool = True
-    """Also write head.onnx."""
+    """Also write the ONNX file head.onnx."""
     json: bool = False
     """Print one JSON document."""
 
 
 def pack(command: PackCommand) -> None:
-    """Writes a finished run as one zip."""
+    """Writes a finished run to a zip file.
+
+    Raises:
+        UserError: if the run is missing, or the file cannot be written.
+    """
     path = find_run(command.run)
     if command.out is not None and command.out.is_dir():
         name = command.out / "run.zip"
@@ -105,8 +110,8 @@ def export(command: ExportCommand) -> None:
     """Writes a finished run as a classifier that needs no text tower.
 
     Raises:
-        UserError: for a run that is not there or has nothing to export, a folder that is not
-            empty or lies nowhere, or if the package onnx is wanted and missing.
+        UserError: if the run is missing or cannot be exported, the folder is not empty or its
+            parent is missing, or the package onnx is needed and not installed.
     """
     path = find_run(command.run)
     check_folder("--out", command.out)

@@ -1,4 +1,4 @@
-"""What the command bench does."""
+"""The command bench: measures the speed and memory of a training step."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PROJECT_FOLDER = Path("assets/bench")
 
 @dataclass(frozen=True)
 class BenchCommand:
-    """Measure a training step, the plain path against ours, and print a table.
+    """Measure a training step of the plain path and of MoCoOp's fast path, and print a table.
 
-    Each side runs in a process of its own, by turns. The plain path is left out where it would
-    not fit the free memory. Nothing is written unless --out or --write asks for it.
+    The two paths run by turns, each in its own process. The plain path is left out if it does
+    not fit into the free memory. Files are written only with --out or --write.
 
-    On 2 cores --quick takes about 3 minutes, everything half an hour to an hour.
+    On 2 cores, --quick takes about 3 minutes; the full measurement takes 30 to 60 minutes.
 
     Examples:
         mocoop bench --quick
@@ -34,23 +34,24 @@ class BenchCommand:
     """
 
     quick: bool = False
-    """Three small sizes, two rounds each: about 3 minutes on 2 cores."""
+    """Measure only three small sizes with two rounds each: about 3 minutes on 2 cores."""
     out: MaybePath = None
-    """Folder to write page, JSON and curves to: BENCHMARKS.md, bench.json and scaling.png, or
-    bench-quick.md, .json and .png. They are written at the end; until then, what is measured
-    so far is kept there as .partial.json."""
+    """Folder for the page, the JSON file and the plot: BENCHMARKS.md, bench.json and
+    scaling.png; with --quick bench-quick.md, .json and .png. They are written at the end.
+    Until then, a .partial.json file there holds the measurements so far."""
     write: bool = False
-    """In a checkout: replace the project's own BENCHMARKS.md and assets/bench at the end, with
-    the remarks of assets/bench/notes.md. Not with --quick."""
+    """Replace the project's own BENCHMARKS.md and assets/bench at the end, with the remarks of
+    assets/bench/notes.md. Needs a checkout of the repository. Not with --quick."""
     backbone: str = "ViT-B-16"
-    """An open_clip architecture (random weights cost what real ones cost), `demo`, or the path
-    of a local checkpoint."""
+    """An open_clip architecture (with random weights, which are as fast as trained ones),
+    `demo`, or the path of a local checkpoint."""
     repeats: MaybeInt = None
-    """Rounds of each size; the medians are over them. By default 5, with --quick 2."""
+    """Rounds of each size; the table shows the median over rounds. By default 5; 2 with
+    --quick."""
     limit: float = 180.0
-    """Seconds after which no further round of the same size is begun."""
+    """Seconds per size; after them, no further round of this size is started."""
     threads: int = 2
-    """Processor threads of each side."""
+    """CPU threads of each process."""
     device: str = "cpu"
     """`cpu`, `cuda` ..."""
     json: bool = False
@@ -58,11 +59,11 @@ class BenchCommand:
 
 
 def bench(command: BenchCommand) -> None:
-    """Measures steps, prints the table, and writes the page where that is asked for.
+    """Measures training steps, prints the table, and writes the page with --out or --write.
 
     Raises:
-        UserError: for a backbone or device that does not exist, numbers that are too small, or
-            files that may not or cannot be written there.
+        UserError: if the backbone or the device does not exist, a number is too small, or the
+            files cannot be written.
     """
     _check(command)
     import open_clip
@@ -74,66 +75,68 @@ def bench(command: BenchCommand) -> None:
 
     choose_device(command.device)
     if command.backbone not in open_clip.list_models():
-        load_backbone(command.backbone)  # says what is wrong before anything is measured
-    found = machine()
+        load_backbone(command.backbone)  # reports an error before anything is measured
+    this_machine = machine()
     repeats = command.repeats or (QUICK_REPEATS if command.quick else REPEATS)
     chosen = plan(
         command.backbone, command.device, command.threads, repeats, command.limit, command.quick
     )
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         if not command.json:
             print(text, file=sys.stderr, flush=True)
 
     files = _files(command)
-    duration = "about 3 minutes" if command.quick else "half an hour to an hour"
-    tell(f"{len(chosen.cases)} sizes, up to {repeats} rounds each: {duration} on 2 free cores")
+    duration = "about 3 minutes" if command.quick else "30 to 60 minutes"
+    report(f"{len(chosen.cases)} sizes, up to {repeats} rounds each: {duration} on 2 idle cores")
     results: list[Measured] = []
     try:
-        for results in measure(chosen, tell):
+        for results in measure(chosen, report):
             if files is not None:
-                write_json(files.partial, as_document(results, found))
+                write_json(files.partial, as_document(results, this_machine))
     except KeyboardInterrupt:
         if results:
-            tell(f"stopped; measured so far:\n{screen_text(results)}")
+            report(f"stopped; measurements so far:\n{screen_text(results)}")
         if results and files is not None:
-            tell(f"kept: {files.partial}")
+            report(f"saved: {files.partial}")
         raise
     if files is not None:
         notes = PROJECT_FOLDER / "notes.md"
         own = command.write and notes.is_file()
-        write_page(results, found, files, notes.read_text(encoding="utf-8") if own else "")
+        remarks = notes.read_text(encoding="utf-8") if own else ""
+        write_page(results, this_machine, files, remarks)
     if command.json:
-        print_json(as_document(results, found))
+        print_json(as_document(results, this_machine))
         return
     print(screen_text(results))
     if files is not None:
-        print(f"written: {files.page}, {files.data}, {files.picture}")
+        print(f"saved: {files.page}, {files.data}, {files.picture}")
 
 
 def _check(command: BenchCommand) -> None:
-    """Raises UserError for options that make no sense, before anything slow is done."""
+    """Raises UserError for invalid options. Runs before anything slow."""
     for name, value in (("repeats", command.repeats), ("threads", command.threads)):
         if value is not None and value < 1:
             raise UserError(f"{name} must be at least 1; got {value}.")
     if command.write and (command.quick or command.out is not None):
         other = "--quick" if command.quick else "--out"
         raise UserError(
-            f"--write replaces the project's own page with the whole measurement and does not go "
-            f"with {other}. Leave one of them out; --out FOLDER writes anywhere else."
+            f"--write replaces the project's own page with the full measurement and cannot be "
+            f"used with {other}. Leave one of them out. To write elsewhere, use --out FOLDER."
         )
     if command.write and not PROJECT_FOLDER.is_dir():
         raise UserError(
-            f"--write replaces BENCHMARKS.md and {PROJECT_FOLDER} of a checkout; there is none in "
-            f"{Path.cwd()}. Run it in the checkout's folder, or use --out FOLDER."
+            f"--write replaces BENCHMARKS.md and {PROJECT_FOLDER} in a checkout of the "
+            f"repository, and {Path.cwd()} is none. Run it in the folder of a checkout, or use "
+            "--out FOLDER."
         )
     if command.out is not None and command.out.suffix == ".md":
-        raise UserError(f"--out: expected a folder, got {command.out}. The page's name is given.")
+        raise UserError(f"--out: expected a folder, got {command.out}. File names are fixed.")
     check_folder("--out", command.out)
 
 
 def _files(command: BenchCommand) -> Files | None:
-    """Returns where the measurement is written; None for nowhere."""
+    """Returns the files to write the measurement to; None to write nothing."""
     from mocoop.bench.page import Files
 
     if command.write:

@@ -1,4 +1,4 @@
-"""What the commands print: text for people, one JSON document for machines."""
+"""Printing for all commands: text for people, or one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ _BEYOND = {
     "mean_class_accuracy": "mean per class",
     "top5_accuracy": "top-5",
 }
-MESSAGE_WIDTH = 60  # letters of a run's message in the list of runs
+MESSAGE_WIDTH = 60  # characters of a run's message in the list of runs
 
 
 def main_accuracy(results: dict[str, Any]) -> float | None:
-    """Returns the number that stands for a run: accuracy on all classes, or base and new's HM."""
+    """Returns a run's main accuracy: on all classes, or the harmonic mean of base and new.
+
+    None if the results have neither.
+    """
     if "all" in results:
         return float(results["all"]["accuracy"])
     value = results.get("harmonic_mean")
@@ -27,7 +30,7 @@ def main_accuracy(results: dict[str, Any]) -> float | None:
 
 
 def print_results(results: dict[str, Any], details: bool = False, chosen: str = "") -> None:
-    """Prints accuracies, and with `details` those of every style and class.
+    """Prints accuracies; with `details` also those of every style and class.
 
     Args:
         results: by choice of classes.
@@ -38,8 +41,9 @@ def print_results(results: dict[str, Any], details: bool = False, chosen: str = 
         if not isinstance(value, dict):
             continue
         untrained = value.get("zero_shot")  # runs of earlier versions do not have it
-        beside = "" if untrained is None else f" (zero-shot: {untrained:.2f} %)"
-        print(f"{choice}: {value['accuracy']:.2f} % of {value['num_images']} test images{beside}")
+        zero_shot = "" if untrained is None else f" (zero-shot: {untrained:.2f} %)"
+        images = f"{value['num_images']} test images"
+        print(f"{choice}: {value['accuracy']:.2f} % of {images}{zero_shot}")
         beyond = [
             f"{name} {value[key]:.2f} %"
             for key, name in _BEYOND.items()
@@ -48,7 +52,7 @@ def print_results(results: dict[str, Any], details: bool = False, chosen: str = 
         if beyond:
             print(f"  {', '.join(beyond)}")
         if value["style_nmi"] is not None:
-            print(f"  routing against true style: NMI {value['style_nmi']:.3f}")
+            print(f"  NMI of first expert and true style: {value['style_nmi']:.3f}")
         if details:
             for title, table in (("style", "per_style"), ("class", "per_class")):
                 for name, accuracy in value[table].items():
@@ -69,7 +73,7 @@ def _print_mistakes(confusion: dict[str, dict[str, int]]) -> None:
 
 
 def print_answers(answers: list[dict[str, Any]], top: int) -> None:
-    """Prints label, best probabilities and experts of each image."""
+    """Prints the label, the `top` highest probabilities and the experts of each image."""
     for answer in answers:
         best = list(answer["probabilities"].items())[:top]
         print(f"{answer['image']}: {answer['label']}")
@@ -81,7 +85,7 @@ def print_answers(answers: list[dict[str, Any]], top: int) -> None:
 
 
 def print_runs(rows: list[dict[str, Any]]) -> None:
-    """Prints a line for each run under a heading; `mocoop runs --json` has the whole messages."""
+    """Prints a heading and one line per run. `mocoop runs --json` shows messages in full."""
     width = max(len("run"), *(len(row["run"]) for row in rows))
     heading = f"{'run':<{width}}  {'state':<11}  {'epochs':>7}  {'test':>7}  message"
     print(heading)
@@ -94,17 +98,17 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
 
 
 def shorten(text: str, width: int) -> str:
-    """Returns a text, its end replaced by … where it is longer than `width` letters."""
+    """Returns a text of at most `width` characters; a longer one is cut and ends with …."""
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
 def counted(number: int, word: str) -> str:
-    """Returns a number with its word: `1 image`, `2 images`."""
+    """Returns a number with its noun, in the plural where needed: `1 image`, `2 images`."""
     return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def size_text(number: int) -> str:
-    """Returns a number of bytes for people: `43 kB`, `1.2 MB`."""
+    """Returns a readable number of bytes: `43 kB`, `1.2 MB`."""
     return f"{number / 1e6:.1f} MB" if number >= 1e6 else f"{max(1, round(number / 1e3))} kB"
 
 
@@ -112,10 +116,10 @@ def size_text(number: int) -> str:
 def progress_bar(
     show: bool, text: str, unit: str = "image"
 ) -> Iterator[Callable[[int, int], None]]:
-    """Yields a function that moves a bar on the screen, to be called with done and total.
+    """Yields a function that updates a progress bar; call it with (done, total).
 
-    The bar comes with the first call, so that none is left where there was nothing to do, and
-    goes when all is done; another one comes for what is counted next.
+    The bar appears at the first call, so there is none if there is nothing to do. It disappears
+    when `done` equals `total`. A later call shows a new bar.
     """
     from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""What `mocoop data` does: list, check, download and show data sets, propose groups."""
+"""The command data: lists, checks, downloads and shows data sets, and proposes groups."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ if TYPE_CHECKING:
     from mocoop.catalog.check import Report
 
 
-_SHOWN = 10  # files of a kind that a report names
+_SHOWN = 10  # lines that a report prints of each kind of problem
 
 
 @dataclass(frozen=True)
 class ListData(DataOptions):
-    """List every data set: what is found, where, and what is missing."""
+    """List every data set: whether it was found, where, and what is missing."""
 
 
 @dataclass(frozen=True)
 class CheckData(DataOptions):
-    """Open every image of a data set; count, and compare with the published counts.
+    """Open every image of a data set, count the images, and compare with published counts.
 
-    Ends with code 2 if anything is missing, unreadable or not as published.
+    The exit code is 2 if an image is missing or unreadable, or a count is not as published.
     """
 
     name: SetName = ""
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
     skip: bool = False
-    """Leave the images that cannot be read out from now on: lists them in mocoop-skip.txt."""
+    """Skip unreadable and missing images from now on: write their names to mocoop-skip.txt."""
     workers: MaybeInt = None
-    """Processes that decode images; as many as serve here if left out."""
+    """Processes that decode images; by default a number that suits this machine."""
 
 
 @dataclass(frozen=True)
 class DownloadData(DataOptions):
-    """Fetch a benchmark set to where MoCoOp looks for it; its terms of use are shown first.
+    """Download a benchmark set to the folder where MoCoOp looks for it.
 
-    A download that was stopped goes on where it was.
+    The terms of use are shown first. An interrupted download continues where it stopped.
     """
 
     name: SetName = ""
     """Benchmark set."""
     yes: bool = False
-    """Accept the terms without being asked."""
+    """Accept the terms of use without a question."""
 
 
 @dataclass(frozen=True)
 class ShowData(DataOptions):
-    """Describe a data set, and write a contact sheet of its pictures."""
+    """Describe a data set, and write a contact sheet of its images with --sheet."""
 
     name: SetName = ""
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
     sheet: MaybePath = None
-    """PNG file of the contact sheet; none is written if left out."""
+    """PNG file for the contact sheet; by default none is written."""
     split: Literal["", "train", "val", "test"] = ""
-    """Which pictures; the first split that has any if left out."""
+    """Split of the images on the sheet; by default the first split that has any."""
 
 
 DataCommand = Annotated[
@@ -78,10 +78,10 @@ DataCommand = Annotated[
 
 
 def data(command: ListData | CheckData | DownloadData | ShowData | ProposeGroups) -> None:
-    """Does what was asked about data sets.
+    """Runs a subcommand of `mocoop data`.
 
     Raises:
-        UserError: for a set that does not fit, or a check that found something.
+        UserError: if the data set is not valid, or if a check found a problem.
     """
     match command:
         case ListData():
@@ -102,14 +102,14 @@ def data(command: ListData | CheckData | DownloadData | ShowData | ProposeGroups
 def _list(command: ListData) -> None:
     from mocoop.catalog.inventory import inventory
 
-    sets = inventory(command.root)
+    states = inventory(command.root)
     if command.json:
-        print_json([asdict(found) for found in sets])
+        print_json([asdict(state) for state in states])
         return
-    for found in sets:
-        print(f"{found.name:<16} {found.state:<9} {found.words}")
-        if found.next_step:
-            print(f"{'':<26} {found.next_step}")
+    for state in states:
+        print(f"{state.name:<16} {state.state:<9} {state.words}")
+        if state.next_step:
+            print(f"{'':<26} {state.next_step}")
 
 
 def _check(command: CheckData) -> None:
@@ -132,13 +132,15 @@ def _check(command: CheckData) -> None:
         file = add_skipped(dataset.edits_folder, broken)
         if not command.json:
             verb = "is" if len(broken) == 1 else "are"
-            print(f"{counted(len(broken), 'image')} {verb} left out from now on: {file}")
+            print(f"{counted(len(broken), 'image')} {verb} skipped from now on, see {file}")
         return
     if not report.clean:
-        them = "it" if len(broken) == 1 else "them"
+        them, verb = ("it", "is") if len(broken) == 1 else ("them", "are")
         number = counted(len(broken), "image")
-        advice = f" Mend {them}, or leave {them} out with --skip: {number}."
-        raise UserError(f"{report.name} is not as it should be.{advice if broken else ''}")
+        advice = (
+            f" Replace {number} that {verb} missing or unreadable, or skip {them} with --skip."
+        )
+        raise UserError(f"{report.name} has problems, see above.{advice if broken else ''}")
 
 
 def _print_report(report: Report) -> None:
@@ -155,13 +157,13 @@ def _print_report(report: Report) -> None:
     _print_some("missing", report.missing)
     _print_some("cannot be read", _reasons(report.unreadable))
     pairs = [f"{trained} = {tested}" for trained, tested in report.duplicates]
-    _print_some("warning: the same picture in training and test", pairs)
+    _print_some("warning: the same image in training and test", pairs)
     if report.clean:
-        print("  clean: every image is there and can be read")
+        print("  clean: every image exists and can be read")
 
 
 def _print_extremes(per_class: Mapping[str, Mapping[str, int]]) -> None:
-    """Prints the classes with the fewest and the most images, or that all have as many."""
+    """Prints the classes with the fewest and the most images, or that all are equal."""
     totals = {name: sum(counts.values()) for name, counts in per_class.items()}
     smallest, largest = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
     if totals[smallest] == totals[largest]:
@@ -173,7 +175,7 @@ def _print_extremes(per_class: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def _reasons(unreadable: Mapping[str, str]) -> list[str]:
-    """Returns a line for each unreadable image; a reason that begins with a path has it cut."""
+    """Returns a line for each unreadable image, without a second path inside the reason."""
     lines = []
     for path, why in unreadable.items():
         before, separator, rest = why.partition(": ")
@@ -204,28 +206,30 @@ def _download(command: DownloadData) -> None:
         for remote in wanted:
             print(f"  {address(remote)}\n    to {root / remote.to}")
         if source.by_hand:
-            print(f"  by hand: {source.by_hand}")
+            print(f"  to do yourself: {source.by_hand}")
     if wanted and not command.yes:
         _ask(name)
-    with progress_bar(not command.json, "fetching", "B") as bar:
+    with progress_bar(not command.json, "downloading", "B") as bar:
         new = download(name, root, lambda file, done, size: bar(done, size or 0))
-    still = not (root / TABLE[name].images).is_dir()
+    complete = (root / TABLE[name].images).is_dir()
     if command.json:
-        print_json({"name": name, "root": str(root), "new": new, "complete": not still})
-    elif still:
-        print(f"  what is left to do by hand: {source.by_hand or TABLE[name].layout}")
+        print_json({"name": name, "root": str(root), "new": new, "complete": complete})
+    elif complete:
+        print(f"  complete. Check it with: mocoop data check {name}")
     else:
-        print(f"  there. Look at it with: mocoop data check {name}")
+        print(f"  still to do yourself: {source.by_hand or TABLE[name].layout}")
 
 
 def _ask(name: str) -> None:
-    """Raises UserError unless the person at the keyboard accepts the terms."""
+    """Raises UserError unless the user accepts the terms at the prompt."""
     if not sys.stdin.isatty():
         raise UserError(
-            f"Nobody is there to accept the terms of {name}: read them above, then add --yes."
+            f"Cannot ask whether you accept the terms of {name}, because the input is not a "
+            "terminal. Read the terms above, then add --yes."
         )
-    if input("Accept these terms and fetch the files? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise UserError("Nothing was fetched.")
+    answer = input("Accept these terms and download the files? [y/N] ")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise UserError("The terms were not accepted, so nothing was downloaded.")
 
 
 def _show(command: ShowData) -> None:
@@ -235,7 +239,7 @@ def _show(command: ShowData) -> None:
 
     if command.sheet is not None and command.sheet.suffix.lower() != ".png":
         raise UserError(
-            f"A contact sheet is a PNG file; got {command.sheet}. End the name in .png."
+            f"--sheet: expected a PNG file, got {command.sheet}. Use a name that ends in .png."
         )
     check_file("--sheet", command.sheet)
     dataset = load_dataset(_named(command.name), command.root)

@@ -1,4 +1,4 @@
-"""What `mocoop data groups` does: propose groups of templates, and keep them where asked."""
+"""The command `mocoop data groups`: proposes groups of templates, and saves them on request."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 UNIT = (
-    "# nats: what a group adds to the log-probability of the right class, on average over the\n"
-    "# training images asked; 0.1 more is about 10 % more probability."
+    "# nats: by how much a group raises the log-probability of the correct class, as a mean over\n"
+    "# the training images used; 0.1 nats is about 10 % more probability."
 )
 SetName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Options that every part of the command has."""
+    """Options of every subcommand of `mocoop data`."""
 
     root: MaybePath = None
-    """Folder of the benchmark sets; MOCOOP_DATA or ./data if left out."""
+    """Folder of the benchmark sets; by default MOCOOP_DATA or ./data."""
     json: bool = False
     """Print one JSON document."""
 
@@ -38,26 +38,27 @@ class DataOptions:
 class ProposeGroups(DataOptions):
     """Propose groups of templates for a data set, chosen on its training images.
 
-    A group is offered as long as it raises the log-probability of the right class (in nats).
+    Groups are added as long as they raise the log-probability of the correct class (in nats).
     """
 
     name: SetName = ""
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
     backbone: str = "demo"
-    """The CLIP that compares: `demo`, an open_clip NAME/TAG, or a local checkpoint folder."""
+    """The CLIP that scores the templates: `demo`, an open_clip NAME/TAG, or a local checkpoint
+    folder."""
     count: int = 6
-    """How many groups at most."""
+    """Largest number of groups."""
     write: bool = False
-    """Add them to mocoop.yaml in the data set's folder, which then uses them."""
+    """Write the groups to mocoop.yaml in the data set's folder. The data set then uses them."""
     replace: bool = False
-    """As --write, in place of groups that are there; the old file is kept as mocoop.yaml.bak."""
+    """Like --write, but replace existing groups. The old file is kept as mocoop.yaml.bak."""
 
 
 def propose(command: ProposeGroups) -> None:
-    """Prints proposed groups, and writes them to mocoop.yaml where that is asked for.
+    """Prints proposed groups, and writes them to mocoop.yaml with --write or --replace.
 
     Raises:
-        UserError: for a set that does not fit, or groups of one's own that would be lost.
+        UserError: if the data set is not valid, or the user's own groups would be lost.
     """
     from mocoop.datasets import load_dataset
 
@@ -74,8 +75,8 @@ def propose(command: ProposeGroups) -> None:
     backbone = load_backbone(command.backbone, "auto")
     if backbone.name == "demo" and dataset.name not in BUILTIN:
         print(
-            "warning: the built-in CLIP knows only its own drawings, so what it says of other "
-            "images is little more than chance. Name a real one with --backbone.",
+            "warning: the built-in CLIP was trained only on its own drawings. On other images it "
+            "is little better than chance. Choose another CLIP with --backbone.",
             file=sys.stderr,
         )
     proposed = propose_groups(backbone, dataset, FeatureCache(backbone), command.count)
@@ -86,27 +87,29 @@ def propose(command: ProposeGroups) -> None:
         groups = {name: list(templates) for name, templates in proposed.groups.items()}
         print(as_yaml({"groups": groups}), end="")
     else:
-        print("No second group helps on these images: the set's own groups are kept.")
+        print("No second group helps on these images: the data set keeps its own groups.")
     if write and proposed.enough:
         _write(dataset, proposed, quiet=command.json)
 
 
 def _check_writable(dataset: Dataset, may_replace: bool) -> None:
-    """Raises UserError unless groups can be kept beside a set's images."""
+    """Raises UserError unless groups can be written to the data set's folder."""
     from mocoop.datasets.edits import BACKUP_FILE, EDITS_FILE, read_edits
     from mocoop.datasets.folder import FolderDataset
 
     if not isinstance(dataset, FolderDataset):
-        raise UserError(f"{dataset.name} is built in and keeps its groups: leave --write out.")
+        raise UserError(
+            f"{dataset.name} is built in, and its groups cannot be changed. Leave --write out."
+        )
     if read_edits(dataset.edits_folder).groups is not None and not may_replace:
         raise UserError(
             f"{dataset.edits_folder / EDITS_FILE} has groups already. Replace them with "
-            f"--replace, which keeps the old file as {BACKUP_FILE}, or leave --write out."
+            f"--replace (the old file is kept as {BACKUP_FILE}), or leave --write out."
         )
 
 
 def _write(dataset: Dataset, proposed: Proposed, quiet: bool) -> None:
-    """Keeps groups in the set's mocoop.yaml."""
+    """Writes groups to the data set's mocoop.yaml."""
     from mocoop.datasets.edits import read_edits, write_edits
     from mocoop.datasets.folder import FolderDataset
 
@@ -118,11 +121,11 @@ def _write(dataset: Dataset, proposed: Proposed, quiet: bool) -> None:
 
 
 def _reasons(proposed: Proposed, count: int) -> str:
-    """Returns a comment line for each group, and why there are not more."""
+    """Returns a comment line for each group, and one that says why there are no more groups."""
     lines = []
     for index, (name, share) in enumerate(proposed.shares.items()):
-        adds = f"adds {proposed.gains[name]:.3f} nats" if index else "the best one alone"
-        lines.append(f"# {name}: {adds}; taken by {100 * share:.0f} % of the images")
+        adds = f"adds {proposed.gains[name]:.3f} nats" if index else "the best single group"
+        lines.append(f"# {name}: {adds}; best for {100 * share:.0f} % of the images")
     if len(lines) < count:
         lines.append("# No further group helps.")
     return "\n".join([*lines, UNIT])

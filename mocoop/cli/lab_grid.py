@@ -1,4 +1,4 @@
-"""What the command lab-grid does."""
+"""The command lab-grid: trains the runs behind the sliders of the overfitting lab."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from mocoop.cli.output_paths import check_folder
 
 @dataclass(frozen=True)
 class LabGridCommand:
-    """Train the grid of runs that answers the overfitting lab's sliders (about 20 minutes).
+    """Train the grid of runs behind the sliders of the overfitting lab (about 20 minutes).
 
-    What is done already is read, not done again: run the same line to go on.
+    Finished trainings are not repeated. To continue after a stop, run the same command again.
     """
 
     data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
-    """Built-in sets."""
+    """Built-in data sets."""
     shots: tuple[int, ...] = (1, 4, 16)
     """Training images per class."""
     text_weights: tuple[float, ...] = (0.0, 1.0, 5.0, 20.0)
     """Weights of the text loss of LASP and MoCoOp."""
     seeds: tuple[int, ...] = (1, 2, 3)
-    """Seeds, one training each."""
+    """Random seeds, one training each."""
     epochs: int = 40
-    """Epochs of each training; shorter ones are its beginnings."""
+    """Epochs of each training; results of fewer epochs are read from it."""
     root: Path = Path("runs/lab-grid")
-    """Folder of finished parts."""
+    """Folder for finished parts of the grid."""
     out: Path = field(default_factory=lambda: asset("lab"))
-    """Folder of the grid."""
+    """Folder for the finished grid."""
     workers: int = 2
-    """Trainings at the same time."""
+    """Number of trainings that run at the same time."""
     show: bool = False
     """Train nothing; show the mean accuracies of the finished grid in `out`."""
 
 
 def lab_grid(command: LabGridCommand) -> None:
-    """Trains what the lab's grid still lacks and writes it, or shows what a finished one says."""
+    """Trains the missing runs of the grid and writes it; with --show, prints a finished grid."""
     if command.show:
         _print_means(command.out)
         return
@@ -56,7 +56,7 @@ def lab_grid(command: LabGridCommand) -> None:
 
 
 def _print_means(folder: Path) -> None:
-    """Prints mean test accuracies before and after training, with the most shots of a grid."""
+    """Prints mean test accuracies before and after training, for the largest number of shots."""
     import torch
 
     from mocoop.protocols.lab import ROUTING
@@ -65,8 +65,8 @@ def _print_means(folder: Path) -> None:
     grid = read_grid(folder)
     axes, most = grid.axes, max(grid.axes.shots)
     print(
-        f"{most} shots, {axes.epochs} epochs, test accuracy before -> after in percent, mean of "
-        f"{len(axes.data)} sets and {len(axes.seeds)} seeds"
+        f"{most} shots, {axes.epochs} epochs: test accuracy in percent, before -> after training, "
+        f"mean over {len(axes.data)} data sets and {len(axes.seeds)} seeds"
     )
     kinds = dict.fromkeys((key[0], key[3]) for key in grid.runs)
     for method, weight in kinds:
@@ -83,5 +83,5 @@ def _print_means(folder: Path) -> None:
         routing = torch.stack([run.routing for run in runs]).mean(dim=(0, 1))  # (ways,)
         if not routing.isnan().any():
             ways = dict(zip(ROUTING, routing.tolist(), strict=True))
-            line += f"  router {ways['router']:.1f}, all experts equally {ways['uniform']:.1f}"
+            line += f"  router {ways['router']:.1f}, equal weights {ways['uniform']:.1f}"
         print(line)

@@ -1,4 +1,4 @@
-"""The command line: which command, its options, and how mistakes are told."""
+"""The command line: finds the command, reads its options, runs it and reports errors."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ Mixtures of soft prompts for CLIP: train them with a few images per class, evalu
 and see which expert the router chooses for an image.
 
   train      train a run            mocoop train --data pictographs --method mocoop --shots 16
-  resume     go on with a run       mocoop resume RUN
+  resume     continue a run         mocoop resume RUN
   evaluate   test a finished run    mocoop evaluate RUN --classes all
   predict    classify images        mocoop predict RUN photo.jpg folder
   runs       list the runs          mocoop runs
-  pack       a run as one zip       mocoop pack RUN --out run.zip
-  unpack     a run from such a zip  mocoop unpack run.zip
-  protocol   a table of runs        mocoop protocol few-shot --data games faces
-  ablation   a mixture in parts     mocoop ablation --data games
-  tune       compare recipes        mocoop tune mocoop --grid learning_rate=0.2,0.5
-  results    all built-in tables    mocoop results --workers 2
-  lab-grid   trainings of the app's overfitting lab (about 20 minutes on 2 cores)
-  export     a run as a classifier  mocoop export RUN --out my-classifier
+  pack       write a run as a zip   mocoop pack RUN --out run.zip
+  unpack     read a run from a zip  mocoop unpack run.zip
+  protocol   compare many runs      mocoop protocol few-shot --data games faces
+  ablation   change one part        mocoop ablation --data games
+  tune       compare settings       mocoop tune mocoop --grid learning_rate=0.2,0.5
+  results    make the results page  mocoop results --workers 2
+  lab-grid   train the runs of the app's overfitting lab (about 20 minutes on 2 cores)
+  export     write a classifier     mocoop export RUN --out my-classifier
   bench      measure the speed      mocoop bench --quick
-  data       find, check, get, show mocoop data list
+  data       list, check, download  mocoop data list
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
 
-`mocoop COMMAND --help` explains every option. Without any downloads, everything works on the
-built-in data sets with the built-in CLIP. The app: streamlit run streamlit_app.py
+`mocoop COMMAND --help` explains every option. The built-in data sets and the built-in CLIP
+need no download. To start the app: streamlit run streamlit_app.py
 """
 
 COMMANDS: dict[str, tuple[Any, Any]] = {
@@ -69,7 +69,8 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code.
 
-    0 when it is done, 2 for a mistake of the user's, 130 when it was stopped.
+    The code is 0 for success, 2 for an error that the user can correct, and 130 if the command
+    was stopped.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -88,21 +89,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mocoop: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader (`head`, a pager) has seen enough; keep Python from complaining at exit.
+        # The reader (`head`, a pager) has closed the pipe. Python would report this at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def parse(name: str, kind: Any, arguments: list[str]) -> Any:
-    """Returns a command's options; prints help or a usage error and exits where asked.
+    """Returns a command's options.
+
+    Prints the help and exits for `--help`; prints a usage error and exits for a wrong option.
 
     Raises:
-        UserError: for a settings file, method or value that does not fit.
+        UserError: if a settings file, a method or a value is not valid.
     """
     extra: dict[str, Any] = {}
     if kind is train.TrainCommand:
         extra["default"], arguments = _starting_point(arguments)
-    several = "Do something with data sets; each part has a --help of its own."
+    several = "Work with data sets. Every subcommand has its own --help."
     description = inspect.cleandoc(kind.__doc__ or "") if isinstance(kind, type) else several
     return tyro.cli(
         kind,
@@ -115,10 +118,10 @@ def parse(name: str, kind: Any, arguments: list[str]) -> Any:
 
 
 def _starting_point(arguments: list[str]) -> tuple[train.TrainCommand, list[str]]:
-    """Returns what the other options of `train` override, and those options.
+    """Returns the settings that a run of `train` starts from, and the options still to be read.
 
-    `--config`, `--method` and `--backbone` say which settings a run starts from, so that they
-    come before the others, and `--help` shows the method's own defaults.
+    `--config`, `--method` and `--backbone` choose these settings, so they are read first. The
+    other options then override them, and `--help` shows the defaults of the chosen method.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config", type=Path)
@@ -126,7 +129,7 @@ def _starting_point(arguments: list[str]) -> tuple[train.TrainCommand, list[str]
         parser.add_argument(name, default=argparse.SUPPRESS)
     try:
         first, others = parser.parse_known_args(arguments)
-    except argparse.ArgumentError:  # an option without its value, as tyro will say
+    except argparse.ArgumentError:  # an option without its value: tyro reports it
         return train.TrainCommand(preset("mocoop")), arguments
     chosen = vars(first)
     file = chosen.pop("config")
@@ -138,7 +141,7 @@ def _starting_point(arguments: list[str]) -> tuple[train.TrainCommand, list[str]
 
 
 def _settings_in(file: Path) -> TrainConfig:
-    """Returns the settings in a JSON file, such as a run's own."""
+    """Returns the settings in a JSON file, such as the config.json of a run."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Types of options, and how the command line reads numbers and says what is wrong with them."""
+"""Types of options, and how the command line reads numbers, with clear error messages."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-# Their help says what is taken if they are left out: "{None}|PATH (default: None)" would say less.
+# The help text of each option states its default; "{None}|PATH (default: None)" would not.
 MaybePath = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
 MaybeInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 def number_words() -> ConstructorRegistry:
-    """Returns how whole and decimal numbers are read, with errors in words."""
+    """Returns the rules that read integers and decimal numbers, with clear error messages."""
     registry = ConstructorRegistry()
 
     @registry.primitive_rule
@@ -31,7 +31,13 @@ def number_words() -> ConstructorRegistry:
 
 
 def _spec(kind: Callable[[str], Any], metavar: str, words: str) -> PrimitiveConstructorSpec:
-    """Returns how a number is read from a text and shown in the help."""
+    """Returns the rule that reads one kind of number from text and shows it in the help.
+
+    Args:
+        kind: int or float.
+        metavar: its placeholder in the help.
+        words: what the error message says was expected.
+    """
 
     def read(texts: list[str]) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Where a command may write: asked before anything slow is done, and without torch."""
+"""Checks of output paths. Commands run them before anything slow; they do not need torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mocoop.errors import UserError
 
 
 def check_file(option: str, path: Path | None) -> None:
-    """Raises UserError if a file cannot be written there; folders are never made for it.
+    """Raises UserError if a file cannot be written at a path. No folder is made for it.
 
     Args:
-        option: what the user said it with, such as `--csv`.
-        path: the file; None where none is asked for.
+        option: the option that gave the path, such as `--csv`.
+        path: the file; None if the option was not given.
     """
     if path is None:
         return
@@ -22,16 +22,16 @@ def check_file(option: str, path: Path | None) -> None:
 
 
 def check_folder(option: str, path: Path | None) -> None:
-    """Raises UserError if a folder cannot be there; its parent must be there already."""
+    """Raises UserError if a path cannot be a folder. Its parent folder must exist."""
     if path is None:
         return
     if path.is_file():
-        raise UserError(f"{option}: expected a folder, got the file {path}. Name its folder.")
+        raise UserError(f"{option}: expected a folder, got the file {path}. Name a folder.")
     _check_parent(option, path)
 
 
 def _check_parent(option: str, path: Path) -> None:
-    """Raises UserError if the folder that a file or folder lies in is missing."""
+    """Raises UserError if the parent folder of a path is missing."""
     parent = path.absolute().parent
     if not parent.is_dir():
         raise UserError(

@@ -1,4 +1,4 @@
-"""The commands protocol, ablation, tune and results: many runs, and tables of them."""
+"""The commands protocol, ablation, tune and results: train many runs, print their tables."""
 
 from __future__ import annotations
 
@@ -23,24 +23,71 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableOutput:
-    """Where result tables go."""
+    """Options for the output of result tables."""
 
     csv: MaybePath = None
-    """Also write every seed's numbers to this CSV file."""
+    """Also write the numbers of every seed to this CSV file."""
     means_csv: MaybePath = None
-    """Also write the means over seeds to this CSV file, with both standard deviations: of a
-    sample (n - 1, as in the tables) and of a population (n, as CoOp's script prints it)."""
+    """Also write the means over seeds to this CSV file, with both standard deviations: sample
+    (n - 1, as in the tables) and population (n, as CoOp's script prints it)."""
     markdown: MaybePath = None
     """Also write the tables to this Markdown file."""
     latex: MaybePath = None
-    """Also write the tables to this LaTeX file (needs the package booktabs)."""
+    """Also write the tables to this LaTeX file (it needs the LaTeX package booktabs)."""
     json: bool = False
-    """Print every seed's numbers as one JSON document instead of tables."""
+    """Print the numbers of every seed as one JSON document instead of tables."""
+
+
+@dataclass(frozen=True)
+class ProtocolCommand:
+    """Train and test runs of several data sets, methods, shots and seeds, and print tables.
+
+    Finished runs are not repeated. To continue after a stop, run the same command again.
+
+    Examples:
+        mocoop protocol few-shot --shots 1 2 4 8 16 --workers 2
+        mocoop protocol base-to-new --data games faces --methods coop lasp mocoop
+        mocoop protocol domain-generalization --style photo --shots 4
+        mocoop protocol cross-dataset --data pictographs faces games
+    """
+
+    protocol: Annotated[
+        Literal["few-shot", "base-to-new", "domain-generalization", "cross-dataset"],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="PROTOCOL"),
+    ]
+    """few-shot: train and test on all classes. base-to-new: train on the base half of the
+    classes, test on the base and the new half. domain-generalization: train on one style, test
+    on the others (or on --targets). cross-dataset: train on the first data set, test on the
+    others with their own class names."""
+    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    """Built-in sets or folders of images."""
+    methods: tuple[str, ...] = ("zero-shot", "coop", "lasp", "mocoop")
+    """Methods, each with its default settings."""
+    shots: tuple[int, ...] = (16,)
+    """Training images per class."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Random seeds, one run each."""
+    backbone: str = "demo"
+    """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
+    style: str = "photo"
+    """domain-generalization: the style to train on."""
+    targets: tuple[str, ...] = ()
+    """domain-generalization: data sets to test on, with their own class names."""
+    root: Path = Path("runs/protocol")
+    """Folder of the runs."""
+    workers: int = 1
+    """Number of runs that train at the same time."""
+    measures: bool = False
+    """few-shot: also print tables of calibration and routing, after those of accuracy."""
+    output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)
 
 
 @dataclass(frozen=True)
 class AblationCommand:
-    """Take a mixture apart: every variant few-shot and base-to-new, against the full method.
+    """Compare a mixture with variants that change one part of it, few-shot and base-to-new.
+
+    Finished runs are not repeated. To continue after a stop, run the same command again.
 
     Examples:
         mocoop ablation --data games digits
@@ -50,30 +97,30 @@ class AblationCommand:
     data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
     """Built-in sets or folders of images."""
     variants: tuple[str, ...] = ()
-    """What to try beside the full method; all by default. `no-gate-loss`, `no-text-loss`,
+    """Variants to compare with the full method; by default all: `no-gate-loss`, `no-text-loss`,
     `one-group`, `random-groups`, `k-1`, `k-all`, `experts-3`, `experts-6`, `tau-one`,
     `tau-logit`, `all-names`, `gate-scaled`, `gate-soft`, `no-correction`."""
     method: str = "mocoop"
-    """The mixture to take apart, such as `mocoop` or `mocoop-ln`."""
+    """The mixture to change, such as `mocoop` or `mocoop-ln`."""
     shots: int = 16
     """Training images per class."""
     seeds: tuple[int, ...] = (1, 2, 3)
-    """Seeds, one run each."""
+    """Random seeds, one run each."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     root: Path = Path("runs/protocol")
     """Folder of the runs."""
     workers: int = 1
-    """Runs trained at the same time."""
+    """Number of runs that train at the same time."""
     output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)
 
 
 @dataclass(frozen=True)
 class TuneCommand:
-    """Compare recipes of a method on validation images; the test images are never touched.
+    """Compare settings of a method on validation images. The test images are never used.
 
-    Every combination of the grid is trained on every data set, shot and seed, and judged by
-    the mean accuracy on the whole validation splits.
+    Every combination of the grid is trained on every data set, number of shots and seed. Its
+    score is the mean accuracy on the full validation splits.
 
     Examples:
         mocoop tune mocoop --grid learning_rate=0.1,0.2,0.5,1
@@ -81,15 +128,15 @@ class TuneCommand:
     """
 
     method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="METHOD")]
-    """The preset to start from."""
+    """The method whose default settings are changed."""
     grid: tuple[str, ...]
-    """Settings with the values to try, each as `name=value,value,...`."""
+    """Settings and the values to try, each as `name=value,value,...`."""
     data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
     """Built-in sets or folders of images."""
     shots: tuple[int, ...] = (16, 4)
     """Training images per class."""
     seeds: tuple[int, ...] = (1,)
-    """Seeds, one training each."""
+    """Random seeds, one training each."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     json: bool = False
@@ -98,19 +145,19 @@ class TuneCommand:
 
 @dataclass(frozen=True)
 class ResultsCommand:
-    """Run all protocols on the built-in sets and write the page of results (RESULTS.md).
+    """Run all protocols on the built-in sets and write the results page (RESULTS.md).
 
-    What is done already is read, not done again: run the same line to go on.
+    Finished runs are not repeated. To continue after a stop, run the same command again.
     """
 
     out: Path = Path("RESULTS.md")
-    """The page; a CSV file with every seed's numbers is written beside it."""
+    """The page. A CSV file with the numbers of every seed is written next to it."""
     root: Path = Path("runs/protocol")
     """Folder of the runs."""
     seeds: tuple[int, ...] = (1, 2, 3)
-    """Seeds, one run each."""
+    """Random seeds, one run each."""
     workers: int = 2
-    """Runs trained at the same time."""
+    """Number of runs that train at the same time."""
 
 
 def protocol(command: ProtocolCommand) -> None:
@@ -130,7 +177,7 @@ def protocol(command: ProtocolCommand) -> None:
         command.targets,
     )
     rows, _ = run_all(tasks(plan), command.root, command.workers, quiet=command.output.json)
-    tell(rows, tables_of(rows, command.protocol, command.measures), command.output)
+    print_tables(rows, tables_of(rows, command.protocol, command.measures), command.output)
 
 
 def ablation(command: AblationCommand) -> None:
@@ -148,11 +195,11 @@ def ablation(command: AblationCommand) -> None:
         command.backbone,
     )
     rows, _ = run_all(tasks, command.root, command.workers, quiet=command.output.json)
-    tell(rows, tables_of(rows, "ablation"), command.output)
+    print_tables(rows, tables_of(rows, "ablation"), command.output)
 
 
 def results(command: ResultsCommand) -> None:
-    """Runs all protocols on the built-in sets and writes the page of results."""
+    """Runs all protocols on the built-in sets and writes the results page."""
     check_file("--out", command.out)
     from mocoop.results.page import all_tasks, page
     from mocoop.results.tables import to_csv
@@ -161,12 +208,12 @@ def results(command: ResultsCommand) -> None:
     rows, runs = run_all(all_tasks(command.seeds), command.root, command.workers)
     write_text(command.out, page(rows, runs))
     write_text(command.out.with_suffix(".csv"), to_csv(rows))
-    print(f"{command.out}: {len(rows)} numbers of {len(runs)} runs")
+    print(f"{command.out}: {len(rows)} numbers from {len(runs)} runs")
 
 
 def tune(command: TuneCommand) -> None:
-    """Prints every recipe of a grid with its validation accuracies as soon as it is trained."""
-    from mocoop.protocols.tuning import tune as candidates_of
+    """Prints the validation accuracy of every candidate of a grid as soon as it is trained."""
+    from mocoop.protocols.tuning import tune as train_candidates
 
     grid = {}
     for text in command.grid:
@@ -174,51 +221,48 @@ def tune(command: TuneCommand) -> None:
         if not sign or not values:
             raise UserError(f"Expected a grid such as learning_rate=0.1,0.2; got {text!r}.")
         grid[name] = values.split(",")
-    found = []
-    for candidate in candidates_of(
+    candidates = []
+    for candidate in train_candidates(
         command.method, grid, command.data, command.shots, command.seeds, command.backbone
     ):
-        found.append(candidate)
+        candidates.append(candidate)
         if not command.json:
             settings = ", ".join(f"{name} {value}" for name, value in candidate.changes.items())
             print(f"{candidate.mean:6.2f} %  {settings}", flush=True)
-    best = max(found, key=lambda candidate: candidate.mean)
+    best = max(candidates, key=lambda candidate: candidate.mean)
     if command.json:
-        print_json([asdict(candidate) | {"mean": candidate.mean} for candidate in found])
+        print_json([asdict(candidate) | {"mean": candidate.mean} for candidate in candidates])
     else:
         settings = ", ".join(f"{name} {value}" for name, value in best.changes.items())
         print(f"best on validation images: {settings} ({best.mean:.2f} %)")
 
 
-def _check_files(output: TableOutput) -> None:
-    """Raises UserError, before anything is trained, for files that cannot be written."""
-    for option in ("csv", "means_csv", "markdown", "latex"):
-        check_file(f"--{option.replace('_', '-')}", getattr(output, option))
-
-
 def run_all(
     tasks: Sequence[Task], root: Path, workers: int, quiet: bool = False
 ) -> tuple[list[Row], list[Run]]:
-    """Returns the rows of all tasks in their order and the different runs, showing a bar."""
+    """Runs all tasks and shows a progress bar.
+
+    Returns the rows in the order of the tasks, and the runs, each once.
+    """
     from tqdm import tqdm
 
     from mocoop.protocols.runner import run_tasks
     from mocoop.results.protocol_rows import rows_of
 
-    found: dict[int, list[Row]] = {}
+    rows: dict[int, list[Row]] = {}
     runs: dict[Path, Run] = {}
-    place = {id(task): index for index, task in enumerate(tasks)}
+    index_of = {id(task): index for index, task in enumerate(tasks)}
     with tqdm(total=len(tasks), unit="run", disable=quiet) as bar:
         for task, run in run_tasks(tasks, root, workers):
-            found[place[id(task)]] = rows_of(task, run)
+            rows[index_of[id(task)]] = rows_of(task, run)
             runs[run.path] = run
             bar.update()
             bar.set_description(f"{Path(task.config.data).name} {task.label}")
-    return [row for index in sorted(found) for row in found[index]], list(runs.values())
+    return [row for index in sorted(rows) for row in rows[index]], list(runs.values())
 
 
-def tell(rows: Sequence[Row], tables: Sequence[Table], output: TableOutput) -> None:
-    """Prints tables or JSON, and writes the files that were asked for."""
+def print_tables(rows: Sequence[Row], tables: Sequence[Table], output: TableOutput) -> None:
+    """Prints the tables or one JSON document, and writes the requested files."""
     from mocoop.results.markup import to_latex, to_markdown
     from mocoop.results.means import means_csv
     from mocoop.results.tables import to_csv
@@ -240,46 +284,7 @@ def tell(rows: Sequence[Row], tables: Sequence[Table], output: TableOutput) -> N
         print(markdown, end="")
 
 
-@dataclass(frozen=True)
-class ProtocolCommand:
-    """Train and test several data sets, methods, shots and seeds, and print tables.
-
-    What is done already is read, not done again: run the same line to go on.
-
-    Examples:
-        mocoop protocol few-shot --shots 1 2 4 8 16 --workers 2
-        mocoop protocol base-to-new --data games faces --methods coop lasp mocoop
-        mocoop protocol domain-generalization --style photo --shots 4
-        mocoop protocol cross-dataset --data pictographs faces games
-    """
-
-    protocol: Annotated[
-        Literal["few-shot", "base-to-new", "domain-generalization", "cross-dataset"],
-        tyro.conf.Positional,
-        tyro.conf.arg(metavar="PROTOCOL"),
-    ]
-    """few-shot: all classes. base-to-new: train on the base half, test base and new names.
-    domain-generalization: train on one style, test on the others (or on --targets).
-    cross-dataset: train on the first data set, test on the others with their own names."""
-    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
-    """Built-in sets or folders of images."""
-    methods: tuple[str, ...] = ("zero-shot", "coop", "lasp", "mocoop")
-    """Methods, each with its default settings."""
-    shots: tuple[int, ...] = (16,)
-    """Training images per class."""
-    seeds: tuple[int, ...] = (1, 2, 3)
-    """Seeds, one run each."""
-    backbone: str = "demo"
-    """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
-    style: str = "photo"
-    """Domain generalisation: the style to train on."""
-    targets: tuple[str, ...] = ()
-    """Domain generalisation: data sets to test on, with their own class names."""
-    root: Path = Path("runs/protocol")
-    """Folder of the runs."""
-    workers: int = 1
-    """Runs trained at the same time."""
-    measures: bool = False
-    """few-shot: also tables of macro-F1, mean class and top-5 accuracy, calibration and routing,
-    after those of accuracy."""
-    output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)
+def _check_files(output: TableOutput) -> None:
+    """Raises UserError for files that cannot be written. Runs before anything is trained."""
+    for option in ("csv", "means_csv", "markdown", "latex"):
+        check_file(f"--{option.replace('_', '-')}", getattr(output, option))

@@ -1,4 +1,4 @@
-"""What evaluate, predict and runs do, from their options to what they print."""
+"""The commands evaluate, predict and runs: test finished runs, use them, and list them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mocoop.classifiers.base import Routed
 
 
-BATCH = 32  # pictures that are in memory at a time
+BATCH = 32  # images in memory at the same time
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class EvaluateCommand:
         Literal["all", "base", "new"] | None,
         tyro.conf.arg(metavar="{all,base,new}", help_behavior_hint=""),
     ] = None
-    """Which classes; by default those that the run was made for, of another data set all."""
+    """The classes to test on; by default all, or base and new for a base-to-new run; all of
+    another data set."""
     json: bool = False
     """Print the results as one JSON document."""
 
@@ -62,7 +63,7 @@ class EvaluateCommand:
 class PredictCommand:
     """Classify images with a finished run: label, probabilities, experts.
 
-    Files that cannot be read are told, the others go on, and the exit code is then 2.
+    Files that cannot be read are reported and skipped; the exit code is then 2.
     """
 
     run: RunName
@@ -70,7 +71,7 @@ class PredictCommand:
     images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     """Image files, or folders of images."""
     top: int = 3
-    """How many labels to print for each image."""
+    """Number of labels to print for each image."""
     json: bool = False
     """Print one JSON document."""
 
@@ -80,7 +81,7 @@ class RunsCommand:
     """List the runs, newest first, with state and test accuracy."""
 
     root: MaybePath = None
-    """Folder of runs; by default MOCOOP_RUNS or ./runs, and those that ship with MoCoOp."""
+    """Folder of runs; by default MOCOOP_RUNS or ./runs, and the runs that come with MoCoOp."""
     json: bool = False
     """Print one JSON document."""
 
@@ -112,8 +113,8 @@ def evaluate(command: EvaluateCommand) -> None:
     results: dict[str, Any] = {}
     for choice in choices:
         with progress_bar(not command.json, "encoding images") as progress:
-            found = route_items(classifier, dataset, cache, choice, progress=progress)
-        results[choice] = asdict(evaluation_of(found, choice))
+            items = route_items(classifier, dataset, cache, choice, progress=progress)
+        results[choice] = asdict(evaluation_of(items, choice))
     chosen = chosen_on_test(setup.config, {KEY: dataset.val_is_test})
     if command.json:
         print_json({"run": str(run.path), "results": results, "chosen_on_test": chosen or None})
@@ -144,13 +145,13 @@ def _evaluate_on(path: Path, data: str, command: EvaluateCommand) -> None:
 
 
 def predict(command: PredictCommand) -> None:
-    """Classifies image files with a finished run; the text tower is not needed.
+    """Classifies image files with a finished run; this does not need the text tower.
 
-    Files that cannot be read are told on standard error, and the others go on.
+    Files that cannot be read are reported on standard error and skipped.
 
     Raises:
-        UserError: for a run or files that are not there; and in the end, if some of the files
-            could not be read.
+        UserError: if the run or all files are missing; and at the end, if some files could not
+            be read.
     """
     path = find_run(command.run)
     files = _image_files(command.images)
@@ -167,10 +168,10 @@ def predict(command: PredictCommand) -> None:
         if not opened:
             continue
         routed = classifier.classify(encoder.pictures([image for _, image, _ in opened]))
-        found = [_answer(routed, i, file, notes) for i, (file, _, notes) in enumerate(opened)]
+        batch = [_answer(routed, i, file, notes) for i, (file, _, notes) in enumerate(opened)]
         if not command.json:
-            print_answers(found, command.top)
-        answers += found
+            print_answers(batch, command.top)
+        answers += batch
     if command.json:
         print_json({"run": str(path), "images": answers, "unreadable": unreadable})
     if unreadable:
@@ -178,15 +179,15 @@ def predict(command: PredictCommand) -> None:
 
 
 def _image_files(given: Sequence[Path]) -> list[Path]:
-    """Returns the files that are named, and those of folders that are named, sorted by name.
+    """Returns the given files and the images in the given folders, sorted within each folder.
 
     Raises:
-        UserError: if nothing is named, nothing is there, or a folder holds no image.
+        UserError: if no path is given, none exists, or a folder holds no image.
     """
     from mocoop.storage.images import SUFFIXES
 
     if not given:
-        raise UserError("Expected at least one image file, or folder of images, after the run.")
+        raise UserError("Expected at least one image file or folder of images after the run.")
     if not any(path.exists() for path in given):
         raise UserError(
             f"{given[0]}: no such file. Expected the path of an image or of a folder of images."
@@ -206,7 +207,10 @@ def _image_files(given: Sequence[Path]) -> list[Path]:
 def _open(
     files: Sequence[Path], unreadable: dict[str, str]
 ) -> list[tuple[Path, Image.Image, list[str]]]:
-    """Returns file, picture and notes of the files that can be read; tells and adds the others."""
+    """Returns path, image and notes of every file that can be read.
+
+    The other files are printed on standard error and added to `unreadable`, with the reason.
+    """
     from mocoop.storage.images import open_image
 
     opened = []
@@ -220,7 +224,7 @@ def _open(
 
 
 def _answer(routed: Routed, index: int, file: Path, notes: list[str]) -> dict[str, Any]:
-    """Returns what is said of a picture."""
+    """Returns the answer for one image, as it is printed or written to JSON."""
     row = routed.probabilities[index]
     order = row.argsort(descending=True).tolist()
     return {
@@ -243,7 +247,7 @@ def runs(command: RunsCommand) -> None:
         status = run.status()
         message = status.message
         if status.state == QUEUED:
-            message = f"after {len(ahead_of(run.path))} other"
+            message = f"waits for {counted(len(ahead_of(run.path)), 'other training')}"
         rows.append(
             {
                 "run": run.name,

@@ -1,7 +1,7 @@
-"""What train, resume and demo-clip do, from their options to what they print.
+"""The commands train, resume and demo-clip: train runs, continue them, train the small CLIP.
 
-Heavy modules are imported where they are used, after names and paths were checked, so that
-every command starts quickly and a mistake is told at once.
+Slow modules are imported inside functions, after names and paths have been checked. So every
+command starts quickly and reports mistakes at once.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """Train a run: few-shot images, soft prompts, router; then test it.
+    """Train soft prompts and a router on a few images per class, then test the run.
 
     Examples:
         mocoop train --data pictographs --method mocoop --shots 16 --seed 1
         mocoop train --data ~/photos --method coop --run runs/my-photos
-        mocoop train --data faces --classes base        (base-to-new: then also tests new)
+        mocoop train --data faces --classes base        (base-to-new: also tests new classes)
     """
 
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
     run: MaybePath = None
     """Folder of the new run; by default a new one under MOCOOP_RUNS or ./runs."""
     templates: MaybePath = None
-    """YAML file of template groups (name: [templates ...]) instead of the data set's own."""
+    """YAML file of template groups (name: [templates ...]) to use instead of the data set's."""
     config: MaybePath = None
-    """JSON file of settings to start from, such as a run's own; options override it."""
+    """JSON file of settings to start from, such as a run's config.json; options override it."""
     json: bool = False
     """Print the results as one JSON document."""
     quiet: bool = False
-    """No progress bar and no text."""
+    """Show no progress bar and print no text."""
     wait: bool = False
-    """Wait in the app's queue until every other training of the folder of runs is done."""
+    """Wait in the app's queue until all other trainings in this folder of runs are done."""
 
 
 @dataclass(frozen=True)
 class ResumeCommand:
-    """Go on with a run that was interrupted or cancelled, from its last saved epoch.
+    """Continue a run that was interrupted or cancelled, from its last saved epoch.
 
-    On a CPU the outcome is, bit for bit, that of the run had it not stopped.
+    On a CPU, the result is bit for bit that of a run without interruption.
     """
 
     run: RunName
@@ -67,28 +67,28 @@ class ResumeCommand:
     json: bool = False
     """Print the results as one JSON document."""
     quiet: bool = False
-    """No progress bar and no text."""
+    """Show no progress bar and print no text."""
 
 
 @dataclass(frozen=True)
 class DemoClipCommand:
-    """Train the small CLIP of the built-in demo, on pictures drawn while it trains."""
+    """Train the small CLIP of the built-in demo on images that are drawn during training."""
 
     settings: Annotated[DemoClipConfig, tyro.conf.arg(name="")] = field(
         default_factory=DemoClipConfig
     )
     out: Path = field(default_factory=lambda: asset("demo-clip"))
-    """Folder for weights, config and model card."""
+    """Folder for the weights, the config and the model card."""
     json: bool = False
-    """Print the last record as JSON."""
+    """Print the record of the last step as JSON."""
 
 
 def train(command: TrainCommand) -> None:
     """Trains and tests a run.
 
     Raises:
-        UserError: for anything that does not fit; no run is left then.
-        KeyboardInterrupt: when it is stopped; the run is marked cancelled.
+        UserError: if a setting or the data are not valid; no run is left then.
+        KeyboardInterrupt: if the training is stopped; the run is marked as cancelled.
     """
     from mocoop.datasets import check_name
 
@@ -96,7 +96,7 @@ def train(command: TrainCommand) -> None:
     if command.templates is not None:
         config = _with_templates(config, command.templates)
     if command.run is None or not (command.run / STATUS_FILE).exists():
-        check_name(config.data)  # of a queued run, run_experiment also notes down the failure
+        check_name(config.data)  # for a queued run, run_experiment checks and records a failure
     from mocoop.runs.run import new_run_path
     from mocoop.training.experiment import run_experiment
 
@@ -109,18 +109,18 @@ def train(command: TrainCommand) -> None:
 
 
 def resume(command: ResumeCommand) -> None:
-    """Goes on with a run that stopped; says so where there is nothing left to do.
+    """Continues a run that stopped. For a finished run, says so and prints its results.
 
     Raises:
-        UserError: if it has nothing to go on from, or what it learns from has changed.
-        KeyboardInterrupt: when it is stopped; the run is marked cancelled.
+        UserError: if no epoch was saved, or the run's data or model have changed.
+        KeyboardInterrupt: if the training is stopped; the run is marked as cancelled.
     """
     path = find_run(command.run)
     status = read_status(path)
     if status.state == FINISHED:
         if not command.json and not command.quiet:
-            print(f"Run {short_name(path)} is finished: there is nothing to go on with.")
-        _tell(path, command)
+            print(f"Run {short_name(path)} is finished already: there is nothing to resume.")
+        _print_outcome(path, command)
         return
     from mocoop.training.experiment import resume_experiment
 
@@ -130,10 +130,12 @@ def resume(command: ResumeCommand) -> None:
 
 
 def _wait_in_queue(path: Path) -> None:
-    """Returns when it is a new run's turn; a run that nobody waits for any more is removed.
+    """Puts a new run into the queue and returns when it may start.
+
+    If the waiting is interrupted, the run is removed.
 
     Raises:
-        UserError: if the run was taken out of the queue meanwhile, or cannot be written.
+        UserError: if the run was removed from the queue, or cannot be written.
     """
     from mocoop.runs.queue import wait_for_turn
     from mocoop.runs.writer import queue_run
@@ -147,7 +149,7 @@ def _wait_in_queue(path: Path) -> None:
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     if not turn:
-        raise UserError(f"Run {run.name} was taken out of the queue.")
+        raise UserError(f"Run {run.name} was removed from the queue before it could start.")
 
 
 def _follow(
@@ -156,7 +158,7 @@ def _follow(
     epochs: int,
     command: TrainCommand | ResumeCommand,
 ) -> None:
-    """Runs a training to its end, shows how far it is, and prints its results."""
+    """Runs a training to its end, shows its progress, and prints its results."""
     from tqdm import tqdm
 
     from mocoop.training.experiment import Cancelled
@@ -168,31 +170,31 @@ def _follow(
     bar: tqdm | None = None
     try:
         for record in training:
-            # Made only now, so that a mistake in the settings is told without a bar.
+            # Made only now, so that an error in the settings is reported without a bar.
             bar = bar or tqdm(total=epochs, unit="epoch", disable=command.quiet or not epochs)
             bar.update(record.epoch - bar.n)
             accuracies = {"val": record.val_accuracy, "train": record.train_accuracy}
             bar.set_postfix({k: f"{v:.1f}" for k, v in accuracies.items() if v is not None})
     except (Cancelled, KeyboardInterrupt) as error:
-        raise KeyboardInterrupt(_how_to_go_on(path)) from error
+        raise KeyboardInterrupt(_how_to_resume(path)) from error
     finally:
         if bar is not None:
             bar.close()
-    _tell(path, command)
+    _print_outcome(path, command)
 
 
-def _how_to_go_on(path: Path) -> str:
-    """Returns what a run that was stopped has, and the command that goes on with it."""
+def _how_to_resume(path: Path) -> str:
+    """Returns the last saved epoch of a stopped run, and the command that continues the run."""
     from mocoop.training.snapshots import saved_epoch
 
     epoch = saved_epoch(path)
     if epoch is None:
-        return "stopped; nothing was saved yet that could be gone on with"
-    return f"stopped after epoch {epoch}; go on with: mocoop resume {short_name(path)}"
+        return "stopped before the first epoch was saved, so this run cannot be resumed"
+    return f"stopped after epoch {epoch}; continue with: mocoop resume {short_name(path)}"
 
 
-def _tell(path: Path, command: TrainCommand | ResumeCommand) -> None:
-    """Prints a finished run's results and what can be done next."""
+def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
+    """Prints a finished run's results and a next step."""
     from mocoop.datasets.splits import shots_missing
     from mocoop.runs.chosen_on_test import chosen_on_test
     from mocoop.runs.run import Run
@@ -207,11 +209,11 @@ def _tell(path: Path, command: TrainCommand | ResumeCommand) -> None:
         missing = drawn and shots_missing(setup.config, setup.trained_classes, drawn)
         if missing:
             print(f"trained on {missing}")
-        print(f"see more: mocoop evaluate {short_name(path)}, or the app's page Routing")
+        print(f"for more: mocoop evaluate {short_name(path)}, or the app's page Routing")
 
 
 def _with_templates(config: TrainConfig, path: Path) -> TrainConfig:
-    """Returns the settings with the template groups of a YAML file."""
+    """Returns the settings with the template groups in a YAML file."""
     try:
         groups = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -241,4 +243,4 @@ def demo_clip(command: DemoClipCommand) -> None:
     if command.json:
         print_json(record | {"folder": str(command.out)})
     else:
-        print(f"saved in {command.out}; its README.md has the accuracy of every style")
+        print(f"saved in {command.out}; its README.md lists the accuracy on every style")

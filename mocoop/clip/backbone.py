@@ -1,4 +1,4 @@
-"""A frozen CLIP, its tokenizer and its image transform as one value."""
+"""A frozen CLIP with its tokenizer and its image transform, and how to load it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from torch.func import functional_call
 
 from mocoop.assets import asset
 from mocoop.clip.frozen_attention import use_frozen_attention
-from mocoop.clip.hub import check_at_hand
+from mocoop.clip.hub import check_available
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError, choose_from, did_you_mean
 
 DEMO = "demo"
-# What open_clip raises for a configuration or weights that do not fit.
+# The errors that open_clip raises for a configuration or weights that do not fit.
 MISFITS = (
     RuntimeError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
     SafetensorError,
@@ -43,30 +43,30 @@ Tokenizer: TypeAlias = Callable[..., Tensor]  # texts → token ids (texts, cont
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen CLIP: nothing in it changes after loading."""
+    """A frozen CLIP; its weights do not change after loading."""
 
     name: str
     model: OpenClip
     tokenizer: Tokenizer
     transform: Callable[[Image.Image], Tensor]
     fingerprint: str
-    """Hash of weights and transform: features with the same one can be shared."""
+    """Hash of weights and transform: with equal fingerprints, image features are equal too."""
     device: torch.device
     image_overrides: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
-    """Values that take the place of the image tower's own parameters of these names."""
+    """Parameter name → value, used instead of the image tower's own parameter of that name."""
     original: Backbone | None = field(default=None, repr=False)
-    """The backbone that this one was made from by `image_overrides`; its text tower is shared."""
+    """With `image_overrides`: the backbone without them, whose text tower is shared."""
 
     @cached_property
     def text(self) -> TextTower:
-        """The text tower; one per backbone, since it keeps weights in other number formats."""
+        """The text tower; one per backbone, because it caches its weights in other dtypes."""
         if self.original is not None:
             return self.original.text
         return TextTower.from_model(self.model, self.tokenizer)
 
     @property
     def logit_scale(self) -> float:
-        """The scale of the logits, exp of the learnt parameter."""
+        """The scale of the logits, exp of CLIP's parameter."""
         return float(self.model.logit_scale.exp())
 
     @torch.no_grad()
@@ -78,10 +78,10 @@ class Backbone:
 
 
 def choose_device(name: str) -> torch.device:
-    """Returns the torch device called `name`; `auto` takes a GPU where there is one.
+    """Returns the torch device called `name`; `auto` is a GPU if there is one, else the CPU.
 
     Raises:
-        UserError: for an unknown device or one that this machine lacks.
+        UserError: for an unknown device or one that this machine does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -102,47 +102,48 @@ def load_backbone(name: str, device: str | torch.device = "cpu") -> Backbone:
     Args:
         name: `demo`; an open_clip `NAME/TAG`; `NAME/FILE.safetensors` with local weights of a
             known architecture; or a folder with `open_clip_config.json` and weights.
-        device: where to put it.
+        device: the device of the model.
 
     Raises:
-        UserError: for an unknown name, weights that cannot be had, or an activation mismatch.
+        UserError: for an unknown name, weights that cannot be loaded, or weights that were
+            trained with another activation than the architecture's.
     """
     target = choose_device(device) if isinstance(device, str) else device
     if name == DEMO:
         folder = asset("demo-clip")
         if not (folder / "open_clip_model.safetensors").is_file():
             raise UserError(
-                f"The demo CLIP is missing at {folder}. Check the project out again, or train "
+                f"The demo CLIP is missing at {folder}. Check out the project again, or train "
                 "it with `mocoop demo-clip`."
             )
         return _load_folder(name, folder, target)
     path = Path(name).expanduser()
     if path.is_dir():
         return _load_folder(name, path, target)
-    architecture, weights = _named(name)
+    architecture, weights = _architecture_and_weights(name)
     model = (
         _create_from_file(architecture, weights)
         if isinstance(weights, Path)
-        else _fetch(architecture, weights)
+        else _create_pretrained(architecture, weights)
     )
     return make_backbone(name, model, open_clip.get_tokenizer(architecture), target)
 
 
 def check_backbone_name(name: str) -> None:
-    """Raises UserError for what `load_backbone` would refuse by its name alone."""
+    """Raises UserError for a name that `load_backbone` would refuse, without loading anything."""
     path = Path(name).expanduser()
     if name == DEMO:
         return
     if path.is_dir():
         _weights_in(path)
     else:
-        _named(name)
+        _architecture_and_weights(name)
 
 
 def make_backbone(
     name: str, model: OpenClip, tokenizer: Tokenizer, device: torch.device
 ) -> Backbone:
-    """Returns a backbone from an open_clip model that is already built."""
+    """Returns a backbone from an open_clip model."""
     model = model.to(device).eval().requires_grad_(False)
     use_frozen_attention(model.visual)
     settings = open_clip.get_model_preprocess_cfg(model)
@@ -152,7 +153,7 @@ def make_backbone(
 
 
 def _load_folder(name: str, folder: Path, device: torch.device) -> Backbone:
-    """Loads `open_clip_config.json` and the safetensors file beside it."""
+    """Returns the backbone in a folder with `open_clip_config.json` and a safetensors file."""
     config = folder / "open_clip_config.json"
     if not config.is_file():
         raise UserError(
@@ -167,31 +168,31 @@ def _load_folder(name: str, folder: Path, device: torch.device) -> Backbone:
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     except MISFITS as error:
         raise UserError(
-            f"The checkpoint in {folder} does not load: {_in_short(error)}. Check that "
+            f"The checkpoint in {folder} does not load: {_shortened(error)}. Check that "
             "open_clip_config.json and the weights belong together."
         ) from error
     return make_backbone(name, model, tokenizer, device)
 
 
 def _weights_in(folder: Path) -> Path:
-    """Returns the folder's weights: open_clip_model.safetensors, or its one such file."""
+    """Returns the weights file: open_clip_model.safetensors, or the only safetensors file."""
     files = sorted(folder.glob("*.safetensors"))
     usual = folder / "open_clip_model.safetensors"
     if usual in files or len(files) == 1:
         return usual if usual in files else files[0]
     if files:
-        found = f"found {len(files)} of them; call the right one {usual.name}"
+        found = f"found {len(files)} of them; rename the right one to {usual.name}"
     else:
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth"))
         found = (
             f"found {pickles[0]}, which could run code when loaded" if pickles else "found none"
         )
-        found += ". Write one with safetensors.torch.save_file"
+        found += ". Save the weights with safetensors.torch.save_file"
     raise UserError(f"{folder} needs weights in a .safetensors file; {found}.")
 
 
-def _named(name: str) -> tuple[str, str | Path]:
-    """Returns the parts of open_clip's NAME/TAG, or of NAME/FILE.safetensors, which is there."""
+def _architecture_and_weights(name: str) -> tuple[str, str | Path]:
+    """Returns the architecture, and open_clip's tag or the path of an existing weights file."""
     if Path(name).expanduser().is_file():
         raise UserError(
             f"Backbone {name!r} is a file. Expected its folder, with open_clip_config.json beside "
@@ -230,21 +231,21 @@ def _create_from_file(architecture: str, file: Path) -> OpenClip:
         return _create_with(architecture, file)
     except MISFITS as error:
         raise UserError(
-            f"{file} does not fit {architecture}: {_in_short(error)}. Check that the file "
+            f"{file} does not fit {architecture}: {_shortened(error)}. Check that the file "
             "holds this architecture's weights."
         ) from error
 
 
-def _fetch(architecture: str, tag: str) -> OpenClip:
-    """Returns the model with open_clip's weights called `tag`, fetched on first use."""
+def _create_pretrained(architecture: str, tag: str) -> OpenClip:
+    """Returns the model with open_clip's weights called `tag`, downloaded on first use."""
     try:
-        check_at_hand(open_clip.get_pretrained_cfg(architecture, tag))
+        check_available(open_clip.get_pretrained_cfg(architecture, tag))
         with _quiet():
             return open_clip.create_model(architecture, pretrained=tag, require_pretrained=True)
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise UserError(
             f"The weights {architecture}/{tag} are not on this machine and could not be "
-            "downloaded: connect to the internet once, or give a local file of them, "
+            "downloaded. Connect to the internet once, or give a local file of these weights, "
             f"{architecture}/FILE.safetensors, or a checkpoint folder. {OFFLINE_HINT}"
         ) from error
 
@@ -252,8 +253,8 @@ def _fetch(architecture: str, tag: str) -> OpenClip:
 def _check_quick_gelu(architecture: str, tag: str, weights_quick: bool) -> None:
     """Raises UserError if weights and architecture differ in their activation.
 
-    OpenAI's weights were trained with QuickGELU; with plain GELU they load without complaint
-    and lose several points of accuracy.
+    OpenAI's weights were trained with QuickGELU. With plain GELU they load without an error but
+    lose several points of accuracy.
     """
     config = get_model_config(architecture) or {}
     if bool(config.get("quick_gelu", False)) == weights_quick:
@@ -273,7 +274,7 @@ def _check_quick_gelu(architecture: str, tag: str, weights_quick: bool) -> None:
 def _create_with(model_name: str, weights: Path) -> OpenClip:
     """Returns open_clip's model with the weights of exactly this file."""
     with _quiet():
-        # open_clip itself would prefer a pickle of a usual name that lies beside the file.
+        # open_clip itself would prefer a pickle with a usual name in the same folder.
         model = open_clip.create_model(model_name, load_weights=False, pretrained_text=False)
         open_clip.load_checkpoint(model, str(weights))
     return model
@@ -281,7 +282,7 @@ def _create_with(model_name: str, weights: Path) -> OpenClip:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps open_clip's log messages from the screen."""
+    """Hides open_clip's log messages."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -291,13 +292,8 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _fingerprint(model: OpenClip, settings: dict) -> str:
-    """Returns a hash of all weights and of the image transform's settings."""
-    return fingerprint_with(json.dumps(settings, sort_keys=True, default=str), model.state_dict())
-
-
 def fingerprint_with(start: str, tensors: Mapping[str, Tensor]) -> str:
-    """Returns a hash of a text and of tensors by name."""
+    """Returns a hash of a text and of named tensors."""
     digest = hashlib.sha256(start.encode())
     for key, value in sorted(tensors.items()):
         digest.update(key.encode())
@@ -306,6 +302,12 @@ def fingerprint_with(start: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _in_short(error: BaseException) -> str:
+def _fingerprint(model: OpenClip, settings: dict) -> str:
+    """Returns a hash of all weights and of the image transform's settings."""
+    return fingerprint_with(json.dumps(settings, sort_keys=True, default=str), model.state_dict())
+
+
+def _shortened(error: BaseException) -> str:
+    """Returns an error's message on one line, at most 200 characters long."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:200].rstrip(".")

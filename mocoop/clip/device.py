@@ -1,4 +1,4 @@
-"""What a device is good at: the number format of the towers, and memory for activations."""
+"""Settings that depend on the device: the towers' number format and memory for activations."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mocoop.config import Precision
 from mocoop.errors import UserError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-SHARE = 0.5  # of the memory that is free
+SHARE = 0.5  # share of the free memory that activations may use
 
 
 def choose_precision(asked: Precision, device: torch.device) -> Precision:
-    """Returns the number format that is asked for; for `auto` the one that is fast on a device.
+    """Returns the number format that is asked for; with `auto`, a fast one for the device.
 
-    On a GPU that is bf16, or fp16 where it has no bf16 of its own; on a processor with AMX, bf16
-    (the image tower is then about three times as fast); elsewhere fp32.
+    On a GPU this is bf16, or fp16 if the GPU does not support bf16. On a processor with AMX it is
+    bf16 (the image tower is then about three times as fast). Elsewhere it is fp32.
     """
     if asked != "auto":
         return asked
@@ -28,12 +28,12 @@ def choose_precision(asked: Precision, device: torch.device) -> Precision:
 
 
 def tower_dtype(asked: Precision, device: torch.device) -> torch.dtype:
-    """Returns the dtype of a number format, `auto` being the one that is fast on a device."""
+    """Returns the dtype of a number format; with `auto`, that of a fast one for the device."""
     return DTYPES[choose_precision(asked, device)]
 
 
 def processor_flags() -> frozenset[str]:
-    """Returns what the processor can do, in Linux' words; nothing on other systems."""
+    """Returns the processor's features as Linux names them; an empty set on other systems."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             line = next((line for line in file if line.startswith("flags")), "")
@@ -43,13 +43,13 @@ def processor_flags() -> frozenset[str]:
 
 
 def activation_memory(device: torch.device) -> int:
-    """Returns the bytes of activations that a step may keep: MOCOOP_TEXT_MEMORY, or half of
-    the device's free memory.
+    """Returns how many bytes of activations a step may keep.
 
-    The variable gives GiB. The budget changes a step's time and memory, but not its result.
+    This is MOCOOP_TEXT_MEMORY, in GiB, or else half of the device's free memory. It changes the
+    time and memory of a step, but not its result.
 
     Raises:
-        UserError: for a variable that is no number.
+        UserError: if the environment variable is not a number.
     """
     chosen = os.environ.get("MOCOOP_TEXT_MEMORY")
     if chosen:
@@ -59,7 +59,7 @@ def activation_memory(device: torch.device) -> int:
             size = -1.0
         if not 0 <= size < float("inf"):
             raise UserError(
-                f"MOCOOP_TEXT_MEMORY is {chosen!r}: expected a number of GiB from 0 on, such as 4."
+                f"MOCOOP_TEXT_MEMORY is {chosen!r}: expected a number of GiB, at least 0, like 4."
             )
         return int(size * 2**30)
     if device.type == "cuda":

@@ -1,8 +1,9 @@
-"""Self-attention with frozen weights, where `nn.MultiheadAttention` is slow.
+"""Fast self-attention with frozen weights.
 
-It moves the batch behind the tokens, and a linear layer with frozen weights then multiplies image
-by token position, each with a copy of its weights. What is computed here is the same, in one
-product: in fp32 to the bit, in bf16 three to six times as fast on a CPU with AMX.
+`nn.MultiheadAttention` is slow here: it swaps the batch and token axes, and a linear layer with
+frozen weights then computes one product per token position, each with a copy of the weights. This
+module computes the same in one product: equal bit by bit in fp32, and three to six times as fast
+in bf16 on a CPU with AMX.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from torch import Tensor, nn
 
 
 class FrozenAttention(nn.MultiheadAttention):
-    """An `nn.MultiheadAttention` by another way, with the same parameters under the same names."""
+    """A faster `nn.MultiheadAttention` with the same parameters under the same names."""
 
     quick: bool = True
-    """False computes as `nn.MultiheadAttention` does, to compare with."""
+    """False computes as `nn.MultiheadAttention` does, for comparison."""
 
     @classmethod
     def from_attention(cls, attention: nn.MultiheadAttention) -> FrozenAttention:
-        """Returns attention that shares its weights with another one."""
+        """Returns a module that shares its weights with the given one."""
         result = cls(attention.embed_dim, attention.num_heads, batch_first=True, device="meta")
         result.in_proj_weight = attention.in_proj_weight
         result.in_proj_bias = attention.in_proj_bias
@@ -38,15 +39,15 @@ class FrozenAttention(nn.MultiheadAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Returns what is mixed (batch, tokens, width), and None: no weights are kept.
+        """Returns the output (batch, tokens, width), and None instead of attention weights.
 
-        Other tokens as keys, masks and weights that are asked for go the library's way, and so
-        does fp32 without gradients, for which the library has a kernel of its own.
+        torch's own code runs for other tokens as keys, for masks, if attention weights are
+        asked for, and for fp32 without gradients, where torch has a fast kernel.
         """
-        alike = query is key and key is value and query.ndim == 3
+        same_tokens = query is key and key is value and query.ndim == 3
         masked = key_padding_mask is not None or attn_mask is not None or is_causal
-        own_kernel = not torch.is_grad_enabled() and not _autocast(query)
-        if not (self.quick and alike) or masked or need_weights or own_kernel:
+        torch_kernel = not torch.is_grad_enabled() and not _autocast(query)
+        if not (self.quick and same_tokens) or masked or need_weights or torch_kernel:
             return super().forward(
                 query, key, value, key_padding_mask, need_weights, attn_mask,
                 average_attn_weights, is_causal,
@@ -60,14 +61,14 @@ class FrozenAttention(nn.MultiheadAttention):
 
 
 def use_frozen_attention(tower: nn.Module) -> None:
-    """Replaces the attention of a frozen tower, where it is of the usual kind."""
+    """Replaces the attention modules of a frozen tower, in place, if they are supported."""
     for module in list(tower.modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.MultiheadAttention and _usual(child):
+            if type(child) is nn.MultiheadAttention and _is_supported(child):
                 setattr(module, name, FrozenAttention.from_attention(child))
 
 
-def _usual(attention: nn.MultiheadAttention) -> bool:
+def _is_supported(attention: nn.MultiheadAttention) -> bool:
     plain = attention.bias_k is None and not attention.add_zero_attn and attention.dropout == 0
     known = attention.in_proj_weight is not None and attention.in_proj_bias is not None
     return plain and known and attention.batch_first

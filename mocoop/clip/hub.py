@@ -1,4 +1,4 @@
-"""Whether weights that open_clip knows by name can be had, asked before it tries for long."""
+"""A quick check whether open_clip's weights are on this machine or can be downloaded."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from urllib.request import urlopen
 
 from huggingface_hub import constants, snapshot_download
 
-PATIENCE = 10.0  # seconds for a first answer
+TIMEOUT = 10.0  # seconds to wait for a first answer
 
 
-def check_at_hand(settings: Mapping[str, object]) -> None:
+def check_available(settings: Mapping[str, object]) -> None:
     """Raises OSError if weights are not on this machine and the hub does not answer.
 
-    The hub's own client would try each of two files six times, which without a network takes
-    three quarters of a minute, and minutes where nothing is even refused.
+    The hub's own client would try each of two files six times. Without a network this takes 45
+    seconds, and several minutes if connections are not even refused.
 
     Args:
-        settings: what open_clip says of these weights.
+        settings: open_clip's configuration of these weights.
     """
     repository = os.path.dirname(str(settings.get("hf_hub") or ""))
-    if not repository or _kept(repository):
+    if not repository or _is_cached(repository):
         return
     try:
-        with urlopen(constants.ENDPOINT, timeout=PATIENCE):
+        with urlopen(constants.ENDPOINT, timeout=TIMEOUT):
             pass
     except HTTPError:
-        pass  # an answer, whatever it says
+        pass  # the hub answers, and any answer is enough
     except URLError as error:
-        if not isinstance(error.reason, ssl.SSLError):  # the client has certificates of its own
+        if not isinstance(error.reason, ssl.SSLError):  # the client has its own certificates
             raise
 
 
-def _kept(repository: str) -> bool:
-    """Returns whether anything of a repository was fetched before."""
+def _is_cached(repository: str) -> bool:
+    """Returns whether any file of a repository was downloaded before."""
     try:
         snapshot_download(repository, local_files_only=True)
     except (OSError, ValueError):

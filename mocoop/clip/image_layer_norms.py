@@ -1,4 +1,4 @@
-"""The image tower's LayerNorms as trainable parameters, over a tower that stays as it is."""
+"""The image tower's LayerNorms as separate trainable parameters; the tower itself is frozen."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.func import functional_call
 from mocoop.clip.backbone import Backbone, fingerprint_with
 from mocoop.errors import UserError
 
-# The two LayerNorms of every block (as LASP and the mixture tune them), but neither the one
-# before the blocks nor the one after.
+# The two LayerNorms of every block, which LASP and the mixture tune; not the LayerNorms before
+# and after all blocks.
 _NORMS = re.compile(r"(^|\.)resblocks\.\d+\.ln_[12]\.(weight|bias)$")
 
 
@@ -21,12 +21,12 @@ class ImageNorms(nn.Module):
     """Trained copies of `ln_1` and `ln_2` of every block of an image tower.
 
     Args:
-        values: parameter name in the tower → its trained value.
+        values: parameter name in the tower → its value.
     """
 
     def __init__(self, values: Mapping[str, Tensor]) -> None:
         super().__init__()
-        # A module's own names must not hold a dot.
+        # torch does not allow dots in the names of a ParameterDict.
         self.values = nn.ParameterDict(
             {name.replace(".", "/"): value.detach().clone() for name, value in values.items()}
         )
@@ -47,7 +47,7 @@ class ImageNorms(nn.Module):
         return cls(values)
 
     def by_name(self) -> dict[str, Tensor]:
-        """Returns the trained values by their name in the tower."""
+        """Returns the trained values by their names in the tower."""
         return {name.replace("/", "."): value for name, value in self.values.items()}
 
     def forward(self, tower: nn.Module, images: Tensor) -> Tensor:
@@ -59,20 +59,20 @@ def with_norms(backbone: Backbone, weights: Mapping[str, Tensor]) -> Backbone:
     """Returns a backbone whose image tower has a run's trained LayerNorms.
 
     Args:
-        backbone: the frozen CLIP that the run was trained with.
-        weights: the run's weights; without trained LayerNorms the backbone comes back as is.
+        backbone: the frozen CLIP with which the run was trained.
+        weights: the run's weights; if they have no LayerNorms, `backbone` itself is returned.
     """
     prefix = "norms.values."
-    found = {
+    norms = {
         name.removeprefix(prefix).replace("/", "."): value.to(backbone.device)
         for name, value in weights.items()
         if name.startswith(prefix)
     }
-    if not found:
+    if not norms:
         return backbone
     return replace(
         backbone,
-        image_overrides=found,
-        fingerprint=fingerprint_with(backbone.fingerprint, found),
+        image_overrides=norms,
+        fingerprint=fingerprint_with(backbone.fingerprint, norms),
         original=backbone,
     )

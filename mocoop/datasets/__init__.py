@@ -1,4 +1,4 @@
-"""Data sets: the built-in ones, the field's benchmarks, and anyone's own images."""
+"""Data sets: the built-in ones, the standard benchmarks, and your own images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def dataset_name(name: str) -> str:
-    """Returns what `load_dataset(name).name` is, without listing any folder."""
+    """Returns the name that `load_dataset(name)` would have, without listing any folder."""
     if name in (*BUILTIN, *BENCHMARKS):
         return name
     path = Path(name).expanduser()
@@ -41,18 +41,18 @@ def dataset_name(name: str) -> str:
 
 
 def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dataset:
-    """Returns a built-in or benchmark set by its name, or the images at a path.
+    """Returns the built-in or benchmark set of this name, or the images at this path.
 
-    A folder with one of CoOp's split files is read by that split, others by their layout; a
-    CSV, TSV or Parquet file by its columns path, label and perhaps split.
+    A folder with one of CoOp's split files uses that split. Other folders are read by their
+    layout. A CSV, TSV or Parquet file needs the columns path and label, and may have split.
 
     Args:
-        name: of the set, or a path.
-        root: where benchmark sets are; `data_root()` if None.
-        whole: refuse a benchmark set that is only half there.
+        name: name of the set, or a path.
+        root: folder of the benchmark sets; `data_root()` if None.
+        whole: refuse a benchmark set that is incomplete.
 
     Raises:
-        UserError: for a name that is neither, or data that do not fit.
+        UserError: if the name is unknown and no path, or if the data are invalid.
     """
     if name in BUILTIN:
         return load_builtin(name)
@@ -67,9 +67,9 @@ def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dat
 
 
 def check_name(name: str) -> None:
-    """Raises UserError for a set that is not there, or changes beside one that do not fit.
+    """Raises UserError if a set does not exist, or if its `mocoop.yaml` is invalid.
 
-    Quick, and without torch: no image is looked for.
+    This is quick and does not import torch: it does not look for images.
     """
     if name in BUILTIN:
         return
@@ -83,11 +83,11 @@ def check_name(name: str) -> None:
 
 
 def _unknown(name: str) -> UserError:
-    """Returns the error for what is neither a set's name nor a path that is there."""
+    """Returns the error for a name that is neither a known set nor an existing path."""
     if name == GIVEN:
         return UserError(
-            "This run was trained on images that a program gave to `fit`, and they are not kept "
-            "with it. It can classify other images, but it has no test images."
+            "This run was trained on images that a program passed to `fit`. They are not stored "
+            "with the run. It can classify other images, but it has no test images."
         )
     if "/" in name or "\\" in name or Path(name).suffix.lower() in TABLES:
         return UserError(
@@ -98,7 +98,7 @@ def _unknown(name: str) -> UserError:
 
 
 def _load_file(path: Path) -> Dataset:
-    """Returns the data set of a table of images."""
+    """Returns the data set that a table of images lists."""
     suffix = path.suffix.lower()
     if suffix in TABLES:
         return load_table(path)
@@ -108,6 +108,6 @@ def _load_file(path: Path) -> Dataset:
             "app's Data page."
         )
     raise UserError(
-        f"{path} is no data set. Expected a folder of class folders, or a table of images that "
+        f"{path} is not a data set. Expected a folder of class folders, or a table of images that "
         f"ends in {', '.join(TABLES)}."
     )

@@ -1,4 +1,4 @@
-"""What every data set is: class names in label order, splits of items, and their images."""
+"""The base class of all data sets: class names in label order, splits of items, and images."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ class Item:
     """One image of a data set."""
 
     id: str
-    """Unique in its data set: a relative path, or the recipe of a drawing."""
+    """Unique in its data set: a relative path, or what a drawing is made from."""
     label: int
     """Index into the set's class names."""
     style: str | None = None
-    """The true style, where it is known."""
+    """The true style, if it is known."""
 
 
 class Stamp(NamedTuple):
-    """What is known of a file without reading it."""
+    """What can be known about a file without reading it."""
 
     text: str
-    """Differs whenever the file could have changed."""
+    """Changes whenever the file may have changed."""
     changed: float
-    """When it last did, in seconds since 1970."""
+    """Time of the last change, in seconds since 1970."""
 
 
 class Contents(NamedTuple):
-    """What a reader finds: the classes in label order, and the items of every split."""
+    """What a reader returns: the classes in label order, and the items of every split."""
 
     labels: tuple[str, ...]
     """Folder name or label of each class."""
     class_names: tuple[str, ...]
     splits: dict[str, tuple[Item, ...]]
     note: str
-    """Which split this is, in words."""
+    """A description of the split, for people."""
 
 
 @dataclass(frozen=True)
 class Dataset(ABC):
-    """A data set: class order is the order of `class_names`, everywhere."""
+    """A data set. Label i is the class `class_names[i]` everywhere."""
 
     name: str
     class_names: tuple[str, ...]
@@ -64,35 +64,37 @@ class Dataset(ABC):
 
     @abstractmethod
     def image(self, item: Item) -> Image.Image:
-        """Returns the item's picture in RGB."""
+        """Returns the item's image in RGB."""
 
     @abstractmethod
     def content_key(self, item: Item) -> str:
-        """Returns a text that differs whenever the picture's pixels could differ.
+        """Returns a string that changes whenever the image's pixels may have changed.
 
-        Where there are stamps, it is a SHA-256 in hexadecimal digits.
+        If `stamp` returns a stamp, this is a SHA-256 in hexadecimal digits.
         """
 
     def stamp(self, item: Item) -> Stamp | None:
-        """Returns what spares reading a file for its content key; None where nothing does.
+        """Returns the stamp of the item's file; None if the item has no file.
+
+        While the stamp is unchanged, a known content key is valid without reading the file.
 
         Raises:
-            OSError: if there is no such file.
+            OSError: if the file does not exist.
         """
         return None
 
     @property
     def source(self) -> str:
-        """What `load_dataset` finds this set by: its name or path."""
+        """The name or path that `load_dataset` needs to load this set."""
         return self.name
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What people should know of the set, such as which split this is, a sentence each."""
+        """What users should know about the set, such as its split; one sentence each."""
         return ()
 
     def items(self, split: str, labels: Sequence[int] | None = None) -> tuple[Item, ...]:
-        """Returns the items of a split, of all classes or of the given labels."""
+        """Returns the items of a split: all, or only those with the given labels."""
         items = self.splits[split]
         if labels is None:
             return items
@@ -110,9 +112,9 @@ class Dataset(ABC):
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """The true styles in order of first appearance; empty where none is known."""
-        found = dict.fromkeys(i.style for part in self.splits.values() for i in part if i.style)
-        return tuple(found)
+        """The true styles in order of first appearance; empty if none is known."""
+        styles = dict.fromkeys(i.style for part in self.splits.values() for i in part if i.style)
+        return tuple(styles)
 
 
 def file_key(path: Path) -> str:
@@ -122,19 +124,19 @@ def file_key(path: Path) -> str:
 
 
 def file_stamp(path: Path) -> Stamp:
-    """Returns a file's place, size and time."""
+    """Returns the stamp of a file: its path, size, times and inode."""
     whole = path.absolute()
-    found = whole.stat()
-    text = f"{whole}|{found.st_size}|{found.st_mtime_ns}|{found.st_ctime_ns}|{found.st_ino}"
-    return Stamp(text, max(found.st_mtime, found.st_ctime))
+    info = whole.stat()
+    text = f"{whole}|{info.st_size}|{info.st_mtime_ns}|{info.st_ctime_ns}|{info.st_ino}"
+    return Stamp(text, max(info.st_mtime, info.st_ctime))
 
 
 def check_training(dataset: Dataset) -> None:
-    """Raises UserError for a set that has test images alone."""
+    """Raises UserError for a set without training images."""
     if not dataset.items("train"):
         raise UserError(
-            f"{dataset.name} has no training images: it is there to be tested on. Train on "
-            "another set, as in: mocoop protocol domain-generalization --data imagenet --targets "
+            f"{dataset.name} has no training images: it is for testing only. Train on another "
+            "set, as in: mocoop protocol domain-generalization --data imagenet --targets "
             f"{dataset.name}."
         )
 
@@ -147,6 +149,6 @@ def check_class_names(names: Sequence[str]) -> None:
     twice = [name for name, count in folded.items() if count > 1]
     if twice:
         raise UserError(
-            f"Two classes have the same name {twice[0]!r} (case, spaces and underscores do not "
-            "count). A prompt could not tell them apart: rename or merge them."
+            f"Two classes have the same name {twice[0]!r} (case, spaces and underscores are "
+            "ignored). A prompt could not tell them apart: rename or merge them."
         )

@@ -1,4 +1,4 @@
-"""Readers of the benchmark sets' layouts: from folders and lists to names and items."""
+"""Readers of the benchmark sets: they turn folders and lists into class names and items."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TEST_NOTE = "all images are test images, for prompts that were trained on Image
 
 @dataclass(frozen=True)
 class Counts:
-    """How many classes and images a set has as published (CoOp's table of data sets)."""
+    """The published numbers of classes and images of a set (CoOp's table of data sets)."""
 
     classes: int = 0
     train: int = 0
@@ -30,26 +30,26 @@ class Counts:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Where a set lies below the data root, and how it is read."""
+    """Where a set is below the data root, and how it is read."""
 
     images: str
-    """Folder at which the items' paths start."""
+    """Folder that the items' paths are relative to."""
     read: Reader
-    """Returns the contents from the set's row and the data root."""
+    """Function that returns the contents, given this record and the data root."""
     layout: str
-    """What lies in the set's folder, in words."""
+    """What the set's folder must contain, in words."""
     split: str = ""
     """CoOp's split file."""
     class_folders: bool = True
-    """Whether the images lie in a folder per class, so that a split can be made."""
+    """Whether there is one folder of images per class, so that a split can be made."""
     ignored: tuple[str, ...] = ()
     """Class folders that CoOp leaves out."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Class folder to the name that CoOp gives the class."""
+    """Class folder → the name that CoOp gives the class."""
     templates: str = ""
-    """Key of the template set; the set's own name if empty."""
+    """Key of the template set; the name of the data set if empty."""
     published: Counts = field(default_factory=Counts)
-    """The published split's size."""
+    """Size of the published split."""
 
     @property
     def folder(self) -> str:
@@ -61,7 +61,7 @@ Reader = Callable[[Benchmark, Path], Contents]
 
 
 def read_coop(benchmark: Benchmark, root: Path) -> Contents:
-    """Returns the contents by CoOp's split file, or by a seeded split of the class folders."""
+    """Returns the contents with CoOp's split; without its file, with a seeded split."""
     file, images = root / benchmark.split, root / benchmark.images
     if file.is_file():
         names, splits = read_split(file)
@@ -69,44 +69,47 @@ def read_coop(benchmark: Benchmark, root: Path) -> Contents:
         return Contents(names, names, splits, f"CoOp's split, {file.name}")
     if not benchmark.class_folders:
         raise UserError(
-            f"{file}: no such file. The images of this set do not lie in class folders, so that "
-            f"no split can be made of them. Put CoOp's {file.name} there."
+            f"{file}: no such file. The images of this set are not in class folders, so no "
+            f"split can be made from them. Put CoOp's {file.name} there."
         )
     by_class = _images_by_class(images, benchmark)
     check_class_names(tuple(by_class))
     names = tuple(by_class)
-    note = f"no {file.name}: a split of our own, {RULE}; not the published one"
+    note = f"no {file.name}: a split made by MoCoOp, {RULE}; not the published one"
     return Contents(names, names, split_by_rule(images, by_class), note)
 
 
 def _images_by_class(images: Path, benchmark: Benchmark) -> dict[str, list[Path]]:
-    """Returns class name → image files, for every folder that directly holds images."""
-    found: dict[str, list[Path]] = {}
-    for place, folders, files in os.walk(images):
+    """Returns class name → image files, for every folder that directly contains images."""
+    by_class: dict[str, list[Path]] = {}
+    for path, folders, files in os.walk(images):
         folders[:] = sorted({f for f in folders if f[0] != "."} - set(benchmark.ignored))
-        folder = Path(place)
+        folder = Path(path)
         names = only_images(files)
         if folder == images or (folders and not names):
             continue
         if not names:
-            raise UserError(f"Class folder {folder} holds no image. Extract the archive again.")
+            raise UserError(f"Class folder {folder} has no image. Extract the archive again.")
         # SUN397 has a/apartment_building/outdoor for CoOp's "outdoor apartment building".
         parts = folder.relative_to(images).parts
         words = " ".join(reversed(parts[1:])) or parts[0]
         name = benchmark.renamed.get(words, words.replace("_", " "))
-        if name in found:
+        if name in by_class:
             raise UserError(f"{images} has two folders of the class {name!r}. Keep one of them.")
-        found[name] = [folder / file for file in names]
-    if not found:
+        by_class[name] = [folder / file for file in names]
+    if not by_class:
         raise UserError(
-            f"{images} holds no class folder. Expected {benchmark.layout}: extract the archive "
+            f"{images} has no class folder. Expected {benchmark.layout}: extract the archive "
             "again."
         )
-    return found
+    return by_class
 
 
 def read_aircraft(benchmark: Benchmark, root: Path) -> Contents:
-    """Returns the contents by the official lists of variants; classes as in variants.txt."""
+    """Returns the contents of FGVC-Aircraft, from its lists of variants.
+
+    The classes have the order of variants.txt.
+    """
     folder = root / benchmark.folder
     labels: dict[str, int] = {}
     for number, line in _lines(folder / "variants.txt"):
@@ -129,7 +132,7 @@ def read_aircraft(benchmark: Benchmark, root: Path) -> Contents:
 
 
 def read_imagenet(benchmark: Benchmark, root: Path) -> Contents:
-    """Returns ImageNet's contents; as in CoOp its validation images serve as test images too."""
+    """Returns ImageNet's contents. As in CoOp, its validation images are also the test images."""
     names = _imagenet_names(benchmark, root)
     train, test = (
         _by_folder(root / benchmark.images, [f"{part}/{wnid}" for wnid in names])
@@ -148,22 +151,22 @@ def read_numbered(benchmark: Benchmark, root: Path) -> Contents:
 
 
 def read_shifted(benchmark: Benchmark, root: Path) -> Contents:
-    """Returns the contents of a set with a folder per WordNet id, of all classes or of some."""
+    """Returns the contents of a set with one folder per WordNet id, for all or some classes."""
     known, images = _imagenet_names(benchmark, root), root / benchmark.images
-    found = {p.name for p in images.iterdir() if p.is_dir() and not p.name.startswith(".")}
-    strange = sorted(found - set(known))
-    if strange:
+    folders = {p.name for p in images.iterdir() if p.is_dir() and not p.name.startswith(".")}
+    unknown = sorted(folders - set(known))
+    if unknown:
         raise UserError(
-            f"{images} has a folder {strange[0]}, which is no class of classnames.txt. Expected "
+            f"{images} has a folder {unknown[0]}, which is not in classnames.txt. Expected "
             "ImageNet's ids, such as n01440764: remove the folder, or get the list again."
         )
     num_classes = min(benchmark.published.classes or len(known), len(known))
-    if len(found) != num_classes:
+    if len(folders) != num_classes:
         raise UserError(
-            f"{images} has {len(found)} class folders; expected {num_classes}. Extract the "
+            f"{images} has {len(folders)} class folders; expected {num_classes}. Extract the "
             "archive again."
         )
-    names = {wnid: name for wnid, name in known.items() if wnid in found}
+    names = {wnid: name for wnid, name in known.items() if wnid in folders}
     test = _by_folder(images, list(names))
     return Contents(tuple(names), tuple(names.values()), _test_only(test), _TEST_NOTE)
 
@@ -186,8 +189,8 @@ def _imagenet_names(benchmark: Benchmark, root: Path) -> dict[str, str]:
 
 
 def _by_folder(images: Path, folders: Sequence[str]) -> tuple[Item, ...]:
-    """Returns the items of class folders; the label is the folder's place."""
-    # By name alone: ImageNet has more than a million files to look at otherwise.
+    """Returns the items of class folders; the label is the folder's index."""
+    # Images are recognised by their names: opening all would be slow for ImageNet's million.
     names = [
         only_images(os.listdir(images / folder)) if (images / folder).is_dir() else []
         for folder in folders
@@ -195,8 +198,8 @@ def _by_folder(images: Path, folders: Sequence[str]) -> tuple[Item, ...]:
     missing = [folder for folder, found in zip(folders, names, strict=True) if not found]
     if missing:
         raise UserError(
-            f"{images} is not complete: the images of {missing[0]} are not there; {len(missing)} "
-            f"of {len(folders)} class folders are missing or empty. Extract the archive again."
+            f"{images} is incomplete: {missing[0]} has no images. {len(missing)} of "
+            f"{len(folders)} class folders are missing or empty. Extract the archive again."
         )
     return tuple(
         Item(f"{folder}/{name}", label)
@@ -206,12 +209,12 @@ def _by_folder(images: Path, folders: Sequence[str]) -> tuple[Item, ...]:
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:
-    """Returns the lines of a list with their numbers, without empty ones."""
+    """Returns (line number, line) for the lines of a file that are not empty."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         raise UserError(
-            f"{file}: no such file. It comes with the data set: put it there."
+            f"{file}: no such file. It is part of the data set: put it there."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read ({error}). Get the file again.") from error
@@ -219,4 +222,4 @@ def _lines(file: Path) -> list[tuple[int, str]]:
 
 
 def _bad_line(file: Path, number: int, wanted: str, line: str) -> UserError:
-    return UserError(f"{file}, line {number}: expected {wanted}; got {line!r}. Mend the line.")
+    return UserError(f"{file}, line {number}: expected {wanted}; got {line!r}. Fix the line.")

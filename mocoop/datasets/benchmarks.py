@@ -1,4 +1,4 @@
-"""The field's benchmark sets, in the folders that CoOp's instructions lay out."""
+"""The standard benchmark sets, in the folder layout of CoOp's instructions."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from mocoop.templates import TemplateSet, load_templates
 
 @dataclass(frozen=True)
 class BenchmarkDataset(FolderDataset):
-    """A benchmark set with what is known of its split."""
+    """A benchmark set, with the published size of its split."""
 
     published: Counts = field(default_factory=Counts)
-    """The published split's size, to compare with."""
+    """Size of the published split, to compare with."""
 
     def __post_init__(self) -> None:
-        # ImageNet's own list has two classes called missile and two called sunglasses; published
-        # numbers are with these names. The readers of other sets refuse equal names themselves.
+        # ImageNet's list has two classes called missile and two called sunglasses, and published
+        # results use these names. The readers of the other sets refuse equal names themselves.
         check_class_names(tuple(dict.fromkeys(self.class_names)))
 
 
 def _coop(folder: str, images: str, split: str, **more: Any) -> Benchmark:
-    """Returns the row of a set with one of CoOp's split files."""
+    """Returns the record of a set that has one of CoOp's split files."""
     file = f"{folder}/split_zhou_{split}.json"
     path = f"{folder}/{images}".rstrip("/")
     layout = f"{path}/ (images) and {file}"
@@ -49,7 +49,7 @@ def _coop(folder: str, images: str, split: str, **more: Any) -> Benchmark:
 def _shifted(
     images: str, num_classes: int, num_images: int, read: Reader = read_shifted
 ) -> Benchmark:
-    """Returns the row of a shifted ImageNet: classes and templates are ImageNet's."""
+    """Returns the record of a variant of ImageNet; it has ImageNet's classes and templates."""
     folders = "0 to 999" if read is read_numbered else "<WordNet id>"
     layout = f"{images}/ ({folders}, each with images) and imagenet/classnames.txt"
     return Benchmark(
@@ -87,7 +87,7 @@ TABLE: dict[str, Benchmark] = {
     ),
     "stanford_cars": _coop(
         "stanford_cars",
-        "",  # the paths of the split file name cars_train and cars_test themselves
+        "",  # the paths in the split file already start with cars_train or cars_test
         "StanfordCars",
         class_folders=False,
         published=Counts(196, 6509, 1635, 8041),
@@ -150,7 +150,7 @@ def images_folder(name: str, root: Path) -> Path:
     """Returns the folder of a benchmark set's images.
 
     Raises:
-        UserError: if it is not there.
+        UserError: if the folder does not exist.
     """
     benchmark = TABLE[name]
     images = root / benchmark.images
@@ -158,23 +158,23 @@ def images_folder(name: str, root: Path) -> Path:
         raise UserError(
             f"{images}: no such folder. The benchmark set {name} is expected below {root} "
             f"(set MOCOOP_DATA to another folder) as {benchmark.layout}. The built-in sets "
-            f"({', '.join(BUILTIN)}) work without; a folder of your own is given as ./{name}."
+            f"({', '.join(BUILTIN)}) need no files. For a folder of your own, give ./{name}."
         )
     return images
 
 
 def load_benchmark(name: str, root: Path, whole: bool = True) -> BenchmarkDataset:
-    """Returns a benchmark set; the class order is that of its split file or list of classes.
+    """Returns a benchmark set; its classes have the order of its split file or class list.
 
-    Only the first image of each class is looked for; `missing_files` looks for all.
+    It checks only that the first image of each class exists; `missing_files` checks all images.
 
     Args:
         name: one of `BENCHMARKS`.
-        root: the data root, with the set's folder in it.
-        whole: refuse a set of which a class has lost its first image.
+        root: the data root, which contains the set's folder.
+        whole: raise an error if the first image of a class is missing.
 
     Raises:
-        UserError: for an unknown name, a missing folder, a half-extracted set, or damaged lists.
+        UserError: for an unknown name, a missing folder, an incomplete set, or damaged lists.
     """
     if name not in TABLE:
         raise choose_from("benchmark set", name, BENCHMARKS)
@@ -200,7 +200,7 @@ def load_benchmark(name: str, root: Path, whole: bool = True) -> BenchmarkDatase
 
 
 def split_templates(split_file: str) -> TemplateSet:
-    """Returns the templates of the set that one of CoOp's split files belongs to."""
+    """Returns the templates of the set to which one of CoOp's split files belongs."""
     sets = (
         name for name, row in TABLE.items() if row.split and Path(row.split).name == split_file
     )
@@ -208,13 +208,13 @@ def split_templates(split_file: str) -> TemplateSet:
 
 
 def missing_files(dataset: FolderDataset) -> list[str]:
-    """Returns the paths of all items whose image is not there, each once, in item order."""
-    every = dict.fromkeys(item.id for items in dataset.splits.values() for item in items)
-    return [path for path in every if not (dataset.root / path).is_file()]
+    """Returns the paths of all missing images, each once, in item order."""
+    paths = dict.fromkeys(item.id for items in dataset.splits.values() for item in items)
+    return [path for path in paths if not (dataset.root / path).is_file()]
 
 
 def _check_extracted(dataset: FolderDataset) -> None:
-    """Raises UserError if the first image of a class is not there."""
+    """Raises UserError if the first image of any class is missing."""
     first: dict[int, str] = {}
     for items in dataset.splits.values():
         for item in items:
@@ -223,6 +223,6 @@ def _check_extracted(dataset: FolderDataset) -> None:
         return
     missing = missing_files(dataset)
     raise UserError(
-        f"{dataset.root} is not complete: {missing[0]} is listed but not there; {len(missing)} "
-        "images are missing in all. Extract the archive again."
+        f"{dataset.root} is incomplete: {len(missing)} listed images are missing, the first is "
+        f"{missing[0]}. Extract the archive again."
     )

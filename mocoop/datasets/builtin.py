@@ -1,4 +1,4 @@
-"""The built-in sets: drawn pictographs, faces and games, and real handwritten digits."""
+"""The built-in sets: drawn pictographs, faces and game pieces, and real handwritten digits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mocoop.templates import load_templates
 
 BUILTIN = ("pictographs", "faces", "games", "digits")
 
-_VERSION = 1  # of the drawings: raise it whenever a picture of the same recipe changes
+_VERSION = 1  # of the drawings: increase it when the same item is drawn differently
 _TABLES = {"pictographs": PICTOGRAPHS, "faces": FACES, "games": GAMES}
 _SEEDS = {"pictographs": 101, "faces": 102, "games": 103, "digits": 104}
 _PER_STYLE = {"train": 4, "val": 1, "test": 2}  # drawings per class and style
@@ -24,20 +24,20 @@ _SPLIT_CODES = {"train": 1, "val": 2, "test": 3}
 
 @dataclass(frozen=True)
 class DrawnDataset(Dataset):
-    """A set whose pictures are drawn when asked for, each from its own seed.
+    """A set whose images are drawn on demand, each from its own seed.
 
-    An item's id is the whole recipe: split, class, style and number; pictures of different
-    splits never share a seed, and scanned digits never share a scan.
+    An item's id is split/class/style/number. Images of different splits never share a seed, and
+    scanned digits never share a scan.
     """
 
     difficulty: Difficulty = HARD
     shapes: dict[int, Shape] = field(default_factory=dict, repr=False, compare=False)
 
     def image(self, item: Item) -> Image.Image:
-        """Returns the drawing of an item, 64 px square."""
-        split, _, number = item.id.split("/")[0], item.label, int(item.id.split("/")[-1])
+        """Returns the drawing of an item, 64 × 64 pixels."""
+        split, number = item.id.split("/")[0], int(item.id.split("/")[-1])
         style = item.style or STYLES[0]
-        recipe = [
+        seed = [
             _VERSION,
             _SEEDS[self.name],
             _SPLIT_CODES[split],
@@ -45,11 +45,11 @@ class DrawnDataset(Dataset):
             STYLES.index(style),
             number,
         ]
-        rng = np.random.default_rng(recipe)
+        rng = np.random.default_rng(seed)
         return Image.fromarray(draw(self._shape(item), style, self.difficulty, rng))
 
     def content_key(self, item: Item) -> str:
-        """Returns the recipe of the drawing with the drawings' version."""
+        """Returns all that the drawing depends on: set, version, difficulty and item."""
         return f"{self.name} v{_VERSION} {self.difficulty} {item.id}"
 
     def _shape(self, item: Item) -> Shape:
@@ -58,7 +58,7 @@ class DrawnDataset(Dataset):
 
 @dataclass(frozen=True)
 class ScannedDigits(DrawnDataset):
-    """scikit-learn's 1,797 handwritten digits, each scan shown in one of the styles."""
+    """The 1,797 handwritten digits of scikit-learn, each scan drawn in one of the styles."""
 
     scans: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
 
@@ -66,12 +66,12 @@ class ScannedDigits(DrawnDataset):
         scan = self.scans[int(item.id.split("/")[-1])]  # (8, 8) in 0..16
         grey = Image.fromarray((scan / 16.0 * 255.0).astype(np.uint8))
         smooth = grey.resize((64, 64), Image.Resampling.BICUBIC)
-        # Steepen the blurred edges of the 8 px scan into strokes.
+        # Higher contrast turns the blurred edges of the 8 × 8 scan into strokes.
         return Shape.from_mask(smooth.point(lambda v: max(0, min(255, int((v - 70) * 2.2)))))
 
 
 def load_builtin(name: str) -> Dataset:
-    """Returns the built-in set called `name`, in its hard setting."""
+    """Returns the built-in set called `name`, with its standard difficulty."""
     return _digits() if name == "digits" else _drawn(name)
 
 
@@ -92,7 +92,7 @@ def _drawn(name: str) -> DrawnDataset:
 
 
 def _digits() -> ScannedDigits:
-    from sklearn.datasets import load_digits  # here: slow to import, and for this set alone
+    from sklearn.datasets import load_digits  # imported here: slow, and only this set needs it
 
     scans = load_digits()
     names = tuple(DIGITS)

@@ -1,4 +1,4 @@
-"""A folder of images with CoOp's official split file, `split_zhou_*.json`, in it."""
+"""A folder of images that contains CoOp's official split file, `split_zhou_*.json`."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ PATTERN = "split_zhou_*.json"
 
 
 def has_split(root: Path) -> bool:
-    """Returns whether a folder holds one of CoOp's split files."""
+    """Returns whether a folder contains one of CoOp's split files."""
     return any(root.glob(PATTERN))
 
 
 def load_coop_split(root: Path, templates: Callable[[str], TemplateSet]) -> FolderDataset:
-    """Returns the data set of a split file; items, labels and names are the file's.
+    """Returns the data set of a split file, with the file's items, labels and class names.
 
-    The paths in the file start at the folder itself or at one of its subfolders, such as
+    The paths in the file are relative to the folder itself or to one of its subfolders, such as
     `101_ObjectCategories` beside `split_zhou_Caltech101.json`.
 
     Args:
-        root: the folder that holds the file.
-        templates: returns the templates of a set by its split file's name.
+        root: the folder that contains the file.
+        templates: function that returns the templates for the name of a split file.
 
     Raises:
-        UserError: for several split files, one that is damaged, or images that are not there.
+        UserError: for several split files, a damaged one, or missing images.
     """
     files = sorted(root.glob(PATTERN))
     if len(files) > 1:
         raise UserError(
-            f"{root} holds {len(files)} split files ({files[0].name}, {files[1].name} ...): which "
-            "one counts? Keep one of them there."
+            f"{root} has {len(files)} split files ({files[0].name}, {files[1].name} ...), but "
+            "only one can be used. Keep one of them there."
         )
     names, splits = read_split(files[0])
     images = _image_folder(root, files[0], splits["train"][0].id)
@@ -49,7 +49,7 @@ def read_split(file: Path) -> tuple[tuple[str, ...], dict[str, tuple[Item, ...]]
     """Returns the class names of a split file in label order, and the items of its splits.
 
     Raises:
-        UserError: for a file that is damaged, or whose labels and names contradict each other.
+        UserError: for a damaged file, or one whose labels and names do not match.
     """
     rows = _read(file)
     names: dict[int, str] = {}
@@ -71,14 +71,14 @@ def read_split(file: Path) -> tuple[tuple[str, ...], dict[str, tuple[Item, ...]]
 def _read(file: Path) -> dict[str, list[tuple[str, int, str]]]:
     """Returns split → rows of (path, label, class name)."""
     try:
-        known: Any = json.loads(file.read_text(encoding="utf-8"))
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
         rows = {
-            split: [(str(path), int(label), str(name)) for path, label, name in known[split]]
+            split: [(str(path), int(label), str(name)) for path, label, name in content[split]]
             for split in SPLITS
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{file} is no split file of CoOp's ({type(error).__name__}: {error}). Expected "
+            f"{file} is not a split file of CoOp ({type(error).__name__}: {error}). Expected "
             "train, val and test, each with rows of path, label and class name. Get it again."
         ) from error
     if not rows["train"]:
@@ -87,12 +87,12 @@ def _read(file: Path) -> dict[str, list[tuple[str, int, str]]]:
 
 
 def _image_folder(root: Path, file: Path, first: str) -> Path:
-    """Returns the folder at which the split's paths start."""
-    inside = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for folder in (root, *inside):
+    """Returns the folder that the split's paths are relative to."""
+    subfolders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for folder in (root, *subfolders):
         if (folder / first).is_file():
             return folder
     raise UserError(
-        f"{file.name} lists {first}, which is neither in {root} nor in a folder of it. Extract "
-        "the images beside the split file."
+        f"{file.name} lists {first}, which is neither in {root} nor in one of its folders. "
+        "Extract the images beside the split file."
     )

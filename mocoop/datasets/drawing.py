@@ -1,8 +1,8 @@
-"""Draws one shape in one of eleven styles that are what the hard prompt templates say.
+"""Draws one shape in one of eleven styles; the hard prompt templates name the same styles.
 
-A shape is a square mask (a font's glyph, or a scanned digit); a style is how a picture of
-it looks: a photo, a sketch, a painting ... Everything random comes from the generator that
-is passed in, so the same generator state gives the same picture.
+A shape is a square mask (a font's glyph, or a scanned digit). A style is how its picture
+looks: a photo, a sketch, a painting ... All random numbers come from the generator that is
+passed in, so the same generator state gives the same picture.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
-IMAGE_SIZE = 64  # pixels, the side of every drawn picture
-MASK_SIZES = (32, 64, 128)  # pixels, the mip levels of a shape
+IMAGE_SIZE = 64  # width and height of every picture, in pixels
+MASK_SIZES = (32, 64, 128)  # sizes in which the mask of a shape is kept, in pixels
 
 STYLES = (
     "photo",
@@ -36,20 +36,20 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How far a drawing strays from an upright, clean shape."""
+    """How much a drawing differs from an upright, clean shape."""
 
     rotation: float
-    """Largest rotation to either side, in degrees."""
+    """Largest rotation in either direction, in degrees."""
     shear: float
     """Largest horizontal shear, as a fraction of the height."""
     mirror: float
-    """Probability of a left-right mirror image."""
+    """Probability of a horizontal flip."""
     clutter: int
-    """Largest number of stray lines drawn over the picture."""
+    """Largest number of random lines drawn over the picture."""
     inversion: float
-    """Probability that light and dark change places."""
+    """Probability that light and dark are swapped."""
     low_contrast: float
-    """Probability that shape and ground are close in brightness."""
+    """Probability that shape and background have similar brightness."""
     warp: float = 0.0
     """Largest shift of the points of a coarse grid that bends the shape, in pixels."""
 
@@ -60,7 +60,7 @@ EASY = Difficulty(
 HARD = Difficulty(
     rotation=28.0, shear=0.15, mirror=0.5, clutter=2, inversion=0.3, low_contrast=0.15, warp=2.0
 )
-# Digits keep their orientation: a mirrored 2 or a turned 6 is another digit or none.
+# Digits are neither flipped nor rotated much: the result could be another digit or none.
 BENT = Difficulty(
     rotation=12.0, shear=0.2, mirror=0.0, clutter=0, inversion=0.0, low_contrast=0.0, warp=4.0
 )
@@ -71,13 +71,13 @@ UPRIGHT = Difficulty(
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape as masks of falling size, so that small pictures of it stay smooth."""
+    """A shape as masks from large to small, so that small pictures of it are smooth too."""
 
     masks: tuple[Image.Image, ...]
 
     @classmethod
     def from_mask(cls, mask: Image.Image) -> Shape:
-        """Returns the shape of a greyscale mask: cropped, centred on a square, 3 sizes."""
+        """Returns the shape of a greyscale mask: cropped, centred on a square, in 3 sizes."""
         box = mask.getbbox()
         if box is None:
             raise ValueError("a shape needs at least one non-zero pixel")
@@ -89,13 +89,13 @@ class Shape:
         return cls(tuple(square.resize((n, n), Image.Resampling.LANCZOS) for n in sizes))
 
     def at(self, side: float) -> Image.Image:
-        """Returns the smallest mask that is at least `side` pixels wide."""
+        """Returns the smallest mask with at least `side` pixels per side, else the largest."""
         fitting = [mask for mask in self.masks if mask.width >= side]
         return fitting[-1] if fitting else self.masks[0]
 
 
 def draw(shape: Shape, style: str, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns a picture of `shape` in `style`: uint8, (height, width, 3), 64 px square."""
+    """Returns a picture of `shape` in `style`: uint8, (64, 64, 3)."""
     size = {"close-up": rng.uniform(78, 100), "small": rng.uniform(22, 29)}.get(
         style, rng.uniform(38, 50)
     )
@@ -115,7 +115,7 @@ def _place(shape: Shape, size: float, difficulty: Difficulty, rng: Generator) ->
     centre = IMAGE_SIZE / 2 + rng.uniform(-slack, slack, size=2)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     skew = np.array([[mirror, shear], [0.0, 1.0]])
-    # Pillow wants the map from canvas to mask, so the drawing transform is inverted.
+    # Pillow needs the map from canvas to mask, which is the inverse of the drawing transform.
     matrix = np.linalg.inv(turn @ skew * (size / mask.width))
     offset = mask.width / 2 - matrix @ centre
     canvas = (IMAGE_SIZE, IMAGE_SIZE)
@@ -129,7 +129,7 @@ def _place(shape: Shape, size: float, difficulty: Difficulty, rng: Generator) ->
 
 
 def _bent_mesh(matrix: Array, offset: Array, warp: float, rng: Generator) -> list:
-    """Returns Pillow's mesh from canvas to mask: an affine map with its grid points shifted."""
+    """Returns Pillow's mesh from canvas to mask: an affine map with shifted grid points."""
     cells = 3
     ends = np.linspace(0, IMAGE_SIZE, cells + 1).round().astype(int)
     points = np.stack(np.meshgrid(ends, ends), axis=-1).astype(float)  # (row, column, xy)
@@ -145,7 +145,7 @@ def _bent_mesh(matrix: Array, offset: Array, warp: float, rng: Generator) -> lis
 
 
 def _noise(cells: int, channels: int, rng: Generator) -> Array:
-    """Returns smooth noise in -1..1: random cells enlarged, (height, width, channels)."""
+    """Returns smooth noise in -1..1, (height, width, channels): a small random grid, enlarged."""
     grid = rng.integers(0, 256, size=(cells, cells, channels), dtype=np.uint8)
     image = Image.fromarray(grid[..., 0] if channels == 1 else grid)
     smooth = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
@@ -154,7 +154,10 @@ def _noise(cells: int, channels: int, rng: Generator) -> Array:
 
 
 def _colours(inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns shape and ground colours, (2, 3) in 0..255: dark on light unless inverted."""
+    """Returns the colours of shape and background, (2, 3) in 0..255.
+
+    The shape is darker than the background unless `inverted`.
+    """
     low = rng.random() < difficulty.low_contrast
     gap = rng.uniform(45, 70) if low else rng.uniform(85, 130)
     ground = rng.uniform(105 + gap / 3, 215)
@@ -165,7 +168,7 @@ def _colours(inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
 
 
 def _photo(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns a coloured shape on a textured ground under a slanting light."""
+    """Returns a coloured shape on a textured background, with a gradient of light."""
     shape_colour, ground_colour = _colours(inverted, difficulty, rng)
     texture = 14 * _noise(4, 3, rng) + 7 * _noise(16, 3, rng)
     picture = ground_colour + texture
@@ -178,7 +181,7 @@ def _photo(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generat
 
 
 def _add_clutter(picture: Array, difficulty: Difficulty, rng: Generator) -> None:
-    """Draws stray lines into `picture`, in place: it is the caller's own fresh array."""
+    """Draws random lines into `picture`, in place: no one but the caller uses this array."""
     count = int(rng.integers(0, difficulty.clutter + 1))
     if count == 0:
         return
@@ -191,7 +194,7 @@ def _add_clutter(picture: Array, difficulty: Difficulty, rng: Generator) -> None
 
 
 def _sketch(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns the outline in pencil on paper, or in chalk on slate if inverted."""
+    """Returns the outline: dark lines on light paper, or light lines on dark if inverted."""
     mask = Image.fromarray((coverage * 255).astype(np.uint8))
     thick = np.asarray(mask.filter(ImageFilter.MaxFilter(3)), dtype=np.float32)
     thin = np.asarray(mask.filter(ImageFilter.MinFilter(3)), dtype=np.float32)
@@ -204,7 +207,7 @@ def _sketch(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Genera
 
 
 def _painting(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns saturated colours in broad, shifted brush strokes."""
+    """Returns a photo with saturated colours in few steps and irregularly shifted pixels."""
     base = _photo(coverage, inverted, difficulty, rng)
     base += 16 * _noise(6, 3, rng)
     shift = rng.uniform(1.3, 2.2) * _noise(20, 3, rng)[..., :2]
@@ -218,7 +221,7 @@ def _painting(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Gene
 
 
 def _pixelated(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns a photo sampled down to a few cells and enlarged without smoothing."""
+    """Returns a photo reduced to about 20 × 20 cells and enlarged without smoothing."""
     image = _as_image(_photo(coverage, inverted, difficulty, rng))
     cells = int(rng.integers(17, 22))
     few = image.resize((cells, cells), Image.Resampling.BOX)
@@ -228,20 +231,20 @@ def _pixelated(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Gen
 
 
 def _blurry(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns a photo out of focus."""
+    """Returns a photo with Gaussian blur."""
     image = _as_image(_photo(coverage, inverted, difficulty, rng))
     blurred = image.filter(ImageFilter.GaussianBlur(rng.uniform(1.6, 2.4)))
     return np.asarray(blurred, dtype=np.float32)
 
 
 def _dark(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns a photo in little light."""
+    """Returns a photo that is too dark, with noise."""
     picture = _photo(coverage, inverted, difficulty, rng)
     return picture * rng.uniform(0.18, 0.32) + rng.normal(0, 1.5, picture.shape)
 
 
 def _bright(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns a photo in too much light."""
+    """Returns a photo that is too bright."""
     keep = rng.uniform(0.24, 0.38)
     return 255 * (1 - keep) + keep * _photo(coverage, inverted, difficulty, rng)
 
@@ -249,13 +252,13 @@ def _bright(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Genera
 def _black_and_white(
     coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator
 ) -> Array:
-    """Returns a photo without colour."""
+    """Returns a photo in grey."""
     picture = _photo(coverage, inverted, difficulty, rng)
     return np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2)
 
 
 def _sculpture(coverage: Array, inverted: bool, difficulty: Difficulty, rng: Generator) -> Array:
-    """Returns the shape as a relief in stone, lit from the upper left (or right)."""
+    """Returns the shape as a stone relief with light from the upper left (or right)."""
     mask = Image.fromarray((coverage * 255).astype(np.uint8))
     soft = mask.filter(ImageFilter.GaussianBlur(rng.uniform(0.7, 1.1)))
     height = np.asarray(soft, dtype=np.float32) / 255.0

@@ -1,7 +1,7 @@
-"""What people change about a data set without touching its images: two small files beside it.
+"""Changes that users make to a data set without changing its images: two files beside them.
 
-`mocoop.yaml` renames classes and brings the set's own templates; `mocoop-skip.txt` lists
-images that are left out, one path a line.
+`mocoop.yaml` renames classes and can set templates for this data set. `mocoop-skip.txt` lists
+images to skip, one path per line.
 """
 
 from __future__ import annotations
@@ -23,45 +23,43 @@ EDITS_FILE = "mocoop.yaml"
 BACKUP_FILE = "mocoop.yaml.bak"
 SKIP_FILE = "mocoop-skip.txt"
 _KEYS = ("classes", "zero_shot", "groups")
-_SKIP_HEAD = (
-    "# Images that MoCoOp leaves out, one path a line; what follows a tab is the reason.\n"
-)
+_SKIP_HEAD = "# Images that MoCoOp skips: one path per line, then a tab and the reason.\n"
 
 
 @dataclass(frozen=True)
 class Edits:
-    """The changes of a data set's folder; without files there are none."""
+    """The changes in a data set's folder; without these files there are none."""
 
     classes: Mapping[str, str] = field(default_factory=dict)
-    """Folder name or label to the class name that takes its place."""
+    """Folder name or label → the class name to use."""
     zero_shot: str | None = None
-    """The plain template of the set."""
+    """The template for zero-shot classification."""
     groups: Groups | None = None
-    """The set's groups of templates."""
+    """The groups of templates."""
     skipped: frozenset[str] = frozenset()
-    """Paths of images that are left out."""
+    """Paths of images to skip."""
 
-    def templates(self, usual: TemplateSet) -> TemplateSet:
-        """Returns the set's templates: its own where it has some, else the usual ones."""
-        groups = usual.groups if self.groups is None else self.groups
-        return TemplateSet(groups, self.zero_shot or usual.zero_shot)
+    def templates(self, defaults: TemplateSet) -> TemplateSet:
+        """Returns the templates that the files set, and the defaults for those they do not set."""
+        groups = defaults.groups if self.groups is None else self.groups
+        return TemplateSet(groups, self.zero_shot or defaults.zero_shot)
 
     def rename(self, labels: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-        """Returns class names in label order, some of them replaced.
+        """Returns the class names in label order, after renaming.
 
         Args:
             labels: the folder name or label of every class.
-            names: the class names that they have without changes.
+            names: the class names before renaming.
 
         Raises:
-            UserError: for a renamed class that the set does not have.
+            UserError: if the file renames a class that the set does not have.
         """
-        known = dict(zip(labels, range(len(labels)), strict=True))
-        strange = [label for label in self.classes if label not in known]
-        if strange:
+        known = set(labels)
+        unknown = [label for label in self.classes if label not in known]
+        if unknown:
             raise UserError(
-                f"{EDITS_FILE} renames {strange[0]!r}, but no class folder or label is called so."
-                f"{did_you_mean(strange[0], labels)}"
+                f"{EDITS_FILE} renames {unknown[0]!r}, but no class folder or label has this name."
+                f"{did_you_mean(unknown[0], labels)}"
             )
         return tuple(
             self.classes.get(label, name) for label, name in zip(labels, names, strict=True)
@@ -70,10 +68,10 @@ class Edits:
     def without_skipped(
         self, splits: Mapping[str, tuple[Item, ...]], names: Sequence[str]
     ) -> tuple[dict[str, tuple[Item, ...]], int]:
-        """Returns the splits without the images that are left out, and how many those are.
+        """Returns the splits without the skipped images, and how many images are skipped.
 
         Raises:
-            UserError: if a class loses its last image.
+            UserError: if a class has no image left.
         """
         if not self.skipped:
             return dict(splits), 0
@@ -86,36 +84,36 @@ class Edits:
         )
         for label in sorted(before - after):
             raise UserError(
-                f"{SKIP_FILE} leaves out every image of {names[label]!r}. Add readable images of "
-                "it, or remove the class."
+                f"{SKIP_FILE} skips every image of {names[label]!r}. Add readable images of this "
+                "class, or remove the class."
             )
         count = len({i.id for items in splits.values() for i in items if i.id in self.skipped})
         return kept, count
 
 
 def read_edits(folder: Path) -> Edits:
-    """Returns the changes that lie in a data set's folder.
+    """Returns the changes that the files in a data set's folder make.
 
     Raises:
-        UserError: for a file that cannot be read, an unknown key or a value that does not fit.
+        UserError: for a file that cannot be read, an unknown key or an invalid value.
     """
     edits = _as_edits(_yaml_values(folder / EDITS_FILE), folder / EDITS_FILE)
     return replace(edits, skipped=_read_skipped(folder / SKIP_FILE))
 
 
 def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
-    """Returns what a file's values say, without the images that are left out."""
+    """Returns the changes that the values of `mocoop.yaml` make."""
     classes = values.get("classes") or {}
     if not isinstance(classes, dict) or not all(_is_name(v) for v in classes.values()):
         raise PathError(
             file,
-            ": classes are expected as lines 'folder: class name', such as 'n01440764: tench'.",
+            ": expected classes as lines 'folder: class name', such as 'n01440764: tench'.",
         )
     zero_shot = values.get("zero_shot")
     if zero_shot is not None and not isinstance(zero_shot, str):
         raise PathError(
             file,
-            ": zero_shot is expected to be one template, such as 'a photo of a {}.'; "
+            ": expected zero_shot to be one template, such as 'a photo of a {}.'; "
             f"got {zero_shot!r}.",
         )
     groups = values.get("groups")
@@ -133,13 +131,13 @@ def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
 
 
 def write_edits(folder: Path, edits: Edits) -> Path:
-    """Writes the names and templates of a data set's folder and returns the file's path.
+    """Writes class names and templates to `mocoop.yaml` and returns the file's path.
 
-    What does not change keeps its text, comments included; keys without a value go. Where
-    something that was written before goes, the old file is kept as mocoop.yaml.bak.
+    Entries that do not change keep their text and comments. Keys without a value are removed. If
+    the new file loses something of the old one, the old one is saved as mocoop.yaml.bak.
 
     Raises:
-        UserError: if the folder cannot be written to, or the old file cannot be read.
+        UserError: if the folder is not writable, or the old file cannot be read.
     """
     values: dict[str, Any] = {}
     if edits.classes:
@@ -149,11 +147,11 @@ def write_edits(folder: Path, edits: Edits) -> Path:
     if edits.groups is not None:
         values["groups"] = {name: list(templates) for name, templates in edits.groups.items()}
     file = folder / EDITS_FILE
-    written = _yaml_values(file)
-    old = _as_edits(written, file)
-    for key in written:
+    old_values = _yaml_values(file)
+    old = _as_edits(old_values, file)
+    for key in old_values:
         if getattr(old, key) == getattr(edits, key):
-            values[key] = written[key]  # as it stands there: `1: one` names the class "1"
+            values[key] = old_values[key]  # as in the file: its `1: one` renames the class "1"
     before = file.read_text(encoding="utf-8") if file.is_file() else ""
     text, lost = with_values(before, values)
     if lost:
@@ -162,14 +160,14 @@ def write_edits(folder: Path, edits: Edits) -> Path:
 
 
 def add_skipped(folder: Path, reasons: Mapping[str, str]) -> Path:
-    """Adds images to those that are left out and returns the list's path.
+    """Adds images to the list of images to skip and returns the path of the list.
 
     Args:
-        folder: of the data set.
-        reasons: path of an image, as in the set's items, to why it is left out.
+        folder: folder of the data set.
+        reasons: path of an image, as in the set's items → why it is skipped.
 
     Raises:
-        UserError: if the folder cannot be written to.
+        UserError: if the folder is not writable.
     """
     file = folder / SKIP_FILE
     known = _read_skipped(file)
@@ -183,23 +181,24 @@ def add_skipped(folder: Path, reasons: Mapping[str, str]) -> Path:
 
 
 def _yaml_values(file: Path) -> dict[str, Any]:
+    """Returns the values in `mocoop.yaml`, their keys checked; an empty dict without the file."""
     if not file.is_file():
         return {}
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise PathError(file, f" cannot be read: {reason}. Mend or remove it.") from error
+        raise PathError(file, f" cannot be read: {reason}. Fix or remove it.") from error
     if not isinstance(values, dict):
         raise PathError(
             file, f": expected lines such as 'zero_shot: a photo of a {{}}.', got {values!r}."
         )
-    strange = [str(key) for key in values if key not in _KEYS]
-    if strange:
+    unknown = [str(key) for key in values if key not in _KEYS]
+    if unknown:
         raise PathError(
             file,
-            f" has the unknown key {strange[0]!r}: expected {', '.join(_KEYS)}."
-            f"{did_you_mean(strange[0], _KEYS)}",
+            f" has the unknown key {unknown[0]!r}: expected {', '.join(_KEYS)}."
+            f"{did_you_mean(unknown[0], _KEYS)}",
         )
     return values
 
@@ -209,12 +208,13 @@ def _is_name(value: object) -> bool:
 
 
 def _read_skipped(file: Path) -> frozenset[str]:
+    """Returns the paths in the list of images to skip; none without the file."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return frozenset()
     except (OSError, UnicodeDecodeError) as error:
-        raise PathError(file, f" cannot be read ({error}). Mend or remove it.") from error
+        raise PathError(file, f" cannot be read ({error}). Fix or remove it.") from error
     paths = (line.partition("\t")[0].strip() for line in lines if not line.startswith("#"))
     return frozenset(path for path in paths if path)
 
@@ -226,6 +226,6 @@ def _write(file: Path, text: str) -> Path:
         raise PathError(
             file,
             f" cannot be written ({error.strerror}). Make its folder writable, or copy the "
-            "data set to one that is.",
+            "data set to a writable folder.",
         ) from error
     return file

@@ -1,4 +1,4 @@
-"""Any folder of images: `class/*.jpg`, `train/`, `val/`, `test/` of such, or `domain/class/`."""
+"""Your own folders of images: `class/*.jpg`, with or without `train/` and `test/` or domains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mocoop.errors import PathError
 from mocoop.storage.images import open_image
 from mocoop.templates import TemplateSet, load_templates
 
-# What people call the splits' folders.
+# Common names of the splits' folders.
 SPLIT_FOLDERS: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -27,49 +27,49 @@ SPLIT_FOLDERS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class FolderDataset(Dataset):
-    """Images in files; an item's id is its path from `root`."""
+    """Images in files; an item's id is its path relative to `root`."""
 
     root: Path = Path()
     labels: tuple[str, ...] = ()
-    """Folder name or label of each class, by which `mocoop.yaml` renames it."""
+    """Folder name or label of each class; `mocoop.yaml` uses it to rename the class."""
     edits_folder: Path = Path()
-    """Where `mocoop.yaml` and the list of images that are left out lie."""
+    """Folder of `mocoop.yaml` and of the list of images to skip."""
     note: str = ""
-    """Which split this is, in words."""
+    """A description of the split, for people."""
     left_out: int = 0
-    """How many images the list of images to leave out names."""
+    """How many images are skipped."""
     path: Path | None = None
-    """What the set is opened by; None for one that has a name."""
+    """The path that loads this set; None for a set that is loaded by its name."""
 
     def image(self, item: Item) -> Image.Image:
-        """Returns the file's picture in RGB."""
+        """Returns the file's image in RGB."""
         return open_image(self.root / item.id)[0]
 
     def content_key(self, item: Item) -> str:
-        """Returns the hash of the file's bytes."""
+        """Returns the SHA-256 of the file's bytes."""
         return file_key(self.root / item.id)
 
     def stamp(self, item: Item) -> Stamp:
-        """Returns the file's place, size and time."""
+        """Returns the file's stamp: path, size and times."""
         return file_stamp(self.root / item.id)
 
     @property
     def source(self) -> str:
-        """What `load_dataset` finds this set by: its name or path."""
+        """The name or path that `load_dataset` needs to load this set."""
         return self.name if self.path is None else str(self.path)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Which split this is, and how many images are left out."""
+        """A description of the split, and how many images are skipped."""
         number = "1 image is" if self.left_out == 1 else f"{self.left_out} images are"
-        skipped = (f"{number} left out, as {SKIP_FILE} says",) if self.left_out else ()
+        skipped = (f"{number} skipped (listed in {SKIP_FILE})",) if self.left_out else ()
         return (*((self.note,) if self.note else ()), *skipped)
 
     def edited(self, edits: Edits, folder: Path) -> Self:
-        """Returns the set with the changes that lie in a folder.
+        """Returns the set with these changes, which were read from `folder`.
 
         Raises:
-            UserError: for changes that do not fit the set.
+            UserError: if the changes do not match the set.
         """
         names = edits.rename(self.labels, self.class_names)
         splits, left_out = edits.without_skipped(self.splits, names)
@@ -86,14 +86,14 @@ class FolderDataset(Dataset):
 def load_folder(root: Path) -> FolderDataset:
     """Returns the data set in a folder; classes are sorted by folder name.
 
-    With `train/` and `test/` (and perhaps `val/`) those splits are used; where `val/` is
-    missing a seeded fifth of `train/` takes its place. Without them a seeded split by class
-    is made: 50 % train, 20 % validation, 30 % test. Folders of the same classes in several
-    folders (`photo/dog`, `sketch/dog`) are domains, which become the images' styles.
+    If there are folders `train/` and `test/`, these splits are used. If `val/` is missing, a
+    seeded fifth of `train/` becomes the validation split. Without these folders, a seeded split
+    by class is made: 50 % train, 20 % validation, 30 % test. If several folders contain the same
+    class folders (`photo/dog`, `sketch/dog`), they are domains and become the images' styles.
 
     Raises:
-        UserError: for a missing or empty folder, an empty class, names that clash, or splits
-            with different classes.
+        UserError: for a missing or empty folder, an empty class, classes of the same name, or
+            splits with different classes.
     """
     if not root.is_dir():
         raise PathError(root, ": no such folder. Expected a folder of class folders.")
@@ -105,7 +105,7 @@ def load_folder(root: Path) -> FolderDataset:
     else:
         by_class = class_files(root)
         names = tuple(map(tidy, by_class))
-        note = f"a split of our own: {RULE}"
+        note = f"a split made by MoCoOp: {RULE}"
         contents = Contents(tuple(by_class), names, split_by_rule(root, by_class), note)
     return assemble(root.resolve().name, contents, load_templates("photos"), root, root)
 
@@ -113,64 +113,64 @@ def load_folder(root: Path) -> FolderDataset:
 def assemble(
     name: str, contents: Contents, templates: TemplateSet, root: Path, path: Path
 ) -> FolderDataset:
-    """Returns a data set of one's own, with the changes that lie beside it.
+    """Returns a data set of the user's own, with the changes of the files beside it.
 
     Args:
-        name: what to call it.
+        name: name of the set.
         contents: its classes and items.
-        templates: its templates, if no changes bring others.
-        root: where the items' paths start.
-        path: the folder or file that it is opened by.
+        templates: its templates, unless the changes set others.
+        root: folder that the items' paths are relative to.
+        path: the folder or file that the set is loaded from.
 
     Raises:
-        UserError: for changes that do not fit.
+        UserError: if the changes do not match the set.
     """
     labels, names, splits, note = contents
     folder = path if path.is_dir() else path.parent
     edits = read_edits(folder)
-    # Checked only after renaming: that is how two classes of the same name are told apart.
+    # Rename before the names are checked: this is how users fix two classes of the same name.
     unique = edits.rename(labels, names)
-    made = FolderDataset(
+    dataset = FolderDataset(
         name, unique, splits, templates, root, labels, folder, note, path=path.absolute()
     )
-    return made.edited(edits, folder)
+    return dataset.edited(edits, folder)
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """Returns split → its folder, for the splits that have one."""
-    found = {}
+    parts = {}
     for split, names in SPLIT_FOLDERS.items():
-        there = [root / name for name in names if (root / name).is_dir()]
-        if len(there) > 1:
+        paths = [root / name for name in names if (root / name).is_dir()]
+        if len(paths) > 1:
             raise PathError(
-                root, f" has {there[0].name}/ and {there[1].name}/, which mean the same. Keep one."
+                root, f" has {paths[0].name}/ and {paths[1].name}/, which mean the same. Keep one."
             )
-        if there:
-            found[split] = there[0]
-    return found
+        if paths:
+            parts[split] = paths[0]
+    return parts
 
 
 def _read_splits(root: Path, parts: Mapping[str, Path]) -> Contents:
-    """Returns the contents of folders of splits."""
+    """Returns the contents of a folder with one folder per split."""
     missing = [split for split in ("train", "test") if split not in parts]
     if missing:
         raise PathError(
             root,
             f" has {', '.join(f'{p.name}/' for p in parts.values())} but no {missing[0]}/. "
-            "Add it, or put the class folders directly into the folder to have them split for "
-            "you.",
+            "Add it, or put the class folders directly into the folder: MoCoOp then makes the "
+            "splits.",
         )
-    listed = {split: class_files(path) for split, path in parts.items()}
-    folders = list(listed["train"])
-    for split, by_class in listed.items():
+    files = {split: class_files(path) for split, path in parts.items()}
+    folders = list(files["train"])
+    for split, by_class in files.items():
         if list(by_class) != folders:
-            odd = sorted(set(by_class) ^ set(folders))[0]
+            different = sorted(set(by_class) ^ set(folders))[0]
             raise PathError(
                 root,
-                f": {split}/ and train/ must have the same class folders; {odd!r} is "
+                f": {split}/ and train/ must have the same class folders; {different!r} is "
                 "only in one of them. Add or remove it.",
             )
-    splits = {split: items_of(root, by_class) for split, by_class in listed.items()}
+    splits = {split: items_of(root, by_class) for split, by_class in files.items()}
     note = "your own split"
     if "val" not in splits:
         splits, note = (
@@ -181,10 +181,10 @@ def _read_splits(root: Path, parts: Mapping[str, Path]) -> Contents:
 
 
 def has_domains(root: Path) -> bool:
-    """Returns whether a folder's folders are domains rather than classes.
+    """Returns whether the subfolders of a folder are domains rather than classes.
 
-    They are if there are two or more, none holds an image itself, and at least half of the
-    class folders in them are in all of them, two at least.
+    They are domains if there are at least two of them, none contains an image directly, and they
+    share at least two class folders, which are at least half of all class folders.
     """
     domains = subfolders(root)
     if len(domains) < 2:
@@ -192,32 +192,29 @@ def has_domains(root: Path) -> bool:
     if any(only_images(path.name for path in domain.iterdir()) for domain in domains):
         return False
     classes = [{folder.name for folder in subfolders(domain)} for domain in domains]
-    shared, every = set.intersection(*classes), set.union(*classes)
-    return len(shared) >= 2 and 2 * len(shared) >= len(every)
+    shared, total = set.intersection(*classes), set.union(*classes)
+    return len(shared) >= 2 and 2 * len(shared) >= len(total)
 
 
 def read_domains(root: Path) -> Contents:
-    """Returns the contents of a folder of domains; a class may be missing in some of them.
+    """Returns the contents of a folder of domains; a class may be missing in some domains.
 
     Raises:
         UserError: for a class folder without an image, or two domains of the same name.
     """
-    listed = {domain.name: class_files(domain) for domain in subfolders(root)}
-    return _contents(root, listed, f"a split of our own: in each domain {RULE}")
-
-
-def _contents(root: Path, listed: dict[str, dict[str, list[Path]]], note: str) -> Contents:
-    styles = [tidy(domain) for domain in listed]
+    files = {domain.name: class_files(domain) for domain in subfolders(root)}
+    styles = [tidy(domain) for domain in files]
     for style in styles:
         if styles.count(style) > 1:
-            raise PathError(root, f" has two domains called {style!r}. Rename or join them.")
-    folders = sorted({folder for by_class in listed.values() for folder in by_class})
-    place = {folder: label for label, folder in enumerate(folders)}
-    items, strata = [], []
-    for number, (style, by_class) in enumerate(zip(styles, listed.values(), strict=True)):
-        for folder, files in by_class.items():
-            label = place[folder]
-            items += [Item(file.relative_to(root).as_posix(), label, style) for file in files]
-            strata += [number * len(folders) + label] * len(files)
+            raise PathError(root, f" has two domains called {style!r}. Rename or merge them.")
+    folders = sorted({folder for by_class in files.values() for folder in by_class})
+    labels = {folder: label for label, folder in enumerate(folders)}
+    items, strata = [], []  # one stratum per domain and class
+    for domain, (style, by_class) in enumerate(zip(styles, files.values(), strict=True)):
+        for folder, paths in by_class.items():
+            label = labels[folder]
+            items += [Item(path.relative_to(root).as_posix(), label, style) for path in paths]
+            strata += [domain * len(folders) + label] * len(paths)
     names = tuple(map(tidy, folders))
+    note = f"a split made by MoCoOp: in each domain {RULE}"
     return Contents(tuple(folders), names, split_items(items, strata), note)

@@ -1,4 +1,4 @@
-"""What people hand over as images in a program, checked and made a data set."""
+"""Images that a program passes as arguments: checks them and makes a data set of them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Picture: TypeAlias = Path | Image.Image  # a file's path, or a picture in RGB
 
 @dataclass(frozen=True)
 class GivenImages:
-    """Images as they were handed over: pictures, or features without them."""
+    """Images that a program passed: pictures, or features without pictures."""
 
     names: tuple[str, ...]
-    """What messages call them: paths, or places such as `images[3]`."""
+    """Their names in messages: paths, or indices such as `images[3]`."""
     content: Sequence[Picture] | np.ndarray
     """Pictures, or features (images, dim), fp32."""
 
@@ -42,19 +42,20 @@ class GivenImages:
         return self.content.shape[1] if isinstance(self.content, np.ndarray) else None
 
     def items(self, labels: Sequence[int]) -> tuple[Item, ...]:
-        """Returns the images as items with these labels."""
+        """Returns one item per image, with these labels."""
         return tuple(map(Item, self.names, labels))
 
     def joined(self, others: GivenImages) -> GivenImages:
-        """Returns these images and others.
+        """Returns these images followed by the others.
 
         Raises:
-            UserError: if the ones are pictures and the others features.
+            UserError: if one part is pictures and the other features.
         """
         names = self.names + others.names
         if isinstance(self.content, np.ndarray) != isinstance(others.content, np.ndarray):
             raise UserError(
-                "Training and validation images must be of one kind: got pictures and features."
+                "Training and validation images must both be pictures or both be features: got "
+                "one of each."
             )
         if isinstance(self.content, np.ndarray):
             return GivenImages(names, np.concatenate([self.content, others.content]))
@@ -71,16 +72,17 @@ class GivenImages:
 
 
 def read_pictures(images: Any, argument: str = "images") -> GivenImages | None:
-    """Returns pictures that were handed over; None where the images are no pictures.
+    """Returns the pictures that were passed; None if the images are not pictures.
 
     Args:
         images: a sequence of paths, PIL pictures or uint8 arrays (height, width, 3), also grey
             (height, width) or with an alpha channel (height, width, 4); or one uint8 array of
-            all pictures, (images, height, width, 3). Anything else is taken for features.
+            all pictures, (images, height, width, 3). Anything else may be features.
         argument: the argument's name, for messages.
 
     Raises:
-        UserError: for a single picture, or some that are no pictures; all of these are named.
+        UserError: for a single picture instead of a list, or for entries that are not pictures;
+            the message names all of them.
     """
     if isinstance(images, (str, bytes, os.PathLike, Image.Image)):
         raise UserError(
@@ -90,69 +92,69 @@ def read_pictures(images: Any, argument: str = "images") -> GivenImages | None:
     entries = _entries(images, argument)
     if entries is None:
         return None
-    found: list[tuple[str, Picture]] = []
-    wrong = []
-    for place, entry in enumerate(entries):
+    pictures: list[tuple[str, Picture]] = []
+    reasons = []
+    for index, entry in enumerate(entries):
         try:
-            found.append(_read_picture(entry, f"{argument}[{place}]"))
+            pictures.append(_read_picture(entry, f"{argument}[{index}]"))
         except UserError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise unreadable(wrong, len(entries))
-    return GivenImages(tuple(name for name, _ in found), [picture for _, picture in found])
+            reasons.append(str(error))
+    if reasons:
+        raise unreadable(reasons, len(entries))
+    return GivenImages(tuple(name for name, _ in pictures), [picture for _, picture in pictures])
 
 
 def unreadable(reasons: Sequence[str], images: int) -> UserError:
-    """Returns the error for pictures that cannot be read, all of which it names.
+    """Returns the error for pictures that cannot be read; it names all of them.
 
     Args:
-        reasons: which picture and why, a sentence for each.
-        images: how many pictures there are in all.
+        reasons: one sentence per unreadable picture: which it is and why.
+        images: how many pictures there are in total.
     """
-    every = "; ".join(reason.rstrip(".") for reason in reasons)
+    listed = "; ".join(reason.rstrip(".") for reason in reasons)
     return UserError(
-        f"{len(reasons)} of {images} images cannot be read: {every}. Mend them or leave them out."
+        f"{len(reasons)} of {images} images cannot be read: {listed}. Fix them or leave them out."
     )
 
 
 def check_pictures(dataset: Dataset, parts: Sequence[Sequence[Item]], method: str) -> None:
-    """Raises UserError for images that a method which trains the image tower cannot look at.
+    """Raises UserError for images that cannot be read, before the image tower is trained.
 
-    Other methods find them while features are computed.
+    Methods that do not train the image tower find such images when features are computed.
 
     Args:
         dataset: the images.
-        parts: those that are trained on, and those for validation.
+        parts: the training items and the validation items.
         method: the method's name, for the message.
     """
     if isinstance(dataset, GivenFeatures):
         raise UserError(
-            f"{method} looks at the pictures in every step, so that features are not enough. "
-            "Give the pictures, or choose a method that leaves the image tower as it is."
+            f"{method} encodes the pictures in every step, so features are not enough. Give the "
+            "pictures, or choose a method that does not train the image tower."
         )
-    wrong = []
+    reasons = []
     for item in (item for part in parts for item in part):
         try:
             dataset.image(item)
         except UserError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise unreadable(wrong, sum(map(len, parts)))
+            reasons.append(str(error))
+    if reasons:
+        raise unreadable(reasons, sum(map(len, parts)))
 
 
 def set_aside(
     items: tuple[Item, ...], shots: int, seed: int
 ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Returns training items and, drawn from them, validation items: some of each class.
+    """Returns the items in two parts: for training, and for validation `shots` per class.
 
     Raises:
-        UserError: for a class that would have no training image left.
+        UserError: if a class would have no training image left.
     """
     fewest = min(Counter(item.label for item in items).values())
     if not isinstance(shots, numbers.Integral) or not 0 < shots < fewest:
         raise UserError(
-            f"val_shots is {shots!r}, but the smallest class has {fewest} images, of which at "
-            f"least one must be left to train on. Choose 0 to {fewest - 1}."
+            f"val_shots is {shots!r}, but the smallest class has {fewest} images, and at least "
+            f"one of them must be left for training. Choose 0 to {fewest - 1}."
         )
     held = frozenset(few_shot([item.label for item in items], [], int(shots), seed)[0])
     val = tuple(items[i] for i in sorted(held))
@@ -160,7 +162,7 @@ def set_aside(
 
 
 def _entries(images: Any, argument: str) -> Sequence[Any] | None:
-    """Returns the single pictures of what was given; None where it holds features."""
+    """Returns a sequence of pictures, not yet checked; None if `images` are features."""
     if isinstance(images, (list, tuple)):
         if not images:
             raise UserError(f"{argument} is empty: expected at least one picture.")
@@ -176,37 +178,37 @@ def _entries(images: Any, argument: str) -> Sequence[Any] | None:
     if grey or (array.ndim == 3 and array.shape[2] in (3, 4)):
         raise UserError(
             f"{argument} is an array {array.shape}, which looks like one picture. Put it in a "
-            "list: [picture]. Features are expected as numbers with a fraction, (images, dim)."
+            "list: [picture]. Features must be floating-point numbers, (images, dim)."
         )
     return list(array) if array.ndim > 2 else None
 
 
 def _is_picture(entry: Any) -> bool:
-    """Returns whether something can be meant as a picture, and not as the row of a table."""
+    """Returns whether an entry can be a picture rather than a row of features."""
     return isinstance(entry, (str, os.PathLike, Image.Image)) or np.ndim(entry) > 1
 
 
-def _read_picture(entry: Any, called: str) -> tuple[str, Picture]:
-    """Returns a picture with what to call it.
+def _read_picture(entry: Any, name: str) -> tuple[str, Picture]:
+    """Returns a picture and its name in messages: its path, or `name` if it has none.
 
     Raises:
-        UserError: for what is no picture.
+        UserError: if the entry is not a picture.
     """
     if isinstance(entry, (str, os.PathLike)):
         return str(entry), Path(entry).expanduser()
     if isinstance(entry, Image.Image):
-        return called, as_rgb(entry, called)
+        return name, as_rgb(entry, name)
     if not hasattr(entry, "__array__"):
         raise UserError(
-            f"{called}: expected a path, a PIL picture or an array; got {type(entry).__name__}"
+            f"{name}: expected a path, a PIL picture or an array; got {type(entry).__name__}"
         )
     array = np.asarray(entry)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    good = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if array.dtype != np.uint8 or not good:
+    valid = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype != np.uint8 or not valid:
         raise UserError(
-            f"{called}: expected a uint8 array (height, width, 3), or grey (height, width), or "
+            f"{name}: expected a uint8 array (height, width, 3), or grey (height, width), or "
             f"with an alpha channel (height, width, 4); got {array.dtype} {array.shape}"
         )
-    return called, as_rgb(Image.fromarray(np.ascontiguousarray(array)), called)
+    return name, as_rgb(Image.fromarray(np.ascontiguousarray(array)), name)

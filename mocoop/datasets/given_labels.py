@@ -1,4 +1,4 @@
-"""What people hand over as labels and class names in a program, checked."""
+"""Labels and class names that a program passes as arguments: checks them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def read_labels(labels: Any, images: int, argument: str = "labels") -> np.ndarra
     """Returns labels as an array (images,).
 
     Args:
-        labels: one label per image: strings or whole numbers.
+        labels: one label per image: strings or integers.
         images: how many images there are.
         argument: the argument's name, for messages.
 
     Raises:
-        ValueError: for another number of labels than of images, or labels of no classes.
+        ValueError: if there is not one label per image, or the labels are not classes.
     """
     if labels is None:
         raise UserError(
@@ -42,15 +42,15 @@ def read_labels(labels: Any, images: int, argument: str = "labels") -> np.ndarra
 def name_classes(
     classes: Sequence[Any], class_names: Mapping[Any, str] | Sequence[str] | None
 ) -> tuple[str, ...]:
-    """Returns the name that prompts give each class.
+    """Returns the name of each class in the prompts.
 
     Args:
         classes: the labels of the classes.
-        class_names: label → name, or the names of the labels 0, 1, 2, …; without it a label's
-            own text is its name.
+        class_names: label → name, or a list of the names of the labels 0, 1, 2, …; if None, the
+            labels themselves are the names.
 
     Raises:
-        UserError: for a single class, or one that has no name.
+        UserError: if there is only one class, or a class has no name.
     """
     if len(classes) < 2:
         raise UserError(
@@ -63,8 +63,8 @@ def name_classes(
         class_names, (Mapping, Sequence, np.ndarray)
     ):
         raise UserError(
-            "class_names is expected as label → name, or as a list of the names of the labels 0, "
-            f"1, 2, …; got {class_names!r}."
+            "class_names must be a dict label → name, or a list of the names of the labels 0, 1, "
+            f"2, …; got {class_names!r}."
         )
     named = (
         class_names if isinstance(class_names, Mapping) else dict(enumerate(map(str, class_names)))
@@ -72,30 +72,30 @@ def name_classes(
     missing = [label for label in classes if label not in named]
     if missing:
         raise UserError(
-            f"class_names has no name for the class {missing[0]!r}: it names "
-            f"{', '.join(map(repr, named)) or 'none'}. Add it, or leave class_names out to name "
-            "classes by their labels."
+            f"class_names has no name for the class {missing[0]!r}: it has names for "
+            f"{', '.join(map(repr, named)) or 'none'}. Add the name, or leave class_names out to "
+            "use the labels as names."
         )
     return tuple(tidy(str(named[label])) for label in classes)
 
 
-def label_places(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Returns each label's place among sorted classes, (images,).
+def label_indices(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Returns each label's index in the sorted classes, (images,).
 
     Raises:
-        UserError: for a label that is none of them.
+        UserError: for a label that is not one of the classes.
     """
     unknown = sorted(set(labels.tolist()) - set(classes.tolist()), key=str)
     if unknown:
         raise UserError(
-            f"val_labels has the class {unknown[0]!r}, of which there is no training image. Add "
-            "some, or leave its validation images out."
+            f"val_labels has the class {unknown[0]!r}, which has no training image. Add training "
+            "images of it, or leave its validation images out."
         )
     return np.searchsorted(classes, labels)
 
 
 def _text(label: Any) -> str:
-    """Returns a label as text; a whole number without its fraction."""
+    """Returns a label as text; 3.0 becomes "3"."""
     if isinstance(label, (float, np.floating)) and float(label).is_integer():
         return str(int(label))
     return str(label)

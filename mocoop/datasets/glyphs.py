@@ -1,4 +1,4 @@
-"""Which character of the DejaVu fonts stands for which class name."""
+"""The character of the DejaVu fonts that is drawn for each class name."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ DIGIT_FONTS = (
 
 
 def glyph(character: str, font: str = "DejaVuSans") -> Shape:
-    """Returns the shape of one character of a font that matplotlib installs."""
-    installed = find_spec("matplotlib")  # found without importing it, which takes a while
+    """Returns the shape of one character, in a font that is part of matplotlib."""
+    installed = find_spec("matplotlib")  # finds matplotlib without importing it, which is slow
     assert installed is not None
     assert installed.origin is not None
     path = Path(installed.origin).with_name("mpl-data") / "fonts" / "ttf" / f"{font}.ttf"

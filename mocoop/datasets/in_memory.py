@@ -1,4 +1,4 @@
-"""Data sets in memory: pictures, or their features, that were handed over in a program."""
+"""Data sets in memory: pictures, or their features, that a program passes as arguments."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mocoop.storage.images import open_image
 
 @dataclass(frozen=True)
 class GivenPictures(Dataset):
-    """Pictures in memory, or in files that need not lie in one folder."""
+    """Pictures in memory, or in files in any folders."""
 
     pictures: Mapping[str, Path | Image.Image] = field(default_factory=dict, repr=False)
-    """Item id → the path of its file, or the picture in RGB."""
+    """Item id → path of its file, or picture in RGB."""
 
     def image(self, item: Item) -> Image.Image:
         """Returns the picture in RGB."""
@@ -28,7 +28,7 @@ class GivenPictures(Dataset):
         return open_image(picture)[0] if isinstance(picture, Path) else picture
 
     def content_key(self, item: Item) -> str:
-        """Returns the hash of the file's bytes, or of the picture's size and pixels."""
+        """Returns the SHA-256 of the file's bytes, or of the picture's size and pixels."""
         picture = self.pictures[item.id]
         if isinstance(picture, Path):
             return file_key(picture)
@@ -37,30 +37,30 @@ class GivenPictures(Dataset):
         return digest.hexdigest()
 
     def stamp(self, item: Item) -> Stamp | None:
-        """Returns the file's place, size and time; None for a picture in memory."""
+        """Returns the stamp of the picture's file; None for a picture in memory."""
         picture = self.pictures[item.id]
         return file_stamp(picture) if isinstance(picture, Path) else None
 
 
 @dataclass(frozen=True)
 class GivenFeatures(Dataset):
-    """Image features without their pictures."""
+    """Image features without pictures."""
 
     rows: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
-    """Item id → its feature (dim,), fp32."""
+    """Item id → feature (dim,), fp32."""
 
     def features(self, items: Sequence[Item]) -> np.ndarray:
-        """Returns features (items, dim) as they were given."""
+        """Returns the features (items, dim), unchanged."""
         dim = len(next(iter(self.rows.values())))
         return np.array([self.rows[item.id] for item in items], np.float32).reshape(-1, dim)
 
     def image(self, item: Item) -> Image.Image:
-        """Raises UserError: there is no picture."""
+        """Raises UserError, because there is no picture."""
         raise UserError(
-            f"{item.id} is a feature, and its picture is needed here: it is not known. Give "
-            "pictures, or choose a method that leaves the image tower as it is."
+            f"{item.id} is a feature, but its picture is needed here. Give pictures, or choose a "
+            "method that does not train the image tower."
         )
 
     def content_key(self, item: Item) -> str:
-        """Returns the hash of the feature."""
+        """Returns the SHA-256 of the feature's bytes."""
         return hashlib.sha256(self.rows[item.id].tobytes()).hexdigest()

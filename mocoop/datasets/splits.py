@@ -1,4 +1,4 @@
-"""Who is in which part: few-shot selections and base/new halves (CoOp), and seeded splits."""
+"""Splits: few-shot selections and base/new halves as in CoOp, and seeded random splits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ RULE = f"by class 50 % train, 20 % validation, 30 % test, seed {SPLIT_SEED}"
 def few_shot(
     train_labels: Sequence[int], val_labels: Sequence[int], shots: int, seed: int
 ) -> tuple[list[int], list[int]]:
-    """Returns indices of the few-shot training and validation items.
+    """Returns the indices of the few-shot training and validation items.
 
-    Labels are visited in the order in which they first appear, and `shots` items of each are
-    drawn from the whole list (all of them where there are fewer); then `min(shots, 4)`
-    validation items from the same generator. Source: CoOp's public data code.
+    For each label, in the order of first appearance, `shots` training items are drawn (all of
+    them if there are fewer). Then `min(shots, 4)` validation items per label are drawn with the
+    same generator. Source: CoOp's public data code.
     """
     generator = random.Random(seed)
     train = _sample_each(train_labels, shots, generator)
@@ -31,6 +31,7 @@ def few_shot(
 
 
 def _sample_each(labels: Sequence[int], shots: int, generator: random.Random) -> list[int]:
+    """Returns the indices of `shots` random items per label, or of all if there are fewer."""
     members: dict[int, list[int]] = {}
     for index, label in enumerate(labels):
         members.setdefault(label, []).append(index)
@@ -41,17 +42,17 @@ def _sample_each(labels: Sequence[int], shots: int, generator: random.Random) ->
 
 
 def base_size(num_classes: int) -> int:
-    """Returns how many classes are base: the first half by label, rounded up."""
+    """Returns the number of base classes: the first half by label, rounded up."""
     return math.ceil(num_classes / 2)
 
 
 def random_split(
     labels: Sequence[int], seed: int, train: float = 0.5, val: float = 0.2
 ) -> tuple[list[int], list[int], list[int]]:
-    """Returns seeded train, val and test indices for a set without a split of its own.
+    """Returns seeded train, val and test indices for a set without a split.
 
-    Class by class: a share `train`, a share `val`, the rest for the test; a class with few
-    images keeps at least one for training and, with two or more, one for the test.
+    Of each class, a share `train` is for training, a share `val` for validation, and the rest
+    for testing. Even a small class has one training image and, if it has two, one test image.
     """
     generator = random.Random(seed)
     members: dict[int, list[int]] = {}
@@ -69,7 +70,7 @@ def random_split(
 
 
 def items_of(root: Path, by_class: Mapping[str, Sequence[Path]]) -> tuple[Item, ...]:
-    """Returns the items of classes' files; labels count the classes."""
+    """Returns one item per file; the label is the index of its class in `by_class`."""
     return tuple(
         Item(path.relative_to(root).as_posix(), label)
         for label, files in enumerate(by_class.values())
@@ -80,13 +81,13 @@ def items_of(root: Path, by_class: Mapping[str, Sequence[Path]]) -> tuple[Item, 
 def split_by_rule(
     root: Path, by_class: Mapping[str, Sequence[Path]]
 ) -> dict[str, tuple[Item, ...]]:
-    """Returns a seeded split by class: 50 % train, 20 % validation, 30 % test."""
+    """Returns a seeded random split by class: 50 % train, 20 % validation, 30 % test."""
     items = items_of(root, by_class)
     return split_items(items, [item.label for item in items])
 
 
 def split_items(items: Sequence[Item], strata: Sequence[int]) -> dict[str, tuple[Item, ...]]:
-    """Returns a seeded split within each stratum: 50 % train, 20 % validation, 30 % test."""
+    """Returns a seeded random split by stratum: 50 % train, 20 % validation, 30 % test."""
     parts = random_split(strata, SPLIT_SEED)
     return {
         split: tuple(items[i] for i in part) for split, part in zip(SPLITS, parts, strict=True)
@@ -94,7 +95,7 @@ def split_items(items: Sequence[Item], strata: Sequence[int]) -> dict[str, tuple
 
 
 def with_val(splits: Mapping[str, Sequence[Item]]) -> dict[str, tuple[Item, ...]]:
-    """Returns splits in which a seeded fifth of the training images is for validation."""
+    """Returns the splits with a seeded fifth of the training images moved to validation."""
     train = splits["train"]
     labels = [item.label for item in train]
     kept, val, rest = random_split(labels, SPLIT_SEED, train=0.8, val=0.2)
@@ -106,10 +107,10 @@ def with_val(splits: Mapping[str, Sequence[Item]]) -> dict[str, tuple[Item, ...]
 
 
 def class_range(choice: str, num_classes: int) -> range:
-    """Returns the labels of a choice of classes: all, the base half or the new half.
+    """Returns the labels of all classes, of the base classes or of the new classes.
 
     Raises:
-        UserError: for another word.
+        UserError: if the choice is not all, base or new.
     """
     half = base_size(num_classes)
     ranges = {
@@ -125,18 +126,18 @@ def class_range(choice: str, num_classes: int) -> range:
 def few_shot_items(
     config: TrainConfig, dataset: Dataset
 ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Returns the few-shot training and validation images of a run, by CoOp's rule.
+    """Returns the few-shot training and validation items of a run, drawn by CoOp's rule.
 
-    With a style, only images of that true style are there to be drawn.
+    If the config has a style, only images of this true style are drawn.
 
     Raises:
-        UserError: for a style that the data do not have, or without any training image.
+        UserError: for a style that the data do not have, or a set without training images.
     """
     check_training(dataset)
     if config.style and config.style not in dataset.styles:
         if not dataset.styles:
             raise UserError(
-                f"{dataset.name} does not know the style of its images: leave style empty."
+                f"The styles of the images of {dataset.name} are not known: leave style empty."
             )
         raise choose_from("style", config.style, dataset.styles)
     train, val = (
@@ -149,26 +150,26 @@ def few_shot_items(
         config.shots,
         config.seed,
     )
-    # The halves are cut after sampling, as CoOp does, so that base images do not depend on it.
-    trained = class_range(config.classes, len(dataset.class_names))
+    # As in CoOp, classes are selected after sampling: base classes have the same images with all.
+    wanted = class_range(config.classes, len(dataset.class_names))
     return (
-        tuple(train[i] for i in chosen if train[i].label in trained),
-        tuple(val[i] for i in chosen_val if val[i].label in trained),
+        tuple(train[i] for i in chosen if train[i].label in wanted),
+        tuple(val[i] for i in chosen_val if val[i].label in wanted),
     )
 
 
 def shots_missing(config: TrainConfig, classes: int, images: int) -> str | None:
-    """Returns a sentence if there are fewer training images than a run asks for, else None.
+    """Returns a sentence if there are fewer training images than requested, else None.
 
     Args:
         config: the run's settings.
-        classes: that have training images.
-        images: that were drawn.
+        classes: how many classes have training images.
+        images: how many training images were drawn.
     """
-    asked = config.shots * classes
-    if images >= asked:
+    requested = config.shots * classes
+    if images >= requested:
         return None
     return (
-        f"{images:,} training images instead of {asked:,}: some classes have fewer than "
+        f"{images:,} training images instead of {requested:,}: some classes have fewer than "
         f"{config.shots}."
     )

@@ -1,4 +1,4 @@
-"""Images listed in a CSV or Parquet file with columns path, label and perhaps split."""
+"""Images listed in a CSV, TSV or Parquet file with columns path, label and perhaps split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mocoop.datasets.base import SPLITS, Contents, Item
 from mocoop.datasets.class_folders import tidy
 from mocoop.datasets.folder import SPLIT_FOLDERS, FolderDataset, assemble
-from mocoop.datasets.splits import RULE, split_items, with_val
+from mocoop.datasets.splits import RULE, SPLIT_SEED, split_items, with_val
 from mocoop.errors import UserError, did_you_mean
 from mocoop.templates import load_templates
 
@@ -20,9 +20,10 @@ _SPLIT_OF = {name: split for split, names in SPLIT_FOLDERS.items() for name in n
 
 
 class Row(NamedTuple):
-    """One line of a table; the number counts as an editor does."""
+    """One row of a table."""
 
     number: int
+    """Line number in a CSV file; row number from 1 in a Parquet file."""
     path: str
     label: str
     split: str
@@ -30,46 +31,49 @@ class Row(NamedTuple):
 
 
 def load_table(file: Path) -> FolderDataset:
-    """Returns the data set of a table; paths start at the table's folder.
+    """Returns the data set of a table; paths are relative to the table's folder.
 
-    Labels are class names, sorted; a column `split` with train, val and test is followed,
-    without one a seeded split by class is made, and where only val is missing a fifth of the
-    training images takes its place. A column `style` names the images' true style.
+    Labels are class names, sorted. A column `split` with train, val and test gives the splits.
+    Without it, a seeded split by class is made; if only val is missing, a fifth of the training
+    images becomes the validation split. A column `style` gives the images' true styles.
 
     Raises:
-        UserError: for a table that cannot be read or lacks a column, a row without a path or
-            label, a path listed twice, an unknown split, or a label that only the test or
-            validation images have.
+        UserError: for a table that cannot be read, a missing column, a row without path or
+            label, a path listed twice, an unknown split, or a label without training images.
     """
     rows = _read(file)
     labels = sorted({row.label for row in rows})
     items = [Item(row.path, labels.index(row.label), row.style or None) for row in rows]
-    splits = _follow(file, rows, items) if any(row.split for row in rows) else None
+    splits = _splits_of(file, rows, items) if any(row.split for row in rows) else None
     if splits is None:
-        splits, note = split_items(items, [item.label for item in items]), f"of our own: {RULE}"
+        splits = split_items(items, [item.label for item in items])
+        note = f"a split made by MoCoOp: {RULE}"
     elif splits["val"]:
-        note = f"of {file.name}"
+        note = f"the split of {file.name}"
     else:
-        splits, note = with_val(splits), f"of {file.name}, a fifth of train for validation"
-    contents = Contents(tuple(labels), tuple(map(tidy, labels)), splits, f"split {note}")
+        splits = with_val(splits)
+        note = f"the split of {file.name}; validation: a fifth of train, seed {SPLIT_SEED}"
+    contents = Contents(tuple(labels), tuple(map(tidy, labels)), splits, note)
     return assemble(file.stem, contents, load_templates("photos"), file.parent, file)
 
 
-def _follow(file: Path, rows: Sequence[Row], items: Sequence[Item]) -> dict[str, tuple[Item, ...]]:
-    """Returns the splits as the rows say."""
-    found: dict[str, list[Item]] = {split: [] for split in SPLITS}
+def _splits_of(
+    file: Path, rows: Sequence[Row], items: Sequence[Item]
+) -> dict[str, tuple[Item, ...]]:
+    """Returns the splits that the rows name."""
+    splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
     for row, item in zip(rows, items, strict=True):
         split = _SPLIT_OF.get(row.split.lower())
         if split is None:
             raise _row_error(file, row, "a split train, val or test", row.split or "none")
-        found[split].append(item)
+        splits[split].append(item)
     for split in ("train", "test"):
-        if not found[split]:
+        if not splits[split]:
             raise UserError(
-                f"{file} has no row of the split {split}. Add some, or leave the column out to "
-                "have the images split for you."
+                f"{file} has no row of the split {split}. Add some, or leave the column out: "
+                "MoCoOp then makes the splits."
             )
-    trained = {item.label for item in found["train"]}
+    trained = {item.label for item in splits["train"]}
     known = sorted({row.label for row, item in zip(rows, items, strict=True)
                     if item.label in trained})  # fmt: skip
     for row, item in zip(rows, items, strict=True):
@@ -77,30 +81,30 @@ def _follow(file: Path, rows: Sequence[Row], items: Sequence[Item]) -> dict[str,
             hint = did_you_mean(row.label, known)
             raise UserError(
                 f"{file}, line {row.number}: no training image has the label {row.label!r}, so "
-                f"there is no such class.{hint} Mend the label, or add training images of it."
+                f"there is no such class.{hint} Fix the label, or add training images of it."
             )
-    return {split: tuple(part) for split, part in found.items()}
+    return {split: tuple(part) for split, part in splits.items()}
 
 
 def _read(file: Path) -> list[Row]:
-    """Returns the table's rows, checked one by one."""
-    found = _parquet(file) if file.suffix.lower() == ".parquet" else _csv(file)
+    """Returns the table's rows after checking each of them."""
+    unchecked = _parquet(file) if file.suffix.lower() == ".parquet" else _csv(file)
     rows: list[Row] = []
     first: dict[str, int] = {}
-    for row in found:
+    for row in unchecked:
         if not row.path:
             raise _row_error(file, row, "the path of an image", "none")
         if not row.label:
             raise _row_error(file, row, f"a label for {row.path}", "none")
         if row.path in first:
             raise UserError(
-                f"{file}, line {row.number}: {row.path} is listed in line {first[row.path]} "
-                "already. Keep one of the two."
+                f"{file}, line {row.number}: {row.path} is already listed in line "
+                f"{first[row.path]}. Keep one of the two."
             )
         first[row.path] = row.number
         rows.append(row)
     if not rows:
-        raise UserError(f"{file} has no row. Expected lines of path and label.")
+        raise UserError(f"{file} has no row. Expected rows with a path and a label.")
     return rows
 
 
@@ -108,9 +112,10 @@ def _csv(file: Path) -> Iterable[Row]:
     """Yields the rows of a CSV or TSV file."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            comma = "\t" if file.suffix.lower() == ".tsv" else _comma(lines.readline())
+            is_tsv = file.suffix.lower() == ".tsv"
+            delimiter = "\t" if is_tsv else _delimiter(lines.readline())
             lines.seek(0)
-            reader = csv.DictReader(lines, delimiter=comma)
+            reader = csv.DictReader(lines, delimiter=delimiter)
             names = _columns(file, reader.fieldnames or ())
             for values in reader:
                 if any(values.get(name) for name in names.values()):
@@ -123,8 +128,8 @@ def _csv(file: Path) -> Iterable[Row]:
         raise UserError(f"{file} cannot be read as a table: {error}. Save it again.") from error
 
 
-def _comma(header: str) -> str:
-    """Returns what separates the columns of a header."""
+def _delimiter(header: str) -> str:
+    """Returns the character that separates the columns: a comma, a semicolon or a tab."""
     return max(",;\t", key=header.count)
 
 
@@ -134,11 +139,11 @@ def _parquet(file: Path) -> Iterable[Row]:
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise UserError(
-            f"To read {file.name}, pyarrow is needed: pip install pyarrow. Or save it as CSV."
+            f"Reading {file.name} needs pyarrow: pip install pyarrow. Or save the table as CSV."
         ) from error
     try:
         table = parquet.read_table(file)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
+    except (OSError, ValueError) as error:  # pyarrow's errors are subclasses
         raise UserError(f"{file} cannot be read as a Parquet file: {error}.") from error
     names = _columns(file, table.column_names)
     parts = table.select(list(names.values())).to_pylist()
@@ -147,13 +152,13 @@ def _parquet(file: Path) -> Iterable[Row]:
 
 
 def _columns(file: Path, found: Sequence[str]) -> dict[str, str]:
-    """Returns column → its name in the file, whatever its case."""
+    """Returns column → its name in the file, where upper and lower case do not matter."""
     names = {name.strip().lower(): name for name in found if name}
     missing = [name for name in ("path", "label") if name not in names]
     if missing:
         raise UserError(
             f"{file} has no column {missing[0]!r}: expected path and label, perhaps split and "
-            f"style; got {', '.join(found) or 'none'}. Name the columns in the first line."
+            f"style; got {', '.join(found) or 'none'}. The first line must name the columns."
         )
     return {name: names[name] for name in _COLUMNS if name in names}
 
@@ -164,7 +169,7 @@ def _row(number: int, values: dict, names: dict[str, str]) -> Row:
 
 
 def _text(value: object) -> str:
-    """Returns a cell as text; a number without its empty decimals."""
+    """Returns a cell as text; 3.0 becomes "3"."""
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -173,4 +178,4 @@ def _text(value: object) -> str:
 
 
 def _row_error(file: Path, row: Row, wanted: str, got: str) -> UserError:
-    return UserError(f"{file}, line {row.number}: expected {wanted}; got {got}. Mend the line.")
+    return UserError(f"{file}, line {row.number}: expected {wanted}; got {got}. Fix the line.")

@@ -1,4 +1,4 @@
-"""Accuracies on the test split, and how much the routing says about the true style."""
+"""Evaluation on test images: accuracy, calibration and routing."""
 
 from __future__ import annotations
 
@@ -31,48 +31,49 @@ from mocoop.model.router import guide_scores
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results on the test images of some classes, told apart among those classes' names."""
+    """Results on the test images of some classes; only these classes can be predicted."""
 
     classes: str
     """all, base or new."""
     accuracy: float
-    """Percent."""
+    """Accuracy in percent."""
     num_images: int
     per_class: dict[str, float] = field(default_factory=dict)
-    """Class name → percent."""
+    """Class name → accuracy in percent."""
     per_style: dict[str, float] = field(default_factory=dict)
-    """True style → percent; empty where styles are unknown."""
+    """True style → accuracy in percent; empty if styles are unknown."""
     expert_usage: dict[str, float] = field(default_factory=dict)
     """Expert → mean mixture weight."""
     style_nmi: float | None = None
     """Normalised mutual information of the first chosen expert and the true style, 0 to 1;
     None with one expert or unknown styles."""
     calibration_error: float = 0.0
-    """Expected calibration error in percent, 15 bins."""
+    """Expected calibration error in percent, with 15 bins."""
     routing: dict[str, Any] = field(default_factory=dict)
     """Entropy and load of the router (`RoutingMeasures`); empty with one expert."""
     agreement: dict[str, float] = field(default_factory=dict)
-    """Of the router with its guide, which knows the labels (`GuideAgreement`), in percent."""
+    """Agreement of the router with its guide, which knows the labels (`GuideAgreement`), in
+    percent; empty if the guide was not asked for."""
     macro_f1: float | None = None
-    """Mean of the classes' F1, in percent; None, like all below, in results of before they were
-    measured."""
+    """Mean of the F1 scores of the classes, in percent; None, like the fields below, in results
+    of earlier versions."""
     mean_class_accuracy: float | None = None
-    """Mean of the classes' accuracies, in percent."""
+    """Mean of the accuracies of the classes, in percent."""
     top5_accuracy: float | None = None
-    """Images whose class is among the five most probable, in percent; None with five classes or
-    fewer."""
+    """Share of images whose class is among the five most probable, in percent; None with five
+    classes or fewer."""
     confusion: dict[str, dict[str, int]] = field(default_factory=dict)
-    """True class → predicted class → images, without pairs that never happen."""
+    """True class → predicted class → number of images, without pairs that do not occur."""
 
 
 @dataclass(frozen=True)
 class RoutedItems:
-    """Test images of a data set with what the model says of each."""
+    """Images of a data set with their labels, predictions and routing."""
 
     items: tuple[Item, ...]
-    labels: torch.Tensor  # (images,), into `routed.class_names`
+    labels: torch.Tensor  # (images,), indices into `routed.class_names`
     routed: Routed
-    guide: torch.Tensor | None = None  # (images, experts), the hard prompts' scores
+    guide: torch.Tensor | None = None  # (images, experts), the scores of the hard prompts
 
 
 def route_items(
@@ -84,68 +85,76 @@ def route_items(
     progress: Progress | None = None,
     prototypes: torch.Tensor | None = None,
 ) -> RoutedItems:
-    """Returns a split's images of some classes, classified among those classes.
+    """Returns the images of some classes in a split, classified among these classes.
 
     Args:
-        classifier: a trained run.
+        classifier: the classifier of a trained run.
         dataset: the data set it was trained on.
         cache: image features of the run's backbone.
         choice: all, base or new.
         split: train, val or test.
-        progress: called while image features are computed.
-        prototypes: (experts, classes, dim), to ask the router's guide as well.
+        progress: called with (done, total) while image features are computed.
+        prototypes: (experts, classes, dim); if given, the result also has the guide's scores.
+
+    Raises:
+        UserError: if the split has no image of these classes.
     """
     labels = class_range(choice, len(classifier.class_names))
     items = dataset.items(split, labels)
     if not items:
         raise UserError(f"{dataset.name} has no {split} image of the {choice} classes.")
     features = cache.features(dataset, items, progress=progress)[:, 0]
-    routed = classifier.only(labels).classify(features)
-    shifted = torch.tensor([item.label - labels.start for item in items])
+    routed = classifier.subset(labels).classify(features)
+    own_labels = torch.tensor([item.label - labels.start for item in items])
     if prototypes is None or len(routed.experts) == 1:
-        return RoutedItems(items, shifted, routed)
-    guide = guide_scores(features, prototypes[:, list(labels)], shifted)
-    return RoutedItems(items, shifted, routed, guide)
+        return RoutedItems(items, own_labels, routed)
+    guide = guide_scores(features, prototypes[:, list(labels)], own_labels)
+    return RoutedItems(items, own_labels, routed, guide)
 
 
-def evaluate(found: RoutedItems, choice: str) -> Evaluation:
-    """Returns the accuracies of classified images."""
-    routed = found.routed
-    right = routed.probabilities.argmax(dim=-1) == found.labels
-    styles = [item.style for item in found.items]
+def evaluate(routed_items: RoutedItems, choice: str) -> Evaluation:
+    """Returns accuracy, calibration and routing measures of classified images.
+
+    Args:
+        routed_items: the images, as `route_items` returns them.
+        choice: their classes: all, base or new.
+    """
+    routed, labels = routed_items.routed, routed_items.labels
+    correct = routed.probabilities.argmax(dim=-1) == labels
+    styles = [item.style for item in routed_items.items]
     known = all(style is not None for style in styles)
     several = len(routed.experts) > 1
     first = routed.weights.argmax(dim=-1).tolist()
     nmi = style_information(styles, first) if several else None
     routing = routing_measures(routed.scores, routed.weights) if several else None
     agreement = None
-    if found.guide is not None:
+    if routed_items.guide is not None:
         num_chosen = int((routed.weights[0] > 0).sum())
-        agreement = guide_agreement(routed.scores, found.guide, num_chosen)
-    names = [routed.class_names[label] for label in found.labels.tolist()]
+        agreement = guide_agreement(routed.scores, routed_items.guide, num_chosen)
+    names = [routed.class_names[label] for label in labels.tolist()]
     usage = routed.weights.mean(dim=0).tolist()
-    counts = confusion_counts(routed.probabilities, found.labels)
+    counts = confusion_counts(routed.probabilities, labels)
     return Evaluation(
         choice,
-        100.0 * right.float().mean().item(),
-        len(found.items),
-        _share_right(names, right),
-        _share_right([str(style) for style in styles], right) if known else {},
+        100.0 * correct.float().mean().item(),
+        len(routed_items.items),
+        _accuracy_by_name(names, correct),
+        _accuracy_by_name([str(style) for style in styles], correct) if known else {},
         dict(zip(routed.experts, usage, strict=True)),
         nmi,
-        calibration_error(routed.probabilities, found.labels),
+        calibration_error(routed.probabilities, labels),
         {} if routing is None else asdict(routing),
         {} if agreement is None else asdict(agreement),
         macro_f1(counts),
         mean_class_accuracy(counts),
-        top_accuracy(routed.probabilities, found.labels),
+        top_accuracy(routed.probabilities, labels),
         confusion_by_name(counts, routed.class_names),
     )
 
 
-def _share_right(names: Sequence[str], right: torch.Tensor) -> dict[str, float]:
-    """Returns name → percent right, names in order of first appearance."""
+def _accuracy_by_name(names: Sequence[str], correct: torch.Tensor) -> dict[str, float]:
+    """Returns name → accuracy in percent, in order of first appearance."""
     hits: dict[str, list[bool]] = {}
-    for name, is_right in zip(names, right.tolist(), strict=True):
-        hits.setdefault(name, []).append(is_right)
+    for name, is_correct in zip(names, correct.tolist(), strict=True):
+        hits.setdefault(name, []).append(is_correct)
     return {name: 100.0 * sum(values) / len(values) for name, values in hits.items()}

@@ -1,6 +1,6 @@
-"""All measures, one record each: protocols, result tables and the Compare page read them here.
+"""The table of all measures, which protocols, result tables and the Compare page read.
 
-A new measure is one more record, with the function that computes it from classified images.
+To add a measure, add a record with the function that computes it from classified images.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ Section = Literal["accuracy", "beyond accuracy", "routing", "run"]
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that is measured of a run: how it is called, shown and computed."""
+    """A measure of a run: its name, how it is shown, and how it is computed."""
 
     name: str
-    """In tables and CSV files: calibration error."""
+    """Name in tables and CSV files, such as `calibration error`."""
     unit: str
     """`%`, `s`, or empty for a number from 0 to 1."""
     digits: int
     """Decimals shown."""
     better: int
-    """1 where more is better, -1 where less is, 0 where that is not for us to say."""
+    """1 if higher is better, -1 if lower is better, 0 if neither is."""
     computed: str
-    """How, in one sentence."""
+    """One sentence that defines it."""
     section: Section
-    """Which tables it stands in."""
+    """The tables that show it."""
     path: tuple[str, ...] = ()
-    """Keys that lead to it in a run's results on some classes (in section `run`: in the results
-    of the whole run)."""
+    """Keys that lead to the value in a run's results on some classes; in section `run`, in the
+    results of the whole run."""
     compute: Callable[[RoutedItems], float | None] | None = None
-    """From classified images, None where there is nothing to measure; without it, the evaluation
-    computes it together with others."""
+    """Computes the measure from classified images; returns None if it is undefined for them.
+    Without this function, `evaluate` computes the measure together with others."""
     always: bool = False
-    """In the results of every run; one without it is of an earlier version."""
+    """Whether the results of every run of this version have it."""
     chosen: bool = False
-    """Of something that is chosen on validation images, whatever the method."""
+    """Whether it is of something chosen on validation images, whatever the method."""
     by_half: bool = False
-    """Also told of the base and the new half on their own, as `calibration error, new`."""
+    """Whether it is also reported for the base and the new half, as `calibration error, new`."""
 
     @property
     def label(self) -> str:
-        """The name at the beginning of a title."""
+        """The name with a capital letter, for titles."""
         return f"{self.name[0].upper()}{self.name[1:]}"
 
     def read(self, results: Mapping[str, Any]) -> float | None:
-        """Returns the measure from a run's results, None where the run has none.
+        """Returns the value in a run's results; None if the run has none.
 
         Args:
-            results: on some classes; in section `run`, of the whole run.
+            results: the results on some classes; in section `run`, those of the whole run.
 
         Raises:
-            KeyError: if it is missing and every run should have it.
+            KeyError: if the value is missing although every run should have it.
         """
         value: Any = results
         if not self.always and self.path[0] not in results:
@@ -70,17 +70,23 @@ class Measure:
 
 
 def of_half(name: str, half: str) -> str:
-    """Returns what a measure is called where it is told of one half of the classes."""
+    """Returns the name of a measure that is reported for one half of the classes."""
     return f"{name}, {half}"
 
 
 _RECORDS = (
     Measure(
-        "accuracy", "%", 1, 1, "Share of test images told right.", "accuracy", ("accuracy",),
-        always=True,
+        "accuracy", "%", 1, 1, "Share of test images classified correctly.", "accuracy",
+        ("accuracy",), always=True,
     ),
-    Measure("base", "%", 1, 1, "Accuracy on the base half, trained on.", "accuracy"),
-    Measure("new", "%", 1, 1, "Accuracy on the new half, never trained on.", "accuracy"),
+    Measure(
+        "base", "%", 1, 1, "Accuracy on the base half of the classes, used for training.",
+        "accuracy",
+    ),
+    Measure(
+        "new", "%", 1, 1, "Accuracy on the new half of the classes, not used for training.",
+        "accuracy",
+    ),
     Measure("HM", "%", 1, 1, "Harmonic mean of base and new.", "accuracy"),
     Measure(
         "macro-F1", "%", 1, 1,
@@ -106,27 +112,28 @@ _RECORDS = (
     ),
     Measure(
         "style NMI", "", 3, 1,
-        "Normalised mutual information of an image's first expert and its true style.",
+        "Normalised mutual information of the first chosen expert and the true style.",
         "beyond accuracy", ("style_nmi",), always=True,
     ),
     Measure(
         "routing entropy", "", 3, 0,
-        "Mean entropy of the router's softmax over all experts, over that of an undecided router.",
+        "Mean entropy of the router's softmax over all experts, divided by its maximum.",
         "beyond accuracy", ("routing", "entropy_share"), always=True,
     ),
     Measure(
         "routing load balance", "", 3, 0,
-        "Entropy of the experts' mean weights, over that of even use.",
+        "Entropy of the experts' mean weights, divided by its maximum.",
         "beyond accuracy", ("routing", "load_balance"), always=True,
     ),
     Measure(
         "guide agreement, first", "%", 1, 0,
-        "Images whose best expert is also the best by the label-guided hard prompts.",
+        "Share of images for which the router and the label-guided hard prompts have the same "
+        "best expert.",
         "beyond accuracy", ("agreement", "first"), always=True,
     ),
     Measure(
         "guide agreement, chosen", "%", 1, 0,
-        "Mean share of the chosen experts that the label-guided hard prompts would choose too.",
+        "Mean share of the chosen experts that the label-guided hard prompts would also choose.",
         "beyond accuracy", ("agreement", "overlap"), always=True,
     ),
     Measure(
@@ -134,29 +141,30 @@ _RECORDS = (
         ("routing_value", "router"),
     ),
     Measure(
-        "uniform mixture", "%", 1, 0, "Accuracy with equal weight for all experts.", "routing",
+        "uniform mixture", "%", 1, 0, "Accuracy with equal weights for all experts.", "routing",
         ("routing_value", "uniform"),
     ),
     Measure(
-        "random expert", "%", 1, 0, "Mean accuracy of one expert alone.", "routing",
+        "random expert", "%", 1, 0, "Mean accuracy of single experts.", "routing",
         ("routing_value", "random"),
     ),
     Measure(
         "best single expert", "%", 1, 0,
-        "Accuracy of the one expert that is best on the validation images.", "routing",
+        "Accuracy of the single expert that is best on the validation images.", "routing",
         ("routing_value", "best_single"), chosen=True,
     ),
     Measure(
-        "oracle", "%", 1, 0, "Images that at least one expert tells right: an upper bound.",
+        "oracle", "%", 1, 0,
+        "Share of images that at least one expert classifies correctly: an upper bound.",
         "routing", ("routing_value", "oracle"),
     ),
     Measure(
-        "training seconds", "s", 1, -1, "Time of the training, without the test.", "run",
+        "training seconds", "s", 1, -1, "Training time, without the test.", "run",
         ("training_seconds",), always=True,
     ),
 )  # fmt: skip
 MEASURES = {record.name: record for record in _RECORDS}
-"""Name → measure, in the order of tables and rows."""
+"""Name → measure, in the order in which tables show them."""
 _OF_HALVES = {
     of_half(record.name, half): replace(record, name=of_half(record.name, half), by_half=False)
     for record in _RECORDS
@@ -166,20 +174,20 @@ _OF_HALVES = {
 
 
 def find_measure(name: str) -> Measure:
-    """Returns the measure of a name; one that is not known has percent and no better or worse."""
+    """Returns the measure with a name; for an unknown name, one in percent without direction."""
     known = MEASURES.get(name) or _OF_HALVES.get(name)
     return known or Measure(name, "%", 1, 0, "", "beyond accuracy")
 
 
 def in_section(section: Section) -> tuple[Measure, ...]:
-    """Returns the measures of a section, in their order."""
+    """Returns the measures of a section, in the order of the table."""
     return tuple(measure for measure in MEASURES.values() if measure.section == section)
 
 
-def computed_apart(found: RoutedItems) -> dict[str, float]:
-    """Returns the measures that the evaluation does not compute by itself, by key of results."""
+def extra_measures(routed_items: RoutedItems) -> dict[str, float]:
+    """Returns the measures that have their own function `compute`: key in the results → value."""
     values = {
-        measure.path[0]: measure.compute(found)
+        measure.path[0]: measure.compute(routed_items)
         for measure in MEASURES.values()
         if measure.compute is not None
     }

@@ -1,7 +1,7 @@
-"""Numbers that say how well probabilities are calibrated and how a router spends its experts.
+"""Measures of calibration and of routing: how a router uses its experts.
 
-Pure functions of tensors: nothing is read, trained or drawn here. Reported numbers are summed
-in float64 on the CPU; arguments are not changed.
+These are pure functions of tensors. They read no files and do not change their arguments. Sums
+are computed in float64 on the CPU.
 """
 
 from __future__ import annotations
@@ -22,63 +22,63 @@ from mocoop.evaluation.checks import (
 )
 from mocoop.model.router import routing_entropy
 
-UNUSED_SHARE = 0.1  # an expert under this part of an even share counts as unused
+UNUSED_SHARE = 0.1  # an expert with less than this fraction of an even share is unused
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Images whose top probability lies in (low, high], one bar of a reliability diagram."""
+    """One bar of a reliability diagram: the images whose top probability is in (low, high]."""
 
     low: float
-    """Lower end, outside the bin."""
+    """Lower end, not in the bin."""
     high: float
-    """Upper end, inside the bin."""
+    """Upper end, in the bin."""
     count: int
     """Images in the bin."""
     mean_confidence: float | None
     """Mean top probability, 0 to 1; None in an empty bin."""
     accuracy: float | None
-    """Share of images told right, 0 to 1; None in an empty bin."""
+    """Share of images classified correctly, 0 to 1; None in an empty bin."""
 
 
 @dataclass(frozen=True)
 class RoutingMeasures:
-    """How decided a router is on single images, and how evenly it uses the experts."""
+    """How certain a router is for single images, and how evenly it uses the experts."""
 
     entropy: float
     """Mean entropy of softmax(scores) over all experts, in nats."""
     entropy_share: float
-    """The entropy over that of an undecided router, 0 to 1; 0 with one expert."""
+    """The entropy divided by its maximum, log(experts), 0 to 1; 0 with one expert."""
     load_balance: float
-    """Entropy of the mean weights over that of even use: 1 is even, 0 is one expert for all
-    images; 1 with one expert."""
+    """Entropy of the mean weights, divided by its maximum, log(experts): 1 means that all
+    experts are used equally, 0 that one expert gets all images; 1 with one expert."""
     largest_load: float
     """Largest mean weight of an expert, 0 to 1."""
     unused: int
-    """Experts whose mean weight is under a tenth of an even share."""
+    """Number of experts whose mean weight is below a tenth of an even share."""
     usage: tuple[float, ...]
     """Mean weight of every expert."""
 
 
 @dataclass(frozen=True)
 class GuideAgreement:
-    """How often the learnt gate chooses what the label-guided target would, in percent."""
+    """How often the learnt gate and the label-guided target choose the same, in percent."""
 
     first: float
-    """Images whose best expert by the gate is the best by the guide."""
+    """Images for which the gate and the guide have the same best expert."""
     overlap: float
-    """Mean share of the K chosen experts that are among the guide's K best."""
+    """Mean share of the K experts chosen by the gate that are also among the guide's K best."""
     expected_first: float
-    """What `first` would be if the gate chose at random."""
+    """Expected value of `first` for a gate that chooses at random."""
     expected_overlap: float
-    """What `overlap` would be if the gate chose at random."""
+    """Expected value of `overlap` for a gate that chooses at random."""
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
     """Returns the expected calibration error in percent: 0 is perfect.
 
-    The mean distance between confidence (the top probability) and accuracy over bins of
-    equal width, weighted by their number of images.
+    This is the mean distance between confidence (the top probability) and accuracy over bins
+    of equal width, weighted by the number of images in each bin.
 
     Args:
         probabilities: (images, classes), rows that sum to 1.
@@ -86,7 +86,7 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
         bins: number of bins over (0, 1].
 
     Raises:
-        UserError: for tensors that do not fit, and for logits in place of probabilities.
+        UserError: if shapes or types do not match, or the rows are logits, not probabilities.
 
     Source: Guo et al., *On Calibration of Modern Neural Networks*, arXiv 1706.04599, eq. 3.
 
@@ -100,11 +100,11 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
 def reliability_table(
     probabilities: Tensor, labels: Tensor, bins: int = 15
 ) -> list[ReliabilityBin]:
-    """Returns every bin of a reliability diagram, empty ones included, lowest first.
+    """Returns all bins of a reliability diagram, including empty ones, lowest first.
 
-    A confidence on the edge of two bins is in the lower one, and 1.0 in the last. Of classes
-    with the same top probability the first counts as the prediction. Arguments and errors are
-    those of `calibration_error`.
+    A confidence on the edge of two bins belongs to the lower one, and 1.0 to the last. If
+    several classes have the same top probability, the first is the prediction. Arguments and
+    errors are those of `calibration_error`.
     """
     columns = zip(*(sums.tolist() for sums in _bin_sums(probabilities, labels, bins)), strict=True)
     return [
@@ -120,14 +120,14 @@ def reliability_table(
 
 
 def routing_measures(scores: Tensor, weights: Tensor) -> RoutingMeasures:
-    """Returns how decided and how even the routing of some images is.
+    """Returns how certain and how even the routing of some images is.
 
     Args:
         scores: the router's scores, (images, experts).
         weights: mixture weights, (images, experts), rows that sum to 1.
 
     Raises:
-        UserError: for tensors that do not fit, and for weights that are none.
+        UserError: if shapes or types do not match, or the weights do not sum to 1.
     """
     scores = as_table(scores, "scores")
     weights = as_distributions(weights, "weights")
@@ -135,7 +135,7 @@ def routing_measures(scores: Tensor, weights: Tensor) -> RoutingMeasures:
     num_experts = scores.shape[1]
     usage = weights.mean(dim=0)  # (experts,)
     entropy, entropy_share, load_balance = 0.0, 0.0, 1.0
-    if num_experts > 1:  # the shares of one expert would be 0 / 0
+    if num_experts > 1:  # with one expert, both shares would be 0 / 0
         entropy = routing_entropy(scores).mean().item()
         entropy_share = _unit(entropy / math.log(num_experts))
         load_balance = _unit(torch.special.entr(usage).sum().item() / math.log(num_experts))
@@ -150,18 +150,18 @@ def routing_measures(scores: Tensor, weights: Tensor) -> RoutingMeasures:
 
 
 def guide_agreement(scores: Tensor, guide_scores: Tensor, num_chosen: int) -> GuideAgreement:
-    """Returns how well the gate does without labels what the guide does with them.
+    """Returns how often the gate, which has no labels, agrees with the guide, which has them.
 
-    Of experts with equal scores the first counts as the better one, in both; a model may
-    break such a tie in another way.
+    If experts have equal scores, the first one counts as better, for the gate and the guide.
+    A model may break such ties in another way.
 
     Args:
         scores: the router's scores, (images, experts).
-        guide_scores: the guide's, (images, experts), from `guide_scores`.
-        num_chosen: K, from 1 to experts.
+        guide_scores: the guide's scores, (images, experts), from `guide_scores`.
+        num_chosen: K, from 1 to the number of experts.
 
     Raises:
-        UserError: for tensors that do not fit, or another K.
+        UserError: if shapes or types do not match, or K is out of range.
     """
     scores = as_table(scores, "scores")
     guide_scores = as_table(guide_scores, "guide scores")
@@ -185,20 +185,20 @@ def guide_agreement(scores: Tensor, guide_scores: Tensor, num_chosen: int) -> Gu
 def style_information(styles: Sequence[str | None], chosen: Sequence[int]) -> float | None:
     """Returns the normalised mutual information of true style and first expert, 0 to 1.
 
-    None where there is nothing to tell apart: a style is unknown, or there is only one. A
-    router that sends all images to one expert says nothing of their style, which gives 0;
-    a model that has only one expert looks the same here.
+    None if a style is unknown, or if all images have the same style. If all images go to the
+    same expert, the expert carries no information about the style, and the result is 0. This
+    is also the case for a model with only one expert.
 
     Args:
-        styles: each image's true style.
-        chosen: each image's first expert.
+        styles: the true style of each image.
+        chosen: the first expert of each image.
 
     Raises:
-        UserError: for lists of different lengths.
+        UserError: if the lists have different lengths.
     """
     if len(styles) != len(chosen):
         raise UserError(
-            f"Expected a style and an expert of every image; got {len(styles)} styles and "
+            f"Expected a style and an expert for every image; got {len(styles)} styles and "
             f"{len(chosen)} experts. Give both lists for the same images."
         )
     if None in styles or len(set(styles)) < 2:
@@ -208,8 +208,16 @@ def style_information(styles: Sequence[str | None], chosen: Sequence[int]) -> fl
     return float(normalized_mutual_info_score(list(styles), list(chosen)))
 
 
+def harmonic_mean(base: float, new: float) -> float:
+    """Returns the harmonic mean 2·b·n / (b + n); 0 if both are 0."""
+    return 2 * base * new / (base + new) if base + new > 0 else 0.0
+
+
 def _bin_sums(probabilities: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns images, summed confidences and right images of each bin, (bins,) each."""
+    """Returns, for each bin: number of images, sum of confidences, number of correct images.
+
+    Each is a tensor (bins,).
+    """
     if bins < 1:
         raise UserError(f"bins must be at least 1; got {bins}.")
     dtype = probabilities.dtype
@@ -217,8 +225,8 @@ def _bin_sums(probabilities: Tensor, labels: Tensor, bins: int) -> tuple[Tensor,
     check_labels(labels, *probabilities.shape)
     confidence, predicted = probabilities.max(dim=-1)  # (images,)
     right = (predicted == labels.cpu()).double()
-    # The probability 0.2 in float32 is not that of float64: round the edges the same way, or
-    # it would lie above its own edge.
+    # 0.2 in float32 is slightly above 0.2 in float64. Without rounding the edges in the same
+    # way, a probability that equals an edge would fall into the next bin.
     edges = (torch.arange(1, bins, dtype=torch.float64) / bins).to(dtype).double()
     index = torch.bucketize(confidence, edges)  # edges[i - 1] < confidence <= edges[i]
     count = index.bincount(minlength=bins).double()
@@ -230,16 +238,11 @@ def _bin_sums(probabilities: Tensor, labels: Tensor, bins: int) -> tuple[Tensor,
 
 
 def _ranks(scores: Tensor) -> Tensor:
-    """Returns each expert's place by score, 0 for the best, (images, experts)."""
-    # Stable, unlike topk, so that ties are broken in the same way everywhere.
+    """Returns the rank of each expert by score, 0 for the best, (images, experts)."""
+    # A stable sort, unlike topk, breaks ties in the same way everywhere.
     return scores.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
 
 
 def _unit(share: float) -> float:
-    """Returns a share without the rounding that takes it out of 0 to 1."""
+    """Returns a share clamped to 0 to 1, which rounding errors may exceed."""
     return min(1.0, max(0.0, share))
-
-
-def harmonic_mean(base: float, new: float) -> float:
-    """Returns 2·b·n / (b + n), 0 where both are 0."""
-    return 2 * base * new / (base + new) if base + new > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Does routing matter at all: the router against simpler and against all-knowing choices."""
+"""Does routing matter? The router compared with simpler choices of experts and with an oracle."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from mocoop.features.cache import FeatureCache
 
 @dataclass(frozen=True)
 class RoutingValue:
-    """Test accuracies, in percent, of ways to choose the experts."""
+    """Test accuracies, in percent, of several ways to choose the experts."""
 
     router: float
     """The trained router, K experts per image."""
     uniform: float
     """All experts with equal weight."""
     random: float
-    """One expert drawn at random per image: the mean over experts, which is what to expect."""
+    """A random expert per image: the expected accuracy, which is the mean over experts."""
     best_single: float
-    """The same one expert for all images, the best on the run's validation images."""
+    """One expert for all images: the one that is best on the run's validation images."""
     best_expert: str
-    """Which one that is."""
+    """The name of this expert."""
     chosen_on: str
-    """validation, training where the data have no validation images, or test where validation
-    images are test images too."""
+    """The split on which it was chosen: validation, or training if there are no validation
+    images, or test if validation images are test images too."""
     oracle: float
-    """Images that at least one expert gets right: an upper bound for choosing one."""
+    """Share of images that at least one expert classifies correctly: an upper bound for the
+    choice of one expert."""
     gain: float
-    """The router minus the better of `uniform` and `best_single`, in points."""
+    """The router minus the better of `uniform` and `best_single`, in percentage points."""
     gain_error: float
-    """Standard error of the gain, from the same images told apart both ways, in points."""
+    """Standard error of the gain, from the paired differences of all images, in points."""
     per_expert: dict[str, float]
-    """Expert → test accuracy of that expert alone."""
+    """Expert → test accuracy of this expert alone."""
 
 
 def routing_value(
@@ -52,53 +53,53 @@ def routing_value(
     config: TrainConfig,
     choice: str = "all",
 ) -> RoutingValue:
-    """Returns what the router is worth on the test images of a choice of classes.
+    """Returns the accuracy of the router and of simpler choices on the test images.
 
     Args:
-        classifier: a trained run.
+        classifier: the classifier of a trained run.
         dataset: the data set it was trained on.
         cache: image features of the run's backbone.
-        config: the run's settings, which say what its validation images are.
-        choice: all, base or new: the test images, told apart among those classes' names.
+        config: the settings of the run, which determine its validation images.
+        choice: the classes to test and to predict: all, base or new.
 
     Raises:
-        UserError: for a run without several experts.
+        UserError: for a run with only one expert.
     """
     if not isinstance(classifier, MixtureClassifier) or len(classifier.experts) < 2:
         raise UserError("This run has one prompt and no router. Choose a run of a mixture.")
-    found = route_items(classifier, dataset, cache, choice)
-    right = _right_by_expert(found.routed.expert_probabilities, found.labels)
-    everyone = replace(classifier, gate=None, num_chosen=len(classifier.experts))
-    uniform = route_items(everyone, dataset, cache, choice)
+    tested = route_items(classifier, dataset, cache, choice)
+    by_expert = _correct_by_expert(tested.routed.expert_probabilities, tested.labels)
+    without_router = replace(classifier, gate=None, num_chosen=len(classifier.experts))
+    uniform = route_items(without_router, dataset, cache, choice)
     items, chosen_on = selection_items(config, dataset)
     trained = class_range(config.classes, len(classifier.class_names))
     features = cache.features(dataset, items)[:, 0]
-    known = classifier.only(trained).classify(features)
+    selection = classifier.subset(trained).classify(features)
     labels = torch.tensor([item.label for item in items])
-    best = int(_right_by_expert(known.expert_probabilities, labels).mean(dim=0).argmax())
-    alone = (100.0 * right.mean(dim=0)).tolist()
-    by_router = _right(found.routed.probabilities, found.labels)
-    evenly = _right(uniform.routed.probabilities, uniform.labels)
-    rival = max(evenly, right[:, best], key=torch.mean)
+    best = int(_correct_by_expert(selection.expert_probabilities, labels).mean(dim=0).argmax())
+    accuracies = (100.0 * by_expert.mean(dim=0)).tolist()
+    by_router = _correct(tested.routed.probabilities, tested.labels)
+    by_uniform = _correct(uniform.routed.probabilities, uniform.labels)
+    rival = max(by_uniform, by_expert[:, best], key=torch.mean)
     gains = 100.0 * (by_router - rival)  # (images,)
     return RoutingValue(
         100.0 * by_router.mean().item(),
-        100.0 * evenly.mean().item(),
-        sum(alone) / len(alone),
-        alone[best],
+        100.0 * by_uniform.mean().item(),
+        sum(accuracies) / len(accuracies),
+        accuracies[best],
         classifier.experts[best],
         chosen_on,
-        100.0 * right.amax(dim=1).mean().item(),
+        100.0 * by_expert.amax(dim=1).mean().item(),
         gains.mean().item(),
         gains.std(unbiased=False).item() / len(gains) ** 0.5,
-        dict(zip(classifier.experts, alone, strict=True)),
+        dict(zip(classifier.experts, accuracies, strict=True)),
     )
 
 
 def selection_items(config: TrainConfig, dataset: Dataset) -> tuple[Sequence[Item], str]:
-    """Returns the few-shot images on which a run may choose, and the split they are from.
+    """Returns the few-shot images on which a run may choose an expert, and their split.
 
-    These are the run's validation images, or its training images where it has none. Where
+    These are the run's validation images, or its training images if it has none. If
     validation images are test images too (ImageNet), the split is called test.
     """
     train, val = few_shot_items(config, dataset)
@@ -107,11 +108,11 @@ def selection_items(config: TrainConfig, dataset: Dataset) -> tuple[Sequence[Ite
     return val, "test" if dataset.val_is_test else "validation"
 
 
-def _right_by_expert(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Returns (images, experts): 1 where the expert alone is right."""
+def _correct_by_expert(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Returns (images, experts): 1 where the expert alone is correct."""
     return (probabilities.argmax(dim=-1) == labels[:, None]).float()
 
 
-def _right(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Returns (images,): 1 where the prediction is right."""
+def _correct(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Returns (images,): 1 where the prediction is correct."""
     return (probabilities.argmax(dim=-1) == labels).float()

@@ -1,4 +1,4 @@
-"""What a run is worth on the test split, beside the untrained prompt."""
+"""The results of a run on the test split, and those of the untrained prompt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mocoop.config import TrainConfig
 from mocoop.datasets.base import Dataset
 from mocoop.datasets.splits import class_range
 from mocoop.evaluation.evaluate import evaluate, route_items
-from mocoop.evaluation.measure_table import computed_apart
+from mocoop.evaluation.measure_table import extra_measures
 from mocoop.evaluation.measures import harmonic_mean
 from mocoop.evaluation.routing_value import routing_value
 from mocoop.features.cache import FeatureCache
@@ -28,24 +28,24 @@ def results_on_test(
     cache: FeatureCache,
     prototypes: torch.Tensor,
 ) -> dict:
-    """Returns the results of a run on the test split: all classes, or base, new and their HM.
+    """Returns the results of a run on the test split: for all classes, or base, new and HM.
 
-    Nothing of classes without a test image.
+    Choices of classes without test images are left out.
 
     Args:
-        classifier: the trained run.
-        config: its settings.
+        classifier: the classifier of the trained run.
+        config: the settings of the run.
         dataset: its data set.
-        cache: features of the image tower as it is after training.
-        prototypes: (experts, classes, dim), what the router was taught from.
+        cache: image features of the image tower after training.
+        prototypes: (experts, classes, dim), the hard prompts that guided the router's training.
     """
     choices = choices_tested(config, dataset)
     if METHODS[config.method].trained_classes_only and config.classes == "base":
         choices = ("base",)
     results: dict = {KEY: dataset.val_is_test}
     for choice in choices:
-        found = route_items(classifier, dataset, cache, choice, prototypes=prototypes)
-        results[choice] = asdict(evaluate(found, choice)) | computed_apart(found)
+        items = route_items(classifier, dataset, cache, choice, prototypes=prototypes)
+        results[choice] = asdict(evaluate(items, choice)) | extra_measures(items)
         if isinstance(classifier, MixtureClassifier) and len(classifier.experts) > 1:
             value = routing_value(classifier, dataset, cache, config, choice)
             results[choice]["routing_value"] = asdict(value)
@@ -59,13 +59,15 @@ def results_on_test(
 def zero_shot_on_test(
     config: TrainConfig, dataset: Dataset, backbone: Backbone, cache: FeatureCache
 ) -> dict[str, float]:
-    """Returns the test accuracy in percent that the data set's one template has untrained.
+    """Returns the zero-shot test accuracy, in percent, of the data set's template.
+
+    The keys are the choices of classes: all, or base and new.
 
     Args:
-        config: a run's settings.
+        config: the settings of a run.
         dataset: its data set.
         backbone: its CLIP.
-        cache: features of the image tower as it was before training.
+        cache: image features of the image tower before training.
     """
     names, template = dataset.class_names, dataset.templates.zero_shot
     text = backbone.text.encode_template(template, names).cpu()[None]  # (1, classes, dim)
@@ -77,12 +79,12 @@ def zero_shot_on_test(
 
 
 def choices_tested(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
-    """Returns the choices of classes of which the data have test images."""
+    """Returns the choices of classes that a run is tested on and that have test images."""
     number = len(dataset.class_names)
     choices = choices_of(config)
     return tuple(c for c in choices if dataset.items("test", class_range(c, number)))
 
 
 def choices_of(config: TrainConfig) -> tuple[str, ...]:
-    """Returns the choices of classes that a run is tested on."""
+    """Returns the choices of classes that a run is tested on: all, or base and new."""
     return ("all",) if config.classes == "all" else ("base", "new")

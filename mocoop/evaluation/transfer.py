@@ -1,4 +1,4 @@
-"""A trained run on another data set: the same prompts around other class names."""
+"""Tests of a trained run on another data set: the same prompts with other class names."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from mocoop.storage.atomic import write_json
 
 
 def evaluate_on(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -> dict[str, Any]:
-    """Returns a run's results on the test images of another data set, kept with the run.
+    """Returns a run's results on the test images of another data set.
+
+    The results are saved in the run's folder and read from there the next time.
 
     Args:
         run: a finished run.
-        dataset: where it is tested; its own class names take the place of the run's.
-        cache: image features of the run's backbone; a usual one by default.
+        dataset: the data set to test on; its class names replace those of the run.
+        cache: image features of the run's backbone; by default the usual cache.
 
     Raises:
-        UserError: for a method that cannot leave its own classes.
+        UserError: for a method that works only with its own classes.
     """
-    known = saved_evaluation(run, dataset.name)
-    if known is not None:
-        return known
+    saved = saved_evaluation(run, dataset.name)
+    if saved is not None:
+        return saved
     results = asdict(measure_on(run, dataset, cache=cache))
     write_json(run.path / _file(dataset.name), results)
     return results
@@ -47,18 +49,18 @@ def measure_on(
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Returns a run's results on the test images of another data set; nothing is kept.
+    """Returns the results of a run on the test images of another data set, without saving them.
 
     Args:
         run: a finished run.
-        dataset: where it is tested; its own class names take the place of the run's.
+        dataset: the data set to test on; its class names replace those of the run.
         choice: all, or the base or new half of the data set's classes.
-        cache: image features of the run's backbone; a usual one by default.
+        cache: image features of the run's backbone; by default the usual cache.
         progress: called while image features are computed.
 
     Raises:
-        UserError: for a run that is not finished, a method that cannot leave its own classes, or
-            classes without test images.
+        UserError: for a run that is not finished, a method that works only with its own classes,
+            or classes without test images.
     """
     run.require_finished()
     setup = run.setup()
@@ -71,20 +73,20 @@ def measure_on(
 
 
 def saved_evaluation(run: Run, name: str) -> dict[str, Any] | None:
-    """Returns the results on the data set of this name that are kept with a run, if any."""
+    """Returns a run's saved results on the data set with this name; None if there are none."""
     return read_values(run.path, _file(name)) if (run.path / _file(name)).exists() else None
 
 
-def _file(name: str) -> str:
-    return f"transfer-{name}.json"
-
-
 def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> Classifier:
-    """Returns a run's classifier of the classes of another data set."""
+    """Returns a run's classifier for the classes of another data set.
+
+    Raises:
+        UserError: for a method that works only with its own classes.
+    """
     names, config = dataset.class_names, setup.config
     method = METHODS[config.method]
     if config.class_context or method.own_classes_only:
-        return _among_known(run, setup, dataset)
+        return _subset_of_own_classes(run, setup, dataset)
     if method.classifier == TEMPLATES:
         soft = group_prototypes(hard_features(backbone.text, setup.groups, names)).cpu()
         return classifier_of_features(setup, soft, {}, names)
@@ -92,22 +94,30 @@ def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbo
     return classifier_of_model(setup, model, backbone.text, names)
 
 
-def _among_known(run: Run, setup: RunSetup, dataset: Dataset) -> Classifier:
-    """Returns the run's own classifier, cut to a data set whose classes it knows."""
+def _file(name: str) -> str:
+    return f"transfer-{name}.json"
+
+
+def _subset_of_own_classes(run: Run, setup: RunSetup, dataset: Dataset) -> Classifier:
+    """Returns the run's classifier, limited to the classes of a data set.
+
+    Raises:
+        UserError: if the run does not know a class, or two of its classes have the same name.
+    """
     if dataset.class_names == setup.class_names:  # the same order, so equal names do no harm
         return open_classifier(run)
-    known = {name: label for label, name in enumerate(setup.class_names)}
-    if len(known) < len(setup.class_names):
+    label_of = {name: label for label, name in enumerate(setup.class_names)}
+    if len(label_of) < len(setup.class_names):
         raise UserError(
-            f"{setup.config.data} has two classes of one name, so that {setup.config.method} "
-            "cannot tell which of them another data set means. Leave this method out."
+            f"{setup.config.data} has two classes with the same name, so {setup.config.method} "
+            "cannot match them to the classes of another data set. Leave this method out."
         )
-    new = [name for name in dataset.class_names if name not in known]
-    if new:
+    unknown = [name for name in dataset.class_names if name not in label_of]
+    if unknown:
         raise UserError(
             f"{setup.config.method} knows only the classes of {setup.config.data}, and "
-            f"{dataset.name} has others ({', '.join(new[:3])} ...). Leave this method "
-            "out, or take one whose prompts fit any name, such as coop or mocoop."
+            f"{dataset.name} has others ({', '.join(unknown[:3])} ...). Leave this "
+            "method out, or use one whose prompts accept any name, such as coop or mocoop."
         )
-    labels = [known[name] for name in dataset.class_names]
-    return open_classifier(run).only(labels)
+    labels = [label_of[name] for name in dataset.class_names]
+    return open_classifier(run).subset(labels)

@@ -1,1 +1,1 @@
-"""Image features: one way to compute them, and a cache on disk that goes by content."""
+"""Image features: one way to compute them, and a cache on disk, keyed by image content."""

@@ -1,8 +1,8 @@
-"""Image features on disk, found again by content: computed once, shared by all runs.
+"""A cache of image features on disk, keyed by content: computed once, shared by all runs.
 
-A feature is keyed by weights, transform and number format (the folder) and by the picture's
-content and view (the row). New features are written every few thousand images, so that an
-extraction that was stopped goes on where it was; several processes may compute at once.
+The folder's name depends on the CLIP's weights, transform and number format; a row's key depends
+on the image's content and the view. New features are written every few thousand images, so an
+interrupted extraction continues where it stopped. Several processes may compute at once.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from mocoop.features.encode import VIEW_SCALE, ImageEncoder, view_of
 from mocoop.storage.shards import Shards, short_key
 
 Progress = Callable[[int, int], None]  # done, total
-Wanted: TypeAlias = tuple[int, int, bytes]  # an item's place, a view, the feature's key
-# New features are written when there are this many, or after this long: what a stopped
-# extraction loses at most.
+Wanted: TypeAlias = tuple[int, int, bytes]  # index of an item, view, key of the feature
+# New features are written when there are this many, or after this time: an interrupted
+# extraction loses no more than that.
 SHARD_ROWS = 2048
 SHARD_SECONDS = 30.0
-NAMED = 3  # unreadable images that a message names
+NAMED = 3  # how many unreadable images a message names
 
 
 def default_cache() -> Path:
@@ -43,7 +43,7 @@ def default_cache() -> Path:
 
 
 class UnreadableImagesError(UserError):
-    """Some images cannot be read; `reasons` says for each of them which it is and why."""
+    """Some images cannot be read; `reasons` names each of them and says why."""
 
     def __init__(self, message: str, reasons: Sequence[str]) -> None:
         super().__init__(message)
@@ -54,13 +54,13 @@ class FeatureCache:
     """Image features of one backbone.
 
     Args:
-        backbone: the frozen CLIP that computes what is missing.
-        folder: where all backbones' features lie; `default_cache()` if None.
+        backbone: the frozen CLIP that computes missing features.
+        folder: the cache folder, shared by all backbones; `default_cache()` if None.
         batch_size: images per forward pass.
-        keep: write new features to disk; without, they live as long as this object.
-        precision: number format inside the image tower; each has features of its own.
-        workers: processes that decode pictures; None for as many as serve here.
-        progress: called while features are computed, unless a call brings its own.
+        keep: whether to write new features to disk; if not, this object keeps them in memory.
+        precision: number format inside the image tower; each format has its own features.
+        workers: processes that decode images; None to choose by the machine and the images.
+        progress: called while features are computed, if `features` is called without its own.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class FeatureCache:
         self.folder = root / "features" / f"{backbone.fingerprint}{suffix}"
         self._shards = Shards(self.folder)
         self._contents = ContentKeys(root / "contents", keep)
-        self._unkept: dict[bytes, Tensor] = {}
+        self._in_memory: dict[bytes, Tensor] = {}
 
     def features(
         self,
@@ -96,51 +96,51 @@ class FeatureCache:
     ) -> Tensor:
         """Returns L2-normalised features (items, views, dim), fp32, on the CPU.
 
-        View 0 is the centre crop; the others are random resized crops with a mirror image
-        every other time, drawn from `seed`, the picture's content and the view's number.
+        View 0 is the centre crop. The others are random resized crops, half of them flipped;
+        they depend on `seed`, the image's content and the index of the view.
 
         Args:
-            dataset: where the items' pictures come from.
-            items: which pictures.
-            views: how many views of each.
-            seed: of the random views.
-            progress: called with pictures done and to do, while computing.
+            dataset: the data set that the items belong to.
+            items: the images to encode.
+            views: number of views per image.
+            seed: seed of the random views.
+            progress: called with the numbers of features done and in total, while computing.
 
         Raises:
-            UserError: for pictures that cannot be read, or a cache that cannot be written to;
-                what was computed until then is kept.
+            UserError: for images that cannot be read, or a cache that is not writable. Features
+                computed until then are kept.
         """
         if isinstance(dataset, GivenFeatures):
             return _given(dataset, items, views)
         contents, unreadable = self._contents.of(dataset, items)
         wanted = [
-            (place, view, _row_key(content, view, seed))
-            for place, content in sorted(contents.items())
+            (index, view, _row_key(content, view, seed))
+            for index, content in sorted(contents.items())
             for view in range(views)
         ]
-        found = torch.zeros(len(items), views, self.backbone.text.dim)
-        missing = self._look_up(wanted, found)
+        features = torch.zeros(len(items), views, self.backbone.text.dim)
+        missing = self._look_up(wanted, features)
         if missing:
-            tell = progress or self._progress
-            unreadable |= self._compute(dataset, items, missing, found, tell)
+            report = progress or self._progress
+            unreadable |= self._compute(dataset, items, missing, features, report)
         if unreadable:
-            raise _cannot_be_read(dataset, unreadable)
-        return found
+            raise _unreadable_error(dataset, unreadable)
+        return features
 
-    def _look_up(self, wanted: Sequence[Wanted], found: Tensor) -> list[Wanted]:
-        """Writes the features that are known into `found`; returns what is not."""
+    def _look_up(self, wanted: Sequence[Wanted], features: Tensor) -> list[Wanted]:
+        """Copies cached features into `features` and returns the missing ones."""
         known, rows = self._shards.find([key for _, _, key in wanted])
         if rows is not None:
-            places, views, _ = zip(*(wanted[index] for index in known), strict=True)
-            found[list(places), list(views)] = rows
+            indices, views, _ = zip(*(wanted[position] for position in known), strict=True)
+            features[list(indices), list(views)] = rows
         on_disk, missing = set(known), []
-        for index, (place, view, key) in enumerate(wanted):
-            if index in on_disk:
+        for position, (index, view, key) in enumerate(wanted):
+            if position in on_disk:
                 continue
-            if key in self._unkept:
-                found[place, view] = self._unkept[key]
+            if key in self._in_memory:
+                features[index, view] = self._in_memory[key]
             else:
-                missing.append((place, view, key))
+                missing.append((index, view, key))
         return missing
 
     def _compute(
@@ -148,67 +148,72 @@ class FeatureCache:
         dataset: Dataset,
         items: Sequence[Item],
         missing: Sequence[Wanted],
-        found: Tensor,
+        features: Tensor,
         progress: Progress | None,
     ) -> dict[int, str]:
-        """Writes missing features into `found` and to shards; returns what cannot be read."""
+        """Computes missing features, writes them into `features` and stores them.
 
-        def load(row: int) -> Image.Image:
-            place, view, key = missing[row]
-            return view_of(dataset.image(items[place]), view, key)
+        Returns item index → reason, for images that cannot be read.
+        """
+
+        def load(position: int) -> Image.Image:
+            index, view, key = missing[position]
+            return view_of(dataset.image(items[index]), view, key)
 
         on_gpu = self.backbone.device.type == "cuda"
         size, workers = self.batch_size, self.workers
         unreadable: dict[int, str] = {}
         new: dict[bytes, Tensor] = {}
-        done, written = 0, time.monotonic()
+        done, last_write = 0, time.monotonic()
         for batch in batches(load, self.backbone.transform, len(missing), size, workers, on_gpu):
-            for row, feature in zip(batch.places, self.encoder.batch(batch.images), strict=True):
-                place, view, key = missing[row]
-                found[place, view] = new[key] = feature
-            unreadable |= {missing[row][0]: why for row, why in batch.unreadable.items()}
-            done += len(batch.places) + len(batch.unreadable)
-            late = time.monotonic() - written > SHARD_SECONDS
-            if len(new) >= SHARD_ROWS or late or done == len(missing):
-                self._write(new)
-                new, written = {}, time.monotonic()
+            encoded = self.encoder.batch(batch.images)
+            for position, feature in zip(batch.indices, encoded, strict=True):
+                index, view, key = missing[position]
+                features[index, view] = new[key] = feature
+            unreadable |= {missing[i][0]: reason for i, reason in batch.unreadable.items()}
+            done += len(batch.indices) + len(batch.unreadable)
+            overdue = time.monotonic() - last_write > SHARD_SECONDS
+            if len(new) >= SHARD_ROWS or overdue or done == len(missing):
+                self._store(new)
+                new, last_write = {}, time.monotonic()
             if progress is not None:
                 progress(done, len(missing))
         return unreadable
 
-    def _write(self, new: Mapping[bytes, Tensor]) -> None:
-        """Keeps new features: on disk, or only here."""
+    def _store(self, new: Mapping[bytes, Tensor]) -> None:
+        """Stores new features on disk, or in memory if `keep` is False."""
         if not new:
             return
         if not self.keep:
-            self._unkept |= new
+            self._in_memory |= new
             return
         self._shards.add(list(new), torch.stack(list(new.values())))
 
 
 def _row_key(content: str, view: int, seed: int) -> bytes:
+    """Returns the key of a feature; that of view 0 does not depend on the seed."""
     whole = f"{content}|view {view} of seed {seed}, scale {VIEW_SCALE}"
     return short_key(content if view == 0 else whole)
 
 
 def _given(dataset: GivenFeatures, items: Sequence[Item], views: int) -> Tensor:
-    """Returns features (items, 1, dim) that are known without any picture, L2-normalised."""
+    """Returns the features (items, 1, dim) that the data set contains, L2-normalised."""
     if views > 1:
         raise UserError(
-            f"views is {views}, but crops are made of pictures, and these are features. Set views "
+            f"views is {views}, but random crops need pictures, and these are features. Set views "
             "to 1, or give the pictures."
         )
     return F.normalize(torch.from_numpy(dataset.features(items)), dim=-1)[:, None]
 
 
-def _cannot_be_read(dataset: Dataset, reasons: Mapping[int, str]) -> UserError:
+def _unreadable_error(dataset: Dataset, reasons: Mapping[int, str]) -> UserError:
     """Returns the error for images that cannot be read: how many, which, and what to do."""
-    every = [reason.rstrip(".") for _, reason in sorted(reasons.items())]
-    some = "; ".join(every[:NAMED])
+    ordered = [reason.rstrip(".") for _, reason in sorted(reasons.items())]
+    some = "; ".join(ordered[:NAMED])
     more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
     count = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
     return UnreadableImagesError(
-        f"{count} of {dataset.name} cannot be read: {some}{more}. Mend them, or leave them out "
+        f"{count} of {dataset.name} cannot be read: {some}{more}. Fix them, or leave them out "
         f"with: mocoop data check {dataset.source} --skip.",
-        every,
+        ordered,
     )

@@ -1,4 +1,4 @@
-"""What every picture's content is, remembered: files that did not change are not read again."""
+"""A cache of content keys on disk: files that did not change are not read again."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor
 from mocoop.datasets.base import Dataset, Item
 from mocoop.storage.shards import Shards, short_key
 
-# A file that was written this shortly before it was read could change again within the same
-# tick of the file system's clock, and would then look unchanged.
+# A file that was changed less than this before it was read is not cached: it could change again
+# within the resolution of the file system's clock, and its stamp would stay the same.
 _SETTLED_SECONDS = 2.0
 
 
 class ContentKeys:
-    """Content keys of items, with those of files kept on disk.
+    """Content keys of items; those of files are cached on disk.
 
     Args:
-        folder: where they are kept.
-        keep: write new ones to disk.
+        folder: the cache folder.
+        keep: whether to write new keys to disk.
     """
 
     def __init__(self, folder: Path, keep: bool = True) -> None:
@@ -30,45 +30,45 @@ class ContentKeys:
         self._keep = keep
 
     def of(self, dataset: Dataset, items: Sequence[Item]) -> tuple[dict[int, str], dict[int, str]]:
-        """Returns place in `items` → content key, and place → why its file cannot be read.
+        """Returns index in `items` → content key, and index → why its file cannot be read.
 
         Raises:
-            UserError: if new keys cannot be written.
+            UserError: if new keys cannot be written to disk.
         """
         started = time.time()
         unreadable: dict[int, str] = {}
         contents: dict[int, str] = {}
-        files: dict[int, bytes] = {}  # place → key of the file's stamp
-        settled: set[int] = set()
-        for place, item in enumerate(items):
+        files: dict[int, bytes] = {}  # index → key of the file's stamp
+        settled: set[int] = set()  # indices of files that have not changed recently
+        for index, item in enumerate(items):
             try:
                 stamp = dataset.stamp(item)
             except OSError as error:
-                unreadable[place] = f"{item.id}: {error.strerror or error}"
+                unreadable[index] = f"{item.id}: {error.strerror or error}"
                 continue
             if stamp is None:
-                contents[place] = dataset.content_key(item)
+                contents[index] = dataset.content_key(item)
                 continue
-            files[place] = short_key(stamp.text)
+            files[index] = short_key(stamp.text)
             if started - stamp.changed > _SETTLED_SECONDS:
-                settled.add(place)
-        places = list(files)
+                settled.add(index)
+        indices = list(files)
         known, rows = self._shards.find(list(files.values()))
         if rows is not None:
-            for index, row in zip(known, rows.numpy(), strict=True):
-                contents[places[index]] = row.tobytes().hex()
+            for position, row in zip(known, rows.numpy(), strict=True):
+                contents[indices[position]] = row.tobytes().hex()
         new: dict[bytes, Tensor] = {}
-        for place in places:
-            if place in contents:
+        for index in indices:
+            if index in contents:
                 continue
             try:
-                contents[place] = dataset.content_key(items[place])
+                contents[index] = dataset.content_key(items[index])
             except OSError as error:
-                unreadable[place] = f"{items[place].id}: {error.strerror or error}"
+                unreadable[index] = f"{items[index].id}: {error.strerror or error}"
                 continue
-            if place in settled:
-                digest = bytearray.fromhex(contents[place])
-                new[files[place]] = torch.frombuffer(digest, dtype=torch.uint8)
+            if index in settled:
+                digest = bytearray.fromhex(contents[index])
+                new[files[index]] = torch.frombuffer(digest, dtype=torch.uint8)
         if new and self._keep:
             self._shards.add(list(new), torch.stack(list(new.values())))
         return contents, unreadable

@@ -1,4 +1,4 @@
-"""Pictures from files to transformed batches, decoded in worker processes ahead of their use."""
+"""Loads images as transformed batches; worker processes decode them in advance."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from torch.utils.data import Dataset as TorchDataset
 
 from mocoop.errors import UserError
 
-FEW = 256  # pictures for which starting worker processes does not pay
+FEW = 256  # with fewer images, starting worker processes takes longer than it saves
 MOST_WORKERS = 16
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some pictures, and those of their neighbours that could not be read."""
+    """The readable images of a batch, and the reasons why the others cannot be read."""
 
-    places: list[int]
-    """Which pictures these are."""
-    images: Tensor  # (pictures, 3, height, width)
+    indices: list[int]
+    """Indices of the readable images."""
+    images: Tensor  # (images, 3, height, width)
     unreadable: dict[int, str]
-    """Place of a picture that cannot be read → why."""
+    """Index of an image that cannot be read → why."""
 
     def pin_memory(self) -> Batch:
-        """Returns the same batch in memory from which copies to a GPU need not be waited for."""
+        """Returns the batch in pinned memory, for asynchronous copies to a GPU."""
         return replace(self, images=self.images.pin_memory())
 
 
 class _Failed(NamedTuple):
+    """An image that cannot be read."""
+
     reason: str
 
 
 class _Pictures(TorchDataset):
-    """Transformed pictures by place; a picture that cannot be read is told, not raised."""
+    """Transformed images by index; an image that cannot be read is returned as `_Failed`."""
 
     def __init__(self, load: Callable[[int], Tensor], count: int) -> None:
         self._load, self._count = load, count
@@ -50,11 +52,11 @@ class _Pictures(TorchDataset):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, place: int) -> tuple[int, Tensor | _Failed]:
+    def __getitem__(self, index: int) -> tuple[int, Tensor | _Failed]:
         try:
-            return place, self._load(place)
+            return index, self._load(index)
         except UserError as error:
-            return place, _Failed(str(error))
+            return index, _Failed(str(error))
 
 
 def batches(
@@ -65,24 +67,25 @@ def batches(
     workers: int | None = None,
     pinned: bool = False,
 ) -> Iterator[Batch]:
-    """Yields all pictures in order, in batches, decoded and transformed ahead of their use.
+    """Yields all images in order, in batches, decoded and transformed in advance.
 
     Args:
-        load: returns the picture at a place, 0 to count - 1; a UserError makes it unreadable.
-        transform: turns a picture into a tensor (3, height, width).
-        count: how many pictures there are.
-        batch_size: pictures per batch, the unreadable ones counted.
-        workers: processes that decode; None for as many as serve here, 0 for none.
-        pinned: give the batches memory from which copies to a GPU need not be waited for.
+        load: returns the image at an index from 0 to count - 1. If it raises UserError, the
+            image counts as unreadable.
+        transform: turns an image into a tensor (3, height, width).
+        count: number of images.
+        batch_size: images per batch, including unreadable ones.
+        workers: processes that decode; None for `usual_workers(count)`, 0 for none.
+        pinned: whether to put batches in pinned memory, for asynchronous copies to a GPU.
     """
     processes = usual_workers(count) if workers is None else workers
     loader = DataLoader(
-        _Pictures(lambda place: transform(load(place)), count),
+        _Pictures(lambda index: transform(load(index)), count),
         batch_size,
         num_workers=processes,
         collate_fn=_collate,
         pin_memory=pinned,
-        # Workers share what the parent has loaded and start at once.
+        # Forked workers start at once and share the parent's memory.
         multiprocessing_context="fork" if processes else None,
         prefetch_factor=4 if processes else None,
     )
@@ -90,21 +93,21 @@ def batches(
 
 
 def usual_workers(count: int) -> int:
-    """Returns how many processes should decode `count` pictures here.
+    """Returns how many processes should decode `count` images on this machine.
 
-    None for a few pictures, on systems where forking is not safe, and outside the main thread:
+    This is 0 for few images, on systems where forking is not safe, and outside the main thread:
     a server with many threads must not be forked.
     """
-    main = threading.current_thread() is threading.main_thread()
-    forks = sys.platform == "linux" and not multiprocessing.current_process().daemon
-    if count < FEW or not (forks and main):
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    can_fork = sys.platform == "linux" and not multiprocessing.current_process().daemon
+    if count < FEW or not (can_fork and in_main_thread):
         return 0
     return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0))))
 
 
 def _collate(pairs: Sequence[tuple[int, Tensor | _Failed]]) -> Batch:
-    """Returns loaded pictures as a batch."""
-    images = {place: part for place, part in pairs if isinstance(part, Tensor)}
-    failed = {place: part.reason for place, part in pairs if isinstance(part, _Failed)}
+    """Returns loaded images as a batch."""
+    images = {index: loaded for index, loaded in pairs if isinstance(loaded, Tensor)}
+    failed = {index: loaded.reason for index, loaded in pairs if isinstance(loaded, _Failed)}
     stacked = torch.stack(list(images.values())) if images else torch.empty(0)
     return Batch(list(images), stacked, failed)

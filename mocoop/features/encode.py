@@ -1,4 +1,4 @@
-"""From pictures to image features: views of a picture, and the one way to encode them."""
+"""Encodes pictures to image features: views of a picture, and the only encoder for them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from torch import Tensor
 from mocoop.clip.backbone import Backbone
 from mocoop.storage.images import random_crop
 
-VIEW_SCALE = (0.5, 1.0)  # area of a random crop, as a share of the image
+VIEW_SCALE = (0.5, 1.0)  # area of a random crop, as a fraction of the image
 PICTURES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """A CLIP's image tower in a number format; whatever becomes a feature goes through it."""
+    """CLIP's image tower in one number format; all image features are computed by it."""
 
     backbone: Backbone
     precision: torch.dtype = torch.float32
-    """The number format inside the tower; features come back in fp32."""
+    """Number format inside the tower; the returned features are fp32."""
 
     def batch(self, images: Tensor) -> Tensor:
         """Returns L2-normalised features (batch, dim), fp32, on the CPU, of transformed images."""
         if not len(images):
             return torch.zeros(0, self.backbone.text.dim)
-        lower = self.precision != torch.float32
-        kind = self.backbone.device.type
-        with torch.autocast(kind, self.precision if lower else None, enabled=lower):
+        mixed = self.precision != torch.float32
+        device = self.backbone.device.type
+        with torch.autocast(device, self.precision if mixed else None, enabled=mixed):
             return self.backbone.image_features(images).cpu()
 
     def pictures(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Returns L2-normalised features (pictures, dim), fp32, on the CPU, of RGB pictures."""
+        """Returns L2-normalised features (pictures, dim), fp32, on the CPU, for RGB pictures."""
         features = [
             self.batch(torch.stack([self.backbone.transform(picture) for picture in part]))
             for part in _slices(pictures, PICTURES_AT_ONCE)
@@ -45,18 +45,18 @@ class ImageEncoder:
 def encode_images(
     backbone: Backbone, images: Sequence[Image.Image], precision: torch.dtype = torch.float32
 ) -> Tensor:
-    """Returns L2-normalised features (images, dim), fp32, on the CPU, of RGB pictures.
+    """Returns L2-normalised features (images, dim), fp32, on the CPU, for RGB pictures.
 
     Args:
-        backbone: the CLIP that sees the pictures.
+        backbone: the CLIP that encodes the pictures.
         images: RGB pictures.
-        precision: the number format inside the image tower.
+        precision: number format inside the image tower.
     """
     return ImageEncoder(backbone, precision).pictures(images)
 
 
 def view_of(image: Image.Image, view: int, key: bytes) -> Image.Image:
-    """Returns a view of an image: itself for view 0, else a crop drawn from `key`."""
+    """Returns a view of an image: the image itself for view 0, else a random crop from `key`."""
     if view == 0:
         return image
     return random_crop(image, int.from_bytes(key[:8], "little") % 2**63, VIEW_SCALE)

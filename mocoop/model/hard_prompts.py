@@ -1,4 +1,4 @@
-"""What the hard prompts of the groups give: their features, prototypes and targets."""
+"""Features of the groups' hard prompts, their prototypes, and the targets of the text loss."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from mocoop.templates import Groups, TemplateSet
 
 @dataclass(frozen=True)
 class HardText:
-    """Hard prompts as the losses need them; classes are those of the text loss."""
+    """Hard prompt features for the losses; the classes are those of the text loss."""
 
     prototypes: Tensor  # (experts, classes, dim), each group's normalised mean
     anchors: Tensor  # (experts, classes, dim), each group's first template
-    targets: Tensor  # (targets, classes, dim), what the text loss compares with
+    targets: Tensor  # (targets, classes, dim), with which the text loss compares
     owner: Tensor  # (targets,), each target's expert
 
     @classmethod
     def from_features(
         cls, hard: tuple[Tensor, ...], prototypes: Tensor, every_template: bool
     ) -> HardText:
-        """Returns the hard prompts of all groups.
+        """Returns the hard prompt features of all groups.
 
         Args:
-            hard: per expert (templates, classes, dim).
+            hard: one tensor per expert, (templates, classes, dim).
             prototypes: (experts, classes, dim).
-            every_template: compare with every template instead of the prototypes.
+            every_template: whether the text loss compares with every template instead of the
+                prototypes.
         """
         anchors = torch.stack([features[0] for features in hard])
         if not every_template:
@@ -44,7 +45,7 @@ class HardText:
         return cls(prototypes, anchors, torch.cat(list(hard)), owner)
 
     def to(self, device: torch.device) -> HardText:
-        """Returns the same on a device."""
+        """Returns the same features on a device."""
         return HardText(
             self.prototypes.to(device),
             self.anchors.to(device),
@@ -54,10 +55,10 @@ class HardText:
 
 
 def expert_groups(config: TrainConfig, templates: TemplateSet) -> Groups:
-    """Returns the groups of templates that the run's experts start from.
+    """Returns the groups of templates of a run, one per expert.
 
-    Mixtures take the data set's groups; single prompts its plain template, followed, where a
-    text loss compares with all templates (LASP), by all others.
+    A mixture has the data set's groups. A single prompt has one group with the data set's plain
+    template; if the text loss compares with all templates (LASP), all others follow it.
     """
     if config.groups is not None:
         return config.groups
@@ -72,7 +73,7 @@ def expert_groups(config: TrainConfig, templates: TemplateSet) -> Groups:
 
 @torch.no_grad()
 def hard_features(tower: TextTower, groups: Groups, class_names: Sequence[str]) -> list[Tensor]:
-    """Returns each group's hard prompt features, (templates, classes, dim), normalised."""
+    """Returns each group's hard prompt features, (templates, classes, dim), L2-normalised."""
     return [
         torch.stack([tower.encode_template(template, class_names) for template in templates])
         for templates in groups.values()
@@ -80,5 +81,5 @@ def hard_features(tower: TextTower, groups: Groups, class_names: Sequence[str]) 
 
 
 def group_prototypes(hard: Sequence[Tensor]) -> Tensor:
-    """Returns the normalised mean of each group's features, (groups, classes, dim)."""
+    """Returns the L2-normalised mean of each group's features, (groups, classes, dim)."""
     return torch.stack([F.normalize(features.mean(dim=0), dim=-1) for features in hard])

@@ -1,6 +1,6 @@
 """The mixture of prompts: text features per expert, a router, and mixed logits.
 
-CoOp and its kin are settings of it: one expert, no gate, no correction vector.
+CoOp and related methods are settings of it: one expert, no gate, no correction vector.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.router import top_weights
-from mocoop.model.soft_prompts import MetaNet, SoftPrompts, linear, starts
+from mocoop.model.soft_prompts import MetaNet, SoftPrompts, linear, prompt_starts
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import Groups
+
+IMAGES_AT_ONCE = 32  # with a conditional context: images whose prompts are encoded together
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What the model says of a batch of images."""
+    """The model's output for a batch of images."""
 
     scores: Tensor  # (batch, experts), the router's scores; zeros with one expert
-    weights: Tensor  # (batch, experts), zero for experts not chosen
+    weights: Tensor  # (batch, experts), zero for experts that are not chosen
     expert_logits: Tensor  # (batch, experts, classes), scaled by the logit scale
     logits: Tensor  # (batch, classes), the weighted sum over experts
-
-
-IMAGES_AT_ONCE = 32  # whose own prompts a conditional context encodes together
 
 
 class PromptMixture(nn.Module):
@@ -42,13 +41,13 @@ class PromptMixture(nn.Module):
 
     Args:
         prompts: the experts' context tokens.
-        gate: router from image feature to expert scores; None with one expert.
-        correction: vector (dim,) added to all text features; None without.
+        gate: router from image features to expert scores; None with one expert.
+        correction: vector (dim,) that is added to all text features, or None.
         logit_scale: the frozen CLIP's scale.
-        num_chosen: K, experts per image.
-        shift: what an image adds to the one expert's context; None without.
-        norms: trained LayerNorms of the image tower; None where it is frozen.
-        precision: dtype inside the towers; fp32 switches autocast off.
+        num_chosen: K, the number of experts per image.
+        shift: computes the vector that an image adds to the one expert's context, or None.
+        norms: trained LayerNorms of the image tower; None if the tower is frozen.
+        precision: dtype inside the towers; fp32 turns autocast off.
     """
 
     def __init__(
@@ -75,15 +74,16 @@ class PromptMixture(nn.Module):
     def text_features(
         self, tower: TextTower, classes: ClassTokens, image_features: Tensor | None = None
     ) -> Tensor:
-        """Returns `soft`: L2-normalised text features, (experts, classes, dim), fp32.
+        """Returns `soft`, the L2-normalised text features (experts, classes, dim), fp32.
 
-        With a conditional context and image features (images, dim), the images take the place
-        of the experts; without them it is the context that no image has changed.
+        With a conditional context and image features (images, dim) they are (images, classes,
+        dim), since every image has its own context. Without image features the context is the
+        one that no image has changed.
         """
         shift = None
         if self.shift is not None and image_features is not None:
             shift = self.shift(image_features)  # (images, width)
-        with self.towers():
+        with self.autocast():
             features = self.prompts(tower, classes, shift)
         features = features.float()
         if self.correction is not None:
@@ -93,19 +93,19 @@ class PromptMixture(nn.Module):
     def image_features(self, tower: nn.Module, images: Tensor) -> Tensor:
         """Returns L2-normalised features (batch, dim), fp32, of transformed images.
 
-        Gradients reach the trained LayerNorms, where there are any.
+        Gradients flow to the trained LayerNorms, if there are any.
         """
-        with self.towers():
+        with self.autocast():
             features = tower(images) if self.norms is None else self.norms(tower, images)
         return F.normalize(features.float(), dim=-1)
 
-    def towers(self) -> AbstractContextManager:
-        """Returns the context in which the towers run: autocast, or plain fp32."""
+    def autocast(self) -> AbstractContextManager:
+        """Returns the context manager in which the towers run: autocast, or plain fp32."""
         device = next(self.prompts.parameters()).device.type
         return torch.autocast(device, self.precision, enabled=self.precision != torch.float32)
 
     def forward(self, image_features: Tensor, soft: Tensor) -> Mixture:
-        """Returns the mixture's logits and how they came about.
+        """Returns the mixture's logits with the router's scores and weights.
 
         Args:
             image_features: (batch, dim), L2-normalised.
@@ -124,10 +124,10 @@ def mix(
     logit_scale: float,
     num_chosen: int,
 ) -> Mixture:
-    """Returns the mixture of the experts' logits that the gate chooses for each image.
+    """Returns the weighted logits of the experts that the gate chooses for each image.
 
-    `s * sum_k a_k <f, soft[g_k, c]>`: linear in the text features, so that the experts'
-    logits are weighted and the mixed text feature is never built (nor renormalised).
+    `s * sum_k a_k <f, soft[g_k, c]>` is linear in the text features. So the experts' logits are
+    weighted, and the mixed text feature is neither computed nor normalised again.
     """
     expert_logits = logit_scale * torch.einsum("bd,gcd->bgc", image_features, soft)
     if gate is None:
@@ -140,7 +140,7 @@ def mix(
 
 
 def mix_conditional(image_features: Tensor, soft: Tensor, logit_scale: float) -> Mixture:
-    """Returns the logits of images (batch, dim) that each have text features of their own.
+    """Returns the logits of images that each have their own text features.
 
     Args:
         image_features: (batch, dim), L2-normalised.
@@ -159,18 +159,18 @@ def build_model(
     generator: torch.Generator,
     num_classes: int | None = None,
 ) -> PromptMixture:
-    """Returns an untrained model on the backbone's device; the one place of assembly.
+    """Returns an untrained model on the backbone's device; models are built only here.
 
     Args:
         config: the run's settings.
         backbone: the frozen CLIP.
-        groups: groups of templates, one expert each, as `expert_groups` gives them.
-        generator: draws the first weights; a CPU generator.
-        num_classes: how many classes are trained; needed for class-specific contexts.
+        groups: groups of templates, one expert each, from `expert_groups`.
+        generator: draws the initial weights; a CPU generator.
+        num_classes: the number of trained classes; needed for class-specific contexts.
 
     Raises:
-        UserError: for more experts to be chosen than there are, a conditional context of
-            several experts, or an image tower without the LayerNorms that are to be trained.
+        UserError: if `num_chosen` is larger than the number of experts, if a conditional context
+            has several experts, or if the image tower lacks the LayerNorms to train.
     """
     config.check_num_chosen(len(groups))
     if config.conditional and len(groups) > 1:
@@ -179,8 +179,8 @@ def build_model(
             f"{len(groups)} groups of templates. Give one group."
         )
     tower = backbone.text
-    begin = starts(config, tower, groups, generator)
-    prompts = SoftPrompts(begin, num_classes if config.class_context else None)
+    starts = prompt_starts(config, tower, groups, generator)
+    prompts = SoftPrompts(starts, num_classes if config.class_context else None)
     gate = linear(tower.dim, len(groups), generator) if len(groups) > 1 else None
     model = PromptMixture(
         prompts,
@@ -199,7 +199,7 @@ def build_model(
 def predict(
     model: PromptMixture, tower: TextTower, classes: ClassTokens, features: Tensor
 ) -> Mixture:
-    """Returns what the model says of image features (images, dim) among some classes."""
+    """Returns the model's output for image features (images, dim) and the given classes."""
     if model.shift is None:
         return model(features, model.text_features(tower, classes))
     parts = [

@@ -1,19 +1,19 @@
-"""The router: which experts an image gets, with which weights, and what it should learn."""
+"""The router: the experts of an image, their weights, and the router's training target."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-GUIDE_BONUS = 10.0  # added to the K best scores of the guide before its softmax
+GUIDE_BONUS = 10.0  # added to the K largest guide scores before the softmax
 
 
 def top_weights(scores: Tensor, num_chosen: int) -> Tensor:
-    """Returns mixture weights: softmax over the K largest scores, zero elsewhere.
+    """Returns the mixture weights: softmax over the K largest scores, zero elsewhere.
 
     Args:
         scores: the router's scores, (batch, experts).
-        num_chosen: K, from 1 to experts.
+        num_chosen: K, from 1 to the number of experts.
 
     Returns:
         (batch, experts); each row sums to 1 and has K non-zero entries.
@@ -23,9 +23,9 @@ def top_weights(scores: Tensor, num_chosen: int) -> Tensor:
 
 
 def guide_scores(image_features: Tensor, prototypes: Tensor, labels: Tensor) -> Tensor:
-    """Returns how well each expert's hard prompts of the true class fit, (batch, experts).
+    """Returns the similarity of each image to each expert's hard prompts of its true class.
 
-    `<f, prototype[g, y]>`, the scores from which the router is taught.
+    `<f, prototype[g, y]>`, (batch, experts): the router learns from these scores.
 
     Args:
         image_features: (batch, dim), L2-normalised.
@@ -39,14 +39,14 @@ def guide_scores(image_features: Tensor, prototypes: Tensor, labels: Tensor) -> 
 
 @torch.no_grad()
 def guide_target(scores: Tensor, num_chosen: int, scale: float | None = None) -> Tensor:
-    """Returns the distribution over experts that the router is to learn, detached.
+    """Returns the distribution over experts that the router should learn, (batch, experts).
 
     `softmax_g(r_g + 10 * [g among the K largest])`, or `softmax_g(scale * r_g)`.
 
     Args:
         scores: r, (batch, experts), from `guide_scores`.
         num_chosen: K.
-        scale: inverse temperature; None takes the bonus for the K largest (the paper).
+        scale: inverse temperature; with None, 10 is added to the K largest scores (the paper).
     """
     if scale is not None:
         return (scale * scores).softmax(dim=-1)
@@ -55,6 +55,6 @@ def guide_target(scores: Tensor, num_chosen: int, scale: float | None = None) ->
 
 
 def routing_entropy(scores: Tensor) -> Tensor:
-    """Returns the entropy of softmax(scores) per image in nats, (batch,)."""
+    """Returns the entropy of softmax(scores) of each image in nats, (batch,)."""
     logs = scores.log_softmax(dim=-1)
     return -(logs.exp() * logs).sum(dim=-1)

@@ -1,1 +1,1 @@
-"""Soft prompts as rows of tokens, encoded exactly with the prefixes they share."""
+"""Soft prompts as rows of tokens, and the exact encoder that runs shared prefixes once."""

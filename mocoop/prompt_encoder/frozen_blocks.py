@@ -1,8 +1,8 @@
-"""The frozen text tower over tiles of prompts, with a backward pass written by hand.
+"""The frozen text tower's blocks over tiles of prompts, with a hand-written backward pass.
 
-No weight has a gradient, so that far less has to be kept than autograd keeps, or nothing at
-all: then the chunk is encoded again when its gradient is asked for. The residual stream is
-fp32; products and attention run in the dtype of the weights handed over.
+The weights need no gradients, so the backward pass needs far fewer saved tensors than autograd
+keeps. It can also run without any: then it encodes the chunk again. The residual stream is fp32;
+matrix products and attention run in the dtype of the given weights.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from mocoop.prompt_encoder.tile_attention import TileIndex, attend, attend_backw
 from mocoop.prompt_encoder.tiles import Chunk
 
 aten = torch.ops.aten
-QUICK = 1.702  # of QuickGELU, x * sigmoid(1.702 x)
+QUICK = 1.702  # QuickGELU is x * sigmoid(1.702 x)
 
 
 @dataclass(frozen=True)
 class BlockWeights:
-    """One block's frozen weights in the dtype that products run in; matrices transposed."""
+    """One block's frozen weights in the dtype of the products; matrices are transposed."""
 
     heads: int
     norm_1: nn.LayerNorm
@@ -42,7 +42,7 @@ class BlockWeights:
 
     @classmethod
     def from_block(cls, block: Block, dtype: torch.dtype) -> BlockWeights:
-        """Returns a block's weights; views where the dtype is theirs already."""
+        """Returns a block's weights in a dtype; views if they have this dtype already."""
         attention, up, down = block.attn, block.mlp.c_fc, block.mlp.c_proj
         out, out_bias = _scaled(attention.out_proj, block.ls_1)
         down_weight, down_bias = _scaled(down, block.ls_2)
@@ -64,21 +64,21 @@ class BlockWeights:
 
 
 class CastBlocks:
-    """The weights of a frozen tower's blocks, cast to each number format once and then kept."""
+    """The weights of a frozen tower's blocks, cast once to each dtype that is asked for."""
 
     def __init__(self, blocks: Iterable[Block]) -> None:
         self._blocks = tuple(blocks)
         self._cast: dict[torch.dtype, list[BlockWeights]] = {}
 
     def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
-        """Returns the weights for products in a dtype; in the tower's own they are views."""
+        """Returns the blocks' weights in a dtype; views if it is the tower's own dtype."""
         if dtype not in self._cast:
             self._cast[dtype] = [BlockWeights.from_block(block, dtype) for block in self._blocks]
         return self._cast[dtype]
 
 
-def understands(block: Any) -> bool:
-    """Returns whether the hand-written passes are this block's own."""
+def is_supported(block: Any) -> bool:
+    """Returns whether the hand-written passes compute exactly what this block computes."""
     if type(block) is not Block or not isinstance(block.attn, nn.MultiheadAttention):
         return False
     attention = block.attn
@@ -92,21 +92,8 @@ def understands(block: Any) -> bool:
     return plain and same and known and norms
 
 
-def _bias(bias: Tensor | None, weight: Tensor) -> Tensor:
-    return weight.new_zeros(len(weight)) if bias is None else bias
-
-
-def _scaled(linear: nn.Linear, scale: nn.Module) -> tuple[Tensor, Tensor]:
-    """Returns weight and bias of a linear layer, with the LayerScale that follows it."""
-    weight, bias = linear.weight.detach(), _bias(linear.bias, linear.weight).detach()
-    if isinstance(scale, LayerScale):
-        gamma = scale.gamma.detach()
-        return gamma[:, None] * weight, gamma * bias
-    return weight, bias
-
-
 class FrozenBlocks(torch.autograd.Function):
-    """The tower's blocks over one chunk: rows (rows, width) in, [EOS] (pairs, width) out."""
+    """The tower's blocks for one chunk: from rows (rows, width) to [EOS] (pairs, width)."""
 
     @staticmethod
     def forward(
@@ -119,13 +106,14 @@ class FrozenBlocks(torch.autograd.Function):
         """Returns the last block's output at every pair's [EOS].
 
         Args:
-            ctx: autograd's.
-            rows: embedded tokens with their positions, fp32.
-            chunk: where each row belongs.
+            ctx: autograd's context.
+            rows: token embeddings plus positional embeddings, fp32.
+            chunk: the prompt and tile of each row.
             blocks: the tower's weights.
-            keep: keep what the backward pass needs; otherwise it encodes the chunk again.
+            keep: whether to save tensors for the backward pass; otherwise it encodes the chunk
+                again.
         """
-        # The weights' dtype says in which one each product runs; autocast would change some.
+        # Every product runs in the weights' dtype; autocast would change some of them.
         with torch.autocast(rows.device.type, enabled=False):
             output, kept = run_blocks(rows, chunk, blocks, keep)
         ctx.chunk, ctx.blocks, ctx.keep = chunk, blocks, keep
@@ -143,14 +131,14 @@ class FrozenBlocks(torch.autograd.Function):
 
 
 def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights]) -> int:
-    """Returns how much `run_blocks` keeps of a chunk for its backward pass."""
+    """Returns the number of bytes that `run_blocks` saves for a chunk's backward pass."""
     width, hidden = blocks[0].up.shape
     size, heads = blocks[0].up.element_size(), blocks[0].heads
     keys = chunk.keys.shape[1]
 
-    def block_bytes(asked: int, mixed: int) -> int:
+    def block_bytes(queries: int, mixed: int) -> int:
         norms = 4 * (chunk.rows + mixed) * (width + 2)
-        attention = asked * (width + heads * keys) + 2 * chunk.keys.numel() * width
+        attention = queries * (width + heads * keys) + 2 * chunk.keys.numel() * width
         return norms + size * (attention + mixed * hidden)
 
     full = block_bytes(chunk.slots.numel(), chunk.rows)
@@ -160,7 +148,7 @@ def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights]) -> int:
 def run_blocks(
     rows: Tensor, chunk: Chunk, blocks: Sequence[BlockWeights], keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """Returns the output at each [EOS] (pairs, width), and what the backward pass needs."""
+    """Returns the output at each [EOS] (pairs, width), and tensors for the backward pass."""
     heads, dtype, width = blocks[0].heads, blocks[0].qkv.dtype, rows.shape[1]
     index = TileIndex.from_chunk(chunk, heads, dtype)
     kept: list[Tensor] = []
@@ -172,7 +160,7 @@ def run_blocks(
         x, rest = _second_half(block, x, mixed)
         if keep:
             kept += [*moments_1, *parts, *rest]
-    # Of the last block only the output at [EOS] is ever read.
+    # Only the output at [EOS] of the last block is used.
     block, index = blocks[-1], TileIndex.at_ends(chunk, heads, dtype)
     normed, *moments_1 = _norm(block.norm_1, x, dtype)
     keys_values = torch.addmm(block.qkv_bias[width:], normed, block.qkv[:, width:])
@@ -190,10 +178,10 @@ def back_through(
     """Returns the gradient with respect to the rows (rows, width).
 
     Args:
-        gradient: with respect to the output, (pairs, width).
-        chunk: where each row belongs.
+        gradient: gradient with respect to the output, (pairs, width).
+        chunk: the prompt and tile of each row.
         blocks: the tower's weights.
-        kept: what `run_blocks` kept; emptied on the way.
+        kept: the tensors that `run_blocks` saved; this function removes them from the list.
     """
     block, width = blocks[-1], gradient.shape[1]
     heads, dtype = block.heads, block.qkv.dtype
@@ -216,11 +204,25 @@ def back_through(
     return gradient
 
 
+def _bias(bias: Tensor | None, weight: Tensor) -> Tensor:
+    """Returns a layer's bias; zeros if it has none."""
+    return weight.new_zeros(len(weight)) if bias is None else bias
+
+
+def _scaled(linear: nn.Linear, scale: nn.Module) -> tuple[Tensor, Tensor]:
+    """Returns weight and bias of a linear layer, multiplied by the LayerScale after it."""
+    weight, bias = linear.weight.detach(), _bias(linear.bias, linear.weight).detach()
+    if isinstance(scale, LayerScale):
+        gamma = scale.gamma.detach()
+        return gamma[:, None] * weight, gamma * bias
+    return weight, bias
+
+
 def _second_half(block: BlockWeights, x: Tensor, mixed: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Returns a block's output from what attention mixed, and what its backward needs."""
+    """Returns a block's output after its attention, and tensors for the backward pass."""
     middle = _plus(x, block.out_bias, mixed, block.out)
     normed, *moments = _norm(block.norm_2, middle, block.up.dtype)
-    # silu(1.702 h) / 1.702 is QuickGELU, in one pass and with its input alone to keep.
+    # QuickGELU is silu(1.702 h) / 1.702: one pass over the data, and only its input is saved.
     scale = QUICK if block.quick else 1.0
     hidden = torch.addmm(block.up_bias, normed, block.up, beta=scale, alpha=scale)
     active = aten.silu(hidden) if block.quick else aten.gelu(hidden)
@@ -229,7 +231,10 @@ def _second_half(block: BlockWeights, x: Tensor, mixed: Tensor) -> tuple[Tensor,
 
 
 def _second_half_backward(block: BlockWeights, gradient: Tensor, kept: list[Tensor]) -> Tensor:
-    """Returns the gradient with respect to x of `_second_half`; that of `mixed` is `out`'s."""
+    """Returns the gradient with respect to `x` of `_second_half`.
+
+    The gradient with respect to `mixed` is this one times the transposed `block.out`.
+    """
     hidden = kept.pop()
     d_hidden = _mm(gradient, block.down.t())
     if block.quick:
@@ -253,7 +258,7 @@ def _mm(gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 def _with_empty_row(gradient: Tensor, weight: Tensor) -> Tensor:
-    """Returns gradient @ weight, and a row of zeros after it."""
+    """Returns gradient @ weight, followed by a row of zeros."""
     result = weight.new_empty(len(gradient) + 1, weight.shape[1])
     torch.mm(gradient.to(weight.dtype), weight, out=result[:-1])
     result[-1] = 0
@@ -263,7 +268,7 @@ def _with_empty_row(gradient: Tensor, weight: Tensor) -> Tensor:
 def _norm(
     norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns the normed rows, and x, means and inverse deviations for the backward pass."""
+    """Returns the normed rows, and x, means and inverse standard deviations for the backward."""
     normed, mean, inverse = torch.native_layer_norm(
         x, norm.normalized_shape, norm.weight, norm.bias, norm.eps
     )
@@ -271,17 +276,17 @@ def _norm(
 
 
 def _norm_backward(norm: nn.LayerNorm, gradient: Tensor, kept: Sequence[Tensor]) -> Tensor:
-    """Returns the gradient with respect to what was normed, fp32."""
+    """Returns the gradient with respect to the LayerNorm's input, fp32."""
     x, mean, inverse = kept
-    found = aten.native_layer_norm_backward(
+    gradients = aten.native_layer_norm_backward(
         gradient.to(x.dtype), x, norm.normalized_shape, mean, inverse, norm.weight, norm.bias,
         [True, False, False],
     )  # fmt: skip
-    return found[0]
+    return gradients[0]
 
 
 def _pop(kept: list[Tensor], count: int) -> list[Tensor]:
-    """Takes the last tensors from the list."""
+    """Removes the last tensors from the list and returns them."""
     taken = kept[-count:]
     del kept[-count:]
     return taken

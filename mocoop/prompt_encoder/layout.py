@@ -1,4 +1,4 @@
-"""Prompts as tokens: class names, templates, and where soft prompts' tokens stand."""
+"""Prompts as tokens: class names, templates, and the token positions of soft prompts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mocoop.templates import SLOT, fill
 
 
 class ClassTokens:
-    """Class names as token ids, counted by the tokenizer; keeps the layouts made of them.
+    """Class names as token ids; it also caches the prompt layouts for these names.
 
     Args:
-        ids: (all tokens of all names,).
-        lengths: of each name, (classes,).
+        ids: the tokens of all names, one name after the other, (tokens,).
+        lengths: the number of tokens of each name, (classes,).
     """
 
     def __init__(self, ids: Tensor, lengths: Tensor) -> None:
@@ -38,35 +38,37 @@ class ClassTokens:
         ids = [table.encode(name.replace("_", " ")) for name in names]
         for name, tokens in zip(names, ids, strict=True):
             if not tokens:
-                raise UserError(f"Class name {name!r} has no word in it. Give it a real name.")
+                raise UserError(
+                    f"Class name {name!r} contains no word. Give the class a name with words."
+                )
         flat = torch.tensor([token for tokens in ids for token in tokens], device=table.device)
         return cls(flat, torch.tensor([len(tokens) for tokens in ids], device=table.device))
 
     def first(self, count: int) -> ClassTokens:
-        """Returns the first classes alone."""
+        """Returns only the first `count` classes."""
         return ClassTokens(self.ids[: int(self.lengths[:count].sum())], self.lengths[:count])
 
     def layout(
         self, before_lengths: Sequence[int], after_lengths: Sequence[int], own_class: bool
     ) -> PromptLayout:
-        """Returns the layout of prompts with blocks of these lengths; made once."""
+        """Returns the layout of prompts with token blocks of these lengths; cached."""
         key = (tuple(before_lengths), tuple(after_lengths), own_class)
         if key not in self._layouts:
-            made = PromptLayout.build(self, before_lengths, after_lengths, own_class)
-            self._layouts[key] = made
+            layout = PromptLayout.build(self, before_lengths, after_lengths, own_class)
+            self._layouts[key] = layout
         return self._layouts[key]
 
 
 class PromptLayout:
-    """Which token stands where in every prompt; the same in all steps of a training.
+    """The positions of all tokens in every prompt; they stay the same during a training.
 
-    Rows of the table of embeddings: [SOS], [EOS], padding, the names' tokens, then the blocks
-    before the name, and those after it.
+    A token is given by its row in the table of embeddings. The rows are [SOS], [EOS], padding,
+    the tokens of the names, the blocks before the name, and the blocks after the name.
 
     Args:
-        prompts: each pair's tokens as rows of the table.
-        before_lengths: tokens before the name, (experts,).
-        device: where the tokens are needed.
+        prompts: the tokens of each (expert, class) pair, as rows of the table.
+        before_lengths: the number of tokens before the name, (experts,).
+        device: the device of the resulting tensors.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class PromptLayout:
         after_lengths: Sequence[int],
         own_class: bool,
     ) -> PromptLayout:
-        """Returns the layout of `PromptBatch.build` for blocks of these lengths."""
+        """Returns the layout of `PromptBatch.build` for token blocks of these lengths."""
         names = np.split(np.arange(len(classes.ids)) + 3, np.cumsum(classes.lengths.tolist())[:-1])
         blocks = np.cumsum([3 + len(classes.ids), *before_lengths, *after_lengths])
         prompts = []
@@ -99,22 +101,22 @@ class PromptLayout:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Experts and classes; with contexts of classes' own, pairs and 1."""
+        """(experts, classes); with class-specific contexts (experts * classes, 1)."""
         return len(self.before_lengths), len(self.prompts) // len(self.before_lengths)
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest prompt."""
+        """The number of tokens of the longest prompt."""
         return max(len(prompt) for prompt in self.prompts)
 
     def chunks(self, limit: int) -> list[Chunk]:
-        """Returns the prompts in tiles, in chunks of about `limit` rows; made once."""
+        """Returns the prompts in tiles, in chunks of about `limit` rows; cached."""
         if limit not in self._tiled:
             self._tiled[limit] = lay_out(self.prompts, self.before_lengths, limit, self.device)
         return self._tiled[limit]
 
     def padded(self, length: int) -> tuple[Tensor, Tensor]:
-        """Returns the prompts as rows of the table (pairs, length), and where each ends."""
+        """Returns the prompts as rows of the table (pairs, length), and each [EOS] position."""
         grid = np.full((len(self.prompts), length), 2)
         for row, prompt in enumerate(self.prompts):
             grid[row, : len(prompt)] = prompt
@@ -124,9 +126,9 @@ class PromptLayout:
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """Soft prompts of all experts and classes: embeddings, and where they stand."""
+    """Soft prompts of all experts and classes: token embeddings, and their positions."""
 
-    table: Tensor  # (distinct tokens, width), the rows that prompts are made of
+    table: Tensor  # (distinct tokens, width), the embeddings of all tokens in the prompts
     layout: PromptLayout
 
     @classmethod
@@ -143,13 +145,13 @@ class PromptBatch:
         Args:
             table: the tokenizer and embeddings of the frozen text tower.
             classes: the class names.
-            before: each expert's token block (tokens, width) left of the name.
-            after: as many blocks right of it.
-            own_class: there is a block for each expert and class, which belongs to that class
-                alone; the shape is then (experts * classes, 1).
+            before: each expert's token block (tokens, width) before the name.
+            after: each expert's token block (tokens, width) after the name.
+            own_class: whether there is a block for each (expert, class) pair, used for that class
+                only; the shape is then (experts * classes, 1).
 
         Raises:
-            UserError: if the longest prompt does not fit the context.
+            UserError: if the longest prompt is longer than the context.
         """
         layout = classes.layout([len(b) for b in before], [len(a) for a in after], own_class)
         table.check_length(layout.longest, "The longest class name with its context")
@@ -159,24 +161,24 @@ class PromptBatch:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Experts and classes; with contexts of classes' own, pairs and 1."""
+        """(experts, classes); with class-specific contexts (experts * classes, 1)."""
         return self.layout.shape
 
 
 def soft_tokens(table: TokenTable, template: str) -> tuple[Tensor, Tensor]:
-    """Returns the token embeddings left and right of the class name in a template.
+    """Returns the token embeddings before and after the class name in a template.
 
     Returns:
         `before` (tokens, width) and `after` (tokens, width), copies that can be trained.
 
     Raises:
-        UserError: if the tokenizer would not split the filled template at its slot.
+        UserError: if a token of the filled template would cross the edge of the class name.
     """
     left, right = (table.encode(part) for part in template.split(SLOT))
     if left + table.encode("cat") + right != table.encode(fill(template, "cat")):
         raise UserError(
-            f"Template {template!r} does not split at its {{}} into whole tokens. Put a space or "
-            "punctuation on both sides of it."
+            f"Template {template!r} cannot be split at its {{}} into whole tokens. Put a space or "
+            "punctuation on both sides of the {}."
         )
     return table.embed(left), table.embed(right)
 

@@ -1,4 +1,4 @@
-"""Attention of tiles to their expert's prefix and to themselves, and its backward pass."""
+"""Attention within tiles and to their expert's prefix, and its backward pass."""
 
 from __future__ import annotations
 
@@ -16,37 +16,38 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class TileIndex:
-    """Where a head's part of a row is found and goes; parts are rows of (rows * heads, size).
+    """Indices that move each head's part of a row into its tile and back.
 
-    Everything is moved in one pass, from packed rows to tiles by head, and back.
+    A tensor (rows, heads * size) is seen as parts (rows * heads, size), one part per row and
+    head. One `index_select` moves all parts at once, from rows to tiles and heads, or back.
     """
 
-    queries: Tensor  # (tiles * heads * width,), among parts of queries, keys and values
-    keys: Tensor  # (tiles * heads * (prefix + width),), likewise
-    values: Tensor
-    mixed: Tensor  # (rows * heads,), among parts of tiles
-    incoming: Tensor  # (tiles * heads * width,), among parts of rows and one empty row
-    gradients: Tensor  # (rows * parts * heads,), among the tiles' queries, keys and values
+    queries: Tensor  # (tiles * heads * width,), into the parts of queries, keys and values
+    keys: Tensor  # (tiles * heads * (prefix + width),), into the same parts
+    values: Tensor  # like keys
+    mixed: Tensor  # (rows * heads,), into the parts of tiles
+    incoming: Tensor  # (tiles * heads * width,), into the parts of rows and one empty row
+    gradients: Tensor  # (rows * parts * heads,), into the tiles' queries, keys and values
     mask: Tensor  # (tiles * heads, width, prefix + width), 0 or -inf, added to scores
 
     @classmethod
     def from_chunk(cls, chunk: Chunk, heads: int, dtype: torch.dtype) -> TileIndex:
-        """Returns where the parts of all rows go."""
-        return cls._of(chunk, heads, dtype, 3, chunk.slots, chunk.row_slot, chunk.hidden)
+        """Returns the indices for queries in all rows."""
+        return cls._build(chunk, heads, dtype, 3, chunk.slots, chunk.row_slot, chunk.hidden)
 
     @classmethod
     def at_ends(cls, chunk: Chunk, heads: int, dtype: torch.dtype) -> TileIndex:
-        """Returns the same for queries at [EOS] alone, which stand in rows of their own.
+        """Returns the indices for queries only at [EOS], which are in a separate tensor.
 
-        Places without an [EOS] see everything; nothing reads what they see.
+        Slots without an [EOS] see all keys; their results are not used.
         """
         hidden = chunk.hidden.new_zeros(chunk.end_slots.numel(), chunk.hidden.shape[2])
         hidden[chunk.pair_slot] = chunk.hidden.flatten(0, 1)[chunk.row_slot[chunk.ends]]
         hidden = hidden.view(*chunk.end_slots.shape, -1)
-        return cls._of(chunk, heads, dtype, 2, chunk.end_slots, chunk.pair_slot, hidden)
+        return cls._build(chunk, heads, dtype, 2, chunk.end_slots, chunk.pair_slot, hidden)
 
     @classmethod
-    def _of(
+    def _build(
         cls,
         chunk: Chunk,
         heads: int,
@@ -56,30 +57,32 @@ class TileIndex:
         row_slot: Tensor,
         hidden: Tensor,
     ) -> TileIndex:
-        """Returns the index for queries in these slots (tiles, width).
+        """Returns the indices for queries in the given slots (tiles, width).
 
-        Parts are 3, with the queries among the projected rows, or 2, with queries apart.
+        `parts` is 3 if the projected rows hold queries, keys and values, or 2 if they hold only
+        keys and values, and the queries are in a separate tensor.
         """
         head = torch.arange(heads, device=slots.device)
         tiles, width = slots.shape
         keys, filled = chunk.keys.shape[1], slots.clamp(max=len(row_slot) - 1)
 
         def by_tile(rows: Tensor, stride: int, part: int) -> Tensor:
-            """Returns the parts (tiles, heads, places) of rows (tiles, places)."""
+            """Returns the parts (tiles, heads, slots) of rows (tiles, slots)."""
             return ((rows[:, None] * stride + part) * heads + head[:, None]).flatten()
 
-        def by_row(slot: Tensor, places: int) -> Tensor:
-            """Returns the parts (rows, heads) of places in tiles of so many places."""
-            tile, place = slot[:, None] // places, slot[:, None] % places
-            return (tile * heads + head) * places + place
+        def by_row(slot: Tensor, tile_slots: int) -> Tensor:
+            """Returns the parts (rows, heads) of slots in tiles of `tile_slots` slots."""
+            tile, offset = slot[:, None] // tile_slots, slot[:, None] % tile_slots
+            return (tile * heads + head) * tile_slots + offset
 
         mixed = by_row(row_slot, width)
-        # A row's own key follows the keys of its expert's prefix.
-        tile, place = chunk.row_slot // chunk.slots.shape[1], chunk.row_slot % chunk.slots.shape[1]
-        to_keys = tiles * heads * width + by_row(tile * keys + chunk.prefix + place, keys)
-        found = [to_keys, to_keys + tiles * heads * keys]
+        # In a tile, a row's own key comes after the keys of its expert's prefix.
+        tile_slots = chunk.slots.shape[1]
+        tile, offset = chunk.row_slot // tile_slots, chunk.row_slot % tile_slots
+        to_keys = tiles * heads * width + by_row(tile * keys + chunk.prefix + offset, keys)
+        gradients = [to_keys, to_keys + tiles * heads * keys]
         if parts == 3:
-            found = [mixed, *found]
+            gradients = [mixed, *gradients]
         mask = torch.zeros(hidden.shape, dtype=dtype, device=slots.device)
         mask = mask.masked_fill_(hidden, float("-inf"))[:, None]
         return cls(
@@ -88,7 +91,7 @@ class TileIndex:
             by_tile(chunk.keys, parts, parts - 1),
             mixed.flatten(),
             by_tile(slots, 1, 0),
-            torch.stack(found, dim=1).flatten(),
+            torch.stack(gradients, dim=1).flatten(),
             mask.expand(-1, heads, -1, -1).reshape(-1, *hidden.shape[1:]),
         )
 
@@ -96,63 +99,65 @@ class TileIndex:
 def attend(
     projected: Tensor, index: TileIndex, size: int, queries: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """Returns what attention mixes, and the 4 tensors that its backward pass needs.
+    """Returns the output of attention, and the 4 tensors for its backward pass.
 
     Args:
-        projected: queries, keys and values (rows, 3 width); keys and values (rows, 2 width)
-            if the queries are given.
-        index: where they go.
-        size: of a head.
-        queries: (pairs, width), at [EOS] alone; the result then has their rows.
+        projected: queries, keys and values (rows, 3 width); only keys and values (rows, 2 width)
+            if the queries are given separately.
+        index: the indices that move rows into tiles.
+        size: the size of a head.
+        queries: queries only at [EOS], (pairs, width); the output then has one row per pair.
     """
     parts = projected.view(-1, size)
-    asked_parts = parts if queries is None else queries.view(-1, size)
+    query_parts = parts if queries is None else queries.view(-1, size)
     groups = len(index.mask)  # tiles * heads
-    asked = asked_parts.index_select(0, index.queries).view(groups, -1, size).mul_(size**-0.5)
+    scaled = query_parts.index_select(0, index.queries).view(groups, -1, size).mul_(size**-0.5)
     keys = parts.index_select(0, index.keys).view(groups, -1, size)
     values = parts.index_select(0, index.values).view(groups, -1, size)
-    weights = torch.baddbmm(index.mask, asked, keys.transpose(1, 2)).softmax(dim=-1)
+    weights = torch.baddbmm(index.mask, scaled, keys.transpose(1, 2)).softmax(dim=-1)
     mixed = torch.bmm(weights, values).view(-1, size).index_select(0, index.mixed)
     width = projected.shape[1] // 3 if queries is None else queries.shape[1]
-    return mixed.view(-1, width), [asked, keys, values, weights]
+    return mixed.view(-1, width), [scaled, keys, values, weights]
 
 
 def attend_backward(
     gradient: Tensor, index: TileIndex, chunk: Chunk, kept: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor | None]:
-    """Returns the gradients with respect to `projected` and, at [EOS], to the queries.
+    """Returns the gradients with respect to `projected` and to the queries, if given separately.
 
     Args:
-        gradient: with respect to what was mixed, and one row of zeros for empty places,
-            (rows + 1, width) or (pairs + 1, width).
-        index: the same as before.
-        chunk: where each row belongs.
-        kept: what `attend` kept.
+        gradient: gradient with respect to the output of `attend`, then one row of zeros for
+            empty slots; (rows + 1, width) or (pairs + 1, width).
+        index: the indices that `attend` was called with.
+        chunk: the prompt and tile of each row.
+        kept: the tensors that `attend` returned for the backward pass.
     """
-    asked, keys, values, weights = kept
-    groups, width, size = asked.shape
-    incoming = gradient.view(-1, size).index_select(0, index.incoming).view(asked.shape)
-    count, key_count = groups * width, groups * keys.shape[1]
-    found = gradient.new_empty(count + 2 * key_count, size)
+    scaled, keys, values, weights = kept
+    groups, width, size = scaled.shape
+    incoming = gradient.view(-1, size).index_select(0, index.incoming).view(scaled.shape)
+    query_count, key_count = groups * width, groups * keys.shape[1]
+    buffer = gradient.new_empty(query_count + 2 * key_count, size)
     d_queries, d_keys, d_values = (
-        part.view(groups, -1, size) for part in found.split([count, key_count, key_count])
+        part.view(groups, -1, size) for part in buffer.split([query_count, key_count, key_count])
     )
     torch.bmm(weights.transpose(1, 2), incoming, out=d_values)
     d_weights = torch.bmm(incoming, values.transpose(1, 2))
     d_scores = aten._softmax_backward_data(d_weights, weights, -1, weights.dtype)
     torch.bmm(d_scores, keys, out=d_queries).mul_(size**-0.5)
-    torch.bmm(d_scores.transpose(1, 2), asked, out=d_keys)
+    torch.bmm(d_scores.transpose(1, 2), scaled, out=d_keys)
 
-    tiles, whole = len(chunk.slots), gradient.shape[1]
-    rows = found.index_select(0, index.gradients).view(chunk.rows, -1)
-    # All tiles of an expert see its prefix: a sum in a fixed order, hence a product.
-    owner = F.one_hot(chunk.tile_expert, chunk.experts).to(found.dtype).t()
-    for offset, part in ((-2 * whole, d_keys), (-whole, d_values)):
-        seen = part.view(tiles, -1, keys.shape[1], size)[:, :, : chunk.prefix]
-        summed = (owner @ seen.reshape(tiles, -1)).view(chunk.experts, -1, chunk.prefix, size)
-        summed = summed.transpose(1, 2).reshape(-1, whole)[chunk.prefix_places]
+    tiles, model_width = len(chunk.slots), gradient.shape[1]
+    rows = buffer.index_select(0, index.gradients).view(chunk.rows, -1)
+    # All tiles of an expert see its prefix, so their gradients are summed. A matrix product sums
+    # them in a fixed order.
+    owner = F.one_hot(chunk.tile_expert, chunk.experts).to(buffer.dtype).t()
+    for offset, part in ((-2 * model_width, d_keys), (-model_width, d_values)):
+        of_prefix = part.view(tiles, -1, keys.shape[1], size)[:, :, : chunk.prefix]
+        summed = owner @ of_prefix.reshape(tiles, -1)
+        summed = summed.view(chunk.experts, -1, chunk.prefix, size).transpose(1, 2)
+        summed = summed.reshape(-1, model_width)[chunk.prefix_positions]
         start = rows.shape[1] + offset
-        rows[:, start : start + whole].index_add_(0, chunk.prefix_rows, summed)
-    if rows.shape[1] == 3 * whole:
+        rows[:, start : start + model_width].index_add_(0, chunk.prefix_rows, summed)
+    if rows.shape[1] == 3 * model_width:
         return rows, None
-    return rows, found.index_select(0, index.mixed).view(-1, whole)
+    return rows, buffer.index_select(0, index.mixed).view(-1, model_width)

@@ -1,9 +1,9 @@
-"""The layout of soft prompts: all tokens in one list of rows, and tiles for attention.
+"""Soft prompts as one list of rows for linear layers, and as tiles for attention.
 
-Linear layers want many rows at once, attention wants few keys. Rows have no gaps, so that
-linear layers do no work for padding. A tile holds the own tokens of several classes of one
-expert; a mask keeps classes apart. All tiles of a chunk have one width, so that experts with
-prefixes and prompts of any length run in the same products.
+Linear layers are fast with many rows, attention is fast with few keys. There are no gaps between
+rows, so that linear layers do not compute padding. A tile holds the tokens of several classes of
+one expert; a mask keeps the classes separate. All tiles of a chunk have the same width, so that
+one product handles experts with prefixes and prompts of any length.
 """
 
 from __future__ import annotations
@@ -15,83 +15,84 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Places in a tile that are tried. Measured on a CPU, attention takes about the same time with 10
-# to 24 places; narrower tiles are too many small products, wider ones hide most of what they do.
+# Tile widths (slots per tile) to choose from. Measured on a CPU, attention takes about the same
+# time with 10 to 24 slots. Narrower tiles need too many small products; in wider tiles the mask
+# hides most of the results.
 WIDTHS = (10, 12, 14, 16, 18, 20, 24, 28, 32)
-_SLOT_COST = 24  # of moving a token to its place, in keys that it might see instead
+_SLOT_COST = 24  # cost of moving a token to its slot, as the number of keys of equal cost
 
 
 @dataclass(frozen=True)
 class Chunk:
     """Prompts that are encoded together.
 
-    Rows are tokens: every expert's prefix once, and every pair's own tokens, without gaps.
-    Tiles are where attention runs: a tile holds several prompts of one expert side by side,
-    or its prefix, and sees the expert's prefix besides.
+    A row is a token. The rows are every expert's prefix once, and every pair's own tokens,
+    without gaps. Attention runs in tiles: a tile holds several prompts of one expert side by
+    side, or its prefix, and its tokens also see the expert's prefix.
     """
 
-    pairs: Tensor  # (pairs,), which (expert, class) pairs these are
-    source: Tensor  # (rows,), each row's token in the table of embeddings
-    position: Tensor  # (rows,), its place in the prompt
+    pairs: Tensor  # (pairs,), indices of the (expert, class) pairs
+    source: Tensor  # (rows,), the index of each row's token in the table of embeddings
+    position: Tensor  # (rows,), the position of each row in its prompt
     ends: Tensor  # (pairs,), the row of each pair's [EOS]
-    experts: int
-    prefix: int  # tokens of the longest prefix
-    prefix_rows: Tensor  # (prefix tokens,), their rows
-    prefix_places: Tensor  # (prefix tokens,), expert * prefix + place in it
-    tile_expert: Tensor  # (tiles,), counted from the chunk's first expert
-    slots: Tensor  # (tiles, width), the row in each place; `rows` where it is empty
-    keys: Tensor  # (tiles, prefix + width), the row of each key; 0 where there is none
-    hidden: Tensor  # (tiles, width, prefix + width), bool: what a token must not see
-    row_slot: Tensor  # (rows,), each row's place, tile * width + place in it
-    end_slots: Tensor  # (tiles, per tile), which pairs end there; the number of pairs if none
-    pair_slot: Tensor  # (pairs,), each pair's place among the ends, tile * per tile + number
+    experts: int  # number of experts in the chunk
+    prefix: int  # number of tokens of the longest prefix
+    prefix_rows: Tensor  # (prefix tokens,), the rows of all prefixes
+    prefix_positions: Tensor  # (prefix tokens,), expert * prefix + position in the prefix
+    tile_expert: Tensor  # (tiles,), each tile's expert; 0 is the chunk's first expert
+    slots: Tensor  # (tiles, width), the row in each slot; `rows` if the slot is empty
+    keys: Tensor  # (tiles, prefix + width), the row of each key; 0 if there is none
+    hidden: Tensor  # (tiles, width, prefix + width), bool: keys that a token must not see
+    row_slot: Tensor  # (rows,), the slot of each row, tile * width + slot in the tile
+    end_slots: Tensor  # (tiles, per tile), pairs that end in the tile; number of pairs if none
+    pair_slot: Tensor  # (pairs,), each pair's index in `end_slots`, flattened
 
     @property
     def rows(self) -> int:
-        """Number of tokens that are encoded."""
+        """Number of rows, which are the tokens to encode."""
         return len(self.source)
 
 
 @dataclass(frozen=True)
 class _Item:
-    """What a tile holds whole: a pair's own tokens, or an expert's prefix (pair is None)."""
+    """Tokens that stay together in a tile: a pair's own, or an expert's prefix (no pair)."""
 
     expert: int
     pair: int | None
-    tokens: np.ndarray  # rows of the table
-    start: int  # position of the first
+    tokens: np.ndarray  # rows of the table of embeddings
+    start: int  # position of the first token in the prompt
 
 
 def fill_tiles(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Returns which prompts stand in which tile: longest first, each tile as full as it gets.
+    """Returns the prompts in each tile: longest first, and each tile as full as possible.
 
     Args:
-        lengths: tokens of each prompt, none longer than `width`.
-        width: places in a tile.
+        lengths: number of tokens of each prompt, at most `width`.
+        width: number of slots in a tile.
     """
-    waiting: dict[int, list[int]] = {}
+    remaining: dict[int, list[int]] = {}  # length → indices of prompts
     for index in range(len(lengths) - 1, -1, -1):
-        waiting.setdefault(lengths[index], []).append(index)
-    sizes = sorted(waiting, reverse=True)
+        remaining.setdefault(lengths[index], []).append(index)
+    sizes = sorted(remaining, reverse=True)
     tiles = []
     left = len(lengths)
     while left:
-        room, tile = width, []
+        free, tile = width, []
         for size in sizes:
-            while room >= size and waiting[size]:
-                tile.append(waiting[size].pop())
-                room -= size
+            while free >= size and remaining[size]:
+                tile.append(remaining[size].pop())
+                free -= size
         left -= len(tile)
         tiles.append(tile)
     return tiles
 
 
 def choose_width(lengths: Sequence[Sequence[int]], prefix: int) -> int:
-    """Returns the tile width with which attention costs least.
+    """Returns the tile width with the lowest cost of attention.
 
     Args:
-        lengths: for each expert, the tokens of what its tiles hold.
-        prefix: tokens of the longest prefix.
+        lengths: for each expert, the numbers of tokens of its items.
+        prefix: number of tokens of the longest prefix.
     """
     longest = max(max(own) for own in lengths)
     widths = {max(width, longest) for width in WIDTHS}
@@ -106,20 +107,20 @@ def choose_width(lengths: Sequence[Sequence[int]], prefix: int) -> int:
 def lay_out(
     prompts: Sequence[np.ndarray], before: np.ndarray, limit: int, device: torch.device
 ) -> list[Chunk]:
-    """Returns chunks that hold every prompt once.
+    """Returns chunks that together hold every prompt once.
 
     Args:
         prompts: each prompt's tokens as rows of the table, by expert, then class; the first
-            row of any is [SOS].
-        before: tokens between [SOS] and class name, (experts,).
-        limit: rows of a chunk, about.
-        device: where the tensors go.
+            token of each is [SOS].
+        before: number of tokens between [SOS] and the class name, (experts,).
+        limit: approximate number of rows in a chunk.
+        device: the device of the tensors.
     """
     num_classes = len(prompts) // len(before)
-    starts = 1 + before.repeat(num_classes)  # (pairs,), where a pair's own tokens start
+    starts = 1 + before.repeat(num_classes)  # (pairs,), position of a pair's first own token
     own = np.array([len(prompt) for prompt in prompts]) - starts
     count = max(1, round(int(own.sum()) / limit))
-    # A chunk ends with the pair in which its share of all tokens ends.
+    # Chunks get equal shares of all tokens; a pair belongs to the chunk of its first token.
     part = (own.cumsum() - own) * count // own.sum()
     chunks = []
     for number in range(count):
@@ -136,7 +137,7 @@ def lay_out(
 
 
 def _chunk(items: Sequence[Sequence[_Item]], device: torch.device) -> Chunk:
-    """Returns one chunk of every expert's prefix, which comes first, and prompts."""
+    """Returns one chunk; each expert's first item is its prefix, then follow its prompts."""
     lengths = [[len(item.tokens) for item in own] for own in items]
     prefix = max(own[0] for own in lengths)
     width = choose_width(lengths, prefix)
@@ -149,8 +150,8 @@ def _chunk(items: Sequence[Sequence[_Item]], device: torch.device) -> Chunk:
     total = sum(map(sum, lengths))
     num_pairs = sum(len(own) - 1 for own in items)
     slots = np.full((len(tiles), width), total)
-    owner = np.full((len(tiles), width), -1)  # which item of the tile; -1 where it is empty
-    alone = np.zeros((len(tiles), width), dtype=bool)  # a prefix, which has none before it
+    owner = np.full((len(tiles), width), -1)  # the index of the slot's item; -1 if empty
+    in_prefix = np.zeros((len(tiles), width), dtype=bool)  # these see no other prefix
     end_slots = np.full((len(tiles), per_tile), num_pairs)
     prefix_rows = np.zeros((len(items), prefix), dtype=np.int64)
     source, position, row_slot = [], [], []
@@ -158,31 +159,30 @@ def _chunk(items: Sequence[Sequence[_Item]], device: torch.device) -> Chunk:
     ends, pair_slot = [], []
     row = 0
     for index, (expert, tile) in enumerate(tiles):
-        at = 0
+        start = 0
         for number, item in enumerate(tile):
             size = len(item.tokens)
-            place = slice(at, at + size)
-            slots[index, place] = np.arange(row, row + size)
-            owner[index, place] = number
+            own_slots = slice(start, start + size)
+            slots[index, own_slots] = np.arange(row, row + size)
+            owner[index, own_slots] = number
             source.append(item.tokens)
             position.append(np.arange(item.start, item.start + size))
-            row_slot.append(index * width + np.arange(at, at + size))
-            at, row = at + size, row + size
+            row_slot.append(index * width + np.arange(start, start + size))
+            start, row = start + size, row + size
             if item.pair is None:
-                alone[index, place] = True
+                in_prefix[index, own_slots] = True
                 prefix_rows[expert, :size] = np.arange(row - size, row)
             else:
-                done = len(pairs)
-                ended = int((end_slots[index] < num_pairs).sum())
-                end_slots[index, ended] = done
-                pair_slot.append(index * per_tile + ended)
+                end = int((end_slots[index] < num_pairs).sum())
+                end_slots[index, end] = len(pairs)
+                pair_slot.append(index * per_tile + end)
                 pairs.append(item.pair)
                 ends.append(row - 1)
     tile_expert = np.array([expert for expert, _ in tiles])
     sizes = np.array([own[0] for own in lengths])
     exists = np.arange(prefix) < sizes[:, None]  # (experts, prefix)
     hidden = np.ones((len(tiles), width, prefix + width), dtype=bool)
-    hidden[:, :, :prefix] = alone[:, :, None] | ~exists[tile_expert][:, None]
+    hidden[:, :, :prefix] = in_prefix[:, :, None] | ~exists[tile_expert][:, None]
     hidden[:, :, prefix:] = owner[:, :, None] != owner[:, None, :]
     hidden[:, :, prefix:] |= np.triu(np.ones((width, width), dtype=bool), 1)
     keys = np.concatenate([prefix_rows[tile_expert], np.where(slots < total, slots, 0)], axis=1)
@@ -195,7 +195,7 @@ def _chunk(items: Sequence[Sequence[_Item]], device: torch.device) -> Chunk:
         experts=len(items),
         prefix=prefix,
         prefix_rows=move(prefix_rows[exists]),
-        prefix_places=move(np.flatnonzero(exists)),
+        prefix_positions=move(np.flatnonzero(exists)),
         tile_expert=move(tile_expert),
         slots=move(slots),
         keys=move(keys),

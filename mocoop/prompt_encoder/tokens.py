@@ -1,4 +1,4 @@
-"""What prompts need to know of a text tower: its tokenizer, embeddings and context length."""
+"""The parts of a text tower that prompts need: tokenizer, embeddings and context length."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class TokenTable:
     tokenizer: SimpleTokenizer = field(repr=False)
     embedding: nn.Embedding = field(repr=False)  # (vocabulary, width)
     context_length: int
-    """Largest number of tokens, [SOS] and [EOS] included."""
+    """Largest number of tokens, including [SOS] and [EOS]."""
 
     @property
     def device(self) -> torch.device:
-        """Where the embeddings are."""
+        """The device of the embeddings."""
         return self.embedding.weight.device
 
     @property
@@ -40,14 +40,14 @@ class TokenTable:
         return list(self.tokenizer.encode(text))
 
     def embed(self, ids: list[int]) -> Tensor:
-        """Returns a copy of the embeddings (tokens, width) of some ids, without gradient."""
+        """Returns a copy of the embeddings (tokens, width) of token ids, without gradient."""
         rows = torch.tensor(ids, dtype=torch.long, device=self.device)
         return self.embedding.weight.detach()[rows].clone()
 
     def check_length(self, length: int, text: str) -> None:
-        """Raises UserError if `text` takes more tokens than the context has."""
+        """Raises UserError if `text` has more tokens than the context."""
         if length > self.context_length:
             raise UserError(
-                f"{text[:60]!r} takes {length} tokens, but this CLIP reads at most "
+                f"{text[:60]!r} has {length} tokens, but this CLIP reads at most "
                 f"{self.context_length}. Shorten the class name or the template."
             )

@@ -1,4 +1,4 @@
-"""The paper's questions as variants of one method: what happens without this part?"""
+"""The paper's ablations: variants of one method that change or leave out one part each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Change = Callable[[TrainConfig, Groups], TrainConfig]
 
 @dataclass(frozen=True)
 class Variant:
-    """One answer to a question of the paper's."""
+    """One variant of an ablation."""
 
     name: str
-    """As asked for on the command line."""
+    """The name on the command line."""
     label: str
-    """As shown in the table."""
+    """The name in the table."""
     change: Change
-    """From the full method's settings and the data set's groups to the variant's."""
+    """Returns the variant's settings from the full method's settings and the data set's groups."""
 
 
 def _set(**changes: Any) -> Change:
@@ -40,14 +40,17 @@ def _one_group(config: TrainConfig, groups: Groups) -> TrainConfig:
 
 
 def _random_groups(config: TrainConfig, groups: Groups) -> TrainConfig:
-    """Groups of the same sizes, their templates drawn at random from all, by the run's seed."""
+    """Returns settings with groups of the same sizes whose templates are drawn at random.
+
+    All templates are shuffled with the run's seed.
+    """
     every = [template for templates in groups.values() for template in templates]
     random.Random(config.seed).shuffle(every)
-    drawn: dict[str, tuple[str, ...]] = {}
+    random_groups: dict[str, tuple[str, ...]] = {}
     for number, templates in enumerate(groups.values(), start=1):
-        drawn[f"random {number}"] = tuple(every[: len(templates)])
+        random_groups[f"random {number}"] = tuple(every[: len(templates)])
         every = every[len(templates) :]
-    return replace(config, groups=drawn)
+    return replace(config, groups=random_groups)
 
 
 def _all_chosen(config: TrainConfig, groups: Groups) -> TrainConfig:
@@ -58,8 +61,8 @@ def _first_groups(count: int) -> Change:
     def change(config: TrainConfig, groups: Groups) -> TrainConfig:
         if len(groups) < count:
             raise UserError(
-                f"There are only {len(groups)} groups of templates, so that {count} experts "
-                "cannot be tried. Leave this variant out."
+                f"The variant experts-{count} needs {count} groups of templates; the data set "
+                f"has {len(groups)}. Leave this variant out."
             )
         return replace(config, groups=dict(list(groups.items())[:count]))
 
@@ -98,26 +101,27 @@ def ablation_tasks(
 
     Args:
         data: data sets to train on.
-        variants: names of `VARIANTS`, all if empty; the full method always comes first.
-        method: the mixture that is taken apart, with its preset.
+        variants: names of `VARIANTS`, all if empty; the full method is always included.
+        method: the mixture whose variants are compared, with its preset.
         shots: training images per class.
-        seeds: one run each.
+        seeds: one run per seed.
         backbone: the frozen CLIP.
 
     Raises:
-        UserError: for an unknown variant, a method without experts, or unfit data.
+        UserError: for an unknown variant, a method that is not a mixture, or data that the
+            protocols cannot use.
     """
     mixtures = [key for key, record in METHODS.items() if record.is_mixture]
     if method not in mixtures:
         raise UserError(
-            f"An ablation takes a mixture apart: expected {' or '.join(mixtures)}; got {method!r}."
+            f"An ablation needs a mixture: expected {' or '.join(mixtures)}; got {method!r}."
         )
     for name in variants:
         if name not in NAMES:
             raise choose_from("variant", name, NAMES)
     for protocol in ("few-shot", "base-to-new"):
         check(Plan(protocol, tuple(data), (method,), (shots,), tuple(seeds), backbone))
-    found = []
+    tasks = []
     full = preset(method, backbone)
     for name in data:
         groups = load_dataset(name).templates.groups
@@ -128,5 +132,5 @@ def ablation_tasks(
                 start = replace(full, data=name, shots=shots, seed=seed)
                 for classes in ("all", "base"):
                     config = replace(variant.change(start, groups), classes=classes)
-                    found.append(Task("ablation", variant.label, config, shots, (seed,)))
-    return found
+                    tasks.append(Task("ablation", variant.label, config, shots, (seed,)))
+    return tasks

@@ -1,11 +1,12 @@
-"""The overfitting lab: one recipe for every method, and what is measured after each epoch.
+"""The overfitting lab: one recipe for all its methods, and the measures after each epoch.
 
 The learning rate is constant and there is no warm-up, so that the first epochs of a long training
-are exactly a shorter training: one run answers every number of epochs up to its own.
+are exactly a shorter training. One run therefore covers every number of epochs up to its own.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -25,34 +26,34 @@ from mocoop.presets import preset
 from mocoop.runs.run import Run, load_gate
 
 METHODS = COOP, LASP, MOCOOP = "coop", "lasp", "mocoop"
-"""What the lab compares: one prompt, one prompt with a text loss, a mixture."""
+"""The methods of the lab: one prompt, one prompt with a text loss, a mixture."""
 SUPERVISED = tuple(method for method in METHODS if preset(method).text_weight > 0)
-"""Methods that have a text loss to weight."""
+"""The methods with a text loss."""
 HALVES = ("base", "new")
 LEARNING_RATE = 0.5
-"""The mixture's own rate for the small CLIP, and 25 times CoOp's: under the recipes that were
-chosen on validation images, one prompt hardly overfits here."""
-BINS = 15
+"""The mixture's rate for the small CLIP, 25 times CoOp's rate. With the recipes that were chosen
+on validation images, one prompt hardly overfits on these data."""
+BINS = 15  # bins of the reliability table
 ROUTING = ("router", "uniform", "random", "best_single", "oracle", "gain", "gain_error")
 
 
 @dataclass(frozen=True)
 class LabSettings:
-    """What the lab's sliders ask for."""
+    """The settings of the lab's sliders."""
 
     data: str = "faces"
     shots: int = 16
     """Training images per class."""
     seed: int = 1
     text_weight: float = 5.0
-    """Of LASP's and MoCoOp's text loss; CoOp has none."""
+    """Weight of the text loss of LASP and MoCoOp; CoOp has no text loss."""
     epochs: int = 40
 
     def config(self, method: str) -> TrainConfig:
-        """Returns the settings of the training that answers for a method, on the base half.
+        """Returns the settings of a method's training on the base half.
 
         Raises:
-            UserError: for a method that is not in the lab, or settings that cannot be.
+            UserError: for a method that is not in the lab, or invalid settings.
         """
         if method not in METHODS:
             raise choose_from("method of the lab", method, METHODS)
@@ -74,85 +75,90 @@ class LabSettings:
 
 @dataclass(frozen=True)
 class LabRun:
-    """A training epoch by epoch, on test images of the base and of the new half.
+    """Measures of a training after each epoch, on test images of the base and the new half.
 
-    Test accuracies by epoch are for looking at: nothing is chosen by them.
+    These test accuracies are only shown: nothing is chosen by them.
     """
 
     count: Tensor = field(repr=False)
-    """(epochs + 1, halves, bins): images by top probability; whole numbers."""
+    """(epochs + 1, halves, bins): number of images, binned by their top probability."""
     right: Tensor = field(repr=False)
-    """(epochs + 1, halves, bins): those of them that are told right."""
+    """(epochs + 1, halves, bins): number of correctly classified images."""
     confidence: Tensor = field(repr=False)
-    """(epochs + 1, halves, bins): the sum of their top probabilities."""
+    """(epochs + 1, halves, bins): sum of the images' top probabilities."""
     train: Tensor = field(repr=False)
-    """(epochs + 1,): percent right of the training images while training; NaN before it."""
+    """(epochs + 1,): accuracy on the training images during the epoch, in percent; NaN for epoch
+    0."""
     cosine: Tensor = field(repr=False)
-    """(epochs + 1, halves): mean cosine of soft features to their own prototypes."""
+    """(epochs + 1, halves): mean cosine between soft features and their own prototypes."""
     routing: Tensor = field(repr=False)
     """(halves, 7): `ROUTING` in percent after the last epoch; NaN with one expert."""
 
     @property
     def epochs(self) -> int:
-        """How many epochs it was trained."""
+        """The number of epochs of the training."""
         return len(self.count) - 1
 
     def accuracy(self, half: str) -> Tensor:
-        """Returns (epochs + 1,) in percent; epoch 0 is before training."""
-        place = HALVES.index(half)
-        return 100.0 * self.right[:, place].double().sum(-1) / self._images(place)
+        """Returns the accuracy by epoch (epochs + 1,) in percent; epoch 0 is before training."""
+        index = HALVES.index(half)
+        return 100.0 * self.right[:, index].double().sum(-1) / self._images(index)
 
     def calibration_error(self, half: str) -> Tensor:
-        """Returns the expected calibration error (epochs + 1,) in percent."""
-        place = HALVES.index(half)
-        gaps = (self.right[:, place].double() - self.confidence[:, place].double()).abs()
-        return 100.0 * gaps.sum(-1) / self._images(place)
+        """Returns the expected calibration error by epoch (epochs + 1,) in percent."""
+        index = HALVES.index(half)
+        gaps = (self.right[:, index].double() - self.confidence[:, index].double()).abs()
+        return 100.0 * gaps.sum(-1) / self._images(index)
 
     def drift(self, half: str) -> Tensor:
-        """Returns 1 - cosine of soft features to their own prototypes, (epochs + 1,)."""
+        """Returns 1 - cosine between soft features and their own prototypes, (epochs + 1,)."""
         return 1.0 - self.cosine[:, HALVES.index(half)].double()
 
     def routing_of(self, half: str) -> dict[str, float]:
-        """Returns what ways to choose experts reach, in percent; empty with one expert."""
+        """Returns `ROUTING` name → value in percent; empty with one expert."""
         values = self.routing[HALVES.index(half)].tolist()
-        found = dict(zip(ROUTING, values, strict=True))
-        return {} if found["router"] != found["router"] else found
+        by_name = dict(zip(ROUTING, values, strict=True))
+        return {} if math.isnan(by_name["router"]) else by_name
 
-    def _images(self, place: int) -> Tensor:
-        return self.count[:, place].double().sum(-1)
+    def _images(self, half_index: int) -> Tensor:
+        """Returns the number of test images of a half, (epochs + 1,)."""
+        return self.count[:, half_index].double().sum(-1)
 
 
 def measure(run: Run, dataset: Dataset, backbone: Backbone) -> LabRun:
-    """Returns what a run of the lab's reached after every epoch.
+    """Returns the measures of one of the lab's runs after every epoch.
 
     Args:
-        run: a finished run of `LabSettings.config`, which kept every epoch.
-        dataset: what it was trained on.
-        backbone: the CLIP it was trained with.
+        run: a finished run with the settings of `LabSettings.config`.
+        dataset: the data set on which it was trained.
+        backbone: the CLIP with which it was trained.
 
     Raises:
-        UserError: for a run of another kind, or data or weights that changed since.
+        UserError: for a run with other settings, or data or weights that have changed since.
     """
     setup = run.setup()
     check_same_data(run, setup, dataset, backbone)
     if setup.config.classes != "base" or setup.config.tune_layer_norms:
-        raise UserError(f"Run {run.path} is none of the lab's: it was not trained on the half.")
+        raise UserError(
+            f"Run {run.path} is not one of the lab's: expected a run trained on the base half, "
+            "with a frozen image tower."
+        )
     saved = run.features()
     if list(saved.soft) != list(range(setup.config.epochs + 1)):
-        raise UserError(f"Run {run.path} did not keep every epoch. Train it with save_every 1.")
+        raise UserError(f"Run {run.path} did not save every epoch. Train it with save_every 1.")
     last = open_classifier(run, loaded=backbone)
     if not isinstance(last, MixtureClassifier) or (len(last.experts) > 1 and not saved.gates):
-        raise UserError(f"Run {run.path} did not keep its router by epoch. Train it again.")
-    pictures = {half: _test_images(dataset, FeatureCache(backbone), half) for half in HALVES}
+        raise UserError(f"Run {run.path} did not save its router by epoch. Train it again.")
+    test_images = {half: _test_images(dataset, FeatureCache(backbone), half) for half in HALVES}
     tables = []
     for epoch, soft in saved.soft.items():
         gate = load_gate(saved.gates.get(epoch, {}))
-        then = replace(last, soft=soft, gate=gate)
-        tables.append([_bins(then, half, *pictures[half]) for half in HALVES])
+        at_epoch = replace(last, soft=soft, gate=gate)
+        tables.append([_bins(at_epoch, half, *test_images[half]) for half in HALVES])
     stacked = torch.tensor(tables, dtype=torch.float64)  # (epochs + 1, halves, bins, 3)
     labels = [list(class_range(half, len(setup.class_names))) for half in HALVES]
     cosines = [
-        [(soft * saved.prototypes).sum(-1)[:, kept].mean().item() for kept in labels]
+        [(soft * saved.prototypes).sum(-1)[:, of_half].mean().item() for of_half in labels]
         for soft in saved.soft.values()
     ]
     return LabRun(
@@ -166,7 +172,10 @@ def measure(run: Run, dataset: Dataset, backbone: Backbone) -> LabRun:
 
 
 def _test_images(dataset: Dataset, cache: FeatureCache, half: str) -> tuple[Tensor, Tensor]:
-    """Returns features (images, dim) and labels (images,) of a half's test images, from 0."""
+    """Returns features (images, dim) and labels (images,) of a half's test images.
+
+    Labels start from 0 in each half.
+    """
     labels = class_range(half, len(dataset.class_names))
     items = dataset.items("test", labels)
     features = cache.features(dataset, items)[:, 0]
@@ -176,9 +185,9 @@ def _test_images(dataset: Dataset, cache: FeatureCache, half: str) -> tuple[Tens
 def _bins(
     classifier: Classifier, half: str, features: Tensor, labels: Tensor
 ) -> list[tuple[float, float, float]]:
-    """Returns (images, right, summed confidence) of every bin of one half."""
-    known = class_range(half, len(classifier.class_names))
-    routed = classifier.only(known).classify(features)
+    """Returns (images, correct images, summed confidence) of every bin of one half."""
+    labels_of_half = class_range(half, len(classifier.class_names))
+    routed = classifier.subset(labels_of_half).classify(features)
     return [
         (bin.count, bin.count * (bin.accuracy or 0.0), bin.count * (bin.mean_confidence or 0.0))
         for bin in reliability_table(routed.probabilities, labels, BINS)

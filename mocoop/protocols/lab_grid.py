@@ -1,7 +1,7 @@
-"""The grid of finished trainings that answers the lab's sliders at once: made, written, read.
+"""The grid of finished trainings for the lab's sliders: how it is trained, written and read.
 
-grid.json         format, axes, recipe, CLIP, and the order of the trainings
-grid.safetensors  what `LabRun` holds of all of them, stacked in that order
+grid.json         format, axes, recipes, and the CLIP's fingerprint
+grid.safetensors  the tensors of all trainings' `LabRun`, stacked in the order of the axes
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measu
 from mocoop.runs.run import Run
 from mocoop.runs.status import read_values
 from mocoop.storage.atomic import write_json, write_tensors
-from mocoop.storage.processes import at_once
+from mocoop.storage.processes import parallel_map
 
-GRID_FORMAT = 1  # raise it when an old reader would misread a new grid
+GRID_FORMAT = 1  # increase it when an old reader would misread a new grid
 TABLE, NUMBERS = "grid.json", "grid.safetensors"
 Key = tuple[str, str, int, float, int]
 """Method, data, shots, text weight, seed."""
@@ -41,7 +41,7 @@ Key = tuple[str, str, int, float, int]
 
 @dataclass(frozen=True)
 class Axes:
-    """The values of every slider that the grid holds."""
+    """The values of each slider in the grid."""
 
     data: tuple[str, ...] = BUILTIN
     shots: tuple[int, ...] = (1, 4, 16)
@@ -53,10 +53,15 @@ class Axes:
         for name in ("data", "shots", "text_weights", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
-                raise UserError(f"{name} must name different values, at least one; got {values}.")
+                raise UserError(
+                    f"{name} must have at least one value and no value twice; got {values}."
+                )
 
     def trainings(self) -> Iterator[tuple[str, LabSettings]]:
-        """Yields method and settings of every training; seed by seed, CoOp at no weight."""
+        """Yields method and settings of every training, one seed after the other.
+
+        A method without text loss is trained once, with text weight 0.
+        """
         for seed, data, shots in itertools.product(self.seeds, self.data, self.shots):
             for method in METHODS:
                 weights = self.text_weights if method in SUPERVISED else (0.0,)
@@ -66,46 +71,46 @@ class Axes:
 
 @dataclass(frozen=True)
 class Grid:
-    """Finished trainings, found by their settings."""
+    """Finished trainings by their settings."""
 
     axes: Axes
     backbone_fingerprint: str
-    """Of the CLIP that all of them were trained with."""
+    """Fingerprint of the CLIP with which all of them were trained."""
     version: str
-    """The version of mocoop that made it."""
+    """The version of mocoop that made the grid."""
     runs: dict[Key, LabRun] = field(repr=False)
 
     def find(self, method: str, settings: LabSettings) -> LabRun | None:
-        """Returns a training with at least the epochs asked for; None if the grid has none."""
-        found = self.runs.get(_key(method, settings))
-        return found if found is not None and found.epochs >= settings.epochs else None
+        """Returns the training with these settings; None if there is none, or a shorter one."""
+        run = self.runs.get(_key(method, settings))
+        return run if run is not None and run.epochs >= settings.epochs else None
 
 
 def make_grid(axes: Axes, root: Path, out: Path, workers: int = 1) -> Iterator[tuple[int, int]]:
-    """Trains what is not there yet, yields (done, all), and writes the grid at the end.
+    """Trains what is missing, yields (done, all) after each training, and then writes the grid.
 
     Args:
-        axes: what the grid holds.
-        root: folder of parts; what lies there is not trained again.
+        axes: the values in the grid.
+        root: folder of the finished parts, one per training; these are not trained again.
         out: folder of the grid.
-        workers: processes at once, each with its share of the processor cores.
+        workers: number of processes, each with an equal share of the processor cores.
 
     Raises:
-        UserError: for settings or data that do not fit.
+        UserError: for settings or data that do not fit together.
     """
     trainings = list(axes.trainings())
     jobs = [(settings.config(method), root) for method, settings in trainings]
-    waiting = [job for job in jobs if not _part(*job).exists()]
-    done = len(jobs) - len(waiting)
+    missing = [job for job in jobs if not _part(*job).exists()]
+    done = len(jobs) - len(missing)
     yield done, len(jobs)
-    for _ in at_once(train_part, waiting, workers):
+    for _ in parallel_map(train_part, missing, workers):
         done += 1
         yield done, len(jobs)
     write_grid(axes, [_read_part(_part(*job)) for job in jobs], out)
 
 
 def train_part(config: TrainConfig, root: Path) -> Path:
-    """Returns the file of one training's measures, trained in a folder that does not stay."""
+    """Trains one run in a temporary folder and returns the file with its measures."""
     from mocoop.training.experiment import run_experiment
 
     part = _part(config, root)
@@ -115,23 +120,23 @@ def train_part(config: TrainConfig, root: Path) -> Path:
         for _ in run_experiment(config, folder):
             pass
         backbone = load_backbone(config.backbone, choose_device(config.device))
-        found = measure(Run(folder), load_dataset(config.data), backbone)
-        write_tensors(part, {name: getattr(found, name) for name in _FIELDS})
+        lab_run = measure(Run(folder), load_dataset(config.data), backbone)
+        write_tensors(part, {name: getattr(lab_run, name) for name in _FIELDS})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return part
 
 
-def write_grid(axes: Axes, found: Sequence[LabRun], out: Path) -> None:
-    """Writes the grid, its two files whole.
+def write_grid(axes: Axes, lab_runs: Sequence[LabRun], out: Path) -> None:
+    """Writes the two files of the grid, each atomically.
 
     Args:
-        axes: what it holds.
-        found: the trainings, in the order of `axes.trainings()`.
-        out: folder.
+        axes: the values in the grid.
+        lab_runs: the measures of the trainings, in the order of `axes.trainings()`.
+        out: folder of the grid.
     """
     trainings = list(axes.trainings())
-    numbers = {name: torch.stack([getattr(run, name) for run in found]) for name in _FIELDS}
+    numbers = {name: torch.stack([getattr(run, name) for run in lab_runs]) for name in _FIELDS}
     write_tensors(out / NUMBERS, numbers)
     recipes = {method: LabSettings(axes.data[0]).config(method).to_dict() for method in METHODS}
     values = {
@@ -168,8 +173,8 @@ def read_grid(folder: Path | None = None) -> Grid:
         stacks = {name: numbers[name] for name in _FIELDS}
         keys = [_key(method, settings) for method, settings in axes.trainings()]
         runs = {
-            key: LabRun(**{name: stack[place] for name, stack in stacks.items()})
-            for place, key in enumerate(keys)
+            key: LabRun(**{name: stack[index] for name, stack in stacks.items()})
+            for index, key in enumerate(keys)
         }
         return Grid(axes, values["backbone_fingerprint"], values["version"], runs)
     except (KeyError, TypeError, IndexError, ValueError, OSError, SafetensorError) as error:
@@ -194,7 +199,7 @@ def _axes(values: dict[str, Any]) -> Axes:
 
 
 def _part(config: TrainConfig, root: Path) -> Path:
-    """Returns where one training's measures lie, by its settings."""
+    """Returns the file for one training's measures, named by a hash of its settings."""
     text = json.dumps(config.to_dict(), sort_keys=True)
     return root / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.safetensors"
 

@@ -1,4 +1,4 @@
-"""The field's protocols: which runs they need, and what must be there before any of them."""
+"""The usual evaluation protocols: the runs of each, and checks of the data before they start."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ PROTOCOLS = ("few-shot", "base-to-new", "domain-generalization", "cross-dataset"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked: a protocol over data sets, methods, shots and seeds."""
+    """A protocol with data sets, methods, shots and seeds."""
 
     protocol: str
     data: tuple[str, ...]
-    """Data sets to train on; in cross-dataset the first is trained on, the others tested on."""
+    """Data sets to train on. In cross-dataset, the first is for training, the others for tests."""
     methods: tuple[str, ...]
     shots: tuple[int, ...] = (16,)
     seeds: tuple[int, ...] = (1, 2, 3)
     backbone: str = "demo"
     style: str = "photo"
-    """Domain generalisation within a data set: train on this style, test on every other."""
+    """Domain generalisation within a data set: train on this style, test on all others."""
     targets: tuple[str, ...] = ()
-    """Domain generalisation across data sets: test on these, with their own class names."""
+    """Domain generalisation across data sets: test on these, each with its own class names."""
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -40,40 +40,40 @@ class Plan:
             find_method(method)
         for name in ("data", "methods", "shots", "seeds"):
             if not getattr(self, name):
-                raise UserError(f"{name} is empty: name at least one.")
+                raise UserError(f"{name} is empty: give at least one value.")
         if self.protocol == "cross-dataset" and len(self.data) < 2:
             raise UserError(
-                "cross-dataset trains on the first data set and tests on the others: name at "
-                "least two."
+                "cross-dataset trains on the first data set and tests on the others: give at "
+                "least two data sets."
             )
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run of a protocol and what is told of it."""
+    """One run of a protocol, with its description in the tables."""
 
     protocol: str
     label: str
-    """The method's name in the tables, or the variant's."""
+    """The name of the method or variant in the tables."""
     config: TrainConfig
     shots: int
-    """As told: 0 for methods without training."""
+    """The shots in the tables: 0 for methods that use no training images."""
     seeds: tuple[int, ...]
-    """Seeds that the run stands for."""
+    """The seeds for which this run counts."""
     targets: tuple[str, ...] = ()
-    """Other data sets that it is tested on."""
+    """Other data sets on which the run is tested."""
 
 
 def tasks(plan: Plan) -> list[Task]:
     """Returns all runs of a plan, in the order of its tables.
 
     Raises:
-        UserError: for data without what the protocol needs, saying what would run.
+        UserError: for data that the protocol cannot use; the message says what would run.
     """
     check(plan)
     trained_on = plan.data[:1] if plan.protocol == "cross-dataset" else plan.data
     targets = plan.data[1:] if plan.protocol == "cross-dataset" else plan.targets
-    found = []
+    result = []
     for data in trained_on:
         for method in plan.methods:
             config = replace(
@@ -82,34 +82,35 @@ def tasks(plan: Plan) -> list[Task]:
                 classes="base" if plan.protocol == "base-to-new" else "all",
                 style=plan.style if _by_style(plan) else "",
             )
-            for shots, seeds, told in _draws(plan, method):
-                one = replace(config, shots=shots, seed=seeds[0])
-                found.append(Task(plan.protocol, method, one, told, seeds, targets))
-    return found
+            for shots, seeds, reported_shots in _shots_and_seeds(plan, method):
+                run = replace(config, shots=shots, seed=seeds[0])
+                result.append(Task(plan.protocol, method, run, reported_shots, seeds, targets))
+    return result
 
 
 def check(plan: Plan) -> None:
-    """Raises UserError if data lack what the protocol needs; nothing is trained before."""
+    """Raises UserError if the data lack something that the protocol needs; trains nothing."""
     for name in dict.fromkeys(plan.data):
         dataset = load_dataset(name)
         if not dataset.items("test"):
             raise UserError(f"{name} has no test images. Add a folder test/ to it.")
-        last_choice = plan.protocol == "cross-dataset" and name != plan.data[0]
-        if not last_choice:
+        only_tested = plan.protocol == "cross-dataset" and name != plan.data[0]
+        if not only_tested:
             _check_training(plan, dataset)
     if plan.protocol == "cross-dataset" or plan.targets:
-        own = [method for method in plan.methods if METHODS[method].own_classes_only]
-        if own:
+        unfit = [method for method in plan.methods if METHODS[method].own_classes_only]
+        if unfit:
             raise UserError(
-                f"{own[0]} knows only the classes that it was trained on, so that it cannot be "
-                f"tested on other data sets. Would run: {_without(plan.methods, own)}."
+                f"{unfit[0]} knows only the classes of the data set that it was trained on, so "
+                "that it cannot be tested on other data sets. Would run: "
+                f"{_without(plan.methods, unfit)}."
             )
     for target in plan.targets:
         load_dataset(target)
 
 
 def _check_training(plan: Plan, dataset: Dataset) -> None:
-    """Raises UserError unless the data set's training images suffice."""
+    """Raises UserError unless the data set has the training images that the plan needs."""
     check_training(dataset)
     num_classes = len(dataset.class_names)
     half = base_size(num_classes)
@@ -122,11 +123,14 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
     train = dataset.items("train")
     if _by_style(plan):
         if plan.style not in dataset.styles:
-            known = ", ".join(dataset.styles) or "none: its images' styles are not known"
+            styles = (
+                f"its styles are {', '.join(dataset.styles)}. Give one of them with --style, or"
+                if dataset.styles
+                else "the styles of its images are not known. Give"
+            )
             raise UserError(
                 f"domain-generalization trains {dataset.name} on images of the style "
-                f"{plan.style!r}; its styles are {known}. Name one with --style, or other data "
-                "sets with --targets."
+                f"{plan.style!r}, but {styles} other data sets with --targets."
             )
         train = tuple(item for item in train if item.style == plan.style)
     most = max(Counter(item.label for item in train).values(), default=0)
@@ -150,8 +154,8 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
         )
 
 
-def _draws(plan: Plan, method: str) -> Iterator[tuple[int, tuple[int, ...], int]]:
-    """Yields shots, the seeds that one run stands for, and the shots as told."""
+def _shots_and_seeds(plan: Plan, method: str) -> Iterator[tuple[int, tuple[int, ...], int]]:
+    """Yields the shots of each run, the seeds for which it counts, and the shots in tables."""
     if not METHODS[method].needs_images:
         yield min(plan.shots), plan.seeds, 0
         return
@@ -161,9 +165,11 @@ def _draws(plan: Plan, method: str) -> Iterator[tuple[int, tuple[int, ...], int]
 
 
 def _by_style(plan: Plan) -> bool:
+    """Returns whether the plan trains on one style of a data set and tests on the others."""
     return plan.protocol == "domain-generalization" and not plan.targets
 
 
 def _without(methods: Sequence[str], left_out: Sequence[str]) -> str:
+    """Returns the option --methods without some methods, as advice in an error message."""
     kept = [method for method in methods if method not in left_out]
     return f"--methods {' '.join(kept)}" if kept else "any prompt method, such as mocoop"

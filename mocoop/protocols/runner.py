@@ -1,4 +1,4 @@
-"""Runs the tasks of a protocol, several at once; what is done is not done again."""
+"""Runs the tasks of a protocol, several in parallel; finished runs are not trained again."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from mocoop.errors import UserError
 from mocoop.evaluation.transfer import evaluate_on, saved_evaluation
 from mocoop.protocols.plans import Task
 from mocoop.runs.run import FINISHED, Run
-from mocoop.storage.processes import at_once
+from mocoop.storage.processes import parallel_map
 
 
 def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[tuple[Task, Run]]:
-    """Yields every task with its finished run, in the order in which they are done.
+    """Yields every task with its finished run, in the order in which they finish.
 
-    A run whose folder is finished is read, not trained again: the same tasks asked a second
-    time come back at once.
+    A run that is already finished is read and not trained again, so that a second call with the
+    same tasks is fast.
 
     Args:
-        tasks: what to run; tasks of equal settings share a run.
+        tasks: the tasks; tasks with equal settings share a run.
         root: folder of the runs.
-        workers: processes at once, each with its share of the processor cores.
+        workers: number of processes, each with an equal share of the processor cores.
 
     Raises:
-        UserError: for a task that cannot be done; finished ones are kept.
+        UserError: for a task that fails; finished runs are kept.
     """
-    # The settings are the identity of a run; the same run may serve several protocols.
+    # A run is identified by its settings; several protocols can use the same run.
     by_key: dict[str, list[Task]] = {}
     for task in tasks:
         by_key.setdefault(run_name(task.config), []).append(task)
@@ -45,37 +45,37 @@ def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[t
             continue
         yield from ((task, run) for task in same)
     jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
-    for place, path in at_once(finish, jobs, workers):
-        yield from ((task, Run(path)) for task in by_key[waiting[place]])
+    for index, path in parallel_map(finish, jobs, workers):
+        yield from ((task, Run(path)) for task in by_key[waiting[index]])
 
 
 def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
-    """Returns the folder of the finished run of these settings, trained now if there is none.
+    """Returns the folder of the finished run with these settings; trains it if there is none.
 
-    A run of them that was stopped goes on from what it saved.
+    A stopped run with these settings is resumed from its snapshot.
 
     Args:
         config: the run's settings.
-        targets: other data sets that it is to be tested on as well.
+        targets: other data sets on which the run is tested too.
         root: folder of the runs.
     """
     key = run_name(config)
-    run = _finished(root, key) or _gone_on_with(root, key) or _trained(config, root, key)
+    run = _finished(root, key) or _resumed(root, key) or _trained(config, root, key)
     for target in targets:
         evaluate_on(run, load_dataset(target))
     return run.path
 
 
 def run_name(config: TrainConfig) -> str:
-    """Returns the folder name of a run in a protocol: readable, and unique to its settings."""
-    # The device does not change what is computed, only how fast.
+    """Returns the folder name of a run in a protocol: readable, and unique for its settings."""
+    # The device changes only the speed, not the result.
     settings = replace(config, device="auto").to_dict()
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:10]
     return f"{Path(config.data).name}-{config.method}-{config.shots}shot-seed{config.seed}-{key}"
 
 
 def _trained(config: TrainConfig, root: Path, name: str) -> Run:
-    """Returns the run of these settings, trained from the beginning."""
+    """Trains a run with these settings from the beginning and returns it."""
     from mocoop.training.experiment import run_experiment
 
     path = _free_path(root, name)
@@ -84,15 +84,15 @@ def _trained(config: TrainConfig, root: Path, name: str) -> Run:
     return Run(path)
 
 
-def _gone_on_with(root: Path, name: str) -> Run | None:
-    """Returns a run that was stopped, brought to its end; None where none can go on."""
+def _resumed(root: Path, name: str) -> Run | None:
+    """Resumes a stopped run and returns it when it is finished; None if none can be resumed."""
     from mocoop.training.experiment import resume_experiment
     from mocoop.training.snapshots import saved_epoch
 
     for path in takewhile(Path.exists, _paths(root, name)):
         if Run(path).status().active or saved_epoch(path) is None:
             continue
-        with suppress(UserError):  # its images or weights changed meanwhile
+        with suppress(UserError):  # its images or weights have changed
             for _ in resume_experiment(path):
                 pass
             return Run(path)
@@ -100,6 +100,7 @@ def _gone_on_with(root: Path, name: str) -> Run | None:
 
 
 def _finished(root: Path, name: str) -> Run | None:
+    """Returns a finished run; None if there is none."""
     for path in _paths(root, name):
         if not path.exists():
             return None
@@ -109,11 +110,12 @@ def _finished(root: Path, name: str) -> Run | None:
 
 
 def _free_path(root: Path, name: str) -> Path:
-    """Returns an unused folder: an unfinished run of the same settings is left alone."""
+    """Returns an unused folder: an unfinished run with the same settings is not overwritten."""
     return next(path for path in _paths(root, name) if not path.exists())
 
 
 def _paths(root: Path, name: str) -> Iterator[Path]:
+    """Yields the folders that a run of this name can have: NAME, NAME-1, NAME-2, ..."""
     yield root / name
     number = 1
     while True:
@@ -122,6 +124,7 @@ def _paths(root: Path, name: str) -> Iterator[Path]:
 
 
 def _targets(same: Sequence[Task]) -> tuple[str, ...]:
+    """Returns all targets of tasks that share a run, each once."""
     return tuple(dict.fromkeys(target for task in same for target in task.targets))
 
 

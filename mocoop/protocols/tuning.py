@@ -1,4 +1,4 @@
-"""Recipes compared on validation images alone; test images are never asked for."""
+"""Compares recipes on validation images only; test images are never used."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from mocoop.training.prepare import prepare, training_data
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe and how it does on validation images, in percent."""
+    """A recipe and its accuracies on validation images, in percent."""
 
     changes: dict[str, Any]
-    """What differs from the method's preset."""
+    """The settings that differ from the method's preset."""
     accuracies: dict[str, float]
     """`data, shots, seed` → accuracy on the whole validation split."""
 
     @property
     def mean(self) -> float:
-        """The mean over all of them."""
+        """The mean accuracy over data sets, shots and seeds."""
         return statistics.fmean(self.accuracies.values())
 
 
@@ -52,23 +52,27 @@ def tune(
 ) -> Iterator[Candidate]:
     """Yields every combination of a grid of settings with its validation accuracies.
 
-    The whole validation split is asked, not only the few-shot validation images: a recipe is
-    chosen once for all data sets and shots, which a few images per class could not decide.
+    Accuracy is measured on the whole validation split, not only on the few-shot validation
+    images. One recipe is chosen for all data sets and shots, and a few images per class are too
+    few for this choice.
 
     Args:
-        method: the preset to start from.
+        method: the method whose preset is the starting point.
         grid: setting → the values to try, as texts.
         data: data sets.
         shots: training images per class.
-        seeds: of the selections.
+        seeds: seeds of the few-shot selections.
         backbone: the frozen CLIP.
 
     Raises:
         UserError: for an unknown setting or value, data without validation images, or a
-            method that is not trained.
+            method without prompt learning.
     """
     if find_method(method).classifier != PROMPTS:
-        raise UserError(f"{method} learns no prompt; it searches its own few settings itself.")
+        raise UserError(
+            f"{method} learns no prompt, and it chooses its few settings by itself. Tune a "
+            "method that learns prompts."
+        )
     start = preset(method, backbone)
     values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]
     for combination in itertools.product(*values):
@@ -93,7 +97,7 @@ def validation_accuracy(config: TrainConfig) -> float:
     items = dataset.items("val", prepared.trained)
     if not items:
         raise UserError(
-            f"{dataset.name} has no validation images to choose a recipe on. Add a folder val/."
+            f"{dataset.name} has no validation images for choosing a recipe. Add a folder val/."
         )
     if dataset.val_is_test:
         raise UserError(
@@ -114,15 +118,17 @@ def validation_accuracy(config: TrainConfig) -> float:
         tuned = with_norms(backbone, learned_state(model))
         cache = FeatureCache(tuned, keep=False, precision=precision)
     features = cache.features(dataset, items)[:, 0]
-    classifier = classifier_of_model(prepared.setup(), model, backbone.text).only(prepared.trained)
+    classifier = classifier_of_model(prepared.setup(), model, backbone.text).subset(
+        prepared.trained
+    )
     labels = torch.tensor([item.label for item in items])
     return accuracy_of(classifier.classify(features).probabilities, labels)
 
 
 def _value(start: TrainConfig, name: str, text: str) -> Any:
-    """Returns a setting's value from its text, of the type that the setting has."""
+    """Returns a setting's value from a text, in the setting's type."""
     if not hasattr(start, name):
-        settings_from({name: text})  # says which settings there are
+        settings_from({name: text})  # raises an error that lists all settings
     kind = type(getattr(start, name))
     try:
         if kind is bool:

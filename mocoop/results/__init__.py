@@ -1,1 +1,1 @@
-"""Runs as tables: gathered, averaged, written as Markdown and LaTeX, beside papers' numbers."""
+"""Result tables: collects runs, averages over seeds, writes Markdown and LaTeX."""

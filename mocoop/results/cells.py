@@ -1,4 +1,4 @@
-"""Means over seeds, and the small frozen tables that show them."""
+"""Means over seeds, and the frozen dataclasses of the tables that show them."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import TypeVar
 from mocoop.evaluation.measures import harmonic_mean
 
 Series = Mapping[int, float]
-"""Seed → value, of one thing that was measured."""
+"""Seed → value, for one measure of one method on one data set."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table, with its spread; without a number, a dash."""
+    """One number of a table with its standard deviation; a dash if there is no number."""
 
     mean: float | None = None
-    """What is shown first."""
+    """The number; None if there is none."""
     std: float | None = None
-    """Sample standard deviation over seeds (n - 1); None with fewer than two. CoOp's script prints
-    the smaller one of the population (n)."""
+    """Sample standard deviation over seeds (n - 1); None with fewer than two seeds. CoOp's script
+    prints the population one (n), which is smaller."""
     seeds: int = 0
-    """How many seeds they are of."""
+    """Number of seeds behind the mean."""
     note: str = ""
-    """Words in parentheses behind it."""
+    """Text shown in parentheses after the number."""
     digits: int = 1
     """Decimals shown."""
     signed: bool = False
-    """A difference, shown with its sign."""
+    """Whether it is a difference, which is shown with its sign."""
     bold: bool = False
-    """Among the best of its column."""
+    """Whether it is among the best of its column."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table: what it is of, then its numbers."""
+    """A row of a table: its labels, then its numbers."""
 
     labels: tuple[str, ...]
     cells: tuple[Cell, ...]
@@ -46,7 +46,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Block:
-    """Lines that belong together, under a title of their own or none."""
+    """Lines that belong together, with or without a title."""
 
     lines: tuple[Line, ...]
     title: str = ""
@@ -54,24 +54,24 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to be shown as Markdown or LaTeX."""
+    """A table that can be shown as Markdown or LaTeX."""
 
     name: str
-    """Short and unique, for references to the table: few-shot-average."""
+    """Short unique name for references to the table, such as few-shot-average."""
     title: str
     notes: str
-    """Sentences that say how to read it."""
+    """Sentences that explain how to read the table."""
     heads: tuple[str, ...]
-    """Heads of the label columns."""
+    """Headers of the label columns."""
     columns: tuple[str, ...]
-    """Heads of the number columns."""
+    """Headers of the number columns."""
     blocks: tuple[Block, ...]
     measure: str = ""
-    """What it shows; empty where that is several things."""
+    """The measure shown; empty if the table shows several."""
     data: tuple[str, ...] = ()
-    """The data sets that its numbers are of; of several, they are averages."""
+    """The data sets of the numbers; with several data sets, the numbers are averages."""
     mean_last: bool = False
-    """The last column is the mean of all others."""
+    """Whether the last column is the mean of all others."""
 
 
 def table_name(text: str) -> str:
@@ -80,12 +80,12 @@ def table_name(text: str) -> str:
 
 
 def first_seen(values: Iterable[T]) -> tuple[T, ...]:
-    """Returns the different values in order of first appearance."""
+    """Returns the distinct values in order of first appearance."""
     return tuple(dict.fromkeys(values))
 
 
 def seedwise_mean(parts: Sequence[Series]) -> dict[int, float]:
-    """Returns the mean over parts for every seed that all parts have.
+    """Returns seed → mean over parts, for the seeds that all parts have.
 
     >>> seedwise_mean([{1: 80.0, 2: 90.0}, {1: 60.0, 3: 50.0}])
     {1: 70.0}
@@ -97,7 +97,7 @@ def seedwise_mean(parts: Sequence[Series]) -> dict[int, float]:
 
 
 def harmonic_series(base: Sequence[Series], new: Sequence[Series]) -> dict[int, float]:
-    """Returns, for every seed that all parts have, the HM of the mean base and the mean new."""
+    """Returns seed → HM of mean base and mean new accuracy, for the seeds that all parts have."""
     means, new_means = seedwise_mean(base), seedwise_mean(new)
     return {
         seed: harmonic_mean(mean, new_means[seed])
@@ -107,19 +107,19 @@ def harmonic_series(base: Sequence[Series], new: Sequence[Series]) -> dict[int, 
 
 
 def difference(series: Series, reference: Series) -> dict[int, float]:
-    """Returns series minus reference for every seed that both have."""
+    """Returns seed → series minus reference, for the seeds that both have."""
     return {seed: value - reference[seed] for seed, value in series.items() if seed in reference}
 
 
 def mean_cell(parts: Sequence[Series], signed: bool = False) -> Cell:
-    """Returns the average over parts: its mean and its spread over the seeds that all have.
+    """Returns the average over parts: mean and standard deviation over their common seeds.
 
-    With the same seeds in all parts the mean is that of the parts' own means. An average that
-    lacks a part is left out: beside complete ones it would mislead.
+    If all parts have the same seeds, the mean equals the mean of the parts' means. If a part
+    is missing, the cell has no number, because it could not be compared with complete averages.
     """
     present = sum(bool(part) for part in parts)
     if present < len(parts) or not parts:
-        return _lacking(present, len(parts))
+        return _incomplete(present, len(parts))
     values = list(seedwise_mean(parts).values())
     if not values:
         return Cell(note="no common seed")
@@ -128,34 +128,35 @@ def mean_cell(parts: Sequence[Series], signed: bool = False) -> Cell:
 
 
 def harmonic_cell(base: Sequence[Series], new: Sequence[Series]) -> Cell:
-    """Returns the HM of the mean base and the mean new accuracy, over seeds."""
+    """Returns the HM of mean base and mean new accuracy: mean and deviation over seeds."""
     present = sum(bool(one) and bool(other) for one, other in zip(base, new, strict=True))
     if present < len(base):
-        return _lacking(present, len(base))
+        return _incomplete(present, len(base))
     series = harmonic_series(base, new)
     return mean_cell([series]) if series else Cell(note="no common seed")
 
 
-def finished(
+def with_best_in_bold(
     lines: Sequence[Line], seeds: int, digits: int = 1, direction: int = 1
 ) -> tuple[Line, ...]:
-    """Returns the lines with decimals, notes on missing seeds, and each column's best in bold.
+    """Returns the lines with the best of each column in bold and notes on missing seeds.
 
     Args:
-        lines: as many cells in each.
-        seeds: how many a complete cell has.
-        digits: decimals.
-        direction: 1 if more is better, -1 if less is, 0 for nothing in bold.
+        lines: lines with the same number of cells.
+        seeds: number of seeds of a complete cell.
+        digits: decimals to show.
+        direction: 1 if higher is better, -1 if lower is better, 0 for no bold cells.
     """
     columns = [
-        _with_best([_with_note(cell, seeds, digits) for cell in column], direction)
+        _bold_best([_with_note(cell, seeds, digits) for cell in column], direction)
         for column in zip(*(line.cells for line in lines), strict=True)
     ]
     cells = zip(*columns, strict=True)
     return tuple(replace(line, cells=row) for line, row in zip(lines, cells, strict=True))
 
 
-def _lacking(present: int, parts: int) -> Cell:
+def _incomplete(present: int, parts: int) -> Cell:
+    """Returns a cell without a number that says how many parts there are."""
     return Cell(note=f"{present} of {parts}" if present else "")
 
 
@@ -166,9 +167,9 @@ def _with_note(cell: Cell, seeds: int, digits: int) -> Cell:
     return replace(cell, note=note, digits=digits)
 
 
-def _with_best(column: Sequence[Cell], direction: int) -> list[Cell]:
-    """Returns the column with its best in bold, all of them where they look the same."""
-    # Compared as shown: of 80.04 and 80.01, both 80.0, neither should look better.
+def _bold_best(column: Sequence[Cell], direction: int) -> list[Cell]:
+    """Returns the column with its best cell in bold, or several cells if they look equal."""
+    # Rounded values are compared: 80.04 and 80.01 are both shown as 80.0, so both are bold.
     shown = [
         None if cell.mean is None or cell.signed else direction * round(cell.mean, cell.digits)
         for cell in column

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mocoop.evaluation.measure_table import find_measure
-from mocoop.results.cells import Block, Cell, Line, Table, finished, first_seen, table_name
+from mocoop.results.cells import (
+    Block,
+    Cell,
+    Line,
+    Table,
+    first_seen,
+    table_name,
+    with_best_in_bold,
+)
 from mocoop.results.marks import chosen_note
 from mocoop.results.rows import ResultIndex, Row
 
 
 def every_seed(rows: Sequence[Row], measure: str) -> Table:
-    """Returns the value of every seed, one line for each thing measured; for an appendix.
+    """Returns a table with the value of every seed in its own column, for an appendix.
 
     Raises:
-        UserError: if there is no such result, or one is there twice.
+        UserError: if there are no such results, or a result appears twice.
     """
     chosen = [row for row in rows if row.measure == measure]
     protocols = first_seen(row.protocol for row in chosen)
@@ -36,17 +44,17 @@ def every_seed(rows: Sequence[Row], measure: str) -> Table:
         )
         for key, series in values.items()
     ]
-    one = next(iter(values))
-    same = [f"{heads[index]} {one[index]}" for index in (0, 1, 3, 4) if index not in shown]
-    notes = [f"All of {', '.join(same)}."] if same else []
-    places = first_seen(row.data for row in chosen if row.chosen_on_test)
-    notes += [chosen_note(places)] if places else []
+    any_key = next(iter(values))
+    same = [f"{heads[index]} {any_key[index]}" for index in (0, 1, 3, 4) if index not in shown]
+    notes = [f"The same for all: {', '.join(same)}."] if same else []
+    tainted = first_seen(row.data for row in chosen if row.chosen_on_test)
+    notes += [chosen_note(tainted)] if tainted else []
     return Table(
         table_name(f"every-seed-{measure}"),
         f"{find_measure(measure).label} of every seed",
         " ".join(notes),
         tuple(heads[index] for index in shown),
         tuple(f"seed {seed}" for seed in seeds),
-        (Block(finished(lines, 1, find_measure(measure).digits, direction=0)),),
+        (Block(with_best_in_bold(lines, 1, find_measure(measure).digits, direction=0)),),
         measure,
     )

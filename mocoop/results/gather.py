@@ -1,7 +1,7 @@
-"""Result rows of any runs, as they lie in their folders: which belong together, and as what.
+"""Turns any finished runs into rows of result tables.
 
-Runs are averaged over seeds only where everything else is the same: a run whose settings differ
-from its method's preset stands under a name that says how.
+Tables average runs over seeds only if everything else is the same. Therefore a run whose
+settings differ from the preset of its method gets a label that names the differences.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mocoop.results.rows import Row
 from mocoop.runs.run import Run, RunSetup
 from mocoop.templates import Groups
 
-NAMED_GROUPS = 3  # by name in a line of a table; the rest are counted
+NAMED_GROUPS = 3  # number of groups that a label names; the rest is only counted
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Gathered:
     """Runs as rows of result tables."""
 
     rows: tuple[Row, ...]
-    """Of all protocols, in the order of the runs."""
+    """Rows of all protocols, in the order of the runs."""
     repeated: tuple[str, ...]
     """Names of runs left out because a newer one has the same settings and seed."""
     unreadable: tuple[str, ...]
@@ -36,11 +36,15 @@ class Gathered:
 
 
 def gather(runs: Sequence[Run]) -> Gathered:
-    """Returns the rows of finished runs, newest first as `list_runs` has them.
+    """Returns the rows of finished runs.
 
-    A run on the base half belongs to base-to-new, one on a single style to
-    domain-generalization, others to few-shot; one that was tested on other data sets also to
-    cross-dataset. Methods without training stand for every seed of their table.
+    A run trained on the base half belongs to base-to-new, a run trained on a single style to
+    domain-generalization, and all others to few-shot. A few-shot run that was tested on other
+    data sets also belongs to cross-dataset. A method without training gets rows for every seed
+    of its table.
+
+    Args:
+        runs: the runs, newest first, as `list_runs` returns them.
     """
     setups: dict[Run, RunSetup] = {}
     unreadable = []
@@ -52,12 +56,12 @@ def gather(runs: Sequence[Run]) -> Gathered:
         except UserError:
             unreadable.append(run.name)
             continue
-        if setup.config.data != GIVEN:  # there are no test images of those
+        if setup.config.data != GIVEN:  # images given to the estimator have no test split
             setups[run] = setup
     labels = _labels(setups)
     seeds: dict[str, set[int]] = {}
     for setup in setups.values():
-        if _draws(setup):
+        if _needs_images(setup):
             seeds.setdefault(_protocol(setup), set()).add(setup.config.seed)
     rows: list[Row] = []
     repeated: list[str] = []
@@ -79,7 +83,7 @@ def gather(runs: Sequence[Run]) -> Gathered:
 
 
 def variant_name(setup: RunSetup) -> str:
-    """Returns the method's name and every setting in which the run differs from its preset.
+    """Returns the method's name and all settings that differ from the method's preset.
 
     >>> from mocoop.presets import preset
     >>> from dataclasses import replace
@@ -92,9 +96,10 @@ def variant_name(setup: RunSetup) -> str:
 
 
 def _labels(setups: dict[Run, RunSetup]) -> dict[Run, str]:
-    """Returns each run's line in the tables; CLIPs and groups are named where there are several.
+    """Returns the label of each run, which is the label of its line in the tables.
 
-    Groups of templates are compared within a method and a data set.
+    Labels name the CLIP if the runs use several, and the groups of templates if runs of the
+    same method and data set use several.
     """
     backbones = {setup.config.backbone for setup in setups.values()}
     groups: dict[tuple[str, str], list[str]] = {}
@@ -108,20 +113,20 @@ def _labels(setups: dict[Run, RunSetup]) -> dict[Run, str]:
         label = variant_name(setup)
         seen = groups[label, setup.config.data]
         if len(seen) > 1:
-            place = seen.index(json.dumps(setup.groups))
-            words = [_in_words(json.loads(text)) for text in seen]
-            alike = f" ({place + 1})" if words.count(words[place]) > 1 else ""
-            label += f", {words[place]}{alike}"
+            index = seen.index(json.dumps(setup.groups))
+            names = [_groups_text(json.loads(text)) for text in seen]
+            number = f" ({index + 1})" if names.count(names[index]) > 1 else ""
+            label += f", {names[index]}{number}"
         if len(backbones) > 1:
             label += f", {setup.config.backbone}"
         labels[run] = label
     return labels
 
 
-def _in_words(groups: Groups) -> str:
-    """Returns the names of groups of templates, of one prompt its first template.
+def _groups_text(groups: Groups) -> str:
+    """Returns the names of groups of templates; for a single prompt, its first template.
 
-    >>> _in_words({"photo": ("a photo of a {}.",), "toy": ("a toy {}.",)})
+    >>> _groups_text({"photo": ("a photo of a {}.",), "toy": ("a toy {}.",)})
     'groups photo + toy'
     """
     names = list(groups)
@@ -137,23 +142,23 @@ def _protocol(setup: RunSetup) -> str:
     return "base-to-new" if setup.config.classes == "base" else "few-shot"
 
 
-def _draws(setup: RunSetup) -> bool:
+def _needs_images(setup: RunSetup) -> bool:
     return METHODS[setup.config.method].needs_images
 
 
 def _tasks(run: Run, setup: RunSetup, label: str, seeds: Sequence[int]) -> Iterable[Task]:
-    """Yields what a run counts as, as the protocols would have it."""
-    config = setup.config
-    own = (config.seed,) if _draws(setup) or not seeds else tuple(seeds)
-    shots = config.shots if _draws(setup) else 0
+    """Yields the tasks of protocols that a run is a result of."""
+    config, needs_images = setup.config, _needs_images(setup)
+    own_seeds = (config.seed,) if needs_images or not seeds else tuple(seeds)
+    shots = config.shots if needs_images else 0
     protocol = _protocol(setup)
-    task = Task(protocol, label, config, shots, own)
+    task = Task(protocol, label, config, shots, own_seeds)
     yield task
     targets = sorted(
         path.stem.removeprefix("transfer-") for path in run.path.glob("transfer-*.json")
     )
-    leaves = not METHODS[config.method].own_classes_only
-    if targets and protocol == "few-shot" and leaves:
+    transferable = not METHODS[config.method].own_classes_only
+    if targets and protocol == "few-shot" and transferable:
         yield replace(task, protocol="cross-dataset", targets=tuple(targets))
 
 

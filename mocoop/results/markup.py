@@ -20,7 +20,7 @@ _LATEX = {
     "%": r"\%",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    "[": "{[}",  # at the start of a row it would be read as an option of the row above
+    "[": "{[}",  # at the start of a row, LaTeX would read it as an option of the row above
     "<": r"$<$",
     ">": r"$>$",
     "|": r"$|$",
@@ -79,10 +79,10 @@ def to_latex(table: Table) -> str:
 
 
 def _cell(cell: Cell, escape: Callable[[str], str], bold: str) -> str:
-    """Returns mean ± std (note), the mean in bold where it is the best."""
+    """Returns the text "mean ± std (note)", with the mean in bold if the cell is bold."""
     text = "–"
     if cell.mean is not None:
-        # Rounding first, and + 0.0, keep -0.04 from being shown as -0.0.
+        # Rounding first and adding 0.0 shows -0.04 as 0.0, not as -0.0.
         mean = round(cell.mean, cell.digits) + 0.0
         text = f"{mean:{'+' if cell.signed else ''}.{cell.digits}f}".replace("-", "−")
     shown = bold.format(escape(text)) if cell.bold else escape(text)

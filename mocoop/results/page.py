@@ -1,4 +1,4 @@
-"""RESULTS.md: every protocol on the built-in sets, as text around the tables."""
+"""The page RESULTS.md: the tables of all protocols on the built-in sets, with explanations."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ from mocoop.results.tables import (
 from mocoop.runs.run import Run
 
 SHOTS = (1, 2, 4, 8, 16)
-STYLE_SHOTS = 4  # as many photos as each class of a drawn set has
+STYLE_SHOTS = 4  # the number of photos per class in the drawn data sets
 
 
 def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
-    """Returns the runs of the whole page, all protocols on the built-in sets."""
-    # With all classes trained there are no other names, and LASP-V is LASP.
+    """Returns the tasks of all protocols on the built-in sets, which the page shows."""
+    # When all classes are trained on, there are no other names, and LASP-V equals LASP.
     methods = tuple(key for key in METHODS if preset(key).text_classes == "seen")
-    leaving = tuple(key for key in methods if not METHODS[key].own_classes_only)
-    drawn = tuple(seeds)
+    transferable = tuple(key for key in methods if not METHODS[key].own_classes_only)
+    seeds = tuple(seeds)
     return [
-        *tasks(Plan("few-shot", BUILTIN, methods, SHOTS, drawn)),
-        *tasks(Plan("base-to-new", BUILTIN, tuple(METHODS), (16,), drawn)),
-        *tasks(Plan("domain-generalization", BUILTIN, methods, (STYLE_SHOTS,), drawn)),
-        *tasks(Plan("cross-dataset", BUILTIN, leaving, (16,), drawn)),
-        *ablation_tasks(BUILTIN, seeds=drawn),
+        *tasks(Plan("few-shot", BUILTIN, methods, SHOTS, seeds)),
+        *tasks(Plan("base-to-new", BUILTIN, tuple(METHODS), (16,), seeds)),
+        *tasks(Plan("domain-generalization", BUILTIN, methods, (STYLE_SHOTS,), seeds)),
+        *tasks(Plan("cross-dataset", BUILTIN, transferable, (16,), seeds)),
+        *ablation_tasks(BUILTIN, seeds=seeds),
     ]
 
 
 def tables_of(
     rows: Sequence[Row], protocol: str, measures: bool = True, published: bool = True
 ) -> list[Table]:
-    """Returns the tables of one protocol's rows.
+    """Returns the tables of one protocol.
 
     Args:
-        rows: its numbers.
-        protocol: which one.
-        measures: few-shot: also a table of each measure beyond accuracy.
-        published: base-to-new: published averages stand below our own.
+        rows: the results, of any protocols.
+        protocol: the protocol.
+        measures: few-shot: also return a table of each measure beyond accuracy.
+        published: base-to-new: also show published averages.
     """
     if protocol == "few-shot":
         return [*few_shot_tables(rows), *(_measures(rows, "beyond accuracy") if measures else ())]
@@ -76,30 +76,32 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
     """Returns RESULTS.md as Markdown.
 
     Args:
-        rows: the numbers of `all_tasks`.
-        runs: the different runs that they are of.
+        rows: the results of `all_tasks`.
+        runs: the runs behind them, each once.
     """
     count, total, median = time_spent(runs)
     few = [row for row in rows if row.protocol == "few-shot" and row.shots in (0, 16)]
     parts = [
         "# Results\n",
-        "All numbers on this page were measured with the small CLIP that ships with the "
-        "project, on the built-in sets, by one command:\n",
+        "All numbers on this page were measured with the small CLIP that comes with the "
+        "project, on the built-in sets, with one command:\n",
         "```sh\nmocoop results --workers 2\n```\n",
-        f"{count} runs, together {total / 3600:.1f} hours of training and testing (median "
-        f"{median:.1f} s a run), on {os.cpu_count()} processor cores, {_accelerator()}, with "
+        f"{count} runs took {total / 3600:.1f} hours of training and testing in total (median "
+        f"{median:.1f} s per run), on {os.cpu_count()} CPU cores, {_accelerator()}, with "
         f"torch {version('torch')}, open_clip {version('open_clip_torch')} and Python "
-        f"{platform.python_version()}. Every seed's numbers are in [RESULTS.csv](RESULTS.csv).\n",
-        "Accuracy in percent on the test images, mean ± sample standard deviation (n − 1) over "
-        "the seeds; the best of a column is bold. Recipes were chosen on validation images "
-        "(see the README); nothing was chosen on test images. Methods ending in "
-        "-ln also tune the image tower's LayerNorms, as the published LASP and MoCoOp do; the "
-        "others leave it frozen. LASP-V is LASP wherever all classes are trained, and stands in "
-        "base-to-new alone.\n",
+        f"{platform.python_version()}. [RESULTS.csv](RESULTS.csv) has the numbers of every "
+        "seed.\n",
+        "Tables show the accuracy on the test images in percent, as mean ± sample standard "
+        "deviation (n − 1) over the seeds; the best value of a column is bold. Settings were "
+        "chosen on validation images (see the README), and nothing was chosen on test images. "
+        "Methods ending in -ln "
+        "also tune the LayerNorms of the image tower, as the published LASP and MoCoOp do; the "
+        "others leave the tower frozen. LASP-V equals LASP if all classes are trained on, so "
+        "only base-to-new shows it.\n",
         _section("Few-shot", few_shot_tables(rows)),
         _section("Base-to-new", base_to_new_tables(rows)),
         "## Domain generalisation\n",
-        f"Trained on {STYLE_SHOTS} images per class of the style photo alone (the first column), "
+        f"Trained on {STYLE_SHOTS} images per class of the style photo (the first column), "
         "tested on every other style.\n",
         *map(to_markdown, transfer_tables(rows, "domain-generalization")),
         to_markdown(published_domain_table()),
@@ -108,40 +110,40 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         "Few-shot runs with 16 shots.\n",
         *map(to_markdown, _measures(few, "beyond accuracy")),
         "## Does routing matter?\n",
-        "Test accuracy of the same trained experts under other choices: all with equal weight, "
-        "one at random, the one that is best on the validation images, and (an upper bound) "
-        "whichever is right. Few-shot runs with 16 shots.\n",
+        "Test accuracy of the same trained experts with other ways to choose them: all with "
+        "equal weights, one at random, the one that is best on the validation images, and, as an "
+        "upper bound, any expert that is correct. Few-shot runs with 16 shots.\n",
         *map(to_markdown, _measures(few, "routing")),
         _section("Ablation", [ablation_table(rows)]),
         _interaction(),
         "## Every seed\n",
-        "Few-shot with 16 shots, and base-to-new; all others are in RESULTS.csv.\n",
+        "Few-shot with 16 shots, and base-to-new. RESULTS.csv has all others.\n",
         *(to_markdown(every_seed(chosen, name)) for chosen, name in _seeds_shown(rows, few)),
     ]
     return "\n".join(parts)
 
 
 def _seeds_shown(rows: Sequence[Row], few: Sequence[Row]) -> Iterator[tuple[list[Row], str]]:
-    """Yields the rows whose every seed is shown on the page, with their measure."""
+    """Yields the rows for which the page shows every seed, with their measure."""
     yield [row for row in few if row.measure == "accuracy"], "accuracy"
     yield [row for row in rows if row.protocol == "base-to-new" and row.measure == "HM"], "HM"
 
 
 def _interaction() -> str:
-    """Returns the section on how far the small CLIP's contexts and names interact."""
+    """Returns the section on the interaction of contexts and class names in the small CLIP."""
     tower = load_backbone(DEMO).text
     lines = [
         "## What a context can change here\n",
-        "Share of the hard prompts' text features (all templates × all classes, two-way analysis "
-        "of variance) that depends on the template alone, on the class name alone, and on both "
-        "together. A context that all classes share can change which class wins only through the "
-        "last part.\n",
+        "Shares of the variance of the hard prompts' text features (all templates × all classes, "
+        "two-way analysis of variance) that depend on the template alone, on the class name "
+        "alone, and on both together. A context that all classes share can change the predicted "
+        "class only through the last part.\n",
     ]
     rows = []
     for name in BUILTIN:
         data = load_dataset(name)
-        found = interaction_shares(tower, data.templates.groups, data.class_names)
-        shares = (found.context, found.name, found.interaction)
+        parts = interaction_shares(tower, data.templates.groups, data.class_names)
+        shares = (parts.context, parts.name, parts.interaction)
         rows.append((name, *(f"{share:.1f}" for share in shares)))
     heads = ("data", "template, %", "class name, %", "both together, %")
     return "\n".join([*lines, markdown_table(heads, rows, "lrrr")]) + "\n"
@@ -156,7 +158,7 @@ def _section(title: str, tables: Sequence[Table]) -> str:
 
 
 def _measures(rows: Sequence[Row], section: Section) -> list[Table]:
-    """Returns a table for each of a section's measures that there is."""
-    there = {row.measure for row in rows if row.protocol == "few-shot"}
+    """Returns a table for each measure of a section that the few-shot rows have."""
+    present = {row.measure for row in rows if row.protocol == "few-shot"}
     names = [measure.name for measure in in_section(section)]
-    return [measure_table(rows, name, "few-shot") for name in names if name in there]
+    return [measure_table(rows, name, "few-shot") for name in names if name in present]

@@ -1,4 +1,4 @@
-"""What a finished run says in each protocol, as rows of a result table."""
+"""The results of a finished run in each protocol, as rows of a result table."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ from mocoop.runs.run import Run
 
 
 def rows_of(task: Task, run: Run) -> list[Row]:
-    """Returns the numbers of a task's run, one row each.
+    """Returns the results of a task's run, one row for each number and seed.
 
     Few-shot: accuracy and the measures beyond it. Base-to-new: base, new and HM.
-    Domain generalisation: the accuracy on every style, or on every target data set;
-    cross-dataset: on the source and on every target.
+    Domain generalisation: the accuracy on every style, or on every target data set.
+    Cross-dataset: the accuracy on the source and on every target.
     """
     results, config = run.results(), task.config
     data = dataset_name(config.data)
-    found: list[tuple[str, str, float]] = []  # target, measure, value
+    numbers: list[tuple[str, str, float]] = []  # target, measure, value
     if config.classes == "base":
-        found += [(data, c, results[c]["accuracy"]) for c in HALVES if c in results]
+        numbers += [(data, c, results[c]["accuracy"]) for c in HALVES if c in results]
         if "harmonic_mean" in results:
-            found.append((data, "HM", results["harmonic_mean"]))
-        found += [
+            numbers.append((data, "HM", results["harmonic_mean"]))
+        numbers += [
             (data, of_half(name, half), value)
             for half in HALVES
             if half in results
             for name, value in _measured(results[half], by_half=True)
         ]
     elif task.protocol == "domain-generalization" and not task.targets:
-        # The source is the style that was trained on, under the data set's own name.
+        # The source is the style of the training images; its row has the data set's name.
         styles = results["all"]["per_style"]
-        found.append((data, "accuracy", styles[config.style]))
-        found += [
+        numbers.append((data, "accuracy", styles[config.style]))
+        numbers += [
             (style, "accuracy", value) for style, value in styles.items() if style != config.style
         ]
     else:
-        found.append((data, "accuracy", results["all"]["accuracy"]))
+        numbers.append((data, "accuracy", results["all"]["accuracy"]))
         for target in map(dataset_name, task.targets):
-            there = saved_evaluation(run, target)
-            assert there is not None, "run_tasks tests a run on all of its task's targets"
-            found.append((target, "accuracy", there["accuracy"]))
+            on_target = saved_evaluation(run, target)
+            assert on_target is not None, "run_tasks tests a run on all of its task's targets"
+            numbers.append((target, "accuracy", on_target["accuracy"]))
     if task.protocol in ("few-shot", "ablation") and config.classes == "all":
-        found += [(data, name, value) for name, value in _measured(results["all"])]
-        found += [(data, name, value) for name, value in _measured(results, ("run",))]
+        numbers += [(data, name, value) for name, value in _measured(results["all"])]
+        numbers += [(data, name, value) for name, value in _measured(results, ("run",))]
     elsewhere = set(map(dataset_name, task.targets)) - {data}
     shared, chosen = shares_images(config, results), chosen_on_test(config, results)
 
-    def flattered(target: str, measure: str) -> bool:
+    def marked(target: str, measure: str) -> bool:
         if measure == "new" or measure.endswith(", new"):  # chosen on images of the base half
             return False
         known = find_measure(measure)
-        by_choice = bool(chosen) and known.section != "run"
-        return target not in elsewhere and (by_choice or (shared and known.chosen))
+        by_method = bool(chosen) and known.section != "run"
+        return target not in elsewhere and (by_method or (shared and known.chosen))
 
     return [
         Row(
@@ -72,11 +72,24 @@ def rows_of(task: Task, run: Run) -> list[Row]:
             seed,
             measure,
             value,
-            flattered(target, measure),
+            marked(target, measure),
         )
-        for target, measure, value in found
+        for target, measure, value in numbers
         for seed in task.seeds
     ]
+
+
+def time_spent(runs: Iterable[Run]) -> tuple[int, float, float]:
+    """Returns the number of distinct runs, their total time and their median time, in seconds.
+
+    The time of a run is from its start to its end, with the evaluation.
+    """
+    spent = {}
+    for run in runs:
+        status = run.status()
+        spent[run.path] = status.updated - status.started
+    values = list(spent.values())
+    return len(values), math.fsum(values), statistics.median(values) if values else 0.0
 
 
 def _measured(
@@ -87,25 +100,12 @@ def _measured(
     """Yields name and value of the measures that a run has.
 
     Args:
-        results: of the run on some classes, or all of them for the section `run`.
-        sections: whose measures.
-        by_half: only those that are told of halves of the classes.
+        results: the run's results on some classes; for the section `run`, all its results.
+        sections: the sections of the measures.
+        by_half: whether to yield only measures that are reported for halves of the classes.
     """
     for section in sections:
         for measure in in_section(section):
             value = measure.read(results) if measure.by_half or not by_half else None
             if value is not None:
                 yield measure.name, value
-
-
-def time_spent(runs: Iterable[Run]) -> tuple[int, float, float]:
-    """Returns the number of different runs, their summed time, and the median, in seconds.
-
-    The time is from a run's start to its end, evaluation included.
-    """
-    spent = {}
-    for run in runs:
-        status = run.status()
-        spent[run.path] = status.updated - status.started
-    values = list(spent.values())
-    return len(values), math.fsum(values), statistics.median(values) if values else 0.0

@@ -1,4 +1,4 @@
-"""Numbers from the literature beside which our own tables stand: data, never computed here."""
+"""Numbers from the literature, for comparison with our own tables. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class BaseToNew:
 
     method: str
     paper: Paper
-    """Where the method comes from."""
+    """The paper that introduced the method."""
     source: Paper | None
-    """Which paper printed the numbers; None where they are not available."""
+    """The paper that reports the numbers; None if they are not available."""
     base: float | None
     new: float | None
     harmonic_mean: float | None
-    """Of the mean base and the mean new accuracy, as printed."""
+    """Harmonic mean of mean base and mean new accuracy, as reported."""
 
 
 @dataclass(frozen=True)
 class DomainGeneralization:
-    """Accuracies of a method trained on ImageNet with 16 shots, ViT-B/16, in percent."""
+    """Accuracies of a method trained on ImageNet with ViT-B/16 and 16 shots, in percent."""
 
     method: str
     paper: Paper
-    """Where the method comes from."""
+    """The paper that introduced the method."""
     source: Paper | None
-    """Which paper printed the numbers; None where they are not available."""
+    """The paper that reports the numbers; None if they are not available."""
     imagenet: float | None
     targets: tuple[float | None, ...]
-    """One for each of `DOMAINS`."""
+    """One accuracy for each of `DOMAINS`."""
 
 
 _MAPLE = Paper("MaPLe: Multi-modal Prompt Learning", "2210.03117")
@@ -47,8 +47,8 @@ _PROMPTSRC = Paper(
     "Self-regulating Prompts: Foundational Model Adaptation without Forgetting", "2307.06948"
 )
 
-# CLIP and CoOp were first measured this way by the authors of CoCoOp, and ProGrad's numbers are
-# those of the KgCoOp paper. MoCoOp's are not known here: left empty rather than guessed.
+# The CoCoOp paper first reported CLIP and CoOp in this protocol; the KgCoOp paper reports
+# ProGrad. MoCoOp's numbers are not available to us, so its cells stay empty.
 BASE_TO_NEW = (
     BaseToNew("CLIP", CLIP, COCOOP, 69.34, 74.22, 71.70),
     BaseToNew("CoOp", COOP, COCOOP, 82.69, 63.22, 71.66),
@@ -67,8 +67,8 @@ DOMAIN_GENERALIZATION = (
     DomainGeneralization("MoCoOp", MOCOOP, None, None, (None,) * len(DOMAINS)),
 )
 NOT_COMPARABLE = (
-    "Published numbers are of ViT-B/16 on the usual benchmarks, not comparable in level with "
-    "ours. "
+    "Published numbers are for ViT-B/16 on the usual benchmarks, so their level cannot be "
+    "compared with ours. "
 )
 
 
@@ -79,7 +79,7 @@ def base_to_new_block() -> Block:
 
 
 def published_domain_table() -> Table:
-    """Returns the published accuracies from ImageNet to its four variants."""
+    """Returns the published accuracies on four variants of ImageNet after training on ImageNet."""
     lines = tuple(_line(row.method, (row.imagenet, *row.targets)) for row in DOMAIN_GENERALIZATION)
     return Table(
         "published-domain-generalization",
@@ -92,6 +92,6 @@ def published_domain_table() -> Table:
 
 
 def _line(method: str, values: Sequence[float | None]) -> Line:
-    """Returns the numbers with the digits of print, and words where they are not available."""
+    """Returns a line of published numbers with two decimals, or "not available"."""
     cells = [Cell(v, digits=2) if v is not None else Cell(note="not available") for v in values]
     return Line((method,), tuple(cells))

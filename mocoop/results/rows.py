@@ -1,4 +1,4 @@
-"""The results of every seed as rows, to and from CSV, and found again by what they are of."""
+"""Results of every seed as rows: written to CSV, read from CSV, and looked up by their keys."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ class Row:
     protocol: str
     """One of `PROTOCOLS`."""
     data: str
-    """Data set it was trained on."""
+    """Data set of the training images."""
     target: str
-    """What it was tested on: the same data set, another one, or a style."""
+    """What the run was tested on: the same data set, another one, or a style."""
     method: str
     """Label of the method, or of the variant in an ablation."""
     shots: int
-    """Training images per class; 0 is a method without training, which stands beside those of
-    any number of shots."""
+    """Training images per class; 0 for a method without training, which tables show with every
+    number of shots."""
     seed: int
     measure: str
     """accuracy, base, new, HM, style NMI, calibration error, training seconds ..."""
     value: float
-    """Percent for accuracies and calibration errors."""
+    """The number; in percent for accuracies and calibration errors."""
     chosen_on_test: bool = False
-    """Something behind this number was chosen on validation images that are test images too."""
+    """Whether something behind the number was chosen on validation images that are test images."""
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise choose_from("protocol", self.protocol, PROTOCOLS)
         for name in ("data", "target", "method", "measure"):
             if not getattr(self, name).strip():
-                raise UserError(f"{name} of a result must be named; got an empty text.")
+                raise UserError(f"{name} of a result must not be empty.")
         if self.shots < 0 or self.seed < 0:
             raise UserError(
                 f"shots and seed must be at least 0; got {self.shots} and {self.seed}."
@@ -54,7 +54,7 @@ class Row:
         if not math.isfinite(self.value):
             raise UserError(
                 f"The {self.measure} of {self.method} on {self.target} must be a finite number; "
-                f"got {self.value}. Leave out what was not measured."
+                f"got {self.value}. Leave this row out."
             )
 
 
@@ -63,7 +63,7 @@ _BEFORE = _FIELDS[:-1]  # of files of before chosen_on_test was written down
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """Returns all rows in their order, with a header and every digit of the values."""
+    """Returns all rows as CSV with a header, in their order, with all digits of the values."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_FIELDS)
@@ -72,10 +72,10 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def from_csv(text: str) -> tuple[Row, ...]:
-    """Returns the rows that `to_csv` wrote, also those of before `chosen_on_test` was there.
+    """Returns the rows in a CSV text that `to_csv` wrote; earlier files lack `chosen_on_test`.
 
     Raises:
-        UserError: for other columns, or a line that is not a result.
+        UserError: if the columns are others, or a line is not a result.
     """
     lines = csv.reader(io.StringIO(text, newline=""))
     header = next(lines, [])
@@ -95,32 +95,36 @@ def from_csv(text: str) -> tuple[Row, ...]:
             rows.append(Row(protocol, data, target, method, *numbers, *chosen))
         except ValueError as error:
             raise UserError(
-                f"Line {lines.line_num} is not a result: expected {len(header)} cells with whole "
-                f"shots and seed and a number as value; got {','.join(cells)!r} ({error})."
+                f"Line {lines.line_num} is not a result: expected {len(header)} cells with "
+                f"integers for shots and seed and a number as value; got {','.join(cells)!r} "
+                f"({error})."
             ) from error
     return tuple(rows)
 
 
 def shots_text(shots: int) -> str:
-    """Returns the number with its word: 1 shot, 2 shots."""
+    """Returns the number with its noun: 1 shot, 2 shots."""
     return f"{shots} shot{'s' * (shots != 1)}"
 
 
 class ResultIndex:
-    """Results of one protocol, found by what they are of; all in order of first appearance."""
+    """Some measures of one protocol, looked up by data, target, method and shots.
+
+    All its sequences are in order of first appearance.
+    """
 
     def __init__(self, rows: Sequence[Row], protocol: str, measures: tuple[str, ...]) -> None:
-        """Finds the measures of a protocol.
+        """Selects some measures of a protocol.
 
         Raises:
-            UserError: if there is none of them, or one is there twice.
+            UserError: if there are no such results, or a result appears twice.
         """
         chosen = [row for row in rows if row.protocol == protocol and row.measure in measures]
         if not chosen:
-            there = first_seen(f"{row.measure} in {row.protocol}" for row in rows)
+            present = first_seen(f"{row.measure} in {row.protocol}" for row in rows)
             raise UserError(
                 f"Expected results for {' or '.join(measures)} in {protocol}; got "
-                f"{', '.join(there) or 'no rows'}. Run that protocol first."
+                f"{', '.join(present) or 'no rows'}. Run that protocol first."
             )
         marked = {row.method for row in chosen if row.chosen_on_test}
         self.chosen_on_test = first_seen(row.data for row in chosen if row.chosen_on_test)
@@ -152,7 +156,7 @@ class ResultIndex:
 
     @property
     def variants(self) -> list[tuple[str, str, int]]:
-        """Label, method and shots of each line; the label names shots only if they differ."""
+        """Label, method and shots of each line; the label has the shots only if they differ."""
         trained = {method for method, shots in self._pairs if shots}
         return [
             (
@@ -165,15 +169,15 @@ class ResultIndex:
         ]
 
     def series(self, data: str, target: str, method: str, shots: int, measure: str) -> Series:
-        """Returns seed → value, empty where there is no result.
+        """Returns seed → value; empty if there is no result.
 
-        A method without training (0 shots) has the same results at any number of shots.
+        A method without training (0 shots) has the same results for every number of shots.
         """
         exact = self._series.get((data, target, method, shots, measure))
         return exact or self._series.get((data, target, method, 0, measure), {})
 
     def items(self) -> ItemsView[Key, dict[int, float]]:
-        """Returns (data, target, method, shots, measure) → seed → value, all there is."""
+        """Returns all results: (data, target, method, shots, measure) → seed → value."""
         return self._series.items()
 
     def parts(self, data: Sequence[str], method: str, shots: int, measure: str) -> list[Series]:
@@ -181,6 +185,6 @@ class ResultIndex:
         return [self.series(name, name, method, shots, measure) for name in data]
 
     def targets_of(self, data: str) -> tuple[str, ...]:
-        """Returns what was tested after training on a data set."""
-        reached = {key[1] for key in self._series if key[0] == data}
-        return tuple(target for target in self.targets if target in reached)
+        """Returns the targets that were tested after training on a data set."""
+        tested = {key[1] for key in self._series if key[0] == data}
+        return tuple(target for target in self.targets if target in tested)

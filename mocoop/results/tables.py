@@ -1,4 +1,4 @@
-"""The tables of every protocol: rows of single seeds in, tables ready to be shown out."""
+"""The result tables of every protocol, made from the rows of single seeds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mocoop.results.cells import (
     Series,
     Table,
     difference,
-    finished,
     first_seen,
     harmonic_cell,
     harmonic_series,
     mean_cell,
     seedwise_mean,
     table_name,
+    with_best_in_bold,
 )
 from mocoop.results.marks import chosen_note, unmarked
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block
@@ -47,152 +47,153 @@ __all__ = [
 
 
 def few_shot_tables(rows: Sequence[Row], measure: str = "accuracy") -> tuple[Table, ...]:
-    """Returns methods × shots: the average over data sets first, then each data set.
+    """Returns tables of methods × shots: the average over data sets, then each data set.
 
-    An average is taken over data sets seed by seed, for the seeds that all of them have: mean
-    and sample standard deviation are over these averages. The last column does the same over
-    shots.
+    The average over data sets is computed for each seed that all of them have. Mean and
+    sample standard deviation are over these averages. The last column is the mean over shots,
+    computed in the same way.
 
     Raises:
-        UserError: if there is no such result, or one is there twice.
+        UserError: if there are no such results, or a result appears twice.
     """
-    found = ResultIndex(rows, "few-shot", (measure,))
-    columns = tuple(map(shots_text, found.shots))
+    results = ResultIndex(rows, "few-shot", (measure,))
+    columns = tuple(map(shots_text, results.shots))
     tables = []
-    for data in _average_first(found.data):
+    for data in _average_first(results.data):
         lines = []
-        for method in found.methods:
-            by_shots = [found.parts(data, method, shots, measure) for shots in found.shots]
+        for method in results.methods:
+            by_shots = [results.parts(data, method, shots, measure) for shots in results.shots]
             flat = [series for parts in by_shots for series in parts]
             lines.append(Line((method,), (*map(mean_cell, by_shots), mean_cell(flat))))
         heads = (*columns, "mean of shots")
-        table = _table(found, f"Few-shot {measure}", data, heads, lines, measure)
+        table = _table(results, f"Few-shot {measure}", data, heads, lines, measure)
         tables.append(replace(table, mean_last=True))
     return tuple(tables)
 
 
 def base_to_new_tables(rows: Sequence[Row], published: bool = True) -> tuple[Table, ...]:
-    """Returns methods × (base, new, HM): the average over data sets first, then each data set.
+    """Returns tables of methods × (base, new, HM): the average, then each data set.
 
-    HM is computed here from base and new, seed by seed; for the average from the mean base and
-    the mean new accuracy of the seed, which is what papers report.
+    HM is computed here for each seed from base and new. The HM of the average is computed from
+    the mean base and the mean new accuracy of the seed, as papers report it.
 
     Args:
         rows: results of any protocols.
-        published: the first table also holds published averages, in a block of their own.
+        published: whether the first table also shows published averages, in a second block.
 
     Raises:
-        UserError: if there is no such result, or one is there twice.
+        UserError: if there are no such results, or a result appears twice.
     """
-    found = ResultIndex(rows, "base-to-new", ("base", "new"))
+    results = ResultIndex(rows, "base-to-new", ("base", "new"))
     tables: list[Table] = []
-    for data in _average_first(found.data):
+    for data in _average_first(results.data):
         lines = []
-        for label, method, shots in found.variants:
-            base = found.parts(data, method, shots, "base")
-            new = found.parts(data, method, shots, "new")
+        for label, method, shots in results.variants:
+            base = results.parts(data, method, shots, "base")
+            new = results.parts(data, method, shots, "new")
             cells = (mean_cell(base), mean_cell(new), harmonic_cell(base, new))
             lines.append(Line((label,), cells))
-        notes = _shots_note(found) + (_HM_OF_MEANS if len(data) > 1 else "")
-        beside = published and not tables
-        extra = (base_to_new_block(),) if beside else ()
-        notes += NOT_COMPARABLE if beside else ""
+        notes = _shots_note(results) + (_HM_OF_MEANS if len(data) > 1 else "")
+        with_published = published and not tables
+        extra = (base_to_new_block(),) if with_published else ()
+        notes += NOT_COMPARABLE if with_published else ""
         kind, columns = "Base-to-new accuracy", ("base", "new", "HM")
-        tables.append(_table(found, kind, data, columns, lines, "accuracy", notes, extra))
+        tables.append(_table(results, kind, data, columns, lines, "accuracy", notes, extra))
     return tuple(tables)
 
 
 def transfer_tables(
     rows: Sequence[Row], protocol: str, measure: str = "accuracy"
 ) -> tuple[Table, ...]:
-    """Returns methods × (source, each target, mean over targets) for each source data set.
+    """Returns a table of methods × (source, each target, mean of targets) for each source.
 
-    Where all sources have the same targets (styles), the average over sources comes first.
+    If all sources have the same targets (styles), the average over sources comes first.
 
     Args:
         rows: results of any protocols.
         protocol: domain-generalization or cross-dataset.
-        measure: what the tables show.
+        measure: the measure to show.
 
     Raises:
-        UserError: for another protocol, if there is no such result, or one is there twice.
+        UserError: for another protocol, if there are no such results, or one appears twice.
     """
     if protocol not in _TRANSFER:
         raise choose_from("protocol of a transfer table", protocol, tuple(_TRANSFER))
-    found = ResultIndex(rows, protocol, (measure,))
+    results = ResultIndex(rows, protocol, (measure,))
     targets = {
-        source: tuple(target for target in found.targets_of(source) if target != source)
-        for source in found.data
+        source: tuple(target for target in results.targets_of(source) if target != source)
+        for source in results.data
     }
     same = len(set(targets.values())) == 1
     tables = []
-    for sources in _average_first(found.data) if same else [(name,) for name in found.data]:
+    for sources in _average_first(results.data) if same else [(name,) for name in results.data]:
         reached = targets[sources[0]]
         lines = []
-        for label, method, shots in found.variants:
+        for label, method, shots in results.variants:
             by_target = [
-                [found.series(name, target, method, shots, measure) for name in sources]
+                [results.series(name, target, method, shots, measure) for name in sources]
                 for target in reached
             ]
-            own = mean_cell(found.parts(sources, method, shots, measure))
+            own = mean_cell(results.parts(sources, method, shots, measure))
             flat = [series for parts in by_target for series in parts]
             lines.append(Line((label,), (own, *map(mean_cell, by_target), mean_cell(flat))))
         first = sources[0] if len(sources) == 1 else "source"
         columns = (first, *reached, "mean of targets")
         kind = f"{_TRANSFER[protocol]}, {measure}"
-        notes = _shots_note(found) + "Trained on the first column's data, tested on each. "
-        tables.append(_table(found, kind, sources, columns, lines, measure, notes))
+        notes = _shots_note(results) + "Trained on the data of the first column, tested on each. "
+        tables.append(_table(results, kind, sources, columns, lines, measure, notes))
     return tuple(tables)
 
 
 def measure_table(rows: Sequence[Row], measure: str, protocol: str | None = None) -> Table:
-    """Returns methods × data sets for one measure, with the average over data sets.
+    """Returns a table of methods × data sets for one measure, with the average over data sets.
 
-    There is a column for each place: a data set, or `data → target` where they differ.
+    Each column is a data set, or `data → target` if the run was tested on another target.
 
     Raises:
-        UserError: if there is no such result, one is there twice, or several protocols have
-            the measure and none is named.
+        UserError: if there are no such results, one appears twice, or several protocols have
+            the measure and `protocol` is None.
     """
-    there = first_seen(row.protocol for row in rows if row.measure == measure)
-    if protocol is None and len(there) > 1:
+    protocols = first_seen(row.protocol for row in rows if row.measure == measure)
+    if protocol is None and len(protocols) > 1:
         raise UserError(
-            f"{measure} was measured by {' and '.join(there)}: name one of them as protocol, "
-            "their numbers do not belong side by side."
+            f"{measure} was measured by {' and '.join(protocols)}: choose one of them as "
+            "protocol, because their numbers cannot be compared."
         )
-    found = ResultIndex(rows, protocol or (there[0] if there else "any protocol"), (measure,))
-    places = [(source, target) for source in found.data for target in found.targets_of(source)]
-    own = [source for source, target in places if source == target]
-    columns = tuple(s if s == t else f"{s} → {t}" for s, t in places)
+    protocol = protocol or (protocols[0] if protocols else "any protocol")
+    results = ResultIndex(rows, protocol, (measure,))
+    pairs = [(source, target) for source in results.data for target in results.targets_of(source)]
+    own = [source for source, target in pairs if source == target]
+    columns = tuple(s if s == t else f"{s} → {t}" for s, t in pairs)
     lines = []
-    for label, method, shots in found.variants:
-        cells = [mean_cell([found.series(*place, method, shots, measure)]) for place in places]
+    for label, method, shots in results.variants:
+        cells = [mean_cell([results.series(*pair, method, shots, measure)]) for pair in pairs]
         if len(own) > 1:
-            cells.append(mean_cell(found.parts(own, method, shots, measure)))
+            cells.append(mean_cell(results.parts(own, method, shots, measure)))
         lines.append(Line((label,), tuple(cells)))
     columns += ("average",) if len(own) > 1 else ()
-    kind = f"{find_measure(measure).label}, {found.protocol}"
-    return _table(found, kind, (), columns, lines, measure, _shots_note(found))
+    kind = f"{find_measure(measure).label}, {results.protocol}"
+    return _table(results, kind, (), columns, lines, measure, _shots_note(results))
 
 
 def ablation_table(rows: Sequence[Row]) -> Table:
-    """Returns variants × (few-shot accuracy, base, new, HM), averaged over data sets.
+    """Returns a table of variants × (few-shot accuracy, base, new, HM), averaged over data sets.
 
-    Behind them, marked Δ, the differences from the first variant: of each seed against the same
-    seed, then mean ± sample standard deviation. HM is that of the mean base and the mean new
-    accuracy.
+    Further columns, marked Δ, show the differences from the first variant: mean ± standard
+    deviation of the differences between equal seeds. HM is computed from the mean base and the
+    mean new accuracy.
 
     Raises:
-        UserError: if there is no such result, or one is there twice.
+        UserError: if there are no such results, or a result appears twice.
     """
-    found = ResultIndex(rows, "ablation", ("accuracy", "base", "new"))
-    columns = ["few-shot"] * ("accuracy" in found.measures)
-    columns += ["base", "new", "HM"] * ("base" in found.measures or "new" in found.measures)
+    results = ResultIndex(rows, "ablation", ("accuracy", "base", "new"))
+    columns = ["few-shot"] * ("accuracy" in results.measures)
+    columns += ["base", "new", "HM"] * ("base" in results.measures or "new" in results.measures)
     lines: list[Line] = []
     reference: dict[str, Series] = {}
-    for label, method, shots in found.variants:
+    for label, method, shots in results.variants:
         few, base, new = (
-            found.parts(found.data, method, shots, measure)
+            results.parts(results.data, method, shots, measure)
             for measure in ("accuracy", "base", "new")
         )
         cells = {
@@ -215,11 +216,13 @@ def ablation_table(rows: Sequence[Row]) -> Table:
             for name in columns
         ]
         lines.append(Line((label,), (*(cells[name] for name in columns), *gaps)))
-    notes = _shots_note(found) + f"Δ: minus {lines[0].labels[0]}, over the seeds both have. "
-    notes += _HM_OF_MEANS if "HM" in columns and len(found.data) > 1 else ""
+    reference_label = lines[0].labels[0]
+    notes = _shots_note(results)
+    notes += f"Δ: difference from {reference_label}, over the seeds that both have. "
+    notes += _HM_OF_MEANS if "HM" in columns and len(results.data) > 1 else ""
     heads = (*columns, *(f"Δ {name}" for name in columns))
     kind = "Ablation, accuracy"
-    return _table(found, kind, found.data, heads, lines, "accuracy", notes, first="variant")
+    return _table(results, kind, results.data, heads, lines, "accuracy", notes, first="variant")
 
 
 _TRANSFER = {
@@ -227,14 +230,15 @@ _TRANSFER = {
     "cross-dataset": "Cross-dataset transfer",
 }
 SPREAD = "Mean ± sample standard deviation (n − 1)"
-LEFT_OUT = "; an average that lacks some of its parts is left out"
+LEFT_OUT = "; averages with missing parts are left out"
 _HM_OF_MEANS = (
-    "HM is that of the mean base and the mean new accuracy, seed by seed, as papers report it. "
+    "HM is the harmonic mean of mean base and mean new accuracy of each seed, as papers report "
+    "it. "
 )
 
 
 def _table(
-    found: ResultIndex,
+    results: ResultIndex,
     kind: str,
     data: Sequence[str],
     columns: Sequence[str],
@@ -244,41 +248,43 @@ def _table(
     extra: tuple[Block, ...] = (),
     first: str = "method",
 ) -> Table:
-    """Returns the finished table of a protocol with the notes that its cells need."""
-    seeds = found.num_seeds
+    """Returns the table of a protocol, with the notes that explain its cells."""
+    seeds = results.num_seeds
     shown = find_measure(measure)
-    done = finished(lines, seeds, shown.digits, shown.better)
-    cells = [cell for line in done for cell in line.cells]
-    over = f"{SPREAD} over {seeds} seeds" if seeds > 1 else "One seed"
+    marked = with_best_in_bold(lines, seeds, shown.digits, shown.better)
+    cells = [cell for line in marked for cell in line.cells]
+    how = f"{SPREAD} over {seeds} seeds" if seeds > 1 else "One seed"
     if any(cell.note.startswith("n=") for cell in cells):
-        over += " (n: where fewer)"
+        how += " (n: number of seeds if fewer)"
     if any(cell.bold for cell in cells):
-        over += ", best of each column in bold"
+        how += ", best of each column in bold"
     if any(" of " in cell.note for cell in cells):
-        over += LEFT_OUT
-    places = [name for name in data or found.data if name in found.chosen_on_test]
-    if places:
-        notes = f"{chosen_note(places)} {notes}"
-    else:  # the mark is of other data sets than this table's
-        done = tuple(replace(line, labels=tuple(map(unmarked, line.labels))) for line in done)
+        how += LEFT_OUT
+    tainted = [name for name in data or results.data if name in results.chosen_on_test]
+    if tainted:
+        notes = f"{chosen_note(tainted)} {notes}"
+    else:  # the mark belongs to other data sets than those of this table
+        marked = tuple(replace(line, labels=tuple(map(unmarked, line.labels))) for line in marked)
     several = len(data) > 1
-    place = f"average over {len(data)} data sets" if several else "".join(data)
+    scope = f"average over {len(data)} data sets" if several else "".join(data)
     return Table(
-        table_name(f"{kind} {'average' if several else place}"),
-        f"{kind}, {place}".removesuffix(", "),
-        f"{notes}{over}.",
+        table_name(f"{kind} {'average' if several else scope}"),
+        f"{kind}, {scope}".removesuffix(", "),
+        f"{notes}{how}.",
         (first,),
         tuple(columns),
-        (Block(done), *extra),
+        (Block(marked), *extra),
         measure,
         tuple(data),
     )
 
 
 def _average_first(names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Returns all names together where there are several, then each alone."""
+    """Returns all names together if there are several, then each name alone."""
     return ([names] if len(names) > 1 else []) + [(name,) for name in names]
 
 
-def _shots_note(found: ResultIndex) -> str:
-    return f"{shots_text(found.shots[0])}. " if len(found.shots) == 1 and found.shots[0] else ""
+def _shots_note(results: ResultIndex) -> str:
+    return (
+        f"{shots_text(results.shots[0])}. " if len(results.shots) == 1 and results.shots[0] else ""
+    )

@@ -1,8 +1,8 @@
-"""A run as one zip for another machine; `mocoop.run_import` reads it.
+"""Exports a run as one zip file for another machine; `mocoop.runs.import_zip` reads it.
 
 NAME/archive.json     format, name, version, size and SHA-256 of every other file
 NAME/README.md        the model card
-NAME/config.json ...  the files of the run's folder (`mocoop.runs`)
+NAME/config.json ...  the files of the run's folder (`mocoop.runs.run`)
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from mocoop.runs.status import FINISHED, STATUS_FILE, Status
 from mocoop.runs.validate import check_run
 from mocoop.storage.atomic import atomic_write
 
-ARCHIVE_FORMAT = 1  # raise it when an old reader would misread a new archive
+ARCHIVE_FORMAT = 1  # increase it when an old reader would misread a new archive
 MANIFEST, CARD = "archive.json", "README.md"
 KNOWN = re.compile(
     r"(config|status|results|archive|transfer-[\w .()+-]+)\.json|metrics\.jsonl|README\.md"
     r"|(weights|features)\.safetensors"
 )
 RUN_NAME = re.compile(r"\w[\w .()+-]{0,119}")
-_WRITTEN = (1980, 1, 1, 0, 0, 0)  # one date for all, so that the same run gives the same bytes
+_DATE = (1980, 1, 1, 0, 0, 0)  # the same date for all files: the same run gives the same bytes
 
 
 def write_archive(run: Run, path: Path) -> None:
-    """Writes a finished run as a zip file, whole or not at all.
+    """Writes a finished run as a zip file, atomically.
 
     Raises:
         UserError: for a run that is not finished, or damaged.
@@ -58,13 +58,13 @@ def archive_bytes(run: Run) -> bytes:
 
 
 def archive_name(run: Run) -> str:
-    """Returns the run's name without what not every file system bears."""
+    """Returns the run's name without characters that some file systems do not allow."""
     text = re.sub(r"[^\w .()+-]", "-", run.name).lstrip(" .()+-")[:120]
     return text or "run"
 
 
 def _content(run: Run) -> dict[str, bytes | Path]:
-    """Returns the archive's files by name: a folder's file, or what is made for the archive."""
+    """Returns the archive's files by name: the path of a file, or the bytes of a new one."""
     run.require_finished()
     check_run(run.path, f"Run {run.path}")
     files: dict[str, bytes | Path] = {
@@ -79,6 +79,7 @@ def _content(run: Run) -> dict[str, bytes | Path]:
 
 
 def _pack(run: Run, content: Mapping[str, bytes | Path], file: BinaryIO | io.BytesIO) -> None:
+    """Writes the zip file with the given content and its manifest."""
     name = archive_name(run)
     listed = {}
     with zipfile.ZipFile(file, "w") as archive:
@@ -97,16 +98,16 @@ def _pack(run: Run, content: Mapping[str, bytes | Path], file: BinaryIO | io.Byt
 
 
 def _add(archive: zipfile.ZipFile, entry: str, data: bytes) -> None:
-    info = zipfile.ZipInfo(entry, _WRITTEN)
+    info = zipfile.ZipInfo(entry, _DATE)
     info.external_attr = (stat.S_IFREG | 0o644) << 16
-    # Weights hardly shrink, and unpacking them costs time.
+    # Compression hardly makes weights smaller, and decompressing them takes time.
     stored = entry.endswith(".safetensors")
     info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
     archive.writestr(info, data)
 
 
 def without_process(status: Status) -> Status:
-    """Returns a finished run's status without the process that trained it."""
+    """Returns the status of a finished run without the process that trained it."""
     return Status(
         FINISHED,
         epoch=status.epoch,

@@ -1,6 +1,6 @@
-"""A run from another machine: unpacked from a zip that nobody vouches for, and checked.
+"""Imports a run from another machine: unpacks an untrusted zip file and checks the run.
 
-Unpacking writes plain files of known names into a new folder and nothing anywhere else.
+Unpacking writes regular files with known names into a new folder, and nothing anywhere else.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from mocoop.storage.archives import Limits, UntrustedZip, untrusted_zip
 from mocoop.storage.atomic import write_json
 
 LIMITS = Limits(entries=64)
-ADVICE = "Export the run again and copy it anew."
-MAX_TEXT_BYTES = 32 * 1024**2  # of a file that is parsed as text
+ADVICE = "Export the run again and copy it once more."
+MAX_TEXT_BYTES = 32 * 1024**2  # largest size of a file that is parsed as text
 _REQUIRED = ("config.json", STATUS_FILE, "metrics.jsonl", "results.json", "weights.safetensors")
 
 
 def read_archive(
     source: Path | BinaryIO, root: Path | None = None, name: str = "", asked_by: str = "--name"
 ) -> Run:
-    """Returns the run that a zip file holds, unpacked and checked in a folder of its own.
+    """Returns the run in a zip file, unpacked into a new folder and checked.
 
-    Nothing is left behind if anything does not fit.
+    If a check fails, no file is left behind.
 
     Args:
-        source: the file, or an open one.
+        source: the path of the file, or an open file.
         root: folder of runs; `default_runs()` if None.
-        name: the run's name here; the archive's own if empty.
-        asked_by: where people give that name, for messages.
+        name: the new name of the run; the name in the archive if empty.
+        asked_by: the option or field for the name, for error messages.
 
     Raises:
-        UserError: for what is no archive of a run, is damaged, unsafe or too large, for another
-            version's archive, and for a name that is taken.
+        UserError: for a file that is not an exported run, is damaged, unsafe, too large or from
+            another version, and for a name that is taken.
     """
     root = root or default_runs()
-    called = _called(source)
+    called = _name_in_messages(source)
     if isinstance(source, Path) and not source.is_file():
         raise UserError(f"No file {str(source)!r}: expected an exported run (.zip).")
     try:
-        with _workshop(root) as folder:
+        with _temporary_folder(root) as folder:
             with untrusted_zip(source, called, ADVICE, LIMITS) as archive:
                 files = _files(archive)
                 manifest = _manifest(archive.read(files[MANIFEST]), files)
@@ -59,41 +59,42 @@ def read_archive(
                 _refuse_taken(target, asked_by)
                 _unpack(archive, files, manifest["files"], folder)
             status = check_run(folder, called)
-            _as_imported(folder, status)
+            _clear_process(folder, status)
             return _move(folder, target, asked_by)
     except OSError as error:
         raise UserError(
-            f"The run could not be read or written ({error.strerror or error}). Nothing was kept."
+            f"The run could not be read or written ({error.strerror or error}). Nothing was "
+            "imported."
         ) from error
 
 
 def _files(archive: UntrustedZip) -> dict[str, PurePosixPath]:
-    """Returns the archive's files by name without their folder.
+    """Returns the paths of the archive's files by file name.
 
     Raises:
-        UserError: for anything but a few known files in one folder.
+        UserError: for anything other than the known files of one run in one folder.
     """
-    found: dict[str, PurePosixPath] = {}
+    files: dict[str, PurePosixPath] = {}
     for path, info in archive.entries.items():
         if len(path.parts) != 2 or not RUN_NAME.fullmatch(path.parts[0]):
-            raise _refused(path, "a run's files lie in one folder, without any other path")
+            raise _refused(path, "all files of a run must be in one folder, without subfolders")
         if not KNOWN.fullmatch(path.name):
-            raise _refused(path, "no run has a file of that name")
-        if path.name in found:
-            raise _refused(path, "it is there twice")
+            raise _refused(path, "a run has no file of that name")
+        if path.name in files:
+            raise _refused(path, "the archive has it twice")
         if path.suffix != ".safetensors" and info.file_size > MAX_TEXT_BYTES:
-            raise _refused(path, f"more than {MAX_TEXT_BYTES // 1024**2} MB of text")
-        found[path.name] = path
+            raise _refused(path, f"it has more than {MAX_TEXT_BYTES // 1024**2} MB of text")
+        files[path.name] = path
     folders = {path.parts[0] for path in archive.entries}
     if len(folders) > 1:
         raise UserError(f"Expected one run in the archive; got {len(folders)} folders.")
-    missing = [name for name in (MANIFEST, *_REQUIRED) if name not in found]
+    missing = [name for name in (MANIFEST, *_REQUIRED) if name not in files]
     if missing:
         raise UserError(
-            f"This zip file is no exported run: it has no {', '.join(missing)}. Make one with "
-            "`mocoop pack RUN` or on the app's page Compare."
+            f"This zip file is not an exported run: it has no {', '.join(missing)}. Export a run "
+            "with `mocoop pack RUN` or on the app's page Compare."
         )
-    return found
+    return files
 
 
 def _refused(path: PurePosixPath, why: str) -> UserError:
@@ -103,7 +104,7 @@ def _refused(path: PurePosixPath, why: str) -> UserError:
 
 
 def _manifest(content: bytes, files: Collection[str]) -> dict[str, Any]:
-    """Returns the archive's table of contents, checked against the names of its files."""
+    """Returns the run's name and the listed files, checked against the archive's file names."""
     try:
         values = json.loads(content)
         version = values["format"]
@@ -120,13 +121,13 @@ def _manifest(content: bytes, files: Collection[str]) -> dict[str, Any]:
         raise UserError(
             f"The archive was made by mocoop {str(values.get('mocoop', 'unknown'))[:20]} in "
             f"format {str(version)[:20]}; this version reads format {ARCHIVE_FORMAT} with runs "
-            f"of format {FORMAT}. Use the version that made it."
+            f"of format {FORMAT}. Use the version that wrote it."
         )
     if set(listed) != set(files) - {MANIFEST}:
-        odd = sorted(set(listed) ^ (set(files) - {MANIFEST}))
+        different = ", ".join(map(str, sorted(set(listed) ^ (set(files) - {MANIFEST}))))
         raise UserError(
-            f"The archive's files are not those that it lists ({', '.join(map(str, odd))[:200]}). "
-            "Export the run again."
+            f"The archive's files are not those that it lists ({different[:200]}). Export the "
+            "run again."
         )
     return {"name": name, "files": listed}
 
@@ -143,23 +144,23 @@ def _checked_name(name: object) -> str:
 def _refuse_taken(target: Path, asked_by: str) -> None:
     if target.exists():
         raise UserError(
-            f"There is a run called {target.name!r} already. Give the imported one another name "
-            f"({asked_by}), or delete the old one."
+            f"There is a run called {target.name!r} already. Give the imported run another name "
+            f"({asked_by}), or delete the old run."
         )
 
 
 @contextmanager
-def _workshop(root: Path) -> Iterator[Path]:
-    """Yields a new folder below the folder of runs that no list of runs looks into."""
-    waiting = root / ".importing"
-    waiting.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=waiting))
+def _temporary_folder(root: Path) -> Iterator[Path]:
+    """Yields a temporary folder inside the folder of runs, which lists of runs do not show."""
+    parent = root / ".importing"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another import is at work
-            waiting.rmdir()
+        with suppress(OSError):  # another import still uses the parent folder
+            parent.rmdir()
 
 
 def _unpack(
@@ -168,7 +169,7 @@ def _unpack(
     listed: Mapping[str, Any],
     folder: Path,
 ) -> None:
-    """Writes the listed files into a folder, each of the listed size and sum."""
+    """Writes the listed files into a folder and checks their sizes and checksums."""
     left = LIMITS.unpacked
     for name, expected in listed.items():
         size, digest = archive.extract(files[name], folder / name, left)
@@ -176,21 +177,21 @@ def _unpack(
         if not isinstance(expected, dict) or expected != {"bytes": size, "sha256": digest}:
             raise UserError(
                 f"The archive's {name} is not what was exported: its size or checksum differs. "
-                "Export the run again and copy it anew."
+                + ADVICE
             )
 
 
-def _as_imported(folder: Path, status: Status) -> None:
-    """Makes the run one that no process of this machine trains."""
+def _clear_process(folder: Path, status: Status) -> None:
+    """Removes from the run's status the process that trained it on the other machine."""
     write_json(folder / STATUS_FILE, asdict(without_process(status)))
     folder.chmod(0o755)
 
 
 def _move(folder: Path, target: Path, asked_by: str) -> Run:
-    _refuse_taken(target, asked_by)  # it may have come in the meantime
+    _refuse_taken(target, asked_by)  # another process may have made it in the meantime
     os.rename(folder, target)
     return Run(target)
 
 
-def _called(source: Path | BinaryIO) -> str:
+def _name_in_messages(source: Path | BinaryIO) -> str:
     return str(source) if isinstance(source, Path) else "The uploaded file"

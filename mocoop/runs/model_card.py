@@ -1,4 +1,4 @@
-"""The README of an exported run: what it is, how it was made, how well it does, how to use it."""
+"""The README of an exported run: its settings, its test results and how to use it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model_card(run: Run) -> str:
     parts = [
         f"# {one_line(title)}",
         "A run of [MoCoOp](https://arxiv.org/abs/2409.12011), made with mocoop "
-        f"{setup.version or 'of an unknown version'}.",
+        f"{setup.version or '(unknown version)'}.",
         markdown_table(
             ("", ""),
             [
@@ -51,14 +51,14 @@ def model_card(run: Run) -> str:
         _differences(config),
         "All settings, class names and template groups are in `config.json`.",
         "## Files",
-        "`config.json` settings, `metrics.jsonl` a record per epoch, `results.json` test "
-        "results, `weights.safetensors` what was learnt, `features.safetensors` text features "
-        "by epoch (methods with prompts), `transfer-*.json` tests on other data sets.",
+        "`config.json`: settings; `metrics.jsonl`: a record per epoch; `results.json`: test "
+        "results; `weights.safetensors`: the learned parameters; `features.safetensors`: text "
+        "features by epoch (methods with prompts); `transfer-*.json`: tests on other data sets.",
         "## Use",
-        "```sh\nmocoop unpack RUN.zip          # this file's archive, or the app's page Compare\n"
+        "```sh\nmocoop unpack RUN.zip          # the zip file, or import it on the page Compare\n"
         f"mocoop predict {run.name!r} picture.png\nmocoop evaluate {run.name!r}\n```",
-        "It needs the same CLIP weights (the fingerprint is checked). To evaluate, the data must "
-        f"be found as `{one_line(config.data)}`.",
+        "The run needs the same CLIP weights (the fingerprint is checked). `mocoop evaluate` also "
+        f"needs the data set `{one_line(config.data)}`.",
         "## Class names",
         ", ".join(one_line(name) for name in setup.class_names),
     ]
@@ -66,11 +66,11 @@ def model_card(run: Run) -> str:
 
 
 def _differences(config: TrainConfig) -> str:
-    found = differences(config)
-    if not found:
+    changed = differences(config)
+    if not changed:
         return f"None: the recipe of `{config.method}` for this CLIP."
     return markdown_table(
-        ("setting", "value"), [(f"`{name}`", value) for name, value in found.items()]
+        ("setting", "value"), [(f"`{name}`", value) for name, value in changed.items()]
     )
 
 

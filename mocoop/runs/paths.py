@@ -1,4 +1,4 @@
-"""Where runs are and how they are found, without opening them and without torch."""
+"""The folders of runs, and how to find a run in them, without opening it and without torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mocoop.runs.status import read_status
 
 
 def default_runs() -> Path:
-    """Returns the folder of runs: MOCOOP_RUNS, or ./runs."""
+    """Returns the default folder of runs: MOCOOP_RUNS, or ./runs."""
     return Path(os.environ.get("MOCOOP_RUNS") or "runs")
 
 
@@ -22,7 +22,7 @@ def shipped_runs() -> Path:
 
 
 def find_run(name: str | Path) -> Path:
-    """Returns the folder of the run at a path, or of that name in the default or shipped folder.
+    """Returns the folder of a run, by its path or by its name in the default or shipped runs.
 
     Raises:
         UserError: if there is none.
@@ -39,6 +39,6 @@ def find_run(name: str | Path) -> Path:
 
 
 def short_name(path: Path) -> str:
-    """Returns what the commands find a run by: its name where that is enough, else its path."""
-    near = path.absolute().parent in (default_runs().absolute(), shipped_runs().absolute())
-    return shlex.quote(path.name if near else str(path))
+    """Returns how to name a run in a command: its name where that is enough, else its path."""
+    by_name = path.absolute().parent in (default_runs().absolute(), shipped_runs().absolute())
+    return shlex.quote(path.name if by_name else str(path))

@@ -1,7 +1,7 @@
-"""Whose turn it is: trainings of one folder of runs wait for each other.
+"""The queue of trainings: those in the same folder of runs wait for each other.
 
-The order is read from the runs' status files alone, so that it survives browsers and servers,
-and without torch, so that waiting costs nothing.
+The order is read only from the runs' status files, so that it does not depend on a browser or a
+server. It needs no torch, so that a waiting process uses little memory.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ POLL_SECONDS = 0.3
 
 
 def ahead_of(run: Path) -> list[Path]:
-    """Returns the runs of the same folder that have to end before this queued one may start.
+    """Returns the runs in the same folder that must end before this queued run may start.
 
-    That is all that are running and those queued earlier, in the order of their turn.
+    These are all running runs and the runs queued earlier, in the order of the queue.
     """
-    place = (read_status(run).started, run.name)
+    position = (read_status(run).started, run.name)
     before: list[tuple[bool, float, str, Path]] = []
     for file in run.parent.glob(f"*/{STATUS_FILE}"):
         other = file.parent
         status = _status_or_none(other)
         if status is None or other == run or not status.active:
             continue
-        if status.state == RUNNING or (status.started, other.name) < place:
+        if status.state == RUNNING or (status.started, other.name) < position:
             before.append((status.state == QUEUED, status.started, other.name, other))
     return [entry[-1] for entry in sorted(before)]
 
 
 def wait_for_turn(run: Path) -> bool:
-    """Returns True when the run may start, False if it is no longer this process's to train."""
+    """Waits; returns True when the run may start, False if it is no longer queued."""
     while True:
         status = _status_or_none(run)
         if status is None or status.state != QUEUED:
@@ -46,7 +46,7 @@ def wait_for_turn(run: Path) -> bool:
 
 
 def _status_or_none(run: Path) -> Status | None:
-    """Returns a run's status; None for a folder that is gone or of another format."""
+    """Returns a run's status; None if it is missing or has another format."""
     try:
         return read_status(run)
     except (UserError, TypeError):

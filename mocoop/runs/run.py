@@ -1,12 +1,11 @@
-"""The run store: a folder per run, whose files are written whole and never look finished
-before they are.
+"""The run store: a folder per run, with these files, each written atomically.
 
-    config.json           the resolved settings, class names and groups
-    status.json           state, process, progress; `finished` is written last of all
-    metrics.jsonl         one record per epoch
-    weights.safetensors   what was learnt
-    features.safetensors  soft features per saved epoch, hard features, prototypes
-    results.json          accuracies on the test split
+config.json           the resolved settings, class names and groups
+status.json           state, process, progress; the state `finished` is written last
+metrics.jsonl         one record per epoch
+weights.safetensors   the learned parameters
+features.safetensors  soft features per saved epoch, hard features, prototypes
+results.json          accuracies on the test split
 """
 
 from __future__ import annotations
@@ -29,36 +28,36 @@ from mocoop.runs.status import FINISHED, Status, read_status, read_values
 from mocoop.storage.atomic import read_tensors
 from mocoop.templates import Groups, as_groups
 
-FORMAT = 1  # of the run folder; raise it when an old reader would misread a new run
+FORMAT = 1  # of the run folder; increase it when an old reader would misread a new run
 
 
 @dataclass(frozen=True)
 class RunSetup:
-    """What a run was made of, as saved in config.json."""
+    """The setup of a run, as saved in config.json."""
 
     config: TrainConfig
     class_names: tuple[str, ...]
-    """All names of the data set, in label order."""
+    """The names of all classes of the data set, in label order."""
     groups: Groups
-    """The groups of templates that the experts started from."""
+    """The groups of templates, one per expert."""
     trained_classes: int
-    """How many of the first classes had images in training."""
+    """The number of trained classes, which are the first ones."""
     logit_scale: float
     backbone_fingerprint: str
     version: str = ""
-    """The version of mocoop that made it."""
+    """The version of mocoop that trained the run."""
 
     @property
     def experts(self) -> tuple[str, ...]:
-        """Names of the experts, those of their groups."""
+        """Names of the experts, which are the names of their groups."""
         return tuple(self.groups)
 
     def check_backbone(self, fingerprint: str) -> None:
-        """Raises UserError if these are other weights than the run was trained with."""
+        """Raises UserError if the run was trained with a CLIP of another fingerprint."""
         if fingerprint != self.backbone_fingerprint:
             raise UserError(
                 f"The run was trained with other weights of {self.config.backbone!r} than those "
-                "found now. Put the weights back, or train again."
+                "found now. Restore the weights, or train again."
             )
 
 
@@ -69,12 +68,12 @@ class SavedFeatures:
     soft: dict[int, Tensor] = field(repr=False)
     """Epoch → (experts, classes, dim); epoch 0 is before training."""
     hard: tuple[Tensor, ...] = field(repr=False)
-    """Per group (templates, classes, dim)."""
+    """One tensor per group, (templates, classes, dim)."""
     prototypes: Tensor = field(repr=False)
     """(experts, classes, dim)."""
     gates: dict[int, dict[str, Tensor]] = field(default_factory=dict, repr=False)
-    """Epoch → the router's `gate.weight` and `gate.bias`; empty with one expert, and in runs of
-    before they were kept."""
+    """Epoch → the router's `gate.weight` and `gate.bias`; empty with one expert, and in old runs,
+    which did not save them."""
 
     @property
     def last(self) -> Tensor:
@@ -84,7 +83,7 @@ class SavedFeatures:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read when asked."""
+    """A run's folder; its methods read the files when they are called."""
 
     path: Path
 
@@ -95,11 +94,11 @@ class Run:
 
     @property
     def shipped(self) -> bool:
-        """Whether the run came with the project (and is not to be deleted)."""
+        """Whether the run ships with the project (such runs must not be deleted)."""
         return self.path.parent == shipped_runs()
 
     def status(self) -> Status:
-        """Returns where the run stands; one whose process is gone is interrupted.
+        """Returns the run's status; a run whose process has ended early is interrupted.
 
         Raises:
             UserError: for a folder without a readable status.
@@ -107,7 +106,7 @@ class Run:
         return read_status(self.path)
 
     def setup(self) -> RunSetup:
-        """Returns what the run was made of.
+        """Returns the run's setup.
 
         Raises:
             UserError: for a run of another format or with damaged settings.
@@ -117,7 +116,7 @@ class Run:
             raise PathError(
                 self.path,
                 f" has format {values.get('format')!r}; this version of MoCoOp "
-                f"reads format {FORMAT}. Train it again, or use the version that made it "
+                f"reads format {FORMAT}. Train it again, or use the version that wrote it "
                 f"({values.get('version') or 'unknown'}).",
                 "Run",
             )
@@ -140,7 +139,7 @@ class Run:
         """Returns the records so far, one per epoch; a half-written last line is left out.
 
         Raises:
-            UserError: if they are damaged.
+            UserError: if the file is damaged.
         """
         path = self.path / "metrics.jsonl"
         try:
@@ -152,7 +151,7 @@ class Run:
             raise PathError(path, f" is damaged ({error}). Train the run again.") from error
 
     def results(self) -> dict[str, Any]:
-        """Returns the accuracies on the test split; empty before the end."""
+        """Returns the results on the test split; empty if the run has not finished."""
         exists = (self.path / "results.json").exists()
         return read_values(self.path, "results.json") if exists else {}
 
@@ -160,7 +159,7 @@ class Run:
         """Returns the run's text features.
 
         Raises:
-            UserError: for a run that is incomplete.
+            UserError: for an incomplete run.
         """
         tensors = self._tensors("features.safetensors")
         soft = {int(k.removeprefix("soft/")): v for k, v in tensors.items() if "soft/" in k}
@@ -175,10 +174,10 @@ class Run:
         )
 
     def weights(self) -> dict[str, Tensor]:
-        """Returns what was learnt, by parameter name.
+        """Returns the learned parameters by name.
 
         Raises:
-            UserError: for a run that is incomplete.
+            UserError: for an incomplete run.
         """
         return self._tensors("weights.safetensors")
 
@@ -190,7 +189,7 @@ class Run:
                 self.path,
                 f" is {status.state}, not finished"
                 + (f" ({status.message})" if status.message else "")
-                + ". Wait for it, go on with it (`mocoop resume`), or train it again.",
+                + ". Wait for it, resume it (`mocoop resume`), or train it again.",
                 "Run",
             )
 
@@ -208,23 +207,23 @@ class Run:
 
 
 def list_runs(roots: Iterable[Path] | None = None) -> list[Run]:
-    """Returns the runs found in folders of runs, newest first.
+    """Returns the runs in folders of runs, newest first.
 
     Args:
         roots: folders of runs; the default folder and the shipped runs if None.
     """
-    found: list[tuple[float, Run]] = []
+    runs: list[tuple[float, Run]] = []
     for root in roots if roots is not None else (default_runs(), shipped_runs()):
         for path in root.glob("*/status.json"):
             try:
-                found.append((Run(path.parent).status().started, Run(path.parent)))
+                runs.append((Run(path.parent).status().started, Run(path.parent)))
             except (UserError, TypeError):
-                continue  # not ours, or of a future format: `open_run` says so by name
-    return [run for _, run in sorted(found, key=lambda pair: -pair[0])]
+                continue  # not a run, or of a newer format: `open_run` reports the error
+    return [run for _, run in sorted(runs, key=lambda pair: -pair[0])]
 
 
 def open_run(name: str | Path) -> Run:
-    """Returns the run at a path, or of that name in the default or shipped folder.
+    """Returns a run by its path, or by its name in the default or shipped runs.
 
     Raises:
         UserError: if there is none.
@@ -233,7 +232,7 @@ def open_run(name: str | Path) -> Run:
 
 
 def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
-    """Returns a path for a new run that says what it is, not yet in use."""
+    """Returns an unused path for a new run, named after data, method, shots and seed."""
     root = root or default_runs()
     data = Path(config.data).name
     stem = f"{data}-{config.method}-{config.shots}shot-seed{config.seed}"
@@ -245,21 +244,21 @@ def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
     return root / f"{stem}-{number:03d}"
 
 
-def _gates(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """Returns epoch → the router's parameters, from keys such as `gate/3/weight`."""
-    found: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("gate/"):
-            _, epoch, name = key.split("/")
-            found.setdefault(int(epoch), {})[f"gate.{name}"] = value.float()
-    return dict(sorted(found.items()))
-
-
 def load_gate(weights: Mapping[str, Tensor]) -> torch.nn.Linear | None:
-    """Returns the trained router; None where there was one expert."""
+    """Returns the trained router; None for a run with one expert."""
     if "gate.weight" not in weights:
         return None
     experts, dim = weights["gate.weight"].shape
     gate = torch.nn.Linear(dim, experts)
     gate.load_state_dict({"weight": weights["gate.weight"], "bias": weights["gate.bias"]})
     return gate.requires_grad_(False)
+
+
+def _gates(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """Returns epoch → the router's parameters, from keys such as `gate/3/weight`."""
+    gates: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("gate/"):
+            _, epoch, name = key.split("/")
+            gates.setdefault(int(epoch), {})[f"gate.{name}"] = value.float()
+    return dict(sorted(gates.items()))

@@ -1,4 +1,4 @@
-"""Where a run stands: a small file that is read often, also by processes without torch."""
+"""A run's status: a small file that is read often, also by processes without torch."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ STATUS_FILE = "status.json"
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands."""
+    """The status of a run: its state, its progress and its process."""
 
     state: str
     """queued, running, finished, cancelled, failed or interrupted."""
     message: str = ""
-    """What it is doing, or why it stopped."""
+    """What the run is doing, or why it stopped."""
     epoch: int = 0
+    """The last finished epoch."""
     epochs: int = 0
+    """The number of epochs in the settings."""
     pid: int = 0
-    """The process that trains it, or will when its turn comes."""
+    """Id of the process that trains the run, or that waits in the queue to train it."""
     process_started: float = 0.0
-    """Start time of the process, since process ids are used again."""
+    """Start time of that process, because the system reuses process ids."""
     started: float = 0.0
-    """Unix time in seconds."""
+    """When the run was started or queued, as Unix time in seconds."""
     updated: float = 0.0
-    """Unix time in seconds."""
+    """When the status was last written, as Unix time in seconds."""
 
     @property
     def active(self) -> bool:
-        """Whether it may still change by itself."""
+        """Whether the run is queued or running."""
         return self.state in (QUEUED, RUNNING)
 
     def process(self) -> psutil.Process | None:
-        """Returns the run's process if it lives and is still the same one."""
+        """Returns the run's process; None if it has ended."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.process_started) < 2
@@ -53,14 +55,14 @@ class Status:
 
 
 def read_status(run: Path) -> Status:
-    """Returns where the run in a folder stands; one whose process is gone is interrupted.
+    """Returns the status of the run in a folder; `interrupted` if its process has ended early.
 
     Raises:
         UserError: for a folder without a readable status.
     """
     saved = Status(**read_values(run, STATUS_FILE))
     if saved.active and saved.process() is None:
-        # It may have ended properly between the two looks: then the file says so now.
+        # The run may have finished after the file was read: read it once more.
         saved = Status(**read_values(run, STATUS_FILE))
         if saved.active:
             message = "its process ended without finishing"
@@ -69,7 +71,7 @@ def read_status(run: Path) -> Status:
 
 
 def identity(process: psutil.Process) -> dict[str, Any]:
-    """Returns the fields of a status that name its process."""
+    """Returns the fields of a status that identify a process."""
     return {"pid": process.pid, "process_started": process.create_time()}
 
 
@@ -85,11 +87,11 @@ def read_values(run: Path, name: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise PathError(
             run,
-            f" is no complete run: it has no {name}. Expected a folder that "
-            "`mocoop train` made; `mocoop runs` lists them.",
+            f" is not a complete run: it has no {name}. Expected a folder written by "
+            "`mocoop train`; `mocoop runs` lists them.",
         ) from error
     except (OSError, ValueError) as error:
         raise PathError(path, f" cannot be read ({error}). Train the run again.") from error
     if not isinstance(value, dict):
-        raise PathError(path, " holds no settings. Train the run again.")
+        raise PathError(path, " does not hold a JSON object. Train the run again.")
     return value

@@ -1,4 +1,4 @@
-"""Whether a folder holds a whole, finished run, judged by its files alone."""
+"""Checks that a folder holds a complete, finished run, by reading its files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FEATURES = "features.safetensors"
 
 
 def check_run(folder: Path, called: str) -> Status:
-    """Returns a run's status after reading all of its files; the weights' CLIP is not needed.
+    """Returns a run's status after checking all of its files; the CLIP is not needed.
 
     Args:
         folder: the run's folder.
-        called: what the message calls it.
+        called: the run's name in error messages.
 
     Raises:
-        UserError: for a file that is missing, damaged or does not fit the others.
+        UserError: for a file that is missing, is damaged or does not fit the others.
     """
     run = Run(folder)
     try:
@@ -35,13 +35,13 @@ def check_run(folder: Path, called: str) -> Status:
             raise UserError("weights.safetensors is empty.")
         if (folder / FEATURES).exists():
             _check_features(run, setup)
-    # Parsers of foreign files: a value of another kind than expected shows in many ways.
+    # The files come from outside: a value of an unexpected type can raise any of these errors.
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        said = str(error)
+        reason = str(error)
         if isinstance(error, PathError):
             subject = "the run" if error.path == folder else error.path.name
-            said = f"{subject}{error.said}"
-        raise UserError(f"{called} does not hold a whole run: {said}") from error
+            reason = f"{subject}{error.said}"
+        raise UserError(f"{called} does not hold a complete run: {reason}") from error
     return status
 
 
@@ -56,17 +56,20 @@ def _status(run: Run) -> Status:
 def _check_setup(setup: RunSetup) -> None:
     names = setup.class_names
     if len(names) < 2 or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UserError("config.json names no two classes.")
+        raise UserError("config.json must name at least two classes, none of them empty.")
     if not 2 <= setup.trained_classes <= len(names):
-        raise UserError("config.json has a number of trained classes that cannot be.")
+        raise UserError(
+            f"config.json has {setup.trained_classes} trained classes of {len(names)}: expected "
+            f"2 to {len(names)}."
+        )
     if not math.isfinite(setup.logit_scale):
-        raise UserError("config.json has a logit scale that is no number.")
+        raise UserError("config.json has a logit scale that is not a finite number.")
 
 
 def _check_records(run: Run) -> None:
     for record in run.records():
         if not isinstance(record["losses"], dict) or not _is_number(record["epoch"]):
-            raise UserError("metrics.jsonl has a line that is no record of an epoch.")
+            raise UserError("metrics.jsonl has a line that is not the record of an epoch.")
 
 
 def _check_results(results: dict[str, Any], tested: bool) -> None:
@@ -74,11 +77,11 @@ def _check_results(results: dict[str, Any], tested: bool) -> None:
     if tested and not parts:
         raise UserError("results.json has no accuracy.")
     for part in parts:
-        found = results[part]
-        # Runs of before calibration was measured have no error of it.
-        numbers = (found["accuracy"], found["num_images"], found.get("calibration_error", 0.0))
+        result = results[part]
+        # Old runs have no calibration error.
+        numbers = (result["accuracy"], result["num_images"], result.get("calibration_error", 0.0))
         if not all(_is_number(value) for value in numbers):
-            raise UserError(f"results.json has no whole result of the {part} classes.")
+            raise UserError(f"results.json has an incomplete result for the {part} classes.")
 
 
 def _check_features(run: Run, setup: RunSetup) -> None:
@@ -86,7 +89,7 @@ def _check_features(run: Run, setup: RunSetup) -> None:
     experts, classes = len(setup.experts), len(setup.class_names)
     shape = tuple(features.prototypes.shape)
     if len(shape) != 3 or shape[:2] != (experts, classes):
-        raise UserError(f"{FEATURES} is not of {experts} experts and {classes} classes.")
+        raise UserError(f"{FEATURES} does not have {experts} experts and {classes} classes.")
     for soft in features.soft.values():
         if soft.ndim != 3 or soft.shape[1:] != shape[1:] or not soft.isfinite().all():
             raise UserError(f"{FEATURES} has soft features that do not fit the prototypes.")

@@ -1,4 +1,4 @@
-"""Writes run folders: each file whole, the state `finished` last of all."""
+"""Writes run folders: each file atomically, and the state `finished` last."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ from mocoop.storage.atomic import (
 
 
 class RunWriter:
-    """Writes a run folder while it trains; one process per run.
+    """Writes a run's folder during training; one process per run.
 
     Args:
-        path: the run's folder; made if it does not exist.
-        again: go on with a run that stopped, instead of starting one.
+        path: the run's folder; created if it does not exist.
+        resume: resume a stopped run instead of starting a new one.
 
     Raises:
-        UserError: if the folder holds a run already, or something else; with `again` if the
-            run is finished, or somebody trains it.
+        UserError: if the folder holds a run or other files already; with `resume`, if the run
+            is finished, or another process trains it.
     """
 
-    def __init__(self, path: Path, again: bool = False) -> None:
+    def __init__(self, path: Path, resume: bool = False) -> None:
         path.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path.parent):
             if any(path.iterdir()):
-                _check_free(path, again)
+                _check_free(path, resume)
             self.run = Run(path)
             now = time.time()
             process = identity(psutil.Process())
@@ -63,7 +63,7 @@ class RunWriter:
                 self.update()
             except OSError:
                 with suppress(OSError):
-                    path.rmdir()  # an empty folder is no run
+                    path.rmdir()  # leave no empty folder behind
                 raise
 
     def update(self, **changes: Any) -> None:
@@ -72,7 +72,7 @@ class RunWriter:
         _write_status(self.run.path, self._status)
 
     def fail(self, message: str) -> None:
-        """Writes the state `failed` with the reason, on a full disk too."""
+        """Writes the state `failed` with the reason, even if the disk is full."""
         self._status = replace(self._status, state=FAILED, message=message, updated=time.time())
         _write_last_status(self.run.path, self._status)
 
@@ -86,8 +86,8 @@ class RunWriter:
         with (self.run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def keep_records(self, last: int) -> None:
-        """Drops the records of the epochs after `last`, which are to be trained again."""
+    def truncate_records(self, last: int) -> None:
+        """Removes the records of the epochs after `last`, which will be trained again."""
         kept = [record for record in self.run.records() if record["epoch"] <= last]
         lines = "".join(json.dumps(record) + "\n" for record in kept)
         write_text(self.run.path / "metrics.jsonl", lines)
@@ -106,19 +106,19 @@ class RunWriter:
         write_tensors(self.run.path / "weights.safetensors", dict(weights))
 
     def finish(self, results: Mapping[str, Any]) -> None:
-        """Writes results.json, and only then the state `finished`."""
+        """Writes results.json and then the state `finished`."""
         write_json(self.run.path / "results.json", dict(results))
         self.update(state=FINISHED, message="")
 
 
 def queue_run(path: Path) -> Run:
-    """Returns a new run folder marked queued, on the account of the calling process.
+    """Returns a new run in the state `queued`, with the calling process as its process.
 
-    `hand_over` names the process that will train it; until then the run counts as interrupted
-    as soon as the caller is gone.
+    `hand_over` then sets the process that will train it. If the caller ends before that, the run
+    is interrupted.
 
     Raises:
-        OSError: if it cannot be written; nothing is left of it then.
+        OSError: if the folder cannot be written; it is removed again then.
     """
     path.mkdir(parents=True, exist_ok=False)
     now = time.time()
@@ -132,61 +132,63 @@ def queue_run(path: Path) -> Run:
 
 
 def queue_again(run: Run) -> None:
-    """Marks a run that stopped as queued, at the end of the queue, to go on where it stopped.
+    """Puts a stopped run at the end of the queue, to be resumed where it stopped.
 
-    As with `queue_run`, it is on the account of the calling process until it is handed over.
+    As with `queue_run`, the calling process is its process until it is handed over.
 
     Raises:
-        UserError: if the run is finished, or somebody trains it or waits to do so.
+        UserError: if the run is finished, running or queued.
     """
     with exclusive_lock(run.path.parent):
         status = run.status()
         if status.state not in STOPPED:
-            raise UserError(f"Run {run.name} is {status.state}: only one that stopped can go on.")
+            raise UserError(
+                f"Run {run.name} is {status.state}: only a stopped run can be resumed."
+            )
         now, process = time.time(), identity(psutil.Process())
         waiting = replace(status, state=QUEUED, message="", started=now, updated=now, **process)
         _write_status(run.path, waiting)
 
 
 def hand_over(run: Run, pid: int) -> None:
-    """Names the process that will train a queued run when its turn comes.
+    """Sets the process that will train a queued run when its turn comes.
 
     Raises:
-        psutil.NoSuchProcess: if there is none.
+        psutil.NoSuchProcess: if there is no such process.
     """
     _write_status(run.path, replace(run.status(), **identity(psutil.Process(pid))))
 
 
 def mark_stopped(run: Run, status: Status) -> None:
-    """Puts a run that was queued again, but whose process did not start, back where it was."""
+    """Restores the old status of a run that was queued again but whose process did not start."""
     _write_status(run.path, status)
 
 
 def mark_failed(run: Run, message: str) -> None:
-    """Marks a run that never came to be trained as failed, with the reason."""
+    """Marks a run that could not start training as failed, with the reason."""
     process = identity(psutil.Process())
     failed = replace(run.status(), state=FAILED, message=message, updated=time.time(), **process)
     _write_last_status(run.path, failed)
 
 
 def mark_cancelled(run: Run) -> None:
-    """Marks a run whose process was stopped on request, unless it ended by itself before."""
+    """Marks a run as cancelled if its process was stopped before the run ended by itself."""
     status = run.status()
     if status.state == INTERRUPTED:
         stopped = replace(status, state=CANCELLED, message="stopped on request")
         _write_status(run.path, replace(stopped, updated=time.time()))
 
 
-def _check_free(path: Path, again: bool) -> None:
-    """Raises UserError unless a folder's run is there to be trained by this process."""
+def _check_free(path: Path, resume: bool) -> None:
+    """Raises UserError unless this process may train the run in a folder that is not empty."""
     if not (path / STATUS_FILE).exists():
         raise UserError(f"{path} exists and is not empty. Choose another folder for the run.")
     status = Run(path).status()
-    if status.state == QUEUED and (not again or status.pid == os.getpid()):
+    if status.state == QUEUED and (not resume or status.pid == os.getpid()):
         return
-    if again and status.state not in STOPPED:
-        raise UserError(f"Run {path} is {status.state}: only one that stopped can go on.")
-    if not again:
+    if resume and status.state not in STOPPED:
+        raise UserError(f"Run {path} is {status.state}: only a stopped run can be resumed.")
+    if not resume:
         raise UserError(f"{path} holds a run already ({status.state}). Choose another name.")
 
 
@@ -195,7 +197,7 @@ def _write_status(path: Path, status: Status) -> None:
 
 
 def _write_last_status(path: Path, status: Status) -> None:
-    """Writes how a run ended, on a full disk into the place that the status has there."""
+    """Writes how a run ended; if the disk is full, it overwrites the old file in place."""
     try:
         _write_status(path, status)
     except OSError:

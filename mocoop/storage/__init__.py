@@ -1,1 +1,1 @@
-"""Bytes on disk, safely: whole files, archives, pictures, shards, worker processes."""
+"""Safe reading and writing: atomic files, archives, images, shards, and worker processes."""

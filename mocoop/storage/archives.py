@@ -1,4 +1,4 @@
-"""Archives from outside, extracted safely: within limits, inside the target, all or nothing."""
+"""Extracts archives safely: within limits, only into the target folder, all or nothing."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ _UTF8_FLAG = 0x800
 _ENCRYPTED_FLAG = 0x1
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 IMAGES_ADVICE = (
-    "Make it again from the folder of images, or extract it yourself and give the folder's path."
+    "Make the zip again from the folder of images, or extract it and give the folder's path."
 )
-_IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")  # what systems add to archives by themselves
+_IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")  # added by operating systems
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive from a stranger may hold."""
+    """How much an untrusted archive may contain."""
 
     entries: int = 5000
-    """Files and folders."""
+    """Number of files and folders."""
     unpacked: int = 2 * 2**30
-    """Bytes, all files together, as they are when unpacked."""
+    """Size of all files together after extraction, in bytes."""
 
 
 @dataclass(frozen=True)
 class UntrustedZip:
-    """A zip from anyone, whose every entry has been checked; nothing was unpacked yet.
+    """An untrusted zip whose entries have all been checked; nothing is extracted yet.
 
-    Paths lead nowhere but into the zip's own folders, no two are the same on any system, and
-    entries are plain files: no links, no devices, nothing encrypted.
+    No path leads out of the target folder. No two paths are equal, even if upper and lower case
+    are ignored. All entries are regular files: no links, no devices, nothing encrypted.
     """
 
     name: str
-    """What to call it in messages."""
+    """Name of the zip in messages."""
     advice: str
-    """How to make a better one, as a sentence."""
+    """A sentence that says how to make a valid zip."""
     limits: Limits
     archive: zipfile.ZipFile
     entries: dict[PurePosixPath, zipfile.ZipInfo]
@@ -60,15 +60,16 @@ class UntrustedZip:
         return self.archive.read(self.entries[path])
 
     def extract(self, path: PurePosixPath, file: Path, left: int) -> tuple[int, str]:
-        """Writes a file of the zip to a new one; returns its size and the sum of its bytes.
+        """Extracts a file of the zip; returns its size in bytes and its SHA-256.
 
         Args:
-            path: the file in the zip.
-            file: the new file.
-            left: how many bytes may still come; counted, whatever the zip says of itself.
+            path: path of the file in the zip.
+            file: path of the new file.
+            left: how many bytes may still be written. The bytes are counted, because the sizes
+                that a zip declares can be wrong.
 
         Raises:
-            UserError: for more bytes.
+            UserError: if the file has more bytes.
         """
         size, digest = 0, hashlib.sha256()
         with self.archive.open(self.entries[path]) as packed, file.open("xb") as unpacked:
@@ -89,35 +90,36 @@ def untrusted_zip(
     limits: Limits,
     counts: Callable[[PurePosixPath], bool] = lambda path: True,
 ) -> Iterator[UntrustedZip]:
-    """Yields a zip from anyone, its entries checked; what reading it raises is said in words.
+    """Yields an untrusted zip with checked entries; errors in reading it become UserError.
 
     Args:
         source: the zip, as a path or an open file.
-        name: what to call it in messages.
-        advice: how to make a better one, as a sentence.
-        limits: how much it may hold.
-        counts: says of a path whether it is looked at; others are left out unseen.
+        name: name of the zip in messages.
+        advice: a sentence that says how to make a valid zip.
+        limits: how much it may contain.
+        counts: returns whether a path is used; other entries are ignored without a check.
 
     Raises:
-        UserError: for a file that is no zip, is damaged, encrypted or over the limits, for
-            paths that lead out of the folder, links, names twice, or a disk that is full.
+        UserError: for a file that is not a zip, is damaged, encrypted or above the limits; for
+            paths that lead out of the folder, links, or a path that occurs twice; if the disk is
+            full.
     """
-    with _words(name, advice), zipfile.ZipFile(source) as archive:
+    with _explain_errors(name, advice), zipfile.ZipFile(source) as archive:
         infos = archive.infolist()
         if len(infos) > limits.entries:
             raise UserError(
-                f"{name} has {len(infos)} entries; at most {limits.entries} are taken. {advice}"
+                f"{name} has {len(infos)} entries; at most {limits.entries} are allowed. {advice}"
             )
         entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
-        taken: set[str] = set()
+        lower_case: set[str] = set()
         for info in infos:
             path = _safe_path(_entry_name(info), name, advice)
             if not path.parts or info.is_dir() or not counts(path):
                 continue
             _check_kind(info, path, name, advice)
-            if str(path).casefold() in taken:
-                raise UserError(f"{name} holds {path} twice. {advice}")
-            taken.add(str(path).casefold())
+            if str(path).casefold() in lower_case:
+                raise UserError(f"{name} contains {path} twice. {advice}")
+            lower_case.add(str(path).casefold())
             entries[path] = info
         if sum(info.file_size for info in entries.values()) > limits.unpacked:
             raise _too_large(name, limits, advice)
@@ -127,19 +129,19 @@ def untrusted_zip(
 def extract_zip(
     source: Path | IO[bytes], target: Path, limits: Limits, name: str = "the zip"
 ) -> None:
-    """Extracts the images of a zip from anyone into a new folder, or leaves nothing behind.
+    """Extracts an untrusted zip of images into a new folder; after an error nothing is left.
 
-    Files that systems add by themselves are left out; a single folder around everything is
-    taken away.
+    Hidden files and files that operating systems add are left out. If a single folder contains
+    everything else, it is removed and its content moves up.
 
     Args:
         source: the zip, as a path or an open file.
         target: the new folder; it must not exist.
-        limits: how much it may hold.
-        name: what to call it in messages.
+        limits: how much the zip may contain.
+        name: name of the zip in messages.
 
     Raises:
-        UserError: as `untrusted_zip` does.
+        UserError: for the same reasons as `untrusted_zip`, and for a zip without files.
     """
     with (
         new_folder(target) as folder,
@@ -151,37 +153,39 @@ def extract_zip(
             file.parent.mkdir(parents=True, exist_ok=True)
             left -= archive.extract(path, file, left)[0]
         if not archive.entries:
-            raise UserError(f"{name} holds no file. Expected a folder of images for each class.")
-        _without_wrapper(folder)
+            raise UserError(
+                f"{name} contains no file. Expected a folder of images for each class."
+            )
+        _remove_wrapper(folder)
 
 
 def _check_kind(info: zipfile.ZipInfo, path: PurePosixPath, name: str, advice: str) -> None:
-    """Raises UserError for anything but a plain file that is packed in a usual way."""
+    """Raises UserError unless an entry is a regular file with a usual compression."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        what = "a link" if kind == stat.S_IFLNK else "no plain file"
+        what = "a link" if kind == stat.S_IFLNK else "not a regular file"
         raise UserError(f"{name}: {path} is {what}. {advice}")
     if info.flag_bits & _ENCRYPTED_FLAG:
-        raise UserError(f"{name} is encrypted. Make one without a password.")
+        raise UserError(f"{name} is encrypted. Make a zip without a password.")
     if info.compress_type not in _COMPRESSIONS:
-        raise UserError(f"{name}: {path} is packed in an unusual way. {advice}")
+        raise UserError(f"{name}: {path} has an unusual compression. {advice}")
 
 
 def _too_large(name: str, limits: Limits, advice: str) -> UserError:
     return UserError(
-        f"{name} holds more than {limits.unpacked / 2**30:g} GB when unpacked. {advice}"
+        f"{name} contains more than {limits.unpacked / 2**30:g} GB of files. {advice}"
     )
 
 
 def extract_trusted(archive: Path, target: Path) -> None:
-    """Extracts a zip or tar whose checksum is known into a new folder, or leaves nothing.
+    """Extracts a zip or tar from a known source into a new folder; no limits apply.
 
-    Even so no path may lead out of the folder.
+    Paths that lead out of the folder are refused here too. After an error nothing is left.
 
     Raises:
-        UserError: for a file that is damaged or unsafe, or a disk that is full.
+        UserError: for a damaged or unsafe file, or if the disk is full.
     """
-    with new_folder(target) as folder, _words(archive.name, "Get it again."):
+    with new_folder(target) as folder, _explain_errors(archive.name, "Get it again."):
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
                 for entry in packed.infolist():
@@ -194,10 +198,10 @@ def extract_trusted(archive: Path, target: Path) -> None:
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yields a temporary folder that becomes `target` on success and is removed otherwise.
+    """Yields a temporary folder, which is renamed to `target` on success, else removed.
 
     Raises:
-        UserError: if there is something at `target` already, or nothing can be written there.
+        UserError: if `target` exists already, or its parent folder is not writable.
     """
     if target.exists():
         raise UserError(f"{target} exists already. Remove or rename it first.")
@@ -218,18 +222,18 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _words(name: str, advice: str) -> Iterator[None]:
-    """Turns what reading an archive raises into words."""
+def _explain_errors(name: str, advice: str) -> Iterator[None]:
+    """Raises UserError with an explanation for errors in reading an archive."""
     try:
         yield
     except tarfile.FilterError as error:
         raise UserError(f"{name} is not safe to extract: {error}. Do not use it.") from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
         raise UserError(
-            f"{name} is no archive that can be read, or damaged ({error}). {advice}"
+            f"{name} is damaged or not a supported archive ({error}). {advice}"
         ) from error
     except (NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{name} cannot be unpacked ({error}). Make a plain zip.") from error
+        raise UserError(f"{name} cannot be extracted ({error}). Make a standard zip.") from error
     except OSError as error:
         raise UserError(
             f"{name} cannot be extracted: {error.strerror or error}. Nothing of it was kept; free "
@@ -238,7 +242,7 @@ def _words(name: str, advice: str) -> Iterator[None]:
 
 
 def _entry_name(entry: zipfile.ZipInfo) -> str:
-    """Returns the name of a zip's entry; many programs write UTF-8 without saying so."""
+    """Returns the name of a zip's entry; many programs write UTF-8 without setting its flag."""
     if entry.flag_bits & _UTF8_FLAG:
         return entry.filename
     try:
@@ -248,10 +252,10 @@ def _entry_name(entry: zipfile.ZipInfo) -> str:
 
 
 def _safe_path(text: str, name: str, advice: str) -> PurePosixPath:
-    """Returns the path of an entry inside the folder.
+    """Returns the relative path of an entry.
 
     Raises:
-        UserError: for one that leads out.
+        UserError: if the path leads out of the target folder.
     """
     path = PurePosixPath(text.replace("\\", "/"))
     drive = len(path.parts[:1]) and path.parts[0][1:2] == ":"
@@ -261,21 +265,20 @@ def _safe_path(text: str, name: str, advice: str) -> PurePosixPath:
 
 
 def _is_content(path: PurePosixPath) -> bool:
-    """Returns whether a path is no hidden file, and none that systems add by themselves."""
+    """Returns whether a path is neither hidden nor a file that operating systems add."""
     hidden = any(part.startswith(".") or part in _IGNORED for part in path.parts)
     return bool(path.parts) and not hidden
 
 
-def _without_wrapper(folder: Path) -> None:
-    """Takes away folders that hold nothing but another folder, around everything."""
-    inside = list(folder.iterdir())
-    while len(inside) == 1 and inside[0].is_dir():
-        wrapper = inside[0]
-        deeper = list(wrapper.iterdir())
-        if not any(path.is_dir() for path in deeper):
+def _remove_wrapper(folder: Path) -> None:
+    """Removes single folders around everything else; their content moves up."""
+    children = list(folder.iterdir())
+    while len(children) == 1 and children[0].is_dir():
+        wrapper = children[0]
+        if not any(path.is_dir() for path in wrapper.iterdir()):
             return  # the only folder is a class
-        aside = wrapper.rename(folder / ".wrapper")
-        for path in list(aside.iterdir()):
+        renamed = wrapper.rename(folder / ".wrapper")
+        for path in list(renamed.iterdir()):
             path.rename(folder / path.name)
-        aside.rmdir()
-        inside = list(folder.iterdir())
+        renamed.rmdir()
+        children = list(folder.iterdir())

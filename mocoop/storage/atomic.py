@@ -1,6 +1,6 @@
-"""Files that are written whole or not at all.
+"""Writes files atomically: a file is complete, or it is not there at all.
 
-Torch is imported where tensors are read or written: commands check names and paths without it.
+Only the functions for tensors import torch, because commands check names and paths without it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from mocoop.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path next to `path` and renames it to `path` on success.
 
-    A reader sees the old file or the new one, never a part; an error leaves nothing behind.
+    Readers see the old file or the new one, never a part. After an error, nothing new is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -46,63 +46,63 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def explain_write_errors(folder: Path) -> Iterator[None]:
-    """Says in words that a full disk, or a folder that cannot be written to, ended something.
+    """Raises UserError with an explanation if the disk is full or the folder is not writable.
 
     Args:
-        folder: of runs, or of one run: where everything is written meanwhile.
+        folder: the folder of runs or of one run, into which the code inside the block writes.
 
     Raises:
-        UserError: for such an error; any other goes on as it is.
+        UserError: for these two kinds of errors; other errors are not changed.
     """
     try:
         yield
     except OSError as error:
         elsewhere = error.filename and not Path(error.filename).is_relative_to(folder)
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             advice = "Free some space"
-        elif error.errno in CLOSED and not elsewhere:
+        elif error.errno in NOT_WRITABLE and not elsewhere:
             advice = "Make it writable"
         else:
             raise
         raise UserError(
             f"Nothing can be written to {folder}: {error.strerror}. {advice}, or set MOCOOP_RUNS "
-            "to another folder. What was saved before is whole."
+            "to another folder. Files that were saved before are complete."
         ) from error
 
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Lets one process or thread at a time do something with a folder; the others wait.
+    """Holds a lock for a folder; other processes and threads wait until it is released.
 
-    The lock lies outside of the folder, holds for one user on one machine, and goes with its
-    process, whatever ends it.
+    The lock file is outside the folder. The lock works for one user on one machine, and it is
+    released when its process ends for any reason.
     """
     with FileLock(lock_file(folder)):
         yield
 
 
 def lock_file(folder: Path) -> Path:
-    """Returns the file that a folder is locked by, which stays when the lock is released."""
+    """Returns the path of a folder's lock file, which stays after the lock is released."""
     user = str(os.getuid()) if hasattr(os, "getuid") else ""
     key = hashlib.sha256(f"{user} {folder.resolve()}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"mocoop-{key}.lock"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole."""
+    """Writes a text file atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole, readable by people."""
+    """Writes an indented JSON file atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def overwrite_json(path: Path, value: Any) -> None:
-    """Writes a small JSON file into the place that it has, which a full disk allows.
+    """Overwrites a small JSON file in place, which is possible even on a full disk.
 
-    A reader may see a part of it: for a last word when `write_json` has failed.
+    This is not atomic: readers may see a part of it. It is for when `write_json` has failed.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with path.open("r+b") as file:
@@ -111,14 +111,14 @@ def overwrite_json(path: Path, value: Any) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Returns a safetensors file's tensors, in memory of their own.
+    """Returns the tensors of a safetensors file as copies in memory.
 
-    Tensors that lie in the file itself would end the whole process, without an error, when
-    somebody cuts the file short while they are used.
+    Memory-mapped tensors would crash the whole process if the file were truncated while they
+    are in use.
 
     Raises:
         OSError: if the file cannot be read.
-        SafetensorError: if its content is damaged.
+        SafetensorError: if the file is damaged.
     """
     from safetensors.torch import load
 
@@ -128,10 +128,10 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 def write_tensors(
     path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file whole."""
+    """Writes a safetensors file atomically."""
     from safetensors.torch import save
 
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
-        # Its own `save_file` hides from the caller that the disk is full.
+        # Not `save_file` of safetensors: its errors do not say that the disk is full.
         temporary.write_bytes(save(ready, metadata=metadata))

@@ -1,4 +1,4 @@
-"""Opens image files of any origin as 8-bit RGB, or says why not."""
+"""Opens image files from any source as 8-bit RGB, or says why they cannot be read."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from mocoop.errors import UserError
 MAX_PIXELS = 50_000_000
 # What Pillow's readers raise on damaged files.
 DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
-# Of the formats that Pillow decodes by itself; some others (EPS, for one) it hands on to other
-# programs, which a stranger's file must not reach.
+# Only formats that Pillow decodes itself. For others, such as EPS, it starts other programs, to
+# which untrusted files must not be passed.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Image, list[str]]:
-    """Returns an RGB image and notes on what had to be changed to make it one.
+    """Returns an RGB image, and notes that say what was changed to make it RGB.
 
-    Transparent images are laid on white, 16-bit ones scaled to 8, CMYK converted, of an
-    animation the first frame is taken, and the camera's orientation is applied.
+    Transparent images get a white background, 16-bit images are scaled to 8 bits, and CMYK is
+    converted. The first frame of an animation is used, and the camera's orientation is applied.
 
     Args:
         source: a path, or the file's bytes.
-        name: what to call it in messages; the path by default.
+        name: name of the image in messages; the path by default.
 
     Raises:
-        UserError: for a file that is missing, no image, damaged, of another
-            format, or of too many pixels.
+        UserError: for a file that is missing, not an image, damaged, in another format, or with
+            too many pixels.
     """
     label = name or (str(source) if isinstance(source, Path) else "the image")
     if isinstance(source, Path) and not source.is_file():
@@ -50,7 +50,7 @@ def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Ima
         if image.width * image.height > MAX_PIXELS:
             raise UserError(
                 f"{label}: {image.width} × {image.height} pixels; at most {MAX_PIXELS // 10**6} "
-                "million are read. Make it smaller first."
+                "million are allowed. Make it smaller first."
             )
         if getattr(image, "n_frames", 1) > 1:
             notes.append("animated: the first frame is used")
@@ -63,8 +63,8 @@ def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Ima
         raise UserError(f"{label}: far too many pixels to read. Make it smaller first.") from error
     except UnidentifiedImageError as error:
         raise UserError(
-            f"{label}: its content is no image that can be read, whatever its name says. "
-            "Expected JPEG, PNG, BMP, GIF, TIFF or WebP."
+            f"{label}: its content is not an image in a supported format. Expected "
+            "JPEG, PNG, BMP, GIF, TIFF or WebP."
         ) from error
     except DAMAGED as error:
         raise UserError(
@@ -74,13 +74,13 @@ def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Ima
 
 
 def as_rgb(image: Image.Image, name: str) -> Image.Image:
-    """Returns a picture that is open already as 8-bit RGB, the way `open_image` reads a file.
+    """Returns an open image as 8-bit RGB, converted as `open_image` does.
 
     Raises:
-        UserError: for an empty picture, or one whose file is damaged.
+        UserError: for an image without pixels, or one whose file is damaged.
     """
     if not image.width or not image.height:
-        raise UserError(f"{name}: a picture of {image.width} × {image.height} pixels is empty.")
+        raise UserError(f"{name}: the image is empty: {image.width} × {image.height} pixels.")
     try:
         image.load()
         upright = ImageOps.exif_transpose(image)
@@ -92,10 +92,10 @@ def as_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _as_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Returns the image as 8-bit RGB; appends what was done to `notes`."""
+    """Returns the image as 8-bit RGB; appends to `notes` what was changed."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
-        # 16-bit files use the whole range; smaller ranges are taken as they come.
+        # Values above 255 mean that the file uses the range of 16 bits.
         top = 65535.0 if values.max(initial=0) > 255 else 255.0
         if image.mode == "F" and values.max(initial=0) <= 1.0:
             top = 1.0
@@ -113,14 +113,14 @@ def _as_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def random_crop(image: Image.Image, seed: int, scale: tuple[float, float]) -> Image.Image:
-    """Returns a random crop, mirrored every other time; the same for the same seed.
+    """Returns a random crop, flipped with probability 0.5; the same seed gives the same crop.
 
     Args:
-        image: the picture.
-        seed: draws the crop.
-        scale: smallest and largest area of the crop, as a share of the image.
+        image: the image.
+        seed: seed of the random crop.
+        scale: smallest and largest area of the crop, as a fraction of the image.
     """
-    # Only here, so that files are opened and checked without torch.
+    # Imported here, so that files can be opened and checked without torch.
     import torch
     from torchvision.transforms import RandomResizedCrop
     from torchvision.transforms import functional as transforms

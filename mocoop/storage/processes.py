@@ -1,4 +1,4 @@
-"""Several pieces of work at once, each in a process with its share of the processor cores."""
+"""Runs jobs in parallel, each in a process with its share of the processor cores."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def at_once(
+def parallel_map(
     work: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int
 ) -> Iterator[tuple[int, T]]:
-    """Yields each job's place and result, in the order in which they are done.
+    """Yields each job's index and result, in the order in which the jobs finish.
 
     Args:
-        work: a function of a module, called with a job's values.
-        jobs: the values of every call.
-        workers: processes at once; with one the work is done in this process, in order.
+        work: a function on module level, which is called with the arguments of a job.
+        jobs: the arguments of every call.
+        workers: number of processes; with 1, this process does the jobs in order.
 
     Raises:
-        Exception: whatever a job raises; those under way are finished first, others not begun.
+        Exception: the error of a job. Jobs that are running are finished first; the others are
+            not started.
     """
     if workers <= 1:
-        for place, job in enumerate(jobs):
-            yield place, work(*job)
+        for index, job in enumerate(jobs):
+            yield index, work(*job)
         return
-    # Spawned, because a forked process may hang in torch's threads.
+    # "spawn", because a forked process may hang in torch's threads.
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // workers)
     with ProcessPoolExecutor(workers, context, _start_worker, (threads,)) as pool:
-        futures = {pool.submit(work, *job): place for place, job in enumerate(jobs)}
+        futures = {pool.submit(work, *job): index for index, job in enumerate(jobs)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -42,7 +43,7 @@ def at_once(
 
 
 def _start_worker(threads: int) -> None:
-    """Gives a worker its share of the cores, before anything is computed."""
+    """Limits the threads of a worker process before it computes anything."""
     import torch
 
     torch.set_num_threads(threads)

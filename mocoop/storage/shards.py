@@ -1,7 +1,7 @@
-"""Rows of numbers on disk, found again by key: written in whole shards, never changed.
+"""A key-value store on disk: rows of numbers in files (shards) that are never changed.
 
-Several processes may read and write one folder at the same time. A shard is named by its
-keys, so that two processes that compute the same rows write the same file.
+Several processes may read and write one folder at the same time. A shard's name is a hash of its
+keys, so two processes that compute the same rows write the same file.
 """
 
 from __future__ import annotations
@@ -27,42 +27,43 @@ def short_key(text: str) -> bytes:
 
 
 class Shards:
-    """The rows of a folder. Keys are read once; rows only as they are asked for.
+    """The rows in a folder of shards. Keys are read once; rows are read when `find` needs them.
 
     Args:
-        folder: where the shards lie; made when the first is written.
+        folder: the folder of the shards, which is created with the first shard.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files: dict[str, int] = {}  # shard's name → its rows
+        self._files: dict[str, int] = {}  # file name of a shard → its number
         self._names: list[str] = []
         self._keys = np.empty((0, KEY_BYTES), np.uint8)
-        self._places = np.empty((0, 2), np.int64)  # shard's number and row of each key
-        self._order = np.empty(0, np.int64)  # sorts the heads
-        self._heads = np.empty(0, np.uint64)  # first half of each key, sorted
+        self._positions = np.empty((0, 2), np.int64)  # shard's number and row of each key
+        # The keys are searched by their first halves (heads), which are sorted.
+        self._order = np.empty(0, np.int64)  # indices that sort the heads
+        self._heads = np.empty(0, np.uint64)
 
     def find(self, keys: Sequence[bytes]) -> tuple[list[int], Tensor | None]:
         """Returns which of the keys are known, and their rows.
 
-        A damaged shard counts as absent.
+        Damaged shards are ignored.
 
         Returns:
-            Places in `keys`, ascending, and as many rows (known, width) of the shards' dtype;
-            None instead of the rows if no key is known.
+            The indices of the known keys in `keys`, ascending, and their rows (known, width) in
+            the shards' dtype; None instead of the rows if no key is known.
         """
         self._refresh()
         wanted = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
         if not len(self._keys) or not len(wanted):
             return [], None
         heads = np.ascontiguousarray(wanted[:, :8]).view(np.uint64)[:, 0]
-        at = np.searchsorted(self._heads, heads).clip(max=len(self._heads) - 1)
-        candidates = self._order[at]
+        nearest = np.searchsorted(self._heads, heads).clip(max=len(self._heads) - 1)
+        candidates = self._order[nearest]
         known = np.flatnonzero((self._keys[candidates] == wanted).all(axis=1))
         if not len(known):
             return [], None
-        rows = self._rows(self._places[candidates[known]])
-        if rows is None:  # a shard cannot be read and was dropped: look again without it
+        rows = self._rows(self._positions[candidates[known]])
+        if rows is None:  # a damaged shard was dropped: search again without it
             return self.find(keys)
         return known.tolist(), rows
 
@@ -70,8 +71,8 @@ class Shards:
         """Writes rows (keys, width) as a new shard.
 
         Raises:
-            UserError: if the disk is full or the folder cannot be written to; nothing of the
-                shard is left then.
+            UserError: if the disk is full or the folder is not writable; then nothing of the
+                shard is left.
         """
         joined = b"".join(keys)
         table = torch.from_numpy(np.frombuffer(joined, np.uint8).reshape(-1, KEY_BYTES).copy())
@@ -81,54 +82,54 @@ class Shards:
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"Nothing can be kept in the cache {self.folder}: {reason}. Free some space, or "
-                "set MOCOOP_CACHE to another folder. What was kept before is whole, and the next "
-                "try goes on from there."
+                f"Nothing can be written to the cache {self.folder}: {reason}. Free some space, "
+                "or set MOCOOP_CACHE to another folder. What was written before is complete, and "
+                "the next run continues from there."
             ) from error
 
     def _refresh(self) -> None:
-        """Reads the keys of shards that are new since the last time."""
+        """Reads the keys of shards that were added since the last call."""
         files = sorted(self.folder.glob("*.safetensors"))
         new = [file for file in files if file.name not in self._files]
         if not new:
             return
-        keys, places = [self._keys], [self._places]
+        keys, positions = [self._keys], [self._positions]
         for file in new:
             try:
                 with safe_open(file, framework="np") as shard:
-                    found = shard.get_tensor("keys")
+                    shard_keys = shard.get_tensor("keys")
                     count = shard.get_slice("rows").get_shape()[0]
-                fits = found.ndim == 2 and found.shape == (count, KEY_BYTES)
+                valid = shard_keys.ndim == 2 and shard_keys.shape == (count, KEY_BYTES)
             except (SafetensorError, OSError):
-                fits = False
+                valid = False
             self._files[file.name] = len(self._names)
             self._names.append(file.name)
-            if fits:
-                keys.append(found)
+            if valid:
+                keys.append(shard_keys)
                 number = np.full(count, self._files[file.name])
-                places.append(np.stack([number, np.arange(count)], axis=1))
-        self._index(np.concatenate(keys), np.concatenate(places))
+                positions.append(np.stack([number, np.arange(count)], axis=1))
+        self._build_index(np.concatenate(keys), np.concatenate(positions))
 
-    def _index(self, keys: np.ndarray, places: np.ndarray) -> None:
-        """Makes keys (count, 16) and their places (count, 2) ready to be looked up."""
+    def _build_index(self, keys: np.ndarray, positions: np.ndarray) -> None:
+        """Stores keys (count, 16) and their positions (count, 2), and sorts the heads."""
         heads = np.ascontiguousarray(keys[:, :8]).view(np.uint64)[:, 0]
-        self._keys, self._places = keys, places
+        self._keys, self._positions = keys, positions
         self._order = np.argsort(heads, kind="stable")
         self._heads = heads[self._order]
 
-    def _rows(self, places: np.ndarray) -> Tensor | None:
-        """Returns the rows at places (count, 2); None after dropping a shard that is damaged."""
+    def _rows(self, positions: np.ndarray) -> Tensor | None:
+        """Returns the rows at positions (count, 2); None after dropping a damaged shard."""
         rows: Tensor | None = None
-        for number in np.unique(places[:, 0]).tolist():
-            chosen = np.flatnonzero(places[:, 0] == number)
+        for number in np.unique(positions[:, 0]).tolist():
+            chosen = np.flatnonzero(positions[:, 0] == number)
             try:
                 with safe_open(self.folder / self._names[number], framework="pt") as shard:
-                    found = shard.get_tensor("rows")[torch.from_numpy(places[chosen, 1])]
+                    part = shard.get_tensor("rows")[torch.from_numpy(positions[chosen, 1])]
             except (SafetensorError, OSError):
-                kept = self._places[:, 0] != number
-                self._index(self._keys[kept], self._places[kept])
+                kept = self._positions[:, 0] != number
+                self._build_index(self._keys[kept], self._positions[kept])
                 return None
             if rows is None:
-                rows = found.new_empty(len(places), found.shape[1])
-            rows[torch.from_numpy(chosen)] = found
+                rows = part.new_empty(len(positions), part.shape[1])
+            rows[torch.from_numpy(chosen)] = part
         return rows

@@ -1,4 +1,4 @@
-"""YAML that people write too: other values, with comments and order as they are."""
+"""Changes values in a YAML text that users also edit; its comments and order stay the same."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
-# Spaces of a mapping in a mapping, of a list in a mapping, and in front of the list's dashes.
+# Usual indents, as arguments of `YAML.indent`: mapping, sequence, and offset of the dashes.
 _INDENTS = ((2, 2, 0), (2, 4, 2), (4, 4, 0), (4, 4, 2), (4, 6, 4))
-_WIDE = 10**6  # no line is broken
+_WIDE = 10**6  # so wide that no line is wrapped
 
 
 def as_yaml(values: Mapping[str, Any]) -> str:
-    """Returns values as YAML that people can edit, in the given order."""
+    """Returns values as YAML that users can edit, in the given order."""
     return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=95)
 
 
 def with_values(text: str, values: Mapping[str, Any]) -> tuple[str, bool]:
-    """Returns a file's text with other values, and whether something of the old text is lost.
+    """Returns a YAML text with new values, and whether something of the old text is lost.
 
-    What does not change keeps its place and its comments; new keys go to the end. A text that
-    cannot be changed in parts is written anew.
+    Keys that do not change keep their position and comments; new keys are added at the end. If
+    single values of the text cannot be changed, the whole text is written again.
 
     Args:
-        text: the text of a YAML mapping, or nothing.
-        values: what it is to hold, all of it.
+        text: the text of a YAML mapping; may be empty.
+        values: all values that the new text must contain.
     """
     before: dict[str, Any] = yaml.safe_load(text) or {}
     if before == dict(values):
@@ -42,21 +42,21 @@ def with_values(text: str, values: Mapping[str, Any]) -> tuple[str, bool]:
         changed, same_form = text.rstrip("\n") + gap + as_yaml(values), True
     if not _holds(changed, values):
         return as_yaml(values), bool(text.strip())
-    goes = any(value is not None and values.get(key) != value for key, value in before.items())
-    return changed, goes or not same_form
+    lost = any(value is not None and values.get(key) != value for key, value in before.items())
+    return changed, lost or not same_form
 
 
 def _edited(text: str, before: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, bool]:
-    """Returns the text with other values, and whether the rest is as it was, to the letter.
+    """Returns the text with new values, and whether the rest is exactly the same as before.
 
-    The text is empty where it cannot be changed in parts.
+    The text is empty if single values cannot be changed.
     """
     try:
         writer, document = _opened(text)
         same_form = _dumped(writer, document) == text
-        # PyYAML decides what needs quotes, since it is PyYAML that reads the file.
+        # PyYAML decides which values need quotes, because PyYAML reads the file.
         fresh = YAML().load(as_yaml(values))
-    except (YAMLError, ValueError):  # such as a key that is there twice
+    except (YAMLError, ValueError):  # for example because a key occurs twice
         return "", False
     for key in before:
         if key not in values:
@@ -70,7 +70,7 @@ def _edited(text: str, before: Mapping[str, Any], values: Mapping[str, Any]) -> 
 
 
 def _opened(text: str) -> tuple[YAML, CommentedMap]:
-    """Returns a text's document, and a writer whose indents give the text back if one does."""
+    """Returns a text's document, and a writer with the text's indents if they are usual ones."""
     for indents in _INDENTS:
         writer = YAML()
         writer.preserve_quotes = True
@@ -83,18 +83,19 @@ def _opened(text: str) -> tuple[YAML, CommentedMap]:
 
 
 def _dumped(writer: YAML, document: CommentedMap) -> str:
+    """Returns a document as text."""
     stream = io.StringIO()
     writer.dump(document, stream)
-    # Of an empty mapping only its comments stay.
+    # An empty mapping is written as its comments only.
     return stream.getvalue() if document else stream.getvalue().removesuffix("{}\n")
 
 
 def _replace(holder: CommentedMap, key: Any, value: Any) -> None:
-    """Puts another value under a key; comments stay, those in a value that goes whole with it."""
+    """Replaces the value of a key; comments stay, except inside a value replaced as a whole."""
     old = holder[key]
     if isinstance(old, CommentedMap) and isinstance(value, CommentedMap):
-        stay = [name for name in old if name in value]
-        if stay and [*stay, *(name for name in value if name not in old)] == list(value):
+        kept = [name for name in old if name in value]
+        if kept and [*kept, *(name for name in value if name not in old)] == list(value):
             for name in list(old):
                 if name not in value:
                     _remove(old, name)
@@ -112,23 +113,23 @@ def _replace(holder: CommentedMap, key: Any, value: Any) -> None:
 
 
 def _remove(holder: CommentedMap, key: Any) -> None:
-    """Removes a key with its value; comments in the lines that follow stay."""
+    """Removes a key and its value; comment lines after it stay."""
     following = _following(holder, key)
     keys = list(holder)
-    place = keys.index(key)
+    position = keys.index(key)
     holder.ca.items.pop(key, None)
     del holder[key]
-    if place > 0:
-        _add_following(holder, keys[place - 1], following)
+    if position > 0:
+        _add_following(holder, keys[position - 1], following)
     elif following:
         holder.ca.comment = holder.ca.comment or [None, []]
         holder.ca.comment[1] = [*(holder.ca.comment[1] or ()), _comment(following)]
 
 
 def _following(holder: Any, key: Any) -> str:
-    """Returns the comment lines after a value; ruamel.yaml keeps them with its last scalar."""
-    inner, last, place = _last_scalar(holder, key)
-    token = inner.ca.items.get(last, (None,) * 4)[place]
+    """Returns the comment lines after a value; ruamel.yaml stores them at its last scalar."""
+    inner, last, slot = _last_scalar(holder, key)
+    token = inner.ca.items.get(last, (None,) * 4)[slot]
     text = "" if token is None else token.value.partition("\n")[2]
     value = holder[key]
     if isinstance(value, (CommentedMap, CommentedSeq)):
@@ -140,16 +141,16 @@ def _add_following(holder: Any, key: Any, text: str) -> None:
     """Adds comment lines after a value."""
     if not text:
         return
-    inner, last, place = _last_scalar(holder, key)
+    inner, last, slot = _last_scalar(holder, key)
     tokens = inner.ca.items.setdefault(last, [None] * 4)
-    if tokens[place] is None:
-        tokens[place] = _comment("\n" + text)
+    if tokens[slot] is None:
+        tokens[slot] = _comment("\n" + text)
     else:
-        tokens[place].value += text
+        tokens[slot].value += text
 
 
 def _last_scalar(holder: Any, key: Any) -> tuple[Any, Any, int]:
-    """Returns where a value ends: mapping or list, key in it, and the place of its comment."""
+    """Returns a value's last scalar: its mapping or list, its key, and its comment's slot."""
     value = holder[key]
     if isinstance(value, (CommentedMap, CommentedSeq)) and value and not value.fa.flow_style():
         return _last_scalar(value, list(value)[-1] if isinstance(value, dict) else len(value) - 1)
@@ -161,6 +162,7 @@ def _comment(text: str) -> CommentToken:
 
 
 def _holds(text: str, values: Mapping[str, Any]) -> bool:
+    """Returns whether a YAML text contains exactly these values."""
     try:
         return (yaml.safe_load(text) or {}) == dict(values)
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""Fits the rivals that learn no prompt: linear probe and Tip-Adapter, on cached features."""
+"""Fits the baselines without prompt learning, linear probe and Tip-Adapter, on cached features."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mocoop.training.prepare import Prepared
 def fit_baseline(
     prepared: Prepared, text: Tensor, cache: FeatureCache
 ) -> tuple[dict[str, Tensor], EpochRecord]:
-    """Returns a fitted classifier's weights by name, and one record of how it went.
+    """Returns the weights of a fitted classifier by name, and one record of the training.
 
     Args:
-        prepared: a run of a method that learns no prompt but is fitted.
-        text: the untrained prompt's features of all classes, (classes, dim), on the CPU.
+        prepared: the inputs of a run whose method is fitted on image features.
+        text: text features of all classes with the untrained prompt, (classes, dim), on the CPU.
         cache: image features of the run's backbone.
 
     Raises:
@@ -58,7 +58,7 @@ def fit_baseline(
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
     )
-    # New classes have no image in the cache: their names alone speak for them.
+    # New classes have no images in the cache: only their text features score them.
     adapter = replace(adapter, values=F.pad(adapter.values, (0, len(text) - count)))
     record = EpochRecord(config.epochs, {}, None, adapter.val_accuracy)
     return adapter.to_tensors() | {"text": text}, record

@@ -1,9 +1,9 @@
-"""Trains the small CLIP that ships with the project, on pictures that it draws itself.
+"""Trains the small CLIP that ships with the project, on pictures that this module draws.
 
-Every class of the four built-in sets is drawn in every style (easy setting, fresh pictures
-at every step; the digits from fonts, never from the scans that the `digits` set shows) and
-paired with a caption that says class and style. The loss is CLIP's, with every caption of
-the batch that is true of an image counted as a match.
+Every class of the four built-in sets is drawn in every style, with the easy setting and with
+new pictures at every step. Digits are drawn from fonts, never taken from the scans in the
+`digits` set. Each picture has a caption that names its class and style. The loss is CLIP's;
+every caption of the batch that is true of an image counts as a match.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ MODEL_CONFIG = {
         "layers": 3,
     },
 }
-# How often a class of each set is drawn: finer differences need more pictures.
+# Relative frequency with which a class of each set is drawn: finer differences need more
+# pictures.
 EMPHASIS = {"pictographs": 1.0, "faces": 1.5, "games": 1.0, "digits": 2.0}
 PREPROCESS_CONFIG = {
     "size": [64, 64],
@@ -83,17 +84,18 @@ def demo_classes() -> tuple[DemoClass, ...]:
 
 
 def build_model(seed: int) -> CLIP:
-    """Returns an untrained small CLIP whose weights depend on the seed alone."""
+    """Returns an untrained small CLIP whose weights depend only on the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return CLIP(**MODEL_CONFIG)
 
 
 def train_demo_clip(config: DemoClipConfig, folder: Path) -> Iterator[dict[str, float | int]]:
-    """Trains the small CLIP and yields a record per step; saves it to `folder` as it goes.
+    """Trains the small CLIP, yields a record per step and saves the model at every evaluation.
 
-    Records hold `step`, `loss`, `learning_rate`; those of an evaluation also `accuracy` and
-    `accuracy/STYLE` on unseen easy pictures with the plain template, over each set's names.
+    A record has `step`, `loss` and `learning_rate`. After an evaluation it also has `accuracy`
+    and `accuracy/STYLE`: zero-shot accuracy in percent on unseen easy pictures, with the plain
+    template and the class names of the picture's own set.
     """
     device = torch.device(config.device)
     classes = demo_classes()
@@ -154,7 +156,7 @@ def multi_match_loss(logits: Tensor, matches: Tensor) -> Tensor:
 
 
 def normalise_pictures(pictures: Tensor) -> Tensor:
-    """Returns uint8 pictures (batch, height, width, 3) as the model's input, float."""
+    """Returns the model's input, float, from uint8 pictures (batch, height, width, 3)."""
     mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN, device=pictures.device)
     std = torch.tensor(open_clip.OPENAI_DATASET_STD, device=pictures.device)
     images = (pictures.float() / 255.0 - mean) / std
@@ -167,8 +169,8 @@ def style_accuracy(
 ) -> dict[str, dict[str, float]]:
     """Returns data set (and `all`) → style → zero-shot accuracy in percent.
 
-    Unseen easy pictures, the plain template, and the names of the picture's own data set to
-    choose from; `all` is the mean over classes of all sets.
+    The pictures are unseen and easy, and the template is the plain one. The model chooses among
+    the class names of the picture's own data set. `all` is the mean over the classes of all sets.
     """
     model.eval()
     device = model.logit_scale.device
@@ -210,7 +212,7 @@ def save_demo_clip(
     step: int,
     scores: dict[str, dict[str, float]],
 ) -> None:
-    """Writes fp16 safetensors, the open_clip config and the model card, each file whole."""
+    """Writes the fp16 weights, the open_clip config and the model card, each file atomically."""
     weights = {name: value.half() for name, value in model.state_dict().items()}
     write_tensors(folder / "open_clip_model.safetensors", weights, {"step": str(step)})
     description = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
@@ -224,7 +226,10 @@ def _draw_batch(
     config: DemoClipConfig,
     rng: np.random.Generator,
 ) -> tuple[Tensor, list[str], Tensor]:
-    """Returns pictures (batch, height, width, 3), distinct captions, and which match."""
+    """Returns pictures (batch, height, width, 3), distinct captions, and the matches.
+
+    The matches are (batch, captions), 1 where the caption is true of the picture, else 0.
+    """
     emphasis = np.array([EMPHASIS[c.dataset] for c in classes])
     chosen = rng.choice(len(classes), size=config.batch_size, p=emphasis / emphasis.sum())
     styles = rng.integers(len(STYLES), size=config.batch_size)
@@ -246,25 +251,28 @@ def _draw_batch(
 
 
 def _optimizer(model: CLIP, config: DemoClipConfig) -> torch.optim.Optimizer:
-    """Returns AdamW with weight decay on matrices only (rare tokens must not fade)."""
+    """Returns AdamW with weight decay on matrices only.
+
+    Embeddings have none, because decay would shrink the embeddings of rare tokens.
+    """
     decayed: list[Tensor] = []
-    kept: list[Tensor] = []
+    not_decayed: list[Tensor] = []
     for name, parameter in model.named_parameters():
-        plain = parameter.ndim < 2 or "embedding" in name
-        (kept if plain else decayed).append(parameter)
+        without_decay = parameter.ndim < 2 or "embedding" in name
+        (not_decayed if without_decay else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+        {"params": not_decayed, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-6)
 
 
 def _learning_rate(step: int, config: DemoClipConfig) -> float:
-    """Returns the rate of a step (1-based): linear warm-up, then cosine to zero."""
+    """Returns the learning rate of a step (1-based): linear warm-up, then cosine to zero."""
     if step <= config.warmup_steps:
         return config.learning_rate * step / config.warmup_steps
-    along = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * along))
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _model_card(
@@ -280,12 +288,12 @@ def _model_card(
         "# The small CLIP of the built-in demo\n\n"
         f"An open_clip `CLIP` of {size:.1f} M parameters (64 px, patch 8, width 128, CLIP's own "
         "byte-pair tokenizer), weights in fp16. It knows the drawn shapes of the built-in sets "
-        "and nothing else of the world.\n\n"
-        "**Data.** Drawn by `mocoop.datasets.drawing` while training, easy setting: every class "
-        "of `pictographs`, `faces`, `games` and the ten digits in every style, with captions "
-        "made of class and style; the digits come in 13 fonts and are bent a little. No picture "
-        "comes from outside: the glyphs are those of fonts that matplotlib installs. The "
-        "`digits` set's scans are never seen.\n\n"
+        "and nothing else.\n\n"
+        "**Data.** `mocoop.datasets.drawing` draws the pictures during training, with the easy "
+        "setting: every class of `pictographs`, `faces`, `games` and the ten digits in every "
+        "style. The captions name class and style. The digits come in 13 fonts and are bent a "
+        "little. No picture comes from outside: the glyphs are those of fonts that matplotlib "
+        "installs. The model never sees the scans of the `digits` set.\n\n"
         f"**Command.** `mocoop demo-clip` ({step} of {config.steps} steps done; {settings}).\n\n"
         "**Accuracy**, percent, zero-shot with the plain template on unseen easy pictures, "
         f"choosing among the names of the picture's own set (`digits` here: font digits):\n\n"

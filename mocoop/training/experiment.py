@@ -1,4 +1,4 @@
-"""A run from settings to results: the one place where data, model and run store meet."""
+"""A run from settings to test results: here data, model and run store come together."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from mocoop.training.prepare import Prepared, prepare, training_data
 from mocoop.training.snapshots import (
     Snapshot,
     drop_snapshot,
-    load_kept,
+    load_saved_epochs,
     load_snapshot,
-    save_kept,
+    save_epoch,
     save_snapshot,
     training_fingerprint,
 )
 
-STATUS_SECONDS = 1.0  # between two words on how far the images are encoded
+STATUS_SECONDS = 1.0  # between two status messages about encoded images
+SNAPSHOT_SECONDS = 2.0  # between two snapshots: the most that a stop loses, and cheap to write
 Gates = dict[int, dict[str, torch.Tensor]]
 """Epoch → the router's parameters."""
-SNAPSHOT_SECONDS = 2.0  # between two snapshots: what a stop may cost, and little to write
 
 
 class Cancelled(BaseException):
-    """Raised into a training that someone stops; no error of anybody's."""
+    """Raised inside a training to stop it on request; it is not an error."""
 
 
 def run_experiment(
@@ -61,37 +61,38 @@ def run_experiment(
     dataset: Dataset | None = None,
     backbone: Backbone | None = None,
 ) -> Iterator[EpochRecord]:
-    """Trains and evaluates a run in a folder, yielding a record per epoch.
+    """Trains and evaluates a run in a folder and yields a record per epoch.
 
-    The folder's status follows: running, then finished, cancelled or failed; a process that
-    is killed leaves a run that reads as interrupted.
+    The run's status is first running, then finished, cancelled or failed. If the process is
+    killed, the run is reported as interrupted.
 
     Args:
         config: the settings.
         path: the run's folder.
-        cache_folder: of image features; the usual one by default.
-        encoding: called with images done and to do, while they are encoded.
-        dataset: the data, where they are in memory; loaded by the name in the settings if None.
-        backbone: the settings' CLIP on their device, where it is loaded already.
+        cache_folder: the cache of image features; the default cache if None.
+        encoding: called with the numbers of encoded images and of all images, while images are
+            encoded.
+        dataset: the data; if None they are loaded by the name in the settings.
+        backbone: the CLIP named in the settings; if None it is loaded onto their device.
 
     Raises:
-        UserError: for settings, data or weights that do not fit; nothing is written then,
-            but a queued run is marked failed. For a full disk; the run has failed then.
+        UserError: for settings, data or weights that do not fit together: nothing is written,
+            but a queued run is marked failed. Also for a full disk: the run is marked failed.
     """
-    ingredients = partial(prepare, config, dataset, backbone)
-    yield from _run_with_status(ingredients, path, cache_folder, None, encoding)
+    inputs = partial(prepare, config, dataset, backbone)
+    yield from _run_with_status(inputs, path, cache_folder, None, encoding)
 
 
 def resume_experiment(
     path: Path, cache_folder: Path | None = None, encoding: Progress | None = None
 ) -> Iterator[EpochRecord]:
-    """Goes on with a run that stopped, yielding a record for each of the epochs left.
+    """Continues a run that stopped and yields a record for each remaining epoch.
 
-    On a CPU the outcome is, bit for bit, that of the run had it not stopped.
+    On a CPU the result is equal, bit by bit, to that of a run that did not stop.
 
     Raises:
-        UserError: if there is nothing to go on from, or weights or images are no longer what
-            the run was started with; what was saved is kept.
+        UserError: if the run has no snapshot, or its images or weights have changed since it
+            was started; the snapshot is kept.
     """
     try:
         snapshot, config = load_snapshot(path), Run(path).setup().config
@@ -102,17 +103,17 @@ def resume_experiment(
 
 
 def _run_with_status(
-    ingredients: Callable[[], Prepared],
+    inputs: Callable[[], Prepared],
     path: Path,
     cache_folder: Path | None,
     snapshot: Snapshot | None,
     encoding: Progress | None,
 ) -> Iterator[EpochRecord]:
-    """Runs from settings to results and keeps the folder's status true."""
+    """Prepares, trains and tests a run, and keeps its status up to date."""
     try:
-        prepared = ingredients()
+        prepared = inputs()
         with explain_write_errors(path):
-            writer = RunWriter(path, again=snapshot is not None)
+            writer = RunWriter(path, resume=snapshot is not None)
     except UserError as error:
         _fail_queued(path, error)
         raise
@@ -135,6 +136,7 @@ def _train_and_test(
     snapshot: Snapshot | None,
     progress: Progress,
 ) -> Iterator[EpochRecord]:
+    """Trains and tests a prepared run, writes its files and yields a record per epoch."""
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
     done = 0 if snapshot is None else snapshot.epoch
     writer.update(message="encoding the hard prompts", epoch=done, epochs=config.epochs)
@@ -144,7 +146,7 @@ def _train_and_test(
     prototypes = group_prototypes(hard)  # (experts, classes, dim)
     precision = tower_dtype(config.precision, backbone.device)
     cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
-    # Time spent before a stop counts, as if the training had begun that much earlier.
+    # The time before a stop counts too: the start is moved back by it.
     started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
     method = METHODS[config.method]
     if method.fits_image_features:
@@ -174,11 +176,11 @@ def _train_and_test(
     spent = {"training_seconds": time.perf_counter() - started, "training_images": images}
     writer.save_weights(weights)
     writer.update(message="evaluating on the test images")
-    seen = cache
+    test_cache = cache
     if config.tune_layer_norms:
         tuned = with_norms(backbone, weights)
-        seen = FeatureCache(tuned, keep=False, precision=precision, progress=progress)
-    results = results_on_test(classifier, config, dataset, seen, prototypes.cpu())
+        test_cache = FeatureCache(tuned, keep=False, precision=precision, progress=progress)
+    results = results_on_test(classifier, config, dataset, test_cache, prototypes.cpu())
     for choice, accuracy in zero_shot_on_test(config, dataset, backbone, cache).items():
         if choice in results:
             results[choice]["zero_shot"] = accuracy
@@ -195,11 +197,15 @@ def _train(
     snapshot: Snapshot | None,
     started: float,
 ) -> Generator[EpochRecord, None, tuple[dict[int, torch.Tensor], Gates]]:
-    """Trains soft prompts; returns their features (experts, classes, dim) and gates by epoch."""
+    """Trains the soft prompts, yields a record per epoch and writes snapshots.
+
+    Returns:
+        Epoch → soft features (experts, classes, dim), and epoch → the router's parameters.
+    """
     config, backbone, folder = prepared.config, prepared.backbone, writer.run.path
     names = ClassTokens.from_names(backbone.text.tokens, prepared.dataset.class_names)
     fingerprint = training_fingerprint(prepared, data)
-    stepper = PromptOptimizer(model, config) if config.epochs > 0 else None
+    optimizer = PromptOptimizer(model, config) if config.epochs > 0 else None
     soft: dict[int, torch.Tensor] = {}
     gates: Gates = {}
 
@@ -207,68 +213,70 @@ def _train(
         with torch.no_grad():
             soft[epoch] = model.text_features(backbone.text, names).cpu()
         if model.gate is not None:
-            # Copies: on the CPU they would be the parameters, which go on learning.
+            # `clone`: on the CPU `cpu()` returns the parameters themselves, which still change.
             parameters = model.gate.state_dict(prefix="gate.")
             gates[epoch] = {name: value.cpu().clone() for name, value in parameters.items()}
-        if stepper is not None:
-            save_kept(folder, epoch, soft[epoch], gates.get(epoch, {}))
+        if optimizer is not None:
+            save_epoch(folder, epoch, soft[epoch], gates.get(epoch, {}))
 
     done = 0
-    if snapshot is not None and stepper is not None:
+    if snapshot is not None and optimizer is not None:
         if snapshot.fingerprint != fingerprint:
             raise UserError(
-                f"Run {writer.run.name} cannot go on: its images or the CLIP's weights are not "
-                "those that it was started with. Put them back, or train it again."
+                f"Run {writer.run.name} cannot be resumed: its images or the CLIP's weights have "
+                "changed since it was started. Restore them, or train it again."
             )
-        snapshot.restore(model, stepper, generator)
+        snapshot.restore(model, optimizer, generator)
         done = snapshot.epoch
-        soft, gates = load_kept(folder, done)
-        writer.keep_records(done)
+        soft, gates = load_saved_epochs(folder, done)
+        writer.truncate_records(done)
     saved = time.monotonic()
     try:
-        for record in fit(model, backbone.text, data, config, generator, stepper, done):
+        for record in fit(model, backbone.text, data, config, generator, optimizer, done):
             done = record.epoch
             if done == config.epochs or done % config.save_every == 0:
                 keep(done)
             writer.add_record(asdict(record))
             due = done == config.epochs or time.monotonic() - saved >= SNAPSHOT_SECONDS
-            if stepper is not None and due:
+            if optimizer is not None and due:
                 spent = time.perf_counter() - started
                 save_snapshot(
-                    folder, Snapshot.capture(model, stepper, generator, done, spent, fingerprint)
+                    folder, Snapshot.capture(model, optimizer, generator, done, spent, fingerprint)
                 )
                 saved = time.monotonic()
             writer.update(epoch=done, message="training")
             yield record
     except DivergedError:
-        # The model went back to the last good weights: what was learnt so far is not lost.
+        # The model holds the last finite weights again: save what it has learned so far.
         writer.save_weights(learned_state(model))
-        drop_snapshot(folder)  # it would only diverge again
+        drop_snapshot(folder)  # a resumed training would only diverge again
         raise
     return soft, gates
 
 
 def _status_progress(writer: RunWriter, also: Progress | None) -> Progress:
-    """Returns what writes into a run's status, once a second, how far the images are encoded.
+    """Returns a function that writes the number of encoded images into a run's status.
+
+    It writes at most once a second, and always when all images are encoded.
 
     Args:
-        writer: of the run.
-        also: told of it every time.
+        writer: writes the run's status.
+        also: another function that is called with the same numbers, every time.
     """
-    told, before = 0.0, 0
-    start = (0.0, 0)  # when these images began, and how many were done then
+    last_written, last_done = 0.0, 0
+    start = (0.0, 0)  # time at which encoding of these images began, and images done by then
 
     def progress(done: int, total: int) -> None:
-        nonlocal told, before, start
+        nonlocal last_written, last_done, start
         if also is not None:
             also(done, total)
         now = time.monotonic()
-        if done <= before or not before:
+        if done <= last_done or not last_done:
             start = (now, done)
-        before = 0 if done == total else done
-        if now - told < STATUS_SECONDS and done < total:
+        last_done = 0 if done == total else done
+        if now - last_written < STATUS_SECONDS and done < total:
             return
-        told = now
+        last_written = now
         rate = (done - start[1]) / (now - start[0]) if done > start[1] else 0.0
         speed = f", {rate:.0f} a second" if rate else ""
         writer.update(message=f"encoding images: {done} of {total}{speed}")
@@ -277,6 +285,6 @@ def _status_progress(writer: RunWriter, also: Progress | None) -> Progress:
 
 
 def _fail_queued(path: Path, error: UserError) -> None:
-    """Marks a queued run as failed with the reason; touches nothing else."""
+    """Marks a run as failed with the reason if it is queued; changes nothing otherwise."""
     if (path / "status.json").exists() and Run(path).status().state == QUEUED:
         mark_failed(Run(path), str(error))

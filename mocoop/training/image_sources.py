@@ -1,4 +1,4 @@
-"""Where the image features of a training come from: computed once, or anew in every step."""
+"""Image features for training: computed once and cached, or computed again in every step."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from mocoop.model.mixture import PromptMixture
 from mocoop.storage.images import random_crop
 
 CROP_SCALE = (0.08, 1.0)  # area of CoOp's random crops, as a share of the image
-_KEEP_BYTES = 2**30  # transformed pictures are kept in memory up to this size
+_MAX_CACHE_BYTES = 2**30  # transformed pictures are kept in memory up to this size in total
 
 
 class ImageSource(Protocol):
-    """Images of a training or validation set."""
+    """Images of a training or validation set, as features."""
 
     def __len__(self) -> int:
-        """Returns how many images there are."""
+        """Returns the number of images."""
 
-    def expect(self, chosen: Tensor, epoch: int) -> None:
-        """Begins to load what `batch` will be asked for, where loading takes time."""
+    def prefetch(self, chosen: Tensor, epoch: int) -> None:
+        """Starts to load the images of a later call of `batch`, where loading takes time."""
 
     def batch(
         self, model: PromptMixture, chosen: Tensor, epoch: int, generator: torch.Generator
@@ -35,28 +35,28 @@ class ImageSource(Protocol):
         """Returns features (batch, dim) of the chosen images for a training step."""
 
     def plain(self, model: PromptMixture) -> Tensor:
-        """Returns features (images, dim) of all images as they are, without gradient."""
+        """Returns features (images, dim) of all images without augmentation or gradient."""
 
     def to(self, device: torch.device) -> ImageSource:
-        """Returns the same images on a device."""
+        """Returns the same images, with their features on a device."""
 
 
 @dataclass(frozen=True)
 class CachedImages:
-    """Images of a frozen tower: their features, once and for all."""
+    """Images of a frozen image tower: their features are computed once."""
 
     features: Tensor  # (images, views, dim), L2-normalised
 
     def __len__(self) -> int:
         return len(self.features)
 
-    def expect(self, chosen: Tensor, epoch: int) -> None:
-        """Does nothing: features are there already."""
+    def prefetch(self, chosen: Tensor, epoch: int) -> None:
+        """Does nothing: the features are in memory already."""
 
     def batch(
         self, model: PromptMixture, chosen: Tensor, epoch: int, generator: torch.Generator
     ) -> Tensor:
-        """Returns features (batch, dim), of one view of each image."""
+        """Returns features (batch, dim) of one random view of each image."""
         view = torch.randint(self.features.shape[1], (len(chosen),), generator=generator)
         return self.features[chosen, view]
 
@@ -69,61 +69,61 @@ class CachedImages:
         return CachedImages(self.features.to(device))
 
 
-class Background:
-    """Loads pictures in a thread of its own, in the order in which they are expected."""
+class Prefetcher:
+    """Loads batches of pictures in one background thread, in the order of the requests."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
-        self._expected: dict[tuple, Future[Tensor]] = {}
+        self._pending: dict[tuple, Future[Tensor]] = {}
 
     def start(self, key: tuple, load: Callable[[], Tensor]) -> None:
-        """Begins to load what will be taken by this key."""
-        if key not in self._expected:
-            self._expected[key] = self._thread.submit(load)
+        """Starts to load the batch with this key."""
+        if key not in self._pending:
+            self._pending[key] = self._thread.submit(load)
 
     def take(self, key: tuple, load: Callable[[], Tensor]) -> Tensor:
-        """Returns what was expected by this key, or else loads it after what is expected.
+        """Returns the batch with this key; loads it now if `start` was not called for it.
 
-        Always in the one thread: crops are drawn from a generator that threads would share. An
-        error of the thread is raised here, where it belongs.
+        Loading always happens in the one thread, because several threads would share the random
+        generator of the crops. An error in the thread is raised here.
         """
         self.start(key, load)
-        return self._expected.pop(key).result()
+        return self._pending.pop(key).result()
 
 
-class PictureMemory:
-    """Transformed pictures by their place, kept if all of them take less than a gibibyte.
+class PictureCache:
+    """Transformed pictures by index, kept if all of them together take at most 1 GiB.
 
     Args:
-        count: how many pictures there are.
+        count: number of pictures.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._pictures: dict[int, Tensor] = {}
 
-    def get(self, place: int, load: Callable[[int], Tensor]) -> Tensor:
-        """Returns the picture at a place, loaded unless it was kept."""
-        picture = self._pictures.get(place)
+    def get(self, index: int, load: Callable[[int], Tensor]) -> Tensor:
+        """Returns the picture at an index; loads it if it is not in the cache."""
+        picture = self._pictures.get(index)
         if picture is None:
-            picture = load(place)
-            if picture.nbytes * self._count <= _KEEP_BYTES:
-                self._pictures[place] = picture
+            picture = load(index)
+            if picture.nbytes * self._count <= _MAX_CACHE_BYTES:
+                self._pictures[index] = picture
         return picture
 
 
 @dataclass(frozen=True)
 class LiveImages:
-    """Images that go through the tower in every step, with its LayerNorms as they are then.
+    """Images that go through the image tower in every step, with its current LayerNorms.
 
-    Pictures that are expected are loaded and transformed while the step before computes.
-    A random crop depends on the seed, the epoch and the image's place alone, so that it is
-    the same however the images are batched.
+    Prefetched pictures are loaded and transformed while the step before them computes. A
+    random crop depends only on the seed, the epoch and the image's index, so that it does not
+    depend on the batches.
     """
 
     tower: nn.Module
     load: Callable[[int], Image.Image]
-    """The picture at a place."""
+    """Returns the picture at an index."""
     count: int
     transform: Callable[[Image.Image], Tensor]
     device: torch.device
@@ -131,56 +131,63 @@ class LiveImages:
     seed: int = 0
     chunk: int = 128
     """Images per forward pass outside of training."""
-    background: Background = field(default_factory=Background, repr=False)
+    prefetcher: Prefetcher = field(default_factory=Prefetcher, repr=False)
     """Loads the next step's pictures while a step computes."""
 
     @cached_property
-    def memory(self) -> PictureMemory:
-        """The pictures that are kept as they are, without a crop."""
-        return PictureMemory(self.count)
+    def picture_cache(self) -> PictureCache:
+        """The transformed pictures without a random crop."""
+        return PictureCache(self.count)
 
     def __len__(self) -> int:
         return self.count
 
-    def expect(self, chosen: Tensor, epoch: int) -> None:
-        """Begins to load the pictures of a step that comes."""
-        places, drawn = chosen.tolist(), epoch if self.crops else None
-        self.background.start((*places, drawn), lambda: self._pictures(places, drawn))
+    def prefetch(self, chosen: Tensor, epoch: int) -> None:
+        """Starts to load the pictures of a later step."""
+        indices, crop_epoch = chosen.tolist(), epoch if self.crops else None
+        self.prefetcher.start((*indices, crop_epoch), lambda: self._pictures(indices, crop_epoch))
 
     def batch(
         self, model: PromptMixture, chosen: Tensor, epoch: int, generator: torch.Generator
     ) -> Tensor:
         """Returns features (batch, dim) with gradients to the model's LayerNorms."""
-        places, drawn = chosen.tolist(), epoch if self.crops else None
-        images = self.background.take((*places, drawn), lambda: self._pictures(places, drawn))
+        indices, crop_epoch = chosen.tolist(), epoch if self.crops else None
+        images = self.prefetcher.take(
+            (*indices, crop_epoch), lambda: self._pictures(indices, crop_epoch)
+        )
         return model.image_features(self.tower, images)
 
     @torch.no_grad()
     def plain(self, model: PromptMixture) -> Tensor:
         """Returns features (images, dim) of the centre crops."""
         parts = [
-            model.image_features(self.tower, self._pictures(places.tolist(), None))
-            for places in torch.arange(self.count).split(self.chunk)
+            model.image_features(self.tower, self._pictures(indices.tolist(), None))
+            for indices in torch.arange(self.count).split(self.chunk)
         ]
         return torch.cat(parts)
 
     def to(self, device: torch.device) -> LiveImages:
-        """Returns the same images, whose batches go to a device."""
+        """Returns the same images, with their batches on a device."""
         return replace(self, device=device)
 
-    def _pictures(self, places: Sequence[int], epoch: int | None) -> Tensor:
-        """Returns transformed pictures (batch, 3, height, width), cropped for an epoch."""
+    def _pictures(self, indices: Sequence[int], epoch: int | None) -> Tensor:
+        """Returns transformed pictures (batch, 3, height, width).
+
+        With an epoch each picture has that epoch's random crop, with None it has none.
+        """
         if epoch is not None:
             rows = [
-                self.transform(random_crop(self.load(place), self._draw(place, epoch), CROP_SCALE))
-                for place in places
+                self.transform(
+                    random_crop(self.load(index), self._crop_seed(index, epoch), CROP_SCALE)
+                )
+                for index in indices
             ]
         else:
-            plain = lambda place: self.transform(self.load(place))
-            rows = [self.memory.get(place, plain) for place in places]
+            without_crop = lambda index: self.transform(self.load(index))
+            rows = [self.picture_cache.get(index, without_crop) for index in indices]
         return torch.stack(rows).to(self.device)
 
-    def _draw(self, place: int, epoch: int) -> int:
-        """Returns the seed of a picture's crop in an epoch."""
-        digest = hashlib.sha256(f"{self.seed} {epoch} {place}".encode()).digest()
+    def _crop_seed(self, index: int, epoch: int) -> int:
+        """Returns the seed of a picture's random crop in an epoch."""
+        digest = hashlib.sha256(f"{self.seed} {epoch} {index}".encode()).digest()
         return int.from_bytes(digest[:8], "little") % 2**63

@@ -1,4 +1,4 @@
-"""One training loop; it yields records and prints nothing."""
+"""The training loop; it yields records and prints nothing."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from mocoop.training.optimizer import PromptOptimizer, learning_rate
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model learns from; labels run from 0 over the trained classes."""
+    """Images, labels and hard prompts of a training; label 0 is the first trained class."""
 
     train: ImageSource
     train_labels: Tensor  # (images,)
     val: ImageSource
     val_labels: Tensor  # (images,)
-    class_names: tuple[str, ...]  # names in the text loss: the trained ones first
-    num_trained: int  # classes that have images
+    class_names: tuple[str, ...]  # names in the text loss, trained classes first
+    num_trained: int  # number of classes with images
     hard: HardText
 
     def to(self, device: torch.device) -> TrainingData:
@@ -55,19 +55,20 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What is known after an epoch; epoch 0 is before training. Accuracies in percent."""
+    """Measures after an epoch; epoch 0 is before training. Accuracies are in percent."""
 
     epoch: int
     losses: dict[str, float]
-    """Mean over the epoch's steps: total, classification, text, gate ... (those in use)."""
+    """Mean of each loss in use over the epoch's steps: total, classification, text, gate ..."""
     train_accuracy: float | None
-    """On the views trained on, while training; None for epoch 0."""
+    """Accuracy on the training views during the epoch; None for epoch 0."""
     val_accuracy: float | None
-    """On the few-shot validation images; None where there are none."""
+    """Accuracy on the few-shot validation images; None if there are none."""
     expert_usage: list[float] = field(default_factory=list)
-    """Mean mixture weight of each expert on the validation (else training) images."""
+    """Mean mixture weight of each expert on the validation images, or on the training images if
+    there are none."""
     routing_entropy: float = 0.0
-    """Mean entropy of the router's softmax over all experts there, in nats."""
+    """Mean entropy of the router's softmax over all experts on the same images, in nats."""
     learning_rate: float = 0.0
     seconds: float = 0.0
 
@@ -78,7 +79,7 @@ def fit(
     data: TrainingData,
     config: TrainConfig,
     generator: torch.Generator,
-    stepper: PromptOptimizer | None = None,
+    optimizer: PromptOptimizer | None = None,
     done: int = 0,
 ) -> Iterator[EpochRecord]:
     """Trains the model in place and yields a record before training and after each epoch.
@@ -89,45 +90,46 @@ def fit(
         data: images, labels and hard prompts.
         config: the run's settings.
         generator: draws batches and views; a CPU generator.
-        stepper: the model's optimiser; a new one by default.
-        done: epochs that model, stepper and generator have behind them; the records go on from
-            there.
+        optimizer: the model's optimiser; a new one by default.
+        done: number of epochs that model, optimiser and generator have already been through;
+            training continues with the next one.
 
     Raises:
-        DivergedError: when a loss is no longer finite; the model then holds the last good weights.
+        DivergedError: when a loss is no longer finite; the model then holds the last finite
+            weights.
     """
     classes = ClassTokens.from_names(tower.tokens, data.class_names)
     if done == 0:
-        yield _record(0, _watched(model, tower, classes, data), data)
+        yield _record(0, _predict_monitored(model, tower, classes, data), data)
     if done >= config.epochs:
         return
-    stepper = stepper or PromptOptimizer(model, config)
+    optimizer = optimizer or PromptOptimizer(model, config)
     num_images = len(data.train)
     for epoch in range(done + 1, config.epochs + 1):
         started = time.perf_counter()
         rate = learning_rate(epoch, config)
-        stepper.set_rate(rate)
+        optimizer.set_rate(rate)
         totals: dict[str, float] = {}
         correct, steps = 0, 0
         batches = torch.randperm(num_images, generator=generator).split(config.batch_size)
-        data.train.expect(batches[0], epoch)
-        for chosen, following in zip_longest(batches, batches[1:]):
-            if following is not None:
-                data.train.expect(following, epoch)
+        data.train.prefetch(batches[0], epoch)
+        for chosen, upcoming in zip_longest(batches, batches[1:]):
+            if upcoming is not None:
+                data.train.prefetch(upcoming, epoch)
             features = data.train.batch(model, chosen, epoch, generator)  # (batch, dim)
             labels = data.train_labels[chosen]
             losses, logits = step_losses(model, tower, classes, features, labels, data, config)
             steps += 1
-            stepper.step(losses, epoch, steps)
+            optimizer.step(losses, epoch, steps)
             for name, loss in losses.items():
                 totals[name] = totals.get(name, 0.0) + loss.item()
             correct += int((logits.argmax(dim=-1) == labels).sum())
         means = {name: total / steps for name, total in totals.items()}
         accuracy = 100.0 * correct / num_images
-        spent = time.perf_counter() - started
-        watched = _watched(model, tower, classes, data)
-        stepper.check(watched.logits, epoch)
-        yield _record(epoch, watched, data, means, accuracy, rate, spent)
+        seconds = time.perf_counter() - started
+        monitored = _predict_monitored(model, tower, classes, data)
+        optimizer.check(monitored.logits, epoch)
+        yield _record(epoch, monitored, data, means, accuracy, rate, seconds)
 
 
 def step_losses(
@@ -139,7 +141,7 @@ def step_losses(
     data: TrainingData,
     config: TrainConfig,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Returns the losses of one batch by name, `total` their weighted sum, and the logits.
+    """Returns the losses of one batch by name, with their weighted sum as `total`, and the logits.
 
     Args:
         model: the model.
@@ -147,12 +149,12 @@ def step_losses(
         classes: tokens of `data.class_names`.
         features: (batch, dim), L2-normalised.
         labels: (batch,).
-        data: for the hard prompts and the number of trained classes.
+        data: gives the hard prompts and the number of trained classes.
         config: weights and temperatures of the losses.
 
     Returns:
         The losses (scalars) and the mixed logits (batch, trained classes). `general` (ProGrad)
-        is not part of the total: it only turns the gradient.
+        is not part of the total: it only changes the direction of the gradient.
     """
     soft = model.text_features(tower, classes, features)  # (experts, classes, dim)
     mixture = model(features, soft[:, : data.num_trained])
@@ -179,32 +181,32 @@ def step_losses(
     return losses | {"total": total}, mixture.logits
 
 
-def _watched(
+def _predict_monitored(
     model: PromptMixture, tower: TextTower, classes: ClassTokens, data: TrainingData
 ) -> Mixture:
-    """Returns what the model says of the validation images, or else of the training images."""
+    """Returns predictions for the validation images, or for the training images without any."""
     images = data.val if len(data.val_labels) > 0 else data.train
     return predict(model, tower, classes.first(data.num_trained), images.plain(model))
 
 
 def _record(
     epoch: int,
-    watched: Mixture,
+    monitored: Mixture,
     data: TrainingData,
     losses: dict[str, float] | None = None,
     train_accuracy: float | None = None,
     rate: float = 0.0,
     seconds: float = 0.0,
 ) -> EpochRecord:
-    """Returns the epoch's record with the watched images' accuracy and routing."""
+    """Returns an epoch's record with accuracy and routing of the monitored images."""
     has_val = len(data.val_labels) > 0
     return EpochRecord(
         epoch,
         losses or {},
         train_accuracy,
-        accuracy_of(watched.logits, data.val_labels) if has_val else None,
-        watched.weights.mean(dim=0).tolist(),
-        routing_entropy(watched.scores).mean().item(),
+        accuracy_of(monitored.logits, data.val_labels) if has_val else None,
+        monitored.weights.mean(dim=0).tolist(),
+        routing_entropy(monitored.scores).mean().item(),
         rate,
         seconds,
     )

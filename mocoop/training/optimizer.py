@@ -1,4 +1,4 @@
-"""One optimiser step: gradients, alignment, clipping, scaling, and the last good weights."""
+"""One optimiser step: gradients, alignment, clipping, scaling, and the last finite weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.mixture import PromptMixture
 
-# A general gradient this much smaller than the other one is rounding, and points nowhere.
+# A general gradient smaller than the other one by this factor is rounding error: its direction
+# has no meaning.
 NO_DIRECTION = 1e-5
-_SCALE = ("scale", "_growth_tracker")  # what changes in the state of a gradient scaler
+_SCALE = ("scale", "_growth_tracker")  # the parts of a gradient scaler's state that change
 
 
 class DivergedError(UserError):
-    """A loss that is no longer finite; the model holds the last good weights."""
+    """Raised when a loss is no longer finite; the model holds the last finite weights."""
 
 
 class PromptOptimizer:
-    """SGD over what a model learns; LayerNorms and router at rates of their own.
+    """SGD over a model's trainable parameters; router and LayerNorms have their own rates.
 
     Args:
         model: the model, on its device.
@@ -32,11 +33,11 @@ class PromptOptimizer:
 
     def __init__(self, model: PromptMixture, config: TrainConfig) -> None:
         self._config = config
-        self._learnt = [p for p in model.parameters() if p.requires_grad]
+        self._learned = [p for p in model.parameters() if p.requires_grad]
         router = [] if model.gate is None else list(model.gate.parameters())
         norms = [] if model.norms is None else list(model.norms.parameters())
-        apart = {id(p) for p in (*router, *norms)}
-        others = [p for p in self._learnt if id(p) not in apart]
+        with_own_rate = {id(p) for p in (*router, *norms)}
+        others = [p for p in self._learned if id(p) not in with_own_rate]
         groups = [
             {"params": others, "share": 1.0},
             {"params": router, "share": config.gate_rate},
@@ -48,66 +49,79 @@ class PromptOptimizer:
             config.momentum,
             weight_decay=config.weight_decay,
         )
-        device = self._learnt[0].device.type
-        # fp16 has so few small numbers that gradients vanish unless they are scaled up.
+        device = self._learned[0].device.type
+        # In fp16 small gradients become zero unless they are scaled up.
         self._scaler = torch.amp.GradScaler(device, enabled=config.precision == "fp16")
-        self._good: list[Tensor] = []
+        self._last_finite: list[Tensor] = []
 
     def set_rate(self, rate: float) -> None:
-        """Sets the learning rate of the prompts, and with it those of router and LayerNorms."""
+        """Sets the learning rate of the prompts; those of router and LayerNorms follow it."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
 
     def step(self, losses: Mapping[str, Tensor], epoch: int, number: int) -> None:
-        """Moves the weights by the gradient of `losses["total"]`.
+        """Updates the weights with the gradient of `losses["total"]`.
 
-        With `align_gradient` the part of it that contradicts `losses["general"]` is dropped.
+        With `align_gradient`, the part of the gradient that contradicts `losses["general"]` is
+        removed.
 
         Args:
             losses: scalars by name.
-            epoch: for the error's words.
-            number: of the step in the epoch, from 1.
+            epoch: the epoch, for the error message.
+            number: the step's number in the epoch, from 1, for the error message.
 
         Raises:
-            DivergedError: if a loss is not finite; the weights are then those of the last step
-                whose losses were.
+            DivergedError: if a loss is not finite; the model then holds the weights of the last
+                step whose losses were finite.
         """
-        bad = [name for name, loss in losses.items() if not torch.isfinite(loss)]
-        if bad:
-            self._go_back(f"The {bad[0]} loss", f"in epoch {epoch}, step {number}")
-        self._good = [parameter.detach().clone() for parameter in self._learnt]
+        diverged = [name for name, loss in losses.items() if not torch.isfinite(loss)]
+        if diverged:
+            self._restore_last_finite(
+                f"The {diverged[0]} loss", f"in epoch {epoch}, step {number}"
+            )
+        self._last_finite = [parameter.detach().clone() for parameter in self._learned]
         align = self._config.align_gradient
-        gradients = self._gradients(losses["total"], again=align)
+        gradients = self._gradients(losses["total"], retain_graph=align)
         if align:
             gradients = aligned(gradients, self._gradients(losses["general"]))
-        for parameter, gradient in zip(self._learnt, gradients, strict=True):
+        for parameter, gradient in zip(self._learned, gradients, strict=True):
             parameter.grad = gradient
         self._scaler.unscale_(self._optimizer)
         if self._config.clip_norm > 0:
-            torch.nn.utils.clip_grad_norm_(self._learnt, self._config.clip_norm)
+            torch.nn.utils.clip_grad_norm_(self._learned, self._config.clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
 
+    def check(self, logits: Tensor, epoch: int) -> None:
+        """Checks the logits after an epoch: no loss is computed after its last step.
+
+        Raises:
+            DivergedError: if a logit is not finite; the model then holds the weights before the
+                last step.
+        """
+        if not torch.isfinite(logits).all():
+            self._restore_last_finite("A logit", f"after epoch {epoch}")
+
     def state(self) -> dict[str, Tensor]:
-        """Returns what the steps to come depend on besides weights and rate, by name."""
-        found = {f"good/{index}": value for index, value in enumerate(self._good)}
-        for index, parameter in enumerate(self._learnt):
+        """Returns the state on which later steps depend, besides weights and rate, by name."""
+        state = {f"good/{index}": value for index, value in enumerate(self._last_finite)}
+        for index, parameter in enumerate(self._learned):
             momentum = self._optimizer.state.get(parameter, {}).get("momentum_buffer")
             if momentum is not None:
-                found[f"momentum/{index}"] = momentum
+                state[f"momentum/{index}"] = momentum
         if self._scaler.is_enabled():
             scale = self._scaler.state_dict()
-            found["scale"] = torch.tensor([scale[name] for name in _SCALE], dtype=torch.float64)
-        return found
+            state["scale"] = torch.tensor([scale[name] for name in _SCALE], dtype=torch.float64)
+        return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Takes on a state that `state` gave for a model of the same shape."""
-        self._good = [
+        """Restores a state that `state` returned for a model of the same shape."""
+        self._last_finite = [
             state[f"good/{index}"].to(parameter.device)
-            for index, parameter in enumerate(self._learnt)
+            for index, parameter in enumerate(self._learned)
             if f"good/{index}" in state
         ]
-        for index, parameter in enumerate(self._learnt):
+        for index, parameter in enumerate(self._learned):
             momentum = state.get(f"momentum/{index}")
             if momentum is not None:
                 moved = momentum.to(parameter.device, copy=True)
@@ -117,44 +131,35 @@ class PromptOptimizer:
             values = dict(zip(_SCALE, (scale, int(growth)), strict=True))
             self._scaler.load_state_dict(self._scaler.state_dict() | values)
 
-    def _gradients(self, loss: Tensor, again: bool = False) -> list[Tensor]:
-        """Returns the (scaled) gradient of a loss; `again` keeps its graph for another one."""
+    def _gradients(self, loss: Tensor, retain_graph: bool = False) -> list[Tensor]:
+        """Returns the (scaled) gradients of a loss, one per trainable parameter."""
         scaled = self._scaler.scale(loss)
-        found = torch.autograd.grad(
-            scaled, self._learnt, retain_graph=again, materialize_grads=True
+        gradients = torch.autograd.grad(
+            scaled, self._learned, retain_graph=retain_graph, materialize_grads=True
         )
-        return list(found)
-
-    def check(self, logits: Tensor, epoch: int) -> None:
-        """Makes sure that the last step of an epoch, which no loss judges, went well.
-
-        Raises:
-            DivergedError: if a logit is not finite; the weights are then those before the step.
-        """
-        if not torch.isfinite(logits).all():
-            self._go_back("A logit", f"after epoch {epoch}")
+        return list(gradients)
 
     @torch.no_grad()
-    def _go_back(self, what: str, when: str) -> NoReturn:
-        """Restores the last good weights, if there was any step, and raises DivergedError."""
-        for parameter, value in zip(self._learnt, self._good, strict=False):
+    def _restore_last_finite(self, what: str, when: str) -> NoReturn:
+        """Restores the last finite weights, if there was any step, and raises DivergedError."""
+        for parameter, value in zip(self._learned, self._last_finite, strict=False):
             parameter.copy_(value)
         raise DivergedError(
-            f"{what} is no longer a finite number {when}. The last good weights are kept. Use a "
-            "smaller learning rate, clip the gradient (clip_norm 1), or compute in fp32."
+            f"{what} is no longer a finite number {when}. The last finite weights are kept. Use "
+            "a smaller learning rate, clip the gradient (clip_norm 1), or compute in fp32."
         )
 
 
 def aligned(gradients: Sequence[Tensor], general: Sequence[Tensor]) -> list[Tensor]:
-    """Returns gradients without what contradicts the general direction (ProGrad).
+    """Returns gradients without the part that contradicts the general direction (ProGrad).
 
-    `g - min(0, <g, h>) / <h, h> * h`: unchanged where g and h agree, else its projection onto
-    the plane orthogonal to h. Products are over all parameters together. Before the first step
-    prompts predict what the untrained prompt does, and there is no h to speak of.
+    `g - min(0, <g, h>) / <h, h> * h`: g is unchanged where g and h agree, otherwise it is
+    projected onto the plane orthogonal to h. Products are over all parameters together. Before
+    the first step the prompts predict the same as the untrained prompt, so that h is about zero.
 
     Args:
-        gradients: of the loss, by parameter.
-        general: of the divergence from the untrained prompt, in the same order.
+        gradients: g, the gradients of the loss, one per parameter.
+        general: h, the gradients of the divergence from the untrained prompt, in the same order.
     """
     product = sum(float((g * h).sum()) for g, h in zip(gradients, general, strict=True))
     square = sum(float(h.square().sum()) for h in general)
@@ -165,10 +170,10 @@ def aligned(gradients: Sequence[Tensor], general: Sequence[Tensor]) -> list[Tens
 
 
 def learning_rate(epoch: int, config: TrainConfig) -> float:
-    """Returns the rate of an epoch (1-based): warm-up, then CoOp's cosine or a constant.
+    """Returns the learning rate of an epoch (1-based): warm-up, then CoOp's cosine or a constant.
 
     As in CoOp, the cosine spans all epochs but starts after the warm-up, so that it does not
-    quite reach zero. With fewer epochs than warm-up there is none.
+    quite reach zero. Without more epochs than warm-up epochs there is no warm-up.
     """
     warm = config.warmup_epochs if config.epochs > config.warmup_epochs else 0
     if epoch <= warm:

@@ -1,4 +1,4 @@
-"""A run's ingredients: data, backbone, groups and few-shot images, checked together."""
+"""The inputs of a run: data, backbone, groups and few-shot images, checked together."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from mocoop.training.loop import TrainingData
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run's checked ingredients, before anything is written."""
+    """The checked inputs of a run, before anything is written."""
 
     config: TrainConfig
     dataset: Dataset
     backbone: Backbone
     groups: Groups
-    trained: range  # labels that have images in training
+    trained: range  # labels of the classes that are trained
     train_items: tuple[Item, ...]
     val_items: tuple[Item, ...]
 
     def setup(self) -> RunSetup:
-        """Returns what the run is made of, as it is saved with it."""
+        """Returns the run's setup, which is saved with it."""
         return RunSetup(
             self.config,
             self.dataset.class_names,
@@ -53,25 +53,25 @@ class Prepared:
 def prepare(
     config: TrainConfig, dataset: Dataset | None = None, backbone: Backbone | None = None
 ) -> Prepared:
-    """Returns a run's ingredients, checked together.
+    """Returns the inputs of a run, checked together.
 
     Args:
         config: the settings.
-        dataset: the data, where they are in memory; loaded by the name in the settings if None.
-        backbone: the settings' CLIP on their device, where it is loaded already.
+        dataset: the data; if None they are loaded by the name in the settings.
+        backbone: the CLIP named in the settings; if None it is loaded onto their device.
 
     Raises:
-        UserError: for data, backbone or settings that do not fit.
+        UserError: for data, backbone or settings that do not fit together.
     """
-    data = config.data if dataset is not None else _anywhere(config.data)
+    data = config.data if dataset is not None else _absolute(config.data)
     dataset = dataset or load_dataset(config.data)
     groups = expert_groups(config, dataset.templates)
-    config = replace(config, data=data, backbone=_anywhere(config.backbone), groups=groups)
+    config = replace(config, data=data, backbone=_absolute(config.backbone), groups=groups)
     trained = class_range(config.classes, len(dataset.class_names))
     if len(trained) < 2:
         raise UserError(
             f"{dataset.name} has {len(dataset.class_names)} classes: its base half has too few to "
-            "train on. Use all classes."
+            "train on. Train on all classes."
         )
     device = choose_device(config.device) if backbone is None else backbone.device
     config = replace(config, precision=choose_precision(config.precision, device))
@@ -86,17 +86,17 @@ def training_data(
     prototypes: Tensor,
     cache: FeatureCache,
 ) -> TrainingData:
-    """Returns what the trainer learns from, on the backbone's device.
+    """Returns the images, labels and hard prompts of a training, on the backbone's device.
 
     Args:
-        prepared: the run's ingredients.
-        hard: hard features of all groups, each (templates, classes, dim).
+        prepared: the inputs of the run.
+        hard: hard prompt features of each group, (templates, classes, dim).
         prototypes: (experts, classes, dim).
-        cache: image features of the frozen tower; not asked where it is trained.
+        cache: image features of the frozen image tower; not used without `image_cache`.
     """
     config, dataset = prepared.config, prepared.dataset
-    count = len(prepared.trained)
-    in_text_loss = len(dataset.class_names) if config.text_classes == "all" else count
+    num_trained = len(prepared.trained)
+    in_text_loss = len(dataset.class_names) if config.text_classes == "all" else num_trained
     train: ImageSource
     val: ImageSource
     if config.image_cache:
@@ -118,17 +118,17 @@ def training_data(
         val,
         torch.tensor([item.label for item in prepared.val_items], dtype=torch.long),
         dataset.class_names[:in_text_loss],
-        count,
+        num_trained,
         text,
     ).to(prepared.backbone.device)
 
 
 def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
-    """Returns images that go through the tower in every step."""
+    """Returns images that go through the image tower in every step."""
     dataset, backbone = prepared.dataset, prepared.backbone
     return LiveImages(
         backbone.model.visual,
-        lambda place: dataset.image(items[place]),
+        lambda index: dataset.image(items[index]),
         len(items),
         backbone.transform,
         backbone.device,
@@ -137,8 +137,8 @@ def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
     )
 
 
-def _anywhere(name: str) -> str:
-    """Returns a path made absolute, so that a run can be used from any folder; names stay."""
+def _absolute(name: str) -> str:
+    """Returns a folder's absolute path, so that a run works from any folder; names are kept."""
     path = Path(name).expanduser()
     is_name = name in (*BUILTIN, *BENCHMARKS, DEMO)
     return str(path.resolve()) if path.is_dir() and not is_name else name

@@ -1,9 +1,9 @@
-"""What a training leaves behind while it runs, so that it can go on exactly where it stopped.
+"""Snapshots of a running training, from which it can be resumed exactly where it stopped.
 
-In the run's folder, until it is finished:
+They are in the run's folder until the run is finished:
 
-    resume/state.safetensors      weights, optimiser, random numbers, after an epoch
-    resume/kept-3.safetensors     soft features and router after a saved epoch, here the third
+    resume/state.safetensors      weights, optimiser and random state after an epoch
+    resume/kept-3.safetensors     soft features and router after a saved epoch, here epoch 3
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ FOLDER, STATE = "resume", "state.safetensors"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A training after an epoch: all that the epochs to come depend on."""
+    """The state of a training after an epoch: everything that later epochs depend on."""
 
     epoch: int
     seconds: float
     """Time spent on the training so far."""
     fingerprint: str
-    """What `training_fingerprint` gave for the images and weights it was started with."""
+    """The `training_fingerprint` of the images and weights with which the training started."""
     tensors: dict[str, Tensor] = field(repr=False)
-    """Weights, optimiser and random numbers, by name."""
+    """Weights, optimiser state and random state, by name."""
 
     @classmethod
     def capture(
         cls,
         model: PromptMixture,
-        stepper: PromptOptimizer,
+        optimizer: PromptOptimizer,
         generator: torch.Generator,
         epoch: int,
         seconds: float,
@@ -54,28 +54,28 @@ class Snapshot:
     ) -> Snapshot:
         """Returns a training's state between two epochs, on the CPU."""
         tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
-        tensors |= {f"stepper/{name}": value for name, value in stepper.state().items()}
+        tensors |= {f"stepper/{name}": value for name, value in optimizer.state().items()}
         tensors["generator"] = generator.get_state()
         return cls(epoch, seconds, fingerprint, {name: t.cpu() for name, t in tensors.items()})
 
     def restore(
-        self, model: PromptMixture, stepper: PromptOptimizer, generator: torch.Generator
+        self, model: PromptMixture, optimizer: PromptOptimizer, generator: torch.Generator
     ) -> None:
-        """Puts model, optimiser and generator, made anew, into the state they were in."""
+        """Restores this state in a new model, optimiser and generator."""
         model.load_state_dict(_part(self.tensors, "model/"))
-        stepper.restore(_part(self.tensors, "stepper/"))
+        optimizer.restore(_part(self.tensors, "stepper/"))
         generator.set_state(self.tensors["generator"])
 
 
 def training_fingerprint(prepared: Prepared, data: TrainingData) -> str:
-    """Returns a fingerprint of what a run learns from: settings, weights, images.
+    """Returns a hash of everything a run learns from: settings, weights and images.
 
-    Images count by name and label, and by their features where these are computed beforehand.
+    The hash covers the images' ids and labels, and their features where these are cached.
     """
     settings = replace(prepared.config, device="auto").to_dict()
     items = [[item.id, item.label] for item in (*prepared.train_items, *prepared.val_items)]
-    told = [settings, prepared.backbone.fingerprint, prepared.dataset.class_names, items]
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    inputs = [settings, prepared.backbone.fingerprint, prepared.dataset.class_names, items]
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
     for images in (data.train, data.val):
         if isinstance(images, CachedImages):
             digest.update(images.features.cpu().contiguous().numpy().tobytes())
@@ -83,19 +83,21 @@ def training_fingerprint(prepared: Prepared, data: TrainingData) -> str:
 
 
 def save_snapshot(run: Path, snapshot: Snapshot) -> None:
-    """Writes a snapshot into a run's folder, in place of an earlier one."""
-    told = {"epoch": snapshot.epoch, "seconds": snapshot.seconds, "material": snapshot.fingerprint}
-    write_tensors(
-        run / FOLDER / STATE, snapshot.tensors, {key: str(value) for key, value in told.items()}
-    )
+    """Writes a snapshot into a run's folder; it replaces an earlier one."""
+    metadata = {
+        "epoch": str(snapshot.epoch),
+        "seconds": str(snapshot.seconds),
+        "material": snapshot.fingerprint,
+    }
+    write_tensors(run / FOLDER / STATE, snapshot.tensors, metadata)
 
 
-def save_kept(run: Path, epoch: int, soft: Tensor, gate: Mapping[str, Tensor]) -> None:
-    """Writes what is kept of an epoch into a run's folder.
+def save_epoch(run: Path, epoch: int, soft: Tensor, gate: Mapping[str, Tensor]) -> None:
+    """Writes the soft features and the router of a saved epoch into a run's folder.
 
     Args:
-        run: the folder.
-        epoch: after which epoch.
+        run: the run's folder.
+        epoch: the epoch after which they were computed.
         soft: the soft features, (experts, classes, dim).
         gate: the router's parameters by name; empty without a router.
     """
@@ -110,18 +112,25 @@ def load_snapshot(run: Path) -> Snapshot:
     """
     path = run / FOLDER / STATE
     if not path.exists():
-        raise UserError(f"Run {run} has nothing saved to go on from. Train it again.")
+        raise UserError(f"Run {run} has no snapshot to resume from. Train it again.")
     try:
         with safe_open(path, "pt") as file:
-            told, names = file.metadata(), file.keys()
+            metadata, names = file.metadata(), file.keys()
             tensors = {name: file.get_tensor(name).clone() for name in names}
-        return Snapshot(int(told["epoch"]), float(told["seconds"]), told["material"], tensors)
+        epoch, seconds = int(metadata["epoch"]), float(metadata["seconds"])
+        return Snapshot(epoch, seconds, metadata["material"], tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}). Train the run again.") from error
 
 
-def load_kept(run: Path, last: int) -> tuple[dict[int, Tensor], dict[int, dict[str, Tensor]]]:
-    """Returns epoch → soft features and epoch → router's parameters, up to an epoch.
+def load_saved_epochs(
+    run: Path, last: int
+) -> tuple[dict[int, Tensor], dict[int, dict[str, Tensor]]]:
+    """Returns epoch → soft features and epoch → the router's parameters.
+
+    Args:
+        run: the run's folder.
+        last: the last epoch to load.
 
     Raises:
         UserError: if a file is damaged.
@@ -143,7 +152,7 @@ def load_kept(run: Path, last: int) -> tuple[dict[int, Tensor], dict[int, dict[s
 
 
 def saved_epoch(run: Path) -> int | None:
-    """Returns the epoch that a run can go on from; None where it has to begin anew."""
+    """Returns the epoch from which a run can be resumed; None if it has no readable snapshot."""
     path = run / FOLDER / STATE
     try:
         with safe_open(path, "pt") as file:
@@ -153,10 +162,10 @@ def saved_epoch(run: Path) -> int | None:
 
 
 def drop_snapshot(run: Path) -> None:
-    """Removes what a run was to go on from."""
+    """Deletes a run's snapshot and the epochs saved with it."""
     shutil.rmtree(run / FOLDER, ignore_errors=True)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Returns the tensors whose names begin with a prefix, without it."""
+    """Returns the tensors whose names begin with a prefix, under their names without it."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -23,11 +23,11 @@ from mocoop.features.cache import FeatureCache
 from tests.support.image_files import add_files
 
 
-def plain_mean(scores, standing_out, groups):
+def plain_mean(scores, fit, groups):
     """Returns the mean score when every image takes the group that stands out most for it."""
     total = 0.0
     for image in range(len(scores)):
-        taken = max(groups, key=lambda group: standing_out[image, group].item())
+        taken = max(groups, key=lambda group: fit[image, group].item())
         total += scores[image, taken].item()
     return total / len(scores)
 
@@ -36,13 +36,13 @@ def plain_mean(scores, standing_out, groups):
 def test_greedy_equals_plain_loops(seed):
     generator = torch.Generator().manual_seed(seed)
     scores = -torch.rand(40, 7, generator=generator)
-    standing_out = torch.randn(40, 7, generator=generator)
-    order, gains = _greedy(scores, standing_out, 5)
+    fit = torch.randn(40, 7, generator=generator)
+    order, gains = _greedy(scores, fit, 5)
     chosen: list[int] = []
     best = 0.0
     while len(chosen) < 5:
         means = {
-            group: plain_mean(scores, standing_out, [*chosen, group])
+            group: plain_mean(scores, fit, [*chosen, group])
             for group in range(7)
             if group not in chosen
         }
@@ -52,9 +52,7 @@ def test_greedy_equals_plain_loops(seed):
         chosen.append(group)
         best = means[group]
     assert order == chosen
-    assert sum(gains[1:]) == pytest.approx(
-        best - plain_mean(scores, standing_out, order[:1]), abs=1e-6
-    )
+    assert sum(gains[1:]) == pytest.approx(best - plain_mean(scores, fit, order[:1]), abs=1e-6)
 
 
 def test_kinds_of_images_get_a_group_each():
@@ -62,8 +60,8 @@ def test_kinds_of_images_get_a_group_each():
     kind = torch.tensor([0, 1] * 10)
     suits = torch.nn.functional.one_hot(kind, 2).float()
     scores = torch.cat([suits - 1.0, torch.full((20, 1), -0.6)], dim=1)
-    standing_out = torch.cat([suits, torch.full((20, 1), 0.5)], dim=1)
-    order, gains = _greedy(scores, standing_out, 3)
+    fit = torch.cat([suits, torch.full((20, 1), 0.5)], dim=1)
+    order, gains = _greedy(scores, fit, 3)
     assert sorted(order) == [0, 1]
     assert gains == [0.0, pytest.approx(0.5)]
 
@@ -71,10 +69,10 @@ def test_kinds_of_images_get_a_group_each():
 def test_a_second_group_that_does_not_help_is_not_offered():
     """Neither one that makes it worse nor one whose gain would be shown as 0.000."""
     generator = torch.Generator().manual_seed(1)
-    standing_out = torch.randn(20, 2, generator=generator)
+    fit = torch.randn(20, 2, generator=generator)
     for gain in (-0.1, 0.0, LEAST_GAIN / 2):
         scores = torch.tensor([[-1.0, -1.0 + gain]]).repeat(20, 1)
-        order, gains = _greedy(scores, standing_out, 2)
+        order, gains = _greedy(scores, fit, 2)
         assert len(order) == 1
         assert gains == [0.0]
     assert not Proposed({"photo": ("a {}.",)}, {"photo": 1.0}, {"photo": 0.0}).enough
@@ -103,10 +101,10 @@ def test_nothing_is_chosen_on_test_images(demo_backbone, tmp_path):
 
 def test_what_cannot_be_proposed(demo_backbone, tmp_path):
     data, cache = load_dataset("digits"), FeatureCache(demo_backbone, tmp_path)
-    with pytest.raises(UserError, match="At least one group is proposed; got 0"):
+    with pytest.raises(UserError, match="number of groups must be at least 1; got 0"):
         propose_groups(demo_backbone, data, cache, count=0)
     empty = replace(data, splits={**data.splits, "train": ()})
-    with pytest.raises(UserError, match="digits has no training images, which the groups"):
+    with pytest.raises(UserError, match="digits has no training images, which are needed"):
         propose_groups(demo_backbone, empty, cache)
 
 
@@ -150,9 +148,9 @@ def test_groups_are_written_once(pets, capsys, monkeypatch):
     assert main(["data", "groups", str(pets), "--write"]) == 0
     printed = capsys.readouterr()
     assert "toy: adds 0.250 nats" in printed.out
-    assert "log-probability of the right class" in printed.out
+    assert "log-probability of the correct class" in printed.out
     assert "No further group helps" in printed.out
-    assert "knows only its own drawings" in printed.err
+    assert "was trained only on its own drawings" in printed.err
     text = (pets / "mocoop.yaml").read_text()
     assert text.startswith("# Mine.")
     assert read_edits(pets).groups == groups

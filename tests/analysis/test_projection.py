@@ -28,7 +28,7 @@ from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import route_items
 from mocoop.evaluation.routing_value import routing_value, selection_items
 from mocoop.features.cache import FeatureCache
-from mocoop.model.soft_prompts import SoftPrompts, starts
+from mocoop.model.soft_prompts import SoftPrompts, prompt_starts
 from mocoop.presets import preset
 from mocoop.runs.run import Run, SavedFeatures
 
@@ -242,7 +242,7 @@ def test_drift_equals_a_loop(features):
 
 def test_words_of_untrained_tokens_are_the_template(tiny_backbone, generator):
     groups = {"photo": ("a photo of a {}.",), "drawing": ("drawing: {}.",)}
-    prompts = SoftPrompts(starts(preset("mocoop"), tiny_backbone.text, groups, generator))
+    prompts = SoftPrompts(prompt_starts(preset("mocoop"), tiny_backbone.text, groups, generator))
     weights = {f"prompts.{name}": value for name, value in prompts.state_dict().items()}
     found = nearest_words(weights, tiny_backbone.text, count=2)
     assert [words[0].word for words in found[0]] == ["a", "photo", "of", "a"]
@@ -262,7 +262,7 @@ def test_value_of_routing_equals_a_loop(finished_run, workspace, demo_backbone, 
     data, cache = load_dataset(config.data), FeatureCache(demo_backbone)
     value = routing_value(classifier, data, cache, config, choice)
     found = route_items(classifier, data, cache, choice)
-    part = classifier.only(range(13) if choice == "base" else range(13, 25))
+    part = classifier.subset(range(13) if choice == "base" else range(13, 25))
     features = cache.features(data, found.items)[:, 0]
     router = uniform = oracle = 0
     alone = np.zeros(len(classifier.experts))

@@ -128,9 +128,9 @@ def test_page_says_what_was_measured():
     assert cells[3:9] == ["3", "0.5", "0.5", "20.0", "1.00 GB", "10.0 %"]
     assert cells[11] == "60 %"
     assert "| 1000 | 6 | plain, fp32 | 0 | not measured: needs about 100 GB |" in text
-    assert "| 100 classes, 6 experts: times faster (aim: 50) | 20.00 | no |" in text
-    assert "| 100 classes, 6 experts: memory of plain (aim: 1/10) | 0.10 | yes |" in text
-    assert "| 10 classes, 6 experts: times faster (aim: 30) | not measured | – |" in text
+    assert "| 100 classes, 6 experts: times faster (target: 50) | 20.00 | no |" in text
+    assert "| 100 classes, 6 experts: memory, ours / plain (target: 1/10) | 0.10 | yes |" in text
+    assert "| 10 classes, 6 experts: times faster (target: 30) | not measured | – |" in text
     assert "Nothing helped." in text
 
 
@@ -250,9 +250,9 @@ def test_a_stopped_measurement_keeps_what_it_has(checkout, monkeypatch, capsys):
     [
         (["--repeats", "0"], "repeats must be at least 1"),
         (["--device", "abacus"], "Device"),
-        (["--write", "--quick"], "does not go with --quick"),
-        (["--write", "--out", "here"], "does not go with --out"),
-        (["--write"], "Run it in the checkout's folder"),
+        (["--write", "--quick"], "cannot be used with --quick"),
+        (["--write", "--out", "here"], "cannot be used with --out"),
+        (["--write"], "Run it in the folder of a checkout"),
         (["--out", "page.md"], "expected a folder"),
         (["--out", "missing/folder"], "does not exist"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 
 from tests.browser.steps import expect, heading, settled
@@ -21,11 +20,11 @@ def test_a_zip_becomes_a_data_set_and_is_trained_on(start_app, browser_page, tmp
     (tmp_path / "my photos.zip").write_bytes(buffer.getvalue())
     page.goto(f"{server.address}/data")
     heading(page, "Data")
-    expect(page.get_by_text("2,552 pictures")).to_be_visible()
+    expect(page.get_by_text("2,552 images", exact=True)).to_be_visible()
     page.get_by_role("button", name="Upload a zip").click()
     page.locator("input[type=file]").set_input_files(tmp_path / "my photos.zip")
     page.get_by_role("button", name="Use it").click()
-    expect(page.get_by_text(re.compile("12 pictures"))).to_be_visible()
+    expect(page.get_by_text("12 images", exact=True)).to_be_visible()
     settled(page)
     assert "my-photos" in page.url
     page.get_by_role("tab", name="Classes").click()

@@ -19,7 +19,7 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
 
     train_small_run(page)
     progress = page.get_by_text(re.compile(r"Epoch \d+ of 30|Test accuracy")).first
-    expect(page.get_by_text("Starting: loading the CLIP")).to_be_visible()
+    expect(page.get_by_text("Starting: loading CLIP")).to_be_visible()
     page.reload()  # the training and its progress are on disk
     expect(progress).to_be_visible()
     expect(page.get_by_text("Test accuracy")).to_be_visible()
@@ -74,7 +74,7 @@ def test_training_outlives_the_server_is_cancelled_and_goes_on(start_app, browse
     expect(page.get_by_text("Cancelled after epoch")).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_be_visible()
 
-    go_on = page.get_by_role("button", name="Go on after epoch")
+    go_on = page.get_by_role("button", name="Continue after epoch")
     saved = int(re.search(r"\d+", go_on.inner_text())[0])
     go_on.click()
     expect(page.get_by_text(re.compile(r"Epoch \d+ of 3000"))).to_be_visible()
@@ -98,9 +98,9 @@ def test_a_method_without_prompts_shows_what_it_has(start_app, browser_page):
     page.goto(f"{server.address}/train?data=games&method=tip-adapter&shots=2")
     heading(page, "Train")
     method = page.get_by_role("combobox", name="Method")
-    expect(method).to_have_value("No learnt prompt: Tip-Adapter")
+    expect(method).to_have_value("No learned prompt: Tip-Adapter")
     page.get_by_role("button", name="Test it").click()
-    expect(page.get_by_text("is fitted at once, so there are no curves")).to_be_visible()
+    expect(page.get_by_text("is fitted in one step, so there are no curves")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(0)
     page.get_by_role("button", name="See the predictions").click()
 

@@ -18,11 +18,11 @@ def test_a_lesson_then_play_then_delete_a_run(start_app, browser_page, tmp_path)
     expect(page.get_by_role("button", name="Show what happened")).to_be_disabled()
     page.get_by_text(LESSONS[0].choices[1]).click()
     page.get_by_role("button", name="Show what happened").click()
-    expect(page.get_by_text(re.compile("As you said|You said"))).to_be_visible()
+    expect(page.get_by_text(re.compile("As you predicted|You predicted"))).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(1)
     settled(page)
     page.reload()  # the address holds prediction and reveal
-    expect(page.get_by_text(re.compile("As you said|You said"))).to_be_visible()
+    expect(page.get_by_text(re.compile("As you predicted|You predicted"))).to_be_visible()
     page.get_by_role("button", name=f"Next: {LESSONS[1].title}").click()
     expect(page.get_by_role("heading", name=LESSONS[1].title)).to_be_visible()
 

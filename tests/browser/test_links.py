@@ -28,14 +28,14 @@ def test_copied_link_shows_the_same_view(start_app, browser_page):
     dialog.get_by_role("radio", name="photo").or_(
         dialog.get_by_text("photo", exact=True)
     ).first.click()
-    expect(dialog.get_by_text("Expert 'photo' alone says")).to_be_visible()
+    expect(dialog.get_by_text("Expert 'photo' alone predicts")).to_be_visible()
     before = said(page)
 
     other = page.context.browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     other.set_default_timeout(120_000)
     other.goto(page.url)
     heading(other, "Routing")
-    expect(other.get_by_text("Expert 'photo' alone says")).to_be_visible()
+    expect(other.get_by_text("Expert 'photo' alone predicts")).to_be_visible()
     end = time.monotonic() + 30
     while said(other) != before and time.monotonic() < end:
         other.wait_for_timeout(200)  # parts of the page are fetched when they are first needed

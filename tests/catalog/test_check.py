@@ -42,7 +42,7 @@ def run(capsys, *arguments):
 def test_a_clean_set(pets, capsys):
     code, out, _ = run(capsys, "check", pets)
     assert code == 0
-    assert "clean: every image is there and can be read" in out
+    assert "clean: every image exists and can be read" in out
     assert "your own split" in out
     code, out, _ = run(capsys, "check", pets, "--json")
     report = json.loads(out)
@@ -60,14 +60,14 @@ def test_what_is_wrong_is_named_and_can_be_left_out(pets, capsys):
     shutil.copy(pets / "train/dog/2.png", pets / "test/dog/copy.png")
     code, out, err = run(capsys, "check", pets)
     assert code == 2
-    assert "pets is not as it should be" in err
-    assert "--skip: 3 images" in err
+    assert "pets has problems, see above. Replace 3 images that are missing" in err
+    assert "or skip them with --skip" in err
     assert "missing: 1\n    val/cat/9.png" in out
     assert "cannot be read: 2\n    test/dog/1.png: " in out or "train/cat/0.png: " in out
-    assert "same picture in training and test: 1\n    train/dog/2.png = test/dog/copy.png" in out
+    assert "same image in training and test: 1\n    train/dog/2.png = test/dog/copy.png" in out
     code, out, err = run(capsys, "check", pets, "--skip")
     assert code == 0
-    assert "3 images are left out from now on" in out
+    assert "3 images are skipped from now on" in out
     listed = (pets / SKIP_FILE).read_text()
     assert "val/cat/9.png\tno such file" in listed
     assert run(capsys, "check", pets)[0] == 0
@@ -92,7 +92,7 @@ def test_a_built_in_set_is_clean(tmp_path):
 
 
 def test_a_miniature_is_not_the_published_set(tmp_path, monkeypatch, capsys):
-    """Counts are compared with the published ones; a half-extracted set is told file by file."""
+    """Counts are compared with the published ones; missing files are listed."""
     monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
     root = tmp_path / "sets"
     rows = add_coop(root, "dtd")
@@ -103,7 +103,7 @@ def test_a_miniature_is_not_the_published_set(tmp_path, monkeypatch, capsys):
     assert code == 2
     assert "classes          2  (published: 47)" in out
     assert "missing: 2\n    cat/0a.jpg\n    cat/0b.jpg" in out
-    assert "dtd is not as it should be" in err
+    assert "dtd has problems, see above" in err
 
 
 def test_imagenets_validation_images_are_no_duplicates(tmp_path):
@@ -152,7 +152,7 @@ def test_inventory(tmp_path):
         "CoOp's split, split_zhou_DescribableTextures.json"
     )
     assert found["eurosat"].state == "broken"
-    assert "is not complete" in found["eurosat"].words
+    assert "is incomplete" in found["eurosat"].words
     assert found["imagenet_sketch"].state == "ready"
     assert (found["food101"].state, found["food101"].next_step) == (
         "missing",
@@ -203,7 +203,7 @@ def test_the_groups_command_keeps_what_no_group_betters(pets, capsys, workspace)
     code, out, err = run(capsys, "groups", pets, "--count", "3", "--write")
     assert code == 0
     assert "No second group helps" in out
-    assert "knows only its own drawings" in err
+    assert "was trained only on its own drawings" in err
     assert load_dataset(str(pets)).templates.groups == before
     code, _, err = run(capsys, "groups", "games", "--write")
     assert (code, "is built in" in err) == (2, True)

@@ -115,7 +115,9 @@ def test_a_set_is_fetched_and_opens(server, tmp_path):
 
 def test_a_download_goes_on_where_it_stopped(server, tmp_path):
     server.break_after.append(1_500_000)
-    with pytest.raises(UserError, match="run the same command again: it goes on where it stopped"):
+    with pytest.raises(
+        UserError, match="run the same command again: it continues where it stopped"
+    ):
         download("dtd", tmp_path)
     assert not (tmp_path / "dtd").exists()
     download("dtd", tmp_path)
@@ -137,7 +139,9 @@ def test_a_wrong_checksum_is_refused_and_removed(server, tmp_path):
 
 def test_an_address_that_does_not_answer(server, tmp_path):
     del server.files["/split.json"]
-    with pytest.raises(UserError, match=r"split_zhou\w+.json cannot be fetched .*put it at dtd/"):
+    with pytest.raises(
+        UserError, match=r"split_zhou\w+.json cannot be downloaded .*put it at dtd/"
+    ):
         download("dtd", tmp_path)
     assert (tmp_path / "dtd/images/banded").is_dir()  # what was whole is kept
 
@@ -146,7 +150,9 @@ def test_an_archive_that_lacks_its_part(server, tmp_path, monkeypatch):
     remote = SOURCES["dtd"].files[0]
     other = Remote(remote.url, remote.to, "dtd/pictures", remote.md5)
     monkeypatch.setitem(SOURCES, "dtd", Source("", "", (other,)))
-    with pytest.raises(UserError, match="holds no dtd/pictures: what is at this address has"):
+    with pytest.raises(
+        UserError, match="does not contain dtd/pictures: the file at this address has"
+    ):
         download("dtd", tmp_path)
     assert not (tmp_path / "dtd").exists()
 
@@ -168,7 +174,7 @@ def test_an_archive_in_an_archive(server, tmp_path, monkeypatch):
 
 def test_a_root_that_cannot_be_written_to(server, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(UserError, match=r"dtd|images cannot be fetched .*Not a directory"):
+    with pytest.raises(UserError, match=r"dtd|images cannot be downloaded .*Not a directory"):
         download("dtd", tmp_path / "file")
 
 
@@ -189,14 +195,14 @@ def test_google_drive(server, tmp_path, monkeypatch):
 
 def test_the_command_shows_the_terms_first(server, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    with pytest.raises(UserError, match="Nobody is there to accept the terms of dtd"):
+    with pytest.raises(UserError, match="Cannot ask whether you accept the terms of dtd"):
         data(DownloadData(root=tmp_path, name="dtd"))
     assert "For nothing but tests." in capsys.readouterr().out
     assert not (tmp_path / "dtd").exists()
     terminal = io.StringIO("n\n")
     terminal.isatty = lambda: True
     monkeypatch.setattr("sys.stdin", terminal)
-    with pytest.raises(UserError, match="Nothing was fetched"):
+    with pytest.raises(UserError, match="nothing was downloaded"):
         data(DownloadData(root=tmp_path, name="dtd"))
     data(DownloadData(root=tmp_path, name="dtd", yes=True))
     assert "mocoop data check dtd" in capsys.readouterr().out

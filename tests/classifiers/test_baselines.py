@@ -495,7 +495,7 @@ def test_tip_round_trip(val_accuracy):
 
 def test_wrong_tensors():
     tensors = adapter_of(draw()).to_tensors()
-    with pytest.raises(UserError, match="not those of a linear probe: weight, bias"):
+    with pytest.raises(UserError, match="not the weights of a linear probe: weight, bias"):
         LinearProbe.from_tensors(tensors)
     del tensors["beta"]
     with pytest.raises(UserError, match="Tip-Adapter: beta missing, got alpha, keys"):

@@ -128,7 +128,7 @@ def test_damaged_folders(runs, tmp_path):
     with pytest.raises(UserError, match=r"is damaged \(text features of shape"):
         load_export(folder)
     path.write_text(json.dumps(values | {"backbone_fingerprint": "other"}))
-    with pytest.raises(UserError, match="belongs to other weights"):
+    with pytest.raises(UserError, match="trained with other weights"):
         load_export(folder).image_backbone()
     (folder / "classifier.safetensors").write_bytes(b"no tensors")
     with pytest.raises(UserError, match="is damaged"):

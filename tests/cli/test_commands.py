@@ -210,10 +210,10 @@ def test_stopped_run_is_listed_and_goes_on(capsys, workspace, tmp_path):
         "stopped": "cancelled",
         "waiting": "queued",
     }
-    assert "after 0 other" in run(capsys, "runs", "--root", tmp_path)[1]
+    assert "waits for 0 other trainings" in run(capsys, "runs", "--root", tmp_path)[1]
     code, _, err = run(capsys, "resume", tmp_path / "stopped")
     assert code == 2
-    assert "nothing saved to go on from" in err
+    assert "no snapshot to resume from" in err
     training = run_experiment(config, tmp_path / "later")
     for record in training:
         if record.epoch == config.epochs:  # the last epoch always leaves a snapshot

@@ -136,7 +136,7 @@ def test_no_command_makes_folders_unasked(capsys, finished_run, tmp_path, argume
 def test_a_finished_run_has_nothing_to_resume(capsys, finished_run):
     code, out, _ = run(capsys, "resume", finished_run.name)
     assert code == 0
-    assert f"Run {finished_run.name} is finished: there is nothing to go on with." in out
+    assert f"Run {finished_run.name} is finished already: there is nothing to resume." in out
     assert f"mocoop evaluate {finished_run.name}" in out
     code, out, _ = run(capsys, "resume", finished_run.name, "--json")
     assert json.loads(out)["results"] == finished_run.results()
@@ -153,7 +153,7 @@ def test_predict_takes_folders_and_goes_past_broken_files(capsys, finished_run, 
     names = [answer["image"].removeprefix(f"{tmp_path}/pictures/") for answer in found["images"]]
     assert names == ["a.png", "b.png", "more/c.png"]
     assert list(found["unreadable"]) == [str(tmp_path / "pictures" / "aa.jpg")]
-    assert "aa.jpg: its content is no image" in err
+    assert "aa.jpg: its content is not an image" in err
     assert "1 of 4 images could not be read" in err
     picture = tmp_path / "pictures" / "a.png"
     code, out, err = run(capsys, "predict", finished_run.name, tmp_path / "x.png", picture)
@@ -186,13 +186,13 @@ def test_a_stopped_training_says_how_to_go_on(capsys, workspace, monkeypatch):
         path = workspace / "runs" / name
         with pytest.raises(KeyboardInterrupt) as stop:
             commands.train(TrainCommand(config, path))
-        expected = f"stopped after epoch 2; go on with: mocoop resume {name}"
-        assert str(stop.value) == (expected if epochs == 2 else "stopped; nothing was saved yet "
-                                   "that could be gone on with")  # fmt: skip
+        expected = f"stopped after epoch 2; continue with: mocoop resume {name}"
+        early = "stopped before the first epoch was saved, so this run cannot be resumed"
+        assert str(stop.value) == (expected if epochs == 2 else early)
     capsys.readouterr()
     code, out, _ = run(capsys, "resume", "late")
     assert code == 0
-    assert out.splitlines()[-1].startswith("see more: mocoop evaluate late")
+    assert out.splitlines()[-1].startswith("for more: mocoop evaluate late")
 
 
 def test_what_ctrl_c_prints(capsys, monkeypatch):

@@ -158,7 +158,7 @@ def test_several_weights(folder):
     loaded = load_backbone(str(folder)).model.token_embedding.weight
     assert torch.equal(loaded, expected)
     usual.rename(folder / "b.safetensors")
-    with pytest.raises(UserError, match=r"found 2 of them; call the right one open_clip_model"):
+    with pytest.raises(UserError, match=r"found 2 of them; rename the right one to"):
         load_backbone(str(folder))
 
 

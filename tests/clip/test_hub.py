@@ -37,7 +37,9 @@ def test_nothing_is_tried_without_an_answer(no_cache, monkeypatch):
     """The hub's client would try a dozen times, for three quarters of a minute."""
     tried: list[str] = []
     monkeypatch.setattr("open_clip.create_model", lambda name, **options: tried.append(name))
-    with pytest.raises(UserError, match=r"local file of them, ViT-B-16-quickgelu/FILE\.safetens"):
+    with pytest.raises(
+        UserError, match=r"file of these weights, ViT-B-16-quickgelu/FILE\.safetens"
+    ):
         backbone.load_backbone(NAME)
     assert tried == []
 
@@ -52,28 +54,28 @@ def test_nothing_is_tried_without_an_answer(no_cache, monkeypatch):
 )
 def test_any_answer_will_do(no_cache, monkeypatch, error):
     answers(monkeypatch, error)
-    hub.check_at_hand(SETTINGS)  # raises nothing
+    hub.check_available(SETTINGS)  # raises nothing
 
 
 @pytest.mark.parametrize("error", [URLError("no such name"), TimeoutError("no answer")])
 def test_no_answer_is_an_error(no_cache, monkeypatch, error):
     answers(monkeypatch, error)
     with pytest.raises(OSError, match=r"no such name|no answer"):
-        hub.check_at_hand(SETTINGS)
+        hub.check_available(SETTINGS)
 
 
 def test_what_was_fetched_before_needs_no_answer(no_cache):
     with pytest.raises(OSError, match="no network"):
-        hub.check_at_hand(SETTINGS)
+        hub.check_available(SETTINGS)
     folder = no_cache / "models--timm--vit_base_patch16_clip_224.openai"
     (folder / "snapshots" / "abc").mkdir(parents=True)
     (folder / "snapshots" / "abc" / "open_clip_model.safetensors").touch()
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text("abc")
-    hub.check_at_hand(SETTINGS)
+    hub.check_available(SETTINGS)
 
 
 def test_weights_from_elsewhere_are_left_to_open_clip(no_cache, monkeypatch):
     """Nobody is asked for them."""
     monkeypatch.setattr(hub, "urlopen", None)
-    hub.check_at_hand({"url": "https://example.org/weights.pt", "hf_hub": ""})
+    hub.check_available({"url": "https://example.org/weights.pt", "hf_hub": ""})

@@ -110,10 +110,10 @@ def test_class_folders_get_coops_names(root):
 
 def test_class_folders_that_are_empty(root):
     (root / "dtd/images").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"images holds no class folder\. Expected dtd/images/ "):
+    with pytest.raises(UserError, match=r"images has no class folder\. Expected dtd/images/ "):
         load_dataset("dtd")
     (root / "dtd/images/banded").mkdir()
-    with pytest.raises(UserError, match=r"banded holds no image\. Extract the archive again"):
+    with pytest.raises(UserError, match=r"banded has no image\. Extract the archive again"):
         load_dataset("dtd")
 
 
@@ -168,7 +168,7 @@ def test_sets_without_training_images(root):
     """They can be tested on, and are refused with that where something is to be trained."""
     add_shifted(root, "imagenet_a")
     add_imagenet(root)
-    message = "imagenet_a has no training images: it is there to be tested on"
+    message = "imagenet_a has no training images: it is for testing only"
     with pytest.raises(UserError, match=message):
         prepare(TrainConfig(data="imagenet_a"))
     with pytest.raises(UserError, match=message):
@@ -201,18 +201,18 @@ def test_own_list_of_classes(root):
 
 def test_strange_class_folder(root):
     add_shifted(root, "imagenet_sketch", (*WNIDS, "n09999999"))
-    with pytest.raises(UserError, match="a folder n09999999, which is no class of classnames"):
+    with pytest.raises(UserError, match="a folder n09999999, which is not in classnames"):
         load_dataset("imagenet_sketch")
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_missing_root(root, name):
-    """A set that is not there is told with the folder, the layout and what works without."""
+    """A set that is not there is reported with the folder, the layout and the built-in sets."""
     folder = TABLE[name].images
     expected = rf"{root}/{folder}: no such folder. The benchmark set {name} is expected below "
     with pytest.raises(UserError, match=expected) as error:
         load_dataset(name)
-    for words in ("MOCOOP_DATA", TABLE[name].layout, "pictographs", "work without"):
+    for words in ("MOCOOP_DATA", TABLE[name].layout, "pictographs", "need no files"):
         assert words in str(error.value)
 
 
@@ -225,7 +225,7 @@ def test_half_extracted(root):
     for path, label, _ in rows["train"]:
         if label == 0:
             (images / path).unlink()
-    message = r"images is not complete: cat/0a.jpg is listed but not there; 3 images are missing"
+    message = r"images is incomplete: 3 listed images are missing, the first is cat/0a.jpg"
     with pytest.raises(UserError, match=message):
         load_dataset("dtd")
 
@@ -236,7 +236,7 @@ def test_half_extracted_imagenet(root, folder):
     for file in (root / "imagenet/images" / folder).iterdir():
         file.unlink()
     with pytest.raises(
-        UserError, match=rf"images of {folder} are not there; 1 of 3 class folders"
+        UserError, match=rf"incomplete: {folder} has no images. 1 of 3 class folders"
     ):
         load_dataset("imagenet")
     (root / "imagenet/images" / folder).rmdir()
@@ -275,14 +275,14 @@ def test_lists_that_cannot_be_read(root):
     with pytest.raises(UserError, match=r"classnames.txt cannot be read .*Get the file again"):
         load_dataset("imagenet")
     (root / "imagenet/classnames.txt").unlink()
-    with pytest.raises(UserError, match=r"classnames.txt: no such file\. It comes with the data"):
+    with pytest.raises(UserError, match=r"classnames.txt: no such file\. It is part of the data"):
         load_dataset("imagenet")
 
 
 def test_malformed_split_files(root):
     add_coop(root, "eurosat")
     add_text(root, COOP["eurosat"][1], '{"train": [\n[')
-    with pytest.raises(UserError, match=r"EuroSAT.json is no split file of CoOp's .*line 2"):
+    with pytest.raises(UserError, match=r"EuroSAT.json is not a split file of CoOp .*line 2"):
         load_dataset("eurosat")
 
 

@@ -40,8 +40,8 @@ def test_order_and_labels_are_those_of_the_file(tmp_path, inside):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ({"train": []}, "no split file of CoOp's .KeyError: 'val'."),
-        ([1], "no split file of CoOp's"),
+        ({"train": []}, "not a split file of CoOp .KeyError: 'val'."),
+        ([1], "not a split file of CoOp"),
         (SPLIT | {"train": [["a.jpg", 0]]}, "rows of path, label and class name"),
         (SPLIT | {"train": []}, "lists no training image"),
         (SPLIT | {"val": [["cats/3.jpg", 0, "lion"]]}, "calls label 0 both 'cat' and 'lion'"),
@@ -49,7 +49,7 @@ def test_order_and_labels_are_those_of_the_file(tmp_path, inside):
         (SPLIT | {"train": [["far/1.jpg", 1, "barn_owl"]]}, "Extract the images beside the split"),
     ],
 )
-def test_damaged_files_are_told(tmp_path, split, message):
+def test_damaged_files_are_reported(tmp_path, split, message):
     with pytest.raises(UserError, match=message):
         load_dataset(folder(tmp_path, split))
 
@@ -57,5 +57,5 @@ def test_damaged_files_are_told(tmp_path, split, message):
 def test_two_split_files_are_one_too_many(tmp_path):
     path = folder(tmp_path)
     (tmp_path / "split_zhou_Other.json").write_text("{}")
-    with pytest.raises(UserError, match="holds 2 split files"):
+    with pytest.raises(UserError, match="has 2 split files"):
         load_dataset(path)

@@ -1,4 +1,4 @@
-"""Anyone's own images: domains, tables, tidied names, and the two small files of changes."""
+"""The user's own images: domains, tables, class names, mocoop.yaml and mocoop-skip.txt."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def test_links(tmp_path, pets):
     (pets / "hamster").symlink_to(tmp_path / "elsewhere")
     assert "hamster" in load_dataset(str(pets)).class_names
     (pets / "cat" / "again").symlink_to(pets / "cat")
-    with pytest.raises(UserError, match=r"again is a link that leads back.*Remove the link"):
+    with pytest.raises(UserError, match=r"again is a link to a folder above it.*Remove the link"):
         load_dataset(str(pets))
 
 
-def test_a_link_to_nothing_is_told_when_it_is_read(pets):
+def test_a_link_to_nothing_is_reported_when_it_is_read(pets):
     (pets / "cat" / "gone.png").symlink_to(pets / "nowhere.png")
     data = load_dataset(str(pets))
     every = [item.id for items in data.splits.values() for item in items]
@@ -153,7 +153,7 @@ def test_table_with_splits(tmp_path, comma):
     assert (data.name, dataset_name(str(tmp_path / "pets.csv"))) == ("pets", "pets")
     assert labels_of(data, "test") == [("d.png", "dog", None), ("e.png", "cat", None)]
     assert len(data.items("val")) == 1
-    assert data.note == "split of pets.csv"
+    assert data.note == "the split of pets.csv"
     assert data.image(data.items("train")[0]).size == (6, 5)
 
 
@@ -162,7 +162,7 @@ def test_table_without_splits_and_with_styles(tmp_path):
     data = load_dataset(write_table(tmp_path, "path,label,style\n" + "\n".join(rows)))
     assert [len(data.items(split)) for split in ("train", "val", "test")] == [10, 4, 6]
     assert set(data.styles) == {"dark", "light"}
-    assert "of our own" in data.note
+    assert "made by MoCoOp" in data.note
 
 
 def test_table_without_validation_rows(tmp_path):
@@ -196,7 +196,10 @@ def test_table_in_parquet_and_absolute_paths(tmp_path):
         ("path,label\n", "has no row"),
         ("path,label\na.png,\n", r"line 2: expected a label for a.png; got none"),
         ("path,label\na.png,cat\n,dog\n", r"line 3: expected the path of an image"),
-        ("path,label\na.png,cat\nb.png,dog\na.png,dog\n", r"line 4: a.png is listed in line 2"),
+        (
+            "path,label\na.png,cat\nb.png,dog\na.png,dog\n",
+            r"line 4: a.png is already listed in line 2",
+        ),
         (
             "path,label,split\na.png,cat,train\nb.png,dog,tset\n",
             r"line 3: expected a split train.*",
@@ -225,7 +228,7 @@ def test_a_table_in_another_encoding(tmp_path):
     ("name", "message"),
     [
         ("pets.zip", r"is an archive\. Extract it and give the folder, or upload it"),
-        ("pets.txt", r"is no data set\. Expected a folder of class folders, or a table"),
+        ("pets.txt", r"is not a data set\. Expected a folder of class folders, or a table"),
     ],
 )
 def test_other_files(tmp_path, name, message):
@@ -310,15 +313,15 @@ def test_a_file_that_cannot_be_changed_in_parts(pets):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classes: [a", r"mocoop.yaml cannot be read: .*Mend or remove"),
+        ("classes: [a", r"mocoop.yaml cannot be read: .*Fix or remove"),
         ("- a\n", r"expected lines such as"),
         ("clases:\n  cat: x\n", r"unknown key 'clases'.*Did you mean 'classes'"),
-        ("classes: [cat]\n", r"classes are expected as lines"),
-        ("classes:\n  cat:\n", r"classes are expected as lines"),
+        ("classes: [cat]\n", r"expected classes as lines"),
+        ("classes:\n  cat:\n", r"expected classes as lines"),
         ("classes:\n  kat: tomcat\n", r"renames 'kat', but no class .*Did you mean 'cat'"),
         ("classes:\n  cat: Guinea Pig\n", r"Two classes have the same name 'guinea pig'"),
         ("zero_shot: a photo\n", r"mocoop.yaml: A template needs {} exactly once"),
-        ("zero_shot: [a]\n", r"zero_shot is expected to be one template"),
+        ("zero_shot: [a]\n", r"expected zero_shot to be one template"),
         ("groups:\n  photo: a photo\n", r"mocoop.yaml: A template needs {}"),
         ("groups: [a]\n", r"mocoop.yaml: Groups are expected"),
     ],
@@ -338,7 +341,7 @@ def test_skipped_images(pets):
     ids = {item.id for items in data.splits.values() for item in items}
     assert ids == {i.id for items in before.splits.values() for i in items} - set(gone)
     assert data.left_out == 2
-    assert data.remarks[-1] == f"2 images are left out, as {SKIP_FILE} says"
+    assert data.remarks[-1] == f"2 images are skipped (listed in {SKIP_FILE})"
     lines = (pets / SKIP_FILE).read_text().splitlines()
     assert lines[1:] == [f"{gone[0]}\tdamaged file", f"{gone[1]}\tagain"]
     # Skipping does not move the other images between the splits.
@@ -347,7 +350,7 @@ def test_skipped_images(pets):
 
 def test_a_class_without_any_image_left(pets):
     add_skipped(pets, {f"cat/{n}.png": "bad" for n in range(6)})
-    with pytest.raises(UserError, match=r"mocoop-skip.txt leaves out every image of 'cat'"):
+    with pytest.raises(UserError, match=r"mocoop-skip.txt skips every image of 'cat'"):
         load_dataset(str(pets))
 
 

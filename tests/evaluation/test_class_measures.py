@@ -101,10 +101,10 @@ def test_confusion_keeps_classes_of_one_name_apart():
 @pytest.mark.parametrize(
     ("probabilities", "labels", "words"),
     [
-        (torch.tensor([[2.0, 1.0]]), torch.tensor([0]), "Take the softmax of logits first"),
+        (torch.tensor([[2.0, 1.0]]), torch.tensor([0]), "Apply the softmax to logits first"),
         (torch.tensor([[0.5, 0.5]]), torch.tensor([2]), "labels from 0 to 1; got 2 to 2"),
         (torch.tensor([[0.5, float("nan")]]), torch.tensor([0]), "got NaN or infinity"),
-        (torch.tensor([[0.5, 0.5]]), torch.tensor([0.0]), "whole-number labels"),
+        (torch.tensor([[0.5, 0.5]]), torch.tensor([0.0]), "integer labels"),
     ],
 )
 def test_what_does_not_fit_is_refused(probabilities, labels, words):

@@ -216,10 +216,10 @@ def test_calibration_refuses_no_bins(bins):
 def test_calibration_refuses_labels_that_do_not_fit():
     """One whole number per image, among the classes given."""
     probabilities = two_classes(0.7, 0.6)
-    with pytest.raises(UserError, match=r"Expected 2 whole-number labels.*shape \(1,\)"):
+    with pytest.raises(UserError, match=r"Expected 2 integer labels.*shape \(1,\)"):
         calibration_error(probabilities, torch.tensor([0]))
     for labels in (torch.tensor([0.0, 1.0]), torch.tensor([True, False])):
-        with pytest.raises(UserError, match=f"whole-number labels.*{labels.dtype}"):
+        with pytest.raises(UserError, match=f"integer labels.*{labels.dtype}"):
             calibration_error(probabilities, labels)
     with pytest.raises(UserError, match="labels from 0 to 1; got 1 to 2"):
         calibration_error(probabilities, torch.tensor([1, 2]))

@@ -99,7 +99,7 @@ def test_two_classes_of_one_name_are_not_guessed_at(tmp_path, workspace, demo_ba
     run = small_run(tmp_path / "run", "tip-adapter")
     setup = run.setup()
     names = ("zero", "zero", *setup.class_names[2:])
-    with pytest.raises(UserError, match="digits has two classes of one name"):
+    with pytest.raises(UserError, match="digits has two classes with the same name"):
         classifier_for(
             run, replace(setup, class_names=names), load_dataset("digits"), demo_backbone
         )

@@ -173,7 +173,7 @@ def test_unreadable_images_are_counted_and_named(tiny_backbone, tmp_path, monkey
         (tmp_path / "set" / item.id).write_text("no picture")
     (tmp_path / "set" / items[4].id).unlink()
     cache = FeatureCache(tiny_backbone, tmp_path / "cache")
-    message = r"5 images of set cannot be read: .*; and 2 more\. Mend .*data check .*/set --skip"
+    message = r"5 images of set cannot be read: .*; and 2 more\. Fix .*data check .*/set --skip"
     with pytest.raises(UserError, match=message):
         cache.features(data, items)
     seen = counting(monkeypatch, tiny_backbone)
@@ -221,7 +221,7 @@ def test_lower_precision_has_features_of_its_own(tiny_backbone, games, tmp_path)
 def test_a_cache_that_cannot_be_written_to(tiny_backbone, games, tmp_path):
     (tmp_path / "file").write_text("x")
     cache = FeatureCache(tiny_backbone, tmp_path / "file")
-    with pytest.raises(UserError, match=r"Nothing can be kept in the cache .*set MOCOOP_CACHE"):
+    with pytest.raises(UserError, match=r"Nothing can be written to the cache .*set MOCOOP_CACHE"):
         cache.features(games, games.items("train")[:2])
 
 

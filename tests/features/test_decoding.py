@@ -1,4 +1,4 @@
-"""Pictures in batches: the same with and without worker processes, in order, failures told."""
+"""Batches of pictures: in order, with or without worker processes; failures are reported."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def load(place):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_order_and_failures(workers):
     found = list(batches(load, to_tensor, 11, batch_size=4, workers=workers))
-    assert [batch.places for batch in found] == [[0, 1, 2], [4, 5, 6, 7], [10]]
+    assert [batch.indices for batch in found] == [[0, 1, 2], [4, 5, 6, 7], [10]]
     for batch in found:
         reds = (batch.images[:, 0, 0, 0] * 255).round().int().tolist()
-        assert reds == batch.places
-    told = {place: why for batch in found for place, why in batch.unreadable.items()}
-    assert told == {place: f"{place}.png: damaged" for place in BAD}
+        assert reds == batch.indices
+    unreadable = {index: why for batch in found for index, why in batch.unreadable.items()}
+    assert unreadable == {index: f"{index}.png: damaged" for index in BAD}
 
 
 def test_a_batch_without_any_readable_picture():
     (batch,) = batches(lambda place: load(3), to_tensor, 2, batch_size=4)
-    assert (batch.places, len(batch.images), len(batch.unreadable)) == ([], 0, 2)
+    assert (batch.indices, len(batch.images), len(batch.unreadable)) == ([], 0, 2)
 
 
-def test_a_bug_is_raised_and_not_told_as_unreadable():
+def test_a_bug_is_raised_and_not_reported_as_unreadable():
     def broken(place):
         raise KeyError(place)
 

@@ -115,14 +115,14 @@ def test_prompt_space_shows_prompts_or_says_that_there_are_none(show, method):
     none = f"{METHODS[method].label} learns no soft prompts" in texts(app.info)
     assert none == (method in NO_PROMPTS)
     assert ("Trustworthiness" in texts(app.markdown)) == (method not in NO_PROMPTS)
-    assert ("no image has shifted" in texts(app.info)) == (method == "cocoop")
+    assert ("prompt without this vector" in texts(app.info)) == (method == "cocoop")
 
 
 def test_words_of_a_prompt_for_every_class_are_those_of_the_class(show):
     own = {"class_context": True, "context_init": "random", "context_tokens": 3}
     app = show("pages/prompt_space.py", "coop", "own", own, look_class="black queen")
     assert not app.error
-    assert "learnt tokens for this class" in texts(app.markdown)
+    assert "learned tokens for this class" in texts(app.markdown)
     assert len(app.dataframe[-1].value) == 3
 
 
@@ -131,13 +131,13 @@ def test_linear_probe_of_the_base_half_knows_no_other(show, view):
     base = {"classes": "base"}
     app = show("pages/routing.py", "linear-probe", "probe-base", base, view=view, classes="new")
     assert not app.error
-    assert "knows only the classes it trained on" in texts(app.caption)
+    assert "can only predict the classes it was trained on" in texts(app.caption)
     assert app.metric[0].label == "Accuracy"
     for page in ("pages/home.py", "pages/train.py"):
         app = show(page, "linear-probe", "probe-base", base, sample="3")
         assert not app.error
     assert [metric.label for metric in app.metric][:2] == ["Trained half", "Test images"]
-    assert "new half cannot be tested" in texts(app.caption)
+    assert "cannot be tested on the new half" in texts(app.caption)
 
 
 def test_tuned_layer_norms_are_read_once_and_used(run_of, empty_runs):

@@ -47,7 +47,7 @@ def two_seeds(one_run, empty_runs):
 def test_empty_says_what_to_do_and_can_import(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
-    assert "No run yet" in texts(app.info)
+    assert "There is no run yet" in texts(app.info)
     assert len(app.get("file_uploader")) == 1
 
 
@@ -170,7 +170,7 @@ def test_runs_at_work_are_not_deleted(one_run, empty_runs):
     app = open_page(PAGE, runs="waiting")
     button(app, "Delete …").click().run()
     assert not app.exception
-    assert "`waiting` stays: it is still at work" in texts(app.info)
+    assert "`waiting` stays: it is queued or running" in texts(app.info)
     assert not [b for b in app.button if b.label.startswith("Delete 1")]
 
 
@@ -230,13 +230,13 @@ def test_a_run_deleted_while_the_page_is_drawn_takes_nothing_else_along(
     elif before == "pick_filter":
         assert app.dataframe[0].value["run"].tolist() == [two_seeds.name, "second"]
     elif before == "run_list":
-        assert "second is no complete run" in texts(app.error)
+        assert "second is not a complete run" in texts(app.error)
         assert len(app.get("file_uploader")) == 1
     elif before == "means":
         assert f"{two_seeds.results()['base']['accuracy']:.1f}" in texts(app.markdown)
     else:
         said = texts(app.warning if before == "open_picked" else app.caption)
-        assert "second is no complete run" in said
+        assert "second is not a complete run" in said
     if before != "run_list":
         assert not app.error
 

@@ -66,10 +66,10 @@ def test_a_built_in_set(root):
     assert not app.exception
     assert [m.value for m in app.metric] == ["58", "2,552", "638", "1,276", "11"]
     assert "Base half: the first 29 classes, airplane to house." in said(app)
-    assert "2,552 pictures" in said(app)
+    assert "2,552 images" in said(app)
     app = open_page(PAGE, data="digits", split="Test", style_of="dark", look_at="Pictures")
     assert not app.exception
-    assert "49 pictures" in said(app) or "50 pictures" in said(app)
+    assert "49 images" in said(app) or "50 images" in said(app)
 
 
 @pytest.mark.parametrize("view", ["Pictures", "Classes", "Templates", "Check"])
@@ -78,13 +78,13 @@ def test_every_part_of_ones_own_images(pets, view):
     assert not app.exception
     assert not app.error
     assert [m.value for m in app.metric] == ["2", "10", "4", "6"]
-    assert "A split of our own" in said(app)
+    assert "A split made by MoCoOp" in said(app)
 
 
 def test_missing_sets_are_named_with_the_step(root):
     app = open_page(PAGE)
     row = app.table[-1].value.set_index("data set").loc["dtd"]  # its sentences wrap
-    assert (row["state"], row["next step"]) == ("not here", "mocoop data download dtd")
+    assert (row["state"], row["next step"]) == ("missing", "mocoop data download dtd")
     add_coop(root, "dtd")
     app.run()
     row = app.table[-1].value.set_index("data set").loc["dtd"]
@@ -116,9 +116,9 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     assert problems["image"].tolist() == [broken]
     press(app, "Leave this image out")
     assert broken in (pets / SKIP_FILE).read_text()
-    assert "1 image is left out" in said(app)
+    assert "1 image is skipped" in said(app)
     press(app, "Open every image")
-    assert "Every image is there" in app.success[0].value
+    assert "All images exist" in app.success[0].value
 
 
 def test_groups_are_proposed_and_kept(pets):
@@ -126,7 +126,7 @@ def test_groups_are_proposed_and_kept(pets):
     press(app, "Propose groups")
     assert not app.exception
     assert "images" in app.dataframe[1].value
-    press(app, "Keep them with the data set")
+    press(app, "Save them with the data set")
     assert len(read_edits(pets).groups) >= 2
     assert load_dataset(str(pets)).templates.groups == read_edits(pets).groups
 
@@ -147,7 +147,7 @@ def test_a_picture_that_cannot_be_read_is_shown_in_words(pets):
         path.write_text("no picture")
     app = open_page(PAGE, data=str(pets))
     assert not app.exception
-    assert "its content is no image" in said(app)
+    assert "its content is not an image" in said(app)
 
 
 def test_a_read_only_server_offers_no_change(pets, monkeypatch):
@@ -155,7 +155,7 @@ def test_a_read_only_server_offers_no_change(pets, monkeypatch):
     app = open_page(PAGE, look_at="Classes")
     assert not app.exception
     labels = [button.label for button in app.button]
-    assert "Keep the names" not in labels
+    assert "Save the names" not in labels
     assert not app.get("file_uploader")
 
 
@@ -217,9 +217,9 @@ def test_a_small_table_of_classes_has_no_empty_rows(pets):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a.png": b"x", "b.png": b"y"}, r"pets.zip holds no class folder"),
+        ({"a.png": b"x", "b.png": b"y"}, r"pets.zip has no class folder"),
         ({"cat/a.png": b"x"}, r"at least two classes"),
-        ({"cat/a.txt": b"x", "dog/a.png": b"y"}, r"Class folder cat holds no image"),
+        ({"cat/a.txt": b"x", "dog/a.png": b"y"}, r"Class folder cat has no image"),
         ({f"cat/{n}.png": b"x" for n in range(12)}, r"pets.zip has 12 entries; at most 10"),
         ({"cat/../../a.png": b"x"}, r"pets.zip is not safe"),
     ],

@@ -49,7 +49,7 @@ def test_loaded_shows_the_last_epoch_of_shipped_trainings(page):
     assert shown.loc["CoOp", "new"] == pytest.approx(float(run.accuracy("new")[-1]))
     assert shown.loc["Zero-shot", "base"] == pytest.approx(float(run.accuracy("base")[0]))
     assert len(page.get("plotly_chart")) == 3
-    assert "looked at" in texts(page.caption)
+    assert "for illustration only" in texts(page.caption)
     assert not page.error
     assert not [b for b in page.button if b.label == "Train now"]
 
@@ -225,7 +225,7 @@ def test_lessons_ask_before_they_tell(empty_runs, lesson):
     right = app.success if app.success else app.warning
     was = lesson.choices[lesson_answer(lesson)][1:]  # its first letter is made small
     assert was in texts(right)
-    assert texts(right).startswith("As you said: " if app.success else "You said: ")
+    assert texts(right).startswith("As you predicted: " if app.success else "You predicted: ")
     assert lesson.takeaway(shipped_finals()) in texts(app.info)
     assert app.get("plotly_chart")
     assert lesson.key in app.query_params[state.REVEALED]
@@ -260,7 +260,7 @@ def test_after_the_last_lesson_predictions_are_counted(empty_runs):
         assert not app.exception
         if place + 1 < len(LESSONS):
             button(app, f"Next: {LESSONS[place + 1].title}").click().run()
-    assert f"Predicted rightly: {expected} of 3" in texts(app.markdown)
+    assert f"Correct predictions: {expected} of 3" in texts(app.markdown)
     button(app, EXPERIMENT).click().run()
     assert not app.exception
     assert numbers(app).index.tolist()[0] == "Zero-shot"

@@ -28,7 +28,7 @@ def texts(elements):
 def test_empty_says_what_to_do(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
-    assert "No finished run yet" in texts(app.info)
+    assert "no finished run yet" in texts(app.info)
 
 
 def test_loaded_shows_numbers_map_and_words(one_run):
@@ -38,7 +38,7 @@ def test_loaded_shows_numbers_map_and_words(one_run):
     assert drift["expert"].tolist() == list(one_run.setup().experts)
     assert drift["own cosine"].between(-1, 1).all()
     assert "Trustworthiness" in texts(app.markdown)
-    assert "distances between clusters mean little" in texts(app.markdown)
+    assert "hardly on distances between clusters" in texts(app.markdown)
     assert "Do not read too much into these" in texts(app.caption)
     assert len(app.multiselect(key=state.MAP_CLASSES).value) == 5
     # It opens on an expert that gets images of the class.
@@ -87,8 +87,8 @@ def test_umap_never_blocks_the_page(one_run, monkeypatch):
     asked = stand_in(monkeypatch, "import time; time.sleep(60)")
     app = open_page(PAGE, run=one_run.name, map="UMAP")
     assert not app.exception
-    assert "UMAP is drawing this map in the background" in texts(app.info)
-    assert "Meanwhile this is PCA" in texts(app.info)
+    assert "UMAP is computing this map in the background" in texts(app.info)
+    assert "Until then you see PCA" in texts(app.info)
     assert "Trustworthiness" in texts(app.markdown)
     app.run()
     assert len(asked) == 1  # and is not begun twice

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.page_fixtures import open_page
 
-FORBIDDEN = ("Train now", "Delete", "Import", "Start training", "Use it", "Keep the names")
+FORBIDDEN = ("Train now", "Delete", "Import", "Start training", "Use it", "Save the names")
 
 
 @pytest.mark.parametrize("page", ["home", "data", "train", "compare", "overfitting_lab"])

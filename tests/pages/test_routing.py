@@ -42,7 +42,7 @@ def page(one_run):
 def test_empty_says_what_to_do(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
-    assert "No finished run yet" in texts(app.info)
+    assert "no finished run yet" in texts(app.info)
 
 
 def test_loaded_shows_numbers_and_cards(page, one_run):
@@ -84,7 +84,7 @@ def test_a_link_to_a_run_that_is_gone_says_so(one_run):
     app.query_params["run"] = "gone"
     app.switch_page(PAGE).run()
     assert not app.exception
-    assert "run 'gone', which is not here" in texts(app.warning)
+    assert "run 'gone', which does not exist here" in texts(app.warning)
     assert app.selectbox(key=state.RUN).value == one_run.name
 
 
@@ -105,8 +105,8 @@ def test_looking_closer_and_forcing_an_expert(one_run):
     image = "test/black bishop/photo/0"
     app = open_page(PAGE, run=one_run.name, image=image)
     assert not app.exception
-    assert "Truth: **black bishop**" in texts(app.caption)
-    assert "The router's mixture says" in texts(app.markdown)
+    assert "True class: **black bishop**" in texts(app.caption)
+    assert "The mixture predicts" in texts(app.markdown)
     assert "Nearest training images" in texts(app.markdown)
     app = open_page(PAGE, run=one_run.name, image=image, forced="sketch")
     assert not app.exception
@@ -125,7 +125,7 @@ def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
     assert len({button.key for button in looks}) == len(looks) > 6
     looks[0].click().run()
     assert not app.exception
-    assert "The router's mixture says" in texts(app.markdown)
+    assert "The mixture predicts" in texts(app.markdown)
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_good_and_bad_files_together(one_run):
     app.get("file_uploader")[0].set_value(files).run()
     assert not app.exception
     said = texts(app.warning)
-    assert "notes.jpg: its content is no image" in said
+    assert "notes.jpg: its content is not an image" in said
     assert "cut.png" in said
     assert "clear.png · transparent: shown on white" in texts(app.caption)
-    assert "large.png · 1400 × 700 pixels: made smaller first" in texts(app.caption)
+    assert "large.png · 1400 × 700 pixels, scaled down first" in texts(app.caption)
     assert app.selectbox(key=state.CHANGED).options == [
         "1. good.png",
         "2. clear.png",
@@ -188,7 +188,7 @@ def test_too_many_files_are_counted(one_run):
     many = [(f"{n}.png", png(), "image/png") for n in range(upload_view.MAX_FILES + 2)]
     app.get("file_uploader")[0].set_value(many).run()
     assert not app.exception
-    assert "14 files came; the first 12 are shown" in texts(app.warning)
+    assert "You uploaded 14 files; only the first 12 are shown" in texts(app.warning)
 
 
 def test_one_picture_stands_beside_its_sliders_alone(one_run):

@@ -73,7 +73,7 @@ def test_too_many_experts_is_told_next_to_the_form(started):
 
 
 @pytest.mark.parametrize(
-    ("folder", "message"), [("nowhere", "no such folder"), ("empty", "holds no class folder")]
+    ("folder", "message"), [("nowhere", "no such folder"), ("empty", "has no class folder")]
 )
 def test_bad_folder_is_told_in_words(started, tmp_path, folder, message):
     (tmp_path / "empty").mkdir()

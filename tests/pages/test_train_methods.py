@@ -25,7 +25,7 @@ TRAINING = {"Epochs", "Learning rate", "Images per step"}
 CACHED = TRAINING | {"Views per image", "Precision"}
 LIVE = TRAINING | {"LayerNorm rate", "Precision", "Random crops"}
 STYLE, CONTEXT = {"Train on images of"}, {"Starts from"}
-OWN = {"A prompt of its own for every class"}
+OWN = {"A separate prompt for every class"}
 ROUTER = {"Experts per image", "Router's rate", "Gating loss weight", "Router learns from"}
 TEXT = {"Text loss weight", "Names in text loss", "Text loss scale", "Compared with"}
 SHOWN = {
@@ -103,7 +103,7 @@ def test_every_method_takes_the_published_recipe_of_another_clip(started, method
     widgets(app)["CLIP"].set_value(REAL).run()
     assert not app.exception
     assert not app.error
-    assert "time not yet known" in texts(app.caption)
+    assert "time unknown" in texts(app.caption)
     start(app)
     assert started == [replace(preset(method, REAL), data="games")]
 
@@ -148,7 +148,7 @@ def test_settings_of_a_prompt_reach_the_run(started):
     widgets(app)["Tokens"].set_value(4).run()
     widgets(app)["Class name"].set_value("middle").run()
     widgets(app)["Precision"].set_value("bf16").run()
-    widgets(app)["A prompt of its own for every class"].set_value(True).run()
+    widgets(app)["A separate prompt for every class"].set_value(True).run()
     widgets(app)["Train on images of"].set_value("sketch").run()
     assert "It starts from 4 random tokens and the class name" in texts(app.caption)
     assert "50 images" not in texts(app.caption)  # four sketches of each of the 25 classes
@@ -191,14 +191,14 @@ def test_words_of_ones_own_start_a_prompt(started):
 def test_refused_settings_are_explained_and_nothing_is_lost(started):
     app = open_method("coop")
     widgets(app)["Starts from"].set_value("random").run()
-    widgets(app)["A prompt of its own for every class"].set_value(True).run()
+    widgets(app)["A separate prompt for every class"].set_value(True).run()
     assert not app.error
     app.get("button_group")[1].set_value("base").run()
     assert not app.exception
-    assert "train on all classes, or share the context" in texts(app.error)
+    assert "Train on all classes, or turn class_context off" in texts(app.error)
     assert "start" not in [button.key for button in app.button]
     assert widgets(app)["Starts from"].value == "random"
-    widgets(app)["A prompt of its own for every class"].set_value(False).run()
+    widgets(app)["A separate prompt for every class"].set_value(False).run()
     assert not app.error
     start(app)
     wanted = replace(preset("coop"), data="games", classes="base", context_init="random")

@@ -12,7 +12,7 @@ from open_clip.transformer import QuickGELU
 from mocoop.clip.device import activation_memory
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError
-from mocoop.prompt_encoder.frozen_blocks import BlockWeights, kept_bytes, run_blocks, understands
+from mocoop.prompt_encoder.frozen_blocks import BlockWeights, is_supported, kept_bytes, run_blocks
 from mocoop.prompt_encoder.layout import ClassTokens, PromptBatch
 from mocoop.prompt_encoder.tiles import choose_width, fill_tiles
 from tests.support.soft_prompts import (
@@ -168,11 +168,11 @@ def test_layouts_are_made_once(tiny_backbone):
 def test_strange_blocks_are_not_understood():
     """A block whose passes would differ is left to its own forward."""
     block = tiny_clip().transformer.resblocks[0]
-    assert understands(block)
+    assert is_supported(block)
     block.mlp.gelu = torch.nn.GELU("tanh")
-    assert not understands(block)
+    assert not is_supported(block)
     block.mlp.gelu = torch.nn.ReLU()
-    assert not understands(block)
+    assert not is_supported(block)
 
 
 def test_weights_are_cast_once(tiny_backbone):
@@ -194,5 +194,5 @@ def test_memory_setting(monkeypatch, tokenizer):
     assert TextTower.from_model(tiny_clip(), tokenizer).memory == 3 * 2**29
     for wrong in ("much", "-1", "inf", "nan"):
         monkeypatch.setenv("MOCOOP_TEXT_MEMORY", wrong)
-        with pytest.raises(UserError, match=r"expected a number of GiB from 0 on"):
+        with pytest.raises(UserError, match=r"expected a number of GiB, at least 0"):
             activation_memory(device)

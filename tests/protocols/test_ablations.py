@@ -63,7 +63,7 @@ def test_fewer_experts_are_the_first_groups():
     assert list(changed("experts-3")["groups"].items()) == list(GROUPS.items())[:3]
     small = dict(list(GROUPS.items())[:2])
     variant = next(variant for variant in VARIANTS if variant.name == "experts-3")
-    with pytest.raises(UserError, match="only 2 groups of templates, so that 3 experts"):
+    with pytest.raises(UserError, match="needs 3 groups of templates; the data set has 2"):
         variant.change(preset("mocoop"), small)
 
 
@@ -81,7 +81,7 @@ def test_every_variant_runs_few_shot_and_base_to_new():
     ("changes", "message"),
     [
         ({"variants": ("k1",)}, "Unknown variant 'k1'.*Did you mean 'k-1'"),
-        ({"method": "coop"}, "takes a mixture apart: expected mocoop or mocoop-ln; got 'coop'"),
+        ({"method": "coop"}, "needs a mixture: expected mocoop or mocoop-ln; got 'coop'"),
         ({"shots": 999}, "Would run: --shots 92"),
     ],
 )

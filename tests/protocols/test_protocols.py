@@ -68,7 +68,7 @@ def test_each_protocol_trains_what_its_name_says():
         ({"seeds": ()}, "seeds is empty"),
         ({"shots": (1, 99, 200)}, r"99 shots .* more than 92 .*Would run: --shots 1\."),
         ({"shots": (99,)}, r"Would run: --shots 92\."),
-        ({"protocol": "cross-dataset"}, "name at least two"),
+        ({"protocol": "cross-dataset"}, "give at least two"),
         (
             {"protocol": "cross-dataset", "data": ("digits", "games"), "methods": QUICK},
             r"linear-probe knows only .*Would run: --methods zero-shot mocoop\.",
@@ -108,7 +108,7 @@ def test_base_to_new_needs_two_classes_in_each_half(tmp_path):
 
 def test_styles_must_be_known(tmp_path):
     data = folder_of(tmp_path / "pets", ("cat", "dog"))
-    with pytest.raises(UserError, match=r"styles are none: .*other data sets with --targets"):
+    with pytest.raises(UserError, match=r"styles of its images are not known.*with --targets"):
         tasks(Plan("domain-generalization", (data,), ("coop",), (1,)))
 
 

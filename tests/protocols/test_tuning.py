@@ -85,7 +85,7 @@ def test_every_combination_is_tried_and_the_best_named(capsys, workspace):
         ("coop", {"learning_rat": ["1"]}, "Did you mean 'learning_rate'"),
         ("coop", {"epochs": ["many"]}, "epochs takes int values; got 'many'"),
         ("coop", {"correction": ["perhaps"]}, "correction takes bool values"),
-        ("tip-adapter", {"epochs": ["1"]}, "searches its own few settings itself"),
+        ("tip-adapter", {"epochs": ["1"]}, "chooses its few settings by itself"),
         ("coop", {"momentum": ["-1"]}, "momentum must be at least 0"),
     ],
 )

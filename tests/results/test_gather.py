@@ -112,7 +112,7 @@ def test_runs_are_deleted_whole(finished_run, tmp_path):
     other = copy_run(finished_run, tmp_path / "b")
     delete_run(run)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
-    with pytest.raises(UserError, match="'a' was not deleted: it is no folder of a run"):
+    with pytest.raises(UserError, match="'a' was not deleted: it is not a run folder"):
         delete_run(run)
     assert other.results()
 
@@ -123,14 +123,14 @@ def test_shipped_and_active_runs_and_other_folders_stay(finished_run, tmp_path):
         delete_run(shipped)
     assert shipped.results()
     waiting = queue_run(tmp_path / "waiting")  # on the account of this process
-    with pytest.raises(UserError, match="still at work"):
+    with pytest.raises(UserError, match="queued or running"):
         delete_run(waiting)
     assert waiting.path.is_dir()
     (tmp_path / "photos").mkdir()
-    assert "no folder of a run" in str(why_kept(Run(tmp_path / "photos")))
+    assert "not a run folder" in str(why_kept(Run(tmp_path / "photos")))
     copy_run(finished_run, tmp_path / "elsewhere" / "a")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "a")
-    assert "no folder of a run" in str(why_kept(Run(tmp_path / "link")))
+    assert "not a run folder" in str(why_kept(Run(tmp_path / "link")))
 
 
 def test_a_run_that_cannot_be_moved_is_left_whole(finished_run, tmp_path, monkeypatch):

@@ -53,7 +53,10 @@ def test_csv_keeps_every_digit_and_the_order(few_shot):
         ("", r"got nothing\. Give the CSV file that the protocols wrote"),
         ("a,b\n", r"columns protocol, data, .*; got a, b\."),
         ("few-shot,a,a,coop,16,1,accuracy", r"Line 2 is not a result: expected 9 cells"),
-        ("few-shot,a,a,coop,x,1,accuracy,8,0", r"whole shots and seed.*'few-shot,a,a,coop,x"),
+        (
+            "few-shot,a,a,coop,x,1,accuracy,8,0",
+            r"integers for shots and.*few-shot,a,a,coop,x",
+        ),
         ("few-shot,a,a,coop,16,1,accuracy,8", r"expected 9 cells .*8 cells"),
         ("few-sht,a,a,coop,16,1,accuracy,8,0", r"Line 2 .*Did you mean 'few-shot'"),
     ],
@@ -69,7 +72,7 @@ def test_files_that_are_no_results(text, message):
     ("changes", "message"),
     [
         ({"protocol": "fewshot"}, r"Unknown protocol 'fewshot'.*Did you mean 'few-shot'"),
-        ({"data": " "}, r"data of a result must be named"),
+        ({"data": " "}, r"data of a result must not be empty"),
         ({"shots": -1}, r"shots and seed must be at least 0; got -1 and 1"),
         ({"value": float("nan")}, r"accuracy of coop on faces must be a finite number; got nan"),
     ],
@@ -109,7 +112,7 @@ def test_unclear_requests(few_shot):
                                         r"seed 1: 70\.0 and 71\.0\. Remove one"):  # fmt: skip
         few_shot_tables(few_shot + rows_of("few-shot", "faces", "coop", [71.0], shots=2))
     both = few_shot + rows_of("ablation", "faces", "full", [80.0])
-    with pytest.raises(UserError, match="measured by few-shot and ablation: name one of them"):
+    with pytest.raises(UserError, match="measured by few-shot and ablation: choose one of them"):
         measure_table(both, "accuracy")
     assert labels(measure_table(both, "accuracy", "ablation")) == ["full"]
     with pytest.raises(UserError, match="Unknown protocol of a transfer table 'few-shot'"):

@@ -102,7 +102,7 @@ def test_missing_seeds_and_data_sets(few_shot):
     one = cell(average, "coop", "2 shots")
     assert (one.mean, one.std, one.note) == (62.0, pytest.approx(8**0.5), "n=2")
     assert cell(average, "alpha", "2 shots").note == ""
-    assert "(n: where fewer)" in average.notes
+    assert "(n: number of seeds if fewer)" in average.notes
 
     without_a_set = [row for row in few_shot if (row.data, row.method) != ("digits", "coop")]
     average, _, digits = few_shot_tables(without_a_set)
@@ -110,7 +110,7 @@ def test_missing_seeds_and_data_sets(few_shot):
     assert cell(average, "coop", "2 shots").mean is None
     assert cell(average, "coop", "2 shots").note == "1 of 2"
     assert "– (1 of 2)" in to_markdown(average)
-    assert "lacks some of its parts" in average.notes
+    assert "averages with missing parts are left out" in average.notes
 
 
 def test_no_seed_in_common():
@@ -146,7 +146,7 @@ def test_harmonic_means(base_to_new):
     assert one.mean == pytest.approx((first + second) / 2)
     assert one.std == pytest.approx(abs(second - first) / 2**0.5)
     assert cell(average, "coop", "base").mean == pytest.approx(75.0)
-    assert "HM is that of the mean base and the mean new accuracy" in average.notes
+    assert "HM is the harmonic mean of mean base and mean new accuracy" in average.notes
     assert "HM is that" not in faces.notes
 
 
@@ -162,7 +162,7 @@ def test_published_block(base_to_new):
     average, faces, digits = base_to_new_tables(base_to_new)
     assert [len(table.blocks) for table in (average, faces, digits)] == [2, 1, 1]
     assert average.blocks[1].title == "Published: ViT-B/16, 16 shots, average over 11 benchmarks"
-    assert "not comparable in level" in average.notes
+    assert "level cannot be compared" in average.notes
     text = to_markdown(average)
     assert "| CLIP | 69.34 | 74.22 | 71.70 |" in text
     assert "| MoCoOp | – (not available) | – (not available) | – (not available) |" in text
@@ -249,7 +249,7 @@ def test_ablation_differences_are_paired():
     assert (gap.note, gap.bold) == ("n=2", False)
     assert cell(table, "full", "few-shot").bold
     assert "−1.5 ± 0.7 (n=2)" in to_markdown(table)
-    assert "Δ: minus full" in table.notes
+    assert "Δ: difference from full" in table.notes
 
 
 def test_ablation_of_base_and_new():
@@ -282,7 +282,7 @@ def test_every_seed(few_shot):
     table = every_seed(few_shot[:9] + few_shot[10:], "accuracy")
     assert table.heads == ("data", "method", "shots")
     assert table.columns == ("seed 1", "seed 2", "seed 3")
-    assert table.notes == "All of protocol few-shot."
+    assert table.notes == "The same for all: protocol few-shot."
     text = to_markdown(table)
     assert "| faces | coop | 2 | 70.0 | 72.0 | 74.0 |" in text
     assert "| faces | alpha | 1 | – | 90.0 | 93.0 |" in text

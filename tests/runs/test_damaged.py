@@ -77,4 +77,4 @@ def test_deleted_run_leaves_the_page_with_another(one_run, page):
     shutil.rmtree(one_run.path)
     app.run()
     assert not app.exception
-    assert f"run {one_run.name!r}, which is not here" in texts(app)
+    assert f"run {one_run.name!r}, which does not exist here" in texts(app)

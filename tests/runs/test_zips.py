@@ -147,15 +147,15 @@ def test_bad_names_are_refused(packed, tmp_path, name):
         ("../evil.json", "leads out"),
         (f"{NAME}/../../evil.json", "leads out"),
         ("/etc/evil.json", "leads out"),
-        (f"{NAME}/folder/config.json", "without any other path"),
+        (f"{NAME}/folder/config.json", "without subfolders"),
         (f"{NAME}/..\\evil.json", "leads out"),
-        (f"{NAME}/C:\\evil.json", "without any other path"),
+        (f"{NAME}/C:\\evil.json", "without subfolders"),
         (f"{NAME}/CONFIG.json", "twice"),
-        (f"{NAME}/evil.py", "no run has a file of that name"),
-        (f"{NAME}/weights.pkl", "no run has a file of that name"),
-        (f"{NAME}/.hidden", "no run has a file of that name"),
-        ("config.json", "without any other path"),
-        ("second/config.json", "it is there twice"),
+        (f"{NAME}/evil.py", "a run has no file of that name"),
+        (f"{NAME}/weights.pkl", "a run has no file of that name"),
+        (f"{NAME}/.hidden", "a run has no file of that name"),
+        ("config.json", "without subfolders"),
+        ("second/config.json", "the archive has it twice"),
         ("second/transfer-faces.json", "Expected one run in the archive; got 2"),
         (f"{NAME}/transfer-x.json", "not those that it lists"),
     ],
@@ -168,7 +168,7 @@ def test_strange_entries_are_refused(packed, tmp_path, name, words):
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
 def test_links_and_devices_are_refused(packed, tmp_path, kind):
     files = entries(packed) | {f"{NAME}/transfer-x.json": b"/etc/passwd"}
-    assert_refused(zipped(files, kind), tmp_path / "runs", "is a link|is no plain file")
+    assert_refused(zipped(files, kind), tmp_path / "runs", "is a link|is not a regular file")
 
 
 def test_too_many_and_too_large_are_refused(packed, tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_too_many_and_too_large_are_refused(packed, tmp_path, monkeypatch):
     large = entries(packed) | {f"{NAME}/transfer-x.json": b" " * (1024**2 + 1)}
     assert_refused(zipped(large), tmp_path / "runs", "MB of text")
     monkeypatch.setattr("mocoop.runs.import_zip.LIMITS", Limits(unpacked=1024))
-    assert_refused(io.BytesIO(packed), tmp_path / "runs", "holds more than")
+    assert_refused(io.BytesIO(packed), tmp_path / "runs", "contains more than")
 
 
 def test_a_bomb_that_lies_about_its_size_is_refused(packed, tmp_path):
@@ -193,7 +193,7 @@ def test_other_ways_of_packing_and_encryption_are_refused(packed, tmp_path):
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         for name, data in entries(packed).items():
             archive.writestr(name, data)
-    assert_refused(buffer, tmp_path / "runs", "packed in an unusual way")
+    assert_refused(buffer, tmp_path / "runs", "has an unusual compression")
     secret = bytearray(packed)
     secret[secret.rindex(b"PK\x01\x02") + 8] |= 1
     assert_refused(io.BytesIO(bytes(secret)), tmp_path / "runs", "is encrypted")
@@ -201,13 +201,17 @@ def test_other_ways_of_packing_and_encryption_are_refused(packed, tmp_path):
 
 @pytest.mark.parametrize("length", [0, 10, 5000, -30])
 def test_broken_zip_files_are_refused(packed, tmp_path, length):
-    assert_refused(io.BytesIO(packed[:length]), tmp_path / "runs", "no archive that can be read")
+    assert_refused(
+        io.BytesIO(packed[:length]), tmp_path / "runs", "damaged or not a supported archive"
+    )
 
 
 def test_changed_bytes_are_refused(packed, tmp_path):
     changed = bytearray(packed)
     changed[packed.index(b"weights.safetensors") + 600] ^= 1
-    assert_refused(io.BytesIO(bytes(changed)), tmp_path / "runs", "no archive that can be read")
+    assert_refused(
+        io.BytesIO(bytes(changed)), tmp_path / "runs", "damaged or not a supported archive"
+    )
     files = entries(packed)
     files[f"{NAME}/results.json"] += b" "
     assert_refused(zipped(files), tmp_path / "runs", "size or checksum differs")
@@ -233,14 +237,14 @@ def test_other_versions_and_odd_tables_are_refused(packed, tmp_path, change, wor
     ("name", "data", "words"),
     [
         ("config.json", b"{}", "has format None"),
-        ("config.json", b"[1]", "holds no settings"),
-        ("config.json", b"[" * 100_000, "does not hold a whole run"),
+        ("config.json", b"[1]", "does not hold a JSON object"),
+        ("config.json", b"[" * 100_000, "does not hold a complete run"),
         ("status.json", b'{"state": "running"}', "does not say that it finished"),
         ("status.json", b'{"state": "finished", "odd": 1}', "odd"),
         ("results.json", b"{}", "no accuracy"),
-        ("results.json", b'{"all": 3}', "does not hold a whole run"),
-        ("metrics.jsonl", b"no json\n", "does not hold a whole run"),
-        ("metrics.jsonl", b"[]\n", "does not hold a whole run"),
+        ("results.json", b'{"all": 3}', "does not hold a complete run"),
+        ("metrics.jsonl", b"no json\n", "does not hold a complete run"),
+        ("metrics.jsonl", b"[]\n", "does not hold a complete run"),
         ("weights.safetensors", b"\x80\x04pickle", "weights.safetensors is damaged"),
         ("features.safetensors", b"", "features.safetensors is damaged"),
     ],
@@ -256,14 +260,14 @@ def test_features_of_other_shapes_are_refused(packed, tmp_path):
     soft = torch.nn.functional.normalize(torch.randn(2, 3, 4), dim=-1)
     data = save({"soft/0": soft, "hard/0": soft.clone(), "prototypes": soft.clone()})
     source = zipped(resigned(entries(packed), "features.safetensors", data))
-    assert_refused(source, tmp_path / "runs", "is not of 11 experts and 25 classes")
+    assert_refused(source, tmp_path / "runs", "does not have 11 experts and 25 classes")
 
 
 def test_a_zip_of_something_else_is_named(tmp_path):
     source = zipped({"photos/cat.jpg": b"x"})
-    assert_refused(source, tmp_path / "runs", "no run has a file of that name")
+    assert_refused(source, tmp_path / "runs", "a run has no file of that name")
     source = zipped({"x/config.json": b"{}"})
-    assert_refused(source, tmp_path / "runs", "is no exported run: it has no archive.json")
+    assert_refused(source, tmp_path / "runs", "is not an exported run: it has no archive.json")
 
 
 def test_a_full_disk_leaves_nothing(packed, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Archives from outside: what is safe is extracted whole, all else refused without a trace."""
+"""Untrusted archives: safe ones are extracted, all others are refused and leave nothing."""
 
 from __future__ import annotations
 
@@ -101,17 +101,17 @@ def test_paths_that_lead_out(tmp_path, name):
 
 def test_too_many_entries(tmp_path):
     files = {f"cat/{n}.png": b"x" for n in range(21)}
-    refused(tmp_path, zipped(files), "has 21 entries; at most 20 are taken")
+    refused(tmp_path, zipped(files), "has 21 entries; at most 20 are allowed")
 
 
 def test_a_bomb_is_stopped_by_what_it_unpacks_to(tmp_path):
     """Whatever sizes the zip claims."""
     bomb = bytearray(zipped({"cat/1.png": b"\0" * 10_000_000}).getvalue())
     assert len(bomb) < 20_000
-    refused(tmp_path, io.BytesIO(bomb), "holds more than 9.31323e-05 GB when unpacked")
+    refused(tmp_path, io.BytesIO(bomb), "contains more than 9.31323e-05 GB of files")
     for claimed in (90_000, 10):
         honest, lie = struct.pack("<I", 10_000_000), struct.pack("<I", claimed)
-        refused(tmp_path, io.BytesIO(bytes(bomb).replace(honest, lie)), "holds more|damaged")
+        refused(tmp_path, io.BytesIO(bytes(bomb).replace(honest, lie)), "contains more|damaged")
 
 
 def test_what_is_unpacked_is_counted(tmp_path):
@@ -121,7 +121,7 @@ def test_what_is_unpacked_is_counted(tmp_path):
         size, digest = archive.extract(path, tmp_path / "1.png", 100)
         assert (size, digest) == (100, hashlib.sha256(b"x" * 100).hexdigest())
         assert archive.read(path) == b"x" * 100
-        with pytest.raises(UserError, match=r"holds more than .* when unpacked. Make it again"):
+        with pytest.raises(UserError, match=r"contains more than .* of files. Make it again"):
             archive.extract(path, tmp_path / "2.png", 99)
 
 
@@ -132,13 +132,13 @@ def test_no_plain_file(tmp_path, kind):
         entry = zipfile.ZipInfo("cat/1.png")
         entry.external_attr = (kind | 0o644) << 16
         archive.writestr(entry, "x")
-    refused(tmp_path, buffer, "cat/1.png is no plain file")
+    refused(tmp_path, buffer, "cat/1.png is not a regular file")
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_unusual_ways_of_packing(tmp_path, compression):
     """Their readers take memory by what the file says."""
-    refused(tmp_path, zipped({"cat/1.png": b"x"}, compression), "packed in an unusual way")
+    refused(tmp_path, zipped({"cat/1.png": b"x"}, compression), "has an unusual compression")
 
 
 def test_a_link(tmp_path):
@@ -152,17 +152,17 @@ def test_a_link(tmp_path):
 
 def test_the_same_name_twice(tmp_path):
     files = {"cat/1.png": b"x", "Cat/1.PNG": b"y"}
-    refused(tmp_path, zipped(files), "holds Cat/1.PNG twice")
+    refused(tmp_path, zipped(files), "contains Cat/1.PNG twice")
 
 
 def test_no_zip_and_damaged_ones(tmp_path):
-    refused(tmp_path, io.BytesIO(b"not a zip at all"), "is no archive that can be read")
-    refused(tmp_path, io.BytesIO(b""), "is no archive that can be read")
+    refused(tmp_path, io.BytesIO(b"not a zip at all"), "is damaged or not a supported archive")
+    refused(tmp_path, io.BytesIO(b""), "is damaged or not a supported archive")
     whole = zipped({"cat/1.png": os.urandom(2000)}, zipfile.ZIP_STORED).getvalue()
-    refused(tmp_path, io.BytesIO(whole[:1000]), "is no archive that can be read")
+    refused(tmp_path, io.BytesIO(whole[:1000]), "is damaged or not a supported archive")
     changed = whole[:500] + bytes(100) + whole[600:]
     refused(tmp_path, io.BytesIO(changed), "damaged .*CRC")
-    refused(tmp_path, zipped({"__MACOSX/a": b"x"}), "holds no file")
+    refused(tmp_path, zipped({"__MACOSX/a": b"x"}), "contains no file")
 
 
 def test_encrypted(tmp_path):
@@ -226,6 +226,6 @@ def test_tar_that_leads_out(tmp_path):
 def test_tar_that_is_cut_short(tmp_path):
     source = tarred(tmp_path / "set.tgz", (tarfile.TarInfo("1.jpg"), os.urandom(5000)))
     source.write_bytes(source.read_bytes()[:2000])
-    with pytest.raises(UserError, match=r"set.tgz is no archive that can be read, or damaged"):
+    with pytest.raises(UserError, match=r"set.tgz is damaged or not a supported archive"):
         extract_trusted(source, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["set.tgz"]

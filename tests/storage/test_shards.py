@@ -75,7 +75,7 @@ def test_a_damaged_shard_counts_as_absent(tmp_path, when):
     assert torch.equal(rows, ROWS[5:7])
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

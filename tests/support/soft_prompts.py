@@ -63,6 +63,7 @@ def assert_same_as_reference(model, tokenizer, encode, templates, names, toleran
 
 def encode_texts(tower: TextTower, texts: Sequence[str]) -> Tensor:
     """Returns L2-normalised features (texts, dim) of plain texts."""
+    tokens = tower.tokens.tokenizer(list(texts), context_length=tower.context_length)
     with torch.no_grad():
-        features = tower.encode_tokens(tower.tokenize(texts))
+        features = tower.encode_tokens(tokens)
     return torch.nn.functional.normalize(features, dim=-1)

@@ -215,7 +215,7 @@ def test_incomplete_and_foreign_runs_are_named(finished_run, tmp_path):
     with pytest.raises(UserError, match=r"config\.json"):
         run.setup()
     (tmp_path / "status.json").unlink()
-    with pytest.raises(UserError, match="no complete run"):
+    with pytest.raises(UserError, match="not a complete run"):
         open_run(tmp_path)
 
 

@@ -19,7 +19,7 @@ from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.storage.images import random_crop
 from mocoop.training.experiment import run_experiment
-from mocoop.training.image_sources import CROP_SCALE, Background, CachedImages, LiveImages
+from mocoop.training.image_sources import CROP_SCALE, CachedImages, LiveImages, Prefetcher
 from mocoop.training.prepare import prepare, training_data
 from tests.support import method_cases as cases
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
@@ -151,11 +151,11 @@ def test_crops_are_those_of_the_drawn_boxes(folders, plain_model):
     found = crops(images, plain_model, 2)
     assert torch.equal(state, torch.random.get_rng_state())
     for place in range(6):
-        crop = random_crop(images.load(place), images._draw(place, 2), CROP_SCALE)
+        crop = random_crop(images.load(place), images._crop_seed(place, 2), CROP_SCALE)
         pixels = images.transform(crop).flatten()
         torch.testing.assert_close(found[place], pixels / pixels.norm())
     assert CROP_SCALE == (0.08, 1.0)
-    draws = {images._draw(place, epoch) for place in range(6) for epoch in range(20)}
+    draws = {images._crop_seed(place, epoch) for place in range(6) for epoch in range(20)}
     assert len(draws) == 120
 
 
@@ -177,7 +177,7 @@ def test_transformed_pictures_are_kept_up_to_a_size(folders, plain_model, monkey
     first = images.plain(plain_model)
     assert torch.equal(first, images.plain(plain_model))
     assert read == [0, 1, 2, 3, 4, 5]
-    monkeypatch.setattr("mocoop.training.image_sources._KEEP_BYTES", 100)
+    monkeypatch.setattr("mocoop.training.image_sources._MAX_CACHE_BYTES", 100)
     assert torch.equal(first, replace(images).plain(plain_model))
     replace(images).plain(plain_model)
     assert len(read) == 18
@@ -246,7 +246,7 @@ def test_expected_pictures_are_loaded_meanwhile(folders, tmp_path, generator):
     alone = [images.batch(model, chosen, epoch, generator) for chosen, epoch in steps]
     for order in ([0, 1, 2], [2, 1, 0]):
         for index in order:
-            images.expect(*steps[index])
+            images.prefetch(*steps[index])
         for index, (chosen, epoch) in enumerate(steps):
             assert torch.equal(images.batch(model, chosen, epoch, generator), alone[index])
     assert not torch.equal(alone[0], alone[2])
@@ -258,8 +258,8 @@ def test_expected_pictures_are_loaded_meanwhile(folders, tmp_path, generator):
         loaded.set()
         return images.load(place)
 
-    watched = replace(images, load=load, background=Background())
-    watched.expect(*steps[0])
+    watched = replace(images, load=load, prefetcher=Prefetcher())
+    watched.prefetch(*steps[0])
     assert loaded.wait(10)  # nobody has asked for the batch yet
 
 
@@ -270,7 +270,7 @@ def test_errors_of_the_background_are_raised(folders, tmp_path, generator):
     def load(place):
         raise UserError("cut short")
 
-    broken = replace(live.train, load=load, background=Background())
-    broken.expect(torch.tensor([0]), 1)
+    broken = replace(live.train, load=load, prefetcher=Prefetcher())
+    broken.prefetch(torch.tensor([0]), 1)
     with pytest.raises(UserError, match="cut short"):
         broken.batch(model, torch.tensor([0]), 1, generator)

@@ -77,9 +77,7 @@ def test_training_equals_the_reference(tiny_backbone, case):
     pair = make(case, tiny_backbone)
     config = pair.config
     rates = []
-    assert sorted(pair.sgd.learnt) == sorted(
-        cases.plain_name(name) for name, *_ in pair.learnt()
-    )
+    assert sorted(pair.sgd.learnt) == sorted(cases.plain_name(name) for name, *_ in pair.learnt())
 
     def compare(losses, pictures, labels, rate):
         expected = pair.plain_losses(pictures, labels)
@@ -210,7 +208,9 @@ def test_weights_of_other_settings_are_refused(tiny_backbone):
     weights = learned_state(make("coop", tiny_backbone).model)
     config = cases.settings("lasp")
     setup = RunSetup(config, cases.NAMES, config.groups, 3, 10.0, tiny_backbone.fingerprint)
-    with pytest.raises(UserError, match=r"weights do not fit its settings .*Train it again"):
+    with pytest.raises(
+        UserError, match=r"weights do not match its settings .*Train the run again"
+    ):
         restore_model(setup, weights, tiny_backbone)
 
 

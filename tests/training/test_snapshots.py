@@ -148,16 +148,16 @@ def test_other_images_are_refused(workspace, tmp_path):
     run = stopped_run(tmp_path / "run", small(), after=2)
     values = (run.path / "config.json").read_text()
     (run.path / "config.json").write_text(values.replace('"seed": 1', '"seed": 2'))
-    with pytest.raises(UserError, match="cannot go on: its images"):
+    with pytest.raises(UserError, match="cannot be resumed: its images"):
         list(resume_experiment(run.path))
     assert run.status().state == FAILED
     assert saved_epoch(run.path) == 2  # once they are back, it can
 
 
 def test_what_cannot_go_on_says_why(finished_run, workspace, tmp_path):
-    with pytest.raises(UserError, match="nothing saved to go on from"):
+    with pytest.raises(UserError, match="no snapshot to resume from"):
         list(resume_experiment(finished_run.path))
-    with pytest.raises(UserError, match="only one that stopped can go on"):
+    with pytest.raises(UserError, match="only a stopped run can be resumed"):
         queue_again(finished_run)
     run = stopped_run(tmp_path / "run", small(), after=2)
     shutil.copytree(run.path, tmp_path / "damaged")
@@ -167,7 +167,7 @@ def test_what_cannot_go_on_says_why(finished_run, workspace, tmp_path):
         list(resume_experiment(tmp_path / "damaged"))
     training = resume_experiment(run.path)
     next(training)
-    with pytest.raises(UserError, match="is running: only one that stopped can go on"):
+    with pytest.raises(UserError, match="is running: only a stopped run can be resumed"):
         list(resume_experiment(run.path))
     training.close()
 

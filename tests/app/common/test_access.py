@@ -29,7 +29,7 @@ def test_the_variable_says_yes_or_no(monkeypatch, value, expected):
     monkeypatch.setenv(access.VARIABLE, value)
     assert access.read_only() is expected
     monkeypatch.setenv(access.VARIABLE, "maybe")
-    with pytest.raises(UserError, match="MOCOOP_READ_ONLY is 1 or 0; got 'maybe'"):
+    with pytest.raises(UserError, match="MOCOOP_READ_ONLY must be 1 or 0; got 'maybe'"):
         access.read_only()
 
 
@@ -40,7 +40,7 @@ def test_nothing_can_be_started_stopped_or_gone_on_with(only_look, empty_runs):
         lambda: trainings.cancel_run(run),
         lambda: trainings.resume_run(run),
     ):
-        with pytest.raises(UserError, match="nothing is trained"):
+        with pytest.raises(UserError, match="read-only demo"):
             action()
     assert [path.name for path in empty_runs.iterdir()] == ["waiting"]
 
@@ -49,7 +49,7 @@ def test_train_page_shows_runs_and_takes_no_path(only_look, one_run, tmp_path):
     app = open_page("pages/train.py", data=str(tmp_path), run=one_run.name)
     assert not app.exception
     assert not app.error
-    assert "nothing is trained, changed or deleted here" in texts(app.info)
+    assert "but not train, change or delete anything" in texts(app.info)
     assert labels(app) == {"See the routing", "See the prompt space"}
     assert not app.selectbox
     assert str(tmp_path) not in texts([*app.markdown, *app.caption, *app.info])

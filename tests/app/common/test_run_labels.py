@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.common.run_labels import Named, run_labels
+from app.common.run_labels import LabelledRun, run_labels
 from mocoop.presets import preset
 
 CONFIG = replace(preset("mocoop"), data="games", shots=16, seed=1)
@@ -14,13 +14,13 @@ NAME = "games-mocoop-16shot-seed1-001"
 
 def test_settings_alone_tell_a_run_from_others():
     other = replace(CONFIG, seed=2)
-    labels = run_labels([Named(NAME, CONFIG, 0), Named("games-mocoop-x", other, 0)])
+    labels = run_labels([LabelledRun(NAME, CONFIG, 0), LabelledRun("games-mocoop-x", other, 0)])
     assert labels == {NAME: TITLE, "games-mocoop-x": TITLE.replace("seed 1", "seed 2")}
 
 
 def test_runs_that_look_alike_are_told_apart_by_name_and_time():
     second = NAME.replace("001", "002")
-    labels = run_labels([Named(NAME, CONFIG, 0), Named(second, CONFIG, 86_400)])
+    labels = run_labels([LabelledRun(NAME, CONFIG, 0), LabelledRun(second, CONFIG, 86_400)])
     assert labels[NAME].startswith(f"{TITLE} · 19")  # 1969 west of Greenwich
     assert labels[NAME].endswith(f":00 · {NAME}")
     assert labels[second].endswith(f":00 · {second}")
@@ -28,12 +28,14 @@ def test_runs_that_look_alike_are_told_apart_by_name_and_time():
 
 def test_a_name_that_was_given_and_another_clip_are_said():
     clip = replace(preset("mocoop", "ViT-B-32/weights"), data="/data/my pets", shots=1, seed=3)
-    labels = run_labels([Named("from afar", CONFIG, 0), Named("my pets-mocoop-1", clip, 0)])
+    labels = run_labels(
+        [LabelledRun("from afar", CONFIG, 0), LabelledRun("my pets-mocoop-1", clip, 0)]
+    )
     assert labels["from afar"] == f"{TITLE} · from afar"
     assert labels["my pets-mocoop-1"] == "my pets · MoCoOp · 1 shot · seed 3 · ViT-B-32/weights"
 
 
 def test_a_damaged_run_is_called_by_its_folder():
-    assert run_labels([Named("broken", None, 0)]) == {"broken": "broken"}
-    both = run_labels([Named("a", None, 0), Named("b", None, 0)])
+    assert run_labels([LabelledRun("broken", None, 0)]) == {"broken": "broken"}
+    both = run_labels([LabelledRun("a", None, 0), LabelledRun("b", None, 0)])
     assert both == {"a": "a", "b": "b"}

@@ -42,7 +42,7 @@ def test_every_data_set_has_a_table_of_what_it_has(few):
     assert lines(faces)["MoCoOp"][0].mean == 71.0
     assert list(lines(games)) == ["MoCoOp", "CoOp"]
     coop = lines(games)["CoOp"]
-    assert "A dash: not run" in games.notes
+    assert "A dash means that" in games.notes
     assert faces.columns == ("16 shots",)  # a mean over one number of shots says nothing more
     assert (coop[1].mean, coop[1].bold, coop[0].mean, coop[0].note) == (65.0, True, None, "")
 
@@ -51,7 +51,7 @@ def test_the_average_has_only_what_all_data_sets_have(few):
     average = mean_tables(few, "few-shot").average
     assert average.columns == ("16 shots",)
     assert {name: cells[0].mean for name, cells in lines(average).items()} == {"MoCoOp": 66.0}
-    assert "Only what was run on every data set" in average.notes
+    assert "Only lines with runs on every data set" in average.notes
     none = [row for row in few if (row.data, row.method) != ("games", "mocoop")]
     assert mean_tables(none, "few-shot").average is None
     alone = [row for row in few if row.data == "games"]
@@ -60,9 +60,9 @@ def test_the_average_has_only_what_all_data_sets_have(few):
 
 def test_other_measures_say_what_is_better(few):
     calibration, entropy = mean_tables(few, "few-shot").measures
-    assert calibration.notes.startswith("Less is better.")
+    assert calibration.notes.startswith("Lower is better.")
     assert lines(calibration)["CoOp"][0].bold
-    assert entropy.notes.startswith("More is neither better nor worse.")
+    assert entropy.notes.startswith("Neither high nor low is better.")
     assert not any(cell.bold for cells in lines(entropy).values() for cell in cells)
 
 

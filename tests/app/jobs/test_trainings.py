@@ -109,7 +109,7 @@ def test_cancelled_run_goes_on_from_its_last_snapshot():
     saved = trainings.resumes_after(run)
     trainings.resume_run(run)
     assert trainings.active_runs() == [run]
-    with pytest.raises(UserError, match="nothing saved to go on from"):
+    with pytest.raises(UserError, match="no saved state to continue from"):
         trainings.resume_run(run)  # a second press, in another tab
     wait_until(lambda: is_running(run) and run.status().epoch > saved)
     trainings.cancel_run(run)
@@ -134,7 +134,7 @@ def test_run_that_cannot_be_started_again_stays_as_it_was(monkeypatch):
 
 def test_the_same_training_is_not_queued_twice():
     run = trainings.start_run(long_config())
-    with pytest.raises(UserError, match="this very training, and it is not done"):
+    with pytest.raises(UserError, match="has exactly these settings and is not finished"):
         trainings.start_run(long_config())
     with ThreadPoolExecutor(4) as tabs:
         made = list(tabs.map(start_or_none, [long_config(seed=2)] * 4))
@@ -205,5 +205,5 @@ def test_mark_cancelled_keeps_a_result(one_run):
 
 
 def test_requested_settings_of_a_folder_without_any(tmp_path):
-    with pytest.raises(UserError, match="no complete run"):
+    with pytest.raises(UserError, match="not a complete run"):
         trainings.requested(Run(tmp_path))

@@ -72,5 +72,5 @@ def test_tiny_pictures_survive_everything():
 
 
 def test_amounts_out_of_range_are_named():
-    with pytest.raises(UserError, match="blur goes from 0 to 100; got 120"):
+    with pytest.raises(UserError, match="blur must be from 0 to 100; got 120"):
         Effects(blur=120)

@@ -72,7 +72,7 @@ def test_experts_keep_their_colours(all_figures):
 
 def test_only_chosen_experts_are_full_and_carry_their_weight(all_figures):
     bars = all_figures["scores"].data[0]
-    assert bars.marker.color[2] == plotting.see_through(COLOURS["dark"], plotting.FAINT)
+    assert bars.marker.color[2] == plotting.transparent(COLOURS["dark"], plotting.FAINT)
     assert bars.marker.line.width == 1  # its end shows on a page of nearly its colour
     assert list(bars.text) == ["weight 73%", "weight 27%", ""]
 
@@ -160,8 +160,8 @@ def test_confusions_are_blue_where_right_and_red_where_wrong():
     assert np.nan_to_num(right.z).tolist() == [[3, 0], [0, 2]]
     assert np.nan_to_num(wrong.z).tolist() == [[0, 1], [0, 0]]
     assert (right.zmax, wrong.zmax) == (3, 1)
-    assert plotting.see_through(TRAIN, 0.8) in str(right.colorscale)
-    assert plotting.see_through(WRONG, 0.8) in str(wrong.colorscale)
+    assert plotting.transparent(TRAIN, 0.8) in str(right.colorscale)
+    assert plotting.transparent(WRONG, 0.8) in str(wrong.colorscale)
     assert list(numbers.text) == ["3", "1", "2"]
 
 

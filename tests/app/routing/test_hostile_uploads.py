@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.common import state
 from app.routing import upload_view
-from app.routing.upload_view import MAX_FILES, as_it_is, read_picture, shown_name
+from app.routing.upload_view import MAX_FILES, escape_markdown, read_picture, shown_name
 from mocoop.errors import UserError
 from tests.support.page_fixtures import open_page
 
@@ -151,7 +151,7 @@ def test_each_gets_a_sentence_and_the_page_goes_on(try_files):
         said = [warning.value for warning in app.warning]
         assert len(said) == len(part)
         for name, text in zip(part, said, strict=True):
-            assert text.startswith(as_it_is(name))
+            assert text.startswith(escape_markdown(name))
             assert text.endswith(".")
             assert "Traceback" not in text
         assert "good.png" in [caption.value for caption in app.caption]
@@ -171,10 +171,11 @@ def test_odd_but_sound_pictures_are_shown_under_harmless_names(try_files):
 
 def test_a_hundred_at_once(try_files):
     app = try_files({f"{number}.png": GOOD_PNG for number in range(100)})
-    assert f"100 files came; the first {MAX_FILES} are shown." in [w.value for w in app.warning]
+    warning = f"You uploaded 100 files; only the first {MAX_FILES} are shown."
+    assert warning in [shown.value for shown in app.warning]
 
 
 def test_formats_of_other_programs_are_refused():
-    with pytest.raises(UserError, match="its content is no image"):
+    with pytest.raises(UserError, match="its content is not an image"):
         read_picture(saved("EPS"), "print.eps")
     assert shown_name("a\nb\x00.png") == "ab.png"

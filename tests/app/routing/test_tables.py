@@ -120,7 +120,7 @@ def test_shares_before_and_after(found):
 
 @pytest.mark.parametrize(
     ("gain", "error", "words"),
-    [(3.0, 1.0, "it pays here"), (-3.0, 1.0, "does not pay"), (1.0, 1.0, "too close to call")],
+    [(3.0, 1.0, "it helps here"), (-3.0, 1.0, "does not help"), (1.0, 1.0, "too close to call")],
 )
 def test_value_of_routing_in_words(gain, error, words):
     value = RoutingValue(60, 59, 50, 57, "dark", "validation", 70, gain, error, {"dark": 57})
@@ -134,7 +134,7 @@ def test_value_of_routing_in_words(gain, error, words):
 @pytest.mark.parametrize(
     ("nmi", "words"),
     [
-        (None, "cannot be told"),
+        (None, "cannot be measured"),
         (0.0, "do not follow"),
         (0.2, "a little"),
         (0.5, "clearly"),
@@ -225,8 +225,8 @@ def test_styles_in_words_have_something_to_compare_with(found):
         style=["photo", "photo", "sketch", None], expert=["a", "b", "b", "a"]
     )
     assert tables.styles_in_words(table) == (
-        "For 67 % of the images the first choice is the expert used most for their style; if "
-        "styles played no part, it would be 67 %."
+        "For 67 % of the images the first choice is the expert used most for their style. "
+        "If styles had no influence, it would be 67 %."
     )
     apart = table.assign(style=["photo", "sketch", "sketch", "photo"])
     assert tables.styles_in_words(apart).startswith("For 100 % of")
