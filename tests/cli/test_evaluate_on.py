@@ -60,7 +60,7 @@ def test_methods_that_know_only_their_own_classes_say_so(capsys, method, tmp_pat
     code, out, err = evaluate(capsys, path, "--data", "games")
     assert (code, out) == (2, "")
     assert f"{method} knows only the classes of digits, and games has others" in err
-    assert "take one whose prompts fit any name" in err
+    assert "use one whose prompts accept any name" in err
     # The same classes under the same names are no others.
     code, out, _ = evaluate(capsys, path, "--data", "digits", "--json")
     assert code == 0
