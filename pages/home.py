@@ -61,7 +61,7 @@ if runs:
     with errors_in_words():
         item, image, routed = run_caches.routed_sample(runs[chosen], number)
         label = routed.class_names[item.label]
-        routed, starts = experts_in_words(routed, runs[chosen].setup())
+        routed, starts = experts_in_words(routed, run_caches.setup_of(runs[chosen]))
         view = pipeline_view(routed, starts, image, label, item.style)
         st.markdown(pipeline_svg(view), unsafe_allow_html=True)  # st.html would drop the SVG
 elif access.read_only():

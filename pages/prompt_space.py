@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.caches.runs import setup_of
 from app.common.methods import learns_prompts
 from app.prompt_space import map_view
 from app.prompt_space import view as space_view
@@ -14,7 +15,7 @@ from mocoop.runs.run import Run
 
 
 def page(run: Run) -> None:
-    setup = run.setup()
+    setup = setup_of(run)
     if not learns_prompts(setup.config):
         space_view.nothing_to_see(setup.config)
         return

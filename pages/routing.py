@@ -16,7 +16,7 @@ from mocoop.runs.run import Run
 
 
 def page(run: Run) -> None:
-    setup = run.setup()
+    setup = run_caches.setup_of(run)
     choice = view.pick_classes(setup)
     tested = run_caches.routed_test_items(run, choice)
     table = run_caches.gallery(run, choice)

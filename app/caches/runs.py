@@ -64,7 +64,7 @@ def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
 def _labelled(path: str, stamp: float) -> LabelledRun:
     run, config = Run(Path(path)), None
     with suppress(UserError):
-        config = run.setup().config
+        config = setup_of(run).config
     return LabelledRun(run.name, config, run.status().started)
 
 
@@ -80,13 +80,23 @@ def stamp_of(run: Run) -> float:
         raise UserError(f"Run {run.name} was deleted: its folder cannot be read.") from error
 
 
+def setup_of(run: Run) -> RunSetup:
+    """Returns what a run was made of; its file is parsed once, and again when the run changes."""
+    return _setup(str(run.path), stamp_of(run))
+
+
+@st.cache_resource(show_spinner=False, max_entries=200)
+def _setup(path: str, stamp: float) -> RunSetup:
+    return Run(Path(path)).setup()
+
+
 def run_backbone(run: Run) -> Backbone:
     """Returns the CLIP of a run, with the LayerNorms that the run tuned.
 
     Raises:
         UserError: if CLIP's weights differ from those that the run was trained with.
     """
-    setup = run.setup()
+    setup = setup_of(run)
     clip = backbone(setup.config.backbone)
     setup.check_backbone(clip.fingerprint)
     tuned = setup.config.tune_layer_norms
@@ -96,13 +106,13 @@ def run_backbone(run: Run) -> Backbone:
 @st.cache_resource(show_spinner="Loading the tuned CLIP …", max_entries=4)
 def _tuned_backbone(path: str, stamp: float) -> Backbone:
     run = open_run(path)
-    return classifiers.run_backbone(run, backbone(run.setup().config.backbone))
+    return classifiers.run_backbone(run, backbone(setup_of(run).config.backbone))
 
 
 def encoder(run: Run) -> ImageEncoder:
     """Returns the image encoder of a run: its CLIP in the number format of its training."""
     clip = run_backbone(run)
-    return ImageEncoder(clip, tower_dtype(run.setup().config.precision, clip.device))
+    return ImageEncoder(clip, tower_dtype(setup_of(run).config.precision, clip.device))
 
 
 def feature_cache(run: Run) -> FeatureCache:
@@ -119,12 +129,12 @@ def classifier(run: Run) -> Classifier:
 @st.cache_resource(show_spinner="Opening the run …", max_entries=16)
 def _classifier(path: str, stamp: float) -> Classifier:
     run = open_run(path)
-    return classifiers.open_classifier(run, loaded=backbone(run.setup().config.backbone))
+    return classifiers.open_classifier(run, loaded=backbone(setup_of(run).config.backbone))
 
 
 def classifier_of_known(run: Run) -> Classifier:
     """Returns a run's classifier, restricted to the classes that it can predict."""
-    setup, whole = run.setup(), classifier(run)
+    setup, whole = setup_of(run), classifier(run)
     return whole.subset(range(setup.trained_classes)) if knows_trained_only(setup) else whole
 
 
@@ -140,13 +150,13 @@ def routed_test_items(run: Run, choice: str) -> RoutedItems:
     Raises:
         UserError: if the data or CLIP's weights changed after the training.
     """
-    return _routed(str(run.path), stamp_of(run), data_stamp(run.setup().config.data), choice)
+    return _routed(str(run.path), stamp_of(run), data_stamp(setup_of(run).config.data), choice)
 
 
 @st.cache_resource(show_spinner="Routing the test images …", max_entries=8)
 def _routed(path: str, stamp: float, stamp_of_data: str, choice: str) -> RoutedItems:
     run = open_run(path)
-    setup = run.setup()
+    setup = setup_of(run)
     data, clip = dataset(setup.config.data), backbone(setup.config.backbone)
     check_same_data(run, setup, data, clip)
     return route_items(classifier(run), data, feature_cache(run), choice)
@@ -154,7 +164,7 @@ def _routed(path: str, stamp: float, stamp_of_data: str, choice: str) -> RoutedI
 
 def feature_of(run: Run, item: Item) -> Tensor:
     """Returns the feature (dim,) of an item's image by a run's CLIP."""
-    data = dataset(run.setup().config.data)
+    data = dataset(setup_of(run).config.data)
     return encoder(run).pictures([data.image(item)])[0]
 
 
@@ -164,7 +174,7 @@ def test_items(run: Run, label: int) -> tuple[Item, ...]:
     Raises:
         UserError: if the data or CLIP's weights changed after the training.
     """
-    setup = run.setup()
+    setup = setup_of(run)
     data, clip = dataset(setup.config.data), backbone(setup.config.backbone)
     check_same_data(run, setup, data, clip)
     return data.items("test", [label])
@@ -179,7 +189,7 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
         UserError: if the data or CLIP's weights changed after the training, or there is no test
             image.
     """
-    setup = run.setup()
+    setup = setup_of(run)
     data, clip = dataset(setup.config.data), backbone(setup.config.backbone)
     check_same_data(run, setup, data, clip)
     known = range(setup.trained_classes) if knows_trained_only(setup) else None
@@ -214,7 +224,7 @@ def training_images(run: Run) -> TrainingImages:
 @st.cache_resource(show_spinner="Encoding the training images …", max_entries=8)
 def _training_images(path: str, stamp: float) -> TrainingImages:
     run = open_run(path)
-    config = run.setup().config
+    config = setup_of(run).config
     data = data_caches.dataset(config.data)
     items, _ = few_shot_items(config, data)
     features = feature_cache(run).features(data, items)

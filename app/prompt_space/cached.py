@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.caches import data as data_caches
-from app.caches.runs import stamp_of
+from app.caches.runs import setup_of, stamp_of
 from app.jobs.maps import Fit, MapMaker
 from mocoop.analysis.drift import Drift, NearWord, drift_table, nearest_words
 from mocoop.analysis.projection import MapSettings, Projection, projection_of
@@ -31,7 +31,7 @@ def words(run: Run, label: int) -> list[list[list[NearWord]]]:
         run: a finished run.
         label: the class whose tokens to use if every class has its own.
     """
-    own = run.setup().config.class_context
+    own = setup_of(run).config.class_context
     return _words(str(run.path), stamp_of(run), label if own else None)
 
 
@@ -43,7 +43,7 @@ def _words(path: str, stamp: float, label: int | None) -> list[list[list[NearWor
         for name, value in run.weights().items()
         if name.startswith("prompts.before.")
     }
-    return nearest_words(weights, data_caches.backbone(run.setup().config.backbone).text)
+    return nearest_words(weights, data_caches.backbone(setup_of(run).config.backbone).text)
 
 
 def projection(run: Run, settings: MapSettings) -> Projection:

@@ -169,7 +169,7 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
 
 def near_words(run: Run, expert: int, label: int) -> None:
     """Shows the words of CLIP's vocabulary nearest to an expert's learned tokens."""
-    of_class = " for this class" if run.setup().config.class_context else ""
+    of_class = " for this class" if run_caches.setup_of(run).config.class_context else ""
     st.markdown(f"**Nearest words of its learned tokens{of_class}**, after training")
     table = tables.words_table(cached.words(run, label)[expert])
     cosines: Sequence[str] = [name for name in table.columns if name.startswith("cosine")]

@@ -32,7 +32,7 @@ def value_of_routing(run: Run, choice: str) -> RoutingValue:
 @st.cache_data(show_spinner="Testing other choices of experts …", max_entries=32)
 def _value_of_routing(path: str, stamp: float, choice: str) -> RoutingValue:
     run = open_run(path)
-    setup = run.setup()
+    setup = run_caches.setup_of(run)
     data = data_caches.dataset(setup.config.data)
     clip = data_caches.backbone(setup.config.backbone)
     check_same_data(run, setup, data, clip)

@@ -21,7 +21,7 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
         query: the picture's feature (dim,), from the run's CLIP.
     """
     known = run_caches.training_images(run)
-    setup = run.setup()
+    setup = run_caches.setup_of(run)
     names, data = setup.class_names, setup.config.data
     st.markdown(
         "**Nearest training images**",

@@ -110,6 +110,6 @@ def first_choice(runs: dict[str, Run]) -> str:
     """Returns the newest run with several experts, or else the newest run."""
     for name, run in runs.items():
         with suppress(UserError):  # the page reports a damaged run when the user chooses it
-            if len(run.setup().experts) > 1:
+            if len(run_caches.setup_of(run).experts) > 1:
                 return name
     return next(iter(runs))
