@@ -19,6 +19,7 @@ from mocoop.datasets import load_dataset as open_dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import Evaluation, route_items
 from mocoop.evaluation.evaluate import evaluate as evaluation_of
+from mocoop.evaluation.transfer import measure_on
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import settings_from
 from mocoop.runs import run as run_store
@@ -116,18 +117,21 @@ def load_classifier(run: Run | AnyPath, epoch: int | None = None) -> ImageClassi
     return ImageClassifier.from_run(load_run(run), epoch)
 
 
-def evaluate(run: Run | AnyPath, classes: str = "all") -> Evaluation:
-    """Returns the results of a finished run on its data set's test images.
+def evaluate(run: Run | AnyPath, classes: str = "all", data: AnyPath | None = None) -> Evaluation:
+    """Returns the results of a finished run on its data set's test images, or on another's.
 
     Args:
         run: the run, its folder or its name.
         classes: `all`, or the `base` or `new` half; images are classified among these classes.
+        data: another data set by its name or path; its class names replace those of the run.
 
     Raises:
-        UserError: for a run, data or weights that do not fit together, or classes without test
-            images.
+        UserError: for a run, data or weights that do not fit together, classes without test
+            images, or a method that works only with its own classes.
     """
     finished = load_run(run)
+    if data is not None:
+        return measure_on(finished, open_dataset(str(data)), classes)
     setup = finished.setup()
     opened, dataset = ImageClassifier.from_run(finished), open_dataset(setup.config.data)
     check_same_data(finished, setup, dataset, opened.encoder.backbone)

@@ -85,6 +85,8 @@ class Method:
     """Whether it uses training images; if not, one run counts for all seeds and shots."""
     needs_validation: bool = False
     """Whether it needs validation images."""
+    chooses: str = ""
+    """What it chooses on validation images, in words; empty if it chooses nothing."""
     knows: Knows = "any class"
     """The classes that a finished run can predict, given their names."""
     answers: str = "Every image is compared with the same text features."

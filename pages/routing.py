@@ -7,7 +7,7 @@ import streamlit as st
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import state
-from app.routing import cached, expert_view, upload_view, view
+from app.routing import cached, class_view, expert_view, upload_view, view
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 from app.ui.pickers import pick_run
@@ -20,8 +20,8 @@ def page(run: Run) -> None:
     choice = view.pick_classes(setup)
     tested = run_caches.routed_test_items(run, choice)
     table = run_caches.gallery(run, choice)
-    nmi = cached.style_nmi(run, choice)
-    view.overview(run, setup.config, choice, tested, table, nmi)
+    result = cached.evaluation(run, choice)
+    view.overview(run, setup.config, tested, table, result)
     image_index = position(tested, st.query_params.get(state.IMAGE))
     several = len(tested.routed.experts) > 1
     tables = view.COUNTS if several else view.RIGHTS
@@ -39,6 +39,7 @@ def page(run: Run) -> None:
     if tabs[tables].open:
         with tabs[tables]:
             view.count_tables(tested, table)
+            class_view.mistakes(tested.routed.class_names, result)
     if several and tabs[view.VALUE].open:
         with tabs[view.VALUE]:
             view.value_of_routing(run, choice)

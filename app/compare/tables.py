@@ -14,6 +14,7 @@ from app.jobs.trainings import requested
 from mocoop.datasets import dataset_name
 from mocoop.errors import UserError
 from mocoop.presets import differences
+from mocoop.runs.chosen_on_test import chosen_on_test
 from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED, STATUS_FILE
 
@@ -64,7 +65,12 @@ def run_row(run: Run, name: str) -> dict[str, Any]:
         }
         if status.state == FINISHED:
             run.setup()  # raises if the run is damaged
-            row |= _accuracies(run.results())
+            results = run.results()
+            row |= _accuracies(results)
+            chosen = chosen_on_test(config, results)
+            if chosen:
+                marked = f"{chosen} chosen on test images"
+                row["settings"] = ", ".join(filter(None, (marked, row["settings"])))
         elif not status.active and status.message:
             row["settings"] = f"{status.message} {row['settings']}".strip()
     except UserError as error:

@@ -21,6 +21,7 @@ from mocoop.errors import UserError
 from mocoop.results.cells import Table, first_seen
 from mocoop.results.gather import Gathered, gather
 from mocoop.results.markup import to_latex, to_markdown
+from mocoop.results.means import means_csv
 from mocoop.results.rows import PROTOCOLS, to_csv
 from mocoop.runs.run import Run, default_runs, list_runs, open_run
 from mocoop.runs.status import STOPPED
@@ -175,7 +176,7 @@ def _columns() -> Mapping[str, ColumnConfig]:
 
 
 def means(runs: list[Run]) -> None:
-    """Shows mean ± standard deviation over seeds by protocol, and downloads of the tables."""
+    """Shows mean ± sample standard deviation over seeds by protocol, and files of the tables."""
     gathered = _gathered(tuple((str(run.path), stamp) for run, stamp in _stamps(runs).items()))
     _say_left_out(gathered)
     if not gathered.rows:
@@ -196,7 +197,7 @@ def means(runs: list[Run]) -> None:
             if table is not None:
                 st.markdown(to_markdown(table))
         if several.measures:
-            with st.expander("Calibration and routing"):
+            with st.expander("Beyond accuracy: F1, top-5, calibration, routing"):
                 for table in several.measures:
                     st.markdown(to_markdown(table))
 
@@ -223,6 +224,7 @@ def _files(gathered: Gathered, everything: list[Table]) -> None:
     with st.container(horizontal=True):
         for label, name, text, kind in (
             ("CSV of every seed", "results.csv", to_csv(gathered.rows), "text/csv"),
+            ("CSV of means", "means.csv", means_csv(gathered.rows), "text/csv"),
             ("LaTeX", "results.tex", latex, "application/x-tex"),
             ("Markdown", "results.md", markdown, "text/markdown"),
         ):

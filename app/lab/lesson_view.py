@@ -153,7 +153,7 @@ def _show_overfitting(finals: pd.DataFrame) -> Numbers:
     curves = tables.mean_curves(grid(), SHOTS, WEIGHT)
     st.markdown(
         f"**Change since the start of training**, mean over data sets, {SHOTS} images per class, "
-        f"text weight {WEIGHT:g}; the band is ± one standard deviation over seeds"
+        f"text weight {WEIGHT:g}; the band is ± one sample standard deviation (n − 1) over seeds"
     )
     show_figure(figures.change_lines(curves, LAB_METHODS), "change-by-epoch")
     return curves, ("mean", "std")

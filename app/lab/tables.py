@@ -119,7 +119,8 @@ WAYS = ("router", "uniform", "random", "best_single", "oracle")
 def mean_curves(grid: Grid, shots: int, weight: float) -> pd.DataFrame:
     """Returns a row per method, half and epoch: the change since the start, in points.
 
-    For each seed the change is averaged over data sets; `mean` and `std` are over the seeds.
+    For each seed the change is averaged over data sets; `mean` and `std` (n - 1) are over the
+    seeds.
 
     Args:
         grid: the trainings.

@@ -7,20 +7,21 @@ import streamlit as st
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.caches.runs import stamp_of
+from mocoop.catalog.change_stamp import data_stamp
 from mocoop.classifiers.saved import check_same_data
-from mocoop.evaluation.evaluate import evaluate
+from mocoop.evaluation.evaluate import Evaluation, evaluate
 from mocoop.evaluation.routing_value import RoutingValue, routing_value
 from mocoop.runs.run import Run, open_run
 
 
-def style_nmi(run: Run, choice: str) -> float | None:
-    """Returns the normalised mutual information of first-choice experts and styles, 0 to 1."""
-    return _style_nmi(str(run.path), stamp_of(run), choice)
+def evaluation(run: Run, choice: str) -> Evaluation:
+    """Returns the results of a run on its test images: accuracy, measures by class, confusions."""
+    return _evaluation(str(run.path), stamp_of(run), data_stamp(run.setup().config.data), choice)
 
 
-@st.cache_data(show_spinner="Comparing experts with styles …", max_entries=32)
-def _style_nmi(path: str, stamp: float, choice: str) -> float | None:
-    return evaluate(run_caches.routed_test_items(open_run(path), choice), choice).style_nmi
+@st.cache_data(show_spinner="Counting the test images …", max_entries=32)
+def _evaluation(path: str, stamp: float, data_as_it_is: str, choice: str) -> Evaluation:
+    return evaluate(run_caches.routed_test_items(open_run(path), choice), choice)
 
 
 def value_of_routing(run: Run, choice: str) -> RoutingValue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -157,6 +158,61 @@ def count_map(counts: pd.DataFrame, of: str) -> go.Figure:
     figure = plain(go.Figure(traces), 110 + 30 * len(counts))
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure.update_xaxes(showgrid=False, tickangle=-40)
+
+
+def confusion_map(counts: pd.DataFrame) -> go.Figure:
+    """Returns a heat map of images: true classes down, predicted ones across.
+
+    What is right is blue and what is wrong is red, each by its own largest number: beside the
+    many right ones, mistakes would else be too faint to see.
+
+    Args:
+        counts: from `tables.confusion_table`.
+    """
+    numbers = counts.to_numpy(dtype=float)
+    on_diagonal = np.eye(len(counts), dtype=bool)
+    traces = [
+        go.Heatmap(
+            z=np.where(part & (numbers > 0), numbers, np.nan),
+            x=list(counts.columns),
+            y=list(counts.index),
+            colorscale=[[0.0, transparent(hue, 0.1)], [1.0, transparent(hue, 0.8)]],
+            zmin=0,
+            zmax=max(1.0, float(numbers[part].max())),
+            xgap=2,
+            ygap=2,
+            showscale=False,
+            hoverongaps=False,
+            hovertemplate=f"%{{y}} {said} %{{x}}: %{{z}} images<extra></extra>",
+        )
+        for part, hue, said in (
+            (on_diagonal, TRAIN, "told to be"),
+            (~on_diagonal, WRONG, "taken for"),
+        )
+    ]
+    figure = plain(go.Figure([*traces, _cell_numbers(counts)]), 130 + 26 * len(counts))
+    figure.update_yaxes(autorange="reversed", showgrid=False, title="true class")
+    return figure.update_xaxes(showgrid=False, tickangle=-40, title="predicted class")
+
+
+def mistake_bars(table: pd.DataFrame) -> go.Figure:
+    """Returns how often classes are taken for others, the most frequent first.
+
+    Args:
+        table: from `tables.mistakes_table`, as many rows as are to be shown.
+    """
+    bars = go.Bar(
+        x=table["images"],
+        y=table["true class"] + " → " + table["predicted class"],
+        orientation="h",
+        marker_color=WRONG,
+        text=table["images"],
+        **OUTSIDE,
+        hovertemplate="%{y}: %{x} images<extra></extra>",
+    )
+    figure = plain(go.Figure(bars), 90 + 24 * len(table))
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure.update_xaxes(title="images", rangemode="tozero")
 
 
 def _cell_numbers(counts: pd.DataFrame) -> go.Scatter:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 from mocoop.classifiers.base import Routed
+from mocoop.evaluation.class_measures import distinct, frequent_mistakes
 from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.evaluation.routing_value import RoutingValue
 
@@ -51,6 +54,26 @@ def accuracy_by(table: pd.DataFrame, by: str) -> pd.DataFrame:
         rows.append((name, len(part), 100.0 * part["right"].mean(), text))
     header = {"true": "class", "style": "style"}[by]
     return pd.DataFrame(rows, columns=[header, "images", "right", "most often mistaken for"])
+
+
+def confusion_table(
+    confusion: Mapping[str, Mapping[str, int]], class_names: Sequence[str]
+) -> pd.DataFrame:
+    """Returns how many images of each true class (rows) are told to be of each (columns).
+
+    Args:
+        confusion: true class → predicted class → images, as in an `Evaluation`.
+        class_names: all of them in label order; equal ones are numbered.
+    """
+    names = list(distinct(class_names))
+    rows = [[confusion.get(true, {}).get(name, 0) for name in names] for true in names]
+    return pd.DataFrame(rows, index=pd.Index(names, name="true class"), columns=names)
+
+
+def mistakes_table(confusion: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
+    """Returns a row per pair of classes that is mixed up, the most frequent first."""
+    pairs = frequent_mistakes(confusion, most=None)
+    return pd.DataFrame(pairs, columns=["true class", "predicted class", "images"])
 
 
 def experts_table(routed: Routed, index: int) -> pd.DataFrame:

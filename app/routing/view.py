@@ -13,12 +13,14 @@ from app.common import galleries, state
 from app.common.methods import how_it_answers, method_name
 from app.common.theme import expert_colours
 from app.routing import cached, figures, tables
+from app.routing.class_view import class_numbers
 from app.routing.neighbour_view import nearest_training_images
 from app.ui import chips, layout
 from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
 from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
-from mocoop.evaluation.evaluate import RoutedItems
+from mocoop.evaluation.evaluate import Evaluation, RoutedItems
+from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.run import Run, RunSetup
 
 PER_PAGE = 12
@@ -62,12 +64,12 @@ def pick_classes(setup: RunSetup) -> str:
 def overview(
     run: Run,
     config: TrainConfig,
-    choice: str,
     tested: RoutedItems,
     table: pd.DataFrame,
-    nmi: float | None,
+    result: Evaluation,
 ) -> None:
     """Shows accuracy, a summary of the routing, and the share of images per expert."""
+    nmi = result.style_nmi
     several = len(tested.routed.experts) > 1
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(gap="xsmall"):
@@ -82,7 +84,11 @@ def overview(
                 "style: 0 means that they are independent, 1 means that one determines the "
                 "other.",
             )
-        untrained = run.results().get(choice, {}).get("zero_shot")
+        class_numbers(result)
+        chosen = chosen_on_test(config, run.results())
+        if chosen:
+            st.warning(in_words(chosen), icon=":material/info:")
+        untrained = run.results().get(result.classes, {}).get("zero_shot")
         others = "" if untrained is None else f"zero-shot {untrained:.1f} %, "
         st.caption(
             f"{len(table):,} test images, {wrong:,} of them wrong. "

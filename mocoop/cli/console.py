@@ -7,6 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mocoop.runs.chosen_on_test import in_words
+
+MISTAKES = 10  # most frequent confusions that are printed
+_BEYOND = {
+    "macro_f1": "macro-F1",
+    "mean_class_accuracy": "mean per class",
+    "top5_accuracy": "top-5",
+}
 MESSAGE_WIDTH = 60  # characters of a run's message in the list of runs
 
 
@@ -21,8 +29,14 @@ def main_accuracy(results: dict[str, Any]) -> float | None:
     return None if value is None else float(value)
 
 
-def print_results(results: dict[str, Any], details: bool = False) -> None:
-    """Prints accuracies; with `details` also those of every style and class."""
+def print_results(results: dict[str, Any], details: bool = False, chosen: str = "") -> None:
+    """Prints accuracies; with `details` also those of every style and class.
+
+    Args:
+        results: by choice of classes.
+        details: also by style and class, with the most frequent mistakes.
+        chosen: what was chosen on test images, in words.
+    """
     for choice, value in results.items():
         if not isinstance(value, dict):
             continue
@@ -30,14 +44,32 @@ def print_results(results: dict[str, Any], details: bool = False) -> None:
         zero_shot = "" if untrained is None else f" (zero-shot: {untrained:.2f} %)"
         images = f"{value['num_images']} test images"
         print(f"{choice}: {value['accuracy']:.2f} % of {images}{zero_shot}")
+        beyond = [
+            f"{name} {value[key]:.2f} %"
+            for key, name in _BEYOND.items()
+            if value.get(key) is not None
+        ]  # runs of earlier versions do not have them
+        if beyond:
+            print(f"  {', '.join(beyond)}")
         if value["style_nmi"] is not None:
             print(f"  NMI of first expert and true style: {value['style_nmi']:.3f}")
         if details:
             for title, table in (("style", "per_style"), ("class", "per_class")):
                 for name, accuracy in value[table].items():
                     print(f"  {title} {name:<24} {accuracy:6.1f} %")
+            _print_mistakes(value.get("confusion", {}))
     if "harmonic_mean" in results:
         print(f"harmonic mean of base and new: {results['harmonic_mean']:.2f} %")
+    if chosen:
+        print(f"note: {in_words(chosen)}")
+
+
+def _print_mistakes(confusion: dict[str, dict[str, int]]) -> None:
+    """Prints which classes are most often taken for which."""
+    from mocoop.evaluation.class_measures import frequent_mistakes  # here: it imports torch
+
+    for true, predicted, images in frequent_mistakes(confusion, MISTAKES):
+        print(f"  mistake {true} → {predicted}: {counted(images, 'image')}")
 
 
 def print_answers(answers: list[dict[str, Any]], top: int) -> None:

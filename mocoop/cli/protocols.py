@@ -27,6 +27,9 @@ class TableOutput:
 
     csv: MaybePath = None
     """Also write the numbers of every seed to this CSV file."""
+    means_csv: MaybePath = None
+    """Also write the means over seeds to this CSV file, with both standard deviations: sample
+    (n - 1, as in the tables) and population (n, as CoOp's script prints it)."""
     markdown: MaybePath = None
     """Also write the tables to this Markdown file."""
     latex: MaybePath = None
@@ -261,12 +264,14 @@ def run_all(
 def print_tables(rows: Sequence[Row], tables: Sequence[Table], output: TableOutput) -> None:
     """Prints the tables or one JSON document, and writes the requested files."""
     from mocoop.results.markup import to_latex, to_markdown
+    from mocoop.results.means import means_csv
     from mocoop.results.tables import to_csv
     from mocoop.storage.atomic import write_text
 
     markdown = "\n".join(to_markdown(table) for table in tables)
     texts = (
         (output.csv, to_csv(rows)),
+        (output.means_csv, means_csv(rows)),
         (output.markdown, markdown),
         (output.latex, "\n".join(to_latex(table) for table in tables)),
     )
@@ -281,5 +286,5 @@ def print_tables(rows: Sequence[Row], tables: Sequence[Table], output: TableOutp
 
 def _check_files(output: TableOutput) -> None:
     """Raises UserError for files that cannot be written. Runs before anything is trained."""
-    for option in ("csv", "markdown", "latex"):
-        check_file(f"--{option}", getattr(output, option))
+    for option in ("csv", "means_csv", "markdown", "latex"):
+        check_file(f"--{option.replace('_', '-')}", getattr(output, option))

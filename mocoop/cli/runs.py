@@ -21,6 +21,7 @@ from mocoop.cli.console import (
 )
 from mocoop.cli.option_types import MaybePath, RunName
 from mocoop.errors import UserError
+from mocoop.runs.chosen_on_test import KEY, chosen_on_test
 from mocoop.runs.paths import find_run
 from mocoop.runs.status import QUEUED
 
@@ -35,15 +36,25 @@ BATCH = 32  # images in memory at the same time
 
 @dataclass(frozen=True)
 class EvaluateCommand:
-    """Test a finished run on its data set's test images."""
+    """Test a finished run on its data set's test images, or on those of another data set.
+
+    Examples:
+        mocoop evaluate RUN --classes new
+        mocoop evaluate RUN --data digits
+        mocoop evaluate RUN --data folder/with/images --json
+    """
 
     run: RunName
     """Folder or name of the run."""
+    data: str | None = None
+    """Another data set, by name or path: its own class names take the place of the run's. Not
+    for methods that know only their own classes (linear probe, Tip-Adapter)."""
     classes: Annotated[
         Literal["all", "base", "new"] | None,
         tyro.conf.arg(metavar="{all,base,new}", help_behavior_hint=""),
     ] = None
-    """The classes to test on; by default all, or base and new for a base-to-new run."""
+    """The classes to test on; by default all, or base and new for a base-to-new run; all of
+    another data set."""
     json: bool = False
     """Print the results as one JSON document."""
 
@@ -76,8 +87,11 @@ class RunsCommand:
 
 
 def evaluate(command: EvaluateCommand) -> None:
-    """Tests a finished run on its test images."""
+    """Tests a finished run on its test images, or on those of another data set."""
     path = find_run(command.run)
+    if command.data is not None:
+        _evaluate_on(path, command.data, command)
+        return
     from mocoop.classifiers.saved import check_same_data, open_classifier, run_encoder
     from mocoop.clip.backbone import load_backbone
     from mocoop.datasets import load_dataset
@@ -101,10 +115,33 @@ def evaluate(command: EvaluateCommand) -> None:
         with progress_bar(not command.json, "encoding images") as progress:
             items = route_items(classifier, dataset, cache, choice, progress=progress)
         results[choice] = asdict(evaluation_of(items, choice))
+    chosen = chosen_on_test(setup.config, {KEY: dataset.val_is_test})
     if command.json:
-        print_json({"run": str(run.path), "results": results})
+        print_json({"run": str(run.path), "results": results, "chosen_on_test": chosen or None})
     else:
-        print_results(results, details=True)
+        print_results(results, details=True, chosen=chosen)
+
+
+def _evaluate_on(path: Path, data: str, command: EvaluateCommand) -> None:
+    """Tests a finished run on another data set, with that set's class names."""
+    from mocoop.datasets import load_dataset
+    from mocoop.evaluation.transfer import measure_on
+    from mocoop.runs.run import Run
+
+    run, dataset = Run(path), load_dataset(data)
+    choice = command.classes or "all"
+    with progress_bar(not command.json, "encoding images") as progress:
+        found = measure_on(run, dataset, choice, progress=progress)
+    results: dict[str, Any] = {choice: asdict(found)}
+    config = run.setup().config
+    own = dataset.source == config.data  # only there are its test images those it chose on
+    chosen = chosen_on_test(config, {KEY: dataset.val_is_test}) if own else ""
+    if command.json:
+        more = {"data": dataset.source, "results": results, "chosen_on_test": chosen or None}
+        print_json({"run": str(run.path)} | more)
+    else:
+        print(f"trained on {config.data}, tested on {dataset.name}")
+        print_results(results, details=True, chosen=chosen)
 
 
 def predict(command: PredictCommand) -> None:

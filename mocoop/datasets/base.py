@@ -102,6 +102,15 @@ class Dataset(ABC):
         return tuple(item for item in items if item.label in wanted)
 
     @property
+    def val_is_test(self) -> bool:
+        """Whether images of the validation split are test images too, as on ImageNet in CoOp.
+
+        What is chosen on validation images is then chosen on test images.
+        """
+        validation = {item.id for item in self.splits["val"]}
+        return any(item.id in validation for item in self.splits["test"])
+
+    @property
     def styles(self) -> tuple[str, ...]:
         """The true styles in order of first appearance; empty if none is known."""
         styles = dict.fromkeys(i.style for part in self.splits.values() for i in part if i.style)

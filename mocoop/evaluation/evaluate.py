@@ -12,6 +12,13 @@ from mocoop.classifiers.base import Classifier, Routed
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.splits import class_range
 from mocoop.errors import UserError
+from mocoop.evaluation.class_measures import (
+    confusion_by_name,
+    confusion_counts,
+    macro_f1,
+    mean_class_accuracy,
+    top_accuracy,
+)
 from mocoop.evaluation.measures import (
     calibration_error,
     guide_agreement,
@@ -47,6 +54,16 @@ class Evaluation:
     agreement: dict[str, float] = field(default_factory=dict)
     """Agreement of the router with its guide, which knows the labels (`GuideAgreement`), in
     percent; empty if the guide was not asked for."""
+    macro_f1: float | None = None
+    """Mean of the F1 scores of the classes, in percent; None, like the fields below, in results
+    of earlier versions."""
+    mean_class_accuracy: float | None = None
+    """Mean of the accuracies of the classes, in percent."""
+    top5_accuracy: float | None = None
+    """Share of images whose class is among the five most probable, in percent; None with five
+    classes or fewer."""
+    confusion: dict[str, dict[str, int]] = field(default_factory=dict)
+    """True class → predicted class → number of images, without pairs that do not occur."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,7 @@ def evaluate(routed_items: RoutedItems, choice: str) -> Evaluation:
         agreement = guide_agreement(routed.scores, routed_items.guide, num_chosen)
     names = [routed.class_names[label] for label in labels.tolist()]
     usage = routed.weights.mean(dim=0).tolist()
+    counts = confusion_counts(routed.probabilities, labels)
     return Evaluation(
         choice,
         100.0 * correct.float().mean().item(),
@@ -127,6 +145,10 @@ def evaluate(routed_items: RoutedItems, choice: str) -> Evaluation:
         calibration_error(routed.probabilities, labels),
         {} if routing is None else asdict(routing),
         {} if agreement is None else asdict(agreement),
+        macro_f1(counts),
+        mean_class_accuracy(counts),
+        top_accuracy(routed.probabilities, labels),
+        confusion_by_name(counts, routed.class_names),
     )
 
 

@@ -40,6 +40,8 @@ class Measure:
     Without this function, `evaluate` computes the measure together with others."""
     always: bool = False
     """Whether the results of every run of this version have it."""
+    chosen: bool = False
+    """Whether it is of something chosen on validation images, whatever the method."""
     by_half: bool = False
     """Whether it is also reported for the base and the new half, as `calibration error, new`."""
 
@@ -87,6 +89,22 @@ _RECORDS = (
     ),
     Measure("HM", "%", 1, 1, "Harmonic mean of base and new.", "accuracy"),
     Measure(
+        "macro-F1", "%", 1, 1,
+        "Mean of the classes' F1, the harmonic mean of precision and recall.",
+        "beyond accuracy", ("macro_f1",), by_half=True,
+    ),
+    Measure(
+        "mean class accuracy", "%", 1, 1,
+        "Mean of the classes' accuracies, however many images each has (mean per class).",
+        "beyond accuracy", ("mean_class_accuracy",), by_half=True,
+    ),
+    Measure(
+        "top-5 accuracy", "%", 1, 1,
+        "Share of test images whose class is among the five most probable; with more than five "
+        "classes.",
+        "beyond accuracy", ("top5_accuracy",), by_half=True,
+    ),
+    Measure(
         "calibration error", "%", 1, -1,
         "Mean distance between top probability and accuracy over 15 bins (expected calibration "
         "error).",
@@ -133,7 +151,7 @@ _RECORDS = (
     Measure(
         "best single expert", "%", 1, 0,
         "Accuracy of the single expert that is best on the validation images.", "routing",
-        ("routing_value", "best_single"),
+        ("routing_value", "best_single"), chosen=True,
     ),
     Measure(
         "oracle", "%", 1, 0,

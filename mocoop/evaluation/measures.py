@@ -14,11 +14,15 @@ import torch
 from torch import Tensor
 
 from mocoop.errors import UserError
+from mocoop.evaluation.checks import (
+    as_distributions,
+    as_table,
+    check_labels,
+    check_same_shape,
+)
 from mocoop.model.router import routing_entropy
 
 UNUSED_SHARE = 0.1  # an expert with less than this fraction of an even share is unused
-# Sums of rows rounded to bfloat16 deviate from 1 by up to 0.4 %; those of logits by far more.
-SUM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,9 @@ def routing_measures(scores: Tensor, weights: Tensor) -> RoutingMeasures:
     Raises:
         UserError: if shapes or types do not match, or the weights do not sum to 1.
     """
-    scores = _table(scores, "scores")
-    weights = _distributions(weights, "weights")
-    _same_shape(scores, weights, "scores", "weights")
+    scores = as_table(scores, "scores")
+    weights = as_distributions(weights, "weights")
+    check_same_shape(scores, weights, "scores", "weights")
     num_experts = scores.shape[1]
     usage = weights.mean(dim=0)  # (experts,)
     entropy, entropy_share, load_balance = 0.0, 0.0, 1.0
@@ -159,9 +163,9 @@ def guide_agreement(scores: Tensor, guide_scores: Tensor, num_chosen: int) -> Gu
     Raises:
         UserError: if shapes or types do not match, or K is out of range.
     """
-    scores = _table(scores, "scores")
-    guide_scores = _table(guide_scores, "guide scores")
-    _same_shape(scores, guide_scores, "scores", "guide scores")
+    scores = as_table(scores, "scores")
+    guide_scores = as_table(guide_scores, "guide scores")
+    check_same_shape(scores, guide_scores, "scores", "guide scores")
     num_experts = scores.shape[1]
     if not 1 <= num_chosen <= num_experts:
         raise UserError(
@@ -217,8 +221,8 @@ def _bin_sums(probabilities: Tensor, labels: Tensor, bins: int) -> tuple[Tensor,
     if bins < 1:
         raise UserError(f"bins must be at least 1; got {bins}.")
     dtype = probabilities.dtype
-    probabilities = _distributions(probabilities, "probabilities")
-    _check_labels(labels, *probabilities.shape)
+    probabilities = as_distributions(probabilities, "probabilities")
+    check_labels(labels, *probabilities.shape)
     confidence, predicted = probabilities.max(dim=-1)  # (images,)
     right = (predicted == labels.cpu()).double()
     # 0.2 in float32 is slightly above 0.2 in float64. Without rounding the edges in the same
@@ -242,59 +246,3 @@ def _ranks(scores: Tensor) -> Tensor:
 def _unit(share: float) -> float:
     """Returns a share clamped to 0 to 1, which rounding errors may exceed."""
     return min(1.0, max(0.0, share))
-
-
-def _table(values: Tensor, name: str) -> Tensor:
-    """Returns a two-dimensional tensor of finite numbers in float64 on the CPU."""
-    if values.ndim != 2 or values.numel() == 0:
-        raise UserError(
-            f"Expected {name} with one row for each image and at least one row and column; got "
-            f"shape {_shape(values)}."
-        )
-    if not values.is_floating_point():
-        raise UserError(f"Expected {name} in floating point; got {values.dtype}.")
-    # To the CPU first: not every accelerator has float64.
-    table = values.detach().cpu().double()
-    if not table.isfinite().all():
-        raise UserError(f"Expected finite {name}; got NaN or infinity. Check the model's output.")
-    return table
-
-
-def _distributions(values: Tensor, name: str) -> Tensor:
-    """Returns rows of non-negative numbers that sum to 1 in float64 on the CPU."""
-    table = _table(values, name)
-    sums = table.sum(dim=-1)
-    if (table < 0).any() or ((sums - 1).abs() > SUM_TOLERANCE).any():
-        raise UserError(
-            f"Expected {name} from 0 to 1 whose rows sum to 1; got values from "
-            f"{table.min():.4g} to {table.max():.4g}, sums from {sums.min():.4g} to "
-            f"{sums.max():.4g}. Apply the softmax to logits first."
-        )
-    return table
-
-
-def _check_labels(labels: Tensor, num_images: int, num_classes: int) -> None:
-    """Raises UserError for labels that are not one class index per image."""
-    numbers = not labels.is_floating_point() and labels.dtype != torch.bool
-    if labels.shape != (num_images,) or not numbers:
-        raise UserError(
-            f"Expected {num_images} integer labels, one for each image; got shape "
-            f"{_shape(labels)} of {labels.dtype}."
-        )
-    if num_images and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
-        raise UserError(
-            f"Expected labels from 0 to {num_classes - 1}; got {int(labels.min())} to "
-            f"{int(labels.max())}. Use the indices of the {num_classes} classes given here."
-        )
-
-
-def _same_shape(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
-    if first.shape != second.shape:
-        raise UserError(
-            f"Expected {first_name} and {second_name} of the same images and experts; got shapes "
-            f"{_shape(first)} and {_shape(second)}."
-        )
-
-
-def _shape(values: Tensor) -> tuple[int, ...]:
-    return tuple(values.shape)

@@ -34,7 +34,7 @@ class RoutingValue:
     """The name of this expert."""
     chosen_on: str
     """The split on which it was chosen: validation, or training if there are no validation
-    images."""
+    images, or test if validation images are test images too."""
     oracle: float
     """Share of images that at least one expert classifies correctly: an upper bound for the
     choice of one expert."""
@@ -99,11 +99,13 @@ def routing_value(
 def selection_items(config: TrainConfig, dataset: Dataset) -> tuple[Sequence[Item], str]:
     """Returns the few-shot images on which a run may choose an expert, and their split.
 
-    These are the run's validation images, or its training images if it has none. They are
-    never test images.
+    These are the run's validation images, or its training images if it has none. If
+    validation images are test images too (ImageNet), the split is called test.
     """
     train, val = few_shot_items(config, dataset)
-    return (val, "validation") if val else (train, "training")
+    if not val:
+        return train, "training"
+    return val, "test" if dataset.val_is_test else "validation"
 
 
 def _correct_by_expert(probabilities: Tensor, labels: Tensor) -> Tensor:

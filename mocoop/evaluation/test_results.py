@@ -18,6 +18,7 @@ from mocoop.evaluation.measures import harmonic_mean
 from mocoop.evaluation.routing_value import routing_value
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
+from mocoop.runs.chosen_on_test import KEY
 
 
 def results_on_test(
@@ -41,7 +42,7 @@ def results_on_test(
     choices = choices_tested(config, dataset)
     if METHODS[config.method].trained_classes_only and config.classes == "base":
         choices = ("base",)
-    results: dict = {}
+    results: dict = {KEY: dataset.val_is_test}
     for choice in choices:
         items = route_items(classifier, dataset, cache, choice, prototypes=prototypes)
         results[choice] = asdict(evaluate(items, choice)) | extra_measures(items)

@@ -11,8 +11,8 @@ from mocoop.classifiers.saved import open_classifier, restore_model, run_encoder
 from mocoop.clip.backbone import Backbone
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
-from mocoop.evaluation.evaluate import evaluate, route_items
-from mocoop.features.cache import FeatureCache
+from mocoop.evaluation.evaluate import Evaluation, evaluate, route_items
+from mocoop.features.cache import FeatureCache, Progress
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import group_prototypes, hard_features
@@ -37,15 +37,39 @@ def evaluate_on(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -
     saved = saved_evaluation(run, dataset.name)
     if saved is not None:
         return saved
+    results = asdict(measure_on(run, dataset, cache=cache))
+    write_json(run.path / _file(dataset.name), results)
+    return results
+
+
+def measure_on(
+    run: Run,
+    dataset: Dataset,
+    choice: str = "all",
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Returns the results of a run on the test images of another data set, without saving them.
+
+    Args:
+        run: a finished run.
+        dataset: the data set to test on; its class names replace those of the run.
+        choice: all, or the base or new half of the data set's classes.
+        cache: image features of the run's backbone; by default the usual cache.
+        progress: called while image features are computed.
+
+    Raises:
+        UserError: for a run that is not finished, a method that works only with its own classes,
+            or classes without test images.
+    """
+    run.require_finished()
     setup = run.setup()
     encoder = run_encoder(run, None if cache is None else cache.backbone)
     if cache is None or setup.config.tune_layer_norms:
         keep = not setup.config.tune_layer_norms
         cache = FeatureCache(encoder.backbone, keep=keep, precision=encoder.precision)
     classifier = classifier_for(run, setup, dataset, encoder.backbone)
-    results = asdict(evaluate(route_items(classifier, dataset, cache), "all"))
-    write_json(run.path / _file(dataset.name), results)
-    return results
+    return evaluate(route_items(classifier, dataset, cache, choice, progress=progress), choice)
 
 
 def saved_evaluation(run: Run, name: str) -> dict[str, Any] | None:
@@ -80,6 +104,8 @@ def _subset_of_own_classes(run: Run, setup: RunSetup, dataset: Dataset) -> Class
     Raises:
         UserError: if the run does not know a class, or two of its classes have the same name.
     """
+    if dataset.class_names == setup.class_names:  # the same order, so equal names do no harm
+        return open_classifier(run)
     label_of = {name: label for label, name in enumerate(setup.class_names)}
     if len(label_of) < len(setup.class_names):
         raise UserError(
@@ -90,7 +116,8 @@ def _subset_of_own_classes(run: Run, setup: RunSetup, dataset: Dataset) -> Class
     if unknown:
         raise UserError(
             f"{setup.config.method} knows only the classes of {setup.config.data}, and "
-            f"{dataset.name} has others ({', '.join(unknown[:3])} ...). Leave this method out."
+            f"{dataset.name} has others ({', '.join(unknown[:3])} ...). Leave this "
+            "method out, or use one whose prompts accept any name, such as coop or mocoop."
         )
     labels = [label_of[name] for name in dataset.class_names]
     return open_classifier(run).subset(labels)

@@ -89,7 +89,8 @@ def validation_accuracy(config: TrainConfig) -> float:
     """Returns a trained model's accuracy on the whole validation split, in percent.
 
     Raises:
-        UserError: for data without validation images, or settings that do not fit.
+        UserError: for data without validation images, or whose validation images are test images
+            (ImageNet), or settings that do not fit.
     """
     prepared = prepare(config)
     dataset, backbone = prepared.dataset, prepared.backbone
@@ -97,6 +98,11 @@ def validation_accuracy(config: TrainConfig) -> float:
     if not items:
         raise UserError(
             f"{dataset.name} has no validation images for choosing a recipe. Add a folder val/."
+        )
+    if dataset.val_is_test:
+        raise UserError(
+            f"The validation images of {dataset.name} are its test images: a recipe chosen on "
+            "them would be chosen on the test. Choose it on another data set."
         )
     hard = hard_features(backbone.text, prepared.groups, dataset.class_names)
     generator = torch.Generator().manual_seed(config.seed)

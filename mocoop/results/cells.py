@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ class Cell:
     mean: float | None = None
     """The number; None if there is none."""
     std: float | None = None
-    """Sample standard deviation over seeds (n - 1); None with fewer than two seeds."""
+    """Sample standard deviation over seeds (n - 1); None with fewer than two seeds. CoOp's script
+    prints the population one (n), which is smaller."""
     seeds: int = 0
     """Number of seeds behind the mean."""
     note: str = ""
@@ -70,6 +72,11 @@ class Table:
     """The data sets of the numbers; with several data sets, the numbers are averages."""
     mean_last: bool = False
     """Whether the last column is the mean of all others."""
+
+
+def table_name(text: str) -> str:
+    """Returns a table's name from its title: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def first_seen(values: Iterable[T]) -> tuple[T, ...]:

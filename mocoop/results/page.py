@@ -19,6 +19,7 @@ from mocoop.presets import preset
 from mocoop.protocols.ablations import ablation_tasks
 from mocoop.protocols.plans import Plan, Task, tasks
 from mocoop.results.cells import Table
+from mocoop.results.every_seed import every_seed
 from mocoop.results.markup import to_markdown
 from mocoop.results.protocol_rows import time_spent
 from mocoop.results.published import published_domain_table
@@ -26,7 +27,6 @@ from mocoop.results.rows import Row
 from mocoop.results.tables import (
     ablation_table,
     base_to_new_tables,
-    every_seed,
     few_shot_tables,
     measure_table,
     transfer_tables,
@@ -91,9 +91,10 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         f"torch {version('torch')}, open_clip {version('open_clip_torch')} and Python "
         f"{platform.python_version()}. [RESULTS.csv](RESULTS.csv) has the numbers of every "
         "seed.\n",
-        "Tables show the accuracy on the test images in percent, as mean ± standard deviation "
-        "over the seeds; the best value of a column is bold. Settings were chosen on validation "
-        "images (see the README), and nothing was chosen on test images. Methods ending in -ln "
+        "Tables show the accuracy on the test images in percent, as mean ± sample standard "
+        "deviation (n − 1) over the seeds; the best value of a column is bold. Settings were "
+        "chosen on validation images (see the README), and nothing was chosen on test images. "
+        "Methods ending in -ln "
         "also tune the LayerNorms of the image tower, as the published LASP and MoCoOp do; the "
         "others leave the tower frozen. LASP-V equals LASP if all classes are trained on, so "
         "only base-to-new shows it.\n",

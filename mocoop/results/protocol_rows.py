@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mocoop.datasets import dataset_name
-from mocoop.evaluation.measure_table import HALVES, Section, in_section, of_half
+from mocoop.evaluation.measure_table import HALVES, Section, find_measure, in_section, of_half
 from mocoop.evaluation.transfer import saved_evaluation
 from mocoop.protocols.plans import Task
 from mocoop.results.rows import Row
+from mocoop.runs.chosen_on_test import chosen_on_test, shares_images
 from mocoop.runs.run import Run
 
 
@@ -51,8 +52,28 @@ def rows_of(task: Task, run: Run) -> list[Row]:
     if task.protocol in ("few-shot", "ablation") and config.classes == "all":
         numbers += [(data, name, value) for name, value in _measured(results["all"])]
         numbers += [(data, name, value) for name, value in _measured(results, ("run",))]
+    elsewhere = set(map(dataset_name, task.targets)) - {data}
+    shared, chosen = shares_images(config, results), chosen_on_test(config, results)
+
+    def marked(target: str, measure: str) -> bool:
+        if measure == "new" or measure.endswith(", new"):  # chosen on images of the base half
+            return False
+        known = find_measure(measure)
+        by_method = bool(chosen) and known.section != "run"
+        return target not in elsewhere and (by_method or (shared and known.chosen))
+
     return [
-        Row(task.protocol, data, target, task.label, task.shots, seed, measure, value)
+        Row(
+            task.protocol,
+            data,
+            target,
+            task.label,
+            task.shots,
+            seed,
+            measure,
+            value,
+            marked(target, measure),
+        )
         for target, measure, value in numbers
         for seed in task.seeds
     ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mocoop.errors import UserError, choose_from
 from mocoop.results.cells import Series, first_seen
+from mocoop.results.marks import MARK
 
 PROTOCOLS = ("few-shot", "base-to-new", "domain-generalization", "cross-dataset", "ablation")
 Key = tuple[str, str, str, int, str]
@@ -37,6 +38,8 @@ class Row:
     """accuracy, base, new, HM, style NMI, calibration error, training seconds ..."""
     value: float
     """The number; in percent for accuracies and calibration errors."""
+    chosen_on_test: bool = False
+    """Whether something behind the number was chosen on validation images that are test images."""
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -56,6 +59,7 @@ class Row:
 
 
 _FIELDS = [field.name for field in dataclasses.fields(Row)]
+_BEFORE = _FIELDS[:-1]  # of files of before chosen_on_test was written down
 
 
 def to_csv(rows: Sequence[Row]) -> str:
@@ -63,19 +67,19 @@ def to_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_FIELDS)
-    writer.writerows(dataclasses.astuple(row) for row in rows)
+    writer.writerows((*dataclasses.astuple(row)[:-1], int(row.chosen_on_test)) for row in rows)
     return text.getvalue()
 
 
 def from_csv(text: str) -> tuple[Row, ...]:
-    """Returns the rows in a CSV text that `to_csv` wrote.
+    """Returns the rows in a CSV text that `to_csv` wrote; earlier files lack `chosen_on_test`.
 
     Raises:
         UserError: if the columns are others, or a line is not a result.
     """
     lines = csv.reader(io.StringIO(text, newline=""))
     header = next(lines, [])
-    if header != _FIELDS:
+    if header not in (_FIELDS, _BEFORE):
         raise UserError(
             f"Expected a table of results with the columns {', '.join(_FIELDS)}; got "
             f"{', '.join(header) or 'nothing'}. Give the CSV file that the protocols wrote."
@@ -83,12 +87,15 @@ def from_csv(text: str) -> tuple[Row, ...]:
     rows = []
     for cells in lines:
         try:
-            protocol, data, target, method, shots, seed, measure, value = cells
+            protocol, data, target, method, shots, seed, measure, value, *more = cells
             numbers = int(shots), int(seed), measure, float(value)
-            rows.append(Row(protocol, data, target, method, *numbers))
+            if len(cells) != len(header):
+                raise ValueError(f"{len(cells)} cells")
+            chosen = [bool(int(text)) for text in more]
+            rows.append(Row(protocol, data, target, method, *numbers, *chosen))
         except ValueError as error:
             raise UserError(
-                f"Line {lines.line_num} is not a result: expected {len(_FIELDS)} cells with "
+                f"Line {lines.line_num} is not a result: expected {len(header)} cells with "
                 f"integers for shots and seed and a number as value; got {','.join(cells)!r} "
                 f"({error})."
             ) from error
@@ -119,6 +126,15 @@ class ResultIndex:
                 f"Expected results for {' or '.join(measures)} in {protocol}; got "
                 f"{', '.join(present) or 'no rows'}. Run that protocol first."
             )
+        marked = {row.method for row in chosen if row.chosen_on_test}
+        self.chosen_on_test = first_seen(row.data for row in chosen if row.chosen_on_test)
+        if marked:
+            chosen = [
+                dataclasses.replace(row, method=f"{row.method} {MARK}")
+                if row.method in marked
+                else row
+                for row in chosen
+            ]
         self.protocol = protocol
         self.data = first_seen(row.data for row in chosen)
         self.targets = first_seen(row.target for row in chosen)

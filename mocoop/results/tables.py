@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,17 +19,25 @@ from mocoop.results.cells import (
     harmonic_series,
     mean_cell,
     seedwise_mean,
+    table_name,
     with_best_in_bold,
 )
+from mocoop.results.marks import chosen_note, unmarked
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block
-from mocoop.results.rows import PROTOCOLS, ResultIndex, Row, from_csv, shots_text, to_csv
+from mocoop.results.rows import (
+    PROTOCOLS,
+    ResultIndex,
+    Row,
+    from_csv,
+    shots_text,
+    to_csv,
+)
 
 __all__ = [
     "PROTOCOLS",
     "Row",
     "ablation_table",
     "base_to_new_tables",
-    "every_seed",
     "few_shot_tables",
     "from_csv",
     "measure_table",
@@ -43,7 +50,7 @@ def few_shot_tables(rows: Sequence[Row], measure: str = "accuracy") -> tuple[Tab
     """Returns tables of methods × shots: the average over data sets, then each data set.
 
     The average over data sets is computed for each seed that all of them have. Mean and
-    standard deviation are over these averages. The last column is the mean over shots,
+    sample standard deviation are over these averages. The last column is the mean over shots,
     computed in the same way.
 
     Raises:
@@ -218,49 +225,11 @@ def ablation_table(rows: Sequence[Row]) -> Table:
     return _table(results, kind, results.data, heads, lines, "accuracy", notes, first="variant")
 
 
-def every_seed(rows: Sequence[Row], measure: str) -> Table:
-    """Returns a table with the value of every seed in its own column, for an appendix.
-
-    Raises:
-        UserError: if there are no such results, or a result appears twice.
-    """
-    chosen = [row for row in rows if row.measure == measure]
-    protocols = first_seen(row.protocol for row in chosen)
-    values = {}
-    for protocol in protocols or ("any protocol",):
-        for (data, target, method, shots, _), series in ResultIndex(
-            rows, protocol, (measure,)
-        ).items():
-            values[(protocol, data, target, method, shots)] = series
-    heads = ("protocol", "data", "target", "method", "shots")
-    shown = [index for index in range(5) if len({key[index] for key in values}) > 1] or [3]
-    if all(key[1] == key[2] for key in values):
-        shown = [index for index in shown if index != 2]
-    seeds = sorted({seed for series in values.values() for seed in series})
-    lines = [
-        Line(
-            tuple(str(key[index]) for index in shown),
-            tuple(Cell(series[seed], seeds=1) if seed in series else Cell() for seed in seeds),
-        )
-        for key, series in values.items()
-    ]
-    any_key = next(iter(values))
-    same = [f"{heads[index]} {any_key[index]}" for index in (0, 1, 3, 4) if index not in shown]
-    return Table(
-        _name(f"every-seed-{measure}"),
-        f"{find_measure(measure).label} of every seed",
-        f"The same for all: {', '.join(same)}." if same else "",
-        tuple(heads[index] for index in shown),
-        tuple(f"seed {seed}" for seed in seeds),
-        (Block(with_best_in_bold(lines, 1, find_measure(measure).digits, direction=0)),),
-        measure,
-    )
-
-
 _TRANSFER = {
     "domain-generalization": "Domain generalisation",
     "cross-dataset": "Cross-dataset transfer",
 }
+SPREAD = "Mean ± sample standard deviation (n − 1)"
 LEFT_OUT = "; averages with missing parts are left out"
 _HM_OF_MEANS = (
     "HM is the harmonic mean of mean base and mean new accuracy of each seed, as papers report "
@@ -284,17 +253,22 @@ def _table(
     shown = find_measure(measure)
     marked = with_best_in_bold(lines, seeds, shown.digits, shown.better)
     cells = [cell for line in marked for cell in line.cells]
-    how = f"Mean ± standard deviation over {seeds} seeds" if seeds > 1 else "One seed"
+    how = f"{SPREAD} over {seeds} seeds" if seeds > 1 else "One seed"
     if any(cell.note.startswith("n=") for cell in cells):
         how += " (n: number of seeds if fewer)"
     if any(cell.bold for cell in cells):
         how += ", best of each column in bold"
     if any(" of " in cell.note for cell in cells):
         how += LEFT_OUT
+    tainted = [name for name in data or results.data if name in results.chosen_on_test]
+    if tainted:
+        notes = f"{chosen_note(tainted)} {notes}"
+    else:  # the mark belongs to other data sets than those of this table
+        marked = tuple(replace(line, labels=tuple(map(unmarked, line.labels))) for line in marked)
     several = len(data) > 1
     scope = f"average over {len(data)} data sets" if several else "".join(data)
     return Table(
-        _name(f"{kind} {'average' if several else scope}"),
+        table_name(f"{kind} {'average' if several else scope}"),
         f"{kind}, {scope}".removesuffix(", "),
         f"{notes}{how}.",
         (first,),
@@ -314,7 +288,3 @@ def _shots_note(results: ResultIndex) -> str:
     return (
         f"{shots_text(results.shots[0])}. " if len(results.shots) == 1 and results.shots[0] else ""
     )
-
-
-def _name(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

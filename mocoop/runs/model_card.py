@@ -8,6 +8,7 @@ from typing import Any
 from mocoop.config import TrainConfig
 from mocoop.markdown import markdown_table, one_line
 from mocoop.presets import differences
+from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.run import Run
 
 _PARTS = {"all": "all classes", "base": "base half (trained)", "new": "new half (never trained)"}
@@ -22,6 +23,7 @@ def model_card(run: Run) -> str:
     run.require_finished()
     setup, results = run.setup(), run.results()
     config = setup.config
+    chosen = chosen_on_test(config, results)
     data = Path(config.data).name
     title = f"{config.method} on {data}, {config.shots} per class, seed {config.seed}"
     parts = [
@@ -44,6 +46,7 @@ def model_card(run: Run) -> str:
         ),
         "## Results on test images",
         _results(results),
+        *([in_words(chosen)] if chosen else []),
         "## Settings that differ from the method's preset",
         _differences(config),
         "All settings, class names and template groups are in `config.json`.",

@@ -298,3 +298,10 @@ def test_the_best_expert_is_never_chosen_on_test_images(finished_run):
     items, chosen_on = selection_items(config, without)
     assert chosen_on == "training"
     assert not test & {item.id for item in items}
+
+
+def test_a_choice_on_validation_images_that_are_test_images_is_called_so(finished_run):
+    config = finished_run.setup().config
+    data = load_dataset(config.data)
+    shared = replace(data, splits=data.splits | {"val": data.items("test")})
+    assert selection_items(config, shared)[1] == "test"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -162,9 +163,15 @@ def test_train_with_own_templates_then_evaluate_and_predict(capsys, workspace, t
 
     code, out, _ = run(capsys, "evaluate", path, "--json")
     assert code == 0
-    assert json.loads(out)["results"]["all"]["accuracy"] == pytest.approx(trained)
+    found = json.loads(out)["results"]["all"]
+    assert found["accuracy"] == pytest.approx(trained)
+    assert sum(map(len, found["confusion"].values())) > len(found["confusion"])
+    images = sum(sum(row.values()) for row in found["confusion"].values())
+    assert images == found["num_images"]
     code, out, _ = run(capsys, "evaluate", path, "--classes", "new")
     assert "new: " in out
+    assert re.search(r"macro-F1 [\d.]+ %, mean per class [\d.]+ %, top-5 [\d.]+ %", out)
+    assert re.search(r"mistake \S.* → \S.*: \d+ image", out)
     assert "style sketch" in out
 
     Image.new("RGBA", (30, 40), (200, 0, 0, 128)).save(tmp_path / "red.png")

@@ -117,10 +117,11 @@ def test_means_stand_beside_published_numbers(two_seeds):
     said = texts(app.markdown)
     base = (two_seeds.results()["base"]["accuracy"] + 70.0) / 2
     assert f"{base:.1f}** ±" in said or f"{base:.1f} ±" in said
+    assert "Mean ± sample standard deviation (n − 1) over 2 seeds" in said
     assert "Published: ViT-B/16" in said
     assert "78.61" in said  # LASP's harmonic mean, in print
     files = {element.label for element in app.get("download_button")}
-    assert files == {"CSV of every seed", "LaTeX", "Markdown"}
+    assert files == {"CSV of every seed", "CSV of means", "LaTeX", "Markdown"}
 
 
 def test_means_of_nothing_say_what_to_do(empty_runs):

@@ -131,7 +131,7 @@ def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
 @pytest.mark.parametrize(
     ("view", "words", "figures"),
     [
-        ("Who gets what", "**Experts by style**", 4),
+        ("Who gets what", "**Experts by style**", 5),
         ("Does it matter?", "router", 1),
         (TRY, "Nearest training images", 1),
     ],
@@ -143,6 +143,21 @@ def test_every_tab_shows_what_it_is_called_after(one_run, view, words, figures):
     assert words in texts(app.markdown)
     # One more above the tabs: who gets the images.
     assert len(app.get("plotly_chart")) == 1 + figures
+
+
+def test_every_class_counts_alike_in_numbers_beside_the_accuracy(page, one_run):
+    found = one_run.results()["base"]
+    numbers = [found[key] for key in ("macro_f1", "mean_class_accuracy", "top5_accuracy")]
+    words = "Macro-F1 **{:.1f} %** · mean of classes **{:.1f} %** · top-5 **{:.1f} %**"
+    assert words.format(*numbers) in texts(page.markdown)
+
+
+def test_many_classes_show_the_most_frequent_mistakes(one_run):
+    app = open_page(PAGE, run=one_run.name, view="Who gets what")
+    assert "true classes down, predicted ones across" in texts(app.markdown)
+    app.get("button_group")[0].set_value("all").run()
+    assert not app.exception
+    assert "the 20 most frequent of" in texts(app.markdown)
 
 
 def test_good_and_bad_files_together(one_run):

@@ -14,6 +14,7 @@ from mocoop.presets import preset
 from mocoop.protocols.tuning import tune, validation_accuracy
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
+from tests.support.benchmark_files import add_imagenet
 
 
 def test_test_images_are_never_asked_for(workspace, monkeypatch):
@@ -28,6 +29,15 @@ def test_test_images_are_never_asked_for(workspace, monkeypatch):
     config = replace(preset("mocoop"), data="digits", shots=1, epochs=1)
     assert 0 < validation_accuracy(config) < 100
     assert asked == {"train", "val"}
+
+
+def test_validation_images_that_are_test_images_are_refused(tmp_path, monkeypatch, workspace):
+    """A recipe chosen on ImageNet's validation images would be chosen on its test images."""
+    monkeypatch.setenv("MOCOOP_DATA", str(tmp_path))
+    add_imagenet(tmp_path)
+    config = replace(preset("coop"), data="imagenet", shots=1, epochs=1)
+    with pytest.raises(UserError, match="validation images of imagenet are its test images"):
+        validation_accuracy(config)
 
 
 def test_untrained_accuracy_is_that_of_the_plain_prompt(workspace, demo_backbone):

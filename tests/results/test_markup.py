@@ -9,13 +9,13 @@ import pytest
 from mocoop.errors import UserError
 from mocoop.results import published
 from mocoop.results.cells import Block, Cell, Line, Table
+from mocoop.results.every_seed import every_seed
 from mocoop.results.markup import to_latex, to_markdown
 from mocoop.results.published import published_domain_table
 from mocoop.results.tables import (
     Row,
     ablation_table,
     base_to_new_tables,
-    every_seed,
     few_shot_tables,
     from_csv,
     measure_table,
@@ -42,7 +42,7 @@ def test_csv_keeps_every_digit_and_the_order(few_shot):
     text = to_csv(rows)
     assert from_csv(text) == tuple(rows)
     assert to_csv(from_csv(text)) == text
-    assert text.startswith("protocol,data,target,method,shots,seed,measure,value\n")
+    assert text.startswith("protocol,data,target,method,shots,seed,measure,value,chosen_on_test\n")
     assert from_csv(text.split("\n")[0] + "\n") == ()
     assert from_csv(to_csv(few_shot).replace("\n", "\r\n")) == tuple(few_shot)
 
@@ -52,9 +52,13 @@ def test_csv_keeps_every_digit_and_the_order(few_shot):
     [
         ("", r"got nothing\. Give the CSV file that the protocols wrote"),
         ("a,b\n", r"columns protocol, data, .*; got a, b\."),
-        ("few-shot,a,a,coop,16,1,accuracy", r"Line 2 is not a result: expected 8 cells"),
-        ("few-shot,a,a,coop,x,1,accuracy,8", r"integers for shots and seed.*'few-shot,a,a,coop,x"),
-        ("few-sht,a,a,coop,16,1,accuracy,8", r"Line 2 .*Did you mean 'few-shot'"),
+        ("few-shot,a,a,coop,16,1,accuracy", r"Line 2 is not a result: expected 9 cells"),
+        (
+            "few-shot,a,a,coop,x,1,accuracy,8,0",
+            r"integers for shots and.*few-shot,a,a,coop,x",
+        ),
+        ("few-shot,a,a,coop,16,1,accuracy,8", r"expected 9 cells .*8 cells"),
+        ("few-sht,a,a,coop,16,1,accuracy,8,0", r"Line 2 .*Did you mean 'few-shot'"),
     ],
 )
 def test_files_that_are_no_results(text, message):

@@ -7,11 +7,11 @@ import itertools
 import pytest
 
 from mocoop.results.cells import Cell, mean_cell
+from mocoop.results.every_seed import every_seed
 from mocoop.results.markup import to_markdown
 from mocoop.results.tables import (
     ablation_table,
     base_to_new_tables,
-    every_seed,
     few_shot_tables,
     measure_table,
     transfer_tables,

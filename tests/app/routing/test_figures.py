@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from app.common import galleries, plotting
-from app.common.theme import NEUTRAL, TRAIN, expert_colours
+from app.common.theme import NEUTRAL, TRAIN, WRONG, expert_colours
 from app.prompt_space import figures as space_figures
 from app.prompt_space import tables as space_tables
 from app.routing import figures, tables
@@ -38,6 +39,8 @@ def all_figures(found, projection):
         "classes": figures.class_bars(tables.top_classes(routed, 1), "cat"),
         "counts": figures.count_map(counts, "class"),
         "value": figures.routing_value_bars(tables.routing_value_table(value)),
+        "confusion": figures.confusion_map(tables.confusion_table({"cat": {"dog": 1}}, CLASSES)),
+        "mistakes": figures.mistake_bars(tables.mistakes_table({"cat": {"dog": 1}})),
         "accuracy": figures.accuracy_bars(tables.accuracy_by(gallery, "true")),
         "drift": space_figures.drift_lines(drift, COLOURS),
         "map": space_figures.prompt_map(
@@ -148,3 +151,31 @@ def test_chips_escape_names():
     assert "<b>x" not in html
     assert "truth: &lt;i&gt;" in chips.verdict("a", 0.5, "<i>")
     assert "✓" in chips.verdict("a", 0.5, "a")
+
+
+def test_confusions_are_blue_where_right_and_red_where_wrong():
+    counts = tables.confusion_table({"cat": {"cat": 3, "dog": 1}, "dog": {"dog": 2}}, CLASSES)
+    assert counts.to_numpy().tolist() == [[3, 1], [0, 2]]
+    right, wrong, numbers = figures.confusion_map(counts).data
+    assert np.nan_to_num(right.z).tolist() == [[3, 0], [0, 2]]
+    assert np.nan_to_num(wrong.z).tolist() == [[0, 1], [0, 0]]
+    assert (right.zmax, wrong.zmax) == (3, 1)
+    assert plotting.transparent(TRAIN, 0.8) in str(right.colorscale)
+    assert plotting.transparent(WRONG, 0.8) in str(wrong.colorscale)
+    assert list(numbers.text) == ["3", "1", "2"]
+
+
+def test_confusions_without_a_mistake_still_have_a_figure():
+    counts = tables.confusion_table({"cat": {"cat": 3}}, ("cat", "cat", "dog"))
+    assert list(counts.columns) == ["cat", "cat (2)", "dog"]
+    figure = figures.confusion_map(counts)
+    assert figure.data[1].zmax == 1
+    figure.to_json()
+
+
+def test_mistakes_are_named_by_both_classes():
+    table = tables.mistakes_table({"a": {"a": 9, "b": 1, "c": 4}, "b": {"a": 2}})
+    assert table["images"].tolist() == [4, 2, 1]
+    bars = figures.mistake_bars(table).data[0]
+    assert list(bars.y) == ["a → c", "b → a", "a → b"]
+    assert tables.mistakes_table({"a": {"a": 9}}).empty
