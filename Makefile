@@ -13,7 +13,7 @@ app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

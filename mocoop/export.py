@@ -1,4 +1,4 @@
-"""The old path of `mocoop.load_export`, which READMEs of exports made before 0.2 use."""
+"""The old path of `mocoop.load_export`, which READMEs of exports by version 0.1 use."""
 
 from mocoop.classifiers.export import load_export
 
