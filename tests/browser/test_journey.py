@@ -115,7 +115,7 @@ def test_a_method_without_prompts_shows_what_it_has(start_app, browser_page):
     go_to(page, "Train")
     method.click()
     page.get_by_role("option", name="One prompt: KgCoOp").click()
-    expect(page.get_by_text("pulled back towards the plain one")).to_be_visible()
+    expect(page.get_by_text("keeps close to the plain prompt")).to_be_visible()
     assert "KgCoOp" in page.url
     page.reload()
     heading(page, "Train")
