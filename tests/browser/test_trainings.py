@@ -127,7 +127,9 @@ def test_a_clip_that_cannot_be_downloaded_is_told(one_app, browser_page):
     page.get_by_role("button", name="Start training").click()
     said = page.get_by_text("are not on this machine and could not be downloaded").first
     expect(said).to_be_visible()
-    expect(said).to_contain_text("give a local file of these weights, ViT-B-16-quickgelu/FILE.safetensors")
+    expect(said).to_contain_text(
+        "give a local file of these weights, ViT-B-16-quickgelu/FILE.safetensors"
+    )
     expect(said).to_contain_text("or a checkpoint folder")
     status = run_of(one_app, 3).status()
     assert status.state == FAILED
