@@ -310,7 +310,7 @@ def test_what_cannot_be_learnt_from_is_refused_in_words(fitted, clip, data, tmp_
         clone(new).fit(images, labels, images[:1], ["fish"])
     with pytest.raises(ValueError, match="both be pictures or both be features"):
         clone(new).fit(images, labels, np.eye(9, 16), labels)
-    with pytest.raises(ValueError, match="together"):
+    with pytest.raises(ValueError, match="Give both"):
         clone(new).fit(images, labels, val_labels=labels)
 
 
@@ -332,7 +332,7 @@ def test_what_cannot_be_classified_is_refused_in_words(fitted, clip, data, tmp_p
 def test_a_run_without_test_images_is_listed_packed_and_unpacked(fitted, data, tmp_path):
     """It has no accuracy, and no table of results has a row of it."""
     run = fitted.run_
-    assert run.results().keys() == {"training_seconds", "training_images"}
+    assert run.results().keys() == {"training_seconds", "training_images", "val_is_test"}
     row = run_row(run, run.name)
     assert (row["state"], row["settings"]) == ("finished", "epochs 2")
     assert gather([run]) == Gathered((), (), ())
