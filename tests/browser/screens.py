@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 import mocoop
 from tests.browser.conftest import ARGUMENTS, ROOT
-from tests.browser.measure import server
+from tests.browser.measure import RUN, server
 from tests.browser.steps import heading, settled
 
 PAGES = {  # address → title, height of the picture in pixels
@@ -26,7 +26,10 @@ PAGES = {  # address → title, height of the picture in pixels
     "overfitting_lab": ("Overfitting lab", 1000),
     "compare": ("Compare", 800),
 }
-CHARTS = "() => [...document.images].every(image => image.complete)"
+DRAWN = (  # every picture has come, and no part of the page is still a grey box
+    "() => [...document.images].every(image => image.complete)"
+    " && !document.querySelector('[data-testid=stSkeleton]')"
+)
 
 
 def main() -> None:
@@ -45,10 +48,10 @@ def main() -> None:
                 page.set_default_timeout(120_000)
                 for path, (title, height) in PAGES.items():
                     page.set_viewport_size({"width": 1280, "height": height})
-                    page.goto(f"{address}/{'' if path == 'home' else path}")
+                    page.goto(f"{address}/{'' if path == 'home' else path}?run={RUN}")
                     heading(page, title)
                     page.wait_for_load_state("networkidle")
-                    page.wait_for_function(CHARTS)
+                    page.wait_for_function(DRAWN)
                     settled(page)
                     page.screenshot(path=out / f"{path.replace('_', '-')}-{theme}.png")
             browser.close()
