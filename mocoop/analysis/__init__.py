@@ -1,1 +1,1 @@
-"""Analysis of learnt prompts: drift, maps, neighbours, interaction, proposed groups."""
+"""Analysis of learned prompts: drift, maps, neighbours, interaction, proposed groups."""

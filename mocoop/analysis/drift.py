@@ -1,4 +1,4 @@
-"""Measures how far learnt prompts moved away from the hard prompts they started from."""
+"""Measures how far learned prompts moved away from the hard prompts they started from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class NearWord:
-    """A word of the vocabulary near a learnt token."""
+    """A word of the vocabulary near a learned token."""
 
     word: str
     cosine: float
@@ -84,7 +84,7 @@ def share_outside_span(soft: Tensor, hard: Tensor) -> Tensor:
 def nearest_words(
     weights: Mapping[str, Tensor], tower: TextTower, count: int = 3
 ) -> list[list[list[NearWord]]]:
-    """Returns the nearest vocabulary words of every learnt token before the name.
+    """Returns the nearest vocabulary words of every learned token before the name.
 
     Args:
         weights: a run's weights, with `prompts.before.N` of shape (tokens, width).

@@ -62,7 +62,7 @@ class RoutingMeasures:
 
 @dataclass(frozen=True)
 class GuideAgreement:
-    """How often the learnt gate and the label-guided target choose the same, in percent."""
+    """How often the learned gate and the label-guided target choose the same, in percent."""
 
     first: float
     """Images for which the gate and the guide have the same best expert."""

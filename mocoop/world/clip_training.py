@@ -2,7 +2,7 @@
 
 Two things make it learn quickly. Every step scores each picture against all names in the words
 of every role, not only against the captions of the batch. And the first pictures mostly show a
-single thing, from which names are learnt before roles are.
+single thing, from which names are learned before roles are.
 """
 
 from __future__ import annotations
