@@ -14,14 +14,17 @@ from mocoop.templates import Groups, as_groups
 
 ClassesChoice = Literal["all", "base"]
 ContextInit = Literal["template", "words", "random"]
-NamePosition = Literal["end", "middle"]
+NamePosition = Literal["end", "middle", "front"]
 TextScale = Literal["one", "logit"]
 TextClasses = Literal["seen", "all"]
 TextTarget = Literal["prototype", "templates"]
+TextTemplates = Literal["own", "lasp"]
+TextSoftmax = Literal["hard", "soft"]
 GateTarget = Literal["hard", "scaled", "soft"]
 Augment = Literal["none", "crops"]
 Schedule = Literal["cosine", "constant"]
 Warmup = Literal["constant", "linear"]
+WarmupGroups = Literal["scaled", "same"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -73,7 +76,8 @@ class TrainConfig:
     context_tokens: int = 16
     """M: with context_init `random`, the number of tokens, with standard deviation 0.02."""
     name_position: NamePosition = "end"
-    """Position of the class name in a context of words or random tokens."""
+    """Position of the class name in a context of words or random tokens; the full stop stays
+    last."""
     class_context: bool = False
     """Every class has its own context (CoOp's CSC), instead of one for all classes."""
     conditional: bool = False
@@ -93,10 +97,23 @@ class TrainConfig:
     """Class names in the text loss: those `seen` in training, or `all`, including new ones."""
     text_target: TextTarget = "prototype"
     """Targets of the text loss: each group's mean `prototype`, or all its `templates`."""
+    text_templates: TextTemplates = "own"
+    """With text_target `templates` and a single prompt: the data set's `own` templates, or the
+    35 templates in `lasp`'s code, whatever the data set is."""
+    text_softmax: TextSoftmax = "hard"
+    """Softmax of the text loss: over the `hard` prompts of all classes for each soft one, or over
+    the `soft` ones for each hard one, as in LASP's code."""
+    text_noise: float = 0.0
+    """Standard deviation of noise on the targets of the text loss, in half of the steps (LASP's
+    code: 0.05)."""
     anchor_weight: float = 0.0
-    """Weight of the squared distance between soft features and the first template's (KgCoOp)."""
+    """Weight of 1 - cos between soft features and the first template's (KgCoOp)."""
     align_gradient: bool = False
     """Remove the part of the gradient that contradicts the untrained prompt (ProGrad)."""
+    align_weight: float = 1.0
+    """ProGrad's lambda: the share of that part that is removed."""
+    align_temperature: float = 1.0
+    """ProGrad's T: the temperature of the predictions whose divergence gives its direction."""
     gate_weight: float = 1.0
     """Weight of the gating loss, with which the router learns from the hard prompts."""
     gate_target: GateTarget = "hard"
@@ -108,6 +125,9 @@ class TrainConfig:
     """Number of passes over the few-shot images."""
     batch_size: int = 128
     """Images per step; the cost of the text side does not depend on it."""
+    drop_last: bool = False
+    """Leave out an epoch's last batch if it is not full, as CoOp's code does. If there are fewer
+    images than batch_size, they are one batch."""
     learning_rate: float = 0.5
     """Peak learning rate of SGD (of AdamW for tip-adapter-f)."""
     gate_rate: float = 20.0
@@ -124,6 +144,9 @@ class TrainConfig:
     """Warm-up: a `constant` small rate, or `linear` from it to the peak rate."""
     warmup_rate: float = 1e-5
     """Learning rate of the warm-up epochs (of the first one if linear)."""
+    warmup_groups: WarmupGroups = "scaled"
+    """Warm-up of router and LayerNorms: `scaled` by their multiples, or the `same` rate for all
+    parameters, as in CoOp's code."""
     clip_norm: float = 1.0
     """Largest norm of the gradient; 0 turns clipping off."""
     precision: Precision = "fp32"
@@ -160,6 +183,10 @@ class TrainConfig:
             raise UserError(
                 f"{self.method} is not trained in epochs: epochs must be 0; got {self.epochs}. "
                 "To train a prompt, use a method such as coop."
+            )
+        if not 0 < self.align_temperature < float("inf"):
+            raise UserError(
+                f"align_temperature must be greater than 0; got {self.align_temperature}."
             )
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 4294967295; got {self.seed}.")
@@ -221,6 +248,11 @@ class TrainConfig:
             )
         if self.context_init == "random" and self.name_position == "middle":
             self._at_least("context_tokens", 2)
+        if self.text_templates == "lasp" and self.context_init == "template":
+            raise UserError(
+                "With text_templates lasp the templates are only compared with; none of them is "
+                "the prompt's start. Choose context_init words or random."
+            )
 
     def _at_least(self, name: str, least: int) -> None:
         """Raises UserError unless a setting is a finite number and at least `least`."""
@@ -236,13 +268,16 @@ _CHOICES: dict[str, Any] = {
     "text_scale": TextScale,
     "text_classes": TextClasses,
     "text_target": TextTarget,
+    "text_templates": TextTemplates,
+    "text_softmax": TextSoftmax,
     "gate_target": GateTarget,
     "schedule": Schedule,
     "warmup": Warmup,
+    "warmup_groups": WarmupGroups,
     "precision": Precision,
     "augment": Augment,
 }
 _NON_NEGATIVE = (
-    "text_weight", "anchor_weight", "gate_weight", "learning_rate", "gate_rate",
-    "layer_norm_rate", "momentum", "weight_decay", "warmup_rate", "clip_norm",
+    "text_weight", "text_noise", "anchor_weight", "align_weight", "gate_weight", "learning_rate",
+    "gate_rate", "layer_norm_rate", "momentum", "weight_decay", "warmup_rate", "clip_norm",
 )  # fmt: skip

@@ -52,6 +52,32 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class FewShotRecipe:
+    """Settings that replace some of a recipe in the few-shot protocol, for all but the demo CLIP.
+
+    The number of epochs depends on the number of training images per class.
+    """
+
+    settings: Settings
+    epochs: Mapping[int, int]
+    """Shots → epochs; for another number of shots, those of the next larger one, or the last."""
+    fixed: Mapping[str, int]
+    """Data set → epochs, whatever the shots are."""
+    source: str
+
+    def for_run(self, data: str, shots: int) -> dict[str, Any]:
+        """Returns the settings of a run.
+
+        Args:
+            data: the data set's name.
+            shots: training images per class; `ALL_SHOTS` has as many epochs as the most shots.
+        """
+        larger = [count for count in sorted(self.epochs) if count >= shots > 0]
+        usual = self.epochs[larger[0] if larger else max(self.epochs)]
+        return {**self.settings, "epochs": self.fixed.get(data, usual)}
+
+
+@dataclass(frozen=True)
 class Method:
     """A method: its names, its settings, what it needs and what it learns.
 
@@ -76,6 +102,8 @@ class Method:
     """The recipe for the built-in CLIP, chosen with `mocoop tune` on validation images."""
     published: Recipe = Recipe()
     """The recipe for all other CLIPs."""
+    few_shot: FewShotRecipe | None = None
+    """What the published recipe changes in the few-shot protocol; None if nothing."""
 
     classifier: Kind = PROMPTS
     """How the method computes class scores from image features."""

@@ -13,7 +13,7 @@ from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
-from mocoop.templates import Groups, TemplateSet
+from mocoop.templates import Groups, TemplateSet, load_templates
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,16 @@ def expert_groups(config: TrainConfig, templates: TemplateSet) -> Groups:
     """Returns the groups of templates of a run, one per expert.
 
     A mixture has the data set's groups. A single prompt has one group with the data set's plain
-    template; if the text loss compares with all templates (LASP), all others follow it.
+    template; if the text loss compares with all templates (LASP), all others follow it, or
+    LASP's own templates stand in for them.
     """
     if config.groups is not None:
         return config.groups
     method = METHODS[config.method]
     if method.is_mixture:
         return templates.groups
+    if config.text_target == "templates" and config.text_templates == "lasp":
+        return load_templates("lasp").groups
     if config.text_target == "templates" or method.classifier == TEMPLATES:
         every = (template for group in templates.groups.values() for template in group)
         return {"prompt": tuple(dict.fromkeys((templates.zero_shot, *every)))}

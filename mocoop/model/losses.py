@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+NOISY_SHARE = 0.5  # share of the steps whose text loss has noise, as in LASP's code
+
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Returns the mean cross-entropy of the mixed logits (batch, classes), a scalar."""
@@ -13,7 +15,11 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def text_supervision_loss(
-    soft: Tensor, targets: Tensor, scale: float | Tensor, owner: Tensor | None = None
+    soft: Tensor,
+    targets: Tensor,
+    scale: float | Tensor,
+    owner: Tensor | None = None,
+    over_soft: bool = False,
 ) -> Tensor:
     """Returns the cross-entropy of classifying soft features by hard ones, a scalar.
 
@@ -27,23 +33,44 @@ def text_supervision_loss(
         targets: (targets, classes, dim), L2-normalised.
         scale: inverse temperature; 1 in the authors' code.
         owner: each target's expert, (targets,); None if there is one target per expert.
+        over_soft: classify each hard feature by the soft ones instead, as LASP's code does:
+            `scale * <soft[g, .], target[t, c]>`.
     """
     own = soft if owner is None else soft[owner]  # (targets, classes, dim)
-    logits = scale * own @ targets.transpose(1, 2)  # (targets, classes, classes)
+    asked, answers = (targets, own) if over_soft else (own, targets)
+    logits = scale * asked @ answers.transpose(1, 2)  # (targets, classes, classes)
     label = torch.arange(own.shape[1], device=own.device).expand(own.shape[:2])
     return F.cross_entropy(logits.flatten(0, 1), label.flatten())
 
 
-def anchor_loss(soft: Tensor, anchors: Tensor) -> Tensor:
-    """Returns the mean squared distance between soft and hard features, a scalar.
+def noisy_targets(targets: Tensor, std: float, generator: torch.Generator) -> Tensor:
+    """Returns the targets of the text loss with normal noise, or unchanged in half of the calls.
 
-    KgCoOp (Yao et al., CVPR 2023, arXiv 2303.13283): `mean_c |soft[c] - hard[c]|^2`.
+    LASP's code does this in every step. The sums are not normalised again, and the targets
+    themselves do not change.
+
+    Args:
+        targets: (targets, classes, dim), L2-normalised.
+        std: standard deviation of the noise in every dimension; 0.05 in LASP's code.
+        generator: draws the noise; a CPU generator, so that it is the same on every device.
+    """
+    if torch.rand(1, generator=generator).item() >= NOISY_SHARE:
+        return targets
+    return targets + std * torch.randn(targets.shape, generator=generator).to(targets.device)
+
+
+def anchor_loss(soft: Tensor, anchors: Tensor) -> Tensor:
+    """Returns the mean of 1 - cos(soft, hard) over classes, a scalar.
+
+    KgCoOp (Yao et al., CVPR 2023, arXiv 2303.13283) as in its code. The paper writes the squared
+    distance, which is twice as much. For normalised features half of it is the same number as
+    1 - cos, and is more exact where the two are close.
 
     Args:
         soft: (experts, classes, dim), L2-normalised.
         anchors: features of each expert's first template, of the same shape.
     """
-    return (soft - anchors).square().sum(dim=-1).mean()
+    return 0.5 * (soft - anchors).square().sum(dim=-1).mean()
 
 
 def gating_loss(scores: Tensor, target: Tensor) -> Tensor:
@@ -56,7 +83,7 @@ def gating_loss(scores: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(scores, target)
 
 
-def general_loss(logits: Tensor, general_logits: Tensor) -> Tensor:
+def general_loss(logits: Tensor, general_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Returns the mean divergence KL(general || learned) of two predictions, a scalar.
 
     ProGrad (Zhu et al., ICCV 2023, arXiv 2205.14865): its gradient is the direction that keeps
@@ -65,7 +92,9 @@ def general_loss(logits: Tensor, general_logits: Tensor) -> Tensor:
     Args:
         logits: logits of the learned prompts, (batch, classes).
         general_logits: logits of the untrained prompt, of the same shape; they get no gradient.
+        temperature: T, by which both logits are divided; the divergence is multiplied by T².
     """
-    general = general_logits.detach().log_softmax(dim=-1)
-    learned = logits.log_softmax(dim=-1)
-    return F.kl_div(learned, general, reduction="batchmean", log_target=True)
+    general = (general_logits.detach() / temperature).log_softmax(dim=-1)
+    learned = (logits / temperature).log_softmax(dim=-1)
+    divergence = F.kl_div(learned, general, reduction="batchmean", log_target=True)
+    return temperature**2 * divergence

@@ -146,7 +146,8 @@ def prompt_starts(
     starts = []
     for _ in groups:
         context = _context(config, tower, generator)
-        split = len(context) if config.name_position == "end" else len(context) // 2
+        places = {"end": len(context), "middle": len(context) // 2, "front": 0}
+        split = places[config.name_position]
         ending = STOP if split == len(context) else ""
         starts.append(PromptStart(context[:split], context[split:], tail, True, ending))
     return starts

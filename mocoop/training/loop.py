@@ -19,13 +19,14 @@ from mocoop.model.losses import (
     classification_loss,
     gating_loss,
     general_loss,
+    noisy_targets,
     text_supervision_loss,
 )
 from mocoop.model.mixture import Mixture, PromptMixture, predict
 from mocoop.model.router import guide_scores, guide_target, routing_entropy
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.image_sources import ImageSource
-from mocoop.training.optimizer import PromptOptimizer, learning_rate
+from mocoop.training.optimizer import PromptOptimizer
 
 
 @dataclass(frozen=True)
@@ -107,29 +108,48 @@ def fit(
     num_images = len(data.train)
     for epoch in range(done + 1, config.epochs + 1):
         started = time.perf_counter()
-        rate = learning_rate(epoch, config)
-        optimizer.set_rate(rate)
+        rate = optimizer.set_epoch(epoch)
         totals: dict[str, float] = {}
-        correct, steps = 0, 0
-        batches = torch.randperm(num_images, generator=generator).split(config.batch_size)
+        correct, steps, seen = 0, 0, 0
+        batches = batches_of(num_images, config, generator)
         data.train.prefetch(batches[0], epoch)
         for chosen, upcoming in zip_longest(batches, batches[1:]):
             if upcoming is not None:
                 data.train.prefetch(upcoming, epoch)
             features = data.train.batch(model, chosen, epoch, generator)  # (batch, dim)
             labels = data.train_labels[chosen]
-            losses, logits = step_losses(model, tower, classes, features, labels, data, config)
-            steps += 1
+            losses, logits = step_losses(
+                model, tower, classes, features, labels, data, config, generator
+            )
+            steps, seen = steps + 1, seen + len(chosen)
             optimizer.step(losses, epoch, steps)
             for name, loss in losses.items():
                 totals[name] = totals.get(name, 0.0) + loss.item()
             correct += int((logits.argmax(dim=-1) == labels).sum())
         means = {name: total / steps for name, total in totals.items()}
-        accuracy = 100.0 * correct / num_images
+        accuracy = 100.0 * correct / seen
         seconds = time.perf_counter() - started
         monitored = _predict_monitored(model, tower, classes, data)
         optimizer.check(monitored.logits, epoch)
         yield _record(epoch, monitored, data, means, accuracy, rate, seconds)
+
+
+def batches_of(
+    num_images: int, config: TrainConfig, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """Returns the image indices of each step of an epoch, in random order.
+
+    With `drop_last` a last batch that is not full is left out, as in Dassl, on which CoOp's code
+    is built. If there are fewer images than one batch holds, they are one batch all the same.
+
+    Args:
+        num_images: number of training images.
+        config: gives `batch_size` and `drop_last`.
+        generator: draws the order; a CPU generator.
+    """
+    batches = torch.randperm(num_images, generator=generator).split(config.batch_size)
+    dropped = config.drop_last and len(batches) > 1 and len(batches[-1]) < config.batch_size
+    return batches[:-1] if dropped else batches
 
 
 def step_losses(
@@ -140,6 +160,7 @@ def step_losses(
     labels: Tensor,
     data: TrainingData,
     config: TrainConfig,
+    generator: torch.Generator | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Returns the losses of one batch by name, with their weighted sum as `total`, and the logits.
 
@@ -151,6 +172,7 @@ def step_losses(
         labels: (batch,).
         data: gives the hard prompts and the number of trained classes.
         config: weights and temperatures of the losses.
+        generator: draws the noise of the text loss; needed only with `text_noise`.
 
     Returns:
         The losses (scalars) and the mixed logits (batch, trained classes). `general` (ProGrad)
@@ -163,7 +185,12 @@ def step_losses(
     hard, logit_scale = data.hard, model.logit_scale
     if config.text_weight > 0:
         scale = logit_scale if config.text_scale == "logit" else 1.0
-        losses["text"] = text_supervision_loss(soft, hard.targets, scale, hard.owner)
+        targets = hard.targets
+        if config.text_noise > 0:
+            assert generator is not None, "text_noise needs a generator"
+            targets = noisy_targets(targets, config.text_noise, generator)
+        over_soft = config.text_softmax == "soft"
+        losses["text"] = text_supervision_loss(soft, targets, scale, hard.owner, over_soft)
         total = total + config.text_weight * losses["text"]
     if config.anchor_weight > 0:
         losses["anchor"] = anchor_loss(soft, hard.anchors)
@@ -177,7 +204,9 @@ def step_losses(
         total = total + config.gate_weight * losses["gate"]
     if config.align_gradient:
         untrained = hard.anchors[:, : data.num_trained].mean(dim=0)  # (classes, dim)
-        losses["general"] = general_loss(mixture.logits, logit_scale * features @ untrained.T)
+        losses["general"] = general_loss(
+            mixture.logits, logit_scale * features @ untrained.T, config.align_temperature
+        )
     return losses | {"total": total}, mixture.logits
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 import torch
@@ -59,6 +60,20 @@ class PromptOptimizer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
 
+    def set_epoch(self, epoch: int) -> float:
+        """Sets the learning rates of an epoch, from 1; returns that of the prompts.
+
+        With `warmup_groups` `same` router and LayerNorms have a multiple of the peak rate, but
+        the same rate in the warm-up, as in Dassl.
+        """
+        config = self._config
+        self.set_rate(learning_rate(epoch, config))
+        if config.warmup_groups == "same":
+            for group in self._optimizer.param_groups:
+                peak = group["share"] * config.learning_rate
+                group["lr"] = learning_rate(epoch, replace(config, learning_rate=peak))
+        return learning_rate(epoch, config)
+
     def step(self, losses: Mapping[str, Tensor], epoch: int, number: int) -> None:
         """Updates the weights with the gradient of `losses["total"]`.
 
@@ -83,7 +98,8 @@ class PromptOptimizer:
         align = self._config.align_gradient
         gradients = self._gradients(losses["total"], retain_graph=align)
         if align:
-            gradients = aligned(gradients, self._gradients(losses["general"]))
+            general = self._gradients(losses["general"])
+            gradients = aligned(gradients, general, self._config.align_weight)
         for parameter, gradient in zip(self._learned, gradients, strict=True):
             parameter.grad = gradient
         self._scaler.unscale_(self._optimizer)
@@ -150,23 +166,27 @@ class PromptOptimizer:
         )
 
 
-def aligned(gradients: Sequence[Tensor], general: Sequence[Tensor]) -> list[Tensor]:
+def aligned(
+    gradients: Sequence[Tensor], general: Sequence[Tensor], weight: float = 1.0
+) -> list[Tensor]:
     """Returns gradients without the part that contradicts the general direction (ProGrad).
 
-    `g - min(0, <g, h>) / <h, h> * h`: g is unchanged where g and h agree, otherwise it is
-    projected onto the plane orthogonal to h. Products are over all parameters together. Before
+    `g - weight * min(0, <g, h>) / <h, h> * h`: g is unchanged where g and h agree, otherwise it
+    is projected onto the plane orthogonal to h (with weight 1). Products are over all parameters together. Before
     the first step the prompts predict the same as the untrained prompt, so that h is about zero.
 
     Args:
         gradients: g, the gradients of the loss, one per parameter.
         general: h, the gradients of the divergence from the untrained prompt, in the same order.
+        weight: ProGrad's λ, the share of the contradicting part that is removed.
     """
     product = sum(float((g * h).sum()) for g, h in zip(gradients, general, strict=True))
     square = sum(float(h.square().sum()) for h in general)
     own = sum(float(g.square().sum()) for g in gradients)
     if product >= 0 or square <= NO_DIRECTION**2 * own:
         return list(gradients)
-    return [g - product / square * h for g, h in zip(gradients, general, strict=True)]
+    share = weight * product / square
+    return [g - share * h for g, h in zip(gradients, general, strict=True)]
 
 
 def learning_rate(epoch: int, config: TrainConfig) -> float:
