@@ -10,9 +10,11 @@ import tyro
 
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import MENU, find_method
+from mocoop.shots import ALL_SHOTS, Shots
 from mocoop.templates import Groups, as_groups
 
 ClassesChoice = Literal["all", "base"]
+Validation = Literal["few", "all", "train"]
 ContextInit = Literal["template", "words", "random"]
 NamePosition = Literal["end", "middle", "front"]
 TextScale = Literal["one", "logit"]
@@ -57,8 +59,11 @@ class TrainConfig:
     backbone: str = "demo"
     """The CLIP: `demo`, an open_clip `NAME/TAG` such as `ViT-B-16-quickgelu/openai`, or the path
     of a local checkpoint folder (`open_clip_config.json` and a `.safetensors` file)."""
-    shots: int = 16
-    """Training images per class."""
+    shots: Shots = 16
+    """Training images per class, or `all`. A class with fewer images has all of them."""
+    validation: Validation = "few"
+    """Validation images: a `few`, at most 4 of each class as in CoOp; `all` of them; or for
+    `train`: they join the training images, and there are none."""
     seed: int = 1
     """Seed of the few-shot images, the batches, the views and the initial weights."""
     classes: ClassesChoice = "all"
@@ -167,6 +172,10 @@ class TrainConfig:
     """Learning rate of these LayerNorms, as a multiple of the prompts' rate."""
     save_every: int = 3
     """Epochs between two saved copies of the soft text features (first and last always)."""
+    deterministic: bool = False
+    """Use only operations that give the same bits every time on a GPU too. It costs time (a
+    training step takes longer) and memory; an operation without such a form stops the run. On a
+    CPU results are the same without it."""
     device: str = "auto"
     """The torch device: `auto` (a GPU if there is one), `cpu`, `cuda` ..."""
 
@@ -175,7 +184,9 @@ class TrainConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise choose_from(name, getattr(self, name), get_args(choices))
-        for name in ("shots", "num_chosen", "batch_size", "views", "save_every", "context_tokens"):
+        if self.shots != ALL_SHOTS and self.shots < 1:
+            raise UserError(f"shots must be at least 1, or all; got {self.shots}.")
+        for name in ("num_chosen", "batch_size", "views", "save_every", "context_tokens"):
             self._at_least(name, 1)
         for name in (*_NON_NEGATIVE, "epochs", "warmup_epochs"):
             self._at_least(name, 0)
@@ -263,6 +274,7 @@ class TrainConfig:
 
 _CHOICES: dict[str, Any] = {
     "classes": ClassesChoice,
+    "validation": Validation,
     "context_init": ContextInit,
     "name_position": NamePosition,
     "text_scale": TextScale,

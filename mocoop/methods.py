@@ -54,9 +54,9 @@ _ALL_NAMES = {"text_classes": "all"}
 _TUNED = {"image_cache": False, "tune_layer_norms": True}
 _UNTRAINED = _COOP | {"epochs": 0}
 
-# Published recipes. All come from programs built on Dassl: every parameter has the same rate in the
-# warm-up, and a last batch that is not full is left out. The mixture's rates do not work for the
-# small CLIP: with 0.032 for prompts and router, the router sends all images to one expert.
+# Published recipes. All come from programs built on Dassl: every parameter has the same rate in
+# the warm-up, and a last batch that is not full is left out. The mixture's rates do not work for
+# the small CLIP: with 0.032 for prompts and router, the router sends all images to one expert.
 _DASSL = {"drop_last": True, "warmup_groups": "same"}
 _SGD = {"batch_size": 32, "learning_rate": 0.002, "clip_norm": 0.0, "epochs": 50} | _DASSL
 _MIXTURE = {
@@ -71,16 +71,20 @@ _MIXTURE = {
 _WORDS = {"context_init": "words"}
 _LIVE = {"augment": "crops"}
 _OF_MOCOOP = "MoCoOp, arXiv 2409.12011"
-# The recipe of LASP's code for five of the ten data sets with logs; docs/methods.md has the others.
-_LASP_CODE = _WORDS | {
-    "text_templates": "lasp",
-    "text_softmax": "soft",
-    "text_noise": 0.05,
-    "epochs": 25,
-    "batch_size": 32,
-    "learning_rate": 0.032,
-    "warmup_epochs": 3,
-} | _DASSL
+# The recipe of LASP's code for five of ten data sets; docs/methods.md has those of the others.
+_LASP_CODE = (
+    _WORDS
+    | {
+        "text_templates": "lasp",
+        "text_softmax": "soft",
+        "text_noise": 0.05,
+        "epochs": 25,
+        "batch_size": 32,
+        "learning_rate": 0.032,
+        "warmup_epochs": 3,
+    }
+    | _DASSL
+)
 _OF_LASP = "LASP's code, arXiv 2210.01115"
 # CoOp's few-shot experiments have their own recipe (COOP.md in its code, and section 4.1).
 _COOP_FEW_SHOT = FewShotRecipe(
@@ -307,8 +311,8 @@ _RECORDS = (
         "MoCoOp + LayerNorms",
         MIXTURE,
         "MoCoOp, which also trains the LayerNorms of CLIP's image tower.",
-        "The paper's full recipe, but for its class names; much slower, because every step encodes "
-        "the images again.",
+        "The paper's full recipe without names of other classes; much slower, because every step "
+        "encodes the images again.",
         MOCOOP,
         "#3b82c4",
         _TUNED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mocoop.config import TrainConfig
@@ -11,7 +12,24 @@ from mocoop.errors import UserError, choose_from
 from mocoop.methods import find_method
 
 _NOT_IN_PRESET = ("data", "method", "backbone", "shots", "seed", "classes", "style", "groups")
-_WITHOUT_EFFECT = ("device", "save_every")  # settings that do not change the result
+FEW_SHOT_RECIPE = {"recipe": "few-shot"}
+"""The difference of a run whose method has a recipe of its own for the few-shot protocol."""
+
+_NEWEST = "drop_last"  # a setting that runs of version 0.1 do not have
+_BEFORE: dict[str, Any] = {
+    "validation": "few",
+    "text_templates": "own",
+    "text_softmax": "hard",
+    "text_noise": 0.0,
+    "align_weight": 1.0,
+    "align_temperature": 1.0,
+    "drop_last": False,
+    "warmup_groups": "scaled",
+    "deterministic": False,
+}
+"""What version 0.1 did, before these were settings."""
+# Settings that do not change the result, or only its last bits.
+_WITHOUT_EFFECT = ("device", "save_every", "deterministic")
 
 
 def preset(method: str, backbone: str = "demo") -> TrainConfig:
@@ -27,6 +45,69 @@ def preset(method: str, backbone: str = "demo") -> TrainConfig:
     values = {**record.settings, **({} if demo else {"precision": "auto"})}
     values |= record.demo if demo else record.published.settings
     return TrainConfig(method=method, backbone=backbone, **values)
+
+
+def few_shot_preset(method: str, backbone: str, data: str, shots: int) -> TrainConfig:
+    """Returns the settings of a method in the few-shot protocol, for a data set and shots.
+
+    For all but the demo CLIP a method may have a recipe of its own there (CoOp has). For all
+    other methods this is the preset.
+
+    Args:
+        method: the method's key.
+        backbone: the CLIP.
+        data: the data set.
+        shots: training images per class.
+
+    Raises:
+        UserError: for an unknown method.
+    """
+    usual = replace(preset(method, backbone), data=data, shots=shots)
+    recipe = find_method(method).few_shot
+    if recipe is None or backbone == "demo":
+        return usual
+    return replace(usual, **recipe.for_run(data, shots))
+
+
+def follows_few_shot_recipe(config: TrainConfig) -> bool:
+    """Returns whether a run has the recipe that its method has for the few-shot protocol only."""
+    few = few_shot_preset(config.method, config.backbone, config.data, config.shots)
+    return _kept(config) == _kept(few) != _kept(preset(config.method, config.backbone))
+
+
+def names_all_classes(config: TrainConfig) -> bool:
+    """Returns whether a run's text loss also saw the names of classes without training images."""
+    return config.classes == "base" and config.text_weight > 0 and config.text_classes == "all"
+
+
+def settings_of_run(values: Mapping[str, Any]) -> TrainConfig:
+    """Returns the settings that a run was saved with; those of version 0.1 as they are now.
+
+    Version 0.1 had no settings for some of what it did, and its `anchor_weight` was the weight
+    of the squared distance, which is twice 1 - cos.
+
+    Raises:
+        UserError: for an unknown setting, or a value of the wrong type or range.
+    """
+    if _NEWEST not in values and "method" in values:
+        values = _BEFORE | dict(values)
+        if "anchor_weight" in values:
+            values["anchor_weight"] *= 2
+    return settings_from(values)
+
+
+def identity(config: TrainConfig) -> dict[str, Any]:
+    """Returns the settings on which a run's result depends, as plain values.
+
+    Settings that version 0.1 did not have are left out where they say what it did, so that its
+    runs are found again and can be continued.
+    """
+    settings = replace(config, device="auto").to_dict()
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in _BEFORE or value != _BEFORE[name]
+    }
 
 
 def settings_from(values: Mapping[str, Any]) -> TrainConfig:
@@ -51,20 +132,28 @@ def settings_from(values: Mapping[str, Any]) -> TrainConfig:
                 f"got {type(value).__name__} ({value!r})."
             )
         checked[key] = value
-    return dataclasses.replace(base, **checked)
+    return replace(base, **checked)
 
 
 def differences(config: TrainConfig) -> dict[str, Any]:
     """Returns the settings of a run that differ from its method's preset, by name.
 
     Left out are data, shots, seed, classes and groups, which are no part of a preset; the device
-    and `save_every`, which do not change the result; and a precision chosen for the device.
+    and `save_every`, which do not change the result; and a precision chosen for the device. A run
+    with its method's own few-shot recipe differs in its `recipe`.
     """
+    if follows_few_shot_recipe(config):
+        return dict(FEW_SHOT_RECIPE)
     usual = preset(config.method, config.backbone)
+    return {name: value for name, value in _kept(config).items() if value != getattr(usual, name)}
+
+
+def _kept(config: TrainConfig) -> dict[str, Any]:
+    """Returns the settings that are part of a preset, by name."""
+    chosen = preset(config.method, config.backbone).precision == "auto"  # for the device
     return {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(TrainConfig)
         if field.name not in (*_NOT_IN_PRESET, *_WITHOUT_EFFECT)
-        and not (field.name == "precision" and usual.precision == "auto")
-        and getattr(config, field.name) != getattr(usual, field.name)
+        and not (field.name == "precision" and chosen)
     }

@@ -56,9 +56,13 @@ def start_of(config: TrainConfig, template: str) -> str:
     if words:
         return words.format(template=template)
     if config.context_init == "random":
-        return f"{config.context_tokens} random tokens and the class name"
+        tokens = f"{config.context_tokens} random tokens"
+        in_front = config.name_position == "front"
+        return f"the class name and {tokens}" if in_front else f"{tokens} and the class name"
     if config.context_init == "template":
         return f"“{template}”"
+    if config.name_position == "front":
+        return f"“{{}} {config.context_words}.”"
     if config.name_position == "middle":
         return f"“{config.context_words}” with the class name in the middle"
     return f"“{config.context_words} {{}}.”"

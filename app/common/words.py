@@ -11,6 +11,7 @@ from mocoop.clip.backbone import DEMO
 from mocoop.config import TrainConfig
 from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
+from mocoop.shots import shots_text
 from mocoop.templates import Groups, as_groups
 
 GROUP, TEMPLATES = "Group", "Templates"  # columns of the table of templates
@@ -69,7 +70,7 @@ def run_title(config: TrainConfig) -> str:
 
     The line names the CLIP if it is not the demo.
     """
-    shots = "1 shot" if config.shots == 1 else f"{config.shots} shots"
+    shots = shots_text(config.shots)
     parts = [Path(config.data).name, method_name(config), shots, f"seed {config.seed}"]
     if config.classes == "base":
         parts.append("base classes")

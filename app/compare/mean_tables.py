@@ -15,6 +15,7 @@ from mocoop.results.page import tables_of
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block, published_domain_table
 from mocoop.results.rows import Row
 from mocoop.results.tables import LEFT_OUT
+from mocoop.shots import shots_order
 
 TITLES = {
     "few-shot": "Few-shot: all classes",
@@ -73,10 +74,10 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
     """Returns rows sorted by data set, shots and the app's order of methods, with their labels."""
     known = list(MENU)
 
-    def sort_key(row: Row) -> tuple[str, int, int, str]:
+    def sort_key(row: Row) -> tuple[str, float, int, str]:
         key = row.method.split(", ")[0]
         rank = known.index(key) if key in known else len(known)
-        return row.data, row.shots, rank, row.method
+        return row.data, shots_order(row.shots), rank, row.method
 
     return [replace(row, method=shown_method(row.method)) for row in sorted(rows, key=sort_key)]
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from app.common.methods import has_epochs, method_name
 from app.jobs.trainings import requested
+from mocoop.config import TrainConfig
 from mocoop.datasets import dataset_name
 from mocoop.errors import UserError
-from mocoop.presets import differences
+from mocoop.presets import differences, names_all_classes
 from mocoop.runs.chosen_on_test import chosen_on_test
 from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED, STATUS_FILE
@@ -58,7 +59,7 @@ def run_row(run: Run, name: str) -> dict[str, Any]:
         row |= {
             "data": dataset_name(config.data),
             "method": method_name(config),
-            "trained on": f"{config.style} only" if config.style else TRAINED_ON[config.classes],
+            "trained on": _trained_on(config),
             "shots": config.shots,
             "seed": config.seed,
             "settings": ", ".join(f"{key} {value}" for key, value in differences(config).items()),
@@ -79,6 +80,13 @@ def run_row(run: Run, name: str) -> dict[str, Any]:
     except (KeyError, TypeError, AttributeError) as error:
         row["settings"] = f"its results cannot be read ({error})"
     return row
+
+
+def _trained_on(config: TrainConfig) -> str:
+    """Returns what a run was trained on, in words."""
+    if config.style:
+        return f"{config.style} only"
+    return TRAINED_ON[config.classes] + (", all names" if names_all_classes(config) else "")
 
 
 def last_change(run: Run) -> float:

@@ -25,6 +25,7 @@ from mocoop.results.means import means_csv
 from mocoop.results.rows import PROTOCOLS, to_csv
 from mocoop.runs.run import Run, default_runs, list_runs, open_run
 from mocoop.runs.status import STOPPED
+from mocoop.shots import ALL_SHOTS, shots_value
 
 RUNS, MEANS, CURVES = "Runs", "Means over seeds", "Curves side by side"
 TABS = (RUNS, MEANS, CURVES)
@@ -101,7 +102,12 @@ def pick_filter(table: pd.DataFrame) -> RunFilter:
     for column, (name, (label, key)) in zip(st.columns(len(fields)), fields.items(), strict=True):
         with column:
             chosen[name] = st.multiselect(
-                label, tables.choices(table, name), key=key, bind=state.QUERY, placeholder="all"
+                label,
+                tables.choices(table, name),
+                format_func=shots_value if name == "shots" else str,
+                key=key,
+                bind=state.QUERY,
+                placeholder="all",
             )
     return RunFilter(*(tuple(values) for values in chosen.values()))
 
@@ -125,7 +131,7 @@ def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
-        column_config=_columns(),
+        column_config=_columns(shown),
         height=460 if len(shown) > 12 else "content",
         placeholder="–",
     )
@@ -150,7 +156,7 @@ def _remember(names: list[str]) -> None:
         del st.query_params[state.PICKED]
 
 
-def _columns() -> Mapping[str, ColumnConfig]:
+def _columns(shown: pd.DataFrame) -> Mapping[str, ColumnConfig]:
     number = st.column_config.NumberColumn
     percent = {
         name: number(
@@ -161,7 +167,7 @@ def _columns() -> Mapping[str, ColumnConfig]:
         )
         for name, words in PERCENT_HELP.items()
     }
-    return percent | {
+    columns: dict[str, ColumnConfig] = percent | {
         "run": st.column_config.TextColumn("run", pinned=True, width=250),
         "settings": st.column_config.TextColumn(
             "other settings",
@@ -173,6 +179,12 @@ def _columns() -> Mapping[str, ColumnConfig]:
             help="When the run was trained, continued or imported.",
         ),
     }
+    shots = tables.choices(shown, "shots")
+    if ALL_SHOTS in shots:  # a number otherwise
+        columns["shots"] = st.column_config.SelectboxColumn(
+            options=shots, format_func=lambda value: shots_value(int(value))
+        )
+    return columns
 
 
 def means(runs: list[Run]) -> None:

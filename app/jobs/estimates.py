@@ -96,7 +96,7 @@ def _fit_seconds(config: TrainConfig, size: Size, history: Iterable[Run]) -> flo
     for run in history:
         setup = _finished(run, config)
         if setup is not None and setup.config.method == config.method:
-            images = setup.config.shots * setup.trained_classes
+            images = _images_of(run, setup)
             known.append(run.results()["training_seconds"] / images)
     if known:
         return START_SECONDS + statistics.median(known) * size.images
@@ -121,9 +121,14 @@ def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None
     if not epochs:
         return None
     classes = setup.trained_classes
-    images = earlier.shots * classes
+    images = _images_of(run, setup)
     size = Size(classes, len(setup.class_names), len(setup.experts), images, 0, 0)
     return statistics.median(epochs), _work(earlier, size), earlier.image_cache
+
+
+def _images_of(run: Run, setup: RunSetup) -> int:
+    """Returns the number of training images of a finished run; runs of before do not say it."""
+    return int(run.results().get("training_images", setup.config.shots * setup.trained_classes))
 
 
 def _finished(run: Run, config: TrainConfig) -> RunSetup | None:

@@ -20,7 +20,7 @@ from app.common.access import check_may_change
 from app.jobs.worker import REQUEST, RESUME
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.presets import settings_from
+from mocoop.presets import settings_of_run
 from mocoop.runs.run import Run, default_runs, list_runs, new_run_path
 from mocoop.runs.status import QUEUED, STOPPED, read_values
 from mocoop.runs.writer import hand_over, mark_cancelled, mark_stopped, queue_again, queue_run
@@ -91,7 +91,7 @@ def requested(run: Run) -> TrainConfig:
         UserError: if the run's folder does not contain them.
     """
     if (run.path / REQUEST).exists():
-        return settings_from(read_values(run.path, REQUEST))
+        return settings_of_run(read_values(run.path, REQUEST))
     return run.setup().config
 
 

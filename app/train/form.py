@@ -24,6 +24,7 @@ from mocoop.methods import MENU, METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.presets import preset
 from mocoop.runs.run import default_runs, list_runs
+from mocoop.shots import shots_value
 
 Rows = list[dict[str, object]]
 
@@ -59,6 +60,7 @@ def _pick_shots() -> int:
     shots = st.segmented_control(
         "Training images per class",
         SHOTS,
+        format_func=shots_value,
         default=16,
         required=True,
         key=state.SHOTS,

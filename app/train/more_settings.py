@@ -18,9 +18,11 @@ from mocoop.methods import METHODS
 
 LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens")  # settings of at least 1
 CONTEXTS = {"template": "plain prompt", "words": "other words", "random": "random tokens"}
-POSITIONS = {"end": "at the end", "middle": "in the middle"}
+POSITIONS = {"end": "at the end", "middle": "in the middle", "front": "in front"}
 TEXT_CLASSES = {"seen": "trained classes", "all": "all classes"}
 TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (as the authors)"}
+TEXT_TEMPLATES = {"own": "the data set's", "lasp": "LASP's 35"}
+TEXT_SOFTMAX = {"hard": "over hard prompts", "soft": "over soft prompts (LASP's code)"}
 TEXT_TARGETS = {"prototype": "mean of a group", "templates": "every template"}
 GATE_TARGETS = {"hard": "hard, +10", "scaled": "hard, scaled", "soft": "soft, +10"}
 PRECISIONS = {
@@ -51,6 +53,8 @@ def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             _router(form)
         if config.text_weight > 0 or config.anchor_weight > 0:
             _text_loss(form)
+        if config.align_gradient:
+            _alignment(form)
     return replace(config, **form.chosen)
 
 
@@ -221,6 +225,19 @@ def _router(form: Form) -> None:
     )  # fmt: skip
 
 
+def _alignment(form: Form) -> None:
+    form.section("Staying close to the plain prompt")
+    form.number(
+        "align_weight", "λ", 0.1,
+        help="The share that is removed of the part of the gradient that contradicts the plain "
+        "prompt. With 0 this is CoOp.",
+    )  # fmt: skip
+    form.number(
+        "align_temperature", "Temperature", 0.1,
+        help="Temperature of the predictions whose difference gives the plain prompt's direction.",
+    )  # fmt: skip
+
+
 def _text_loss(form: Form) -> None:
     form.section("Staying close to the hard prompts")
     if form.config.anchor_weight > 0:
@@ -245,3 +262,15 @@ def _text_loss(form: Form) -> None:
             "constrains the prompts only weakly.",
         )  # fmt: skip
         form.choice("text_target", "Compared with", TEXT_TARGETS)
+        if form.config.text_templates == "lasp":
+            form.choice("text_templates", "Templates", TEXT_TEMPLATES)
+        form.choice(
+            "text_softmax", "Softmax", TEXT_SOFTMAX,
+            help="Each soft prompt chooses among the hard prompts of all classes, or each hard "
+            "prompt among the soft ones.",
+        )  # fmt: skip
+        form.number(
+            "text_noise", "Noise", 0.01, format="%.3f",
+            help="Standard deviation of noise on the hard prompts' features, in half of the "
+            "steps. LASP's code has 0.05.",
+        )  # fmt: skip

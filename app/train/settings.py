@@ -7,9 +7,10 @@ from dataclasses import replace
 from mocoop.clip.backbone import check_backbone_name
 from mocoop.config import TrainConfig
 from mocoop.presets import preset
+from mocoop.shots import ALL_SHOTS
 from mocoop.templates import Groups
 
-SHOTS = (1, 2, 4, 8, 16)
+SHOTS = (1, 2, 4, 8, 16, ALL_SHOTS)
 
 
 def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:

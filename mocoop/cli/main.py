@@ -18,7 +18,7 @@ from mocoop.cli import archive, bench, data, lab_grid, protocols, runs, train
 from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from, notes_in_words
-from mocoop.presets import preset, settings_from
+from mocoop.presets import preset, settings_from, settings_of_run
 
 USAGE = """usage: mocoop COMMAND [options]
 
@@ -149,4 +149,4 @@ def _settings_in(file: Path) -> TrainConfig:
         raise UserError(f"Settings file {file} cannot be read: {error}.") from error
     if not isinstance(values, dict):
         raise UserError(f"Settings file {file}: expected a JSON object of settings.")
-    return settings_from(values.get("config", values))
+    return settings_of_run(values["config"]) if "config" in values else settings_from(values)

@@ -13,6 +13,7 @@ from mocoop.cli.console import print_json
 from mocoop.cli.option_types import MaybePath
 from mocoop.cli.output_paths import check_file
 from mocoop.errors import UserError
+from mocoop.shots import Shots
 
 if TYPE_CHECKING:
     from mocoop.protocols.plans import Task
@@ -64,8 +65,8 @@ class ProtocolCommand:
     """Built-in sets or folders of images."""
     methods: tuple[str, ...] = ("zero-shot", "coop", "lasp", "mocoop")
     """Methods, each with its default settings."""
-    shots: tuple[int, ...] = (16,)
-    """Training images per class."""
+    shots: tuple[Shots, ...] = (16,)
+    """Training images per class; `all` for all of them."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
     backbone: str = "demo"
@@ -102,8 +103,8 @@ class AblationCommand:
     `tau-logit`, `all-names`, `gate-scaled`, `gate-soft`, `no-correction`."""
     method: str = "mocoop"
     """The mixture to change, such as `mocoop` or `mocoop-ln`."""
-    shots: int = 16
-    """Training images per class."""
+    shots: Shots = 16
+    """Training images per class; `all` for all of them."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
     backbone: str = "demo"
@@ -133,7 +134,7 @@ class TuneCommand:
     """Settings and the values to try, each as `name=value,value,...`."""
     data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
     """Built-in sets or folders of images."""
-    shots: tuple[int, ...] = (16, 4)
+    shots: tuple[Shots, ...] = (16, 4)
     """Training images per class."""
     seeds: tuple[int, ...] = (1,)
     """Random seeds, one training each."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import torch
@@ -40,6 +42,42 @@ def processor_flags() -> frozenset[str]:
     except OSError:
         return frozenset()
     return frozenset(line.partition(":")[2].split())
+
+
+@contextmanager
+def deterministic(asked: bool) -> Iterator[None]:
+    """Lets torch use only operations that give the same bits every time; restores it at the end.
+
+    On a GPU this takes time, and an operation without such a form cannot be used.
+
+    Args:
+        asked: whether to do so; nothing happens if not.
+
+    Raises:
+        UserError: at the end, for an operation inside that has no such form.
+    """
+    if not asked:
+        yield
+        return
+    # cuBLAS reads this when it is used for the first time in a process.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        reason = str(error).split(". ")[0]
+        raise UserError(
+            f"An operation has no deterministic form on this device: {reason}. Train without "
+            "deterministic, or on a CPU."
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        cudnn.deterministic, cudnn.benchmark = before[1:]
 
 
 def activation_memory(device: torch.device) -> int:

@@ -10,23 +10,42 @@ from pathlib import Path
 from mocoop.config import TrainConfig
 from mocoop.datasets.base import SPLITS, Dataset, Item, check_training
 from mocoop.errors import UserError, choose_from
+from mocoop.shots import ALL_SHOTS
 
 SPLIT_SEED = 1
+MOST_VAL = 4  # validation images per class, in CoOp's rule
 RULE = f"by class 50 % train, 20 % validation, 30 % test, seed {SPLIT_SEED}"
 
 
 def few_shot(
-    train_labels: Sequence[int], val_labels: Sequence[int], shots: int, seed: int
+    train_labels: Sequence[int],
+    val_labels: Sequence[int],
+    shots: int,
+    seed: int,
+    every_val: bool = False,
 ) -> tuple[list[int], list[int]]:
     """Returns the indices of the few-shot training and validation items.
 
     For each label, in the order of first appearance, `shots` training items are drawn (all of
     them if there are fewer). Then `min(shots, 4)` validation items per label are drawn with the
     same generator. Source: CoOp's public data code.
+
+    Args:
+        train_labels: labels of the training items.
+        val_labels: labels of the validation items.
+        shots: training items per label; `ALL_SHOTS` takes all, in their order.
+        seed: seed of the generator.
+        every_val: take all validation items instead.
     """
     generator = random.Random(seed)
-    train = _sample_each(train_labels, shots, generator)
-    val = _sample_each(val_labels, min(shots, 4), generator)
+    everything = shots == ALL_SHOTS
+    train = (
+        list(range(len(train_labels)))
+        if everything
+        else _sample_each(train_labels, shots, generator)
+    )
+    few = MOST_VAL if everything else min(shots, MOST_VAL)
+    val = list(range(len(val_labels))) if every_val else _sample_each(val_labels, few, generator)
     return train, val
 
 
@@ -131,7 +150,8 @@ def few_shot_items(
     If the config has a style, only images of this true style are drawn.
 
     Raises:
-        UserError: for a style that the data do not have, or a set without training images.
+        UserError: for a style that the data do not have, a set without training images, or one
+            whose validation images would be trained on although they are its test images.
     """
     check_training(dataset)
     if config.style and config.style not in dataset.styles:
@@ -144,11 +164,19 @@ def few_shot_items(
         [item for item in dataset.items(split) if config.style in ("", item.style)]
         for split in ("train", "val")
     )
+    if config.validation == "train":
+        if dataset.val_is_test:
+            raise UserError(
+                f"The validation images of {dataset.name} are its test images: they cannot be "
+                "trained on. Choose validation few or all."
+            )
+        train, val = [*train, *val], []
     chosen, chosen_val = few_shot(
         [item.label for item in train],
         [item.label for item in val],
         config.shots,
         config.seed,
+        config.validation == "all",
     )
     # As in CoOp, classes are selected after sampling: base classes have the same images with all.
     wanted = class_range(config.classes, len(dataset.class_names))
@@ -167,7 +195,7 @@ def shots_missing(config: TrainConfig, classes: int, images: int) -> str | None:
         images: how many training images were drawn.
     """
     requested = config.shots * classes
-    if images >= requested:
+    if config.shots == ALL_SHOTS or images >= requested:
         return None
     return (
         f"{images:,} training images instead of {requested:,}: some classes have fewer than "

@@ -12,7 +12,13 @@ from mocoop.datasets.base import check_training
 from mocoop.datasets.splits import base_size
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import METHODS, find_method
-from mocoop.presets import preset
+from mocoop.presets import (
+    FEW_SHOT_RECIPE,
+    few_shot_preset,
+    follows_few_shot_recipe,
+    preset,
+)
+from mocoop.shots import shots_order, shots_value
 
 PROTOCOLS = ("few-shot", "base-to-new", "domain-generalization", "cross-dataset")
 
@@ -76,15 +82,17 @@ def tasks(plan: Plan) -> list[Task]:
     result = []
     for data in trained_on:
         for method in plan.methods:
-            config = replace(
-                preset(method, plan.backbone),
-                data=data,
-                classes="base" if plan.protocol == "base-to-new" else "all",
-                style=plan.style if _by_style(plan) else "",
-            )
             for shots, seeds, reported_shots in _shots_and_seeds(plan, method):
-                run = replace(config, shots=shots, seed=seeds[0])
-                result.append(Task(plan.protocol, method, run, reported_shots, seeds, targets))
+                config, label = _recipe(plan, method, data, shots)
+                run = replace(
+                    config,
+                    data=data,
+                    shots=shots,
+                    seed=seeds[0],
+                    classes="base" if plan.protocol == "base-to-new" else "all",
+                    style=plan.style if _by_style(plan) else "",
+                )
+                result.append(Task(plan.protocol, label, run, reported_shots, seeds, targets))
     return result
 
 
@@ -141,7 +149,8 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
         would = [shots for shots in plan.shots if shots <= most] or [most]
         raise UserError(
             f"{too_many[0]} shots are asked for, but no class of {dataset.name} has more than "
-            f"{most} training images{where}. Would run: --shots {' '.join(map(str, would))}."
+            f"{most} training images{where}. Would run: --shots "
+            f"{' '.join(map(shots_value, would))}."
         )
     val = [
         item for item in dataset.items("val") if not _by_style(plan) or item.style == plan.style
@@ -154,10 +163,20 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
         )
 
 
+def _recipe(plan: Plan, method: str, data: str, shots: int) -> tuple[TrainConfig, str]:
+    """Returns a method's settings in a plan, and its label in the tables."""
+    usual = preset(method, plan.backbone)
+    if plan.protocol != "few-shot":
+        return usual, method
+    config = few_shot_preset(method, plan.backbone, data, shots)
+    named = FEW_SHOT_RECIPE if follows_few_shot_recipe(config) else {}
+    return config, ", ".join((method, *(f"{name} {value}" for name, value in named.items())))
+
+
 def _shots_and_seeds(plan: Plan, method: str) -> Iterator[tuple[int, tuple[int, ...], int]]:
     """Yields the shots of each run, the seeds for which it counts, and the shots in tables."""
     if not METHODS[method].needs_images:
-        yield min(plan.shots), plan.seeds, 0
+        yield min(plan.shots, key=shots_order), plan.seeds, 0
         return
     for shots in plan.shots:
         for seed in plan.seeds:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -14,8 +13,10 @@ from mocoop.config import TrainConfig
 from mocoop.datasets import dataset_name, load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.transfer import evaluate_on, saved_evaluation
+from mocoop.presets import identity
 from mocoop.protocols.plans import Task
 from mocoop.runs.run import FINISHED, Run
+from mocoop.shots import shots_name
 from mocoop.storage.processes import parallel_map
 
 
@@ -68,10 +69,10 @@ def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
 
 def run_name(config: TrainConfig) -> str:
     """Returns the folder name of a run in a protocol: readable, and unique for its settings."""
-    # The device changes only the speed, not the result.
-    settings = replace(config, device="auto").to_dict()
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:10]
-    return f"{Path(config.data).name}-{config.method}-{config.shots}shot-seed{config.seed}-{key}"
+    text = json.dumps(identity(config), sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:10]
+    shots = shots_name(config.shots)
+    return f"{Path(config.data).name}-{config.method}-{shots}-seed{config.seed}-{key}"
 
 
 def _trained(config: TrainConfig, root: Path, name: str) -> Run:

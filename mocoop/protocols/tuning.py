@@ -23,6 +23,7 @@ from mocoop.methods import find_method
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
 from mocoop.presets import preset, settings_from
+from mocoop.shots import shots_value
 from mocoop.training.loop import fit
 from mocoop.training.prepare import prepare, training_data
 
@@ -81,7 +82,7 @@ def tune(
         for name, count, seed in itertools.product(data, shots, seeds):
             config = settings_from(start.to_dict() | changes)
             config = replace(config, data=name, shots=count, seed=seed)
-            accuracies[f"{name}, {count}, {seed}"] = validation_accuracy(config)
+            accuracies[f"{name}, {shots_value(count)}, {seed}"] = validation_accuracy(config)
         yield Candidate(changes, accuracies)
 
 

@@ -14,8 +14,9 @@ from mocoop.results.cells import (
     table_name,
     with_best_in_bold,
 )
-from mocoop.results.marks import chosen_note
+from mocoop.results.marks import ALL_NAMES_NOTE, chosen_note
 from mocoop.results.rows import ResultIndex, Row
+from mocoop.shots import shots_value
 
 
 def every_seed(rows: Sequence[Row], measure: str) -> Table:
@@ -31,7 +32,7 @@ def every_seed(rows: Sequence[Row], measure: str) -> Table:
         for (data, target, method, shots, _), series in ResultIndex(
             rows, protocol, (measure,)
         ).items():
-            values[(protocol, data, target, method, shots)] = series
+            values[(protocol, data, target, method, shots_value(shots))] = series
     heads = ("protocol", "data", "target", "method", "shots")
     shown = [index for index in range(5) if len({key[index] for key in values}) > 1] or [3]
     if all(key[1] == key[2] for key in values):
@@ -39,7 +40,7 @@ def every_seed(rows: Sequence[Row], measure: str) -> Table:
     seeds = sorted({seed for series in values.values() for seed in series})
     lines = [
         Line(
-            tuple(str(key[index]) for index in shown),
+            tuple(key[index] for index in shown),
             tuple(Cell(series[seed], seeds=1) if seed in series else Cell() for seed in seeds),
         )
         for key, series in values.items()
@@ -49,6 +50,7 @@ def every_seed(rows: Sequence[Row], measure: str) -> Table:
     notes = [f"The same for all: {', '.join(same)}."] if same else []
     tainted = first_seen(row.data for row in chosen if row.chosen_on_test)
     notes += [chosen_note(tainted)] if tainted else []
+    notes += [ALL_NAMES_NOTE] if any(row.all_names for row in chosen) else []
     return Table(
         table_name(f"every-seed-{measure}"),
         f"{find_measure(measure).label} of every seed",

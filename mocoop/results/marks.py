@@ -1,10 +1,19 @@
-"""The mark of methods whose numbers were chosen on test images, and what it means."""
+"""The marks behind methods in tables, and what they mean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 MARK = "†"
+"""Something behind the number was chosen on test images."""
+ALL_NAMES = "‡"
+"""The text loss saw the names of the new classes."""
+
+ALL_NAMES_NOTE = (
+    f"{ALL_NAMES}: the text loss also saw the names of the new classes, without images; compare "
+    "these lines with each other."
+)
+SEEN_NAMES_NOTE = "No text loss saw the names of the new classes."
 
 
 def chosen_note(data: Sequence[str]) -> str:
@@ -16,5 +25,5 @@ def chosen_note(data: Sequence[str]) -> str:
 
 
 def unmarked(label: str) -> str:
-    """Returns a line's label without the mark."""
+    """Returns a line's label without the mark of a choice on test images."""
     return label.replace(f" {MARK}", "")

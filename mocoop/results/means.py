@@ -11,7 +11,7 @@ from mocoop.results.rows import Key, Row
 
 _COLUMNS = (
     "protocol", "data", "target", "method", "shots", "measure", "seeds", "mean", "std_sample",
-    "std_population", "chosen_on_test",
+    "std_population", "chosen_on_test", "all_names",
 )  # fmt: skip
 
 
@@ -26,17 +26,20 @@ def means_csv(rows: Sequence[Row]) -> str:
     """
     found: dict[tuple[str, Key], list[float]] = {}
     marked: set[tuple[str, Key]] = set()
+    all_names: set[tuple[str, Key]] = set()
     for row in rows:
         key = (row.data, row.target, row.method, row.shots, row.measure)
         found.setdefault((row.protocol, key), []).append(row.value)
         if row.chosen_on_test:
             marked.add((row.protocol, key))
+        if row.all_names:
+            all_names.add((row.protocol, key))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for (protocol, key), values in found.items():
         several = len(values) > 1
         spread = (statistics.stdev(values), statistics.pstdev(values)) if several else ("", "")
-        chosen = int((protocol, key) in marked)
-        writer.writerow((protocol, *key, len(values), statistics.fmean(values), *spread, chosen))
+        marks = int((protocol, key) in marked), int((protocol, key) in all_names)
+        writer.writerow((protocol, *key, len(values), statistics.fmean(values), *spread, *marks))
     return text.getvalue()

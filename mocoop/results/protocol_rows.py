@@ -10,6 +10,7 @@ from typing import Any
 from mocoop.datasets import dataset_name
 from mocoop.evaluation.measure_table import HALVES, Section, find_measure, in_section, of_half
 from mocoop.evaluation.transfer import saved_evaluation
+from mocoop.presets import names_all_classes
 from mocoop.protocols.plans import Task
 from mocoop.results.rows import Row
 from mocoop.runs.chosen_on_test import chosen_on_test, shares_images
@@ -73,6 +74,7 @@ def rows_of(task: Task, run: Run) -> list[Row]:
             measure,
             value,
             marked(target, measure),
+            names_all_classes(config),
         )
         for target, measure, value in numbers
         for seed in task.seeds

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mocoop.method_record import Paper
 from mocoop.methods import CLIP, COCOOP, COOP, KGCOOP, LASP, MOCOOP, PROGRAD
 from mocoop.results.cells import Block, Cell, Line, Table
+from mocoop.results.marks import ALL_NAMES
 
 SETTING = "ViT-B/16, 16 shots, average over 11 benchmarks"
 DOMAINS = ("ImageNetV2", "ImageNet-Sketch", "ImageNet-A", "ImageNet-R")
@@ -57,7 +58,7 @@ BASE_TO_NEW = (
     BaseToNew("KgCoOp", KGCOOP, KGCOOP, 80.73, 73.60, 77.00),
     BaseToNew("MaPLe", _MAPLE, _MAPLE, 82.28, 75.14, 78.55),
     BaseToNew("LASP", LASP, LASP, 82.70, 74.90, 78.61),
-    BaseToNew("LASP-V", LASP, LASP, 83.18, 76.11, 79.48),
+    BaseToNew(f"LASP-V {ALL_NAMES}", LASP, LASP, 83.18, 76.11, 79.48),
     BaseToNew("PromptSRC", _PROMPTSRC, _PROMPTSRC, 84.26, 76.10, 79.97),
     BaseToNew("MoCoOp", MOCOOP, None, None, None, None),
 )

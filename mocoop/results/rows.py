@@ -10,8 +10,10 @@ from collections.abc import ItemsView, Sequence
 from dataclasses import dataclass
 
 from mocoop.errors import UserError, choose_from
+from mocoop.methods import METHODS
 from mocoop.results.cells import Series, first_seen
-from mocoop.results.marks import MARK
+from mocoop.results.marks import ALL_NAMES, MARK
+from mocoop.shots import ALL_SHOTS, shots_text
 
 PROTOCOLS = ("few-shot", "base-to-new", "domain-generalization", "cross-dataset", "ablation")
 Key = tuple[str, str, str, int, str]
@@ -31,8 +33,8 @@ class Row:
     method: str
     """Label of the method, or of the variant in an ablation."""
     shots: int
-    """Training images per class; 0 for a method without training, which tables show with every
-    number of shots."""
+    """Training images per class, or `ALL_SHOTS`; 0 for a method without training, which tables
+    show with every number of shots."""
     seed: int
     measure: str
     """accuracy, base, new, HM, style NMI, calibration error, training seconds ..."""
@@ -40,6 +42,8 @@ class Row:
     """The number; in percent for accuracies and calibration errors."""
     chosen_on_test: bool = False
     """Whether something behind the number was chosen on validation images that are test images."""
+    all_names: bool = False
+    """Whether the text loss also saw the names of classes that were not trained."""
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -47,9 +51,10 @@ class Row:
         for name in ("data", "target", "method", "measure"):
             if not getattr(self, name).strip():
                 raise UserError(f"{name} of a result must not be empty.")
-        if self.shots < 0 or self.seed < 0:
+        if (self.shots < 0 and self.shots != ALL_SHOTS) or self.seed < 0:
             raise UserError(
-                f"shots and seed must be at least 0; got {self.shots} and {self.seed}."
+                f"shots and seed must be at least 0 ({ALL_SHOTS} shots for all images); got "
+                f"{self.shots} and {self.seed}."
             )
         if not math.isfinite(self.value):
             raise UserError(
@@ -59,7 +64,7 @@ class Row:
 
 
 _FIELDS = [field.name for field in dataclasses.fields(Row)]
-_BEFORE = _FIELDS[:-1]  # of files of before chosen_on_test was written down
+_MARKS = ("chosen_on_test", "all_names")  # earlier files lack the last of these columns, or both
 
 
 def to_csv(rows: Sequence[Row]) -> str:
@@ -67,19 +72,23 @@ def to_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_FIELDS)
-    writer.writerows((*dataclasses.astuple(row)[:-1], int(row.chosen_on_test)) for row in rows)
+    for row in rows:
+        numbers = dataclasses.astuple(row)[: -len(_MARKS)]
+        writer.writerow((*numbers, *(int(getattr(row, mark)) for mark in _MARKS)))
     return text.getvalue()
 
 
 def from_csv(text: str) -> tuple[Row, ...]:
-    """Returns the rows in a CSV text that `to_csv` wrote; earlier files lack `chosen_on_test`.
+    """Returns the rows in a CSV text that `to_csv` wrote; earlier files lack the last columns.
+
+    Without `all_names`, it is that of the method's preset.
 
     Raises:
         UserError: if the columns are others, or a line is not a result.
     """
     lines = csv.reader(io.StringIO(text, newline=""))
     header = next(lines, [])
-    if header not in (_FIELDS, _BEFORE):
+    if header not in [_FIELDS[: len(_FIELDS) - missing] for missing in range(len(_MARKS) + 1)]:
         raise UserError(
             f"Expected a table of results with the columns {', '.join(_FIELDS)}; got "
             f"{', '.join(header) or 'nothing'}. Give the CSV file that the protocols wrote."
@@ -91,8 +100,11 @@ def from_csv(text: str) -> tuple[Row, ...]:
             numbers = int(shots), int(seed), measure, float(value)
             if len(cells) != len(header):
                 raise ValueError(f"{len(cells)} cells")
-            chosen = [bool(int(text)) for text in more]
-            rows.append(Row(protocol, data, target, method, *numbers, *chosen))
+            marks = [bool(int(text)) for text in more]
+            if len(marks) < len(_MARKS):
+                by_preset = protocol == "base-to-new" and _names_all(method)
+                marks = [*(marks or [False]), by_preset]
+            rows.append(Row(protocol, data, target, method, *numbers, *marks))
         except ValueError as error:
             raise UserError(
                 f"Line {lines.line_num} is not a result: expected {len(header)} cells with "
@@ -102,9 +114,10 @@ def from_csv(text: str) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def shots_text(shots: int) -> str:
-    """Returns the number with its noun: 1 shot, 2 shots."""
-    return f"{shots} shot{'s' * (shots != 1)}"
+def _names_all(label: str) -> bool:
+    """Returns whether the preset of the method in a label names all classes in its text loss."""
+    key = label.split(", ")[0]
+    return key in METHODS and METHODS[key].settings.get("text_classes") == "all"
 
 
 class ResultIndex:
@@ -126,15 +139,18 @@ class ResultIndex:
                 f"Expected results for {' or '.join(measures)} in {protocol}; got "
                 f"{', '.join(present) or 'no rows'}. Run that protocol first."
             )
-        marked = {row.method for row in chosen if row.chosen_on_test}
+        marks: dict[str, str] = {}
+        for row in chosen:
+            own = (MARK, row.chosen_on_test), (ALL_NAMES, row.all_names)
+            for mark in (mark for mark, holds in own if holds):
+                if mark not in marks.get(row.method, ""):
+                    marks[row.method] = f"{marks.get(row.method, '')} {mark}"
         self.chosen_on_test = first_seen(row.data for row in chosen if row.chosen_on_test)
-        if marked:
-            chosen = [
-                dataclasses.replace(row, method=f"{row.method} {MARK}")
-                if row.method in marked
-                else row
-                for row in chosen
-            ]
+        self.all_names = any(row.all_names for row in chosen)
+        chosen = [
+            dataclasses.replace(row, method=row.method + marks.get(row.method, ""))
+            for row in chosen
+        ]
         self.protocol = protocol
         self.data = first_seen(row.data for row in chosen)
         self.targets = first_seen(row.target for row in chosen)

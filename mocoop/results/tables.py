@@ -22,16 +22,16 @@ from mocoop.results.cells import (
     table_name,
     with_best_in_bold,
 )
-from mocoop.results.marks import chosen_note, unmarked
+from mocoop.results.marks import ALL_NAMES_NOTE, SEEN_NAMES_NOTE, chosen_note, unmarked
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block
 from mocoop.results.rows import (
     PROTOCOLS,
     ResultIndex,
     Row,
     from_csv,
-    shots_text,
     to_csv,
 )
+from mocoop.shots import shots_text
 
 __all__ = [
     "PROTOCOLS",
@@ -265,6 +265,10 @@ def _table(
         notes = f"{chosen_note(tainted)} {notes}"
     else:  # the mark belongs to other data sets than those of this table
         marked = tuple(replace(line, labels=tuple(map(unmarked, line.labels))) for line in marked)
+    if results.all_names:
+        notes = f"{ALL_NAMES_NOTE} {notes}"
+    elif "new" in columns:
+        notes = f"{SEEN_NAMES_NOTE} {notes}"
     several = len(data) > 1
     scope = f"average over {len(data)} data sets" if several else "".join(data)
     return Table(

@@ -7,9 +7,10 @@ from typing import Any
 
 from mocoop.config import TrainConfig
 from mocoop.markdown import markdown_table, one_line
-from mocoop.presets import differences
+from mocoop.presets import differences, names_all_classes
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.run import Run
+from mocoop.shots import shots_value
 
 _PARTS = {"all": "all classes", "base": "base half (trained)", "new": "new half (never trained)"}
 
@@ -25,7 +26,8 @@ def model_card(run: Run) -> str:
     config = setup.config
     chosen = chosen_on_test(config, results)
     data = Path(config.data).name
-    title = f"{config.method} on {data}, {config.shots} per class, seed {config.seed}"
+    shots = shots_value(config.shots)
+    title = f"{config.method} on {data}, {shots} per class, seed {config.seed}"
     parts = [
         f"# {one_line(title)}",
         "A run of [MoCoOp](https://arxiv.org/abs/2409.12011), made with mocoop "
@@ -36,8 +38,9 @@ def model_card(run: Run) -> str:
                 ("Method", config.method),
                 ("Data", data),
                 ("Classes", _classes(config, setup.trained_classes, len(setup.class_names))),
-                ("Training images per class", config.shots),
+                ("Training images per class", shots),
                 *([("Style", config.style)] if config.style else []),
+                *_names_in_text_loss(config),
                 ("Seed", config.seed),
                 ("Experts", ", ".join(setup.experts)),
                 ("CLIP", config.backbone),
@@ -72,6 +75,14 @@ def _differences(config: TrainConfig) -> str:
     return markdown_table(
         ("setting", "value"), [(f"`{name}`", value) for name, value in changed.items()]
     )
+
+
+def _names_in_text_loss(config: TrainConfig) -> list[tuple[str, str]]:
+    """Returns the row that says which names the text loss saw, if that matters."""
+    if config.classes != "base" or config.text_weight == 0:
+        return []
+    every = names_all_classes(config)
+    return [("Names in the text loss", "all classes" if every else "trained classes only")]
 
 
 def _classes(config: TrainConfig, trained: int, known: int) -> str:

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from mocoop.config import TrainConfig
 from mocoop.errors import PathError, UserError
-from mocoop.presets import settings_from
+from mocoop.presets import settings_of_run
 from mocoop.runs.paths import default_runs, find_run, shipped_runs
 from mocoop.runs.status import FINISHED, Status, read_status, read_values
+from mocoop.shots import shots_name
 from mocoop.storage.atomic import read_tensors
 from mocoop.templates import Groups, as_groups
 
@@ -122,7 +123,7 @@ class Run:
             )
         try:
             return RunSetup(
-                settings_from(values["config"]),
+                settings_of_run(values["config"]),
                 tuple(values["class_names"]),
                 as_groups(values["groups"]),
                 int(values["trained_classes"]),
@@ -235,7 +236,7 @@ def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
     """Returns an unused path for a new run, named after data, method, shots and seed."""
     root = root or default_runs()
     data = Path(config.data).name
-    stem = f"{data}-{config.method}-{config.shots}shot-seed{config.seed}"
+    stem = f"{data}-{config.method}-{shots_name(config.shots)}-seed{config.seed}"
     if config.classes == "base":
         stem += "-base"
     number = 1

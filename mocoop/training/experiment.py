@@ -13,7 +13,7 @@ import torch
 from mocoop.classifiers.assemble import classifier_of_fit, classifier_of_model
 from mocoop.classifiers.prompts import learned_state
 from mocoop.clip.backbone import Backbone
-from mocoop.clip.device import tower_dtype
+from mocoop.clip.device import deterministic, tower_dtype
 from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import TrainConfig
 from mocoop.datasets.base import Dataset
@@ -118,7 +118,7 @@ def _run_with_status(
         _fail_queued(path, error)
         raise
     try:
-        with explain_write_errors(path):
+        with explain_write_errors(path), deterministic(prepared.config.deterministic):
             progress = _status_progress(writer, encoding)
             yield from _train_and_test(prepared, writer, cache_folder, snapshot, progress)
     except (Cancelled, KeyboardInterrupt, GeneratorExit):
@@ -224,7 +224,8 @@ def _train(
         if snapshot.fingerprint != fingerprint:
             raise UserError(
                 f"Run {writer.run.name} cannot be resumed: its images or the CLIP's weights have "
-                "changed since it was started. Restore them, or train it again."
+                "changed since it was started, or another version of MoCoOp started it. Restore "
+                "them, or train it again."
             )
         snapshot.restore(model, optimizer, generator)
         done = snapshot.epoch

@@ -172,8 +172,9 @@ def aligned(
     """Returns gradients without the part that contradicts the general direction (ProGrad).
 
     `g - weight * min(0, <g, h>) / <h, h> * h`: g is unchanged where g and h agree, otherwise it
-    is projected onto the plane orthogonal to h (with weight 1). Products are over all parameters together. Before
-    the first step the prompts predict the same as the untrained prompt, so that h is about zero.
+    is projected onto the plane orthogonal to h (with weight 1). Products are over all parameters
+    together. Before the first step the prompts predict the same as the untrained prompt, so that
+    h is about zero.
 
     Args:
         gradients: g, the gradients of the loss, one per parameter.

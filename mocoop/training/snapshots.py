@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mocoop.errors import UserError
 from mocoop.model.mixture import PromptMixture
+from mocoop.presets import identity
 from mocoop.storage.atomic import read_tensors, write_tensors
 from mocoop.training.image_sources import CachedImages
 from mocoop.training.loop import TrainingData
@@ -72,9 +73,13 @@ def training_fingerprint(prepared: Prepared, data: TrainingData) -> str:
 
     The hash covers the images' ids and labels, and their features where these are cached.
     """
-    settings = replace(prepared.config, device="auto").to_dict()
     items = [[item.id, item.label] for item in (*prepared.train_items, *prepared.val_items)]
-    inputs = [settings, prepared.backbone.fingerprint, prepared.dataset.class_names, items]
+    inputs = [
+        identity(prepared.config),
+        prepared.backbone.fingerprint,
+        prepared.dataset.class_names,
+        items,
+    ]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
     for images in (data.train, data.val):
         if isinstance(images, CachedImages):
