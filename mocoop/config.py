@@ -20,7 +20,7 @@ NamePosition = Literal["end", "middle", "front"]
 TextScale = Literal["one", "logit"]
 TextClasses = Literal["seen", "all"]
 TextTarget = Literal["prototype", "templates"]
-TextTemplates = Literal["own", "lasp"]
+TextTemplates = Literal["own", "fixed"]
 TextSoftmax = Literal["hard", "soft"]
 GateTarget = Literal["hard", "scaled", "soft"]
 Augment = Literal["none", "crops"]
@@ -104,7 +104,7 @@ class TrainConfig:
     """Targets of the text loss: each group's mean `prototype`, or all its `templates`."""
     text_templates: TextTemplates = "own"
     """With text_target `templates` and a single prompt: the data set's `own` templates, or the
-    35 templates in `lasp`'s code, whatever the data set is."""
+    35 `fixed` ones of LASP's code, whatever the data set is."""
     text_softmax: TextSoftmax = "hard"
     """Softmax of the text loss: over the `hard` prompts of all classes for each soft one, or over
     the `soft` ones for each hard one, as in LASP's code."""
@@ -259,9 +259,9 @@ class TrainConfig:
             )
         if self.context_init == "random" and self.name_position == "middle":
             self._at_least("context_tokens", 2)
-        if self.text_templates == "lasp" and self.context_init == "template":
+        if self.text_templates == "fixed" and self.context_init == "template":
             raise UserError(
-                "With text_templates lasp the templates are only compared with; none of them is "
+                "With text_templates fixed the templates are only compared with; none of them is "
                 "the prompt's start. Choose context_init words or random."
             )
 

@@ -75,7 +75,7 @@ _OF_MOCOOP = "MoCoOp, arXiv 2409.12011"
 _LASP_CODE = (
     _WORDS
     | {
-        "text_templates": "lasp",
+        "text_templates": "fixed",
         "text_softmax": "soft",
         "text_noise": 0.05,
         "epochs": 25,

@@ -10,6 +10,7 @@ from typing import Any
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import find_method
+from mocoop.shots import ALL, ALL_SHOTS
 
 _NOT_IN_PRESET = ("data", "method", "backbone", "shots", "seed", "classes", "style", "groups")
 FEW_SHOT_RECIPE = {"recipe": "few-shot"}
@@ -124,6 +125,8 @@ def settings_from(values: Mapping[str, Any]) -> TrainConfig:
     checked = {}
     for key, value in values.items():
         default = fields[key].default
+        if key == "shots" and value == ALL:
+            value = ALL_SHOTS
         if isinstance(default, float) and type(value) is int:
             value = float(value)
         if default is not None and type(value) is not type(default):

@@ -21,7 +21,7 @@ CONTEXTS = {"template": "plain prompt", "words": "other words", "random": "rando
 POSITIONS = {"end": "at the end", "middle": "in the middle", "front": "in front"}
 TEXT_CLASSES = {"seen": "trained classes", "all": "all classes"}
 TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (as the authors)"}
-TEXT_TEMPLATES = {"own": "the data set's", "lasp": "LASP's 35"}
+TEXT_TEMPLATES = {"own": "the data set's", "fixed": "LASP's 35"}
 TEXT_SOFTMAX = {"hard": "over hard prompts", "soft": "over soft prompts (LASP's code)"}
 TEXT_TARGETS = {"prototype": "mean of a group", "templates": "every template"}
 GATE_TARGETS = {"hard": "hard, +10", "scaled": "hard, scaled", "soft": "soft, +10"}
@@ -262,7 +262,7 @@ def _text_loss(form: Form) -> None:
             "constrains the prompts only weakly.",
         )  # fmt: skip
         form.choice("text_target", "Compared with", TEXT_TARGETS)
-        if form.config.text_templates == "lasp":
+        if form.config.text_templates == "fixed":
             form.choice("text_templates", "Templates", TEXT_TEMPLATES)
         form.choice(
             "text_softmax", "Softmax", TEXT_SOFTMAX,

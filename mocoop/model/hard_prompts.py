@@ -66,7 +66,7 @@ def expert_groups(config: TrainConfig, templates: TemplateSet) -> Groups:
     method = METHODS[config.method]
     if method.is_mixture:
         return templates.groups
-    if config.text_target == "templates" and config.text_templates == "lasp":
+    if config.text_target == "templates" and config.text_templates == "fixed":
         return load_templates("lasp").groups
     if config.text_target == "templates" or method.classifier == TEMPLATES:
         every = (template for group in templates.groups.values() for template in group)

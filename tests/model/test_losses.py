@@ -13,6 +13,7 @@ from mocoop.model.losses import (
     classification_loss,
     gating_loss,
     general_loss,
+    noisy_targets,
     text_supervision_loss,
 )
 from tests.support import reference
@@ -78,7 +79,45 @@ def test_anchor_by_hand():
     """Of two classes one has not moved, and the other by a quarter turn."""
     soft = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     anchors = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
-    assert anchor_loss(soft, anchors).item() == pytest.approx((0 + 2) / 2)
+    assert anchor_loss(soft, anchors).item() == pytest.approx((0 + 1) / 2)
+
+
+def test_the_anchor_loss_is_one_minus_the_cosine():
+    soft, anchors = (F.normalize(draw(1, 6, 5, seed=seed), dim=-1) for seed in (0, 1))
+    cosines = F.cosine_similarity(soft[0], anchors[0], dim=-1)
+    torch.testing.assert_close(anchor_loss(soft, anchors), 1 - cosines.mean())
+
+
+def test_text_supervision_in_both_directions_by_hand():
+    """Two classes whose soft features are equal: no hard prompt can tell them apart."""
+    soft, hard = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]]), torch.eye(2)[None]
+    right, wrong = math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))
+    found = text_supervision_loss(soft, hard, 1.0)
+    assert found.item() == pytest.approx((right + wrong) / 2)
+    found = text_supervision_loss(soft, hard, 1.0, over_soft=True)
+    assert found.item() == pytest.approx(math.log(2))
+
+
+def test_noise_is_drawn_in_half_of_the_steps_and_changes_no_target():
+    targets = F.normalize(draw(35, 10, 16), dim=-1).float()
+    kept = targets.clone()
+    generator = torch.Generator().manual_seed(1)
+    noise = [noisy_targets(targets, 0.05, generator) - targets for _ in range(200)]
+    assert torch.equal(targets, kept)
+    drawn = [one for one in noise if one.abs().max() > 0]
+    assert 80 < len(drawn) < 120
+    together = torch.stack(drawn)
+    assert together.std().item() == pytest.approx(0.05, rel=0.01)
+    assert together.mean().abs() < 1e-3
+    again = torch.Generator().manual_seed(1)
+    assert torch.equal(noisy_targets(targets, 0.05, again) - targets, noise[0])
+
+
+def test_general_with_a_temperature_by_hand():
+    """Both logits are divided by T, and the divergence is multiplied by its square."""
+    logits, general = draw(3, 4), draw(3, 4, seed=1)
+    cooled = general_loss(logits / 2, general / 2)
+    assert general_loss(logits, general, 2.0).item() == pytest.approx(4 * cooled.item())
 
 
 def test_general_by_hand():
@@ -129,10 +168,15 @@ def losses():
             F.normalize(draw(3, 4, 5), dim=-1),
             lambda x: reference.text_supervision_loss(x, templates, 3.0, owner),
         ),
+        "text over soft features": (
+            lambda x: text_supervision_loss(x, templates, 3.0, owner, over_soft=True),
+            F.normalize(draw(3, 4, 5), dim=-1),
+            lambda x: reference.text_supervision_loss(x, templates, 3.0, owner, over_soft=True),
+        ),
         "anchor": (
             lambda x: anchor_loss(x, prototypes),
             F.normalize(draw(3, 4, 5), dim=-1),
-            lambda x: reference.anchor_loss(x, prototypes),
+            lambda x: reference.half_squared_distance(x, prototypes),
         ),
         "general": (
             lambda x: general_loss(x, general),

@@ -128,7 +128,8 @@ def make_plain(config, backbone, model, names):
     if config.anchor_weight > 0:
         return plain.PlainKgCoOp(*parts, template=first[0], weight=config.anchor_weight)
     if config.align_gradient:
-        return plain.PlainProGrad(*parts, template=first[0])
+        share, temperature = config.align_weight, config.align_temperature
+        return plain.PlainProGrad(*parts, template=first[0], share=share, temperature=temperature)
     if len(config.groups) > 1:
         gate = nn.Linear(*reversed(model.gate.weight.shape))
         gate.load_state_dict(model.gate.state_dict())
@@ -139,8 +140,9 @@ def make_plain(config, backbone, model, names):
         )  # fmt: skip
     if config.text_weight > 0:
         return plain.PlainLasp(
-            *parts, templates=first, weight=config.text_weight, text_scale=text_scale
-        )
+            *parts, templates=first, weight=config.text_weight, text_scale=text_scale,
+            over_soft=config.text_softmax == "soft",
+        )  # fmt: skip
     return plain.PlainCoOp(*parts)
 
 
@@ -156,7 +158,8 @@ def plain_prompt(config, clip, tokenizer, model, index, template):
     else:
         blocks = (model.prompts.before[index].detach(), model.prompts.after[index].detach())
         context = torch.cat([block[0] if own else block for block in blocks])
-    half = len(context) // 2 if config.name_position == "middle" else len(context)
+    places = {"front": 0, "middle": len(context) // 2, "end": len(context)}
+    half = places[config.name_position]
     return plain.PlainPrompt(context[:half], context[half:], words("."), True, own)
 
 

@@ -79,35 +79,47 @@ def classification_loss(logits, labels):
     return sum(losses) / len(losses)
 
 
-def text_supervision_loss(soft, targets, scale, owner=None):
+def text_supervision_loss(soft, targets, scale, owner=None, over_soft=False):
     """Returns the mean cross-entropy over targets and classes, one at a time."""
     losses = []
     for t in range(len(targets)):
         g = t if owner is None else int(owner[t])
+        asked, answers = (targets[t], soft[g]) if over_soft else (soft[g], targets[t])
         for c in range(soft.shape[1]):
-            own = [scale * (soft[g, c] @ target) for target in targets[t]]
+            own = [scale * (asked[c] @ answer) for answer in answers]
             losses.append(cross_entropy(torch.stack(own), c))
     return sum(losses) / len(losses)
 
 
 def anchor_loss(soft, anchors):
-    """Returns the mean over experts and classes of the squared distance, number by number."""
+    """Returns the mean over experts and classes of 1 - cos, one at a time."""
+    distances = []
+    for g in range(len(soft)):
+        for c in range(soft.shape[1]):
+            a, b = soft[g, c], anchors[g, c]
+            distances.append(1 - (a @ b) / (a.norm() * b.norm()))
+    return sum(distances) / len(distances)
+
+
+def half_squared_distance(soft, anchors):
+    """Returns half of the mean squared distance over experts and classes, number by number."""
     distances = []
     for g in range(len(soft)):
         for c in range(soft.shape[1]):
             pairs = zip(soft[g, c], anchors[g, c], strict=True)
-            distances.append(sum((a - b) ** 2 for a, b in pairs))
+            distances.append(sum((a - b) ** 2 for a, b in pairs) / 2)
     return sum(distances) / len(distances)
 
 
-def general_loss(logits, general_logits):
-    """Returns the mean over images of sum_c p_c (log p_c - log q_c), p the general softmax."""
+def general_loss(logits, general_logits, temperature=1.0):
+    """Returns the mean over images of T² sum_c p_c (log p_c - log q_c), p the general softmax."""
     losses = []
-    for row, general in zip(logits, general_logits.detach(), strict=True):
+    logits, general_logits = logits / temperature, general_logits.detach() / temperature
+    for row, general in zip(logits, general_logits, strict=True):
         loss = 0.0
         for c in range(len(row)):
             log_p = -cross_entropy(general, c)
-            loss = loss + log_p.exp() * (log_p + cross_entropy(row, c))
+            loss = loss + temperature**2 * log_p.exp() * (log_p + cross_entropy(row, c))
         losses.append(loss)
     return sum(losses) / len(losses)
 

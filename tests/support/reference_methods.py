@@ -156,7 +156,7 @@ class PlainKgCoOp(PlainCoOp):
 
     Args:
         template: the hard prompt.
-        weight: of the squared distance.
+        weight: of 1 - cos.
     """
 
     def __init__(self, *args, template, weight):
@@ -177,10 +177,13 @@ class PlainProGrad(PlainCoOp):
 
     Args:
         template: the hard prompt.
+        share: λ, the share of the contradicting part that is removed.
+        temperature: T of the two predictions.
     """
 
-    def __init__(self, *args, template):
+    def __init__(self, *args, template, share=1.0, temperature=1.0):
         super().__init__(*args)
+        self.share, self.temperature = share, temperature
         names = self.names[: self.num_seen]
         self.hard = [hard_feature(self.clip, self.tokenizer, template, name) for name in names]
 
@@ -191,7 +194,7 @@ class PlainProGrad(PlainCoOp):
             [torch.stack([self.scale * (f @ text) for text in self.hard]) for f in image_features]
         )
         loss = reference.classification_loss(logits, labels)
-        general = reference.general_loss(logits, untrained)
+        general = reference.general_loss(logits, untrained, self.temperature)
         return {"classification": loss, "general": general, "total": loss}
 
     def gradients(self, losses):
@@ -204,7 +207,7 @@ class PlainProGrad(PlainCoOp):
         along = sum((own[name] * general[name]).sum() for name in own) / norm
         if along >= 0:
             return own
-        return {name: own[name] - along * general[name] / norm for name in own}
+        return {name: own[name] - self.share * along * general[name] / norm for name in own}
 
 
 class PlainLasp(PlainCoOp):
@@ -214,10 +217,12 @@ class PlainLasp(PlainCoOp):
         templates: the hard templates.
         weight: of the text loss.
         text_scale: its inverse temperature.
+        over_soft: each hard prompt chooses among the soft ones.
     """
 
-    def __init__(self, *args, templates, weight, text_scale):
+    def __init__(self, *args, templates, weight, text_scale, over_soft=False):
         super().__init__(*args)
+        self.over_soft = over_soft
         self.correction = torch.zeros(self.clip.text_projection.shape[1], requires_grad=True)
         self.weight, self.text_scale = weight, text_scale
         self.hard = torch.stack(
@@ -232,7 +237,9 @@ class PlainLasp(PlainCoOp):
         soft = self.text_features()
         loss = reference.classification_loss(self.logits(image_features, soft), labels)
         owner = [0] * len(self.hard)
-        text = reference.text_supervision_loss(soft, self.hard, self.text_scale, owner)
+        text = reference.text_supervision_loss(
+            soft, self.hard, self.text_scale, owner, self.over_soft
+        )
         return {"classification": loss, "text": text, "total": loss + self.weight * text}
 
 

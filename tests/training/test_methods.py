@@ -23,21 +23,32 @@ from tests.support.reference_training import plain_rate
 
 TRAINED = tuple(key for key, method in METHODS.items() if method.learns_prompts)
 RANDOM = {"context_init": "random", "context_tokens": 5, "learning_rate": 0.02}
-MIDDLE = {"name_position": "middle"}
+MIDDLE, FRONT = {"name_position": "middle"}, {"name_position": "front"}
 CASES = {method: (method, {}) for method in TRAINED} | {
     # Near the start the two predictions agree but for rounding, which the projection magnifies.
     "prograd": ("prograd", {"warmup_epochs": 0}),
+    "prograd: λ and temperature": (
+        "prograd",
+        {"warmup_epochs": 0, "align_weight": 0.8, "align_temperature": 2.0},
+    ),
     "prograd: words of its own": ("prograd", {"context_init": "words", "context_words": "one"}),
     "coop: a context per class": ("coop", {"class_context": True}),
     "coop: words": ("coop", {"context_init": "words"}),
     "coop: words around the name": ("coop", {"context_init": "words"} | MIDDLE),
     "coop: random": ("coop", RANDOM),
     "coop: random around the name": ("coop", RANDOM | MIDDLE),
+    "coop: words behind the name": ("coop", {"context_init": "words"} | FRONT),
+    "coop: random behind the name, a context per class": (
+        "coop",
+        RANDOM | FRONT | {"class_context": True},
+    ),
     "coop: all of it": ("coop", RANDOM | MIDDLE | {"class_context": True}),
     "coop: tokens after the name": ("coop", {"learn_after": True}),
     "cocoop: random around the name": ("cocoop", RANDOM | MIDDLE),
+    "cocoop: words behind the name": ("cocoop", {"context_init": "words"} | FRONT),
     "cocoop: tokens after the name": ("cocoop", {"learn_after": True}),
     "lasp: temperature one": ("lasp", {"text_scale": "one"}),
+    "lasp: softmax over the soft prompts": ("lasp", {"text_softmax": "soft"}),
     "mocoop: K = 1": ("mocoop", {"num_chosen": 1}),
     "mocoop: K = all": ("mocoop", {"num_chosen": 3}),
     "mocoop: scaled guide": ("mocoop", {"gate_target": "scaled"}),
