@@ -96,8 +96,8 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         "chosen on validation images (see the README), and nothing was chosen on test images. "
         "Methods ending in -ln "
         "also tune the LayerNorms of the image tower, as the published LASP and MoCoOp do; the "
-        "others leave the tower frozen. LASP-V equals LASP if all classes are trained on, so "
-        "only base-to-new shows it.\n",
+        "others leave the tower frozen. LASP-V equals LASP if all classes are trained on, and so "
+        "does MoCoOp with all names equal MoCoOp: only base-to-new shows them.\n",
         _section("Few-shot", few_shot_tables(rows)),
         _section("Base-to-new", base_to_new_tables(rows)),
         "## Domain generalisation\n",
