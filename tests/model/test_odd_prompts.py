@@ -77,7 +77,7 @@ def test_names_that_differ_by_punctuation_alone_are_two_classes(tiny_backbone):
 def test_names_that_are_one_sentence_in_every_prompt_are_refused(names):
     """CLIP's tokenizer ignores case, and prompts ignore underscores: nothing could tell these."""
     with pytest.raises(
-        UserError, match="Two classes have the same name .* could not tell them apart"
+        UserError, match=r"Two classes have the same name .* could not tell them apart"
     ):
         check_class_names(names)
 
