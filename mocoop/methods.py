@@ -5,8 +5,7 @@ A new method that is a preset of the prompt model only needs a new record here.
 
 from __future__ import annotations
 
-from typing import Any
-
+from mocoop import recipes
 from mocoop.errors import choose_from
 from mocoop.method_record import (
     FAMILIES,
@@ -16,7 +15,6 @@ from mocoop.method_record import (
     NO_PROMPT,
     ONE_PROMPT,
     TEMPLATES,
-    FewShotRecipe,
     Method,
     Paper,
     Recipe,
@@ -39,66 +37,6 @@ TIP_ADAPTER = Paper(
 )
 MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
 
-# CoOp: one context "a photo of a", the name at the end, no text loss.
-_COOP: dict[str, Any] = {
-    "learn_after": False,
-    "correction": False,
-    "num_chosen": 1,
-    "text_weight": 0.0,
-    "gate_weight": 0.0,
-    "gate_rate": 1.0,
-}
-# LASP: one prompt with a text loss on every hard template.
-_LASP = _COOP | {"correction": True, "text_weight": 5.0, "text_target": "templates"}
-_ALL_NAMES = {"text_classes": "all"}
-_TUNED = {"image_cache": False, "tune_layer_norms": True}
-_UNTRAINED = _COOP | {"epochs": 0}
-
-# Published recipes. All come from programs built on Dassl: every parameter has the same rate in
-# the warm-up, and a last batch that is not full is left out. The mixture's rates do not work for
-# the small CLIP: with 0.032 for prompts and router, the router sends all images to one expert.
-_DASSL = {"drop_last": True, "warmup_groups": "same"}
-_SGD = {"batch_size": 32, "learning_rate": 0.002, "clip_norm": 0.0, "epochs": 50} | _DASSL
-_MIXTURE = {
-    "text_scale": "one",
-    "epochs": 50,
-    "batch_size": 32,
-    "learning_rate": 0.032,
-    "gate_rate": 1.0,
-    "warmup_epochs": 5,
-} | _DASSL
-# The published single prompts start from "a photo of a", whatever the set's own template is.
-_WORDS = {"context_init": "words"}
-_LIVE = {"augment": "crops"}
-_OF_MOCOOP = "MoCoOp, arXiv 2409.12011"
-# The recipe of LASP's code for five of ten data sets; docs/methods.md has those of the others.
-_LASP_CODE = (
-    _WORDS
-    | {
-        "text_templates": "fixed",
-        "text_softmax": "soft",
-        "text_noise": 0.05,
-        "epochs": 25,
-        "batch_size": 32,
-        "learning_rate": 0.032,
-        "warmup_epochs": 3,
-    }
-    | _DASSL
-)
-_OF_LASP = "LASP's code, arXiv 2210.01115"
-# CoOp's few-shot experiments have their own recipe (COOP.md in its code, and section 4.1).
-_COOP_FEW_SHOT = FewShotRecipe(
-    {
-        "context_init": "random",
-        "context_tokens": 16,
-        "name_position": "end",
-        "image_cache": False,
-        "augment": "crops",
-    },
-    epochs={1: 50, 2: 100, 4: 100, 8: 200, 16: 200},
-    fixed={"imagenet": 50},
-    source="CoOp, arXiv 2109.01134",
-)
 _PLAIN_AND_IMAGES = "“{template}” and training images"
 
 _RECORDS = (
@@ -110,7 +48,7 @@ _RECORDS = (
         "The baseline that every training should beat.",
         CLIP,
         "#8b94a3",
-        _UNTRAINED,
+        recipes.UNTRAINED,
         learns="nothing",
         needs_images=False,
     ),
@@ -122,7 +60,7 @@ _RECORDS = (
         "Shows what good templates achieve without training.",
         CLIP,
         "#5c6470",
-        _UNTRAINED,
+        recipes.UNTRAINED,
         classifier=TEMPLATES,
         learns="nothing",
         needs_images=False,
@@ -136,7 +74,7 @@ _RECORDS = (
         "Shows what images alone achieve; it cannot predict a class without training images.",
         CLIP,
         "#4aa564",
-        _UNTRAINED,
+        recipes.UNTRAINED,
         classifier=LINEAR_PROBE,
         learns="at once",
         needs_validation=True,
@@ -154,7 +92,7 @@ _RECORDS = (
         "Takes no time: shows what the images add without any training.",
         TIP_ADAPTER,
         "#2fa5a0",
-        _UNTRAINED,
+        recipes.UNTRAINED,
         classifier=IMAGE_CACHE,
         learns="nothing",
         chooses="α and β",
@@ -171,7 +109,7 @@ _RECORDS = (
         "A fast alternative to prompt learning if there are many images per class.",
         TIP_ADAPTER,
         "#8a6fc9",
-        _COOP,
+        recipes.COOP,
         {"epochs": 20, "learning_rate": 1e-3, "batch_size": 256},
         Recipe(
             {"epochs": 20, "learning_rate": 1e-3, "batch_size": 256},
@@ -192,10 +130,10 @@ _RECORDS = (
         "The classic baseline; shows how prompts overfit.",
         COOP,
         "#c74f6b",
-        _COOP,
+        recipes.COOP,
         {"learning_rate": 0.02},
-        Recipe(_WORDS | _SGD, "CoOp, arXiv 2109.01134"),
-        few_shot=_COOP_FEW_SHOT,
+        Recipe(recipes.WORDS | recipes.SGD, "CoOp, arXiv 2109.01134"),
+        few_shot=recipes.COOP_FEW_SHOT,
     ),
     Method(
         "cocoop",
@@ -205,9 +143,12 @@ _RECORDS = (
         "Made for classes not seen in training; slow, because each image has its own texts.",
         COCOOP,
         "#d06bb0",
-        _COOP | {"conditional": True},
+        recipes.COOP | {"conditional": True},
         {"learning_rate": 0.02, "batch_size": 8, "epochs": 10},
-        Recipe(_WORDS | _SGD | {"batch_size": 1, "epochs": 10}, "CoCoOp, arXiv 2203.05557"),
+        Recipe(
+            recipes.WORDS | recipes.SGD | {"batch_size": 1, "epochs": 10},
+            "CoCoOp, arXiv 2203.05557",
+        ),
         answers="Its prompt changes a little with every image.",
     ),
     Method(
@@ -218,9 +159,9 @@ _RECORDS = (
         "Shows that forgetting can be reduced without another loss.",
         PROGRAD,
         "#b58a2b",
-        _COOP | {"align_gradient": True},
+        recipes.COOP | {"align_gradient": True},
         {"learning_rate": 0.02},
-        Recipe(_WORDS | _SGD | {"epochs": 100}, "ProGrad, arXiv 2205.14865"),
+        Recipe(recipes.WORDS | recipes.SGD | {"epochs": 100}, "ProGrad, arXiv 2205.14865"),
     ),
     Method(
         "kgcoop",
@@ -230,10 +171,13 @@ _RECORDS = (
         "The simplest remedy for overfitting: one weight to tune.",
         KGCOOP,
         "#7d8f35",
-        _COOP | {"anchor_weight": 8.0},
+        recipes.COOP | {"anchor_weight": 8.0},
         # The weight was 8 on the squared distance when this recipe was chosen: 16 is the same now.
         {"learning_rate": 0.1, "anchor_weight": 16.0},
-        Recipe(_WORDS | _SGD | {"batch_size": 128, "epochs": 100}, "KgCoOp, arXiv 2303.13283"),
+        Recipe(
+            recipes.WORDS | recipes.SGD | {"batch_size": 128, "epochs": 100},
+            "KgCoOp, arXiv 2303.13283",
+        ),
     ),
     Method(
         "lasp",
@@ -243,9 +187,9 @@ _RECORDS = (
         "The method most similar to the mixture: shows what several experts add.",
         LASP,
         "#e07b39",
-        _LASP,
+        recipes.LASP,
         {"learning_rate": 0.2},
-        Recipe(_LASP_CODE, _OF_LASP),
+        Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
         "lasp-v",
@@ -255,9 +199,9 @@ _RECORDS = (
         "For training on half of the classes if the names of the others are known.",
         LASP,
         "#a3624a",
-        _LASP | _ALL_NAMES,
+        recipes.LASP | recipes.ALL_NAMES,
         {"learning_rate": 0.2},
-        Recipe(_LASP_CODE, _OF_LASP),
+        Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
         "lasp-ln",
@@ -267,9 +211,9 @@ _RECORDS = (
         "The published recipe of LASP; much slower than LASP.",
         LASP,
         "#e07b39",
-        _LASP | _TUNED,
+        recipes.LASP | recipes.TUNED,
         {"learning_rate": 0.2, "layer_norm_rate": 0.03},
-        Recipe(_LASP_CODE | _LIVE, _OF_LASP),
+        Recipe(recipes.LASP_CODE | recipes.LIVE, recipes.OF_LASP),
     ),
     Method(
         "lasp-v-ln",
@@ -279,9 +223,9 @@ _RECORDS = (
         "The published recipe of LASP-V; much slower than LASP-V.",
         LASP,
         "#a3624a",
-        _LASP | _ALL_NAMES | _TUNED,
+        recipes.LASP | recipes.ALL_NAMES | recipes.TUNED,
         {"learning_rate": 0.2, "layer_norm_rate": 0.03},
-        Recipe(_LASP_CODE | _LIVE, _OF_LASP),
+        Recipe(recipes.LASP_CODE | recipes.LIVE, recipes.OF_LASP),
     ),
     Method(
         "mocoop",
@@ -292,7 +236,7 @@ _RECORDS = (
         MOCOOP,
         "#3b82c4",
         {},
-        published=Recipe(_MIXTURE, _OF_MOCOOP),
+        published=Recipe(recipes.MIXTURE, recipes.OF_MOCOOP),
     ),
     Method(
         "mocoop-all",
@@ -303,8 +247,8 @@ _RECORDS = (
         "with LASP-V.",
         MOCOOP,
         "#5b62c9",
-        _ALL_NAMES,
-        published=Recipe(_MIXTURE, _OF_MOCOOP),
+        recipes.ALL_NAMES,
+        published=Recipe(recipes.MIXTURE, recipes.OF_MOCOOP),
     ),
     Method(
         "mocoop-ln",
@@ -315,9 +259,9 @@ _RECORDS = (
         "encodes the images again.",
         MOCOOP,
         "#3b82c4",
-        _TUNED,
+        recipes.TUNED,
         {"layer_norm_rate": 0.01},
-        Recipe(_MIXTURE | _LIVE, _OF_MOCOOP),
+        Recipe(recipes.MIXTURE | recipes.LIVE, recipes.OF_MOCOOP),
     ),
     Method(
         "mocoop-all-ln",
@@ -327,9 +271,9 @@ _RECORDS = (
         "The recipe of the authors' base-to-new runs; compare it with LASP-V + LayerNorms.",
         MOCOOP,
         "#5b62c9",
-        _ALL_NAMES | _TUNED,
+        recipes.ALL_NAMES | recipes.TUNED,
         {"layer_norm_rate": 0.01},
-        Recipe(_MIXTURE | _LIVE, _OF_MOCOOP),
+        Recipe(recipes.MIXTURE | recipes.LIVE, recipes.OF_MOCOOP),
     ),
 )
 METHODS = {record.key: record for record in _RECORDS}

@@ -1,0 +1,68 @@
+"""Settings that methods share, and the published recipes; `mocoop.methods` puts them together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mocoop.method_record import FewShotRecipe
+
+# CoOp: one context "a photo of a", the name at the end, no text loss.
+COOP: dict[str, Any] = {
+    "learn_after": False,
+    "correction": False,
+    "num_chosen": 1,
+    "text_weight": 0.0,
+    "gate_weight": 0.0,
+    "gate_rate": 1.0,
+}
+# LASP: one prompt with a text loss on every hard template.
+LASP = COOP | {"correction": True, "text_weight": 5.0, "text_target": "templates"}
+ALL_NAMES = {"text_classes": "all"}
+TUNED = {"image_cache": False, "tune_layer_norms": True}
+UNTRAINED = COOP | {"epochs": 0}
+
+# Published recipes. All come from programs built on Dassl: every parameter has the same rate in
+# the warm-up, and a last batch that is not full is left out. The mixture's rates do not work for
+# the small CLIP: with 0.032 for prompts and router, the router sends all images to one expert.
+DASSL = {"drop_last": True, "warmup_groups": "same"}
+SGD = {"batch_size": 32, "learning_rate": 0.002, "clip_norm": 0.0, "epochs": 50} | DASSL
+MIXTURE = {
+    "text_scale": "one",
+    "epochs": 50,
+    "batch_size": 32,
+    "learning_rate": 0.032,
+    "gate_rate": 1.0,
+    "warmup_epochs": 5,
+} | DASSL
+# The published single prompts start from "a photo of a", whatever the set's own template is.
+WORDS = {"context_init": "words"}
+LIVE = {"augment": "crops"}
+OF_MOCOOP = "MoCoOp, arXiv 2409.12011"
+# The recipe of LASP's code for five of ten data sets; docs/methods.md has those of the others.
+LASP_CODE = (
+    WORDS
+    | {
+        "text_templates": "fixed",
+        "text_softmax": "soft",
+        "text_noise": 0.05,
+        "epochs": 25,
+        "batch_size": 32,
+        "learning_rate": 0.032,
+        "warmup_epochs": 3,
+    }
+    | DASSL
+)
+OF_LASP = "LASP's code, arXiv 2210.01115"
+# CoOp's few-shot experiments have their own recipe (COOP.md in its code, and section 4.1).
+COOP_FEW_SHOT = FewShotRecipe(
+    {
+        "context_init": "random",
+        "context_tokens": 16,
+        "name_position": "end",
+        "image_cache": False,
+        "augment": "crops",
+    },
+    epochs={1: 50, 2: 100, 4: 100, 8: 200, 16: 200},
+    fixed={"imagenet": 50},
+    source="CoOp, arXiv 2109.01134",
+)
