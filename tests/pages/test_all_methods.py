@@ -14,7 +14,7 @@ from mocoop.runs.run import Run
 from tests.support.app_fixtures import train
 from tests.support.page_fixtures import open_page
 
-MIXTURES = ("mocoop", "mocoop-ln")
+MIXTURES = ("mocoop", "mocoop-all", "mocoop-ln", "mocoop-all-ln")
 NO_PROMPTS = ("zero-shot", "ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
 FAR_APART = ("zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln")
 TABS = ("Test images", "Who gets what", "Does it matter?", "What it gets right", "Try a picture")

@@ -28,6 +28,7 @@ STYLE, CONTEXT = {"Train on images of"}, {"Starts from"}
 OWN = {"A separate prompt for every class"}
 ROUTER = {"Experts per image", "Router's rate", "Gating loss weight", "Router learns from"}
 TEXT = {"Text loss weight", "Names in text loss", "Text loss scale", "Compared with"}
+TEXT |= {"Softmax", "Noise"}
 SHOWN = {
     "zero-shot": set(),
     "ensemble": set(),
@@ -36,14 +37,16 @@ SHOWN = {
     "tip-adapter-f": STYLE | TRAINING,
     "coop": STYLE | CACHED | CONTEXT | OWN,
     "cocoop": STYLE | CACHED | CONTEXT,
-    "prograd": STYLE | CACHED | CONTEXT | OWN,
+    "prograd": STYLE | CACHED | CONTEXT | OWN | {"λ", "Temperature"},
     "kgcoop": STYLE | CACHED | CONTEXT | OWN | {"Anchor weight"},
     "lasp": STYLE | CACHED | CONTEXT | OWN | TEXT,
     "lasp-v": STYLE | CACHED | CONTEXT | OWN | TEXT,
     "lasp-ln": STYLE | LIVE | CONTEXT | OWN | TEXT,
     "lasp-v-ln": STYLE | LIVE | CONTEXT | OWN | TEXT,
     "mocoop": STYLE | CACHED | ROUTER | TEXT,
+    "mocoop-all": STYLE | CACHED | ROUTER | TEXT,
     "mocoop-ln": STYLE | LIVE | ROUTER | TEXT,
+    "mocoop-all-ln": STYLE | LIVE | ROUTER | TEXT,
 }
 
 
@@ -235,11 +238,14 @@ def test_choices_of_the_form_are_the_settings_own():
         ("text_classes", more_settings.TEXT_CLASSES),
         ("text_scale", more_settings.TEXT_SCALES),
         ("text_target", more_settings.TEXT_TARGETS),
+        ("text_templates", more_settings.TEXT_TEMPLATES),
+        ("text_softmax", more_settings.TEXT_SOFTMAX),
         ("gate_target", more_settings.GATE_TARGETS),
         ("precision", more_settings.PRECISIONS),
     ):
         for value in words:
-            assert getattr(replace(TrainConfig(), **{name: value}), name) == value
+            config = TrainConfig(**{"context_init": "words", name: value})
+            assert getattr(config, name) == value
 
 
 def test_titles_name_method_and_style():

@@ -16,6 +16,7 @@ from mocoop.results.means import means_csv
 from mocoop.results.published import base_to_new_block
 from mocoop.results.rows import Row, from_csv, to_csv
 from mocoop.results.tables import base_to_new_tables, few_shot_tables, measure_table
+from mocoop.runs.model_card import _names_in_text_loss
 
 ROOT = Path(__file__).parents[2]
 SAW = {"lasp-v", "lasp-v-ln", "mocoop-all", "mocoop-all-ln"}
@@ -36,6 +37,15 @@ def test_who_saw_all_names(method):
     assert names_all_classes(config) == (method in SAW)
     assert _trained_on(config) == "base half" + (", all names" if method in SAW else "")
     assert not names_all_classes(replace(config, classes="all"))
+
+
+def test_a_model_card_says_it_where_it_matters():
+    words = {"lasp": "trained classes only", "mocoop-all": "all classes"}
+    for method, shown in words.items():
+        config = replace(preset(method), classes="base")
+        assert _names_in_text_loss(config) == [("Names in the text loss", shown)]
+        assert _names_in_text_loss(replace(config, classes="all")) == []
+    assert _names_in_text_loss(replace(preset("coop"), classes="base")) == []
 
 
 def test_the_recipes_differ_in_the_names_alone():
