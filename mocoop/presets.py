@@ -92,8 +92,8 @@ def settings_of_run(values: Mapping[str, Any]) -> TrainConfig:
     """
     if _NEWEST not in values and "method" in values:
         values = _BEFORE | dict(values)
-        if "anchor_weight" in values:
-            values["anchor_weight"] *= 2
+        if isinstance(weight := values.get("anchor_weight"), int | float):
+            values["anchor_weight"] = 2 * weight
     return settings_from(values)
 
 

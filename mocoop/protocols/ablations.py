@@ -114,7 +114,7 @@ def ablation_tasks(
     mixtures = [key for key, record in METHODS.items() if record.is_mixture]
     if method not in mixtures:
         raise UserError(
-            f"An ablation needs a mixture: expected {' or '.join(mixtures)}; got {method!r}."
+            f"An ablation needs a mixture: expected one of {', '.join(mixtures)}; got {method!r}."
         )
     for name in variants:
         if name not in NAMES:

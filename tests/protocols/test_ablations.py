@@ -81,7 +81,10 @@ def test_every_variant_runs_few_shot_and_base_to_new():
     ("changes", "message"),
     [
         ({"variants": ("k1",)}, "Unknown variant 'k1'.*Did you mean 'k-1'"),
-        ({"method": "coop"}, "needs a mixture: expected mocoop or mocoop-ln; got 'coop'"),
+        (
+            {"method": "coop"},
+            r"needs a mixture: expected one of mocoop, mocoop-all, .*; got 'coop'",
+        ),
         ({"shots": 999}, "Would run: --shots 92"),
     ],
 )
