@@ -77,7 +77,8 @@ def test_help_imports_nothing_heavy():
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        (["--shots", "many"], "expected a whole number such as 16, got 'many'"),
+        (["--shots", "many"], "expected a whole number such as 16, or all; got 'many'"),
+        (["--epochs", "many"], "expected a whole number such as 16, got 'many'"),
         (["--learning-rate", "fast"], "expected a number such as 0.1, got 'fast'"),
     ],
 )
