@@ -33,9 +33,11 @@ def recipes() -> str:
     """Returns the table of recipes."""
     rows = []
     for key, method in MENU.items():
-        if method.learns_in_epochs:
+        if method.learns_in_epochs or method.fits_image_features:
             published = method.published
-            cells = _words(method.demo), _words(published.settings), published.source
+            elsewhere = [_words(published.settings)]
+            elsewhere += [f"{data}: {_words(own)}" for data, own in published.by_data.items()]
+            cells = _words(method.demo), "; ".join(elsewhere), published.source
             rows.append((f"`{key}`", *cells))
     return markdown_table(("method", "built-in CLIP", "other CLIPs", "published by"), rows)
 

@@ -28,6 +28,7 @@ Schedule = Literal["cosine", "constant"]
 Warmup = Literal["constant", "linear"]
 WarmupGroups = Literal["scaled", "same"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Search = Literal["own", "published"]
 
 
 GIVEN = "images-given-to-fit"
@@ -170,6 +171,12 @@ class TrainConfig:
     """Without the cache: also train `ln_1` and `ln_2` of the image tower's blocks."""
     layer_norm_rate: float = 0.1
     """Learning rate of these LayerNorms, as a multiple of the prompts' rate."""
+    key_views: int = 0
+    """Tip-Adapter: random crops whose mean feature is an image's key; 0 takes the centre crop.
+    With crops, tip-adapter-f also trains on a new one of each image in every epoch."""
+    search: Search = "own"
+    """Values tried for Tip-Adapter's α and β, or for the linear probe's C: as the authors'
+    `published` code, or our `own` (a coarser grid; a C nearer to 1 where several are equal)."""
     save_every: int = 3
     """Epochs between two saved copies of the soft text features (first and last always)."""
     deterministic: bool = False
@@ -188,7 +195,7 @@ class TrainConfig:
             raise UserError(f"shots must be at least 1, or all; got {self.shots}.")
         for name in ("num_chosen", "batch_size", "views", "save_every", "context_tokens"):
             self._at_least(name, 1)
-        for name in (*_NON_NEGATIVE, "epochs", "warmup_epochs"):
+        for name in (*_NON_NEGATIVE, "epochs", "warmup_epochs", "key_views"):
             self._at_least(name, 0)
         if self.epochs > 0 and not method.learns_in_epochs:
             raise UserError(
@@ -288,6 +295,7 @@ _CHOICES: dict[str, Any] = {
     "warmup_groups": WarmupGroups,
     "precision": Precision,
     "augment": Augment,
+    "search": Search,
 }
 _NON_NEGATIVE = (
     "text_weight", "text_noise", "anchor_weight", "align_weight", "gate_weight", "learning_rate",

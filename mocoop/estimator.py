@@ -160,7 +160,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         column = read_labels(labels, len(given))
         classes, indices = np.unique(column, return_inverse=True)
         names = name_classes(classes.tolist(), self.class_names)
-        config, templates = self._config(int(np.bincount(indices).max()))
+        config, templates = self._config(int(np.bincount(indices).max()), given.width is not None)
         backbone = self._load_backbone(config.backbone)
         _check_width(given, backbone)
         train = given.items(indices.tolist())
@@ -246,11 +246,12 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         features = validate_data(self, images, reset=new, dtype=np.float32)
         return GivenImages(tuple(f"{argument}[{i}]" for i in range(len(features))), features)
 
-    def _config(self, most: int) -> tuple[TrainConfig, TemplateSet]:
+    def _config(self, most: int, features: bool) -> tuple[TrainConfig, TemplateSet]:
         """Returns the run's settings, and the set of templates.
 
         Args:
             most: number of images of the largest class.
+            features: whether features are given instead of pictures; they have no crops.
         """
         others = {} if self.settings is None else self.settings
         if not isinstance(others, Mapping):
@@ -270,6 +271,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
             "shots": most if self.shots is None else self.shots,
             "seed": self._seed(),
             "device": self.device,
+            **({"key_views": 0} if features else {}),
             **others,
         }
         chosen = self.groups if isinstance(self.groups, str) else "photos"

@@ -49,6 +49,12 @@ class Recipe:
 
     settings: Settings = field(default_factory=dict)
     source: str = ""
+    by_data: Mapping[str, Settings] = field(default_factory=dict)
+    """Data set → settings that differ there."""
+
+    def of(self, data: str) -> dict[str, Any]:
+        """Returns the settings for a data set."""
+        return {**self.settings, **self.by_data.get(data, {})}
 
 
 @dataclass(frozen=True)

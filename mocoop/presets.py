@@ -13,6 +13,7 @@ from mocoop.methods import find_method
 from mocoop.shots import ALL, ALL_SHOTS
 
 _NOT_IN_PRESET = ("data", "method", "backbone", "shots", "seed", "classes", "style", "groups")
+_NAMES_PRESET = ("method", "backbone", "data")  # settings that choose the others' defaults
 FEW_SHOT_RECIPE = {"recipe": "few-shot"}
 """The difference of a run whose method has a recipe of its own for the few-shot protocol."""
 
@@ -27,14 +28,22 @@ _BEFORE: dict[str, Any] = {
     "drop_last": False,
     "warmup_groups": "scaled",
     "deterministic": False,
+    "key_views": 0,
+    "search": "own",
 }
 """What version 0.1 did, before these were settings."""
 # Settings that do not change the result, or only its last bits.
 _WITHOUT_EFFECT = ("device", "save_every", "deterministic")
 
 
-def preset(method: str, backbone: str = "demo") -> TrainConfig:
+def preset(method: str, backbone: str = "demo", data: str = "") -> TrainConfig:
     """Returns the default settings of a method: the published ones, or the demo CLIP's.
+
+    Args:
+        method: a key of `METHODS`.
+        backbone: the CLIP; the demo's recipe is for the demo CLIP, the published one for others.
+        data: the data set, where the published recipe differs between them; it is set only if
+            given.
 
     Raises:
         UserError: for an unknown method.
@@ -44,7 +53,9 @@ def preset(method: str, backbone: str = "demo") -> TrainConfig:
     # The authors train in fp16 on a GPU. The demo CLIP is too small to become faster, and its
     # results should be the same on every machine.
     values = {**record.settings, **({} if demo else {"precision": "auto"})}
-    values |= record.demo if demo else record.published.settings
+    values |= record.demo if demo else record.published.of(data)
+    if data:
+        values["data"] = data
     return TrainConfig(method=method, backbone=backbone, **values)
 
 
@@ -63,7 +74,7 @@ def few_shot_preset(method: str, backbone: str, data: str, shots: int) -> TrainC
     Raises:
         UserError: for an unknown method.
     """
-    usual = replace(preset(method, backbone), data=data, shots=shots)
+    usual = replace(preset(method, backbone, data), shots=shots)
     recipe = find_method(method).few_shot
     if recipe is None or backbone == "demo":
         return usual
@@ -73,7 +84,7 @@ def few_shot_preset(method: str, backbone: str, data: str, shots: int) -> TrainC
 def follows_few_shot_recipe(config: TrainConfig) -> bool:
     """Returns whether a run has the recipe that its method has for the few-shot protocol only."""
     few = few_shot_preset(config.method, config.backbone, config.data, config.shots)
-    return _kept(config) == _kept(few) != _kept(preset(config.method, config.backbone))
+    return _kept(config) == _kept(few) != _kept(_usual(config))
 
 
 def names_all_classes(config: TrainConfig) -> bool:
@@ -121,7 +132,8 @@ def settings_from(values: Mapping[str, Any]) -> TrainConfig:
     for key in values:
         if key not in fields:
             raise choose_from("setting", key, sorted(fields))
-    base = preset(str(values.get("method", "mocoop")), str(values.get("backbone", "demo")))
+    named = {"method": "mocoop"} | {k: str(v) for k, v in values.items() if k in _NAMES_PRESET}
+    base = preset(**named)
     checked = {}
     for key, value in values.items():
         default = fields[key].default
@@ -147,8 +159,13 @@ def differences(config: TrainConfig) -> dict[str, Any]:
     """
     if follows_few_shot_recipe(config):
         return dict(FEW_SHOT_RECIPE)
-    usual = preset(config.method, config.backbone)
+    usual = _usual(config)
     return {name: value for name, value in _kept(config).items() if value != getattr(usual, name)}
+
+
+def _usual(config: TrainConfig) -> TrainConfig:
+    """Returns the preset of a run's method, for its CLIP and its data set."""
+    return preset(config.method, config.backbone, config.data)
 
 
 def _kept(config: TrainConfig) -> dict[str, Any]:

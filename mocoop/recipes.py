@@ -37,6 +37,7 @@ MIXTURE = {
 # The published single prompts start from "a photo of a", whatever the set's own template is.
 WORDS = {"context_init": "words"}
 LIVE = {"augment": "crops"}
+OF_COOP = "CoOp, arXiv 2109.01134"
 OF_MOCOOP = "MoCoOp, arXiv 2409.12011"
 # The recipe of LASP's code for five of ten data sets; docs/methods.md has those of the others.
 LASP_CODE = (
@@ -64,5 +65,8 @@ COOP_FEW_SHOT = FewShotRecipe(
     },
     epochs={1: 50, 2: 100, 4: 100, 8: 200, 16: 200},
     fixed={"imagenet": 50},
-    source="CoOp, arXiv 2109.01134",
+    source=OF_COOP,
 )
+OF_TIP = "Tip-Adapter, arXiv 2207.09519"
+TIP = {"search": "published", "key_views": 10}
+ADAMW = {"epochs": 20, "learning_rate": 1e-3, "batch_size": 256}

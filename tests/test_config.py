@@ -40,6 +40,8 @@ GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of 
         ({"warmup": "cosine"}, r"Unknown warmup 'cosine': expected one of constant, linear"),
         ({"precision": "fp8"}, r"Unknown precision 'fp8': expected one of auto, fp32, bf16, fp16"),
         ({"augment": "mixup"}, r"Unknown augment 'mixup': expected one of none, crops"),
+        ({"search": "random"}, r"Unknown search 'random': expected one of own, published"),
+        ({"key_views": -1}, r"key_views must be at least 0; got -1"),
         ({"shots": 0}, r"shots must be at least 1, or all; got 0"),
         ({"num_chosen": 0}, r"num_chosen must be at least 1; got 0"),
         ({"batch_size": -3}, r"batch_size must be at least 1; got -3"),
@@ -177,6 +179,8 @@ def test_whole_numbers_serve_as_floats():
         ({"groups": "a photo of a {}."}, r"Groups are expected as a mapping.*got"),
         ({"groups": {"a": 5}}, r"Groups are expected as a mapping.*got"),
         ({"groups": {"a": [5]}}, r"Groups are expected as a mapping.*got"),
+        ({"search": "random"}, r"Unknown search 'random': expected one of own, published"),
+        ({"key_views": -1}, r"key_views must be at least 0; got -1"),
         ({"shots": 0}, r"shots must be at least 1, or all; got 0"),
     ],
 )  # fmt: skip

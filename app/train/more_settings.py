@@ -13,7 +13,7 @@ from app.train.settings import with_backbone
 from mocoop.clip.backbone import DEMO
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
-from mocoop.method_record import ONE_PROMPT
+from mocoop.method_record import IMAGE_CACHE, ONE_PROMPT, Method
 from mocoop.methods import METHODS
 
 LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens")  # settings of at least 1
@@ -25,6 +25,7 @@ TEXT_TEMPLATES = {"own": "the data set's", "fixed": "LASP's 35"}
 TEXT_SOFTMAX = {"hard": "over hard prompts", "soft": "over soft prompts (LASP's code)"}
 TEXT_TARGETS = {"prototype": "mean of a group", "templates": "every template"}
 GATE_TARGETS = {"hard": "hard, +10", "scaled": "hard, scaled", "soft": "soft, +10"}
+SEARCHES = {"own": "our own", "published": "as published"}
 PRECISIONS = {
     "auto": "auto: the fastest here",
     "fp32": "fp32 (exact)",
@@ -47,6 +48,8 @@ def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             form.chosen["style"] = _style(config.data, dataset)
         if method.learns_in_epochs:
             _training(form)
+        if method.fits_image_features:
+            _fitting(form, method)
         if method.family == ONE_PROMPT:
             _context(form)
         if method.is_mixture:
@@ -183,6 +186,20 @@ def _training(form: Form) -> None:
         form.toggle(
             "augment", "Random crops", ("none", "crops"),
             help="Crops and mirrors every image at random, anew in every epoch.",
+        )  # fmt: skip
+
+
+def _fitting(form: Form, method: Method) -> None:
+    form.section("Fitting")
+    form.choice(
+        "search", "Values tried", SEARCHES,
+        help=f"The values of {method.chooses} that are compared on validation images: our own, "
+        "or those of the authors' code.",
+    )  # fmt: skip
+    if method.classifier == IMAGE_CACHE:
+        form.number(
+            "key_views", "Crops per stored image", 1,
+            help="Random crops whose mean stands for an image; 0 is the image itself.",
         )  # fmt: skip
 
 

@@ -21,8 +21,7 @@ def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:
     """
     check_backbone_name(backbone)
     return replace(
-        preset(config.method, backbone),
-        data=config.data,
+        preset(config.method, backbone, config.data),
         shots=config.shots,
         seed=config.seed,
         classes=config.classes,

@@ -1,9 +1,9 @@
-"""The linear probe: logistic regression on image features, with CoOp's search for C."""
+"""The linear probe: logistic regression on image features, with a search for C."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mocoop.classifiers.base import SingleClassifier, accuracy_of, as_tensor, require_tensors
+from mocoop.classifiers.c_search import CSearch, own_c
 from mocoop.errors import UserError
 
-PROBE_EXPONENTS = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)  # log10 of the first values of C
-PROBE_REFINEMENTS = 8
 PROBE_TOLERANCE = 1e-3  # largest gradient at the end, relative to that at zero weights
 ABSENT_BIAS = -1e4  # bias of classes without training images: finite, but never predicted
 
@@ -31,7 +30,8 @@ class LinearProbe:
     val_accuracy: float
     """Accuracy on the validation images, in percent."""
     searched: tuple[tuple[float, float], ...] = field(default=(), repr=False)
-    """All values of C that were tried, with their validation accuracy in percent, in order."""
+    """All values of C that were tried, with their validation accuracy in percent, in order; each
+    once."""
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Returns all fields as named tensors; numbers are 0-d float64."""
@@ -78,15 +78,13 @@ def fit_linear_probe(
     val_features: Tensor,
     val_labels: Tensor,
     num_classes: int,
+    search: CSearch = own_c,
 ) -> LinearProbe:
-    """Returns the logistic regression with the best accuracy on the validation images.
+    """Returns the logistic regression whose C was chosen on the validation images.
 
-    C is first chosen from 1e-6, 1e-4, ..., 1e6. Eight steps then refine it: each tries one
-    value to the left and one to the right of the best C, at a distance of 1, 1/2, ..., 1/128
-    decades, and keeps the best of the three. Of equally good values, the one nearest to 1
-    (scikit-learn's default) is kept. Otherwise a plateau could lead to weights close to zero or
-    to very large weights. A class without training images gets zero weights and is never
-    predicted.
+    A class without training images gets zero weights and is never predicted. The features are
+    L2-normalised and lbfgs runs until its gradient is small relative to the first one; CoOp's
+    code takes features as the tower gives them, and scikit-learn's fixed tolerance.
 
     Args:
         train_features: (images, dim), L2-normalised.
@@ -94,13 +92,12 @@ def fit_linear_probe(
         val_features: (val images, dim), L2-normalised.
         val_labels: (val images,), from 0.
         num_classes: number of classes of the result.
+        search: chooses C, `own_c` or `published_c`.
 
     Raises:
         UserError: if there are no validation images, or training images of only one class.
 
-    The protocol is that of CoOp (Zhou et al., IJCV 2022), which follows CLIP (Radford et al.,
-    ICML 2021). CoOp's public code keeps the largest of equally good C in the first search, and
-    its eight steps halve an interval without trying its middle.
+    Source: CLIP (Radford et al., ICML 2021); CoOp (Zhou et al., IJCV 2022) for few images.
     """
     if len(val_labels) == 0:
         raise UserError(
@@ -116,22 +113,19 @@ def fit_linear_probe(
         )
     tried: dict[float, LinearProbe] = {}
 
-    def best(exponents: Iterable[float]) -> float:
-        """Tries these exponents and returns the best exponent so far."""
-        for exponent in exponents:
+    def measure(exponent: float) -> float:
+        """Returns the validation accuracy in percent with C = 10 ** exponent."""
+        if exponent not in tried:
             c = 10.0**exponent
             weight, bias = _logistic_regression(train_features, train_labels, num_classes, c)
             # In fp32, as the weights are saved, so that the accuracy is that of the saved probe.
             accuracy = accuracy_of(linear_logits(val_features, weight, bias), val_labels)
             tried[exponent] = LinearProbe(weight, bias, c, accuracy)
-        return max(tried, key=lambda e: (tried[e].val_accuracy, -abs(e), e))
+        return tried[exponent].val_accuracy
 
-    peak = best(PROBE_EXPONENTS)
-    for step in range(PROBE_REFINEMENTS):
-        distance = 0.5**step
-        peak = best((peak - distance, peak + distance))
+    chosen = search(measure)
     searched = [(probe.inverse_regularization, probe.val_accuracy) for probe in tried.values()]
-    return replace(tried[peak], searched=tuple(searched))
+    return replace(tried[chosen], searched=tuple(searched))
 
 
 def _logistic_regression(

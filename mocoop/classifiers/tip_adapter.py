@@ -11,14 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifiers.base import SingleClassifier, accuracy_of, as_tensor, require_tensors
+from mocoop.classifiers.base import SingleClassifier, as_tensor, require_tensors
+from mocoop.classifiers.tip_search import OWN_SEARCH, TipSearch, best_mixture
 from mocoop.errors import UserError
 from mocoop.model.losses import classification_loss
-
-DEFAULT_ALPHA = 1.0
-DEFAULT_BETA = 5.5
-TIP_ALPHAS = tuple(round(0.1 + 0.1 * step, 1) for step in range(30))  # 0.1 to 3
-TIP_BETAS = tuple(round(0.1 + 0.3 * step, 1) for step in range(24))  # 0.1 to 7
 
 
 @dataclass(frozen=True)
@@ -104,26 +100,25 @@ def fit_tip_adapter(
     *,
     fine_tune: bool,
     generator: torch.Generator,
+    search: TipSearch = OWN_SEARCH,
+    crops: Tensor | None = None,
     epochs: int = 20,
     learning_rate: float = 1e-3,
     batch_size: int = 256,
 ) -> TipAdapter:
     """Returns a cache of the training images, with alpha and beta chosen on validation images.
 
-    Without fine-tuning, the keys are the training features. With fine-tuning, they are trained
-    with alpha = 1 and beta = 5.5 (AdamW with eps 1e-4, cosine schedule over all steps, last
-    epoch kept). Then alpha is chosen from 0.1, 0.2, ..., 3 and beta from 0.1, 0.4, ..., 7 by
-    validation accuracy. Of equally good pairs, the one with the smallest beta, then the
-    smallest alpha is kept. Without validation images they stay at 1 and 5.5.
+    Without fine-tuning, the keys are the given features. With fine-tuning, they are trained with
+    the search's first alpha and beta (AdamW with eps 1e-4, cosine schedule over all steps, last
+    epoch kept). Then alpha and beta are those of the search with the best validation accuracy.
+    Of equally good pairs, the one with the smallest beta, then the smallest alpha is kept.
+    Without validation images the search's first values stay.
 
-    Differences from the authors' code: The grid is coarser (theirs has 20 x 200 values). A key
-    is the feature of the image itself, not the mean over ten augmented views. Fine-tuning uses
-    the same features in every epoch instead of random crops, so every training image meets its
-    own key. The authors' code keeps the epoch that is best on the test images; here the test
-    images are not used.
+    The authors' code keeps the epoch that is best on the test images; here the test images are
+    not used.
 
     Args:
-        train_features: (shots, dim), L2-normalised.
+        train_features: the keys before training, (shots, dim), L2-normalised.
         train_labels: (shots,), rows of `text_features`.
         val_features: (val images, dim), L2-normalised; may be empty.
         val_labels: (val images,).
@@ -132,6 +127,9 @@ def fit_tip_adapter(
         logit_scale: factor of the zero-shot cosines.
         fine_tune: whether to train the keys (Tip-Adapter-F).
         generator: draws the batches of fine-tuning; a CPU generator.
+        search: the values of alpha and beta, `OWN_SEARCH` or `published_search`.
+        crops: the images of each epoch of fine-tuning, (epochs, shots, dim), L2-normalised; if
+            None, every epoch has the keys' own features.
         epochs: passes of fine-tuning over the training images.
         learning_rate: AdamW's largest learning rate.
         batch_size: images per step.
@@ -144,46 +142,57 @@ def fit_tip_adapter(
     values = F.one_hot(train_labels, len(text_features)).to(train_features.dtype)
     keys = train_features.clone()
     if fine_tune:
-        zero_shot = logit_scale * (train_features @ text_features.T)  # (shots, classes)
-        keys = _tuned_keys(
-            keys, train_labels, values, zero_shot, generator, epochs, learning_rate, batch_size
-        )
+        images = train_features.expand(epochs, -1, -1) if crops is None else crops
+        settings = (search, generator, learning_rate, batch_size)
+        keys = _tuned_keys(keys, images, train_labels, text_features, logit_scale, *settings)
     if len(val_labels) == 0:
-        return TipAdapter(keys, values, DEFAULT_ALPHA, DEFAULT_BETA, None)
-    best = (-1.0, DEFAULT_ALPHA, DEFAULT_BETA)  # accuracy, alpha, beta
-    zero_shot = logit_scale * (val_features @ text_features.T)  # (val images, classes)
-    similarity = val_features @ keys.T  # (val images, shots)
-    for beta in TIP_BETAS:
-        votes = _votes(similarity, values, beta)
-        for alpha in TIP_ALPHAS:
-            accuracy = accuracy_of(zero_shot + alpha * votes, val_labels)
-            if accuracy > best[0]:
-                best = (accuracy, alpha, beta)
-    accuracy, alpha, beta = best
+        return TipAdapter(keys, values, search.alpha, search.beta, None)
+    alpha, beta, accuracy = best_mixture(
+        logit_scale * (val_features @ text_features.T),
+        val_features @ keys.T,
+        train_labels,
+        val_labels,
+        search,
+    )
     return TipAdapter(keys, values, alpha, beta, accuracy)
 
 
 @torch.enable_grad()
 def _tuned_keys(
-    features: Tensor,
+    keys: Tensor,
+    images: Tensor,
     labels: Tensor,
-    values: Tensor,
-    zero_shot: Tensor,
+    text_features: Tensor,
+    logit_scale: float,
+    search: TipSearch,
     generator: torch.Generator,
-    epochs: int,
     learning_rate: float,
     batch_size: int,
 ) -> Tensor:
-    """Returns keys (shots, dim), trained starting from the features; they are not normalised."""
-    keys = features.clone().requires_grad_()
+    """Returns trained keys (shots, dim); they are not normalised.
+
+    Args:
+        keys: where they start, (shots, dim).
+        images: features of the training images in each epoch, (epochs, shots, dim).
+        labels: (shots,).
+        text_features: (classes, dim).
+        logit_scale: factor of the zero-shot cosines.
+        search: its first alpha and beta.
+        generator: draws the batches; a CPU generator.
+        learning_rate: AdamW's largest learning rate.
+        batch_size: images per step.
+    """
+    keys = keys.clone().requires_grad_()
+    values = F.one_hot(labels, len(text_features)).to(keys.dtype)
     optimizer = torch.optim.AdamW([keys], learning_rate, eps=1e-4)
-    num_steps = epochs * math.ceil(len(features) / batch_size)
+    num_steps = len(images) * math.ceil(len(keys) / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
-    for epoch in range(1, epochs + 1):
-        order = torch.randperm(len(features), generator=generator)
+    for epoch, features in enumerate(images, start=1):
+        zero_shot = logit_scale * (features @ text_features.T)  # (shots, classes)
+        order = torch.randperm(len(features), generator=generator).to(features.device)
         for step, chosen in enumerate(order.split(batch_size), start=1):
-            votes = _votes(features[chosen] @ keys.T, values, DEFAULT_BETA)  # (batch, classes)
-            logits = zero_shot[chosen] + DEFAULT_ALPHA * votes
+            votes = _votes(features[chosen] @ keys.T, values, search.beta)  # (batch, classes)
+            logits = zero_shot[chosen] + search.alpha * votes
             loss = classification_loss(logits, labels[chosen])
             if not torch.isfinite(loss):
                 raise UserError(

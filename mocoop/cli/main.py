@@ -121,12 +121,13 @@ def parse(name: str, kind: Any, arguments: list[str]) -> Any:
 def _starting_point(arguments: list[str]) -> tuple[train.TrainCommand, list[str]]:
     """Returns the settings that a run of `train` starts from, and the options still to be read.
 
-    `--config`, `--method` and `--backbone` choose these settings, so they are read first. The
-    other options then override them, and `--help` shows the defaults of the chosen method.
+    `--config`, `--method`, `--backbone` and `--data` choose these settings, so they are read
+    first. The other options then override them, and `--help` shows the defaults of the chosen
+    method.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config", type=Path)
-    for name in ("--method", "--backbone"):
+    for name in ("--method", "--backbone", "--data"):
         parser.add_argument(name, default=argparse.SUPPRESS)
     try:
         first, others = parser.parse_known_args(arguments)

@@ -165,7 +165,7 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
 
 def _recipe(plan: Plan, method: str, data: str, shots: int) -> tuple[TrainConfig, str]:
     """Returns a method's settings in a plan, and its label in the tables."""
-    usual = preset(method, plan.backbone)
+    usual = preset(method, plan.backbone, data)
     if plan.protocol != "few-shot":
         return usual, method
     config = few_shot_preset(method, plan.backbone, data, shots)

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 from sklearn.linear_model import LogisticRegression
 
-from mocoop.classifiers import linear_probe, tip_adapter
+from mocoop.classifiers import linear_probe
+from mocoop.classifiers.c_search import own_c, published_c
 from mocoop.classifiers.linear_probe import (
     LinearProbe,
     ProbeClassifier,
@@ -21,6 +22,7 @@ from mocoop.classifiers.linear_probe import (
     linear_logits,
 )
 from mocoop.classifiers.tip_adapter import TipAdapter, fit_tip_adapter, tip_logits
+from mocoop.classifiers.tip_search import OWN_SEARCH
 from mocoop.errors import UserError
 from tests.support import reference
 
@@ -117,12 +119,10 @@ def test_probe_equals_sklearn(num_classes, seed, monkeypatch):
     torch.testing.assert_close(logits.softmax(dim=-1), expected, atol=1e-4, rtol=1e-3)
 
 
-def test_tolerance_is_close_to_the_optimum(monkeypatch):
+def test_tolerance_is_close_to_the_optimum():
     """The library's tolerance gives nearly the probabilities of the exact optimum."""
-    monkeypatch.setattr(linear_probe, "PROBE_REFINEMENTS", 0)
-    monkeypatch.setattr(linear_probe, "PROBE_EXPONENTS", (0.0,))
     drawn = draw(noise=1.5)
-    probe = probe_of(drawn)
+    probe = fit_linear_probe(*drawn.fields(), 4, search=lambda measure: 0.0 * measure(0.0))
     logits = linear_logits(drawn.val_features, probe.weight, probe.bias)
     expected = sklearn_probabilities(drawn, drawn.val_features, 1.0)
     torch.testing.assert_close(logits.softmax(dim=-1), expected, atol=2e-3, rtol=0)
@@ -190,10 +190,11 @@ def test_two_of_three_classes():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_search_follows_the_rule(seed):
+@pytest.mark.parametrize("search", [own_c, published_c])
+def test_search_follows_the_rule(seed, search):
     """The values tried and the one chosen are those of the written-out search."""
     drawn = draw(noise=2.5, seed=seed)
-    probe = probe_of(drawn)
+    probe = fit_linear_probe(*drawn.fields(), 4, search)
     known = {}
 
     def score(c):
@@ -203,11 +204,13 @@ def test_search_follows_the_rule(seed):
             known[c] = accuracy(logits, drawn.val_labels)
         return known[c]
 
-    tried, peak = reference.probe_peak(score, [-6, -4, -2, 0, 2, 4, 6], 8)
-    assert len(probe.searched) == 23
-    torch.testing.assert_close(torch.tensor(probe.searched), torch.tensor(tried))
+    plain = reference.probe_peak if search is own_c else reference.coops_probe_peak
+    tried, peak = plain(score)
+    once = list(dict(tried).items())  # a C that is tried again is not fitted again
+    torch.testing.assert_close(torch.tensor(probe.searched), torch.tensor(once))
     assert probe.inverse_regularization == pytest.approx(peak)
-    assert probe.val_accuracy == max(value for _, value in probe.searched)
+    best = max(value for _, value in probe.searched)
+    assert probe.val_accuracy == best if search is own_c else probe.val_accuracy <= best
     logits = linear_logits(drawn.val_features, probe.weight, probe.bias)
     assert probe.val_accuracy == accuracy(logits, drawn.val_labels)
 
@@ -342,8 +345,8 @@ def test_tip_search_equals_the_loops(fine_tune):
         SCALE,
         found.keys,
         found.values,
-        tip_adapter.TIP_ALPHAS,
-        tip_adapter.TIP_BETAS,
+        OWN_SEARCH.alphas,
+        OWN_SEARCH.betas,
     )
     assert (found.val_accuracy, found.alpha, found.beta) == expected
     logits = tip_logits(
@@ -359,11 +362,11 @@ def test_tip_search_equals_the_loops(fine_tune):
 
 
 def test_grid_holds_the_defaults():
-    """From 0.1 to 7 and 3, as in the authors' code, with the published values on it."""
-    assert (tip_adapter.TIP_BETAS[0], tip_adapter.TIP_BETAS[-1]) == (0.1, 7.0)
-    assert (tip_adapter.TIP_ALPHAS[0], tip_adapter.TIP_ALPHAS[-1]) == (0.1, 3.0)
-    assert tip_adapter.DEFAULT_ALPHA in tip_adapter.TIP_ALPHAS
-    assert tip_adapter.DEFAULT_BETA in tip_adapter.TIP_BETAS
+    """Our grid goes from 0.1 to 7 and 3, with the paper's values on it."""
+    assert (OWN_SEARCH.betas[0], OWN_SEARCH.betas[-1]) == (0.1, 7.0)
+    assert (OWN_SEARCH.alphas[0], OWN_SEARCH.alphas[-1]) == (0.1, 3.0)
+    assert OWN_SEARCH.alpha in OWN_SEARCH.alphas
+    assert OWN_SEARCH.beta in OWN_SEARCH.betas
 
 
 def test_cache_is_the_training_images():

@@ -29,12 +29,13 @@ OWN = {"A separate prompt for every class"}
 ROUTER = {"Experts per image", "Router's rate", "Gating loss weight", "Router learns from"}
 TEXT = {"Text loss weight", "Names in text loss", "Text loss scale", "Compared with"}
 TEXT |= {"Softmax", "Noise"}
+SEARCH, KEYS = {"Values tried"}, {"Crops per stored image"}
 SHOWN = {
     "zero-shot": set(),
     "ensemble": set(),
-    "linear-probe": STYLE,
-    "tip-adapter": STYLE,
-    "tip-adapter-f": STYLE | TRAINING,
+    "linear-probe": STYLE | SEARCH,
+    "tip-adapter": STYLE | SEARCH | KEYS,
+    "tip-adapter-f": STYLE | TRAINING | SEARCH | KEYS,
     "coop": STYLE | CACHED | CONTEXT | OWN,
     "cocoop": STYLE | CACHED | CONTEXT,
     "prograd": STYLE | CACHED | CONTEXT | OWN | {"λ", "Temperature"},

@@ -202,14 +202,34 @@ def _dot(a, b):
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-def probe_peak(accuracy, exponents, steps):
+def probe_peak(accuracy):
     """Returns all (C, accuracy) in the order tried and the best C, by CoOp's kind of search."""
+    exponents = [-6, -4, -2, 0, 2, 4, 6]
     tried = [(10.0**exponent, accuracy(10.0**exponent)) for exponent in exponents]
     peak = max(exponents, key=lambda at: (accuracy(10.0**at), -abs(at), at))
     distance = 1.0
-    for _ in range(steps):
+    for _ in range(8):
         left, right = peak - distance, peak + distance
         tried += [(10.0**left, accuracy(10.0**left)), (10.0**right, accuracy(10.0**right))]
         peak = max((left, peak, right), key=lambda at: (accuracy(10.0**at), -abs(at), at))
         distance /= 2
     return tried, 10.0**peak
+
+
+def coops_probe_peak(accuracy):
+    """Returns the same by CoOp's own search: from the largest C down, then eight halvings."""
+    tried = []
+    best = None
+    for exponent in (6, 4, 2, 0, -2, -4, -6):
+        tried.append((10.0**exponent, accuracy(10.0**exponent)))
+        if best is None or tried[-1][1] > best[1]:
+            best = (exponent, tried[-1][1])
+    left, right = best[0] - 1.0, best[0] + 1.0
+    for _ in range(8):
+        at_left, at_right = accuracy(10.0**left), accuracy(10.0**right)
+        tried += [(10.0**left, at_left), (10.0**right, at_right)]
+        if at_right > at_left:
+            last, left = right, left + (right - left) / 2
+        else:
+            last, right = left, left + (right - left) / 2
+    return tried, 10.0**last
