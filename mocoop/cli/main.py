@@ -14,7 +14,7 @@ from typing import Any
 
 import tyro
 
-from mocoop.cli import archive, bench, data, lab_grid, protocols, runs, train
+from mocoop.cli import archive, backbone, bench, data, lab_grid, protocols, runs, train
 from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from, notes_in_words
@@ -40,6 +40,7 @@ and see which expert the router chooses for an image.
   export     write a classifier     mocoop export RUN --out my-classifier
   bench      measure the speed      mocoop bench --quick
   data       list, check, download  mocoop data list
+  backbone   check a CLIP's file    mocoop backbone check weights.safetensors --name ViT-B-32
   demo-clip  train the small CLIP that the built-in demo uses (about an hour on 2 cores)
 
 `mocoop COMMAND --help` explains every option. The built-in data sets and the built-in CLIP
@@ -62,6 +63,7 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "export": (archive.ExportCommand, archive.export),
     "bench": (bench.BenchCommand, bench.bench),
     "data": (data.DataCommand, data.data),
+    "backbone": (backbone.BackboneCommand, backbone.backbone),
     "demo-clip": (train.DemoClipCommand, train.demo_clip),
 }
 

@@ -260,7 +260,8 @@ def _note_quick_gelu(architecture: str, file: Path) -> None:
         warnings.warn(
             f"{file} is loaded as {architecture}, with plain GELU. Weights that were trained with "
             "QuickGELU, such as OpenAI's, fit as well and would lose accuracy silently; the file "
-            f"does not say which they are. If they were, use {twin}/{file}.",
+            f"does not say which they are. If they were, use {twin}/{file}. To measure it: mocoop "
+            f"backbone check {file} --name {architecture}.",
             UserNote,
             stacklevel=3,
         )

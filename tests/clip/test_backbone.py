@@ -291,9 +291,12 @@ def test_a_file_under_a_name_with_a_quickgelu_twin(folder, architecture, monkeyp
         warnings.simplefilter("error")
         load_backbone(f"{architecture}/{file}")
     twin = f"{architecture}-quickgelu"
+    ask = rf"To measure it: mocoop backbone check {file} --name {architecture}\."
     config = TINY_CONFIG | {"quick_gelu": True}
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, twin, config)
-    with pytest.warns(UserNote, match=rf"as Tiny-Test, with plain GELU.*use {twin}/{file}\.$"):
+    with pytest.warns(
+        UserNote, match=rf"as Tiny-Test, with plain GELU.*use {twin}/{file}\. {ask}$"
+    ):
         plain = load_backbone(f"{architecture}/{file}")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,0 +1,186 @@
+"""Which activation a CLIP's weights were trained with, measured on the built-in pictures.
+
+The weights of a network with GELU also fit one with QuickGELU, and the file does not say which it
+is. The network with the right one classifies better.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from mocoop.clip.backbone import QUICK_GELU, Backbone, check_backbone_name, load_backbone
+from mocoop.datasets import load_dataset
+from mocoop.datasets.base import Dataset
+from mocoop.errors import UserError, UserNote
+from mocoop.features.encode import PICTURES_AT_ONCE, encode_images
+
+SETS = ("pictographs", "faces", "games")
+"""Built-in sets whose test pictures are classified, each among its own class names."""
+STANDARD_ERRORS = 3.0  # by which the cross-entropies must differ
+_SCALES = [2 ** (step / 8) for step in range(81)]  # logit scales that are tried, 1 to 1024
+Progress = Callable[[int, int], None]  # done, total
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How well one network knows the built-in pictures' class names."""
+
+    accuracy: float
+    """Zero-shot accuracy in percent."""
+    cross_entropy: float
+    """Mean of -log p(right name) in nats, at the logit scale that is best for this network."""
+
+
+@dataclass(frozen=True)
+class ActivationCheck:
+    """The same weights measured with both activations, on the same pictures."""
+
+    architecture: str
+    """The name with plain GELU; its twin's ends in -quickgelu."""
+    gelu: Measured
+    quick_gelu: Measured
+    pictures: int
+    classes: int
+    margin: float
+    """The difference of the cross-entropies that counts, in nats: three standard errors of it."""
+
+    @property
+    def gain(self) -> float:
+        """By how much QuickGELU's cross-entropy is lower, in nats."""
+        return self.gelu.cross_entropy - self.quick_gelu.cross_entropy
+
+    @property
+    def better(self) -> str:
+        """`GELU` or `QuickGELU`, or "" if the difference is within the margin."""
+        if abs(self.gain) <= self.margin:
+            return ""
+        return "QuickGELU" if self.gain > 0 else "GELU"
+
+
+def split_name(file: str, name: str) -> tuple[str, Path]:
+    """Returns the architecture with plain GELU, and the weights file.
+
+    Args:
+        file: a path, or ARCHITECTURE/PATH if `name` is empty.
+        name: the architecture, with or without -quickgelu.
+
+    Raises:
+        UserError: for an unknown architecture or a missing file.
+    """
+    if not name and Path(file).expanduser().is_file():
+        raise UserError(
+            f"{file} does not say which architecture it is for: give it with --name, such as "
+            "--name ViT-B-32."
+        )
+    architecture, path = (
+        (name, file) if name else file.split("/", 1) if "/" in file else (file, "")
+    )
+    check_backbone_name(f"{architecture}/{path}")
+    if Path(path).suffix != ".safetensors":
+        raise UserError(
+            f"Expected a .safetensors file, got {path!r}: the activation of open_clip's own "
+            "weights is known, and a wrong name for them is refused."
+        )
+    return architecture.removesuffix(QUICK_GELU), Path(path).expanduser()
+
+
+def has_twin(architecture: str) -> bool:
+    """Returns whether open_clip has an architecture both with GELU and with QuickGELU."""
+    known = open_clip.list_models()
+    return architecture in known and f"{architecture}{QUICK_GELU}" in known
+
+
+def check_activation(
+    architecture: str,
+    file: Path,
+    device: str = "auto",
+    progress: Progress | None = None,
+    sets: Sequence[str] = SETS,
+) -> ActivationCheck:
+    """Returns how well the weights in a file classify with GELU and with QuickGELU.
+
+    Pictures are classified zero-shot with the plain prompt of their set. The judge is the
+    cross-entropy, which shows smaller differences than the accuracy; each network and set has the
+    logit scale that is best for it, so that a network that is less sure of itself is not better
+    for that. The standard error is that of the mean difference over classes, because pictures of
+    one class go wrong together.
+
+    Args:
+        architecture: the name with plain GELU; open_clip must have its twin.
+        file: the weights.
+        device: the torch device.
+        progress: called with the numbers of pictures done and in total, of both together.
+        sets: built-in sets whose test pictures are classified.
+
+    Raises:
+        UserError: if the weights do not fit the architecture.
+    """
+    data = [load_dataset(name) for name in sets]
+    total = 2 * sum(len(dataset.items("test")) for dataset in data)
+    done = 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(done, total)
+
+    pictures = [[dataset.image(item) for item in dataset.items("test")] for dataset in data]
+    losses: list[Tensor] = []
+    measured: list[Measured] = []
+    for name in (architecture, f"{architecture}{QUICK_GELU}"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserNote)  # it advises to run this check
+            backbone = load_backbone(f"{name}/{file}", device)
+        parts = [_measure(backbone, *pair, step) for pair in zip(data, pictures, strict=True)]
+        losses.append(torch.cat([loss for loss, _ in parts]))
+        right = torch.cat([right for _, right in parts])
+        accuracy = 100 * right.double().mean().item()
+        measured.append(Measured(accuracy, losses[-1].mean().item()))
+    change = _class_means(losses[0] - losses[1], data)  # (classes,)
+    error = change.std().item() / math.sqrt(len(change))
+    margin = STANDARD_ERRORS * error
+    plain, quick = measured
+    return ActivationCheck(architecture, plain, quick, len(losses[0]), len(change), margin)
+
+
+def _measure(
+    backbone: Backbone,
+    dataset: Dataset,
+    pictures: Sequence[Image.Image],
+    step: Callable[[int], None],
+) -> tuple[Tensor, Tensor]:
+    """Returns -log p(right name) of the test pictures, and which are classified rightly."""
+    text = backbone.text.encode_template(dataset.templates.zero_shot, dataset.class_names).cpu()
+    labels = torch.tensor([item.label for item in dataset.items("test")])
+    parts = []
+    for start in range(0, len(pictures), PICTURES_AT_ONCE):
+        some = pictures[start : start + PICTURES_AT_ONCE]
+        parts.append(encode_images(backbone, some))
+        step(len(some))
+    cosines = (torch.cat(parts) @ text.T).double()  # (pictures, classes)
+    losses = [F.cross_entropy(scale * cosines, labels, reduction="none") for scale in _SCALES]
+    best = min(losses, key=lambda loss: float(loss.mean()))
+    return best, cosines.argmax(dim=-1) == labels
+
+
+def _class_means(values: Tensor, data: Sequence[Dataset]) -> Tensor:
+    """Returns the mean over the test pictures of each class of each set, (classes,)."""
+    means, start = [], 0
+    for dataset in data:
+        labels = torch.tensor([item.label for item in dataset.items("test")])
+        own = values[start : start + len(labels)]
+        sums = own.new_zeros(len(dataset.class_names)).index_add(0, labels, own)
+        means.append(sums / labels.bincount(minlength=len(sums)))
+        start += len(labels)
+    return torch.cat(means)
