@@ -16,7 +16,7 @@ from mocoop.protocols.runner import run_name
 CLIP = "ViT-B-16-quickgelu/openai"
 NEW = (
     "validation", "text_templates", "text_softmax", "text_noise", "align_weight",
-    "align_temperature", "drop_last", "warmup_groups", "deterministic",
+    "align_temperature", "drop_last", "warmup_groups", "deterministic", "key_views", "search",
 )  # fmt: skip
 
 
@@ -26,7 +26,9 @@ def as_saved(config):
     return values | {"anchor_weight": values["anchor_weight"] / 2}
 
 
-@pytest.mark.parametrize("method", ["coop", "kgcoop", "prograd", "lasp", "lasp-v-ln", "mocoop"])
+@pytest.mark.parametrize(
+    "method", ["coop", "kgcoop", "prograd", "lasp", "lasp-v-ln", "mocoop", "tip-adapter"]
+)
 def test_runs_with_the_demo_are_what_they_were(method):
     """Today's recipes for the demo do what those of version 0.1 did."""
     config = preset(method)
@@ -40,6 +42,13 @@ def test_lasp_on_a_real_clip_had_another_text_loss():
     assert (config.text_softmax, config.text_templates, config.text_noise) == ("hard", "own", 0.0)
     assert (config.drop_last, config.warmup_groups) == (False, "scaled")
     assert {"text_softmax", "text_templates", "text_noise"} <= set(differences(config))
+
+
+@pytest.mark.parametrize("method", ["linear-probe", "tip-adapter", "tip-adapter-f"])
+def test_searches_on_a_real_clip_were_our_own(method):
+    config = settings_of_run(as_saved(preset(method, CLIP)))
+    assert (config.search, config.key_views) == ("own", 0)
+    assert "search" in differences(config)
 
 
 def test_the_weight_of_the_squared_distance_is_doubled_once():
