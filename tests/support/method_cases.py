@@ -94,14 +94,7 @@ def settings(method, **changes):
 def make_pair(config, backbone):
     """Returns the library's model for some settings, and its reference."""
     names = NAMES if config.text_classes == "all" else NAMES[:NUM_SEEN]
-    generator = torch.Generator().manual_seed(config.seed)
-    model = build_model(config, backbone, config.groups, generator, NUM_SEEN)
-    hard = hard_features(backbone.text, config.groups, names)
-    text = HardText.from_features(
-        tuple(hard), group_prototypes(hard), config.text_target == "templates"
-    )
-    none, labels = CachedImages(torch.zeros(0, 1, backbone.text.dim)), torch.zeros(0)
-    data = TrainingData(none, labels, none, labels, names, NUM_SEEN, text)
+    model, data = product(config, backbone, names, NUM_SEEN)
     reference = make_plain(config, backbone, model, names)
     images = PlainImageTower(backbone.model.visual, config.tune_layer_norms)
     learnt = reference.learnt | images.learnt
@@ -111,6 +104,21 @@ def make_pair(config, backbone):
     sgd = PlainSGD(learnt, share, config.momentum, config.weight_decay, config.clip_norm)
     stepper = PromptOptimizer(model, config)
     return Pair(config, backbone, model, stepper, data, reference, images, sgd)
+
+
+def product(config, backbone, names, num_seen):
+    """Returns the library's untrained model for some settings with groups, and its data.
+
+    The data hold the hard prompts, and no images.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    model = build_model(config, backbone, config.groups, generator, num_seen)
+    hard = hard_features(backbone.text, config.groups, names)
+    text = HardText.from_features(
+        tuple(hard), group_prototypes(hard), config.text_target == "templates"
+    )
+    none, labels = CachedImages(torch.zeros(0, 1, backbone.text.dim)), torch.zeros(0)
+    return model, TrainingData(none, labels, none, labels, names, num_seen, text)
 
 
 def make_plain(config, backbone, model, names):
