@@ -7,13 +7,14 @@ two marks.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mocoop.evaluation.measure_table import MEASURES
 from mocoop.markdown import markdown_table
 from mocoop.method_record import Settings
 from mocoop.methods import MENU
+from mocoop.published import compared, families
 
 ROOT = Path(__file__).parents[1]
 BETTER = {1: "more", -1: "less", 0: "–"}
@@ -42,6 +43,26 @@ def recipes() -> str:
     return markdown_table(("method", "built-in CLIP", "other CLIPs", "published by"), rows)
 
 
+def published() -> str:
+    """Returns the tables of published recipes beside ours, one for each paper."""
+    parts = []
+    for first, methods in families(MENU.values()):
+        found = {
+            method.key: {line.setting: line for line in compared(method)} for method in methods
+        }
+        settings = dict.fromkeys(name for lines in found.values() for name in lines)
+        rows = []
+        for name in settings:
+            lines = {key: own[name] for key, own in found.items() if name in own}
+            line = next(iter(lines.values()))
+            ours = _by_method({key: own.ours for key, own in lines.items()})
+            rows.append((name, line.published, ours, line.source))
+        keys = ", ".join(f"`{method.key}`" for method in methods)
+        table = markdown_table(("setting", "published", "ours", "source"), rows)
+        parts.append(f"### {first.label}\n\n{keys}\n\n{table}")
+    return "\n\n".join(parts)
+
+
 def measures() -> str:
     """Returns the table of measures."""
     rows = [
@@ -54,6 +75,7 @@ def measures() -> str:
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "methods": ("docs/methods.md", methods),
     "recipes": ("docs/methods.md", recipes),
+    "published": ("docs/published.md", published),
     "measures": ("docs/protocols.md", measures),
 }
 """Name → the document that has the table, and what draws it."""
@@ -72,6 +94,18 @@ def with_table(text: str, name: str) -> str:
     if not (start and end):
         raise ValueError(f"the text needs the lines {first.strip()} and {last.strip()}")
     return f"{before}{start}\n{TABLES[name][1]()}\n\n{end}{after}"
+
+
+def _by_method(cells: Mapping[str, str]) -> str:
+    """Returns a cell for several methods: one text, or which methods have which."""
+    texts = list(dict.fromkeys(cells.values()))
+    if len(texts) == 1:
+        return texts[0]
+    parts = []
+    for text in texts:
+        keys = ", ".join(f"`{key}`" for key, own in cells.items() if own == text)
+        parts.append(f"{text} ({keys})")
+    return "; ".join(parts)
 
 
 def _words(settings: Settings) -> str:

@@ -14,6 +14,7 @@ from app.common.methods import learns_prompts, menu_label, method_called, start_
 from app.common.words import GROUP, TEMPLATES, duration, groups_to_rows, rows_to_groups
 from app.jobs import estimates, trainings
 from app.jobs.estimates import check_together
+from app.train.recipe import show_recipe
 from app.train.settings import SHOTS, with_groups
 from app.ui.pickers import pick_data
 from mocoop.config import ClassesChoice, TrainConfig
@@ -101,6 +102,10 @@ def pick_method() -> str:
         st.caption(f"{METHODS[method].summary} {METHODS[method].use}")
         if st.button("Which method for what?", icon=":material/help:", type="tertiary"):
             explain_methods()
+        if METHODS[method].published.settings and st.button(
+            "How published is this recipe?", icon=":material/menu_book:", type="tertiary"
+        ):
+            show_recipe(METHODS[method])
     return method
 
 

@@ -16,10 +16,12 @@ from mocoop.config import TrainConfig
 from mocoop.method_record import FAMILIES
 from mocoop.methods import MENU, METHODS
 from mocoop.presets import preset
+from mocoop.published import SAME, compared
 from tests.support.page_fixtures import open_page
 
 PAGE = "pages/train.py"
 EVERYWHERE = {"Data set", "Method", "Seed", "CLIP"}
+RECIPE = "How published is this recipe?"
 REAL = "ViT-B-32-quickgelu/openai"
 TRAINING = {"Epochs", "Learning rate", "Images per step"}
 CACHED = TRAINING | {"Views per image", "Precision"}
@@ -135,6 +137,24 @@ def test_the_menu_is_grouped():
     assert set(MENU) == set(METHODS)
     assert method_called("One prompt: KgCoOp") == "kgcoop"
     assert method_called("") is None
+
+
+@pytest.mark.parametrize("method", ["mocoop", "coop", "tip-adapter-f", "linear-probe"])
+def test_a_recipe_is_compared_with_the_published_one(started, method):
+    """What differs comes first, then what is the same; every line has its source."""
+    app = open_method(method)
+    next(b for b in app.button if b.label == RECIPE).click().run()
+    assert not app.exception
+    different, same = (e.value for e in app.markdown if e.value.startswith("| Setting"))
+    lines = compared(METHODS[method])
+    assert len(different.splitlines()) + len(same.splitlines()) == len(lines) + 4
+    assert all(line.published in different + same for line in lines)
+    assert all(line.ours in different for line in lines if line.ours != SAME)
+
+
+def test_what_has_no_recipe_has_no_such_button(started):
+    app = open_method("zero-shot")
+    assert RECIPE not in [button.label for button in app.button]
 
 
 def test_methods_are_explained_on_request(started):
