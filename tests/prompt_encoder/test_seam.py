@@ -38,6 +38,7 @@ NAMES = (
     "C++",
     "black_bishop",
     "sea  lion",
+    "jack-o'-lantern",
 )
 JOINED = ("crane (bird)", "mini van etc.", "cats'", "salt &", "what?!", '"quoted"', "50%", "C++")
 
@@ -61,7 +62,13 @@ def test_hard_prompts_are_open_clips_tokens(tower, tokenizer, template):
     assert torch.equal(filled_tokens(tower.tokens, template, NAMES), expected)
 
 
-@pytest.mark.parametrize("template", ["a photo of a {}.", "{} texture.", "a photo of {}, a kind"])
+def plain_templates():
+    """Returns the template that each data set starts from, each once."""
+    sets = yaml.safe_load(asset("templates.yaml").read_text(encoding="utf-8")).values()
+    return list(dict.fromkeys(one["zero_shot"] for one in sets))
+
+
+@pytest.mark.parametrize("template", plain_templates())
 def test_hard_prompts_of_all_imagenet_names(tower, tokenizer, template):
     """Among them are six that end in a bracket."""
     assert sum(name.endswith(")") for name in IMAGENET_CLASSNAMES) == 6
