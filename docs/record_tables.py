@@ -59,7 +59,7 @@ def published() -> str:
             rows.append((name, line.published, ours, line.source))
         keys = ", ".join(f"`{method.key}`" for method in methods)
         table = markdown_table(("setting", "published", "ours", "source"), rows)
-        parts.append(f"### {first.label}\n\n{keys}\n\n{table}")
+        parts.append(f"## {first.label}\n\n{keys}\n\n{table}")
     return "\n\n".join(parts)
 
 

@@ -15,11 +15,14 @@ from mocoop.classifiers import tip_search
 from mocoop.classifiers.c_search import own_c, published_c
 from mocoop.classifiers.tip_adapter import fit_tip_adapter, tip_logits
 from mocoop.classifiers.tip_search import TipSearch, best_mixture, published_search
+from mocoop.cli.main import parse
+from mocoop.cli.train import TrainCommand
 from mocoop.datasets.benchmarks import TABLE
 from mocoop.datasets.in_memory import GivenFeatures
 from mocoop.errors import UserError
+from mocoop.estimator import MoCoOpClassifier
 from mocoop.features.cache import FeatureCache
-from mocoop.presets import preset
+from mocoop.presets import few_shot_preset, preset
 from mocoop.training.baselines import fit_baseline
 from mocoop.training.experiment import run_experiment
 from mocoop.training.prepare import prepare
@@ -172,6 +175,18 @@ def test_crops_of_features_are_refused(tmp_path, tiny_backbone):
         fit_baseline(replace(inputs, dataset=given), features_of(3), FeatureCache(tiny_backbone))
 
 
+def test_an_estimator_takes_features_as_keys(tmp_path):
+    """Features have no crops, so that its default is none for them."""
+    clip = tiny_checkpoint(tmp_path / "clip")
+    estimator = MoCoOpClassifier("tip-adapter", clip, val_shots=1, random_state=0)
+    labels = np.arange(12) % 3
+    config = estimator.fit(features_of(12).numpy(), labels).run_.setup().config
+    assert (config.key_views, config.search) == (0, "published")
+    estimator.set_params(settings={"key_views": 2})
+    with pytest.raises(ValueError, match="key_views is 2, but random crops need pictures"):
+        estimator.fit(features_of(12).numpy(), labels)
+
+
 @pytest.mark.parametrize("method", ["linear-probe", "tip-adapter", "tip-adapter-f"])
 def test_a_published_run_of_another_clip(workspace, tmp_path, method):
     """From the settings to the test; the settings are kept with the run."""
@@ -187,6 +202,9 @@ def test_recipes_of_a_data_set():
     assert preset("tip-adapter-f", OTHER, "eurosat").epochs == 100
     assert preset("tip-adapter-f", OTHER, "dtd").epochs == 20
     assert preset("tip-adapter-f", OTHER).epochs == 20
+    assert few_shot_preset("tip-adapter-f", OTHER, "eurosat", 16).epochs == 100
+    options = ["--data", "eurosat", "--method", "tip-adapter-f", "--backbone", OTHER]
+    assert parse("train", TrainCommand, options).settings == preset(*options[3::2], "eurosat")
     for method in ("linear-probe", "tip-adapter", "tip-adapter-f"):
         demo = preset(method, data="eurosat")
         assert (demo.search, demo.key_views, demo.data) == ("own", 0, "eurosat")
