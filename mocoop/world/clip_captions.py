@@ -9,8 +9,9 @@ import numpy as np
 from numpy.random import Generator
 
 from mocoop.world.captions import PLURAL, random_caption, random_template
-from mocoop.world.clip_pictures import NOBODY, Pictures
+from mocoop.world.clip_pictures import Pictures
 from mocoop.world.layers import GROUNDS
+from mocoop.world.patches import NOBODY
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
 from mocoop.world.things import Thing

@@ -26,6 +26,12 @@ class SceneClipConfig:
     """What the embeddings of places start from: `waves` (sines and cosines) or `random`."""
     pooling: str = "token"
     """What the image tower pools: the class `token`, or the `average` over places."""
+    patch_block: int = 4
+    """Block after which each patch is taught which thing in which role it shows; 0 for none."""
+    patch_weight: float = 1.0
+    """Of that part of the loss."""
+    optimizer: str = "muon"
+    """`muon` (for the matrices of blocks, with AdamW for the rest) or `adamw`."""
     learning_rate: float = 1.2e-3
     """Peak of the cosine schedule of AdamW."""
     warmup: float = 0.04
@@ -52,6 +58,9 @@ class SceneClipConfig:
     """Seed of the weights, the pictures and the captions."""
     precision: str = "bf16"
     """`bf16` (autocast) or `fp32`."""
+    compile: bool = False
+    """Compile the image tower with torch.compile: a minute at the start, then faster; needs a C
+    compiler."""
     device: str = "cpu"
     """A torch device: `cpu`, `cuda` ..."""
     workers: int = 1
@@ -67,6 +76,13 @@ class SceneClipConfig:
             raise UserError(f"places must be waves or random; got {self.places!r}.")
         if self.pooling not in ("token", "average"):
             raise UserError(f"pooling must be token or average; got {self.pooling!r}.")
+        if not 0 <= self.patch_block <= self.layers:
+            raise UserError(
+                f"patch_block must be 0 to {self.layers}, the number of layers; got "
+                f"{self.patch_block}."
+            )
+        if self.optimizer not in ("muon", "adamw"):
+            raise UserError(f"optimizer must be muon or adamw; got {self.optimizer!r}.")
         if self.precision not in ("bf16", "fp32"):
             raise UserError(f"precision must be bf16 or fp32; got {self.precision!r}.")
 

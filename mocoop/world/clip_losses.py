@@ -43,6 +43,20 @@ def any_name_loss(logits: Tensor, things: Tensor) -> Tensor:
     return -((true * there).sum(dim=1) / there.sum(dim=1)).mean()
 
 
+def patch_loss(logits: Tensor, things: Tensor, patches: Tensor) -> Tensor:
+    """Returns the mean cross-entropy of the role and name that patches show, among all pairs.
+
+    Args:
+        logits: of the patches that show a thing, (shown, roles, names).
+        things: the true names, NOBODY where a role is empty; (pictures, roles).
+        patches: the role in each patch, NOBODY where none is; (pictures, patches).
+    """
+    pictures, places = (patches != NOBODY).nonzero(as_tuple=True)
+    roles = patches[pictures, places]
+    pairs = roles * logits.shape[2] + things[pictures, roles]
+    return F.cross_entropy(logits.flatten(1), pairs)
+
+
 def style_loss(logits: Tensor, styles: Tensor) -> Tensor:
     """Returns the cross-entropy of the style; zero without pictures.
 

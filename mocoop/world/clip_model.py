@@ -10,7 +10,7 @@ import open_clip
 import torch
 from open_clip.model import CLIP
 from open_clip.pos_embed import get_2d_sincos_pos_embed
-from torch import Tensor
+from torch import Tensor, nn
 
 from mocoop.storage.atomic import write_json, write_tensors
 from mocoop.world.clip_config import SceneClipConfig
@@ -39,6 +39,15 @@ def build_model(config: SceneClipConfig) -> CLIP:
         waves = get_2d_sincos_pos_embed(config.width, model.visual.grid_size[0], cls_token=True)
         places.data.copy_(WAVES * torch.from_numpy(waves))
     return model
+
+
+def build_patch_head(config: SceneClipConfig) -> nn.Module:
+    """Returns what maps patches to the joint embedding while training; it is not kept."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return nn.Sequential(
+            nn.LayerNorm(config.width), nn.Linear(config.width, config.model["embed_dim"])
+        )
 
 
 def save_model(model: CLIP, folder: Path, config: SceneClipConfig, step: int) -> None:

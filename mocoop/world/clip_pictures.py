@@ -17,16 +17,18 @@ import numpy as np
 from numpy.random import Generator
 
 from mocoop.world.layers import GROUNDS
+from mocoop.world.patches import NOBODY
 from mocoop.world.roles import ROLES, layouts_with, random_layout
 from mocoop.world.scenes import EASY, Painter, Scene
 from mocoop.world.styles import STYLES
 from mocoop.world.things import Thing, every_thing
 
 CHUNK = 128  # pictures that a worker draws at a time
-NOBODY = -1
 
 # How often a thing of a field is drawn: faces differ in little and take more pictures.
 EMPHASIS = {"faces": 1.6, "digits": 1.4, "signs": 0.7}
+# Outlines and reliefs are harder to read and take more pictures.
+STYLE_EMPHASIS = {"sketch": 1.8, "sculpture": 1.4}
 GROUND_SHARES = (0.6, 0.15, 0.25)  # of GROUNDS
 # How often all things of a scene are of one field.
 _ONE_FIELD = 0.35
@@ -39,6 +41,7 @@ class Pictures(NamedTuple):
     things: np.ndarray  # (pictures, roles), into every_thing(), NOBODY where the role is empty
     styles: np.ndarray  # (pictures,), into STYLES
     grounds: np.ndarray  # (pictures,), into GROUNDS
+    patches: np.ndarray  # (pictures, patches), role in each patch, NOBODY where none is
 
 
 class Artist:
@@ -49,6 +52,8 @@ class Artist:
         self.painter = Painter()
         weights = np.array([EMPHASIS.get(thing.field, 1.0) for thing in self.things])
         self._weights = weights / weights.sum()
+        styles = np.array([STYLE_EMPHASIS.get(style, 1.0) for style in STYLES])
+        self._styles = np.cumsum(styles / styles.sum())
 
     def pool(self, size: int, rng: Generator) -> np.ndarray:
         """Returns some of the things, in order: those of a step, which are told apart in it."""
@@ -88,10 +93,10 @@ class Artist:
         rng: Generator,
         style: str = "",
         ground: str = "",
-    ) -> tuple[np.ndarray, np.ndarray, int, int]:
-        """Returns a picture, who is in each role, and the places of its style and ground."""
+    ) -> tuple[np.ndarray, np.ndarray, int, int, np.ndarray]:
+        """Returns a picture, who is in each role, its style and ground, the roles in patches."""
         who = self._who(len(layout), pool, rng)
-        style = style or STYLES[int(rng.integers(len(STYLES)))]
+        style = style or STYLES[int(np.searchsorted(self._styles[:-1], rng.random()))]
         if not ground:
             ground = GROUNDS[int(np.searchsorted(np.cumsum(GROUND_SHARES), rng.random()))]
         things: dict[str, Thing] = {
@@ -100,8 +105,9 @@ class Artist:
         row = np.full(len(ROLES), NOBODY, np.int16)
         for role, i in zip(layout, who, strict=True):
             row[ROLES.index(role)] = i
-        pixels = self.painter.draw(Scene(things, style, ground), EASY, rng)
-        return pixels, row, STYLES.index(style), GROUNDS.index(ground)
+        scene = Scene(things, style, ground)
+        pixels, patches = self.painter.draw_with_patches(scene, EASY, rng)
+        return pixels, row, STYLES.index(style), GROUNDS.index(ground), patches
 
     def _who(self, count: int, pool: np.ndarray, rng: Generator) -> list[int]:
         """Returns different things: any, or all of the first one's field."""
@@ -178,9 +184,13 @@ def _draw(
     return pool, artist.draw(count, singles, pool, rng)
 
 
-def _stack(found: list[tuple[np.ndarray, np.ndarray, int, int]]) -> Pictures:
+def _stack(found: list[tuple[np.ndarray, np.ndarray, int, int, np.ndarray]]) -> Pictures:
     """Returns pictures one by one as one value."""
-    pixels, things, styles, grounds = zip(*found, strict=True)
+    pixels, things, styles, grounds, patches = zip(*found, strict=True)
     return Pictures(
-        np.stack(pixels), np.stack(things), np.array(styles, np.int16), np.array(grounds, np.int16)
+        np.stack(pixels),
+        np.stack(things),
+        np.array(styles, np.int16),
+        np.array(grounds, np.int16),
+        np.stack(patches),
     )

@@ -7,10 +7,9 @@ single thing, from which names are learned before roles are.
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -19,13 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
-from safetensors import safe_open
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mocoop.clip.text_tower import TextTower
-from mocoop.errors import UserError
-from mocoop.storage.atomic import read_tensors, write_json, write_tensors
+from mocoop.storage.atomic import read_tensors, write_json
 from mocoop.world.clip_captions import StepCaptions, step_captions
 from mocoop.world.clip_config import SceneClipConfig
 from mocoop.world.clip_evaluation import quick_accuracy
@@ -34,24 +31,32 @@ from mocoop.world.clip_losses import (
     matching_loss,
     name_and_role_loss,
     name_given_role_loss,
+    patch_loss,
     style_loss,
 )
 from mocoop.world.clip_model import WEIGHTS as WEIGHTS_FILE
-from mocoop.world.clip_model import TokenBook, build_model, normalised, save_model
-from mocoop.world.clip_pictures import NOBODY, Pictures, step_pictures
+from mocoop.world.clip_model import (
+    TokenBook,
+    build_model,
+    build_patch_head,
+    normalised,
+    save_model,
+)
+from mocoop.world.clip_optimizer import optimizers, rate_of_step, set_rate
+from mocoop.world.clip_pictures import Pictures, step_pictures
+from mocoop.world.clip_snapshot import keep, restore
+from mocoop.world.patches import NOBODY
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
 from mocoop.world.things import every_thing
 
-SNAPSHOT = "training.safetensors"
 NOTE = "training.json"
 LOG_EVERY = 10  # steps between two records
-# Settings that a training may go on with although they differ.
-_FREE = ("device", "workers", "eval_every", "eval_scenes")
 WEIGHTS = {"name": 2.0, "pair": 0.5, "any": 0.5, "style": 0.5, "caption": 0.5}
 """Of the parts of the loss."""
 
 Record = dict[str, float]
+ImageEncoder = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 def train_scene_clip(
@@ -82,9 +87,12 @@ def train_scene_clip(
         weights = read_tensors(Path(config.start) / WEIGHTS_FILE)
         model.load_state_dict({name: value.float() for name, value in weights.items()})
     model = model.to(device).train()
-    optimizer = _optimizer(model, config)
-    done, spent = _restore(folder, config, model, optimizer)
+    head = build_patch_head(config).to(device)
+    modules = {"model": model, "head": head}
+    optimisers = optimizers([model, head], config)
+    done, spent = restore(folder, config, modules, optimisers)
     tower = TextTower.from_model(model, book.tokenizer)
+    encode = image_encoder(model, config.patch_block, config.compile)
     started = time.perf_counter() - spent
     losses: list[Tensor] = []
     steps = range(done + 1, config.steps + 1)
@@ -93,9 +101,7 @@ def train_scene_clip(
         config.seed, config.batch_size, config.names, shares, config.workers
     )
     for step, (pool, pictures) in zip(steps, drawn, strict=True):
-        rate = _learning_rate(step, config)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        rate = rate_of_step(step, config)
         rng = np.random.default_rng((2, config.seed, step))
         captions = step_captions(things, pool, pictures, config.captions, config.style_names, rng)
         images = normalised(pictures.pixels, device)
@@ -103,7 +109,7 @@ def train_scene_clip(
             torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"),
             _attention(device),
         ):
-            seen = F.normalize(model.encode_image(images).float(), dim=-1)
+            seen, of_patches = encode(images)
             # Apart, because the pictures' own captions are longer.
             said = torch.cat(
                 [
@@ -111,14 +117,29 @@ def train_scene_clip(
                     for pieces in (captions.pieces, captions.own)
                 ]
             )
-        said = F.normalize(said.float(), dim=-1)
+            if of_patches is not None:
+                shows = torch.from_numpy(pictures.patches != NOBODY).to(device)
+                of_patches = head(of_patches[shows])
+        seen, said = (F.normalize(part.float(), dim=-1) for part in (seen, said))
         logits = model.logit_scale.exp() * seen @ said.T
         parts = loss_parts(logits, pictures, captions, pool)
         loss = torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
-        optimizer.zero_grad(set_to_none=True)
+        if of_patches is not None:
+            in_roles = said[: len(ROLES) * len(pool)]
+            shown = F.normalize(of_patches.float(), dim=-1)  # (shown, dim)
+            by_patch = (model.logit_scale.exp() * shown @ in_roles.T).unflatten(
+                1, (len(ROLES), -1)
+            )
+            patches = torch.from_numpy(pictures.patches.astype(np.int64)).to(device)
+            named = _places(pictures, pool).to(device)
+            loss = loss + config.patch_weight * patch_loss(by_patch, named, patches)
+        model.zero_grad(set_to_none=True)
+        head.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        torch.nn.utils.clip_grad_norm_([*model.parameters(), *head.parameters()], 1.0)
+        for optimizer in optimisers:
+            set_rate(optimizer, rate)
+            optimizer.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(100))
         losses.append(loss.detach())
@@ -135,7 +156,7 @@ def train_scene_clip(
         if look:
             record |= quick_accuracy(model, config.eval_scenes)
             save_model(model, folder, config, step)
-            _keep(folder, config, model, optimizer, step, record["seconds"])
+            keep(folder, config, modules, optimisers, step, record["seconds"])
             _note(folder, config, step, record["seconds"])
         yield record
 
@@ -153,9 +174,7 @@ def loss_parts(
     """
     device = logits.device
     names = len(pool)
-    places = np.searchsorted(pool, pictures.things).astype(np.int64)
-    places[pictures.things == NOBODY] = NOBODY
-    things = torch.from_numpy(places).to(device)
+    things = _places(pictures, pool).to(device)
     in_roles, openly, in_styles, own = logits.split(
         [len(ROLES) * names, names, len(captions.style_names) * len(STYLES),
          len(captions.matches)], dim=1
@@ -175,6 +194,33 @@ def loss_parts(
     }
 
 
+def _places(pictures: Pictures, pool: np.ndarray) -> Tensor:
+    """Returns the things of pictures as places in the pool, NOBODY where a role is empty."""
+    places = np.searchsorted(pool, pictures.things).astype(np.int64)
+    places[pictures.things == NOBODY] = NOBODY
+    return torch.from_numpy(places)
+
+
+def image_encoder(model: CLIP, block: int, compiled: bool) -> ImageEncoder:
+    """Returns a function from images to their features, and to those of patches after `block`.
+
+    The second are (pictures, patches, width), None without a block.
+
+    Args:
+        model: the small CLIP.
+        block: 1-based; 0 for none.
+        compiled: whether torch compiles the function, for pictures of one number per step.
+    """
+
+    def encode(images: Tensor) -> tuple[Tensor, Tensor | None]:
+        if not block:
+            return model.visual(images), None
+        found = model.visual.forward_intermediates(images, [block - 1], output_fmt="NLC")
+        return found["image_features"], found["image_intermediates"][0]
+
+    return torch.compile(encode, dynamic=False) if compiled else encode
+
+
 def _attention(device: torch.device) -> AbstractContextManager[None]:
     """Returns a context in which attention is fast on the device.
 
@@ -191,50 +237,6 @@ def _named(pictures: Pictures, captions: StepCaptions) -> tuple[np.ndarray, np.n
     return rows, columns
 
 
-def _optimizer(model: CLIP, config: SceneClipConfig) -> torch.optim.Optimizer:
-    """Returns AdamW with weight decay on matrices only (rare tokens must not fade)."""
-    decayed: list[Tensor] = []
-    kept: list[Tensor] = []
-    for name, parameter in model.named_parameters():
-        plain = parameter.ndim < 2 or "embedding" in name
-        (kept if plain else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
-    rate = config.learning_rate
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), eps=1e-6, foreach=True)
-
-
-def _learning_rate(step: int, config: SceneClipConfig) -> float:
-    """Returns the rate of a step (1-based): linear warm-up, then cosine to zero."""
-    warmup = max(1, round(config.warmup * config.steps))
-    if step <= warmup:
-        return config.learning_rate * step / warmup
-    along = (step - warmup) / max(1, config.steps - warmup)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * along))
-
-
-def _keep(
-    folder: Path,
-    config: SceneClipConfig,
-    model: CLIP,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    seconds: float,
-) -> None:
-    """Writes what an interrupted training goes on from; removes it after the last step."""
-    if step == config.steps:
-        (folder / SNAPSHOT).unlink(missing_ok=True)
-        return
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
-    described = json.dumps(asdict(config), sort_keys=True)
-    about = {"step": str(step), "seconds": str(seconds), "config": described}
-    write_tensors(folder / SNAPSHOT, tensors, about)
-
-
 def _note(folder: Path, config: SceneClipConfig, step: int, seconds: float) -> None:
     """Writes what the model card says of the training."""
     on_gpu = config.device.startswith("cuda")
@@ -247,32 +249,3 @@ def _note(folder: Path, config: SceneClipConfig, step: int, seconds: float) -> N
         "settings": asdict(config),
     }
     write_json(folder / NOTE, note)
-
-
-def _restore(
-    folder: Path, config: SceneClipConfig, model: CLIP, optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
-    """Loads an interrupted training; returns steps done and seconds spent, zero without one."""
-    path = folder / SNAPSHOT
-    if not path.is_file():
-        return 0, 0.0
-    with safe_open(path, "pt") as file:
-        about = file.metadata()
-    before = json.loads(about["config"])
-    for name, value in asdict(config).items():
-        if name not in _FREE and before.get(name) != value:
-            raise UserError(
-                f"{folder} holds an unfinished training with {name} {before.get(name)}, not "
-                f"{value}. Go on with the same settings, or remove {path}."
-            )
-    tensors = read_tensors(path)
-    model.load_state_dict(
-        {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
-    )
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, number, key = name.split(".")
-            state.setdefault(int(number), {})[key] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return int(about["step"]), float(about["seconds"])

@@ -81,7 +81,7 @@ def spots(roles: Sequence[str], shift: float, rng: Generator) -> dict[str, Spot]
             found[role] = Spot(middle + 8 * sway_x, middle + 8 * sway_y, rng.uniform(76, 92))
         elif role == "framed":
             free = not {"large", "cropped"} & set(roles)
-            size = rng.uniform(21, 27) if free else rng.uniform(17, 20)
+            size = rng.uniform(22, 27) if free else rng.uniform(20, 24)
             right, down = _CORNERS[other]
             reach = middle - 0.68 * size - 4
             found[role] = Spot(
@@ -89,7 +89,7 @@ def spots(roles: Sequence[str], shift: float, rng: Generator) -> dict[str, Spot]
             )
         elif role == "small":
             right, down = _CORNERS[corner]
-            size = rng.uniform(19, 24)
+            size = rng.uniform(22, 28)
             reach = middle - 0.5 * size - 2
             found[role] = Spot(
                 middle + reach * right + 1.2 * sway_x, middle + reach * down + 1.2 * sway_y, size

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from mocoop.errors import choose_from
 from mocoop.world.fonts import FontBook, Mask
 from mocoop.world.layers import GROUNDS, Layer, NoiseBank, Palette
+from mocoop.world.patches import patch_roles
 from mocoop.world.roles import BACK_TO_FRONT, IMAGE_SIZE, ROLES, Spot, spots
 from mocoop.world.styles import STYLES, paint
 from mocoop.world.things import Thing
@@ -105,6 +106,16 @@ class Painter:
         Raises:
             UserError: if the icon font is missing or does not fit.
         """
+        return self.draw_with_patches(scene, difficulty, rng, masks)[0]
+
+    def draw_with_patches(
+        self,
+        scene: Scene,
+        difficulty: Difficulty,
+        rng: Generator,
+        masks: Mapping[str, Mask] | None = None,
+    ) -> tuple[Array, Array]:
+        """Returns what `draw` does, and the role in each patch (`patch_roles`)."""
         roles = [role for role in BACK_TO_FRONT if role in scene.things]
         places = spots(roles, difficulty.shift, rng)
         palette = Palette.random(scene.ground, difficulty, rng)
@@ -117,7 +128,7 @@ class Painter:
         if difficulty.noise:
             noise = rng.standard_normal(picture.shape, dtype=np.float32)
             picture = picture + difficulty.noise * noise
-        return np.clip(picture, 0, 255).astype(np.uint8)
+        return np.clip(picture, 0, 255).astype(np.uint8), patch_roles(layers)
 
     def _mask(self, thing: Thing, rng: Generator) -> Mask:
         """Returns one of a thing's shapes: the usual one two times out of three."""
@@ -187,7 +198,7 @@ def _placed(
 
 def _pattern(mask: Mask, difficulty: Difficulty, rng: Generator) -> Array:
     """Returns a coverage in which a shape stands in rows, every other row shifted by half."""
-    size = float(rng.uniform(14.5, 17.5))
+    size = float(rng.uniform(15.5, 19))
     step = round(size) + 2
     spot = Spot(step / 2, step / 2, size)
     tile = _placed(mask, spot, (step, step), difficulty, rng)

@@ -27,6 +27,9 @@ STYLES = (
 )
 
 
+_SHADING = 0.3  # of the inside of a sketched thing, 1 for the blackness of its outline
+
+
 def paint(
     style: str,
     layers: Sequence[Layer],
@@ -82,12 +85,13 @@ def _sketch(
     noise: NoiseBank,
     rng: Generator,
 ) -> Array:
-    """Returns outlines in pencil on paper, or in chalk on slate if inverted."""
+    """Returns shaded outlines in pencil on paper, or in chalk on slate if inverted."""
     lines = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
     for layer in layers:
         if layer.hides is not None:
             lines *= 1 - layer.hides
-        lines = np.maximum(lines, (0.75 * layer.strength + 0.25) * _outline(layer.cover))
+        drawn = np.maximum(_outline(layer.cover), _SHADING * layer.cover)
+        lines = np.maximum(lines, (0.75 * layer.strength + 0.25) * drawn)
     grain = rng.random((IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32) * 0.25 + 0.75
     paper = 255.0 if palette.ground.min() == 255 else rng.uniform(234, 250)
     sheet = paper + 4 * palette.texture * noise.take(32, rng)[:1]
@@ -125,7 +129,7 @@ def _pixelated(
 ) -> Array:
     """Returns a photo of few cells, each of one colour."""
     picture = _photo(layers, palette, clutter, noise, rng)
-    cells = int(rng.integers(24, 31))
+    cells = int(rng.integers(28, 35))
     of_cell = np.arange(IMAGE_SIZE) * cells // IMAGE_SIZE
     starts = np.flatnonzero(np.diff(of_cell, prepend=-1))
     widths = np.diff(starts, append=IMAGE_SIZE).astype(np.float32)
@@ -142,7 +146,7 @@ def _blurry(
     rng: Generator,
 ) -> Array:
     """Returns a photo out of focus."""
-    return _blurred(_photo(layers, palette, clutter, noise, rng), rng.uniform(1.1, 1.7))
+    return _blurred(_photo(layers, palette, clutter, noise, rng), rng.uniform(1.0, 1.5))
 
 
 def _dark(
@@ -209,13 +213,11 @@ def _sculpture(
 
 
 def _outline(cover: Array) -> Array:
-    """Returns a coverage's edge, one pixel to either side."""
+    """Returns a coverage's edge, the outermost pixel of what is covered."""
     padded = np.pad(cover, 1, mode="edge")
     size = len(cover)
-    parts = [padded[start : start + size] for start in range(3)]
-    low, high = np.minimum.reduce(parts), np.maximum.reduce(parts)
-    low = np.minimum.reduce([low[:, start : start + size] for start in range(3)])
-    return np.maximum.reduce([high[:, start : start + size] for start in range(3)]) - low
+    low = np.minimum.reduce([padded[start : start + size] for start in range(3)])
+    return cover - np.minimum.reduce([low[:, start : start + size] for start in range(3)])
 
 
 def _blurred(picture: Array, sigma: float) -> Array:

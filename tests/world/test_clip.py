@@ -21,18 +21,22 @@ from mocoop.world.clip_losses import (
     matching_loss,
     name_and_role_loss,
     name_given_role_loss,
+    patch_loss,
     style_loss,
 )
 from mocoop.world.clip_model import TokenBook, build_model
-from mocoop.world.clip_pictures import NOBODY, Artist, step_pictures
-from mocoop.world.clip_training import SNAPSHOT, loss_parts, train_scene_clip
+from mocoop.world.clip_optimizer import optimizers
+from mocoop.world.clip_pictures import Artist, step_pictures
+from mocoop.world.clip_snapshot import SNAPSHOT
+from mocoop.world.clip_training import image_encoder, loss_parts, train_scene_clip
+from mocoop.world.patches import NOBODY
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
 from mocoop.world.things import find_things
 
 SMALL = SceneClipConfig(
     pictures=24, batch_size=6, width=32, layers=1, names=5, captions=4, style_names=2,
-    eval_every=2, eval_scenes=27, precision="fp32",
+    patch_block=1, eval_every=2, eval_scenes=27, precision="fp32",
 )  # fmt: skip
 
 
@@ -72,6 +76,15 @@ def test_matching_loss_by_hand():
     sides = -(math.log(0.75) + math.log(0.25)) / 2, math.log(2.0)
     both = matching_loss(logits, torch.ones(2, 2)).item()
     assert both == pytest.approx((sides[0] + sides[1]) / 2)
+
+
+def test_patch_loss_by_hand():
+    things = torch.tensor([[1, 0]])
+    patches = torch.tensor([[NOBODY, 1, 0]])
+    logits = torch.zeros(2, 2, 2)  # (shown, roles, names)
+    logits[0, 1, 0] = math.log(3.0)  # the true pair of the second patch has 3/6
+    expected = -(math.log(3 / 6) + math.log(1 / 4)) / 2
+    assert patch_loss(logits, things, patches).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("loss", [name_given_role_loss, name_and_role_loss])
@@ -152,6 +165,32 @@ def test_training_is_repeatable_goes_on_and_loads(tmp_path):
     assert len(list(train_scene_clip(after, tmp_path / "after"))) == 1
 
 
+def test_every_weight_is_moved_by_one_optimiser():
+    model = build_model(SMALL)
+    for kind, count in (("muon", 2), ("adamw", 1)):
+        found = optimizers([model], replace(SMALL, optimizer=kind))
+        assert len(found) == count
+        moved = [
+            p for optimizer in found for group in optimizer.param_groups for p in group["params"]
+        ]
+        assert sorted(map(id, moved)) == sorted(map(id, model.parameters()))
+
+
+def test_muon_needs_a_torch_that_has_it(monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(UserError, match=r"muon needs torch 2\.9 or newer.*--optimizer adamw"):
+        optimizers([build_model(SMALL)], SMALL)
+
+
+def test_patches_after_the_last_block_are_what_the_features_come_from():
+    model = build_model(SMALL)
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    features, patches = image_encoder(model, SMALL.layers, False)(images)
+    assert patches.shape == (2, 64, SMALL.width)
+    assert torch.allclose(features, model.encode_image(images))
+    assert image_encoder(model, 0, False)(images)[1] is None
+
+
 def test_accuracy_is_measured_on_the_same_unseen_scenes():
     model = build_model(SMALL).train()
     first, second = (role_accuracy(model, 2, styles=("dark",)) for _ in range(2))
@@ -168,6 +207,8 @@ def test_accuracy_is_measured_on_the_same_unseen_scenes():
         ({"precision": "fp16"}, "bf16 or fp32; got 'fp16'"),
         ({"places": "grid"}, "waves or random; got 'grid'"),
         ({"pooling": "max"}, "token or average; got 'max'"),
+        ({"patch_block": 2}, "patch_block must be 0 to 1, the number of layers; got 2"),
+        ({"optimizer": "sgd"}, "muon or adamw; got 'sgd'"),
     ],
 )
 def test_settings_are_checked(change, message):
