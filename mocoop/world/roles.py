@@ -25,8 +25,8 @@ LAYOUTS: dict[tuple[str, ...], float] = {
     ("framed", "many"): 0.06,
     ("left", "right"): 0.16,
     ("left", "right", "many"): 0.10,
-    ("cropped", "small"): 0.07,
-    ("cropped", "framed"): 0.06,
+    ("cropped", "small"): 0.11,
+    ("cropped", "framed"): 0.10,
 }
 
 _CORNERS = ((-1, -1), (1, -1), (-1, 1), (1, 1))
@@ -78,7 +78,7 @@ def spots(roles: Sequence[str], shift: float, rng: Generator) -> dict[str, Spot]
                 middle + 15.5 * side + 1.2 * sway_x, middle + 6 * sway_y, rng.uniform(26, 31)
             )
         elif role == "cropped":
-            found[role] = Spot(middle + 8 * sway_x, middle + 8 * sway_y, rng.uniform(76, 92))
+            found[role] = Spot(middle + 6 * sway_x, middle + 6 * sway_y, rng.uniform(70, 84))
         elif role == "framed":
             free = not {"large", "cropped"} & set(roles)
             size = rng.uniform(22, 27) if free else rng.uniform(20, 24)
