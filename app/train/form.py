@@ -103,7 +103,7 @@ def pick_method() -> str:
         if st.button("Which method for what?", icon=":material/help:", type="tertiary"):
             explain_methods()
         if METHODS[method].published.settings and st.button(
-            "How published is this recipe?", icon=":material/menu_book:", type="tertiary"
+            "Is this the published recipe?", icon=":material/menu_book:", type="tertiary"
         ):
             show_recipe(METHODS[method])
     return method

@@ -9,7 +9,7 @@ from mocoop.method_record import Method
 from mocoop.published import SAME, compared
 
 
-@st.dialog("How published is this recipe?", width="large")
+@st.dialog("Is this the published recipe?", width="large")
 def show_recipe(method: Method) -> None:
     """Shows a method's published recipe beside ours, setting by setting."""
     st.markdown(

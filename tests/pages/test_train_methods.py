@@ -21,7 +21,7 @@ from tests.support.page_fixtures import open_page
 
 PAGE = "pages/train.py"
 EVERYWHERE = {"Data set", "Method", "Seed", "CLIP"}
-RECIPE = "How published is this recipe?"
+RECIPE = "Is this the published recipe?"
 REAL = "ViT-B-32-quickgelu/openai"
 TRAINING = {"Epochs", "Learning rate", "Images per step"}
 CACHED = TRAINING | {"Views per image", "Precision"}
