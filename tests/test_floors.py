@@ -14,11 +14,11 @@ LIBRARY = sorted((ROOT / "mocoop").rglob("*.py"))
 # From the ground up. Packages of one floor do not import each other.
 FLOORS = (
     ("mocoop (base)",),
-    ("mocoop.prompt_encoder", "mocoop.storage"),
+    ("mocoop.prompt_encoder", "mocoop.storage", "mocoop.world"),
     ("mocoop.clip", "mocoop.datasets", "mocoop.runs"),
     ("mocoop.features", "mocoop.model"),
     ("mocoop.analysis", "mocoop.catalog", "mocoop.classifiers"),
-    ("mocoop.evaluation", "mocoop.world"),
+    ("mocoop.evaluation", "mocoop.small_clip"),
     ("mocoop.training",),
     ("mocoop.bench", "mocoop.protocols"),
     ("mocoop.results",),

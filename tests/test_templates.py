@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from mocoop.datasets.drawing import STYLES
+
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.layout import soft_tokens
 from mocoop.templates import (

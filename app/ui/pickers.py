@@ -11,7 +11,7 @@ from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import access, state
 from app.common.words import data_label
-from mocoop.datasets import BENCHMARKS, BUILTIN
+from mocoop.datasets import BENCHMARKS, is_builtin
 from mocoop.errors import UserError
 from mocoop.runs.run import Run
 
@@ -60,7 +60,9 @@ def data_name(typed: str) -> str:
     text = typed.strip()
     if not text:
         raise UserError("Choose a data set, or type the path of a folder of images.")
-    return text if text in (*BUILTIN, *BENCHMARKS) else str(Path(text).expanduser().resolve())
+    if is_builtin(text) or text in BENCHMARKS:
+        return text
+    return str(Path(text).expanduser().resolve())
 
 
 def pick_run(what_for: str) -> Run:

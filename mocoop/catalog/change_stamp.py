@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mocoop.datasets.benchmarks import BENCHMARKS, TABLE, data_root
-from mocoop.datasets.builtin import BUILTIN
+from mocoop.datasets.builtin import is_builtin
 from mocoop.datasets.class_folders import subfolders
 from mocoop.datasets.edits import EDITS_FILE, SKIP_FILE
 
@@ -23,7 +23,7 @@ def data_stamp(name: str, root: Path | None = None) -> str:
         name: a name or path, as for `load_dataset`.
         root: folder of the benchmark sets; `data_root()` if None.
     """
-    if name in BUILTIN:
+    if is_builtin(name):
         return "built in"
     if name in BENCHMARKS:
         benchmark, folder = TABLE[name], root or data_root()

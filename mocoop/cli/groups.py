@@ -68,12 +68,12 @@ def propose(command: ProposeGroups) -> None:
         _check_writable(dataset, command.replace)
     from mocoop.analysis.group_proposals import propose_groups
     from mocoop.clip.backbone import load_backbone
-    from mocoop.datasets import BUILTIN
+    from mocoop.datasets import is_builtin
     from mocoop.features.cache import FeatureCache
     from mocoop.storage.yaml_text import as_yaml
 
     backbone = load_backbone(command.backbone, "auto")
-    if backbone.name == "demo" and dataset.name not in BUILTIN:
+    if backbone.name == "demo" and not is_builtin(dataset.name):
         print(
             "warning: the built-in CLIP was trained only on its own drawings. On other images it "
             "is little better than chance. Choose another CLIP with --backbone.",

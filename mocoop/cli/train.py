@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import tyro
 import yaml
@@ -23,8 +23,8 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.runs.paths import find_run, short_name
 from mocoop.runs.status import FINISHED, STATUS_FILE, read_status
+from mocoop.small_clip.config import SmallClipConfig
 from mocoop.templates import as_groups
-from mocoop.training.demo_config import DemoClipConfig
 
 if TYPE_CHECKING:
     from mocoop.training.loop import EpochRecord
@@ -72,10 +72,13 @@ class ResumeCommand:
 
 @dataclass(frozen=True)
 class DemoClipCommand:
-    """Train the small CLIP of the built-in demo on images that are drawn during training."""
+    """Train the small CLIP of the built-in demo on scenes that are drawn during training.
 
-    settings: Annotated[DemoClipConfig, tyro.conf.arg(name="")] = field(
-        default_factory=DemoClipConfig
+    A training that was interrupted goes on from its last evaluation.
+    """
+
+    settings: Annotated[SmallClipConfig, tyro.conf.arg(name="")] = field(
+        default_factory=SmallClipConfig
     )
     out: Path = field(default_factory=lambda: asset("demo-clip"))
     """Folder for the weights, the config and the model card."""
@@ -226,21 +229,23 @@ def _with_templates(config: TrainConfig, path: Path) -> TrainConfig:
 
 
 def demo_clip(command: DemoClipCommand) -> None:
-    """Trains the small CLIP of the built-in demo."""
+    """Trains the small CLIP of the built-in demo, then measures it and writes its model card."""
     from tqdm import tqdm
 
-    from mocoop.training.demo_clip import train_demo_clip
+    from mocoop.small_clip.card import write_card
+    from mocoop.small_clip.training import train_small_clip
 
-    record: dict[str, Any] = {}
+    record: dict[str, float] = {}
     shown: dict[str, str] = {}
     with tqdm(total=command.settings.steps, unit="step", disable=command.json) as bar:
-        for record in train_demo_clip(command.settings, command.out):
-            bar.update()
+        for record in train_small_clip(command.settings, command.out):
+            bar.update(int(record["step"]) - bar.n)
             shown["loss"] = f"{record['loss']:.2f}"
-            if "accuracy" in record:
-                shown["accuracy"] = f"{record['accuracy']:.1f}"
+            if "by_role" in record:
+                shown["by role"] = f"{record['by_role']:.1f}"
             bar.set_postfix(shown)
+    card = write_card(command.out)
     if command.json:
         print_json(record | {"folder": str(command.out)})
     else:
-        print(f"saved in {command.out}; its README.md lists the accuracy on every style")
+        print(f"saved in {command.out}; {card.name} lists what it knows in every role and style")

@@ -13,7 +13,7 @@ from mocoop.datasets.benchmarks import (
     load_benchmark,
     split_templates,
 )
-from mocoop.datasets.builtin import BUILTIN, load_builtin
+from mocoop.datasets.builtin import BUILTIN, is_builtin, load_builtin
 from mocoop.datasets.coop_split import has_split, load_coop_split
 from mocoop.datasets.edits import read_edits
 from mocoop.datasets.folder import load_folder
@@ -28,13 +28,14 @@ __all__ = [
     "Item",
     "check_name",
     "dataset_name",
+    "is_builtin",
     "load_dataset",
 ]
 
 
 def dataset_name(name: str) -> str:
     """Returns the name that `load_dataset(name)` would have, without listing any folder."""
-    if name in (*BUILTIN, *BENCHMARKS):
+    if is_builtin(name) or name in BENCHMARKS:
         return name
     path = Path(name).expanduser()
     return path.stem if path.suffix.lower() in TABLES else path.name
@@ -54,7 +55,7 @@ def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dat
     Raises:
         UserError: if the name is unknown and no path, or if the data are invalid.
     """
-    if name in BUILTIN:
+    if is_builtin(name):
         return load_builtin(name)
     if name in BENCHMARKS:
         return load_benchmark(name, root or data_root(), whole)
@@ -71,7 +72,7 @@ def check_name(name: str) -> None:
 
     This is quick and does not import torch: it does not look for images.
     """
-    if name in BUILTIN:
+    if is_builtin(name):
         return
     if name in BENCHMARKS:
         images_folder(name, data_root())

@@ -14,7 +14,7 @@ from mocoop.clip.backbone import DEMO, Backbone, choose_device, load_backbone
 from mocoop.clip.device import choose_precision
 from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
-from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset, load_dataset
+from mocoop.datasets import BENCHMARKS, Dataset, is_builtin, load_dataset
 from mocoop.datasets.base import Item
 from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
@@ -146,5 +146,5 @@ def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
 def _absolute(name: str) -> str:
     """Returns a folder's absolute path, so that a run works from any folder; names are kept."""
     path = Path(name).expanduser()
-    is_name = name in (*BUILTIN, *BENCHMARKS, DEMO)
+    is_name = is_builtin(name) or name in (*BENCHMARKS, DEMO)
     return str(path.resolve()) if path.is_dir() and not is_name else name

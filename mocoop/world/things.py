@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mocoop.datasets.glyphs import DIGIT_FONTS, DIGITS, FACES, PICTOGRAPHS
 from mocoop.errors import choose_from
+from mocoop.world.glyphs import DIGIT_FONTS, DIGITS, FACES, PICTOGRAPHS
 
 ICONS = "icons"
 """The icon font; any other font of a glyph is one that matplotlib installs."""

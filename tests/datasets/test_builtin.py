@@ -1,226 +1,117 @@
-"""The built-in sets: reproducible, complete, and with nothing shared between splits."""
+"""The built-in sets of scenes: deterministic, disjoint, and known to the last thing."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mocoop.datasets import BUILTIN, Item, load_dataset
-from mocoop.datasets.base import SPLITS, check_class_names
-from mocoop.datasets.drawing import EASY, IMAGE_SIZE, STYLES, Shape, draw
-from mocoop.datasets.glyphs import DIGIT_FONTS, DIGITS, FACES, GAMES, PICTOGRAPHS, glyph
+from mocoop.datasets.builtin import BUILTIN, load_builtin
+from mocoop.datasets.builtin_cards import RULES
+from mocoop.datasets.splits import base_size
 from mocoop.errors import UserError
 
-TABLES = {"pictographs": PICTOGRAPHS, "faces": FACES, "games": GAMES, "digits": DIGITS}
-UNASSIGNED = "\u0378"  # no character of Unicode, so that every font shows its missing glyph
-
-
-@pytest.fixture(scope="module", params=BUILTIN)
-def dataset(request):
-    """Each built-in set in turn."""
-    return load_dataset(request.param)
-
-
-def pixels(image):
-    """Returns a hash of an image's mode, size and pixels."""
-    head = f"{image.mode} {image.size}".encode()
-    return hashlib.sha256(head + image.tobytes()).hexdigest()
-
-
-def test_class_order_is_the_table(dataset):
-    """Labels follow the table of names, and every item has one of them."""
-    assert dataset.class_names == tuple(TABLES[dataset.name])
-    for split in SPLITS:
-        labels = {item.label for item in dataset.items(split)}
-        assert labels == set(range(len(dataset.class_names)))
-
-
-def test_every_style_in_every_split(dataset):
-    """Each class is seen in each style, in each split."""
-    assert set(dataset.styles) == set(STYLES)
-    for split in SPLITS:
-        seen = {(item.label, item.style) for item in dataset.items(split)}
-        assert len(seen) == len(dataset.class_names) * len(STYLES)
-
-
-def test_styles_are_the_groups(dataset):
-    """Each style has its group of templates, so that the router can be compared with them."""
-    assert tuple(dataset.templates.groups) == STYLES
-
-
-def test_splits_share_no_id_and_no_picture(dataset):
-    """No item and no pixels of one split come again in another."""
-    ids = [item.id for split in SPLITS for item in dataset.items(split)]
-    assert len(set(ids)) == len(ids)
-    shown = {s: {pixels(dataset.image(i)) for i in dataset.items(s)} for s in SPLITS}
-    assert not shown["train"] & shown["val"]
-    assert not shown["train"] & shown["test"]
-    assert not shown["val"] & shown["test"]
-
-
-def test_content_keys_tell_pictures_apart(dataset):
-    """Two items never share a content key, and the key names its set."""
-    keys = [dataset.content_key(item) for split in SPLITS for item in dataset.items(split)]
-    assert len(set(keys)) == len(keys)
-    assert all(key.startswith(dataset.name) for key in keys)
-
-
-def test_pictures_are_small_rgb_and_not_empty(dataset):
-    """Pictures have the declared size, and show something."""
-    for item in dataset.items("val")[::7]:
-        image = dataset.image(item)
-        assert (image.mode, image.size) == ("RGB", (IMAGE_SIZE, IMAGE_SIZE))
-        assert np.asarray(image).std() > 1, item.id
-
-
-def test_pictures_do_not_depend_on_order(dataset):
-    """A picture is the same whatever was drawn before it, and whatever the global seed."""
-    items = dataset.items("train")[:20]
-    forward = [pixels(dataset.image(item)) for item in items]
-    np.random.seed(3)  # noqa: NPY002 - the global generator must not matter
-    backward = [pixels(load_dataset(dataset.name).image(item)) for item in reversed(items)]
-    assert forward == backward[::-1]
-    assert len(set(forward)) == len(forward)
-
-
-SUMMARY = """
-import hashlib, json
-from mocoop.datasets import BUILTIN, load_dataset
-found = {}
-for name in BUILTIN:
-    data = load_dataset(name)
-    digest = hashlib.sha256(repr((data.class_names, data.splits, data.styles)).encode())
-    for item in data.items("val")[::11]:
-        digest.update(data.image(item).tobytes())
-        digest.update(data.content_key(item).encode())
-    found[name] = digest.hexdigest()
-print(json.dumps(found))
+PRINT = """
+import hashlib
+from mocoop.datasets.builtin import load_builtin
+data = load_builtin("albums")
+digest = hashlib.sha256()
+for item in data.items("val")[:12]:
+    digest.update(data.image(item).tobytes() + item.id.encode())
+print(digest.hexdigest())
 """
 
 
-def test_two_processes_agree():
-    """Items, order and pixels are the same under different hash seeds."""
-    found = []
-    for seed in ("0", "4711"):
-        result = subprocess.run(
-            [sys.executable, "-c", SUMMARY],
-            env=os.environ | {"PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[2],
+@pytest.mark.parametrize("name", [*BUILTIN, "albums-easy"])
+def test_pictures_know_what_they_show(name):
+    data = load_builtin(name)
+    assert len(data.class_names) >= 10
+    ids = [item.id for split in data.splits.values() for item in split]
+    assert len(ids) == len(set(ids))
+    for split in ("train", "val", "test"):
+        labels = [item.label for item in data.items(split)]
+        counts = np.bincount(labels, minlength=len(data.class_names))
+        assert counts.min() >= {"train": 16, "val": 4, "test": 10}[split]
+        for item in data.items(split):
+            things = dict(item.things)
+            assert things[item.role] == data.class_names[item.label]
+            assert len(set(things.values())) == len(things)
+    item = data.items("train")[1]
+    assert data.image(item).size == (64, 64)
+    assert data.image(item).tobytes() == load_builtin(name).image(item).tobytes()
+    assert name in data.content_key(item)
+    assert data.card.label in data.remarks
+
+
+def test_pictures_of_different_splits_differ():
+    data = load_builtin("details")
+    seen = {}
+    for split in ("train", "val", "test"):
+        for item in data.items(split)[:40]:
+            assert seen.setdefault(data.image(item).tobytes(), item.id) == item.id
+    assert len(seen) == 120
+
+
+def test_same_pictures_in_another_process():
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", PRINT],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
             capture_output=True,
             text=True,
             check=True,
-        )
-        found.append(json.loads(result.stdout))
-    assert found[0] == found[1]
-    assert set(found[0]) == set(BUILTIN)
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(prints) == 1
 
 
-def test_there_are_many_pictographs():
-    """The largest set is large enough for a base-to-new experiment."""
-    assert len(load_dataset("pictographs").class_names) >= 50
+def test_styles_decide_in_albums():
+    expected = {"photo": "large", "sketch": "small", "dark": "many"}
+    for name in ("albums", "halves"):
+        data = load_builtin(name)
+        for item in data.items("test"):
+            assert item.role == expected[item.style]
+    assert {item.role for item in load_builtin("details").items("train")} == {"small"}
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_glyphs_exist_and_differ(name):
-    """The font has every character, and shows each class differently."""
-    missing = glyph(UNASSIGNED).masks[0].tobytes()
-    assert missing == glyph("\u0379").masks[0].tobytes()
-    drawn = {cls: glyph(char).masks[0].tobytes() for cls, char in TABLES[name].items()}
-    assert missing not in drawn.values()
-    assert len(set(drawn.values())) == len(drawn)
-    mirrored = {glyph(char).masks[0].transpose(0).tobytes() for char in TABLES[name].values()}
-    assert len(mirrored) == len(drawn)
+def test_halves_differ_in_their_mix():
+    data = load_builtin("halves")
+    half = base_size(len(data.class_names))
+    share = {}
+    for label_range in ((0, half), (half, len(data.class_names))):
+        items = [i for i in data.items("train") if i.label in range(*label_range)]
+        share[label_range[0]] = np.mean([item.role == "small" for item in items])
+    assert share[0] > 0.6
+    assert share[half] < 0.25
 
 
-@pytest.mark.parametrize("font", DIGIT_FONTS)
-def test_digit_fonts_have_the_digits(font):
-    """Every font of the demo CLIP's digits shows ten different ones."""
-    masks = {glyph(char, font).masks[0].tobytes() for char in DIGITS.values()}
-    assert len(masks) == 10
-    try:
-        missing = glyph(UNASSIGNED, font)
-    except ValueError:  # the font shows nothing, and glyph() would have refused a digit too
-        return
-    assert missing.masks[0].tobytes() not in masks
+def test_base_and_new_halves_have_things_of_every_field():
+    fields = {}
+    from mocoop.world.things import find_things
+
+    classes = RULES["albums"].classes
+    for label, thing in enumerate(find_things(classes)):
+        fields.setdefault(label < base_size(len(classes)), set()).add(thing.field)
+    assert fields[True] == fields[False]
 
 
-def test_digit_scans_are_used_once():
-    """All 1,797 scans are shown, each in one split, with its own label."""
-    from sklearn.datasets import load_digits
-
-    data = load_dataset("digits")
-    items = [item for split in SPLITS for item in data.items(split)]
-    scans = [int(item.id.rsplit("/", 1)[1]) for item in items]
-    assert sorted(scans) == list(range(1797))
-    targets = load_digits().target
-    assert all(targets[scan] == item.label for scan, item in zip(scans, items, strict=True))
-    assert [len(data.items(split)) for split in SPLITS] == [898, 359, 540]
+def test_handwriting_is_never_shared_between_splits():
+    data = load_builtin("digits")
+    scans = [item.scan for split in data.splits.values() for item in split]
+    assert len(scans) == len(set(scans))
 
 
-def test_items_of_some_labels():
-    """Items can be asked for by label, in the split's order."""
-    data = load_dataset("games")
-    some = data.items("test", [3, 1])
-    assert {item.label for item in some} == {1, 3}
-    assert some == tuple(item for item in data.items("test") if item.label in (1, 3))
+def test_settings_share_things_and_differ_in_pictures():
+    hard, easy = load_builtin("albums"), load_builtin("albums-easy")
+    first, second = hard.items("val")[0], easy.items("val")[0]
+    assert first == second
+    assert hard.image(first).tobytes() != easy.image(second).tobytes()
+    assert hard.content_key(first) != easy.content_key(second)
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_styles_look_different(style):
-    """The same shape from the same generator state looks different in every other style."""
-    shape = glyph("★")
-    own = draw(shape, style, EASY, np.random.default_rng(1))
-    assert own.shape == (IMAGE_SIZE, IMAGE_SIZE, 3)
-    assert own.dtype == np.uint8
-    for other in STYLES:
-        if other != style:
-            picture = draw(shape, other, EASY, np.random.default_rng(1))
-            assert np.abs(own.astype(int) - picture).mean() > 2, other
-
-
-def test_a_shape_needs_a_pixel():
-    """An empty mask is no shape."""
-    with pytest.raises(ValueError, match="at least one non-zero pixel"):
-        Shape.from_mask(glyph("★").masks[0].point(lambda v: 0))
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("pictograph", r"Unknown data set 'pictograph'.*Did you mean 'pictographs'\? Or give"),
-        ("./no/such", r"no such folder. Expected a folder of class folders, or a table"),
-    ],
-)
-def test_unknown_sets(name, message):
-    """A name that is no set and no folder is refused with what would be one."""
-    with pytest.raises(UserError, match=message):
-        load_dataset(name)
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (["cat"], "at least two classes, got 1"),
-        ([], "at least two classes, got 0"),
-        (["cat", "dog", "Cat"], "Two classes have the same name 'cat'"),
-        (["old  house", "cat", "old house"], "the same name 'old house'"),
-        (["old_house", "cat", "old house"], "the same name 'old house'"),
-    ],
-)
-def test_class_names_are_checked(names, message):
-    """Names must be two or more, and tell classes apart."""
-    with pytest.raises(UserError, match=message):
-        check_class_names(names)
-
-
-def test_items_compare_by_value():
-    """An item is a plain value."""
-    assert Item("a", 1) == Item("a", 1, None)
-    assert Item("a", 1) != Item("a", 2)
+def test_unknown_set():
+    with pytest.raises(UserError, match=r"Unknown built-in set 'album'.*Did you mean 'albums'"):
+        load_builtin("album")

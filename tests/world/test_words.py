@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mocoop.small_clip.icons import OTHER_FONT, icon_file, own_icons
 from mocoop.storage.images import open_image
 from mocoop.templates import check_template
 from mocoop.world.captions import (
@@ -18,7 +19,6 @@ from mocoop.world.captions import (
     scene_templates,
     with_articles,
 )
-from mocoop.world.icons import OTHER_FONT, icon_file, own_icons
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
 from mocoop.world.things import everyday, find_things

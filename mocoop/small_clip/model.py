@@ -12,8 +12,8 @@ from open_clip.model import CLIP
 from open_clip.pos_embed import get_2d_sincos_pos_embed
 from torch import Tensor, nn
 
+from mocoop.small_clip.config import SmallClipConfig
 from mocoop.storage.atomic import write_json, write_tensors
-from mocoop.world.clip_config import SceneClipConfig
 
 WAVES = 0.5  # height of the waves that the embeddings of places start from
 WEIGHTS = "open_clip_model.safetensors"
@@ -28,7 +28,7 @@ PREPROCESS = {
 }
 
 
-def build_model(config: SceneClipConfig) -> CLIP:
+def build_model(config: SmallClipConfig) -> CLIP:
     """Returns an untrained small CLIP whose weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -41,7 +41,7 @@ def build_model(config: SceneClipConfig) -> CLIP:
     return model
 
 
-def build_patch_head(config: SceneClipConfig) -> nn.Module:
+def build_patch_head(config: SmallClipConfig) -> nn.Module:
     """Returns what maps patches to the joint embedding while training; it is not kept."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -50,7 +50,7 @@ def build_patch_head(config: SceneClipConfig) -> nn.Module:
         )
 
 
-def save_model(model: CLIP, folder: Path, config: SceneClipConfig, step: int) -> None:
+def save_model(model: CLIP, folder: Path, config: SmallClipConfig, step: int) -> None:
     """Writes fp16 safetensors and the open_clip config, each file whole."""
     weights = {name: value.half() for name, value in model.state_dict().items()}
     write_tensors(folder / WEIGHTS, weights, {"step": str(step)})

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 
 from mocoop.clip.backbone import load_backbone
 from mocoop.errors import UserError
-from mocoop.world.clip_captions import cut, step_captions
-from mocoop.world.clip_config import SceneClipConfig
-from mocoop.world.clip_evaluation import role_accuracy
-from mocoop.world.clip_losses import (
+from mocoop.small_clip.captions import cut, step_captions
+from mocoop.small_clip.config import SmallClipConfig
+from mocoop.small_clip.evaluation import role_accuracy
+from mocoop.small_clip.losses import (
     any_name_loss,
     matching_loss,
     name_and_role_loss,
@@ -24,17 +24,17 @@ from mocoop.world.clip_losses import (
     patch_loss,
     style_loss,
 )
-from mocoop.world.clip_model import TokenBook, build_model
-from mocoop.world.clip_optimizer import optimizers
-from mocoop.world.clip_pictures import Artist, step_pictures
-from mocoop.world.clip_snapshot import SNAPSHOT
-from mocoop.world.clip_training import image_encoder, loss_parts, train_scene_clip
+from mocoop.small_clip.model import TokenBook, build_model
+from mocoop.small_clip.optimizer import optimizers
+from mocoop.small_clip.pictures import Artist, step_pictures
+from mocoop.small_clip.snapshot import SNAPSHOT
+from mocoop.small_clip.training import image_encoder, loss_parts, train_small_clip
 from mocoop.world.patches import NOBODY
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
 from mocoop.world.things import find_things
 
-SMALL = SceneClipConfig(
+SMALL = SmallClipConfig(
     pictures=24, batch_size=6, width=32, layers=1, names=5, captions=4, style_names=2,
     patch_block=1, eval_every=2, eval_scenes=27, precision="fp32",
 )  # fmt: skip
@@ -143,16 +143,16 @@ def test_pictures_of_a_step_do_not_depend_on_the_processes():
 
 
 def test_training_is_repeatable_goes_on_and_loads(tmp_path):
-    whole = list(train_scene_clip(SMALL, tmp_path / "whole"))
+    whole = list(train_small_clip(SMALL, tmp_path / "whole"))
     assert whole[-1]["step"] == SMALL.steps == 4
     assert {f"{role}/plain" for role in ROLES} <= set(whole[-1])
-    stopped = train_scene_clip(SMALL, tmp_path / "parts")
+    stopped = train_small_clip(SMALL, tmp_path / "parts")
     assert next(stopped)["step"] == 2
     stopped.close()
     assert (tmp_path / "parts" / SNAPSHOT).is_file()
     with pytest.raises(UserError, match=r"unfinished training with width 32, not 64"):
-        next(train_scene_clip(replace(SMALL, width=64), tmp_path / "parts"))
-    rest = list(train_scene_clip(replace(SMALL, workers=2), tmp_path / "parts"))
+        next(train_small_clip(replace(SMALL, width=64), tmp_path / "parts"))
+    rest = list(train_small_clip(replace(SMALL, workers=2), tmp_path / "parts"))
     assert [record["step"] for record in rest] == [4]
     assert not (tmp_path / "parts" / SNAPSHOT).exists()
     first, second = (
@@ -162,7 +162,7 @@ def test_training_is_repeatable_goes_on_and_loads(tmp_path):
     backbone = load_backbone(str(tmp_path / "parts"))
     assert backbone.text.shares_prefixes
     after = replace(SMALL, start=str(tmp_path / "whole"), pictures=6)
-    assert len(list(train_scene_clip(after, tmp_path / "after"))) == 1
+    assert len(list(train_small_clip(after, tmp_path / "after"))) == 1
 
 
 def test_every_weight_is_moved_by_one_optimiser():

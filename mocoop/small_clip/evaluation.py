@@ -12,9 +12,9 @@ from open_clip.model import CLIP
 
 from mocoop.analysis.interaction import Shares, interaction_shares
 from mocoop.clip.text_tower import TextTower
+from mocoop.small_clip.model import normalised
+from mocoop.small_clip.pictures import Artist
 from mocoop.world.captions import PLAIN, ROLE_TEMPLATES, scene_templates
-from mocoop.world.clip_model import normalised
-from mocoop.world.clip_pictures import Artist
 from mocoop.world.layers import GROUNDS
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
@@ -84,10 +84,13 @@ def role_accuracy(
 
 
 def quick_accuracy(model: CLIP, scenes: int) -> dict[str, float]:
-    """Returns `role/plain` and `role/by_role` → percent, the mean over styles, on any ground."""
+    """Returns accuracies in percent, the mean over styles and grounds.
+
+    `role/by_role` and `role/plain` are those of a role, `by_role` is the mean of all roles.
+    """
     per_cell = max(1, scenes // (len(STYLES) * len(GROUNDS)))
     cells = role_accuracy(model, per_cell, seed=1)
-    found = {}
+    found = {"by_role": float(np.mean([cell.by_role for cell in cells]))}
     for role in ROLES:
         mine = [cell for cell in cells if cell.role == role]
         found[f"{role}/by_role"] = float(np.mean([cell.by_role for cell in mine]))

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
-
-from PIL import Image, ImageDraw, ImageFont
-
-from mocoop.datasets.drawing import Shape
-
 PICTOGRAPHS = {
     "airplane": "✈",
     "anchor": "⚓",
@@ -97,34 +90,6 @@ FACES = {
     "winking face": "\U0001f609",
 }
 
-GAMES = {
-    "black bishop": "♝",
-    "black king": "♚",
-    "black knight": "♞",
-    "black pawn": "♟",
-    "black queen": "♛",
-    "black rook": "♜",
-    "club suit": "♣",
-    "diamond suit": "♦",
-    "dice five": "⚄",
-    "dice four": "⚃",
-    "dice one": "⚀",
-    "dice six": "⚅",
-    "dice three": "⚂",
-    "dice two": "⚁",
-    "draughts king": "⛁",
-    "draughts man": "⛀",
-    "heart suit": "♥",
-    "joker card": "\U0001f0cf",
-    "spade suit": "♠",
-    "white bishop": "♗",
-    "white king": "♔",
-    "white knight": "♘",
-    "white pawn": "♙",
-    "white queen": "♕",
-    "white rook": "♖",
-}
-
 DIGITS = {
     name: str(value)
     for value, name in enumerate(
@@ -147,15 +112,3 @@ DIGIT_FONTS = (
     "cmss10",
     "cmtt10",
 )
-
-
-def glyph(character: str, font: str = "DejaVuSans") -> Shape:
-    """Returns the shape of one character, in a font that is part of matplotlib."""
-    installed = find_spec("matplotlib")  # finds matplotlib without importing it, which is slow
-    assert installed is not None
-    assert installed.origin is not None
-    path = Path(installed.origin).with_name("mpl-data") / "fonts" / "ttf" / f"{font}.ttf"
-    face = ImageFont.truetype(str(path), 160)
-    canvas = Image.new("L", (480, 320), 0)
-    ImageDraw.Draw(canvas).text((240, 160), character, font=face, fill=255, anchor="mm")
-    return Shape.from_mask(canvas)

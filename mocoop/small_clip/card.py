@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -12,9 +13,10 @@ from typing import Any
 from open_clip.model import CLIP
 
 from mocoop.clip.backbone import Backbone, load_backbone
+from mocoop.small_clip.evaluation import Cell, role_accuracy, scene_interaction
+from mocoop.small_clip.icons import SIZES, icon_accuracy, other_icons, own_icons
+from mocoop.small_clip.snapshot import NOTE
 from mocoop.storage.atomic import write_json, write_text
-from mocoop.world.clip_evaluation import Cell, role_accuracy, scene_interaction
-from mocoop.world.icons import SIZES, icon_accuracy, other_icons, own_icons
 from mocoop.world.layers import GROUNDS
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
@@ -23,17 +25,17 @@ from mocoop.world.things import every_thing
 CELL_SCENES = 30  # unseen scenes of each role, style and ground
 
 
-def write_card(folder: Path, note: dict[str, Any], remark: str = "") -> Path:
+def write_card(folder: Path, remark: str = "") -> Path:
     """Measures the small CLIP in a folder and writes its model card and all numbers.
 
     Args:
-        folder: with the weights.
-        note: what its training wrote down.
+        folder: with the weights, and what their training wrote down.
         remark: sentences about how long the training takes elsewhere.
 
     Returns:
         The card's path; the numbers lie beside it in accuracy.json.
     """
+    note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
     backbone = load_backbone(str(folder))
     assert isinstance(backbone.model, CLIP)
     cells = role_accuracy(backbone.model, CELL_SCENES)
@@ -62,7 +64,7 @@ each in a role; captions name role, style and ground, or leave them open. Glyphs
 icon font Material Design Icons 7 (Apache-2.0) and from fonts that matplotlib installs. The \
 handwritten digits are never seen.
 
-**Command.** `python -m mocoop.world.train` ({note["steps"]:,} steps; {settings}).
+**Command.** `mocoop demo-clip` ({note["steps"]:,} steps; {settings}).
 
 **Time.** {_time(note)}{remark}
 

@@ -1,8 +1,9 @@
 """Trains the small CLIP of scenes, in which the words around a name decide what is meant.
 
-Two things make it learn quickly. Every step scores each picture against all names in the words
-of every role, not only against the captions of the batch. And the first pictures mostly show a
-single thing, from which names are learned before roles are.
+Three things make it learn quickly. Every step scores each picture against all names in the words
+of every role, not only against the captions of the batch. Each patch is taught which thing in
+which role it shows, by a layer that is not kept. And the first pictures mostly show a single
+thing, from which names are learned before roles are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mocoop.clip.text_tower import TextTower
-from mocoop.storage.atomic import read_tensors, write_json
-from mocoop.world.clip_captions import StepCaptions, step_captions
-from mocoop.world.clip_config import SceneClipConfig
-from mocoop.world.clip_evaluation import quick_accuracy
-from mocoop.world.clip_losses import (
+from mocoop.small_clip.captions import StepCaptions, step_captions
+from mocoop.small_clip.config import SmallClipConfig
+from mocoop.small_clip.evaluation import quick_accuracy
+from mocoop.small_clip.losses import (
     any_name_loss,
     matching_loss,
     name_and_role_loss,
@@ -34,23 +33,23 @@ from mocoop.world.clip_losses import (
     patch_loss,
     style_loss,
 )
-from mocoop.world.clip_model import WEIGHTS as WEIGHTS_FILE
-from mocoop.world.clip_model import (
+from mocoop.small_clip.model import WEIGHTS as WEIGHTS_FILE
+from mocoop.small_clip.model import (
     TokenBook,
     build_model,
     build_patch_head,
     normalised,
     save_model,
 )
-from mocoop.world.clip_optimizer import optimizers, rate_of_step, set_rate
-from mocoop.world.clip_pictures import Pictures, step_pictures
-from mocoop.world.clip_snapshot import keep, restore
+from mocoop.small_clip.optimizer import optimizers, rate_of_step, set_rate
+from mocoop.small_clip.pictures import Pictures, step_pictures
+from mocoop.small_clip.snapshot import keep, note, restore
+from mocoop.storage.atomic import read_tensors
 from mocoop.world.patches import NOBODY
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
 from mocoop.world.things import every_thing
 
-NOTE = "training.json"
 LOG_EVERY = 10  # steps between two records
 WEIGHTS = {"name": 2.0, "pair": 0.5, "any": 0.5, "style": 0.5, "caption": 0.5}
 """Of the parts of the loss."""
@@ -59,8 +58,8 @@ Record = dict[str, float]
 ImageEncoder = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
-def train_scene_clip(
-    config: SceneClipConfig,
+def train_small_clip(
+    config: SmallClipConfig,
     folder: Path,
     drawn: Iterator[tuple[np.ndarray, Pictures]] | None = None,
 ) -> Iterator[Record]:
@@ -157,7 +156,7 @@ def train_scene_clip(
             record |= quick_accuracy(model, config.eval_scenes)
             save_model(model, folder, config, step)
             keep(folder, config, modules, optimisers, step, record["seconds"])
-            _note(folder, config, step, record["seconds"])
+            note(folder, config, step, record["seconds"])
         yield record
 
 
@@ -235,17 +234,3 @@ def _named(pictures: Pictures, captions: StepCaptions) -> tuple[np.ndarray, np.n
     is_there = (pictures.things[:, :, None] == captions.style_names).any(axis=1)
     rows, columns = np.nonzero(is_there)
     return rows, columns
-
-
-def _note(folder: Path, config: SceneClipConfig, step: int, seconds: float) -> None:
-    """Writes what the model card says of the training."""
-    on_gpu = config.device.startswith("cuda")
-    hardware = torch.cuda.get_device_name() if on_gpu else "CPU"
-    note = {
-        "steps": step,
-        "seconds": round(seconds),
-        "device": hardware,
-        "threads": torch.get_num_threads(),
-        "settings": asdict(config),
-    }
-    write_json(folder / NOTE, note)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from mocoop.errors import UserError
-from mocoop.world.clip_config import SceneClipConfig
+from mocoop.small_clip.config import SmallClipConfig
 
 
 def optimizers(
-    modules: Sequence[nn.Module], config: SceneClipConfig
+    modules: Sequence[nn.Module], config: SmallClipConfig
 ) -> list[torch.optim.Optimizer]:
     """Returns the optimisers of all parameters of some modules.
 
@@ -56,7 +56,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def rate_of_step(step: int, config: SceneClipConfig) -> float:
+def rate_of_step(step: int, config: SmallClipConfig) -> float:
     """Returns the rate of a step (1-based): linear warm-up, then cosine to zero."""
     warmup = max(1, round(config.warmup * config.steps))
     if step <= warmup:

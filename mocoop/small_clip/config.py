@@ -9,7 +9,7 @@ from mocoop.errors import UserError
 
 
 @dataclass(frozen=True)
-class SceneClipConfig:
+class SmallClipConfig:
     """How the small CLIP of scenes is trained."""
 
     pictures: int = 1_750_000

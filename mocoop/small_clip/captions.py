@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from mocoop.small_clip.pictures import Pictures
 from mocoop.world.captions import PLURAL, random_caption, random_template
-from mocoop.world.clip_pictures import Pictures
 from mocoop.world.layers import GROUNDS
 from mocoop.world.patches import NOBODY
 from mocoop.world.roles import ROLES

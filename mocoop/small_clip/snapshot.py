@@ -12,17 +12,18 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from mocoop.errors import UserError
-from mocoop.storage.atomic import read_tensors, write_tensors
-from mocoop.world.clip_config import SceneClipConfig
+from mocoop.small_clip.config import SmallClipConfig
+from mocoop.storage.atomic import read_tensors, write_json, write_tensors
 
 SNAPSHOT = "training.safetensors"
+NOTE = "training.json"
 # Settings that a training may go on with although they differ.
 _FREE = ("device", "workers", "compile", "eval_every", "eval_scenes")
 
 
 def keep(
     folder: Path,
-    config: SceneClipConfig,
+    config: SmallClipConfig,
     modules: Mapping[str, nn.Module],
     optimizers: Sequence[torch.optim.Optimizer],
     step: int,
@@ -46,7 +47,7 @@ def keep(
 
 def restore(
     folder: Path,
-    config: SceneClipConfig,
+    config: SmallClipConfig,
     modules: Mapping[str, nn.Module],
     optimizers: Sequence[torch.optim.Optimizer],
 ) -> tuple[int, float]:
@@ -77,6 +78,20 @@ def restore(
             state.setdefault(int(number), {})[name] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return int(about["step"]), float(about["seconds"])
+
+
+def note(folder: Path, config: SmallClipConfig, step: int, seconds: float) -> None:
+    """Writes what the model card says of a training."""
+    on_gpu = config.device.startswith("cuda")
+    hardware = torch.cuda.get_device_name() if on_gpu else "CPU"
+    about = {
+        "steps": step,
+        "seconds": round(seconds),
+        "device": hardware,
+        "threads": torch.get_num_threads(),
+        "settings": asdict(config),
+    }
+    write_json(folder / NOTE, about)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
