@@ -1,4 +1,4 @@
-"""Prints the documents' tables of methods, recipes and measures, drawn from their records.
+"""Prints the documents' tables of methods, recipes, measures and built-in sets, drawn from their records.
 
 `python docs/record_tables.py` prints them; with `--write`, each is put into its document, between
 two marks.
@@ -10,6 +10,9 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mocoop.datasets.base import SPLITS
+from mocoop.datasets.builtin import load_builtin
+from mocoop.datasets.builtin_cards import RULES
 from mocoop.evaluation.measure_table import MEASURES
 from mocoop.markdown import markdown_table
 from mocoop.method_record import Settings
@@ -72,11 +75,25 @@ def measures() -> str:
     return markdown_table(("measure", "unit", "better", "what it is"), rows)
 
 
+def built_in_sets() -> str:
+    """Returns the table of built-in data sets."""
+    rows = []
+    for name, rule in RULES.items():
+        data = load_builtin(name)
+        numbers = " / ".join(f"{len(data.items(split)):,}" for split in SPLITS)
+        card = rule.card
+        said = f"{card.label} {card.could} {card.could_not}"
+        rows.append((f"`{name}`", str(len(rule.classes)), numbers, said))
+    head = ("set", "classes", "train / val / test", "what the label means, and what a prompt learns")
+    return markdown_table(head, rows)
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "methods": ("docs/methods.md", methods),
     "recipes": ("docs/methods.md", recipes),
     "published": ("docs/published.md", published),
     "measures": ("docs/protocols.md", measures),
+    "built-in sets": ("docs/data.md", built_in_sets),
 }
 """Name → the document that has the table, and what draws it."""
 

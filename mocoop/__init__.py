@@ -2,7 +2,7 @@
 
     import mocoop
 
-    run = mocoop.train(mocoop.preset("mocoop", data="games", shots=4))
+    run = mocoop.train(mocoop.preset("mocoop", data="details", shots=4))
     answer = mocoop.load_classifier(run).predict(["picture.png"])
 
 The import is fast: torch is only imported when a function is used for the first time.

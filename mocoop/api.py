@@ -36,12 +36,12 @@ def preset(method: str = "mocoop", **settings: Any) -> TrainConfig:
 
     Args:
         method: `mocoop`, `coop`, `kgcoop`, `linear-probe` …
-        settings: any settings of `TrainConfig` by name, such as `data="games"`, `shots=4`.
+        settings: any settings of `TrainConfig` by name, such as `data="details"`, `shots=4`.
 
     Raises:
         UserError: for an unknown method or setting, or an invalid value.
 
-    >>> preset("coop", data="games", shots=4).shots
+    >>> preset("coop", data="details", shots=4).shots
     4
     """
     return settings_from({"method": method} | settings)

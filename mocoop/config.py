@@ -50,11 +50,12 @@ def _method_help() -> str:
 class TrainConfig:
     """All settings of a run; they are saved with it and are enough to repeat it."""
 
-    data: str = "pictographs"
-    """A built-in set (`pictographs`, `faces`, `games`, `digits`); a benchmark set in MOCOOP_DATA
-    or ./data, such as `imagenet`, `dtd` or `eurosat` (`mocoop data list` shows all of them); or
-    the path of a folder of images: `class_name/*.jpg`, or the folders `train/`, `val/` and
-    `test/` with such folders inside."""
+    data: str = "albums"
+    """A built-in set (`things`, `details`, `albums`, `halves`, `faces`, `digits`, `pictographs`;
+    with `-easy` after it, such as `albums-easy`, in the easy setting); a benchmark set in
+    MOCOOP_DATA or ./data, such as `imagenet`, `dtd` or `eurosat` (`mocoop data list` shows all
+    of them); or the path of a folder of images: `class_name/*.jpg`, or the folders `train/`,
+    `val/` and `test/` with such folders inside."""
     method: Annotated[str, tyro.conf.arg(help=_method_help())] = "mocoop"
     """The method, a preset of the settings below: a key of `mocoop.methods.METHODS`."""
     backbone: str = "demo"

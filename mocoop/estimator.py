@@ -93,10 +93,10 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
 
     Examples:
         >>> from mocoop.datasets import load_dataset
-        >>> games = load_dataset("games")
-        >>> items = games.items("train", [0, 1, 2])
-        >>> images = [games.image(item) for item in items]
-        >>> labels = [games.class_names[item.label] for item in items]
+        >>> details = load_dataset("details")
+        >>> items = details.items("train", [0, 1, 2])
+        >>> images = [details.image(item) for item in items]
+        >>> labels = [details.class_names[item.label] for item in items]
         >>> classifier = MoCoOpClassifier(groups="drawn", shots=4, random_state=1)
         >>> classifier.fit(images, labels).score(images, labels) > 0.9
         True

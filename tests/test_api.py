@@ -19,7 +19,7 @@ from mocoop.cli.main import main
 @pytest.fixture(scope="module")
 def trained(workspace):
     """A small run that the API trained, and the epochs it told of."""
-    config = mocoop.preset("mocoop", data="games", shots=1, epochs=2, classes="base", save_every=1)
+    config = mocoop.preset("mocoop", data="details", shots=1, epochs=2, classes="base", save_every=1)
     epochs = []
     run = mocoop.train(config, on_epoch=lambda record: epochs.append(record.epoch))
     return run, epochs
@@ -57,8 +57,8 @@ def test_other_names_are_no_attributes():
 
 
 def test_preset_takes_settings_by_name():
-    config = mocoop.preset("coop", data="games", shots=4, learning_rate=1)
-    assert (config.method, config.data, config.shots) == ("coop", "games", 4)
+    config = mocoop.preset("coop", data="details", shots=4, learning_rate=1)
+    assert (config.method, config.data, config.shots) == ("coop", "details", 4)
     assert config.learning_rate == 1.0
     assert mocoop.preset() == mocoop.preset("mocoop", backbone="demo")
     with pytest.raises(mocoop.UserError, match=r"Unknown setting 'shot'.*Did you mean 'shots'"):
@@ -88,7 +88,7 @@ def test_resume_finishes_a_stopped_run(workspace, tmp_path, monkeypatch):
         if record.epoch == 1:
             raise StopError
 
-    config = mocoop.preset("coop", data="games", shots=1, epochs=2)
+    config = mocoop.preset("coop", data="details", shots=1, epochs=2)
     monkeypatch.setattr("mocoop.training.experiment.SNAPSHOT_SECONDS", 0)
     with pytest.raises(StopError):
         mocoop.train(config, tmp_path / "run", stop)
@@ -99,11 +99,11 @@ def test_resume_finishes_a_stopped_run(workspace, tmp_path, monkeypatch):
 
 def test_classifier_takes_paths_pictures_and_arrays(trained, tmp_path):
     run, _ = trained
-    games = mocoop.load_dataset("games")
-    pictures = [games.image(item) for item in games.items("test", [0])[:3]]
+    details = mocoop.load_dataset("details")
+    pictures = [details.image(item) for item in details.items("test", [0])[:3]]
     pictures[0].save(tmp_path / "a.png")
     classifier = mocoop.load_classifier(run)
-    assert classifier.class_names == games.class_names
+    assert classifier.class_names == details.class_names
     assert classifier.experts == run.setup().experts
     mixed = classifier.predict([tmp_path / "a.png", pictures[1], np.asarray(pictures[2])])
     alone = classifier.predict(pictures)
@@ -130,8 +130,8 @@ def test_what_is_no_picture_is_named(trained, tmp_path):
 def test_features_of_the_api_are_those_of_the_training(trained, tmp_path):
     """A picture that is handed over is seen in the number format of the run."""
     run, _ = trained
-    games = mocoop.load_dataset("games")
-    picture = games.image(games.items("test", [0])[0])
+    details = mocoop.load_dataset("details")
+    picture = details.image(details.items("test", [0])[0])
     backbone = mocoop.load_backbone()
     same = mocoop.encode_images(backbone, [picture])
     lower = mocoop.encode_images(backbone, [picture], torch.bfloat16)
@@ -151,8 +151,8 @@ def test_features_of_the_api_are_those_of_the_training(trained, tmp_path):
 
 def test_export_is_loaded_and_predicts(trained, tmp_path):
     run, _ = trained
-    games = mocoop.load_dataset("games")
-    pictures = [games.image(item) for item in games.items("test", [1])[:2]]
+    details = mocoop.load_dataset("details")
+    pictures = [details.image(item) for item in details.items("test", [1])[:2]]
     folder = tmp_path / "classifier"
     assert main(["export", run.name, "--out", str(folder), "--no-onnx", "--json"]) == 0
     exported = mocoop.load_export(folder)

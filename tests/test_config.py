@@ -142,7 +142,7 @@ def test_unknown_preset():
 
 def test_round_trip_with_groups():
     """Groups come back from JSON in order, as tuples."""
-    config = TrainConfig(groups=GROUPS, seed=3, data="games", learning_rate=0.01)
+    config = TrainConfig(groups=GROUPS, seed=3, data="details", learning_rate=0.01)
     again = settings_from(json.loads(json.dumps(config.to_dict())))
     assert again == config
     assert again.groups == GROUPS

@@ -20,7 +20,7 @@ class PackCommand:
     """Write a finished run to a zip file: settings, metrics, weights and a model card.
 
     Example:
-        mocoop pack games-mocoop-16shot-seed1-001 --out my-run.zip
+        mocoop pack details-mocoop-16shot-seed1-001 --out my-run.zip
     """
 
     run: RunName

@@ -16,7 +16,7 @@ class LabGridCommand:
     Finished trainings are not repeated. To continue after a stop, run the same command again.
     """
 
-    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    data: tuple[str, ...] = ("halves", "albums", "details", "faces")
     """Built-in data sets."""
     shots: tuple[int, ...] = (1, 4, 16)
     """Training images per class."""

@@ -25,15 +25,15 @@ USAGE = """usage: mocoop COMMAND [options]
 Mixtures of soft prompts for CLIP: train them with a few images per class, evaluate them,
 and see which expert the router chooses for an image.
 
-  train      train a run            mocoop train --data pictographs --method mocoop --shots 16
+  train      train a run            mocoop train --data albums --method mocoop --shots 16
   resume     continue a run         mocoop resume RUN
   evaluate   test a finished run    mocoop evaluate RUN --classes all
   predict    classify images        mocoop predict RUN photo.jpg folder
   runs       list the runs          mocoop runs
   pack       write a run as a zip   mocoop pack RUN --out run.zip
   unpack     read a run from a zip  mocoop unpack run.zip
-  protocol   compare many runs      mocoop protocol few-shot --data games faces
-  ablation   change one part        mocoop ablation --data games
+  protocol   compare many runs      mocoop protocol few-shot --data details faces
+  ablation   change one part        mocoop ablation --data details
   tune       compare settings       mocoop tune mocoop --grid learning_rate=0.2,0.5
   results    make the results page  mocoop results --workers 2
   lab-grid   train the runs of the app's overfitting lab (about 20 minutes on 2 cores)

@@ -47,9 +47,9 @@ class ProtocolCommand:
 
     Examples:
         mocoop protocol few-shot --shots 1 2 4 8 16 --workers 2
-        mocoop protocol base-to-new --data games faces --methods coop lasp mocoop
+        mocoop protocol base-to-new --data details faces --methods coop lasp mocoop
         mocoop protocol domain-generalization --style photo --shots 4
-        mocoop protocol cross-dataset --data pictographs faces games
+        mocoop protocol cross-dataset --data albums details things
     """
 
     protocol: Annotated[
@@ -61,7 +61,7 @@ class ProtocolCommand:
     classes, test on the base and the new half. domain-generalization: train on one style, test
     on the others (or on --targets). cross-dataset: train on the first data set, test on the
     others with their own class names."""
-    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    data: tuple[str, ...] = ("albums", "details", "halves", "things")
     """Built-in sets or folders of images."""
     methods: tuple[str, ...] = ("zero-shot", "coop", "lasp", "mocoop")
     """Methods, each with its default settings."""
@@ -91,11 +91,11 @@ class AblationCommand:
     Finished runs are not repeated. To continue after a stop, run the same command again.
 
     Examples:
-        mocoop ablation --data games digits
+        mocoop ablation --data details digits
         mocoop ablation --variants no-gate-loss one-group k-1 --method mocoop-ln
     """
 
-    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    data: tuple[str, ...] = ("albums", "details", "halves", "things")
     """Built-in sets or folders of images."""
     variants: tuple[str, ...] = ()
     """Variants to compare with the full method; by default all: `no-gate-loss`, `no-text-loss`,
@@ -132,7 +132,7 @@ class TuneCommand:
     """The method whose default settings are changed."""
     grid: tuple[str, ...]
     """Settings and the values to try, each as `name=value,value,...`."""
-    data: tuple[str, ...] = ("pictographs", "faces", "games", "digits")
+    data: tuple[str, ...] = ("albums", "details", "halves", "things")
     """Built-in sets or folders of images."""
     shots: tuple[Shots, ...] = (16, 4)
     """Training images per class."""

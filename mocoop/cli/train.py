@@ -35,7 +35,7 @@ class TrainCommand:
     """Train soft prompts and a router on a few images per class, then test the run.
 
     Examples:
-        mocoop train --data pictographs --method mocoop --shots 16 --seed 1
+        mocoop train --data albums --method mocoop --shots 16 --seed 1
         mocoop train --data ~/photos --method coop --run runs/my-photos
         mocoop train --data faces --classes base        (base-to-new: also tests new classes)
     """

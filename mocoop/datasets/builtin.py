@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.random import Generator
@@ -63,7 +64,7 @@ class SceneDataset(Dataset):
         things = {role: self.glyphs[name] for role, name in item.things}
         scene = Scene(things, item.style or STYLES[0], item.ground)
         masks = {} if item.scan is None else {item.role: self._scan(item.scan)}
-        rng = np.random.default_rng((*_recipe(self.name, item), 1))
+        rng = np.random.default_rng(_recipe(self.name, item))
         return as_image(self.painter.draw(scene, self.difficulty, rng, masks))
 
     def content_key(self, item: Item) -> str:
@@ -89,6 +90,7 @@ def is_builtin(name: str) -> bool:
     return name.removesuffix(EASY_SUFFIX) in BUILTIN
 
 
+@cache
 def load_builtin(name: str) -> SceneDataset:
     """Returns the built-in set of scenes called `name`.
 
@@ -141,10 +143,10 @@ def _items(
     if scans is not None:
         count = min(count, len(scans)) if split != "test" else len(scans)
     found = []
+    name = rule.classes[label]
+    # One generator for the class: what its pictures show is laid down in turn.
+    rng = np.random.default_rng((_VERSION, _SET_CODES[kind], _SPLIT_CODES[split], label))
     for number, style in enumerate(_styles(rule, label, count)):
-        name = rule.classes[label]
-        bare = SceneItem(f"{split}/{name}/{style}/{number}", label, style)
-        rng = np.random.default_rng((*_recipe(kind, bare), 0))
         role = rule.roles[style][int(rng.integers(len(rule.roles[style])))]
         layout = (role,) if rule.alone else _layout(role, rng)
         ground = GROUNDS[int(np.searchsorted(np.cumsum(_GROUND_SHARES), rng.random()))]
@@ -152,7 +154,8 @@ def _items(
         rest = [rule.classes[i] for i in others if i != label]
         things = tuple((r, name if r == role else rest.pop()) for r in layout)
         scan = None if scans is None else int(scans[number])
-        found.append(SceneItem(bare.id, label, style, role, things, ground, scan))
+        key = f"{split}/{name}/{style}/{number}"
+        found.append(SceneItem(key, label, style, role, things, ground, scan))
     return found
 
 
@@ -173,10 +176,16 @@ def _styles(rule: Rule, label: int, count: int) -> list[str]:
 
 def _layout(role: str, rng: Generator) -> tuple[str, ...]:
     """Returns roles that come together, among them the given one."""
-    fitting = {layout: weight for layout, weight in LAYOUTS.items() if role in layout}
-    ends = np.cumsum(list(fitting.values()))
+    fitting, ends = _layouts(role)
     place = int(np.searchsorted(ends, rng.random() * ends[-1]))
-    return list(fitting)[min(place, len(fitting) - 1)]
+    return fitting[min(place, len(fitting) - 1)]
+
+
+@cache
+def _layouts(role: str) -> tuple[tuple[tuple[str, ...], ...], np.ndarray]:
+    """Returns the layouts in which a role occurs, and the running sum of their weights."""
+    fitting = {layout: weight for layout, weight in LAYOUTS.items() if role in layout}
+    return tuple(fitting), np.cumsum(list(fitting.values()))
 
 
 def _recipe(name: str, item: Item) -> tuple[int, ...]:

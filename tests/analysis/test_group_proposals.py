@@ -80,7 +80,7 @@ def test_a_second_group_that_does_not_help_is_not_offered():
 
 def test_proposed_groups(demo_backbone, tmp_path):
     """They are the same every time, and each one after the second helps."""
-    data, cache = load_dataset("games"), FeatureCache(demo_backbone, tmp_path)
+    data, cache = load_dataset("details"), FeatureCache(demo_backbone, tmp_path)
     found = propose_groups(demo_backbone, data, cache, count=5)
     assert found.enough
     assert len(found.groups) <= 5
@@ -109,7 +109,7 @@ def test_what_cannot_be_proposed(demo_backbone, tmp_path):
 
 
 def test_candidates_do_not_repeat_templates():
-    data = load_dataset("games")
+    data = load_dataset("details")
     groups = candidate_groups(data)
     every = [t.lower().rstrip(".") for ts in groups.values() for t in ts]
     assert len(every) == len(set(every))
@@ -118,7 +118,7 @@ def test_candidates_do_not_repeat_templates():
 
 
 def test_templates_of_ones_own_stay_to_the_letter():
-    data = load_dataset("games")
+    data = load_dataset("details")
     own = {"odd": ("a odd {}.",)}
     data = replace(data, templates=replace(data.templates, groups=own))
     assert candidate_groups(data)["odd"] == own["odd"]
@@ -168,5 +168,5 @@ def test_a_proposal_of_one_group_keeps_the_usual_ones(pets, capsys, monkeypatch)
     assert main(["data", "groups", str(pets), "--write"]) == 0
     assert "No second group helps" in capsys.readouterr().out
     assert not (pets / "mocoop.yaml").exists()
-    assert main(["data", "groups", "games", "--json"]) == 0
+    assert main(["data", "groups", "details", "--json"]) == 0
     assert "drawings" not in capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_by_hand():
 
 def test_demo_clip_hardly_lets_contexts_interact(demo_backbone):
     """Why a shared context can change little there; in numbers on the page of results."""
-    data = load_dataset("games")
+    data = load_dataset("details")
     found = interaction_shares(demo_backbone.text, data.templates.groups, data.class_names)
     assert found.context + found.name + found.interaction == pytest.approx(100)
     assert 1 < found.interaction < 6

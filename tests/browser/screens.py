@@ -39,8 +39,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, server(Path(name)) as (address, _, _):
         folder = Path(name) / "runs"
         for method in ("coop", "mocoop"):
-            config = mocoop.preset(method, data="games", shots=4)
-            mocoop.train(config, folder / f"games-{method}-4shot-seed1-001")
+            config = mocoop.preset(method, data="details", shots=4)
+            mocoop.train(config, folder / f"details-{method}-4shot-seed1-001")
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
             for theme in ("light", "dark"):

@@ -53,7 +53,7 @@ def set_epochs(page, number: int) -> None:
 def train_small_run(page) -> None:
     """Fills the form for a run that takes a few seconds, and starts it."""
     page.get_by_role("combobox", name="Data set").click()
-    page.get_by_role("option", name="games").click()
+    page.get_by_role("option", name="details").click()
     page.get_by_role("radio", name="2", exact=True).click()
     set_epochs(page, 30)
     expect(page.get_by_text("25 classes, 11 experts")).to_be_visible()

@@ -27,7 +27,7 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
     page.get_by_role("button", name="See the routing").click()
 
     heading(page, "Routing")
-    assert "run=games-mocoop-2shot-seed1-001" in page.url
+    assert "run=details-mocoop-2shot-seed1-001" in page.url
     page.get_by_role("tab", name="Try a picture").click()
     settled(page)
     page.get_by_text("My files", exact=True).click()
@@ -48,7 +48,7 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
     expect(page.get_by_text("Mixed answer")).to_be_visible()
     page.get_by_role("button", name="Explore a finished run").click()
     heading(page, "Routing")
-    assert "run=games-mocoop-2shot-seed1-001" in page.url
+    assert "run=details-mocoop-2shot-seed1-001" in page.url
 
 
 def test_training_outlives_the_server_is_cancelled_and_goes_on(start_app, browser_page, tmp_path):
@@ -95,7 +95,7 @@ def test_link_to_a_page_opens_the_app_on_a_fresh_server(start_app, browser_page)
 
 def test_a_method_without_prompts_shows_what_it_has(start_app, browser_page):
     page, server = browser_page, start_app()
-    page.goto(f"{server.address}/train?data=games&method=tip-adapter&shots=2")
+    page.goto(f"{server.address}/train?data=details&method=tip-adapter&shots=2")
     heading(page, "Train")
     method = page.get_by_role("combobox", name="Method")
     expect(method).to_have_value("No learned prompt: Tip-Adapter")

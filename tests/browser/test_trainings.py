@@ -17,7 +17,7 @@ from mocoop.training.snapshots import saved_epoch
 from tests.browser.conftest import Server, listen, page_report
 from tests.browser.steps import choose, expect, go_to, heading, set_epochs, settled
 
-FORM = "train?data=games&shots=2&seed="
+FORM = "train?data=details&shots=2&seed="
 EPOCH = re.compile(r"Epoch \d+ of 5000")
 PATIENCE = 120  # seconds
 
@@ -62,7 +62,7 @@ def open_form(page, server: Server, seed: int, epochs: int) -> None:
 
 
 def run_of(server: Server, seed: int) -> Run:
-    (path,) = server.runs.glob(f"games-mocoop-2shot-seed{seed}-*")
+    (path,) = server.runs.glob(f"details-mocoop-2shot-seed{seed}-*")
     return Run(path)
 
 
@@ -70,7 +70,7 @@ def queue_on(page) -> list[str]:
     """Returns the trainings that a page shows as running or waiting, in the order of turns."""
     panel = page.get_by_role("tabpanel", name=re.compile("Progress"))
     lines = panel.inner_text().partition("Earlier runs")[0].splitlines()
-    return [line for line in lines if line.startswith("games · ")]
+    return [line for line in lines if line.startswith("details · ")]
 
 
 def browse(page) -> None:
@@ -97,7 +97,7 @@ def test_two_browsers_share_a_queue_whose_first_training_dies(one_app, browser_p
     for page in (first, second):
         expect(page.get_by_role("button", name="Remove")).to_have_count(1)
         expect(page.get_by_text("waiting")).to_be_visible()
-    asked = [f"games · MoCoOp · 2 shots · seed {seed}" for seed in (1, 2)]
+    asked = [f"details · MoCoOp · 2 shots · seed {seed}" for seed in (1, 2)]
     assert queue_on(first) == queue_on(second) == asked
 
     before = first.get_by_text(EPOCH).inner_text()

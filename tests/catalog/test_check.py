@@ -147,7 +147,7 @@ def test_inventory(tmp_path):
     add_shifted(tmp_path, "imagenet_sketch")
     found = {one.name: one for one in inventory(tmp_path)}
     assert set(found) == {*BUILTIN, *BENCHMARKS}
-    assert found["games"].state == "built in"
+    assert found["details"].state == "built in"
     assert found["dtd"].words == "2 classes; 4 train, 2 val, 6 test; " + (
         "CoOp's split, split_zhou_DescribableTextures.json"
     )
@@ -172,13 +172,13 @@ def test_the_list_command(tmp_path, capsys):
     code, out, _ = run(capsys, "list", "--root", tmp_path, "--json")
     assert code == 0
     rows = json.loads(out)
-    assert [row["name"] for row in rows[:4]] == ["pictographs", "faces", "games", "digits"]
+    assert [row["name"] for row in rows[:4]] == ["pictographs", "faces", "details", "digits"]
     assert run(capsys, "list", "--root", tmp_path)[1].count("missing") == len(BENCHMARKS)
 
 
 def test_show_describes_and_draws(capsys, tmp_path):
-    sheet = tmp_path / "games.png"
-    code, out, _ = run(capsys, "show", "games", "--sheet", sheet)
+    sheet = tmp_path / "details.png"
+    code, out, _ = run(capsys, "show", "details", "--sheet", sheet)
     assert code == 0
     assert "dice five" in out
     with Image.open(sheet) as picture:
@@ -205,5 +205,5 @@ def test_the_groups_command_keeps_what_no_group_betters(pets, capsys, workspace)
     assert "No second group helps" in out
     assert "was trained only on its own drawings" in err
     assert load_dataset(str(pets)).templates.groups == before
-    code, _, err = run(capsys, "groups", "games", "--write")
+    code, _, err = run(capsys, "groups", "details", "--write")
     assert (code, "is built in" in err) == (2, True)

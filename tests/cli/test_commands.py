@@ -63,7 +63,7 @@ def test_help_of_train_shows_the_defaults_of_the_method(capsys):
         (["predict", "no-such-run", "x.png"], "No run 'no-such-run'"),
         (["data", "show", "nothing"], "Unknown data set"),
         (["data", "show", "--sheet", "x.png"], "Expected the name of a data set"),
-        (["data", "show", "games", "--sheet", "x.jpg"], "PNG"),
+        (["data", "show", "details", "--sheet", "x.jpg"], "PNG"),
     ],
 )
 def test_mistakes_are_told_in_words_with_code_2(arguments, words, capsys, workspace):
@@ -156,7 +156,7 @@ def test_train_with_own_templates_then_evaluate_and_predict(capsys, workspace, t
     groups = tmp_path / "groups.yaml"
     groups.write_text("plain: ['a photo of a {}.']\ndrawn: ['a sketch of a {}.', 'art of a {}.']")
     path = workspace / "runs" / "from-cli"
-    arguments = ["--data", "games", "--shots", 1, "--epochs", 1, "--templates", groups]
+    arguments = ["--data", "details", "--shots", 1, "--epochs", 1, "--templates", groups]
     code, out, _ = run(capsys, "train", *arguments, "--run", path, "--json")
     assert code == 0
     trained = json.loads(out)["results"]["all"]["accuracy"]
@@ -200,7 +200,7 @@ def test_runs_lists_what_there_is(capsys, finished_run, workspace, tmp_path):
 
 
 def test_stopped_run_is_listed_and_goes_on(capsys, workspace, tmp_path):
-    config = replace(preset("coop"), data="games", shots=1, epochs=2)
+    config = replace(preset("coop"), data="details", shots=1, epochs=2)
     training = run_experiment(config, tmp_path / "stopped")
     next(training)
     training.close()
@@ -225,7 +225,7 @@ def test_stopped_run_is_listed_and_goes_on(capsys, workspace, tmp_path):
 
 
 def test_training_that_waits_takes_its_turn(capsys, workspace, tmp_path):
-    arguments = ["train", "--data", "games", "--method", "zero-shot", "--wait", "--quiet"]
+    arguments = ["train", "--data", "details", "--method", "zero-shot", "--wait", "--quiet"]
     assert run(capsys, *arguments, "--run", tmp_path / "run")[0] == 0
     assert Run(tmp_path / "run").status().state == "finished"
 
@@ -252,7 +252,7 @@ def test_folder_of_images_trains_from_the_command_line(capsys, workspace, tmp_pa
 def test_protocol_makes_tables_and_does_nothing_twice(capsys, workspace, monkeypatch):
     root, files = workspace / "protocol", workspace / "tables"
     files.mkdir()
-    arguments = ["protocol", "base-to-new", "--data", "games", "--methods", "zero-shot"]
+    arguments = ["protocol", "base-to-new", "--data", "details", "--methods", "zero-shot"]
     arguments += ["--seeds", "1", "2", "--shots", "1", "--root", root]
     code, out, _ = run(capsys, *arguments, "--json")
     rows = json.loads(out)

@@ -38,7 +38,7 @@ def test_another_set_with_its_own_names(capsys, finished_run):
 def test_half_of_another_set_in_words(capsys, finished_run):
     code, out, _ = evaluate(capsys, finished_run.path, "--data", "digits", "--classes", "new")
     assert code == 0
-    assert "trained on games, tested on digits" in out
+    assert "trained on details, tested on digits" in out
     assert "new: " in out
     assert "class nine" in out
     assert "class zero" not in out
@@ -57,9 +57,9 @@ def test_methods_that_know_only_their_own_classes_say_so(capsys, method, tmp_pat
     path = tmp_path / "run"
     for _ in run_experiment(preset(method, data="digits", shots=1), path):
         pass
-    code, out, err = evaluate(capsys, path, "--data", "games")
+    code, out, err = evaluate(capsys, path, "--data", "details")
     assert (code, out) == (2, "")
-    assert f"{method} knows only the classes of digits, and games has others" in err
+    assert f"{method} knows only the classes of digits, and details has others" in err
     assert "use one whose prompts accept any name" in err
     # The same classes under the same names are no others.
     code, out, _ = evaluate(capsys, path, "--data", "digits", "--json")

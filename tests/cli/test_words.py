@@ -44,7 +44,7 @@ def run(capsys, *arguments):
         ["pack", "nope"],
         ["bench", "--repeats", "0"],
         ["data", "check", "DATA"],
-        ["data", "show", "games", "--sheet", "/no/where.png"],
+        ["data", "show", "details", "--sheet", "/no/where.png"],
         ["protocol", "few-shot", "--csv", "/no/where.csv"],
     ],
 )
@@ -117,7 +117,7 @@ def test_results_go_into_folders_that_are_there(tmp_path):
     [
         ["pack", "RUN", "--out", "GONE/run.zip"],
         ["export", "RUN", "--out", "GONE/more/classifier"],
-        ["data", "show", "games", "--sheet", "GONE/games.png"],
+        ["data", "show", "details", "--sheet", "GONE/details.png"],
         ["protocol", "few-shot", "--latex", "GONE/a.tex"],
         ["ablation", "--markdown", "GONE/a.md"],
         ["results", "--out", "GONE/RESULTS.md"],
@@ -171,7 +171,7 @@ def test_a_stopped_training_says_how_to_go_on(capsys, workspace, monkeypatch):
     """With the epoch that was saved, or that nothing was; a finished one says the next step."""
     from mocoop.training.experiment import run_experiment
 
-    config = replace(preset("coop"), data="games", shots=1, epochs=2)
+    config = replace(preset("coop"), data="details", shots=1, epochs=2)
 
     def stopping(epochs):
         def training(config, path, encoding):
@@ -230,7 +230,7 @@ def test_training_shows_how_far_the_images_are_and_what_the_untrained_prompt_has
     capsys, workspace, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path))
-    options = ["train", "--data", "games", "--method", "coop", "--shots", "1", "--epochs", "1"]
+    options = ["train", "--data", "details", "--method", "coop", "--shots", "1", "--epochs", "1"]
     code, out, err = run(capsys, *options, "--run", tmp_path / "run")
     assert code == 0
     assert re.search(r"encoding images: +\d+%.*/550", err)
@@ -277,7 +277,7 @@ def test_a_check_says_nothing_twice(capsys):
 
 
 def test_protocols_print_accuracy_alone_unless_asked(capsys, workspace, tmp_path):
-    arguments = ["protocol", "few-shot", "--data", "games", "--methods", "zero-shot"]
+    arguments = ["protocol", "few-shot", "--data", "details", "--methods", "zero-shot"]
     arguments += ["--seeds", "1", "--shots", "1", "--root", tmp_path]
     assert "alibration" not in run(capsys, *arguments)[1]
     assert "alibration" in run(capsys, *arguments, "--measures")[1]

@@ -57,20 +57,20 @@ def test_other_names_go_through_the_same_prompts(finished_run, demo_backbone, wo
 
 def test_a_transfer_is_kept_with_the_run(tmp_path, workspace, monkeypatch):
     run = small_run(tmp_path / "run", "coop")
-    first = evaluate_on(run, load_dataset("games"))
+    first = evaluate_on(run, load_dataset("details"))
 
     def fail(*arguments):
         raise AssertionError("computed again")
 
     monkeypatch.setattr("mocoop.evaluation.transfer.classifier_for", fail)
-    assert evaluate_on(run, load_dataset("games")) == first
+    assert evaluate_on(run, load_dataset("details")) == first
 
 
 @pytest.mark.parametrize("method", ["linear-probe", "tip-adapter"])
 def test_methods_bound_to_their_classes_refuse_others(method, tmp_path, workspace):
     run = small_run(tmp_path / "run", method)
-    with pytest.raises(UserError, match=f"{method} knows only the classes of digits, and games"):
-        evaluate_on(run, load_dataset("games"))
+    with pytest.raises(UserError, match=f"{method} knows only the classes of digits, and details"):
+        evaluate_on(run, load_dataset("details"))
 
 
 def test_a_probe_can_tell_some_of_its_own_classes_apart(tmp_path, workspace):

@@ -27,8 +27,8 @@ from tests.support.tiny import tiny_clip
 
 
 @pytest.fixture
-def games():
-    return load_dataset("games")
+def details():
+    return load_dataset("details")
 
 
 @pytest.fixture
@@ -46,54 +46,54 @@ def counting(monkeypatch, backbone):
     return seen
 
 
-def test_features_equal_the_tower_on_single_images(cache, games, tiny_backbone):
-    items = games.items("train")[:6]
-    features = cache.features(games, items)
+def test_features_equal_the_tower_on_single_images(cache, details, tiny_backbone):
+    items = details.items("train")[:6]
+    features = cache.features(details, items)
     for item, feature in zip(items, features[:, 0], strict=True):
-        alone = tiny_backbone.image_features(tiny_backbone.transform(games.image(item))[None])[0]
+        alone = tiny_backbone.image_features(tiny_backbone.transform(details.image(item))[None])[0]
         torch.testing.assert_close(feature, alone)
         assert feature.norm().item() == pytest.approx(1.0, abs=1e-5)
 
 
-def test_second_time_nothing_is_computed(cache, games, tiny_backbone, monkeypatch):
-    items = games.items("train")[:6]
-    first = cache.features(games, items)
+def test_second_time_nothing_is_computed(cache, details, tiny_backbone, monkeypatch):
+    items = details.items("train")[:6]
+    first = cache.features(details, items)
     seen = counting(monkeypatch, tiny_backbone)
-    again = FeatureCache(tiny_backbone, cache.folder.parent.parent).features(games, items)
+    again = FeatureCache(tiny_backbone, cache.folder.parent.parent).features(details, items)
     assert seen == []
     assert torch.equal(first, again)
 
 
-def test_only_what_is_missing_is_computed(cache, games, tiny_backbone, monkeypatch):
-    cache.features(games, games.items("train")[:4])
+def test_only_what_is_missing_is_computed(cache, details, tiny_backbone, monkeypatch):
+    cache.features(details, details.items("train")[:4])
     seen = counting(monkeypatch, tiny_backbone)
-    cache.features(games, games.items("train")[:7])
+    cache.features(details, details.items("train")[:7])
     assert sum(seen) == 3
 
 
-def test_order_of_items_is_kept(cache, games):
-    items = games.items("train")[:5]
-    forward = cache.features(games, items)
-    backward = cache.features(games, items[::-1])
+def test_order_of_items_is_kept(cache, details):
+    items = details.items("train")[:5]
+    forward = cache.features(details, items)
+    backward = cache.features(details, items[::-1])
     assert torch.equal(forward, backward.flip(0))
 
 
-def test_other_weights_never_share_features(cache, games, tokenizer, tmp_path):
+def test_other_weights_never_share_features(cache, details, tokenizer, tmp_path):
     other = make_backbone("other", tiny_clip(seed=5), tokenizer, torch.device("cpu"))
-    items = games.items("train")[:2]
-    theirs = FeatureCache(other, tmp_path).features(games, items)
-    assert not torch.allclose(cache.features(games, items), theirs)
+    items = details.items("train")[:2]
+    theirs = FeatureCache(other, tmp_path).features(details, items)
+    assert not torch.allclose(cache.features(details, items), theirs)
 
 
-def test_views_depend_on_the_seed_alone_and_keep_the_centre_crop(cache, games, tmp_path):
-    items = games.items("train")[:3]
-    views = cache.features(games, items, views=3, seed=1)
+def test_views_depend_on_the_seed_alone_and_keep_the_centre_crop(cache, details, tmp_path):
+    items = details.items("train")[:3]
+    views = cache.features(details, items, views=3, seed=1)
     assert views.shape[:2] == (3, 3)
-    assert torch.equal(views[:, :1], cache.features(games, items))
+    assert torch.equal(views[:, :1], cache.features(details, items))
     assert not torch.allclose(views[:, 1], views[:, 2])
-    fresh = FeatureCache(cache.backbone, tmp_path / "fresh").features(games, items, 3, 1)
+    fresh = FeatureCache(cache.backbone, tmp_path / "fresh").features(details, items, 3, 1)
     torch.testing.assert_close(fresh, views)
-    assert not torch.allclose(cache.features(games, items, 3, 2)[:, 1:], views[:, 1:])
+    assert not torch.allclose(cache.features(details, items, 3, 2)[:, 1:], views[:, 1:])
 
 
 def test_view_leaves_the_global_generator_alone(tiny_backbone):
@@ -105,9 +105,9 @@ def test_view_leaves_the_global_generator_alone(tiny_backbone):
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_views_are_torchvisions_random_resized_crops(tiny_backbone, games):
+def test_views_are_torchvisions_random_resized_crops(tiny_backbone, details):
     """View 0 is the centre crop; the next are drawn from the key, and nothing is cut after."""
-    image = games.image(games.items("train")[0])
+    image = details.image(details.items("train")[0])
     key = b"0123456789abcdef"
     assert torch.equal(view_of(tiny_backbone, image, 0, key), tiny_backbone.transform(image))
     theirs = Compose(
@@ -124,34 +124,34 @@ def test_views_are_torchvisions_random_resized_crops(tiny_backbone, games):
     assert torch.equal(view_of(tiny_backbone, image, 1, key), expected)
 
 
-def test_the_crops_scale_and_size_are_part_of_a_views_key(cache, games, monkeypatch):
+def test_the_crops_scale_and_size_are_part_of_a_views_key(cache, details, monkeypatch):
     """Views drawn in another way are computed anew; centre crops stay."""
-    items = games.items("train")[:2]
-    first = cache.features(games, items, views=2)
+    items = details.items("train")[:2]
+    first = cache.features(details, items, views=2)
     seen = counting(monkeypatch, cache.backbone)
-    cache.features(games, items, views=2)
+    cache.features(details, items, views=2)
     assert sum(seen) == 0
     assert random_views(cache.backbone).key == (
         "random resized crop of scale (0.5, 1.0) to (32, 32), flip"
     )
     monkeypatch.setattr("mocoop.features.encode.VIEW_SCALE", (0.3, 1.0))
-    other = cache.features(games, items, views=2)
+    other = cache.features(details, items, views=2)
     assert sum(seen) == 2
     assert torch.equal(first[:, 0], other[:, 0])
     assert not torch.allclose(first[:, 1], other[:, 1])
 
 
-def test_damaged_shard_is_computed_again(cache, games):
-    items = games.items("train")[:3]
-    first = cache.features(games, items)
+def test_damaged_shard_is_computed_again(cache, details):
+    items = details.items("train")[:3]
+    first = cache.features(details, items)
     (shard,) = cache.folder.glob("*.safetensors")
     shard.write_bytes(shard.read_bytes()[:50])
-    assert torch.equal(cache.features(games, items), first)
+    assert torch.equal(cache.features(details, items), first)
 
 
-def test_progress_counts_to_the_total(cache, games):
+def test_progress_counts_to_the_total(cache, details):
     calls = []
-    cache.features(games, games.items("train")[:6], progress=lambda *call: calls.append(call))
+    cache.features(details, details.items("train")[:6], progress=lambda *call: calls.append(call))
     assert calls == [(4, 6), (6, 6)]
 
 
@@ -180,10 +180,10 @@ def write_pictures(folder, count=6):
     return load_dataset(str(folder))
 
 
-def test_a_stopped_extraction_goes_on_where_it_was(tiny_backbone, games, tmp_path, monkeypatch):
+def test_a_stopped_extraction_goes_on_where_it_was(tiny_backbone, details, tmp_path, monkeypatch):
     """Shards are written on the way: only what came after the last one is computed again."""
     monkeypatch.setattr("mocoop.features.cache.SHARD_ROWS", 8)
-    items = games.items("train")[:20]
+    items = details.items("train")[:20]
 
     def stop(done, total):
         if done >= 12:
@@ -191,19 +191,19 @@ def test_a_stopped_extraction_goes_on_where_it_was(tiny_backbone, games, tmp_pat
 
     cache = FeatureCache(tiny_backbone, tmp_path, batch_size=4)
     with pytest.raises(KeyboardInterrupt):
-        cache.features(games, items, progress=stop)
+        cache.features(details, items, progress=stop)
     seen = counting(monkeypatch, tiny_backbone)
-    found = FeatureCache(tiny_backbone, tmp_path, batch_size=4).features(games, items)
+    found = FeatureCache(tiny_backbone, tmp_path, batch_size=4).features(details, items)
     assert sum(seen) == 12
-    alone = FeatureCache(tiny_backbone, tmp_path / "b", batch_size=4).features(games, items)
+    alone = FeatureCache(tiny_backbone, tmp_path / "b", batch_size=4).features(details, items)
     torch.testing.assert_close(found, alone)
 
 
-def test_workers_change_nothing(tiny_backbone, games, tmp_path):
-    items = games.items("train")[:30]
+def test_workers_change_nothing(tiny_backbone, details, tmp_path):
+    items = details.items("train")[:30]
     found = [
         FeatureCache(tiny_backbone, tmp_path / str(workers), 8, workers=workers).features(
-            games, items, views=2
+            details, items, views=2
         )
         for workers in (0, 2)
     ]
@@ -252,30 +252,30 @@ def test_files_are_read_again_only_when_they_changed(tiny_backbone, tmp_path, mo
     assert torch.equal(second[1:], first[1:])
 
 
-def test_lower_precision_has_features_of_its_own(tiny_backbone, games, tmp_path):
-    items = games.items("train")[:6]
-    plain = FeatureCache(tiny_backbone, tmp_path).features(games, items)
+def test_lower_precision_has_features_of_its_own(tiny_backbone, details, tmp_path):
+    items = details.items("train")[:6]
+    plain = FeatureCache(tiny_backbone, tmp_path).features(details, items)
     lower = FeatureCache(tiny_backbone, tmp_path, precision=torch.bfloat16)
-    found = lower.features(games, items)
+    found = lower.features(details, items)
     assert found.dtype == torch.float32
     assert not torch.equal(found, plain)
     torch.testing.assert_close(found, plain, rtol=0, atol=2e-2)
-    assert torch.equal(FeatureCache(tiny_backbone, tmp_path).features(games, items), plain)
+    assert torch.equal(FeatureCache(tiny_backbone, tmp_path).features(details, items), plain)
 
 
-def test_a_cache_that_cannot_be_written_to(tiny_backbone, games, tmp_path):
+def test_a_cache_that_cannot_be_written_to(tiny_backbone, details, tmp_path):
     (tmp_path / "file").write_text("x")
     cache = FeatureCache(tiny_backbone, tmp_path / "file")
     with pytest.raises(UserError, match=r"Nothing can be written to the cache .*set MOCOOP_CACHE"):
-        cache.features(games, games.items("train")[:2])
+        cache.features(details, details.items("train")[:2])
 
 
 def test_without_keeping_nothing_is_written_and_nothing_computed_twice(
-    tiny_backbone, games, tmp_path, monkeypatch
+    tiny_backbone, details, tmp_path, monkeypatch
 ):
     cache = FeatureCache(tiny_backbone, tmp_path / "none", keep=False)
-    first = cache.features(games, games.items("train")[:5])
+    first = cache.features(details, details.items("train")[:5])
     seen = counting(monkeypatch, tiny_backbone)
-    assert torch.equal(cache.features(games, games.items("train")[:5]), first)
+    assert torch.equal(cache.features(details, details.items("train")[:5]), first)
     assert seen == []
     assert not (tmp_path / "none").exists()

@@ -88,7 +88,7 @@ def test_a_failed_run_shows_what_was_asked_for(empty_runs):
 
 
 def test_a_run_without_epochs_says_why_it_has_no_curve(two_seeds):
-    untrained = replace(preset("zero-shot"), data="games", classes="base", shots=2).to_dict()
+    untrained = replace(preset("zero-shot"), data="details", classes="base", shots=2).to_dict()
     zero = copy_run(two_seeds, two_seeds.path.parent / "zero", **untrained)
     (zero.path / "metrics.jsonl").write_text("")
     assert why_no_curve(two_seeds) is None
@@ -184,7 +184,7 @@ def test_importing_a_run(one_run, empty_runs):
     content = archive_bytes(one_run)
     app = upload(open_page(PAGE), content)
     assert not app.exception
-    assert "called 'games-tiny' already" in texts(app.error)
+    assert "called 'details-tiny' already" in texts(app.error)
     assert "another name (below the file)" in texts(app.error)
     app = upload(app, content, "from afar")
     assert not app.exception

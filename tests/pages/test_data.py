@@ -132,13 +132,13 @@ def test_groups_are_proposed_and_kept(pets):
 
 
 def test_proposed_groups_are_used_for_a_training(root):
-    app = open_page(PAGE, data="games", look_at="Templates")
+    app = open_page(PAGE, data="details", look_at="Templates")
     press(app, "Propose groups")
     press(app, "Use them for the next training")
-    count = len(app.session_state[f"{state.TEMPLATES_EDITED} games"])
+    count = len(app.session_state[f"{state.TEMPLATES_EDITED} details"])
     assert count >= 2
     app.switch_page("pages/train.py").run()
-    app.selectbox(key=state.DATA).set_value("games").run()
+    app.selectbox(key=state.DATA).set_value("details").run()
     assert f"25 classes, {count} experts" in said(app)
 
 
@@ -174,7 +174,7 @@ def test_renamed_classes(pets):
 
 
 def test_a_page_of_pictures_shows_many_classes_and_styles():
-    data = load_dataset("games")
+    data = load_dataset("details")
     shown = data_tables.pictures(data, data_tables.PictureFilter("train"))
     assert len(shown) == len(set(shown)) == 1100
     first = shown[:36]
@@ -198,7 +198,7 @@ def test_an_upload_becomes_a_data_set(root):
     choice = app.selectbox(key=state.DATA)
     assert choice.options[-2:] == ["My-pets (uploaded)", "My-pets-2 (uploaded)"]
     assert choice.value == made.source
-    choice.set_value("games").run()
+    choice.set_value("details").run()
     app.selectbox(key=state.DATA).set_value(f"{made.source}-2").run()
     assert not app.exception
     assert app.selectbox(key=state.DATA).value == f"{made.source}-2"
@@ -241,7 +241,7 @@ def test_stamps_follow_what_changes(root, pets):
     assert second != before
     (pets / EDITS_FILE).write_text("zero_shot: a pet {}.\n")
     assert data_stamp(str(pets)) != second
-    assert data_stamp("games") == data_stamp("faces")
+    assert data_stamp("details") == data_stamp("faces")
     absent = data_stamp("dtd")
     add_coop(root, "dtd")
     assert data_stamp("dtd") != absent

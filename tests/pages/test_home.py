@@ -36,7 +36,7 @@ def test_home_names_the_data_sets_that_are_here(empty_runs, monkeypatch, tmp_pat
         (tmp_path / "uploads" / f"mine-{number}" / "cat").mkdir(parents=True)
     app = open_page(PAGE)
     assert not app.exception
-    said = "games, digits; mine-0, mine-1, mine-2, mine-3 and 2 more; any folder of images"
+    said = "details, digits; mine-0, mine-1, mine-2, mine-3 and 2 more; any folder of images"
     assert said in texts(app)
 
 
@@ -44,7 +44,7 @@ def test_home_draws_a_test_image_of_the_run(one_run):
     app = open_page(PAGE)
     assert not app.exception
     (label,) = app.selectbox[0].options
-    assert label.startswith("games · MoCoOp · 2 shots")
+    assert label.startswith("details · MoCoOp · 2 shots")
     assert label.endswith(one_run.name)
     first = texts(app)
     assert "<svg" in first

@@ -55,10 +55,10 @@ def test_loaded_shows_the_last_epoch_of_shipped_trainings(page):
 
 
 def test_a_link_restores_the_view(empty_runs):
-    query = {"set": "games", "per_class": "4", "draw": "2", "text_weight": "20", "until": "7"}
+    query = {"set": "details", "per_class": "4", "draw": "2", "text_weight": "20", "until": "7"}
     app = open_page(PAGE, **query)
     assert not app.exception
-    settings = LabSettings("games", 4, 2, 20.0)
+    settings = LabSettings("details", 4, 2, 20.0)
     assert app.slider(key=state.LAB_EPOCH).value == 7
     reached = read_grid().find("lasp", settings).accuracy("new")[7]
     assert numbers(app).loc["LASP", "new"] == pytest.approx(float(reached))

@@ -92,7 +92,7 @@ def test_a_run_is_chosen_by_what_it_is_and_linked_by_its_name(one_run):
     shutil.copytree(one_run.path, one_run.path.parent / "again")
     app = open_page(PAGE, run=one_run.name)
     choice = app.selectbox(key=state.RUN)
-    assert all(label.startswith("games · MoCoOp · 2 shots") for label in choice.options)
+    assert all(label.startswith("details · MoCoOp · 2 shots") for label in choice.options)
     assert {one_run.name in label for label in choice.options} == {True, False}
     choice.set_value("again").run()
     assert not app.exception

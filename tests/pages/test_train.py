@@ -53,7 +53,7 @@ def test_empty_page_trains_the_defaults(started):
 
 def test_settings_reach_the_run(started):
     app = open_page(PAGE)
-    app.selectbox(key=state.DATA).set_value("games").run()
+    app.selectbox(key=state.DATA).set_value("details").run()
     app.selectbox(key=state.METHOD).set_value("coop").run()
     assert "25 classes, 1 prompt" in captions(app)
     field(app, "number_input", "Seed").set_value(7).run()
@@ -61,7 +61,7 @@ def test_settings_reach_the_run(started):
     field(app, "number_input", "Learning rate").set_value(0.01).run()
     assert not app.exception
     start(app)
-    assert started == [replace(preset("coop"), data="games", seed=7, epochs=3, learning_rate=0.01)]
+    assert started == [replace(preset("coop"), data="details", seed=7, epochs=3, learning_rate=0.01)]
 
 
 def test_too_many_experts_is_told_next_to_the_form(started):
@@ -178,7 +178,7 @@ def test_durations_are_rounded(seconds, message):
 
 def test_folder_paths_become_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert pickers.data_name(" games ") == "games"
+    assert pickers.data_name(" details ") == "details"
     assert pickers.data_name("eurosat") == "eurosat"
     assert pickers.data_name("photos") == str(tmp_path / "photos")
     with pytest.raises(UserError, match="Choose a data set"):

@@ -72,7 +72,7 @@ def texts(elements) -> str:
 
 
 def open_method(method: str, **query: str):
-    app = open_page(PAGE, data="games", method=menu_label(METHODS[method]), **query)
+    app = open_page(PAGE, data="details", method=menu_label(METHODS[method]), **query)
     assert not app.exception
     return app
 
@@ -89,7 +89,7 @@ def test_every_method_starts_with_its_preset_and_shows_its_settings_alone(starte
     assert METHODS[method].summary in texts(app.caption)
     assert ("Reset the table" in [b.label for b in app.button]) == METHODS[method].is_mixture
     start(app)
-    assert started == [replace(preset(method), data="games")]
+    assert started == [replace(preset(method), data="details")]
 
 
 @pytest.mark.parametrize("method", ["zero-shot", "ensemble", "tip-adapter", "coop"])
@@ -111,7 +111,7 @@ def test_every_method_takes_the_published_recipe_of_another_clip(started, method
     assert not app.error
     assert "time unknown" in texts(app.caption)
     start(app)
-    assert started == [replace(preset(method, REAL), data="games")]
+    assert started == [replace(preset(method, REAL), data="details")]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_settings_of_a_prompt_reach_the_run(started):
     start(app)
     assert started == [
         replace(
-            preset("kgcoop"), data="games", anchor_weight=2.0, context_init="random",
+            preset("kgcoop"), data="details", anchor_weight=2.0, context_init="random",
             context_tokens=4, name_position="middle", precision="bf16", class_context=True,
             style="sketch",
         )
@@ -197,7 +197,7 @@ def test_settings_of_a_mixture_reach_the_run(started):
     start(app)
     assert started == [
         replace(
-            preset("mocoop-ln"), data="games", gate_target="soft", layer_norm_rate=0.2,
+            preset("mocoop-ln"), data="details", gate_target="soft", layer_norm_rate=0.2,
             text_scale="one", text_target="templates", augment="crops",
         )
     ]  # fmt: skip
@@ -225,7 +225,7 @@ def test_refused_settings_are_explained_and_nothing_is_lost(started):
     widgets(app)["A separate prompt for every class"].set_value(False).run()
     assert not app.error
     start(app)
-    wanted = replace(preset("coop"), data="games", classes="base", context_init="random")
+    wanted = replace(preset("coop"), data="details", classes="base", context_init="random")
     assert started == [wanted]
 
 
@@ -270,5 +270,5 @@ def test_choices_of_the_form_are_the_settings_own():
 
 
 def test_titles_name_method_and_style():
-    config = replace(preset("lasp-v-ln"), data="games", shots=1, style="sketch")
-    assert run_title(config) == "games · LASP-V + LayerNorms · 1 shot · seed 1 · sketch only"
+    config = replace(preset("lasp-v-ln"), data="details", shots=1, style="sketch")
+    assert run_title(config) == "details · LASP-V + LayerNorms · 1 shot · seed 1 · sketch only"

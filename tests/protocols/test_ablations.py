@@ -68,7 +68,7 @@ def test_fewer_experts_are_the_first_groups():
 
 
 def test_every_variant_runs_few_shot_and_base_to_new():
-    found = ablation_tasks(("digits", "games"), seeds=(1, 2))
+    found = ablation_tasks(("digits", "details"), seeds=(1, 2))
     assert len(found) == 2 * len(VARIANTS) * 2 * 2
     assert found[0].label == "full (K = 2)"
     assert [task.config.classes for task in found[:2]] == ["all", "base"]

@@ -35,7 +35,7 @@ def quick(protocol="few-shot", methods=("zero-shot", "coop"), **changes):
 
 
 def test_every_method_shot_and_seed_is_a_run():
-    plan = Plan("few-shot", ("digits", "games"), ("coop", "mocoop"), (1, 4), (1, 2, 3))
+    plan = Plan("few-shot", ("digits", "details"), ("coop", "mocoop"), (1, 4), (1, 2, 3))
     found = [(t.config.data, t.label, t.shots, t.seeds) for t in tasks(plan)]
     assert found[:4] == [
         ("digits", "coop", 1, (1,)),
@@ -55,9 +55,9 @@ def test_each_protocol_trains_what_its_name_says():
     assert all(t.config.classes == "all" for t in quick())
     assert all(t.config.classes == "base" for t in quick("base-to-new"))
     assert all(t.config.style == "photo" for t in quick("domain-generalization"))
-    found = quick("cross-dataset", data=("digits", "games", "faces"))
+    found = quick("cross-dataset", data=("digits", "details", "faces"))
     assert {t.config.data for t in found} == {"digits"}
-    assert {t.targets for t in found} == {("games", "faces")}
+    assert {t.targets for t in found} == {("details", "faces")}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_each_protocol_trains_what_its_name_says():
         ({"shots": (99,)}, r"Would run: --shots 92\."),
         ({"protocol": "cross-dataset"}, "give at least two"),
         (
-            {"protocol": "cross-dataset", "data": ("digits", "games"), "methods": QUICK},
+            {"protocol": "cross-dataset", "data": ("digits", "details"), "methods": QUICK},
             r"linear-probe knows only .*Would run: --methods zero-shot mocoop\.",
         ),
         (
@@ -179,13 +179,13 @@ def test_equal_settings_share_a_run(tmp_path, workspace):
 
 def test_rows_of_a_transfer_are_read_without_opening_the_data(tmp_path, workspace, monkeypatch):
     """Listing ImageNet for every row would take longer than testing on it."""
-    (asked,) = quick("cross-dataset", ("coop",), data=("digits", "games"), seeds=(1,))
+    (asked,) = quick("cross-dataset", ("coop",), data=("digits", "details"), seeds=(1,))
     ((_, run),) = run_tasks([asked], tmp_path)
     monkeypatch.setattr(protocol_runs, "load_dataset", lambda name: pytest.fail("listed again"))
     ((task, again),) = run_tasks([asked], tmp_path)
     assert again == run
     rows = {row.target: row.value for row in rows_of(task, again) if row.measure == "accuracy"}
-    assert rows["games"] == evaluate_on(run, load_dataset("games"))["accuracy"]
+    assert rows["details"] == evaluate_on(run, load_dataset("details"))["accuracy"]
     assert rows["digits"] == run.results()["all"]["accuracy"]
 
 

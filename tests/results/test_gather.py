@@ -74,7 +74,7 @@ def test_of_a_repeated_run_the_first_given_counts(finished_run, tmp_path):
 
 def test_zero_shot_stands_for_all_seeds(finished_run, tmp_path):
     untrained = preset("zero-shot")
-    config = replace(untrained, data="games", classes="base", shots=2, seed=1).to_dict()
+    config = replace(untrained, data="details", classes="base", shots=2, seed=1).to_dict()
     runs = [
         copy_run(finished_run, tmp_path / "a", seed=1),
         copy_run(finished_run, tmp_path / "b", seed=2),
@@ -92,7 +92,7 @@ def test_tests_on_other_data_are_a_transfer(finished_run, tmp_path):
     (run.path / "results.json").write_text(json.dumps({"all": whole, "training_seconds": 1.0}))
     (run.path / "transfer-faces.json").write_text(json.dumps({"accuracy": 33.0}))
     rows = [row for row in gather([run]).rows if row.protocol == "cross-dataset"]
-    assert {(row.target, row.value) for row in rows} == {("games", 50.0), ("faces", 33.0)}
+    assert {(row.target, row.value) for row in rows} == {("details", 50.0), ("faces", 33.0)}
 
 
 def test_damaged_and_unfinished_runs_are_named_and_left_out(finished_run, tmp_path):

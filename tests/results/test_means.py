@@ -58,13 +58,13 @@ def test_protocols_and_targets_stay_apart():
     rows = [
         *rows_of("few-shot", "faces", "coop", [1.0, 2.0]),
         *rows_of("cross-dataset", "faces", "coop", [3.0, 4.0]),
-        *rows_of("cross-dataset", "faces", "coop", [5.0, 6.0], target="games"),
+        *rows_of("cross-dataset", "faces", "coop", [5.0, 6.0], target="details"),
     ]
     assert [float(line["mean"]) for line in lines_of(rows)] == [1.5, 3.5, 5.5]
 
 
 def test_every_table_says_which_deviation_it_shows():
-    transfer = rows_of("cross-dataset", "faces", "coop", [1.0, 2.0], target="games")
+    transfer = rows_of("cross-dataset", "faces", "coop", [1.0, 2.0], target="details")
     transfer += rows_of("cross-dataset", "faces", "coop", [1.0, 2.0])
     ablation = rows_of("ablation", "faces", "full", [1.0, 2.0])
     tables = [

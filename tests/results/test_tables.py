@@ -184,7 +184,7 @@ def test_several_shots_are_lines_of_their_own(base_to_new):
 def test_transfer_to_styles():
     """Source, every target and their mean; styles are averaged over sources, first of all."""
     rows = []
-    for source, shift in (("faces", 0.0), ("games", 10.0)):
+    for source, shift in (("faces", 0.0), ("details", 10.0)):
         for target, values in (
             (source, [80.0, 82.0]),
             ("sketch", [50.0, 54.0]),
@@ -192,28 +192,28 @@ def test_transfer_to_styles():
         ):
             moved = [value + shift for value in values]
             rows += rows_of("domain-generalization", source, "coop", moved, target=target)
-    average, faces, games = transfer_tables(rows, "domain-generalization")
+    average, faces, details = transfer_tables(rows, "domain-generalization")
     assert average.columns == ("source", "sketch", "art", "mean of targets")
     assert faces.columns == ("faces", "sketch", "art", "mean of targets")
     assert [one.mean for one in faces.blocks[0].lines[0].cells] == [81.0, 52.0, 40.0, 46.0]
     assert [one.mean for one in average.blocks[0].lines[0].cells] == [86.0, 57.0, 45.0, 51.0]
-    # Of the targets' means 45 and 47 of faces, 55 and 57 of games.
+    # Of the targets' means 45 and 47 of faces, 55 and 57 of details.
     assert cell(average, "coop", "mean of targets").std == pytest.approx(2**0.5)
-    assert games.title == "Domain generalisation, accuracy, games"
+    assert details.title == "Domain generalisation, accuracy, details"
 
 
 def test_transfer_to_other_data_sets_has_no_average():
     """Every source has other targets: one table for each and none over all."""
     rows = [
         row
-        for source, target in itertools.product(("faces", "games", "digits"), repeat=2)
+        for source, target in itertools.product(("faces", "details", "digits"), repeat=2)
         for row in rows_of("cross-dataset", source, "coop", [50.0, 52.0], target=target)
         if source != "digits"
     ]
     tables = transfer_tables(rows, "cross-dataset")
     assert [table.columns[:-1] for table in tables] == [
-        ("faces", "games", "digits"),
-        ("games", "faces", "digits"),
+        ("faces", "details", "digits"),
+        ("details", "faces", "digits"),
     ]
 
 

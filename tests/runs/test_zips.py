@@ -21,7 +21,7 @@ from mocoop.runs.run import Run, list_runs
 from mocoop.runs.writer import queue_run
 from mocoop.storage.archives import Limits
 
-NAME = "games-tiny"
+NAME = "details-tiny"
 
 
 @pytest.fixture(scope="module")

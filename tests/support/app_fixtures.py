@@ -13,8 +13,8 @@ from mocoop.training.experiment import run_experiment
 
 
 def train(method: str, path: Path, **changes: object) -> Run:
-    """Returns a finished run on `games`, in a folder of its own."""
-    for _ in run_experiment(replace(preset(method), data="games", **changes), path):
+    """Returns a finished run on `details`, in a folder of its own."""
+    for _ in run_experiment(replace(preset(method), data="details", **changes), path):
         pass
     return Run(path)
 
@@ -31,6 +31,6 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished_run(workspace):
-    """A finished run on the base half of `games`, every epoch kept; tests must not change it."""
-    path = workspace / "runs" / "games-tiny"
+    """A finished run on the base half of `details`, every epoch kept; tests must not change it."""
+    path = workspace / "runs" / "details-tiny"
     return train("mocoop", path, shots=2, epochs=3, classes="base", save_every=1)

@@ -19,7 +19,7 @@ APP = Path(__file__).resolve().parents[2] / "streamlit_app.py"
 
 def tiny_config(**changes: object) -> TrainConfig:
     """Returns settings that train in about a second."""
-    return replace(preset("mocoop"), data="games", epochs=2, shots=2, **changes)
+    return replace(preset("mocoop"), data="details", epochs=2, shots=2, **changes)
 
 
 def open_page(page: str, **query: str) -> AppTest:

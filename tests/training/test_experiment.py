@@ -30,14 +30,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def small(method="mocoop", **changes):
-    values = {"data": "games", "shots": 1, "epochs": 2} | changes
+    values = {"data": "details", "shots": 1, "epochs": 2} | changes
     return dataclasses.replace(preset(method), **values)
 
 
 def test_finished_run_can_be_read_back(finished_run, demo_backbone):
     setup = finished_run.setup()
     assert finished_run.status().state == "finished"
-    assert setup.config.data == "games"
+    assert setup.config.data == "details"
     assert setup.trained_classes == 13
     assert setup.backbone_fingerprint == demo_backbone.fingerprint
     features = finished_run.features()
@@ -63,7 +63,7 @@ def test_base_run_reports_base_new_and_their_harmonic_mean(finished_run):
 
 
 def test_accuracies_equal_a_loop_over_images(finished_run, demo_backbone, workspace):
-    dataset = load_dataset("games")
+    dataset = load_dataset("details")
     cache = FeatureCache(demo_backbone)
     found = route_items(open_classifier(finished_run), dataset, cache, "new")
     features = finished_run.features()
@@ -91,7 +91,7 @@ def test_accuracies_equal_a_loop_over_images(finished_run, demo_backbone, worksp
 def test_zero_shot_is_the_plain_template_untrained(workspace, demo_backbone):
     path = workspace / "runs" / "zero"
     list(run_experiment(small("zero-shot", epochs=0), path))
-    dataset = load_dataset("games")
+    dataset = load_dataset("details")
     text = encode_texts(demo_backbone.text, [f"a photo of a {n}." for n in dataset.class_names])
     items = dataset.items("test")
     features = FeatureCache(demo_backbone).features(dataset, items)[:, 0]
@@ -103,7 +103,7 @@ def test_zero_shot_is_the_plain_template_untrained(workspace, demo_backbone):
 
 def test_results_say_what_the_untrained_prompt_reaches(finished_run, demo_backbone):
     """Each half beside the plain template on the same images, told apart among the same names."""
-    dataset = load_dataset("games")
+    dataset = load_dataset("details")
     names = dataset.class_names
     for choice, labels in (("base", range(13)), ("new", range(13, 25))):
         text = encode_texts(
@@ -150,7 +150,7 @@ def test_another_seed_gives_another_run(workspace):
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_training_never_looks_finished(workspace, signum):
     path = workspace / "runs" / f"stopped-{signum}"
-    command = [sys.executable, "-m", "mocoop", "train", "--data", "games", "--epochs", "5000"]
+    command = [sys.executable, "-m", "mocoop", "train", "--data", "details", "--epochs", "5000"]
     command += ["--run", str(path), "--quiet"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120

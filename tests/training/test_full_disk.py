@@ -26,7 +26,7 @@ FULL = r"No space left on device\. Free some space, or set MOCOOP_RUNS"
 # A disk of its own for these commands alone, which goes with them.
 FILLS_UP = """
 mount -t tmpfs -o size=8m tmpfs "$1" || exit 77
-"$2" -m mocoop train --data games --shots 2 --epochs 5000 --run "$1/run" --quiet &
+"$2" -m mocoop train --data details --shots 2 --epochs 5000 --run "$1/run" --quiet &
 until [ -s "$1/run/resume/state.safetensors" ]; do sleep 0.1; kill -0 $! || exit 1; done
 cat /dev/zero > "$1/filler" 2> /dev/null
 wait $!

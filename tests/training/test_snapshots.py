@@ -33,7 +33,7 @@ def a_snapshot_after_every_epoch(monkeypatch):
 
 
 def small(method="mocoop", **changes):
-    values = {"data": "games", "shots": 1, "epochs": 4, "save_every": 2} | changes
+    values = {"data": "details", "shots": 1, "epochs": 4, "save_every": 2} | changes
     return dataclasses.replace(preset(method), **values)
 
 
@@ -109,7 +109,7 @@ def test_momentum_and_random_numbers_are_needed(workspace, tmp_path):
 
 
 def test_killed_process_goes_on_from_its_last_snapshot(workspace, tmp_path):
-    command = [sys.executable, "-m", "mocoop", "train", "--data", "games", "--shots", "1"]
+    command = [sys.executable, "-m", "mocoop", "train", "--data", "details", "--shots", "1"]
     command += ["--epochs", "4000", "--run", str(tmp_path / "run"), "--quiet"]
     process = subprocess.Popen(command, cwd=ROOT)
     run = Run(tmp_path / "run")

@@ -7,15 +7,15 @@ from dataclasses import replace
 from app.common.run_labels import LabelledRun, run_labels
 from mocoop.presets import preset
 
-CONFIG = replace(preset("mocoop"), data="games", shots=16, seed=1)
-TITLE = "games · MoCoOp · 16 shots · seed 1"
-NAME = "games-mocoop-16shot-seed1-001"
+CONFIG = replace(preset("mocoop"), data="details", shots=16, seed=1)
+TITLE = "details · MoCoOp · 16 shots · seed 1"
+NAME = "details-mocoop-16shot-seed1-001"
 
 
 def test_settings_alone_tell_a_run_from_others():
     other = replace(CONFIG, seed=2)
-    labels = run_labels([LabelledRun(NAME, CONFIG, 0), LabelledRun("games-mocoop-x", other, 0)])
-    assert labels == {NAME: TITLE, "games-mocoop-x": TITLE.replace("seed 1", "seed 2")}
+    labels = run_labels([LabelledRun(NAME, CONFIG, 0), LabelledRun("details-mocoop-x", other, 0)])
+    assert labels == {NAME: TITLE, "details-mocoop-x": TITLE.replace("seed 1", "seed 2")}
 
 
 def test_runs_that_look_alike_are_told_apart_by_name_and_time():

@@ -20,13 +20,13 @@ def rows_of(data, method, shots, values, measure="accuracy", protocol="few-shot"
 def few():
     """MoCoOp on two data sets at 16 shots, CoOp on one, with shots in falling order."""
     return [
-        *rows_of("games", "mocoop", 16, [60.0, 62.0]),
-        *rows_of("games", "mocoop", 2, [50.0, 52.0]),
+        *rows_of("details", "mocoop", 16, [60.0, 62.0]),
+        *rows_of("details", "mocoop", 2, [50.0, 52.0]),
         *rows_of("faces", "mocoop", 16, [70.0, 72.0]),
-        *rows_of("games", "coop", 16, [64.0, 66.0]),
-        *rows_of("games", "mocoop", 16, [8.0, 9.0], "calibration error"),
-        *rows_of("games", "coop", 16, [5.0, 6.0], "calibration error"),
-        *rows_of("games", "mocoop", 16, [0.5, 0.6], "routing entropy"),
+        *rows_of("details", "coop", 16, [64.0, 66.0]),
+        *rows_of("details", "mocoop", 16, [8.0, 9.0], "calibration error"),
+        *rows_of("details", "coop", 16, [5.0, 6.0], "calibration error"),
+        *rows_of("details", "mocoop", 16, [0.5, 0.6], "routing entropy"),
     ]
 
 
@@ -35,14 +35,14 @@ def lines(table):
 
 
 def test_every_data_set_has_a_table_of_what_it_has(few):
-    faces, games = mean_tables(few, "few-shot").by_data
-    assert games.columns[:2] == ("2 shots", "16 shots")
-    assert games.columns.index("2 shots") < games.columns.index("16 shots")
+    faces, details = mean_tables(few, "few-shot").by_data
+    assert details.columns[:2] == ("2 shots", "16 shots")
+    assert details.columns.index("2 shots") < details.columns.index("16 shots")
     assert list(lines(faces)) == ["MoCoOp"]  # CoOp has nothing there
     assert lines(faces)["MoCoOp"][0].mean == 71.0
-    assert list(lines(games)) == ["MoCoOp", "CoOp"]
-    coop = lines(games)["CoOp"]
-    assert "A dash means that" in games.notes
+    assert list(lines(details)) == ["MoCoOp", "CoOp"]
+    coop = lines(details)["CoOp"]
+    assert "A dash means that" in details.notes
     assert faces.columns == ("16 shots",)  # a mean over one number of shots says nothing more
     assert (coop[1].mean, coop[1].bold, coop[0].mean, coop[0].note) == (65.0, True, None, "")
 
@@ -52,9 +52,9 @@ def test_the_average_has_only_what_all_data_sets_have(few):
     assert average.columns == ("16 shots",)
     assert {name: cells[0].mean for name, cells in lines(average).items()} == {"MoCoOp": 66.0}
     assert "Only lines with runs on every data set" in average.notes
-    none = [row for row in few if (row.data, row.method) != ("games", "mocoop")]
+    none = [row for row in few if (row.data, row.method) != ("details", "mocoop")]
     assert mean_tables(none, "few-shot").average is None
-    alone = [row for row in few if row.data == "games"]
+    alone = [row for row in few if row.data == "details"]
     assert mean_tables(alone, "few-shot").average is None
 
 
@@ -68,19 +68,19 @@ def test_other_measures_say_what_is_better(few):
 
 def test_published_numbers_stand_apart():
     rows = [
-        *rows_of("games", "coop", 16, [60.0], "base", "base-to-new"),
-        *rows_of("games", "coop", 16, [50.0], "new", "base-to-new"),
+        *rows_of("details", "coop", 16, [60.0], "base", "base-to-new"),
+        *rows_of("details", "coop", 16, [50.0], "new", "base-to-new"),
     ]
     means = mean_tables(rows, "base-to-new")
     assert [len(table.blocks) for table in means.by_data] == [1]
     assert "ViT-B/16" not in means.by_data[0].notes
     assert means.published.blocks[0].title.startswith("Published")
-    assert mean_tables(rows_of("games", "coop", 2, [1.0]), "few-shot").published is None
+    assert mean_tables(rows_of("details", "coop", 2, [1.0]), "few-shot").published is None
 
 
 def test_methods_have_their_names_and_order():
     labels = ["tip-adapter", "mocoop, epochs 3, groups photo + toy", "coop, learning_rate 0.1"]
-    rows = [row for label in labels for row in rows_of("games", label, 2, [1.0])]
+    rows = [row for label in labels for row in rows_of("details", label, 2, [1.0])]
     assert [row.method for row in in_order(rows)] == [
         "MoCoOp, epochs 3, groups photo + toy",
         "CoOp, learning rate 0.1",
