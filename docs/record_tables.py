@@ -1,4 +1,6 @@
-"""Prints the documents' tables of methods, recipes, measures and built-in sets, drawn from their records.
+"""Prints the documents' tables of methods, recipes, measures and built-in sets.
+
+They are drawn from their records.
 
 `python docs/record_tables.py` prints them; with `--write`, each is put into its document, between
 two marks.
@@ -82,9 +84,9 @@ def built_in_sets() -> str:
         data = load_builtin(name)
         numbers = " / ".join(f"{len(data.items(split)):,}" for split in SPLITS)
         card = rule.card
-        said = f"{card.label} {card.could} {card.could_not}"
-        rows.append((f"`{name}`", str(len(rule.classes)), numbers, said))
-    head = ("set", "classes", "train / val / test", "what the label means, and what a prompt learns")
+        words = card.label, f"{card.could} {card.could_not}"
+        rows.append((f"`{name}`", str(len(rule.classes)), numbers, *words))
+    head = ("set", "classes", "train / val / test", "what a label means", "what prompts learn")
     return markdown_table(head, rows)
 
 

@@ -19,7 +19,9 @@ from mocoop.cli.main import main
 @pytest.fixture(scope="module")
 def trained(workspace):
     """A small run that the API trained, and the epochs it told of."""
-    config = mocoop.preset("mocoop", data="details", shots=1, epochs=2, classes="base", save_every=1)
+    config = mocoop.preset(
+        "mocoop", data="details", shots=1, epochs=2, classes="base", save_every=1
+    )
     epochs = []
     run = mocoop.train(config, on_epoch=lambda record: epochs.append(record.epoch))
     return run, epochs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from mocoop.datasets.drawing import STYLES
 
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.layout import soft_tokens
@@ -15,6 +14,7 @@ from mocoop.templates import (
     fill,
     load_templates,
 )
+from mocoop.world.captions import scene_templates
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,16 @@ def test_fill():
     assert fill("a photo of a {}.", " sea  lion_") == "a photo of a sea lion."
 
 
-@pytest.mark.parametrize("name", ["drawn", "photos"])
-def test_shipped_sets(name, tiny_backbone):
+@pytest.mark.parametrize(
+    "templates", [load_templates("photos"), scene_templates()], ids=["photos", "scenes"]
+)
+def test_shipped_sets(templates, tiny_backbone):
     """Every shipped template is good, and can start an expert."""
-    templates = load_templates(name)
     assert len(templates.groups) >= 2
     every = [t for group in templates.groups.values() for t in group]
     assert len(set(every)) == len(every)
     for template in [templates.zero_shot, *every]:
         soft_tokens(tiny_backbone.text.tokens, template)
-
-
-def test_drawn_groups_are_the_styles():
-    """The built-in sets have a group for each style that they are drawn in."""
-    assert tuple(load_templates("drawn").groups) == STYLES
 
 
 def test_unknown_set():

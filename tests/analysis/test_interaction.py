@@ -30,13 +30,12 @@ def test_by_hand():
     )
 
 
-def test_demo_clip_hardly_lets_contexts_interact(demo_backbone):
-    """Why a shared context can change little there; in numbers on the page of results."""
+def test_in_the_demo_clip_context_and_name_interact(demo_backbone):
+    """Why a context can decide there which thing is meant."""
     data = load_dataset("details")
     found = interaction_shares(demo_backbone.text, data.templates.groups, data.class_names)
     assert found.context + found.name + found.interaction == pytest.approx(100)
-    assert 1 < found.interaction < 6
-    assert found.name > 50
+    assert found.interaction > 15
 
 
 def test_one_class_or_template_is_not_enough():

@@ -14,7 +14,8 @@ from open_clip.transformer import CustomResidualAttentionBlock
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.layout import ClassTokens, PromptBatch, soft_tokens
-from mocoop.training import demo_clip
+from mocoop.small_clip.config import SmallClipConfig
+from mocoop.small_clip.model import build_model
 from tests.support import reference
 from tests.support.soft_prompts import (
     NAMES,
@@ -47,7 +48,7 @@ def test_one_expert_and_one_class(tokenizer, template):
 
 def test_demo_architecture(tokenizer):
     """The architecture of the demo CLIP is served exactly."""
-    model = demo_clip.build_model(5).eval().requires_grad_(False)
+    model = build_model(SmallClipConfig()).eval().requires_grad_(False)
     assert_same_as_reference(model, tokenizer, FAST, TEMPLATES, NAMES)
 
 

@@ -20,7 +20,7 @@ from mocoop.templates import fill, load_templates
 from tests.support import reference
 
 NAMES = ("cat", "fleur de lis", "itap of a", "old house")
-TEMPLATES = load_templates("drawn")
+TEMPLATES = load_templates("photos")
 
 
 def random_features(count, dim, seed=0):

@@ -61,7 +61,9 @@ def test_settings_reach_the_run(started):
     field(app, "number_input", "Learning rate").set_value(0.01).run()
     assert not app.exception
     start(app)
-    assert started == [replace(preset("coop"), data="details", seed=7, epochs=3, learning_rate=0.01)]
+    assert started == [
+        replace(preset("coop"), data="details", seed=7, epochs=3, learning_rate=0.01)
+    ]
 
 
 def test_too_many_experts_is_told_next_to_the_form(started):

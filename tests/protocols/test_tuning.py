@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mocoop.cli.main import main
-from mocoop.datasets.builtin import DrawnDataset
+from mocoop.datasets.builtin import SceneDataset
 from mocoop.errors import UserError
 from mocoop.presets import preset
 from mocoop.protocols.tuning import tune, validation_accuracy
@@ -19,13 +19,13 @@ from tests.support.benchmark_files import add_imagenet
 
 def test_test_images_are_never_asked_for(workspace, monkeypatch):
     asked = set()
-    original = DrawnDataset.items
+    original = SceneDataset.items
 
     def items(self, split, labels=None):
         asked.add(split)
         return original(self, split, labels)
 
-    monkeypatch.setattr(DrawnDataset, "items", items)
+    monkeypatch.setattr(SceneDataset, "items", items)
     config = replace(preset("mocoop"), data="digits", shots=1, epochs=1)
     assert 0 < validation_accuracy(config) < 100
     assert asked == {"train", "val"}

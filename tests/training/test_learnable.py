@@ -35,7 +35,7 @@ def learnable(config, backbone, groups, generator):
 def test_all_benchmark_sets_have_templates():
     """The four shifted ImageNets share ImageNet's."""
     assert len(SETS) == 14  # LASP's fixed templates among them
-    assert {"dtd", "imagenet", "ucf101", "drawn", "photos"} <= set(SETS)
+    assert {"dtd", "imagenet", "ucf101", "scenes", "photos"} <= set(SETS)
 
 
 @pytest.mark.parametrize("method", PROMPTS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.common.theme import EXPERT_COLOURS, expert_colours
-from mocoop.templates import load_templates
+from mocoop.world.captions import scene_templates
 
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
 EYES = {
@@ -69,9 +69,9 @@ def test_colours_show_on_a_light_and_a_dark_page(ground, least):
 
 
 def test_a_name_has_its_colour_in_every_run():
-    drawn = tuple(load_templates("drawn").groups)
+    drawn = tuple(scene_templates().groups)
     whole = expert_colours(drawn)
-    assert len(set(whole.values())) == len(drawn) == 11
+    assert len(set(whole.values())) == len(drawn) == 16
     part = expert_colours(["sketch", "my own", "photo"])
     assert part["sketch"] == whole["sketch"]
     assert part["photo"] == whole["photo"]
