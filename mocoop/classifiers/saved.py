@@ -114,10 +114,10 @@ def restore_model(
 
 def check_same_data(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> None:
     """Raises UserError if class names or backbone weights have changed since the training."""
+    setup.check_backbone(backbone.fingerprint)
     if dataset.class_names != setup.class_names:
         raise UserError(
             f"Run {run.path} was trained on {len(setup.class_names)} classes of "
             f"{setup.config.data}, which now has {len(dataset.class_names)} classes or other "
             "names. Restore the data, or train again."
         )
-    setup.check_backbone(backbone.fingerprint)

@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 
+_GONE = ("games",)  # built-in sets of version 0.1 that have no successor of the same name
+
+
 def dataset_name(name: str) -> str:
     """Returns the name that `load_dataset(name)` would have, without listing any folder."""
     if is_builtin(name) or name in BENCHMARKS:
@@ -93,6 +96,11 @@ def _unknown(name: str) -> UserError:
     if "/" in name or "\\" in name or Path(name).suffix.lower() in TABLES:
         return UserError(
             f"{name}: no such folder. Expected a folder of class folders, or a table of images."
+        )
+    if name in _GONE:
+        return UserError(
+            f"The built-in set {name} is gone: it was drawn for the built-in CLIP of version 0.1. "
+            f"Choose another built-in set: {', '.join(BUILTIN)}."
         )
     error = choose_from("data set", name, (*BUILTIN, *BENCHMARKS))
     return UserError(f"{error} Or give the path of a folder of class folders.")

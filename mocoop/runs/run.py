@@ -30,6 +30,8 @@ from mocoop.storage.atomic import read_tensors
 from mocoop.templates import Groups, as_groups
 
 FORMAT = 1  # of the run folder; increase it when an old reader would misread a new run
+# Fingerprint of the built-in CLIP of version 0.1.
+_FIRST_DEMO = "ac09cea37658f55ac47c155590d4eeeb"
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,19 @@ class RunSetup:
 
     def check_backbone(self, fingerprint: str) -> None:
         """Raises UserError if the run was trained with a CLIP of another fingerprint."""
-        if fingerprint != self.backbone_fingerprint:
+        if fingerprint == self.backbone_fingerprint:
+            return
+        if self.backbone_fingerprint == _FIRST_DEMO:
             raise UserError(
-                f"The run was trained with other weights of {self.config.backbone!r} than those "
-                "found now. Restore the weights, or train again."
+                "This run was trained with the built-in CLIP of version 0.1, which is gone: it "
+                "knew single things, and the one of today knows scenes. The run's settings, "
+                "results and curves are kept, but it cannot classify images. Train it again to "
+                "see more."
             )
+        raise UserError(
+            f"The run was trained with other weights of {self.config.backbone!r} than those "
+            "found now. Restore the weights, or train again."
+        )
 
 
 @dataclass(frozen=True)

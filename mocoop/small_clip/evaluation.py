@@ -14,7 +14,7 @@ from mocoop.analysis.interaction import Shares, interaction_shares
 from mocoop.clip.text_tower import TextTower
 from mocoop.small_clip.model import normalised
 from mocoop.small_clip.pictures import Artist
-from mocoop.world.captions import PLAIN, ROLE_TEMPLATES, scene_templates
+from mocoop.world.captions import PLAIN, scene_templates
 from mocoop.world.layers import GROUNDS
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
@@ -63,9 +63,10 @@ def role_accuracy(
     names = [thing.name for thing in artist.things]
     tower = TextTower.from_model(model, open_clip.SimpleTokenizer())
     plain = tower.encode_template(PLAIN, names)
+    groups = scene_templates().groups
     cells = []
     for number, role in enumerate(ROLES):
-        by_role = tower.encode_template(ROLE_TEMPLATES[role][0], names)
+        by_role = tower.encode_template(groups[role][0], names)
         for style in styles:
             for ground in grounds:
                 code = (_SEED, seed, number, STYLES.index(style), GROUNDS.index(ground))

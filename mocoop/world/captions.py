@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from numpy.random import Generator
 
-from mocoop.templates import Groups, TemplateSet, fill
+from mocoop.templates import TemplateSet, fill, load_templates
 from mocoop.world.roles import ROLES
 from mocoop.world.styles import STYLES
 from mocoop.world.things import Thing
@@ -50,34 +50,14 @@ _WHOLE: dict[str | None, tuple[str, ...]] = {
     "cropped": ("a close-up photo of a {}", "a cropped photo of a {}"),
 }
 
-ROLE_TEMPLATES = {
-    "large": ("a photo of a large {}.", "a photo of a big {}."),
-    "small": ("a photo of a small {}.", "a photo of a tiny {}."),
-    "many": ("a photo of many {}.", "a photo of a {} pattern."),
-    "framed": ("a photo of a framed {}.", "a photo of a {} in a frame."),
-    "left": ("a photo of a {} on the left.", "a photo of the left {}."),
-    "right": ("a photo of a {} on the right.", "a photo of the right {}."),
-    "cropped": ("a close-up photo of a {}.", "a cropped photo of a {}."),
-}
-"""Hard templates for each role; the first is the one that roles are measured with."""
-STYLE_TEMPLATES = {
-    "photo": ("a good photo of a {}.", "a clear photo of a {}."),
-    "sketch": ("a sketch of a {}.", "a line drawing of a {}."),
-    "painting": ("a painting of a {}.", "a painted picture of a {}."),
-    "pixelated": ("a pixelated photo of a {}.", "a low resolution photo of a {}."),
-    "blurry": ("a blurry photo of a {}.", "an unfocused photo of a {}."),
-    "dark": ("a dark photo of a {}.", "a dim photo of a {}."),
-    "bright": ("a bright photo of a {}.", "an overexposed photo of a {}."),
-    "black and white": ("a black and white photo of a {}.", "a grey photo of a {}."),
-    "sculpture": ("a sculpture of a {}.", "an embossed picture of a {}."),
-}
-
 
 def scene_templates(roles: Sequence[str] = ROLES, styles: Sequence[str] = STYLES) -> TemplateSet:
-    """Returns the groups of hard templates for some roles and styles, and the plain one."""
-    groups: Groups = {role: ROLE_TEMPLATES[role] for role in roles}
-    groups |= {style: STYLE_TEMPLATES[style] for style in styles}
-    return TemplateSet(groups, PLAIN)
+    """Returns the groups of hard templates for some roles and styles, and the plain one.
+
+    The first template of a role's group is the one that the role is measured with.
+    """
+    whole = load_templates("scenes")
+    return TemplateSet({name: whole.groups[name] for name in (*roles, *styles)}, whole.zero_shot)
 
 
 def say(template: str, thing: Thing) -> str:

@@ -7,12 +7,9 @@ import pytest
 
 from mocoop.small_clip.icons import OTHER_FONT, icon_file, own_icons
 from mocoop.storage.images import open_image
-from mocoop.templates import check_template
 from mocoop.world.captions import (
     MEDIA,
     NOUNS,
-    ROLE_TEMPLATES,
-    STYLE_TEMPLATES,
     random_caption,
     random_template,
     say,
@@ -29,11 +26,7 @@ CHERRY, CAT = find_things(("cherry", "cat"))
 def test_every_role_and_style_has_words():
     assert set(NOUNS) == {*ROLES, None}
     assert set(MEDIA) == {*STYLES, None}
-    assert set(ROLE_TEMPLATES) == set(ROLES)
-    assert set(STYLE_TEMPLATES) == set(STYLES)
-    for templates in (*ROLE_TEMPLATES.values(), *STYLE_TEMPLATES.values()):
-        for template in templates:
-            check_template(template)
+    assert tuple(scene_templates().groups) == (*ROLES, *STYLES)
     assert list(scene_templates(("small",), ("dark",)).groups) == ["small", "dark"]
 
 
