@@ -94,22 +94,22 @@ def test_validation_images_that_are_test_images_are_not_trained_on(uneven, monke
 
 
 def test_all_shots_is_a_number_in_files_and_a_word_for_people(tmp_path):
-    config = replace(preset("coop"), data="games", shots=ALL_SHOTS)
-    assert settings_from({"method": "coop", "data": "games", "shots": "all"}) == config
+    config = replace(preset("coop"), data="details", shots=ALL_SHOTS)
+    assert settings_from({"method": "coop", "data": "details", "shots": "all"}) == config
     assert settings_from(json.loads(json.dumps(config.to_dict()))) == config
-    assert new_run_path(config, tmp_path).name == "games-coop-allshots-seed1-001"
-    assert run_name(config).startswith("games-coop-allshots-seed1-")
-    assert run_title(config) == "games · CoOp · all images · seed 1"
+    assert new_run_path(config, tmp_path).name == "details-coop-allshots-seed1-001"
+    assert run_name(config).startswith("details-coop-allshots-seed1-")
+    assert run_title(config) == "details · CoOp · all images · seed 1"
 
 
 def test_tables_show_all_as_a_word_after_the_numbers():
     rows = [
-        Row("few-shot", "games", "games", "coop", shots, seed, "accuracy", 50.0 + seed)
+        Row("few-shot", "details", "details", "coop", shots, seed, "accuracy", 50.0 + seed)
         for shots in (ALL_SHOTS, 4)
         for seed in (1, 2)
     ]
     text = to_csv(rows)
-    assert "games,games,coop,-1,1,accuracy" in text
+    assert "details,details,coop,-1,1,accuracy" in text
     assert from_csv(text) == tuple(rows)
     (table,) = few_shot_tables(in_order(rows))
     assert table.columns == ("4 shots", "all images", "mean of shots")
@@ -119,8 +119,8 @@ def test_tables_show_all_as_a_word_after_the_numbers():
 
 
 def test_a_plan_with_all_images():
-    plan = Plan("few-shot", ("games",), ("zero-shot", "coop"), (ALL_SHOTS, 2), (1,))
+    plan = Plan("few-shot", ("details",), ("zero-shot", "coop"), (ALL_SHOTS, 2), (1,))
     found = [(task.label, task.shots, task.config.shots) for task in tasks(plan)]
     assert found == [("zero-shot", 0, 2), ("coop", ALL_SHOTS, ALL_SHOTS), ("coop", 2, 2)]
     with pytest.raises(UserError, match=r"Would run: --shots all\."):
-        tasks(Plan("few-shot", ("games",), ("coop",), (ALL_SHOTS, 5000), (1,)))
+        tasks(Plan("few-shot", ("details",), ("coop",), (ALL_SHOTS, 5000), (1,)))

@@ -44,18 +44,18 @@ def test_sixteen_random_tokens_and_random_crops():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_demo_and_all_other_methods_keep_their_presets(method):
-    demo = replace(preset(method), data="games", shots=4)
-    assert few_shot_preset(method, "demo", "games", 4) == demo
+    demo = replace(preset(method), data="details", shots=4)
+    assert few_shot_preset(method, "demo", "details", 4) == demo
     if METHODS[method].few_shot is None:
-        usual = replace(preset(method, CLIP), data="games", shots=4)
-        assert few_shot_preset(method, CLIP, "games", 4) == usual
+        usual = replace(preset(method, CLIP), data="details", shots=4)
+        assert few_shot_preset(method, CLIP, "details", 4) == usual
 
 
 @pytest.fixture
 def few_shot_tasks(monkeypatch):
     """The tasks of a protocol with CoOp on a real CLIP; nothing is loaded."""
     monkeypatch.setattr(plans, "check", lambda plan: None)
-    return lambda name: tasks(Plan(name, ("games",), ("coop", "lasp"), (1, 16), (1,), CLIP))
+    return lambda name: tasks(Plan(name, ("details",), ("coop", "lasp"), (1, 16), (1,), CLIP))
 
 
 def test_the_protocol_runs_and_names_it(few_shot_tasks):

@@ -24,7 +24,7 @@ SAW = {"lasp-v", "lasp-v-ln", "mocoop-all", "mocoop-all-ln"}
 
 def rows_of(methods, protocol="base-to-new", measures=("base", "new", "HM")):
     return [
-        Row(protocol, "games", "games", method, 16, 1, measure, 50.0,
+        Row(protocol, "details", "details", method, 16, 1, measure, 50.0,
             all_names=protocol == "base-to-new" and method in SAW)
         for method in methods
         for measure in measures

@@ -46,7 +46,7 @@ def test_an_operation_without_such_a_form_is_told():
 
 @pytest.mark.parametrize("method", ["mocoop", "mocoop-ln", "cocoop"])
 def test_a_training_with_it_is_the_same_on_a_cpu(tmp_path, workspace, method):
-    config = replace(preset(method), data="games", shots=1, epochs=1, classes="base")
+    config = replace(preset(method), data="details", shots=1, epochs=1, classes="base")
     runs = []
     for asked in (False, True):
         path = tmp_path / f"{method}-{asked}"
