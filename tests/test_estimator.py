@@ -266,7 +266,7 @@ def test_settings_are_those_of_the_library(workspace, clip, data):
         ({"settings": {"seed": 4}}, "settings cannot hold 'seed'"),
         ({"settings": [4]}, "name → value"),
         ({"method": "moco"}, "Did you mean"),
-        ({"groups": "dran"}, "Did you mean 'drawn'"),
+        ({"groups": "scene"}, "Did you mean 'scenes'"),
         ({"groups": GROUPS, "num_chosen": 4}, "only 3 experts"),
         ({"shots": 2.5}, "shots expects int"),
         ({"backbone": "nothing"}, "nothing"),

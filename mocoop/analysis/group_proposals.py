@@ -17,7 +17,7 @@ from mocoop.features.cache import FeatureCache
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.templates import Groups, load_templates
 
-SETS = ("imagenet", "drawn")  # template sets with candidate groups
+SETS = ("imagenet", "scenes")  # template sets with candidate groups
 SHOTS, SEED = 16, 1  # the few-shot images on which groups are chosen
 LEAST_GAIN = 0.0005  # smallest gain of a group in nats; a smaller one would be shown as 0.000
 

@@ -30,6 +30,7 @@ from mocoop.config import Precision
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
+from mocoop.older import check_not_first_demo
 from mocoop.runs.run import Run, load_gate
 from mocoop.storage.atomic import write_json, write_tensors, write_text
 
@@ -103,6 +104,7 @@ class Exported:
         """
         backbone = loaded or load_backbone(self.setup.backbone, "auto")
         if backbone.fingerprint != self.setup.backbone_fingerprint:
+            check_not_first_demo(self.setup.backbone_fingerprint, "classifier")
             raise UserError(
                 f"The classifier was trained with other weights of {self.setup.backbone!r} than "
                 "those found now. Restore the weights, or export the run again."

@@ -20,6 +20,7 @@ from mocoop.datasets.folder import load_folder
 from mocoop.datasets.table import SUFFIXES as TABLES
 from mocoop.datasets.table import load_table
 from mocoop.errors import UserError, choose_from
+from mocoop.older import check_not_old_set
 
 __all__ = [
     "BENCHMARKS",
@@ -31,9 +32,6 @@ __all__ = [
     "is_builtin",
     "load_dataset",
 ]
-
-
-_GONE = ("games",)  # built-in sets of version 0.1 that have no successor of the same name
 
 
 def dataset_name(name: str) -> str:
@@ -67,6 +65,7 @@ def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dat
         return _load_file(path)
     if path.is_dir():
         return load_coop_split(path, split_templates) if has_split(path) else load_folder(path)
+    check_not_old_set(name)
     raise _unknown(name)
 
 
@@ -82,6 +81,7 @@ def check_name(name: str) -> None:
         return
     path = Path(name).expanduser()
     if not path.exists():
+        check_not_old_set(name)
         raise _unknown(name)
     read_edits(path if path.is_dir() else path.parent)
 
@@ -96,11 +96,6 @@ def _unknown(name: str) -> UserError:
     if "/" in name or "\\" in name or Path(name).suffix.lower() in TABLES:
         return UserError(
             f"{name}: no such folder. Expected a folder of class folders, or a table of images."
-        )
-    if name in _GONE:
-        return UserError(
-            f"The built-in set {name} is gone: it was drawn for the built-in CLIP of version 0.1. "
-            f"Choose another built-in set: {', '.join(BUILTIN)}."
         )
     error = choose_from("data set", name, (*BUILTIN, *BENCHMARKS))
     return UserError(f"{error} Or give the path of a folder of class folders.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.random import Generator
@@ -60,12 +60,23 @@ class SceneDataset(Dataset):
 
     def image(self, item: Item) -> Image.Image:
         """Returns the drawing of an item, 64 px square."""
-        assert isinstance(item, SceneItem)
+        if not isinstance(item, SceneItem):
+            item = self._items[item.id]
         things = {role: self.glyphs[name] for role, name in item.things}
         scene = Scene(things, item.style or STYLES[0], item.ground)
         masks = {} if item.scan is None else {item.role: self._scan(item.scan)}
         rng = np.random.default_rng(_recipe(self.name, item))
         return as_image(self.painter.draw(scene, self.difficulty, rng, masks))
+
+    @cached_property
+    def _items(self) -> dict[str, SceneItem]:
+        """Id → item, with all that is known of it."""
+        return {
+            item.id: item
+            for split in self.splits.values()
+            for item in split
+            if isinstance(item, SceneItem)
+        }
 
     def content_key(self, item: Item) -> str:
         """Returns the recipe of the drawing with the drawings' version."""

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mocoop.config import TrainConfig
 from mocoop.errors import PathError, UserError
+from mocoop.older import check_not_first_demo
 from mocoop.presets import settings_of_run
 from mocoop.runs.paths import default_runs, find_run, shipped_runs
 from mocoop.runs.status import FINISHED, Status, read_status, read_values
@@ -30,8 +31,6 @@ from mocoop.storage.atomic import read_tensors
 from mocoop.templates import Groups, as_groups
 
 FORMAT = 1  # of the run folder; increase it when an old reader would misread a new run
-# Fingerprint of the built-in CLIP of version 0.1.
-_FIRST_DEMO = "ac09cea37658f55ac47c155590d4eeeb"
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,7 @@ class RunSetup:
         """Raises UserError if the run was trained with a CLIP of another fingerprint."""
         if fingerprint == self.backbone_fingerprint:
             return
-        if self.backbone_fingerprint == _FIRST_DEMO:
-            raise UserError(
-                "This run was trained with the built-in CLIP of version 0.1, which is gone: it "
-                "knew single things, and the one of today knows scenes. The run's settings, "
-                "results and curves are kept, but it cannot classify images. Train it again to "
-                "see more."
-            )
+        check_not_first_demo(self.backbone_fingerprint, "run")
         raise UserError(
             f"The run was trained with other weights of {self.config.backbone!r} than those "
             "found now. Restore the weights, or train again."

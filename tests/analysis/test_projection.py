@@ -262,7 +262,7 @@ def test_value_of_routing_equals_a_loop(finished_run, workspace, demo_backbone, 
     data, cache = load_dataset(config.data), FeatureCache(demo_backbone)
     value = routing_value(classifier, data, cache, config, choice)
     found = route_items(classifier, data, cache, choice)
-    part = classifier.subset(range(13) if choice == "base" else range(13, 25))
+    part = classifier.subset(range(16) if choice == "base" else range(16, 32))
     features = cache.features(data, found.items)[:, 0]
     router = uniform = oracle = 0
     alone = np.zeros(len(classifier.experts))
@@ -293,7 +293,7 @@ def test_the_best_expert_is_never_chosen_on_test_images(finished_run):
     test = {item.id for item in data.items("test")}
     assert chosen_on == "validation"
     assert not test & {item.id for item in items}
-    assert {item.label for item in items} == set(range(13))
+    assert {item.label for item in items} == set(range(16))
     without = replace(data, splits=data.splits | {"val": ()})
     items, chosen_on = selection_items(config, without)
     assert chosen_on == "training"

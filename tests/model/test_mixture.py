@@ -156,7 +156,7 @@ def test_presets_differ_in_their_parts(tiny_backbone):
     mixture, groups = new_model(tiny_backbone)
     assert mixture.gate.weight.shape == (len(groups), 16)
     assert torch.equal(mixture.correction, torch.zeros(16))
-    assert len(mixture.prompts.before) == len(groups) == 11
+    assert len(mixture.prompts.before) == len(groups) == 6
     coop, groups = new_model(tiny_backbone, "coop")
     assert groups == {"prompt": (TEMPLATES.zero_shot,)}
     assert coop.gate is None

@@ -92,7 +92,7 @@ def test_the_card_says_what_it_is(finished_run, packed):
     assert setup.backbone_fingerprint in card
     assert f"{results['new']['accuracy']:.2f} %" in card
     assert f"{results['harmonic_mean']:.2f} %" in card
-    assert "13 trained (the base half) of 25" in card
+    assert "16 trained (the base half) of 32" in card
     assert "| `epochs` | 3 |" in card
     assert "black bishop" in card
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.common.theme import EXPERT_COLOURS, expert_colours
+from mocoop.datasets.builtin_cards import RULES
 from mocoop.world.captions import scene_templates
 
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
@@ -69,9 +70,10 @@ def test_colours_show_on_a_light_and_a_dark_page(ground, least):
 
 
 def test_a_name_has_its_colour_in_every_run():
-    drawn = tuple(scene_templates().groups)
-    whole = expert_colours(drawn)
-    assert len(set(whole.values())) == len(drawn) == 16
+    for rule in RULES.values():
+        names = (*rule.group_roles, *rule.group_styles)
+        assert len(set(expert_colours(names).values())) == len(names) <= 12
+    whole = expert_colours(scene_templates(("large",)).groups)
     part = expert_colours(["sketch", "my own", "photo"])
     assert part["sketch"] == whole["sketch"]
     assert part["photo"] == whole["photo"]

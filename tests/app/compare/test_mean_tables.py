@@ -35,7 +35,7 @@ def lines(table):
 
 
 def test_every_data_set_has_a_table_of_what_it_has(few):
-    faces, details = mean_tables(few, "few-shot").by_data
+    details, faces = mean_tables(few, "few-shot").by_data
     assert details.columns[:2] == ("2 shots", "16 shots")
     assert details.columns.index("2 shots") < details.columns.index("16 shots")
     assert list(lines(faces)) == ["MoCoOp"]  # CoOp has nothing there

@@ -50,7 +50,7 @@ def test_more_of_anything_takes_longer():
 
 def test_estimate_follows_earlier_runs(one_run):
     config = replace(one_run.setup().config, epochs=2)
-    size = Size(classes=13, names=25, experts=11, images=26, val_images=26, test_images=550)
+    size = Size(classes=16, names=32, experts=8, images=32, val_images=32, test_images=576)
     short = estimate_seconds(config, size, [one_run])
     long = estimate_seconds(replace(config, epochs=20), size, [one_run])
     assert long - START_SECONDS == pytest.approx(10 * (short - START_SECONDS))
@@ -74,7 +74,7 @@ def test_fits_follow_earlier_fits_of_the_same_method(empty_runs):
     size = replace(PICTOGRAPHS, images=100)
     found = estimate_seconds(preset("linear-probe"), size, [run])
     spent = run.results()["training_seconds"]
-    assert found - START_SECONDS == pytest.approx(spent * 100 / 50)  # 25 classes, 2 shots
+    assert found - START_SECONDS == pytest.approx(spent * 100 / 64)  # 32 classes, 2 shots
     assert estimate_seconds(preset("tip-adapter"), size, [run]) == estimate_seconds(
         preset("tip-adapter"), size
     )
@@ -82,7 +82,7 @@ def test_fits_follow_earlier_fits_of_the_same_method(empty_runs):
 
 def test_slow_live_images_do_not_slow_the_estimate_of_cached_ones(one_run, empty_runs):
     live = train("mocoop-ln", empty_runs / "live", shots=1, epochs=1)
-    size = Size(25, 25, 11, 50, 25, 550)
+    size = Size(32, 32, 8, 64, 32, 576)
     cached = estimate_seconds(preset("mocoop"), size, [one_run])
     assert estimate_seconds(preset("mocoop"), size, [live, one_run]) == cached
     assert estimate_seconds(preset("mocoop-ln"), size, [live, one_run]) == estimate_seconds(
