@@ -50,7 +50,7 @@ def test_an_old_export_still_classifies_features_but_no_images():
 
 
 def test_a_set_that_is_gone_is_told():
-    with pytest.raises(UserError, match="built-in set games is gone.*mocoop data list"):
+    with pytest.raises(UserError, match=r"built-in set games is gone.*mocoop data list"):
         mocoop.load_dataset("games")
 
 

@@ -33,7 +33,7 @@ class Rule:
     """Roles that have a group of hard templates of their own."""
     group_styles: tuple[str, ...]
     """Styles that have a group of hard templates of their own."""
-    counts: tuple[int, int, int] = (27, 9, 18)
+    counts: tuple[int, int, int] = (36, 9, 18)
     """Pictures per class for training, validation and test."""
     base_styles: Mapping[str, float] = field(default_factory=dict)
     """Share of each style in the base half of the classes; empty for even shares everywhere."""

@@ -24,7 +24,7 @@ from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError, UserNote
 from mocoop.features.encode import PICTURES_AT_ONCE, encode_images
 
-SETS = ("pictographs", "faces", "games")
+SETS = ("pictographs", "faces", "things")
 """Built-in sets whose test pictures are classified, each among its own class names."""
 STANDARD_ERRORS = 3.0  # by which the cross-entropies must differ
 _SCALES = [2 ** (step / 8) for step in range(81)]  # logit scales that are tried, 1 to 1024

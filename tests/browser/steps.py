@@ -56,5 +56,5 @@ def train_small_run(page) -> None:
     page.get_by_role("option", name="details").click()
     page.get_by_role("radio", name="2", exact=True).click()
     set_epochs(page, 30)
-    expect(page.get_by_text("25 classes, 11 experts")).to_be_visible()
+    expect(page.get_by_text("32 classes, 8 experts")).to_be_visible()
     page.get_by_role("button", name="Start training").click()

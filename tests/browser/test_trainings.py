@@ -58,7 +58,7 @@ def open_form(page, server: Server, seed: int, epochs: int) -> None:
     page.goto(f"{server.address}/{FORM}{seed}")
     expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible()
     set_epochs(page, epochs)
-    expect(page.get_by_text("25 classes, 11 experts")).to_be_visible()
+    expect(page.get_by_text("32 classes, 8 experts")).to_be_visible()
 
 
 def run_of(server: Server, seed: int) -> Run:
@@ -138,5 +138,5 @@ def test_a_clip_that_cannot_be_downloaded_is_told(one_app, browser_page):
 
     clip.fill("demo")
     clip.press("Enter")
-    expect(page.get_by_text(re.compile("11 experts, (a few|about)"))).to_be_visible()
+    expect(page.get_by_text(re.compile("8 experts, (a few|about)"))).to_be_visible()
     settled(page)

@@ -56,7 +56,7 @@ def test_help_of_train_shows_the_defaults_of_the_method(capsys):
         (["train", "--data", "pictograph"], "Unknown data set.*Did you mean 'pictographs'"),
         (["train", "--data", "no/such/folder"], "no such folder"),
         (["train", "--backbone", "ViT-B-16/openai"], "ViT-B-16-quickgelu/openai"),
-        (["train", "--num-chosen", "12"], "only 11 experts"),
+        (["train", "--num-chosen", "12"], "only 6 experts"),
         (["train", "--shots", "0"], "shots must be at least 1"),
         (["train", "--device", "quantum"], "Device 'quantum'"),
         (["evaluate", "no-such-run"], "No run 'no-such-run'"),
@@ -221,7 +221,7 @@ def test_stopped_run_is_listed_and_goes_on(capsys, workspace, tmp_path):
     training.close()
     code, out, _ = run(capsys, "resume", tmp_path / "later", "--json")
     assert code == 0
-    assert json.loads(out)["results"]["all"]["num_images"] == 550
+    assert json.loads(out)["results"]["all"]["num_images"] == 576
 
 
 def test_training_that_waits_takes_its_turn(capsys, workspace, tmp_path):

@@ -44,7 +44,7 @@ def measured(twin):
     """What is measured on two of the sets, and the steps that were told meanwhile."""
     seen = []
     progress = lambda *part: seen.append(part)
-    return check_activation(NAME, weights(), "cpu", progress, ("faces", "games")), seen
+    return check_activation(NAME, weights(), "cpu", progress, ("faces", "details")), seen
 
 
 def demo_folder():
@@ -58,8 +58,8 @@ def weights():
 def test_weights_for_gelu_are_told(measured):
     """They classify better with it, by more than the margin, and every picture is counted."""
     found, seen = measured
-    assert (found.pictures, found.classes) == (1078, 49)
-    assert seen[-1] == (2156, 2156)
+    assert (found.pictures, found.classes) == (936, 52)
+    assert seen[-1] == (1872, 1872)
     assert found.gelu.cross_entropy < found.quick_gelu.cross_entropy - found.margin
     assert found.gelu.accuracy > found.quick_gelu.accuracy
     assert found.better == "GELU"
@@ -105,7 +105,7 @@ def test_the_command_says_how_to_load(measured, monkeypatch, capsys):
     monkeypatch.setattr(activation, "check_activation", lambda *args: measured[0])
     assert main(["backbone", "check", str(weights()), "--name", f"{NAME}-quickgelu"]) == 0
     out = capsys.readouterr().out
-    assert "1078 built-in pictures of 49 classes" in out
+    assert "936 built-in pictures of 52 classes" in out
     assert "looks like GELU: " in out
     assert "margin: " in out
     assert out.endswith(f"load it with: --backbone {NAME}/{weights()}\n")

@@ -93,7 +93,7 @@ def test_routing_shows_what_there_is(show, method, view):
     said = f"{METHODS[method].label} has no router"
     assert (said in texts(app.info)) == (method not in MIXTURES)
     if view == TABS[0]:
-        assert "550 of 550 images" in texts(app.caption)
+        assert "576 of 576 images" in texts(app.caption)
         asks = state.ONLY_EXPERT in [box.key for box in app.selectbox]
         assert asks == (method in MIXTURES)
     labels = [tab.label for tab in app.tabs]
@@ -103,7 +103,7 @@ def test_routing_shows_what_there_is(show, method, view):
 
 @pytest.mark.parametrize("method", ["cocoop", "linear-probe", "tip-adapter-f"])
 def test_an_image_can_be_looked_at_closely(show, method):
-    app = show("pages/routing.py", method, image="test/black bishop/photo/0")
+    app = show("pages/routing.py", method, image="test/bird/photo/0")
     assert not app.error
     assert f"{METHODS[method].label} predicts" in texts(app.markdown)
 

@@ -139,7 +139,7 @@ def test_proposed_groups_are_used_for_a_training(root):
     assert count >= 2
     app.switch_page("pages/train.py").run()
     app.selectbox(key=state.DATA).set_value("details").run()
-    assert f"25 classes, {count} experts" in said(app)
+    assert f"32 classes, {count} experts" in said(app)
 
 
 def test_a_picture_that_cannot_be_read_is_shown_in_words(pets):

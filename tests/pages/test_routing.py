@@ -65,7 +65,7 @@ def test_classes_it_never_saw(page, one_run):
 def test_filters_lead_to_fewer_images_and_to_a_hint(page):
     page.selectbox(key=state.ONLY_STYLE).set_value("sketch").run()
     assert "26 of 286 images" in texts(page.caption)
-    page.selectbox(key=state.ONLY_CLASS).set_value("black bishop").run()
+    page.selectbox(key=state.ONLY_CLASS).set_value("bird").run()
     assert not page.exception
     page.selectbox(key=state.ORDER).set_value("wrong first").run()
     assert not page.exception
@@ -102,10 +102,10 @@ def test_a_run_is_chosen_by_what_it_is_and_linked_by_its_name(one_run):
 
 
 def test_looking_closer_and_forcing_an_expert(one_run):
-    image = "test/black bishop/photo/0"
+    image = "test/bird/photo/0"
     app = open_page(PAGE, run=one_run.name, image=image)
     assert not app.exception
-    assert "True class: **black bishop**" in texts(app.caption)
+    assert "True class: **bird**" in texts(app.caption)
     assert "The mixture predicts" in texts(app.markdown)
     assert "Nearest training images" in texts(app.markdown)
     app = open_page(PAGE, run=one_run.name, image=image, forced="sketch")

@@ -46,7 +46,7 @@ def test_empty_page_trains_the_defaults(started):
     app = open_page(PAGE)
     assert not app.exception
     assert "No training yet" in "".join(text.value for text in app.markdown)
-    assert "58 classes, 11 experts" in captions(app)
+    assert "32 classes, 6 experts" in captions(app)
     start(app)
     assert started == [preset("mocoop")]
 
@@ -55,7 +55,7 @@ def test_settings_reach_the_run(started):
     app = open_page(PAGE)
     app.selectbox(key=state.DATA).set_value("details").run()
     app.selectbox(key=state.METHOD).set_value("coop").run()
-    assert "25 classes, 1 prompt" in captions(app)
+    assert "32 classes, 1 prompt" in captions(app)
     field(app, "number_input", "Seed").set_value(7).run()
     field(app, "number_input", "Epochs").set_value(3).run()
     field(app, "number_input", "Learning rate").set_value(0.01).run()
@@ -70,7 +70,7 @@ def test_too_many_experts_is_told_next_to_the_form(started):
     app = open_page(PAGE)
     field(app, "number_input", "Experts per image").set_value(99).run()
     assert not app.exception
-    assert "only 11 experts" in app.error[0].value
+    assert "only 6 experts" in app.error[0].value
     assert not [button for button in app.button if button.key == "start"]
 
 

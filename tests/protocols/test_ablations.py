@@ -85,7 +85,7 @@ def test_every_variant_runs_few_shot_and_base_to_new():
             {"method": "coop"},
             r"needs a mixture: expected one of mocoop, mocoop-all, .*; got 'coop'",
         ),
-        ({"shots": 999}, "Would run: --shots 92"),
+        ({"shots": 999}, "Would run: --shots 36"),
     ],
 )
 def test_unfit_questions_are_refused(changes, message):

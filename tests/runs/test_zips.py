@@ -94,7 +94,7 @@ def test_the_card_says_what_it_is(finished_run, packed):
     assert f"{results['harmonic_mean']:.2f} %" in card
     assert "16 trained (the base half) of 32" in card
     assert "| `epochs` | 3 |" in card
-    assert "black bishop" in card
+    assert "bird" in card
 
 
 def test_differences_are_those_from_the_preset():
@@ -260,7 +260,7 @@ def test_features_of_other_shapes_are_refused(packed, tmp_path):
     soft = torch.nn.functional.normalize(torch.randn(2, 3, 4), dim=-1)
     data = save({"soft/0": soft, "hard/0": soft.clone(), "prototypes": soft.clone()})
     source = zipped(resigned(entries(packed), "features.safetensors", data))
-    assert_refused(source, tmp_path / "runs", "does not have 11 experts and 25 classes")
+    assert_refused(source, tmp_path / "runs", "does not have 8 experts and 32 classes")
 
 
 def test_a_zip_of_something_else_is_named(tmp_path):

@@ -56,7 +56,7 @@ def test_untrained_soft_features_are_the_first_templates(finished_run):
 def test_base_run_reports_base_new_and_their_harmonic_mean(finished_run):
     results = finished_run.results()
     base, new = results["base"]["accuracy"], results["new"]["accuracy"]
-    assert results["base"]["num_images"] + results["new"]["num_images"] == 550
+    assert results["base"]["num_images"] + results["new"]["num_images"] == 576
     assert results["harmonic_mean"] == pytest.approx(2 * base * new / (base + new))
     assert harmonic_mean(0, 0) == 0
     assert 0 <= results["new"]["style_nmi"] <= 1
@@ -171,7 +171,7 @@ def test_mistakes_leave_nothing_behind(workspace):
     for changes, words in {
         ("data", "nowhere"): "Unknown data set",
         ("backbone", "ViT-B-99/openai"): "Unknown backbone",
-        ("num_chosen", 12): "only 11 experts",
+        ("num_chosen", 12): "only 8 experts",
     }.items():
         path = workspace / "runs" / "mistake"
         with pytest.raises(UserError, match=words):
