@@ -24,8 +24,8 @@ from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError, UserNote
 from mocoop.features.encode import PICTURES_AT_ONCE, encode_images
 
-SETS = ("pictographs", "faces", "things")
-"""Built-in sets whose test pictures are classified, each among its own class names."""
+SETS = ("pictographs",)
+"""Built-in sets of single things, whose test pictures are classified among the set's names."""
 STANDARD_ERRORS = 3.0  # by which the cross-entropies must differ
 _SCALES = [2 ** (step / 8) for step in range(81)]  # logit scales that are tried, 1 to 1024
 Progress = Callable[[int, int], None]  # done, total

@@ -44,7 +44,7 @@ def measured(twin):
     """What is measured on two of the sets, and the steps that were told meanwhile."""
     seen = []
     progress = lambda *part: seen.append(part)
-    return check_activation(NAME, weights(), "cpu", progress, ("faces", "details")), seen
+    return check_activation(NAME, weights(), "cpu", progress, ("pictographs",)), seen
 
 
 def demo_folder():
@@ -58,8 +58,8 @@ def weights():
 def test_weights_for_gelu_are_told(measured):
     """They classify better with it, by more than the margin, and every picture is counted."""
     found, seen = measured
-    assert (found.pictures, found.classes) == (936, 52)
-    assert seen[-1] == (1872, 1872)
+    assert (found.pictures, found.classes) == (954, 53)
+    assert seen[-1] == (1908, 1908)
     assert found.gelu.cross_entropy < found.quick_gelu.cross_entropy - found.margin
     assert found.gelu.accuracy > found.quick_gelu.accuracy
     assert found.better == "GELU"
@@ -89,23 +89,23 @@ def test_the_margin_by_hand(gelu, quick, better):
 
 def test_the_standard_error_is_that_of_classes(twin, monkeypatch):
     """Every second class is better by 2, the others by 0, whatever single pictures are."""
-    labels = [item.label for item in load_dataset("games").items("test")]
+    labels = [item.label for item in load_dataset("details").items("test")]
     plain = torch.tensor([3.0 if label % 2 else 1.0 for label in labels]).double()
     quick = torch.ones(len(labels)).double()
-    change = [2.0 if label % 2 else 0.0 for label in range(25)]
+    change = [2.0 if label % 2 else 0.0 for label in range(32)]
     parts = iter([(plain, plain > 2), (quick, quick > 0)])
     monkeypatch.setattr(activation, "_measure", lambda *args: next(parts))
-    found = check_activation(NAME, weights(), "cpu", sets=("games",))
+    found = check_activation(NAME, weights(), "cpu", sets=("details",))
     assert found.quick_gelu == Measured(100.0, 1.0)
-    assert found.gain == pytest.approx(0.96)
-    assert found.margin == pytest.approx(3 * np.std(change, ddof=1) / 5)
+    assert found.gain == pytest.approx(1.0)
+    assert found.margin == pytest.approx(3 * np.std(change, ddof=1) / np.sqrt(32))
 
 
 def test_the_command_says_how_to_load(measured, monkeypatch, capsys):
     monkeypatch.setattr(activation, "check_activation", lambda *args: measured[0])
     assert main(["backbone", "check", str(weights()), "--name", f"{NAME}-quickgelu"]) == 0
     out = capsys.readouterr().out
-    assert "936 built-in pictures of 52 classes" in out
+    assert "954 built-in pictures of 53 classes" in out
     assert "looks like GELU: " in out
     assert "margin: " in out
     assert out.endswith(f"load it with: --backbone {NAME}/{weights()}\n")
