@@ -238,7 +238,7 @@ LESSONS = (
     Lesson(
         "router",
         "When a router helps",
-        "MoCoOp has eleven experts, one for each style of picture, and a router that picks two of "
+        "MoCoOp has an expert for each group of templates, and a router that picks two of "
         "them for every image. It would also work without a router: **all experts vote equally** "
         "on every image.",
         "How does the router's choice of two compare with that?",

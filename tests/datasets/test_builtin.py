@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from mocoop.config import TrainConfig
 from mocoop.datasets.builtin import BUILTIN, load_builtin
 from mocoop.datasets.builtin_cards import RULES
 from mocoop.datasets.splits import base_size
@@ -15,6 +16,7 @@ from mocoop.errors import UserError
 
 PRINT = """
 import hashlib
+from mocoop.config import TrainConfig
 from mocoop.datasets.builtin import load_builtin
 data = load_builtin("albums")
 digest = hashlib.sha256()
@@ -115,3 +117,8 @@ def test_settings_share_things_and_differ_in_pictures():
 def test_unknown_set():
     with pytest.raises(UserError, match=r"Unknown built-in set 'album'.*Did you mean 'albums'"):
         load_builtin("album")
+
+
+def test_every_set_with_a_rule_is_in_the_menu():
+    assert sorted(BUILTIN) == sorted(RULES)
+    assert BUILTIN[0] == TrainConfig().data
