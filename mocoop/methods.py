@@ -130,7 +130,7 @@ _RECORDS = (
         COOP,
         "#c74f6b",
         recipes.COOP,
-        {"learning_rate": 0.02},
+        {"learning_rate": 0.2},
         Recipe(recipes.WORDS | recipes.SGD, "CoOp, arXiv 2109.01134"),
         few_shot=recipes.COOP_FEW_SHOT,
     ),
@@ -159,7 +159,7 @@ _RECORDS = (
         PROGRAD,
         "#b58a2b",
         recipes.COOP | {"align_gradient": True},
-        {"learning_rate": 0.02},
+        {"learning_rate": 0.5},
         Recipe(recipes.WORDS | recipes.SGD | {"epochs": 100}, "ProGrad, arXiv 2205.14865"),
     ),
     Method(
@@ -171,8 +171,7 @@ _RECORDS = (
         KGCOOP,
         "#7d8f35",
         recipes.COOP | {"anchor_weight": 8.0},
-        # The weight was 8 on the squared distance when this recipe was chosen: 16 is the same now.
-        {"learning_rate": 0.1, "anchor_weight": 16.0},
+        {"learning_rate": 0.5, "anchor_weight": 1.0},
         Recipe(
             recipes.WORDS | recipes.SGD | {"batch_size": 128, "epochs": 100},
             "KgCoOp, arXiv 2303.13283",
@@ -187,7 +186,7 @@ _RECORDS = (
         LASP,
         "#e07b39",
         recipes.LASP,
-        {"learning_rate": 0.2},
+        {"learning_rate": 0.2, "text_weight": 0.2},
         Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
@@ -199,7 +198,7 @@ _RECORDS = (
         LASP,
         "#a3624a",
         recipes.LASP | recipes.ALL_NAMES,
-        {"learning_rate": 0.2},
+        {"learning_rate": 0.2, "text_weight": 0.2},
         Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
@@ -235,6 +234,7 @@ _RECORDS = (
         MOCOOP,
         "#3b82c4",
         {},
+        {"learning_rate": 0.2},
         published=Recipe(recipes.MIXTURE, recipes.OF_MOCOOP),
     ),
     Method(
@@ -247,6 +247,7 @@ _RECORDS = (
         MOCOOP,
         "#5b62c9",
         recipes.ALL_NAMES,
+        {"learning_rate": 0.2},
         published=Recipe(recipes.MIXTURE, recipes.OF_MOCOOP),
     ),
     Method(
