@@ -155,5 +155,5 @@ def _time(note: dict[str, Any]) -> str:
     cores = f", {note['threads']} threads" if note["device"] == "CPU" else ""
     return (
         f"{note['seconds'] / 60:.1f} minutes for {pictures / 1e6:.2f} M pictures on "
-        f"{note['device']}{cores}, drawn by {settings['workers']} processes beside it."
+        f"{note['device']}{cores}, drawn by {settings['workers']} other process(es)."
     )

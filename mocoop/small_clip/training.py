@@ -1,8 +1,8 @@
 """Trains the small CLIP of scenes, in which the words around a name decide what is meant.
 
-Three things make it learn quickly. Every step scores each picture against all names in the words
-of every role, not only against the captions of the batch. Each patch is taught which thing in
-which role it shows, by a layer that is not kept. And the first pictures mostly show a single
+Three things help it to learn quickly. Every step scores each picture against all names in the
+words of every role, not only against the captions of the batch. Each patch is taught which thing
+in which role it shows, by a layer that is not kept. And the first pictures mostly show a single
 thing, from which names are learned before roles are.
 """
 

@@ -143,16 +143,19 @@ def test_pictures_of_a_step_do_not_depend_on_the_processes():
 
 
 def test_training_is_repeatable_goes_on_and_loads(tmp_path):
-    whole = list(train_small_clip(SMALL, tmp_path / "whole"))
+    shares = {step: SMALL.singles(step) for step in range(1, SMALL.steps + 1)}
+    drawn = list(step_pictures(SMALL.seed, SMALL.batch_size, SMALL.names, shares, 1))
+    once = replace(SMALL, eval_every=SMALL.steps)
+    whole = list(train_small_clip(once, tmp_path / "whole", iter(drawn)))
     assert whole[-1]["step"] == SMALL.steps == 4
     assert {f"{role}/plain" for role in ROLES} <= set(whole[-1])
-    stopped = train_small_clip(SMALL, tmp_path / "parts")
+    stopped = train_small_clip(SMALL, tmp_path / "parts", iter(drawn))
     assert next(stopped)["step"] == 2
     stopped.close()
     assert (tmp_path / "parts" / SNAPSHOT).is_file()
     with pytest.raises(UserError, match=r"unfinished training with width 32, not 64"):
         next(train_small_clip(replace(SMALL, width=64), tmp_path / "parts"))
-    rest = list(train_small_clip(replace(SMALL, workers=2), tmp_path / "parts"))
+    rest = list(train_small_clip(SMALL, tmp_path / "parts", iter(drawn[2:])))
     assert [record["step"] for record in rest] == [4]
     assert not (tmp_path / "parts" / SNAPSHOT).exists()
     first, second = (
@@ -162,7 +165,7 @@ def test_training_is_repeatable_goes_on_and_loads(tmp_path):
     backbone = load_backbone(str(tmp_path / "parts"))
     assert backbone.text.shares_prefixes
     after = replace(SMALL, start=str(tmp_path / "whole"), pictures=6)
-    assert len(list(train_small_clip(after, tmp_path / "after"))) == 1
+    assert len(list(train_small_clip(after, tmp_path / "after"))) == 1  # draws by itself
 
 
 def test_every_weight_is_moved_by_one_optimiser():
