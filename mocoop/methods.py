@@ -130,7 +130,7 @@ _RECORDS = (
         COOP,
         "#c74f6b",
         recipes.COOP,
-        {"learning_rate": 0.2},
+        recipes.DEMO | {"learning_rate": 0.2},
         Recipe(recipes.WORDS | recipes.SGD, "CoOp, arXiv 2109.01134"),
         few_shot=recipes.COOP_FEW_SHOT,
     ),
@@ -143,7 +143,7 @@ _RECORDS = (
         COCOOP,
         "#d06bb0",
         recipes.COOP | {"conditional": True},
-        {"learning_rate": 0.02, "batch_size": 8, "epochs": 10},
+        {"learning_rate": 0.05, "batch_size": 8, "epochs": 10},
         Recipe(
             recipes.WORDS | recipes.SGD | {"batch_size": 1, "epochs": 10},
             "CoCoOp, arXiv 2203.05557",
@@ -159,7 +159,7 @@ _RECORDS = (
         PROGRAD,
         "#b58a2b",
         recipes.COOP | {"align_gradient": True},
-        {"learning_rate": 0.5},
+        recipes.DEMO | {"learning_rate": 0.5},
         Recipe(recipes.WORDS | recipes.SGD | {"epochs": 100}, "ProGrad, arXiv 2205.14865"),
     ),
     Method(
@@ -171,7 +171,7 @@ _RECORDS = (
         KGCOOP,
         "#7d8f35",
         recipes.COOP | {"anchor_weight": 8.0},
-        {"learning_rate": 0.5, "anchor_weight": 1.0},
+        recipes.DEMO | {"learning_rate": 0.2, "anchor_weight": 1.0},
         Recipe(
             recipes.WORDS | recipes.SGD | {"batch_size": 128, "epochs": 100},
             "KgCoOp, arXiv 2303.13283",
@@ -186,7 +186,7 @@ _RECORDS = (
         LASP,
         "#e07b39",
         recipes.LASP,
-        {"learning_rate": 0.2, "text_weight": 0.2},
+        recipes.DEMO | {"learning_rate": 0.1, "text_weight": 0.2},
         Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
@@ -198,7 +198,7 @@ _RECORDS = (
         LASP,
         "#a3624a",
         recipes.LASP | recipes.ALL_NAMES,
-        {"learning_rate": 0.2, "text_weight": 0.2},
+        recipes.DEMO | {"learning_rate": 0.1, "text_weight": 0.2},
         Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
@@ -234,7 +234,7 @@ _RECORDS = (
         MOCOOP,
         "#3b82c4",
         {},
-        {"learning_rate": 0.2},
+        recipes.DEMO | {"learning_rate": 0.2},
         published=Recipe(recipes.MIXTURE, recipes.OF_MOCOOP),
     ),
     Method(
@@ -247,7 +247,7 @@ _RECORDS = (
         MOCOOP,
         "#5b62c9",
         recipes.ALL_NAMES,
-        {"learning_rate": 0.2},
+        recipes.DEMO | {"learning_rate": 0.2},
         published=Recipe(recipes.MIXTURE, recipes.OF_MOCOOP),
     ),
     Method(

@@ -13,7 +13,7 @@ from mocoop.datasets.benchmarks import (
     load_benchmark,
     split_templates,
 )
-from mocoop.datasets.builtin import BUILTIN, is_builtin, load_builtin
+from mocoop.datasets.builtin import BUILTIN, PROMPTS_MATTER, is_builtin, load_builtin
 from mocoop.datasets.coop_split import has_split, load_coop_split
 from mocoop.datasets.edits import read_edits
 from mocoop.datasets.folder import load_folder
@@ -25,6 +25,7 @@ from mocoop.older import check_not_old_set
 __all__ = [
     "BENCHMARKS",
     "BUILTIN",
+    "PROMPTS_MATTER",
     "Dataset",
     "Item",
     "check_name",

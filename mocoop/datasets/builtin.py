@@ -24,6 +24,8 @@ from mocoop.world.things import Thing, find_things, pictograph_glyphs
 
 BUILTIN = ("albums", "details", "things", "halves", "faces", "digits", "pictographs")
 """In the order of menus; the first is the default."""
+PROMPTS_MATTER = ("albums", "details", "halves", "things")
+"""The sets in which the words around the name decide what is right."""
 EASY_SUFFIX = "-easy"
 
 _VERSION = 1  # of the drawings: raise it whenever a picture of the same recipe changes

@@ -11,7 +11,7 @@ import torch
 
 from mocoop.analysis.interaction import interaction_shares
 from mocoop.clip.backbone import DEMO, load_backbone
-from mocoop.datasets import BUILTIN, load_dataset
+from mocoop.datasets import BUILTIN, PROMPTS_MATTER, load_dataset
 from mocoop.evaluation.measure_table import Section, in_section
 from mocoop.markdown import markdown_table
 from mocoop.methods import METHODS
@@ -33,23 +33,46 @@ from mocoop.results.tables import (
 )
 from mocoop.runs.run import Run
 
-SHOTS = (1, 2, 4, 8, 16)
-STYLE_SHOTS = 4  # the number of photos per class in the drawn data sets
+FEWER_SHOTS = (1, 2, 4, 8)
+TUNED_ON = ("albums", "details")
+STYLE_SHOTS = 4
 
 
 def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
-    """Returns the tasks of all protocols on the built-in sets, which the page shows."""
+    """Returns the tasks of all protocols on the built-in sets, which the page shows.
+
+    The sets in which prompts matter most have all shots, the others 16. Methods that encode images
+    or texts anew in every step are trained with 16 shots only, those that tune the image tower on
+    two sets.
+    """
+    tuned = tuple(key for key in METHODS if preset(key).tune_layer_norms)
+    usual = tuple(key for key in METHODS if key not in tuned)
     # When all classes are trained on, there are no other names, and LASP-V equals LASP.
-    methods = tuple(key for key in METHODS if preset(key).text_classes == "seen")
-    transferable = tuple(key for key in methods if not METHODS[key].own_classes_only)
+    usual_seen, tuned_seen = (
+        tuple(key for key in keys if preset(key).text_classes == "seen") for keys in (usual, tuned)
+    )
+    quick = tuple(
+        key for key in usual_seen if METHODS[key].needs_images and not preset(key).conditional
+    )
+    transferable = tuple(key for key in usual_seen if not METHODS[key].own_classes_only)
     seeds = tuple(seeds)
+    few = tasks(Plan("few-shot", PROMPTS_MATTER, quick, FEWER_SHOTS, seeds))
+    few += tasks(Plan("few-shot", BUILTIN, usual_seen, (16,), seeds))
+    few += tasks(Plan("few-shot", TUNED_ON, tuned_seen, (16,), seeds))
+    halves = tasks(Plan("base-to-new", BUILTIN, usual, (16,), seeds))
+    halves += tasks(Plan("base-to-new", TUNED_ON, tuned, (16,), seeds))
     return [
-        *tasks(Plan("few-shot", BUILTIN, methods, SHOTS, seeds)),
-        *tasks(Plan("base-to-new", BUILTIN, tuple(METHODS), (16,), seeds)),
-        *tasks(Plan("domain-generalization", BUILTIN, methods, (STYLE_SHOTS,), seeds)),
+        *sorted(few, key=_place),
+        *sorted(halves, key=_place),
+        *tasks(Plan("domain-generalization", PROMPTS_MATTER, usual_seen, (STYLE_SHOTS,), seeds)),
         *tasks(Plan("cross-dataset", BUILTIN, transferable, (16,), seeds)),
-        *ablation_tasks(BUILTIN, seeds=seeds),
+        *ablation_tasks(PROMPTS_MATTER, seeds=seeds),
     ]
+
+
+def _place(task: Task) -> tuple[int, int]:
+    """Returns where a task stands in the tables, by data set and method."""
+    return BUILTIN.index(task.config.data), tuple(METHODS).index(task.config.method)
 
 
 def tables_of(
