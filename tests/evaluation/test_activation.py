@@ -64,8 +64,8 @@ def weights():
 def test_weights_for_gelu_are_told(measured):
     """They classify better with it, by twice the margin, and every picture is counted."""
     found, seen = measured
-    assert (found.pictures, found.classes) == (1314, 219)
-    assert seen[-1] == (2628, 2628)
+    assert (found.pictures, found.classes) == (1971, 219)
+    assert seen[-1] == (3942, 3942)
     assert found.gelu.cross_entropy < found.quick_gelu.cross_entropy - 2 * found.margin
     assert found.gelu.accuracy > found.quick_gelu.accuracy
     assert found.better == "GELU"
@@ -116,7 +116,7 @@ def test_the_command_says_how_to_load(measured, monkeypatch, capsys):
     monkeypatch.setattr(activation, "check_activation", lambda *args: measured[0])
     assert main(["backbone", "check", str(weights()), "--name", f"{NAME}-quickgelu"]) == 0
     out = capsys.readouterr().out
-    assert "1314 drawings of 219 things" in out
+    assert "1971 drawings of 219 things" in out
     assert "looks like GELU: " in out
     assert "margin: " in out
     assert out.endswith(f"load it with: --backbone {NAME}/{weights()}\n")
