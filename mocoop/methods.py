@@ -186,7 +186,7 @@ _RECORDS = (
         LASP,
         "#e07b39",
         recipes.LASP,
-        recipes.DEMO | {"learning_rate": 0.1, "text_weight": 0.2},
+        recipes.DEMO | {"learning_rate": 0.2, "text_weight": 0.2},
         Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
@@ -198,7 +198,7 @@ _RECORDS = (
         LASP,
         "#a3624a",
         recipes.LASP | recipes.ALL_NAMES,
-        recipes.DEMO | {"learning_rate": 0.1, "text_weight": 0.2},
+        recipes.DEMO | {"learning_rate": 0.2, "text_weight": 0.2},
         Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
