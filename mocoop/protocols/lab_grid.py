@@ -13,6 +13,7 @@ import itertools
 import json
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -199,7 +200,16 @@ def read_grid(folder: Path | None = None) -> Grid:
             for index, key in enumerate(keys)
         }
         return Grid(axes, values["backbone_fingerprint"], values["version"], runs)
-    except (KeyError, TypeError, IndexError, ValueError, OSError, SafetensorError) as error:
+    except (
+        KeyError,
+        TypeError,
+        IndexError,
+        ValueError,
+        OSError,
+        EOFError,
+        zlib.error,
+        SafetensorError,
+    ) as error:
         raise UserError(
             f"The lab's grid in {folder} is damaged ({error}). Make it again with `mocoop "
             "lab-grid`, or restore the file."
