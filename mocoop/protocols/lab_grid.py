@@ -40,6 +40,13 @@ GRID_FORMAT = 2  # increase it when an old reader would misread a new grid
 TABLE, NUMBERS = "grid.json", "grid.safetensors.gz"
 
 
+DAMAGED = (
+    *(KeyError, TypeError, IndexError, ValueError),  # in the table
+    *(OSError, EOFError, zlib.error, SafetensorError),  # in the numbers
+)
+"""Errors while a grid is read that mean that its files are damaged."""
+
+
 class Key(NamedTuple):
     """What a training of the grid is found by."""
 
@@ -200,16 +207,7 @@ def read_grid(folder: Path | None = None) -> Grid:
             for index, key in enumerate(keys)
         }
         return Grid(axes, values["backbone_fingerprint"], values["version"], runs)
-    except (
-        KeyError,
-        TypeError,
-        IndexError,
-        ValueError,
-        OSError,
-        EOFError,
-        zlib.error,
-        SafetensorError,
-    ) as error:
+    except DAMAGED as error:
         raise UserError(
             f"The lab's grid in {folder} is damaged ({error}). Make it again with `mocoop "
             "lab-grid`, or restore the file."
