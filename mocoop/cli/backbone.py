@@ -18,8 +18,8 @@ class BackboneCommand:
     """Measure whether the weights in a file are for QuickGELU or for plain GELU.
 
     Weights do not say it, they load with both, and with the wrong one a CLIP loses accuracy.
-    The built-in pictures are classified with both, each by its class's name in a plain prompt.
-    They are drawings: how well a CLIP knows them says little, and only the difference counts. The
+    Drawings of single things are classified with both, each by its name in a plain prompt.
+    How well a CLIP knows drawings says little, and only the difference counts. The
     judge is the cross-entropy of the right names, at the logit scale that is best for each.
 
     Examples:
@@ -28,7 +28,7 @@ class BackboneCommand:
     """
 
     action: Annotated[Literal["check"], tyro.conf.Positional]
-    """check: classify the built-in pictures with both activations."""
+    """check: classify drawings with both activations."""
     file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """A .safetensors file, or ARCHITECTURE/FILE as in --backbone."""
     name: str = ""
@@ -66,7 +66,7 @@ def backbone(command: BackboneCommand) -> None:
         verdict = check.better or "can't tell"
         print_json(asdict(check) | {"verdict": verdict, "backbone": known})
         return
-    print(f"{check.pictures} built-in pictures of {check.classes} classes, zero-shot:")
+    print(f"{check.pictures} drawings of {check.classes} things, zero-shot:")
     for activation, found in (("GELU", check.gelu), ("QuickGELU", check.quick_gelu)):
         entropy = f"cross-entropy {found.cross_entropy:.4f}"
         print(f"  {activation:<9}  {entropy}, accuracy {found.accuracy:.2f} %")

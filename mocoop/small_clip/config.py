@@ -12,9 +12,9 @@ from mocoop.errors import UserError
 class SmallClipConfig:
     """How the small CLIP of scenes is trained."""
 
-    pictures: int = 1_750_000
+    pictures: int = 800_000
     """Pictures drawn in all."""
-    batch_size: int = 512
+    batch_size: int = 384
     """Pictures per step."""
     width: int = 160
     """Width of the image tower."""
@@ -32,8 +32,8 @@ class SmallClipConfig:
     """Of that part of the loss."""
     optimizer: str = "muon"
     """`muon` (for the matrices of blocks, with AdamW for the rest) or `adamw`."""
-    learning_rate: float = 1.2e-3
-    """Peak of the cosine schedule of AdamW."""
+    learning_rate: float = 1.5e-3
+    """Peak of the cosine schedule, which both optimisers follow."""
     warmup: float = 0.04
     """Share of the steps with a linear warm-up."""
     weight_decay: float = 0.05

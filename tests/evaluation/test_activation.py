@@ -12,10 +12,16 @@ from safetensors.torch import load_file, save_file
 
 from mocoop.assets import asset
 from mocoop.cli.main import main
-from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluation import activation
-from mocoop.evaluation.activation import ActivationCheck, Measured, check_activation, split_name
+from mocoop.evaluation.activation import (
+    ActivationCheck,
+    Measured,
+    check_activation,
+    class_means,
+    single_things,
+    split_name,
+)
 from tests.support.tiny import tiny_clip
 
 NAME = "Small-Test"
@@ -41,10 +47,10 @@ def twin(architecture):
 
 @pytest.fixture(scope="module")
 def measured(twin):
-    """What is measured on two of the sets, and the steps that were told meanwhile."""
+    """What is measured, and the steps that were told meanwhile."""
     seen = []
     progress = lambda *part: seen.append(part)
-    return check_activation(NAME, weights(), "cpu", progress, ("pictographs",)), seen
+    return check_activation(NAME, weights(), "cpu", progress), seen
 
 
 def demo_folder():
@@ -56,11 +62,11 @@ def weights():
 
 
 def test_weights_for_gelu_are_told(measured):
-    """They classify better with it, by more than the margin, and every picture is counted."""
+    """They classify better with it, by twice the margin, and every picture is counted."""
     found, seen = measured
-    assert (found.pictures, found.classes) == (954, 53)
-    assert seen[-1] == (1908, 1908)
-    assert found.gelu.cross_entropy < found.quick_gelu.cross_entropy - found.margin
+    assert (found.pictures, found.classes) == (1971, 219)
+    assert seen[-1] == (3942, 3942)
+    assert found.gelu.cross_entropy < found.quick_gelu.cross_entropy - 2 * found.margin
     assert found.gelu.accuracy > found.quick_gelu.accuracy
     assert found.better == "GELU"
 
@@ -69,7 +75,7 @@ def test_untrained_weights_tell_nothing(twin, tmp_path):
     """Guesses are equally good with both."""
     shuffled = {name: value.flip(0) for name, value in load_file(weights()).items()}
     save_file({k: v.contiguous() for k, v in shuffled.items()}, tmp_path / "x.safetensors")
-    found = check_activation(NAME, tmp_path / "x.safetensors", "cpu", sets=("faces",))
+    found = check_activation(NAME, tmp_path / "x.safetensors", "cpu", None, single_things(2))
     assert found.better == ""
 
 
@@ -89,23 +95,28 @@ def test_the_margin_by_hand(gelu, quick, better):
 
 def test_the_standard_error_is_that_of_classes(twin, monkeypatch):
     """Every second class is better by 2, the others by 0, whatever single pictures are."""
-    labels = [item.label for item in load_dataset("details").items("test")]
-    plain = torch.tensor([3.0 if label % 2 else 1.0 for label in labels]).double()
-    quick = torch.ones(len(labels)).double()
-    change = [2.0 if label % 2 else 0.0 for label in range(32)]
+    pictures = single_things(2)
+    plain = torch.tensor([3.0 if label % 2 else 1.0 for label in pictures.labels]).double()
+    quick = torch.ones(len(plain)).double()
+    change = [2.0 if label % 2 else 0.0 for label in range(219)]
     parts = iter([(plain, plain > 2), (quick, quick > 0)])
     monkeypatch.setattr(activation, "_measure", lambda *args: next(parts))
-    found = check_activation(NAME, weights(), "cpu", sets=("details",))
+    found = check_activation(NAME, weights(), "cpu", None, pictures)
     assert found.quick_gelu == Measured(100.0, 1.0)
-    assert found.gain == pytest.approx(1.0)
-    assert found.margin == pytest.approx(3 * np.std(change, ddof=1) / np.sqrt(32))
+    assert found.gain == pytest.approx(np.mean(change))
+    assert found.margin == pytest.approx(3 * np.std(change, ddof=1) / np.sqrt(219))
+
+
+def test_class_means_by_hand():
+    values = torch.tensor([1.0, 5.0, 3.0, 2.0])
+    assert class_means(values, torch.tensor([0, 1, 0, 2])).tolist() == [2.0, 5.0, 2.0]
 
 
 def test_the_command_says_how_to_load(measured, monkeypatch, capsys):
     monkeypatch.setattr(activation, "check_activation", lambda *args: measured[0])
     assert main(["backbone", "check", str(weights()), "--name", f"{NAME}-quickgelu"]) == 0
     out = capsys.readouterr().out
-    assert "954 built-in pictures of 53 classes" in out
+    assert "1971 drawings of 219 things" in out
     assert "looks like GELU: " in out
     assert "margin: " in out
     assert out.endswith(f"load it with: --backbone {NAME}/{weights()}\n")

@@ -36,7 +36,7 @@ def test_home_names_the_data_sets_that_are_here(empty_runs, monkeypatch, tmp_pat
         (tmp_path / "uploads" / f"mine-{number}" / "cat").mkdir(parents=True)
     app = open_page(PAGE)
     assert not app.exception
-    said = "details, digits; mine-0, mine-1, mine-2, mine-3 and 2 more; any folder of images"
+    said = "digits, pictographs; mine-0, mine-1, mine-2, mine-3 and 2 more; any folder of images"
     assert said in texts(app)
 
 
