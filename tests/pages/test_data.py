@@ -11,9 +11,10 @@ import pytest
 from app.common import state
 from app.data import edit_view
 from app.data import tables as data_tables
+from app.data.view import PER_PAGE
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.catalog.uploads import keep_upload, uploaded_sets
-from mocoop.datasets import load_dataset
+from mocoop.datasets import BUILTIN, load_dataset
 from mocoop.datasets.edits import EDITS_FILE, SKIP_FILE, read_edits
 from mocoop.errors import UserError
 from mocoop.storage.archives import Limits
@@ -179,11 +180,23 @@ def test_renamed_classes(pets):
     assert data_tables.renamed_classes(table, data, {"cat": "tom"}) == {"GuineaPig": "cavy"}
 
 
+@pytest.mark.parametrize("name", BUILTIN)
+def test_a_built_in_set_has_a_card_and_its_pictures_say_what_counts(root, name):
+    app = open_page(PAGE, data=name)
+    assert not app.exception
+    told, data = said(app), load_dataset(name)
+    for words in (data.card.label, data.card.could, data.card.could_not, "What a label means"):
+        assert words in told
+    assert ".." not in told
+    item = data_tables.pictures(data, data_tables.PictureFilter("train"))[0]
+    assert f"{data.class_names[item.label]}  \n*{item.style}, {item.role}*" in told
+
+
 def test_a_page_of_pictures_shows_many_classes_and_styles():
     data = load_dataset("details")
     shown = data_tables.pictures(data, data_tables.PictureFilter("train"))
     assert len(shown) == len(set(shown)) == 1152
-    first = shown[:36]
+    first = shown[:PER_PAGE]
     assert len({item.label for item in first}) == 32
     assert len({item.style for item in first}) == 9
     one = data_tables.pictures(data, data_tables.PictureFilter("test", "guitar", "dark"))
