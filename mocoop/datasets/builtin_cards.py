@@ -147,7 +147,7 @@ RULES: dict[str, Rule] = {
         Card(
             "The one thing that is there: large, small or a close-up.",
             "Its size, and its style: there is only one thing that the words could mean.",
-            "What is meant is never in doubt: this is the control, with little for one prompt to do.",
+            "What is meant is never in doubt: the control, with little to do for one prompt.",
         ),
         ("large", "small", "cropped"),
         STYLES,
