@@ -55,7 +55,9 @@ def all_runs() -> dict[str, Run]:
             with suppress(UserError):  # the run was deleted in the meantime
                 changed[name] = tables.last_change(run)
                 by_name[name] = run
-    return {name: by_name[name] for name in sorted(changed, key=lambda name: (-changed[name], name))}
+    return {
+        name: by_name[name] for name in sorted(changed, key=lambda name: (-changed[name], name))
+    }
 
 
 def table_of(runs: dict[str, Run]) -> pd.DataFrame:
