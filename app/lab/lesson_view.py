@@ -189,7 +189,7 @@ def _show_router(finals: pd.DataFrame) -> Numbers:
             show_figure(figures.way_bars(accuracies, next(iter(accuracies))), f"ways-on-{data}")
     st.markdown("**Every training and half**: possible gain and actual gain of the router")
     rows = finals[(finals["method"] == MOCOOP) & (finals["rate"] == OWN_RATE)]
-    titles = ("perfect choice − random expert, points", "router − all equally, points")
+    titles = ("perfect choice − random expert, points", "router − better way without it, points")
     show_figure(figures.scatter(rows, "headroom", "gain", titles, "data"), "gain-of-routing")
     return router_conditions(finals), ("gain", "headroom")
 

@@ -178,15 +178,15 @@ def _router_answer(finals: pd.DataFrame) -> int:
 
 
 def _router_reveal(finals: pd.DataFrame) -> str:
-    text = "Percent of the test images that are right, for the router's choice of two experts"
     sentences = []
     for data in (ALBUMS, DETAILS):
         router, equally, single, *_ = ways(finals, data).values()
         sentences.append(
-            f"on *{data}* **{router:.1f}** against {equally:.1f} (**{_points(router - equally)}** "
-            f"points; the best single expert: {single:.1f})"
+            f"On *{data}* the router's choice is right on **{router:.1f} %** of the test images, "
+            f"all experts equally on {equally:.1f} %, the best single expert on {single:.1f} %: "
+            f"**{_points(router_gain(finals, data))}** points over the better of the two."
         )
-    return f"{text} against all experts equally: {'; '.join(sentences)}."
+    return " ".join(sentences)
 
 
 def _router_takeaway(finals: pd.DataFrame) -> str:
@@ -206,12 +206,12 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
     else:
         text += f"Its gain hardly depends on how much the experts differ {number}. "
     if best["gain"] <= SAME:
-        return f"{text}Here several experts need no router: let them all vote."
+        return f"{text}Here the experts need no router."
     if _router_answer(finals) == 0:
         text += (
             "A router pays where the picture itself tells which prompt fits: in the albums the "
-            "style decides which thing counts. Where one rule holds for all pictures, every "
-            "expert learns it, and there is less to choose. "
+            "style decides which thing counts. Where one rule holds for all pictures, one expert "
+            "that has learned it is enough, and there is nothing to choose. "
         )
     if worst["gain"] < -SAME:
         return f"{text}So measure the router's gain before you rely on it, as on the Routing page."
@@ -265,11 +265,12 @@ LESSONS = (
         "router",
         "When a router helps",
         "MoCoOp has an expert for each group of templates, and a router that picks two of "
-        "them for every image. It would also work without a router: **all experts vote equally** "
-        f"on every image. In the set *{ALBUMS}* the style decides which thing counts: the large "
-        f"one in photos, the small one in sketches, the many in dark pictures. In *{DETAILS}* it "
-        "is always the small one.",
-        "How much does the router's choice of two gain over that, in points of test accuracy?",
+        "them for every image. It would also work without a router: **all experts vote equally**, "
+        f"or **the best single one** answers alone. In the set *{ALBUMS}* the style decides which "
+        "thing counts: the large one in photos, the small one in sketches, the many in dark "
+        f"pictures. In *{DETAILS}* it is always the small one.",
+        "How much does the router's choice of two gain over the better of these ways, in points "
+        "of test accuracy?",
         (
             f"On *{ALBUMS}* by more than {LARGE:g} points more than on *{DETAILS}*",
             f"About as much on both, within {LARGE:g} points",

@@ -83,9 +83,9 @@ def reliability_frame(runs: Mapping[str, LabRun], epoch: int) -> pd.DataFrame:
 def final_table(grid: Grid) -> pd.DataFrame:
     """Returns a row per training of the grid and half, with values before and after training.
 
-    `gain` is the router's accuracy minus that of all experts equally; `headroom` is the accuracy
-    of a perfect choice of one expert minus that of a random one. Both are in points, and missing
-    for methods with one expert.
+    `gain` is the router's accuracy minus that of the better of two ways without a router: all
+    experts equally, or the best single one. `headroom` is the accuracy of a perfect choice of one
+    expert minus that of a random one. Both are in points, and missing for methods with one expert.
     """
     rows = []
     for key, run in grid.runs.items():
@@ -103,7 +103,7 @@ def final_table(grid: Grid) -> pd.DataFrame:
             }
             if routing:
                 row |= {name: routing[name] for name in WAYS}
-                row["gain"] = routing["router"] - routing["uniform"]
+                row["gain"] = routing["gain"]
                 row["headroom"] = routing["oracle"] - routing["random"]
             rows.append(row)
     return pd.DataFrame(rows)
