@@ -20,6 +20,7 @@ from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
 from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
 from mocoop.evaluation.evaluate import Evaluation, RoutedItems
+from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.run import Run, RunSetup
 
@@ -43,7 +44,7 @@ def pick_classes(setup: RunSetup) -> str:
     """Returns the choice of classes: all, or for a run on the base half base, new or all."""
     if setup.config.classes == "all":
         return "all"
-    if run_caches.knows_trained_only(setup):
+    if knows_trained_only(setup):
         st.caption(
             f"{method_name(setup.config)} can only predict the classes it was trained on. Only "
             "their images are shown."
