@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -80,6 +81,11 @@ def run_title(config: TrainConfig) -> str:
         given = Path(config.backbone)
         parts.append(given.name if given.is_absolute() else config.backbone)
     return " · ".join(parts)
+
+
+def escape_markdown(text: str) -> str:
+    """Returns Markdown that shows a text literally, without any formatting."""
+    return re.sub(r"([\\`*_{}\[\]()<>#|~$]|:(?=\w))", r"\\\1", text)
 
 
 def _text(value: object) -> str:
