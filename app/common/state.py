@@ -50,6 +50,7 @@ SOURCE = "source"  # where the picture to try comes from
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay in the session
 CHANGED = "changed"  # which of the uploaded pictures the sliders change
 EFFECTS = ("blur", "pixelate", "darken", "grey", "sketch")
+BESIDE = "beside"  # methods and runs whose answers stand beside the run's; set by a callback
 
 
 # Prompt-space page, all in the address.

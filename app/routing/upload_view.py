@@ -16,6 +16,7 @@ from app.common.theme import expert_colours
 from app.common.words import escape_markdown
 from app.routing import effects, figures, tables
 from app.routing.neighbour_view import nearest_training_images
+from app.side_by_side.view import beside_run
 from app.ui import chips, layout
 from app.ui.parts import errors_in_words, show_figure
 from mocoop.classifiers.base import Classifier, Routed
@@ -167,6 +168,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
             best = tables.top_classes(now, 0)
             figure = figures.class_bars(best, picture.truth)
             show_figure(figure, "classes-now", "Most probable classes of the picture", best)
+    beside_run(run, changed, picture.truth, "picture")
     nearest_training_images(run, feature)
 
 

@@ -15,6 +15,7 @@ from app.common.theme import expert_colours
 from app.routing import cached, figures, tables
 from app.routing.class_view import class_numbers
 from app.routing.neighbour_view import nearest_training_images
+from app.side_by_side.view import beside_run
 from app.ui import chips, layout
 from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
 from mocoop.classifiers.base import Routed
@@ -248,6 +249,9 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
     if several:
         with st.expander("What each expert predicts alone"):
             show_table(experts, "experts-of-image", column_config=OWN)
+    first = item.label - int(tested.labels[index])  # the labels that could be predicted
+    labels = range(first, first + len(routed.class_names))
+    beside_run(run, data_caches.dataset(data).image(item), truth, "closer", labels)
     nearest_training_images(run, run_caches.feature_of(run, item))
 
 

@@ -80,3 +80,8 @@ def small_title(title: str, note: str, colour: str) -> str:
         f'<div style="border-left:4px solid {colour};padding-left:.5em">'
         f'<div style="font-weight:600;overflow-wrap:anywhere">{escape(title)}</div>{below}</div>'
     )
+
+
+def quiet(text: str) -> str:
+    """Returns a small, faint line of text."""
+    return f'<div style="{_LINE};opacity:.75;margin-top:.4em">{escape(text)}</div>'
