@@ -30,6 +30,7 @@ METHOD = "method"
 SHOTS = "shots"
 SEED = "seed"
 TRAIN_ON = "train_on"
+START = "from"  # the sentence that the prompt of a method with one prompt starts from
 
 
 # Kept for the session: settings as "<name> <setting> <method>", templates as "<name> <data>".
@@ -50,6 +51,9 @@ SOURCE = "source"  # where the picture to try comes from
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay in the session
 CHANGED = "changed"  # which of the uploaded pictures the sliders change
 EFFECTS = ("blur", "pixelate", "darken", "grey", "sketch")
+TYPED = "prompt"  # the typed prompt, on Prompt space too
+TYPED_PICTURE = "typed picture"  # index of the image that it is tried on; kept for the session
+TYPED_GROUP, TYPED_TEMPLATES = "group to edit", "sentences of"  # "<name> <run> <group>"
 BESIDE = "beside"  # methods and runs whose answers stand beside the run's; set by a callback
 
 

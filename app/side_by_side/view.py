@@ -17,7 +17,8 @@ from app.common.words import escape_markdown
 from app.side_by_side.tables import Column, answers_table, in_words
 from app.ui import chips, layout
 from app.ui.parts import csv_button
-from mocoop.classifiers.base import Classifier
+from app.ui.prompt_box import prompt_box
+from mocoop.classifiers.base import Classifier, Routed
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluation.side_by_side import knows_trained_only
@@ -42,8 +43,14 @@ def beside_run(
     """
     config = run_caches.setup_of(run).config
     st.markdown("**Side by side**: what other methods say about this picture")
-    chosen, runs = pick_methods(run)
+    left, right = layout.wrapping_columns([3, 2], f"pick-{name}")
+    with left:
+        chosen, runs = pick_methods(run)
+    with right:
+        template = prompt_box(config, "And your own prompt")
     columns = [run_column(run, image, labels)]
+    if template is not None:
+        columns.append(typed_column(config, template, image, labels))
     for key in chosen:
         if key.startswith(MARK):
             columns.append(untrained_column(config, key.removeprefix(MARK), image, labels))
@@ -70,14 +77,13 @@ def pick_methods(run: Run) -> tuple[list[str], dict[str, Run]]:
         st.query_params[state.BESIDE] = st.session_state[state.BESIDE] or [""]
 
     picked = st.multiselect(
-        "Methods",
+        "Methods and runs beside it",
         options,
         format_func=lambda key: called(key, labels),
         key=state.BESIDE,
         on_change=write,
         max_selections=MOST - 1,
         placeholder="Choose methods and runs of the same data set",
-        label_visibility="collapsed",
     )
     for key in gone:
         st.caption(
@@ -143,15 +149,22 @@ def untrained_column(
     config: TrainConfig, method: str, image: Image.Image, labels: range | None = None
 ) -> Column:
     """Returns the answer of a method without training, with a run's CLIP and data set."""
-    record = METHODS[method]
-    colour = METHOD_COLOURS[method]
+    label, colour = METHODS[method].label, METHOD_COLOURS[method]
     try:
         classifier = answer_caches.untrained(config.backbone, config.data, method)
-        feature = plain_feature(config.backbone, config.precision, image)
-        routed = _among(classifier, labels).classify(feature[None])
-        return Column(record.label, "no training", colour, routed)
+        routed = _hard_answer(config, classifier, image, labels)
     except UserError as error:
-        return Column(record.label, "", colour, problem=str(error))
+        return Column(label, "", colour, problem=str(error))
+    return Column(label, "no training", colour, routed)
+
+
+def typed_column(
+    config: TrainConfig, template: str, image: Image.Image, labels: range | None = None
+) -> Column:
+    """Returns the answer of a typed prompt, with a run's CLIP and the classes of its data set."""
+    classifier = answer_caches.typed(config.backbone, config.data, template)
+    routed = _hard_answer(config, classifier, image, labels)
+    return Column("Your prompt", template, NEUTRAL, routed)
 
 
 def row(columns: Sequence[Column], truth: str | None, name: str) -> None:
@@ -179,6 +192,13 @@ def column_html(column: Column, truth: str | None) -> str:
         colours = expert_colours(column.routed.experts)
         html += chips.quiet("Experts") + chips.expert_chips(column.experts, colours)
     return html
+
+
+def _hard_answer(
+    config: TrainConfig, classifier: Classifier, image: Image.Image, labels: range | None
+) -> Routed:
+    feature = plain_feature(config.backbone, config.precision, image)
+    return _among(classifier, labels).classify(feature[None])
 
 
 def _among(classifier: Classifier, labels: range | None) -> Classifier:
