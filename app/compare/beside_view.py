@@ -241,7 +241,7 @@ def card(lined: SideBySide, index: int, data: str) -> None:
     except UserError as error:
         st.caption(escape_markdown(str(error)))
     style = f", {item.style}" if item.style else ""
-    st.caption(escape_markdown(f"{truth}{style}"))
+    st.caption(escape_markdown(f"truth: {truth}{style}"))
     lines = [
         chips.right_or_wrong(
             name,

@@ -27,6 +27,7 @@ from mocoop.runs.run import Run
 
 EXAMPLES = 4
 TOP = 4  # classes per prompt
+IMAGE_WIDTH = 180  # pixels
 
 
 @st.fragment
@@ -64,8 +65,8 @@ def on_the_picture(
     """Shows what the typed prompt and the zero-shot prompt say about a test image."""
     item, data = tested.items[index], data_caches.dataset(config.data)
     truth, picture = data.class_names[item.label], data.image(item)
-    image, prompts = st.columns([2, 3])
-    with image:
+    together = st.container(horizontal=True, gap="medium")  # columns would be stacked in here
+    with together, st.container(width=IMAGE_WIDTH, gap="small"):
         style = f", {item.style}" if item.style else ""
         st.image(
             data_caches.as_png(picture, 240),
@@ -80,7 +81,7 @@ def on_the_picture(
             args=(len(tested.items),),
         )
     feature = plain_feature(config.backbone, config.precision, picture)[None]
-    with prompts:
+    with together, st.container(width="stretch"):
         for title, text, colour in (
             ("Your prompt", template, TRAIN),
             ("Zero-shot", data.templates.zero_shot, METHOD_COLOURS["zero-shot"]),
@@ -103,9 +104,10 @@ def on_test_images(config: TrainConfig, template: str, choice: str) -> None:
         (one.routed.probabilities.argmax(dim=-1) == one.labels).numpy() for one in (mine, plain)
     )
     whole = table.iloc[0]
-    first, second = st.columns([1, 2])
-    first.metric("On the test images", f"{whole['your prompt']:.1f} %")
-    with second:
+    together = st.container(horizontal=True, gap="medium", vertical_alignment="center")
+    with together:
+        st.metric("On the test images", f"{whole['your prompt']:.1f} %", width="content")
+    with together, st.container(width="stretch", gap="xsmall"):
         words = typed_tables.against_zero_shot(pair_test(mine_right, plain_right))
         st.markdown(
             escape_markdown(words),

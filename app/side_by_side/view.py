@@ -22,7 +22,7 @@ from mocoop.classifiers.base import Classifier, Routed
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluation.side_by_side import knows_trained_only
-from mocoop.methods import METHODS
+from mocoop.methods import MENU, METHODS
 from mocoop.runs.run import Run
 
 MARK = ":"  # before the key of a method without a run; no folder of a run begins with it
@@ -68,7 +68,7 @@ def pick_methods(run: Run) -> tuple[list[str], dict[str, Run]]:
     options = [*(MARK + method for method in answer_caches.UNTRAINED), *runs]
     asked = st.query_params.get_all(state.BESIDE)
     gone = [key for key in asked if key and key not in (*options, run.name)]
-    chosen = [key for key in asked if key in options] if asked else usual(runs)
+    chosen = [key for key in asked if key in options] if asked else usual(run, runs)
     st.session_state[state.BESIDE] = chosen[: MOST - 1]
     labels = run_caches.labels_of(runs)
 
@@ -115,16 +115,24 @@ def same_data(run: Run) -> dict[str, Run]:
     return same
 
 
-def usual(runs: Mapping[str, Run]) -> list[str]:
-    """Returns the methods to start with: those without training, then a run of each method."""
-    seen: dict[str, str] = {}
-    for name, run in runs.items():
+def usual(run: Run, runs: Mapping[str, Run]) -> list[str]:
+    """Returns the methods to start with: those without training, then the newest run of each.
+
+    Runs with the same training images per class and the same classes come before others.
+    """
+    own = run_caches.setup_of(run).config
+    found: dict[str, tuple[bool, int, str]] = {}  # method → sort key with the run's name
+    for name, other in runs.items():
         try:
-            seen.setdefault(run_caches.setup_of(run).config.method, name)
+            config = run_caches.setup_of(other).config
         except UserError:  # it was deleted in the meantime
             continue
+        alike = (config.shots, config.classes, config.style) == (own.shots, own.classes, own.style)
+        rank = (not alike, list(MENU).index(config.method), name)
+        if config.method not in found or found[config.method][0] > rank[0]:
+            found[config.method] = rank
     both = [MARK + method for method in answer_caches.UNTRAINED]
-    return [*both, *seen.values()][: DEFAULT_COLUMNS - 1]
+    return [*both, *(name for *_, name in sorted(found.values()))][: DEFAULT_COLUMNS - 1]
 
 
 def run_column(run: Run, image: Image.Image, labels: range | None = None) -> Column:
@@ -133,16 +141,18 @@ def run_column(run: Run, image: Image.Image, labels: range | None = None) -> Col
         setup = run_caches.setup_of(run)
         title, colour = method_name(setup.config), METHOD_COLOURS[setup.config.method]
         note = run_caches.labels_of({run.name: run})[run.name].replace(f"{title} · ", "")
-        if run.status().state != "finished":
-            return Column(title, note, colour, problem="It is not finished any more.")
+    except UserError as error:
+        return Column(run.name, "", NEUTRAL, problem=str(error))
+    try:
+        run.require_finished()
         classifier = run_caches.classifier(run)
         if labels is None and knows_trained_only(setup):
             classifier = run_caches.classifier_of_known(run)
             note = f"{note}, {setup.trained_classes} classes"
-        feature = picture_feature(run, image)
-        return Column(title, note, colour, _among(classifier, labels).classify(feature[None]))
+        routed = _among(classifier, labels).classify(picture_feature(run, image)[None])
     except UserError as error:
-        return Column(run.name, "", NEUTRAL, problem=str(error))
+        return Column(title, note, colour, problem=str(error))
+    return Column(title, note, colour, routed)
 
 
 def untrained_column(

@@ -205,6 +205,9 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
         parts.append(f"{size.images:,} images")
     parts.append("time unknown" if seconds is None else duration(seconds))
     st.caption(", ".join(parts))
+    typed = str(st.session_state.get(state.START) or "").strip()
+    if typed and not METHODS[config.method].is_mixture:
+        st.caption(escape_markdown(f"Starts from your sentence: {typed}"))
     missing = shots_missing(config, size.classes, size.images)
     if missing is not None and METHODS[config.method].needs_images:
         st.caption(f":material/info: {missing}")

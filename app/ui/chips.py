@@ -77,7 +77,7 @@ def small_title(title: str, note: str, colour: str) -> str:
     """Returns a title with a bar in a colour at its left, and a smaller line below it."""
     below = f'<div style="{_LINE};opacity:.75">{escape(note)}</div>' if note else ""
     return (
-        f'<div style="border-left:4px solid {colour};padding-left:.5em">'
+        f'<div style="border-left:4px solid {colour};padding-left:.5em;margin-bottom:.4em">'
         f'<div style="font-weight:600;overflow-wrap:anywhere">{escape(title)}</div>{below}</div>'
     )
 
