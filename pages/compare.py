@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.common import state
-from app.compare import run_files, view
+from app.compare import beside_view, run_files, view
 from app.compare.tables import select_runs
 from app.ui.entry import inside_the_app
 from app.ui.parts import csv_button, errors_in_words
@@ -33,6 +33,9 @@ def page() -> None:
     if tabs[view.MEANS].open:
         with tabs[view.MEANS]:
             view.means([runs[name] for name in shown["run"] if name in runs])
+    if tabs[view.BESIDE].open:
+        with tabs[view.BESIDE]:
+            beside_view.beside(view.picked_names(), runs)
     if tabs[view.CURVES].open:
         with tabs[view.CURVES]:
             view.curves(view.open_picked(view.picked_names(), runs))

@@ -25,7 +25,7 @@ def page(run: Run) -> None:
     space_view.numbers(run, setup, epoch)
     st.subheader("Map of the prompts")
     choice = map_view.pick_map(epoch)
-    map_view.the_map(setup, map_view.drawn_map(run, choice.settings), choice)
+    map_view.the_map(run, setup, map_view.drawn_map(run, choice.settings), choice)
     space_view.behind_a_point(run, setup)
 
 

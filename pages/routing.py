@@ -7,7 +7,7 @@ import streamlit as st
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import state
-from app.routing import cached, class_view, expert_view, upload_view, view
+from app.routing import cached, class_view, expert_view, typed_view, upload_view, view
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 from app.ui.pickers import pick_run
@@ -26,7 +26,7 @@ def page(run: Run) -> None:
     several = len(tested.routed.experts) > 1
     tables = view.COUNTS if several else view.RIGHTS
     extra = ([view.EXPERTS], [view.VALUE]) if several else ([], [])
-    names = [view.IMAGES, *extra[0], tables, *extra[1], view.TRY]
+    names = [view.IMAGES, *extra[0], tables, *extra[1], view.TRY, view.TYPE]
     tabs = dict(zip(names, st.tabs(names, key=state.VIEW, bind=state.QUERY), strict=True))
     if tabs[view.IMAGES].open:
         with tabs[view.IMAGES]:
@@ -34,7 +34,8 @@ def page(run: Run) -> None:
     if several and tabs[view.EXPERTS].open:
         with tabs[view.EXPERTS]:
             expert_view.one_expert(setup, tested, table)
-    if image_index is not None and not tabs[view.TRY].open:
+    elsewhere = tabs[view.TRY].open or tabs[view.TYPE].open  # these show the image themselves
+    if image_index is not None and not elsewhere:
         view.look_closer(run, setup.config, tested, image_index)
     if tabs[tables].open:
         with tabs[tables]:
@@ -47,6 +48,9 @@ def page(run: Run) -> None:
         with tabs[view.TRY]:
             picture = test_picture(setup.config.data, tested, image_index or 0)
             upload_view.try_a_picture(run, picture)
+    if tabs[view.TYPE].open:
+        with tabs[view.TYPE]:
+            typed_view.type_a_prompt(run, tested, image_index or 0, choice)
 
 
 def position(tested: RoutedItems, item_id: str | None) -> int | None:

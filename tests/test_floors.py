@@ -26,6 +26,7 @@ FLOORS = (
     ("mocoop.cli", "app", "app.common"),
     ("app.caches", "app.jobs"),
     ("app.ui",),
+    ("app.side_by_side",),
     (
         "app.compare", "app.data", "app.home", "app.lab", "app.prompt_space", "app.routing",
         "app.train",

@@ -26,9 +26,9 @@ from mocoop.datasets import Item
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import RoutedItems, route_items
+from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.features.cache import FeatureCache
 from mocoop.features.encode import ImageEncoder
-from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup, list_runs, open_run
 from mocoop.runs.status import FINISHED
 
@@ -144,12 +144,6 @@ def classifier_of_known(run: Run) -> Classifier:
     """Returns a run's classifier, restricted to the classes that it can predict."""
     setup, whole = setup_of(run), classifier(run)
     return whole.subset(range(setup.trained_classes)) if knows_trained_only(setup) else whole
-
-
-def knows_trained_only(setup: RunSetup) -> bool:
-    """Returns whether a run cannot predict the classes that it was not trained on."""
-    config = setup.config
-    return METHODS[config.method].trained_classes_only and config.classes == "base"
 
 
 def routed_test_items(run: Run, choice: str) -> RoutedItems:

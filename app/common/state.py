@@ -30,6 +30,7 @@ METHOD = "method"
 SHOTS = "shots"
 SEED = "seed"
 TRAIN_ON = "train_on"
+START = "from"  # the sentence that the prompt of a method with one prompt starts from
 
 
 # Kept for the session: settings as "<name> <setting> <method>", templates as "<name> <data>".
@@ -50,6 +51,10 @@ SOURCE = "source"  # where the picture to try comes from
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay in the session
 CHANGED = "changed"  # which of the uploaded pictures the sliders change
 EFFECTS = ("blur", "pixelate", "darken", "grey", "sketch")
+TYPED = "prompt"  # the typed prompt, on Prompt space too
+TYPED_PICTURE = "typed picture"  # index of the image that it is tried on; kept for the session
+TYPED_GROUP, TYPED_TEMPLATES = "group to edit", "sentences of"  # "<name> <run> <group>"
+BESIDE = "beside"  # methods and runs whose answers stand beside the run's; set by a callback
 
 
 # Prompt-space page, all in the address.
@@ -64,6 +69,10 @@ COMPARE_VIEW = "table"  # the open tab
 ONLY_DATA, ONLY_METHOD, ONLY_SHOTS = "datasets", "methods", "shot"  # which runs are listed
 ONLY_TRAINED, ONLY_STATE = "trained", "states"
 PICKED = "runs"  # names of the selected runs; set by the table
+BESIDE_UNTRAINED = "without_training"  # methods without a run that are compared too
+# Kept for the session: the classes, the pair and the images of the tab "Side by side".
+BESIDE_CLASSES, BESIDE_FIRST, BESIDE_SECOND = "beside classes", "beside first", "beside second"
+BESIDE_SHOW, BESIDE_STYLE, BESIDE_PAGE = "beside show", "beside style", "beside page"
 IMPORT_FILE, IMPORT_NAME = "import file", "import name"
 IMPORTED = "imported"  # name of the run that was just imported, until the page has shown it
 

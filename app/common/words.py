@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -91,6 +92,11 @@ def run_title(config: TrainConfig) -> str:
 def role_in_words(role: str) -> str:
     """Returns which thing of a scene has a role: 'the small thing', 'the close-up'."""
     return _ROLES.get(role, f"the {role} thing")
+
+
+def escape_markdown(text: str) -> str:
+    """Returns Markdown that shows a text literally, without any formatting."""
+    return re.sub(r"([\\`*_{}\[\]()<>#|~$]|:(?=\w))", r"\\\1", text)
 
 
 def _text(value: object) -> str:

@@ -27,8 +27,8 @@ from mocoop.runs.run import Run, default_runs, list_runs, open_run
 from mocoop.runs.status import STOPPED
 from mocoop.shots import ALL_SHOTS, shots_value
 
-RUNS, MEANS, CURVES = "Runs", "Means over seeds", "Curves side by side"
-TABS = (RUNS, MEANS, CURVES)
+RUNS, MEANS, BESIDE, CURVES = "Runs", "Means over seeds", "Side by side", "Curves"
+TABS = (RUNS, MEANS, BESIDE, CURVES)
 MAX_CURVES = 8
 HARMONIC = "HM is the harmonic mean of base and new: it is high only if both are high."
 PERCENT_HELP = {

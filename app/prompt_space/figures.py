@@ -16,13 +16,20 @@ _LOOKS = {
     "hard": ("circle", 6, 0.45),
     "prototype": ("diamond", 9, 0.85),
     "soft": ("star", 12, 1.0),
+    "typed": ("x", 10, 1.0),
 }
 _LOOKS_3D = {
     "hard": ("circle", 3, 0.45),
     "prototype": ("diamond", 4, 0.85),
     "soft": ("cross", 5, 1.0),
+    "typed": ("x", 5, 1.0),
 }
-_NAMES = {"hard": "hard prompt", "prototype": "prototype", "soft": "soft prompt"}
+_NAMES = {
+    "hard": "hard prompt",
+    "prototype": "prototype",
+    "soft": "soft prompt",
+    "typed": "your prompt",
+}
 
 
 def prompt_map(

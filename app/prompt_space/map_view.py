@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import pandas as pd
 import streamlit as st
 
 from app.common import state
-from app.common.theme import expert_colours
+from app.common.theme import NEUTRAL, expert_colours
 from app.prompt_space import cached, figures, tables
+from app.prompt_space.typed_view import typed_on_map
 from app.ui.parts import show_figure, show_table
 from mocoop.analysis.projection import KINDS, MapSettings, Method, Projection
 from mocoop.errors import UserError
@@ -113,9 +115,10 @@ def pick_classes(projection: Projection, setup: RunSetup) -> list[str]:
     )
 
 
-def the_map(setup: RunSetup, projection: Projection, choice: MapChoice) -> None:
+def the_map(run: Run, setup: RunSetup, projection: Projection, choice: MapChoice) -> None:
     """Shows the map, how reliable it is, and the selected points."""
     classes = pick_classes(projection, setup)
+    typed = typed_on_map(run, setup, projection)
     if not classes or not choice.kinds:
         st.info("Choose at least one class and one kind of point to draw.")
         return
@@ -124,6 +127,10 @@ def the_map(setup: RunSetup, projection: Projection, choice: MapChoice) -> None:
     shown = tables.shown_points(table, classes, choice.epoch, choice.kinds)
     by_group = choice.colour_by == "group"
     colours = expert_colours(setup.experts) if by_group else figures.class_colours(classes)
+    if typed is not None:
+        typed = typed[typed["class"].isin(classes)]
+        shown, drawn = pd.concat([shown, typed]), pd.concat([drawn, typed])
+        colours = colours | {tables.TYPED_GROUP: NEUTRAL}
     figure = figures.prompt_map(shown, choice.colour_by, colours, drawn)
     flat = projection.settings.dims == 2
     if flat:
@@ -170,7 +177,8 @@ def point_selected() -> None:
     points = st.session_state[state.MAP_POINTS].selection.points
     for point in points[:1]:
         _, group, class_name, *_ = point["customdata"]
-        st.session_state[state.MAP_EXPERT] = group
+        if group != tables.TYPED_GROUP:  # which is no expert
+            st.session_state[state.MAP_EXPERT] = group
         st.session_state[state.MAP_CLASS] = class_name
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+from torch import Tensor
 
 from mocoop.analysis.drift import Drift, NearWord
+from mocoop.analysis.placing import Nearness
 from mocoop.analysis.projection import HARD, KINDS, PROTOTYPE, SOFT, Projection
 from mocoop.templates import Groups
 
 AXES = ("x", "y", "z")
+TYPED_GROUP = "your prompt"
 
 
 def drift_frame(rows: Sequence[Drift], experts: Sequence[str]) -> pd.DataFrame:
@@ -53,6 +56,37 @@ def shown_points(
     """Returns the hard points, prototypes, and soft points of one epoch, of some classes."""
     now = (table["epoch"] == epoch).fillna(False).astype(bool) | (table["kind"] != KINDS[SOFT])
     return table[now & table["class"].isin(class_names) & table["kind"].isin(kinds)]
+
+
+def typed_points(
+    places: Tensor, template: str, classes: Sequence[int], class_names: Sequence[str]
+) -> pd.DataFrame:
+    """Returns a row per class with the place of a typed prompt, in the columns of `map_table`.
+
+    Args:
+        places: (classes, dims), where the prompt stands for these classes.
+        template: the typed prompt.
+        classes: labels of the classes.
+        class_names: of the data set, in label order.
+    """
+    table = pd.DataFrame({AXES[i]: places[:, i].numpy() for i in range(places.shape[1])})
+    table["kind"], table["group"] = "typed", TYPED_GROUP
+    table["class"] = [class_names[label] for label in classes]
+    table["template"] = template
+    table["epoch"] = pd.Series([pd.NA] * len(table), dtype="Int64")
+    return table
+
+
+def nearness_table(near: Sequence[Nearness], groups: Sequence[str]) -> pd.DataFrame:
+    """Returns a row per group, nearest first: mean cosine to a typed prompt, share of classes."""
+    table = pd.DataFrame(
+        {
+            "group": list(groups),
+            "cosine": [one.cosine for one in near],
+            "nearest": [100 * one.nearest for one in near],
+        }
+    )
+    return table.sort_values("cosine", ascending=False, kind="stable", ignore_index=True)
 
 
 def soft_pairs(shown: pd.DataFrame) -> pd.DataFrame:

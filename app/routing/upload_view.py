@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import streamlit as st
 import torch
 from PIL import Image
-from torch import Tensor
 
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
+from app.caches.pictures import picture_feature
 from app.common import state
 from app.common.theme import expert_colours
+from app.common.words import escape_markdown
 from app.routing import effects, figures, tables
 from app.routing.neighbour_view import nearest_training_images
+from app.side_by_side.view import beside_run
 from app.ui import chips, layout
 from app.ui.parts import errors_in_words, show_figure
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.errors import UserError
-from mocoop.runs.run import Run, open_run
+from mocoop.runs.run import Run
 from mocoop.storage.images import open_image
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
@@ -62,7 +63,7 @@ def try_a_picture(run: Run, picture: Picture) -> None:
     pictures = [picture] if source == SOURCES[0] else own_pictures(source)
     if not pictures:
         return
-    features = torch.stack([feature_of(run, one.image) for one in pictures])
+    features = torch.stack([picture_feature(run, one.image) for one in pictures])
     routed = classifier.classify(features)
     chosen = 0
     if len(pictures) > 1:  # a single picture is only shown large, beside its sliders
@@ -72,17 +73,6 @@ def try_a_picture(run: Run, picture: Picture) -> None:
         chosen = names.index(picked)
     before = classifier.classify(features[chosen : chosen + 1])
     change(pictures[chosen], before, classifier, run)
-
-
-def feature_of(run: Run, image: Image.Image) -> Tensor:
-    """Returns the feature (dim,) of a picture by a run's CLIP; the last 200 are cached."""
-    return _feature(str(run.path), run_caches.stamp_of(run), image.size, image.tobytes())
-
-
-@st.cache_resource(show_spinner=False, max_entries=200)
-def _feature(path: str, stamp: float, size: tuple[int, int], pixels: bytes) -> Tensor:
-    encoder = run_caches.encoder(open_run(path))
-    return encoder.pictures([Image.frombytes("RGB", size, pixels)])[0]
 
 
 def own_pictures(source: str) -> list[Picture]:
@@ -129,11 +119,6 @@ def shown_name(name: str) -> str:
     return plain if len(plain) <= LONGEST_NAME else f"{plain[: LONGEST_NAME - 1]}…"
 
 
-def escape_markdown(text: str) -> str:
-    """Returns Markdown that shows a text literally, without any formatting."""
-    return re.sub(r"([\\`*_{}\[\]()<>#|~$]|:(?=\w))", r"\\\1", text)
-
-
 def cards(pictures: list[Picture], routed: Routed) -> None:
     """Shows pictures as cards with their predictions and experts."""
     colours = expert_colours(routed.experts)
@@ -160,7 +145,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
         wanted = effects.Effects(**amounts)
         st.button("Reset", icon=":material/restart_alt:", on_click=reset, disabled=not wanted.any)
     changed = effects.apply_effects(picture.image, wanted)
-    feature = feature_of(run, changed)
+    feature = picture_feature(run, changed)
     now = classifier.classify(feature[None]) if wanted.any else before
     with middle:
         st.image(data_caches.as_png(changed, 320), width="stretch", alt="The changed picture")
@@ -183,6 +168,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
             best = tables.top_classes(now, 0)
             figure = figures.class_bars(best, picture.truth)
             show_figure(figure, "classes-now", "Most probable classes of the picture", best)
+    beside_run(run, changed, picture.truth, "picture")
     nearest_training_images(run, feature)
 
 

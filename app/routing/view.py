@@ -15,18 +15,20 @@ from app.common.theme import expert_colours
 from app.routing import cached, figures, tables
 from app.routing.class_view import class_numbers
 from app.routing.neighbour_view import nearest_training_images
+from app.side_by_side.view import beside_run
 from app.ui import chips, layout
 from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
 from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
 from mocoop.evaluation.evaluate import Evaluation, RoutedItems
+from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.run import Run, RunSetup
 
 PER_PAGE = 12
 # The tabs. A run without a router has RIGHTS instead of EXPERTS, COUNTS and VALUE.
 IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
-VALUE, TRY = "Does it matter?", "Try a picture"
+VALUE, TRY, TYPE = "Does it matter?", "Try a picture", "Type a prompt"
 RIGHTS = "What it gets right"
 SIDE = 192  # pixels of a thumbnail
 RIGHT = {"right": st.column_config.ProgressColumn("right", format="%.0f %%", max_value=100)}
@@ -43,7 +45,7 @@ def pick_classes(setup: RunSetup) -> str:
     """Returns the choice of classes: all, or for a run on the base half base, new or all."""
     if setup.config.classes == "all":
         return "all"
-    if run_caches.knows_trained_only(setup):
+    if knows_trained_only(setup):
         st.caption(
             f"{method_name(setup.config)} can only predict the classes it was trained on. Only "
             "their images are shown."
@@ -247,6 +249,9 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
     if several:
         with st.expander("What each expert predicts alone"):
             show_table(experts, "experts-of-image", column_config=OWN)
+    first = item.label - int(tested.labels[index])  # the labels that could be predicted
+    labels = range(first, first + len(routed.class_names))
+    beside_run(run, data_caches.dataset(data).image(item), truth, "closer", labels)
     nearest_training_images(run, run_caches.feature_of(run, item))
 
 

@@ -11,15 +11,23 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.common import state
 from app.common.methods import learns_prompts, menu_label, method_called, start_of
-from app.common.words import GROUP, TEMPLATES, duration, groups_to_rows, rows_to_groups
+from app.common.words import (
+    GROUP,
+    TEMPLATES,
+    duration,
+    escape_markdown,
+    groups_to_rows,
+    rows_to_groups,
+)
 from app.jobs import estimates, trainings
 from app.jobs.estimates import check_together
 from app.train.recipe import show_recipe
-from app.train.settings import SHOTS, with_groups
+from app.train.settings import SHOTS, with_groups, with_start
 from app.ui.pickers import pick_data
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.datasets.splits import shots_missing
+from mocoop.errors import UserError
 from mocoop.markdown import markdown_table
 from mocoop.methods import MENU, METHODS
 from mocoop.model.hard_prompts import expert_groups
@@ -144,13 +152,30 @@ def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) ->
     templates = dataset.templates
     if rows is not None:
         return with_groups(config, rows_to_groups(rows), templates.groups)
-    st.caption(
-        f"{METHODS[config.method].label} has no groups of templates. It starts from "
-        f"{start_of(config, templates.zero_shot)}"
-    )
+    label = METHODS[config.method].label
+    if METHODS[config.method].learns_prompts:
+        sentence = st.text_input(
+            "Start the prompt from a sentence",
+            key=state.START,
+            bind=state.QUERY,
+            placeholder=templates.zero_shot,
+            max_chars=4000,
+            help="Any sentence, with {} where the class name goes. Empty: the usual start.",
+        )
+        if sentence.strip():
+            try:
+                config = with_start(config, sentence, templates)
+            except UserError as error:  # it repeats what was typed, which is not Markdown
+                raise UserError(escape_markdown(str(error))) from error
     (used,) = expert_groups(config, templates).values()
+    start = used[0] if config.groups else templates.zero_shot
+    st.caption(
+        escape_markdown(
+            f"{label} has no groups of templates. It starts from {start_of(config, start)}"
+        )
+    )
     if len(used) > 1:
-        st.caption("It uses these hard templates: " + " · ".join(used))
+        st.caption(escape_markdown("It uses these hard templates: " + " · ".join(used)))
     return config
 
 
@@ -180,6 +205,9 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
         parts.append(f"{size.images:,} images")
     parts.append("time unknown" if seconds is None else duration(seconds))
     st.caption(", ".join(parts))
+    typed = str(st.session_state.get(state.START) or "").strip()
+    if typed and not METHODS[config.method].is_mixture:
+        st.caption(escape_markdown(f"Starts from your sentence: {typed}"))
     missing = shots_missing(config, size.classes, size.images)
     if missing is not None and METHODS[config.method].needs_images:
         st.caption(f":material/info: {missing}")

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from app.caches.runs import knows_trained_only
 from app.common import access, state
 from app.common.methods import has_epochs, learns_prompts
 from app.common.words import duration, run_title
@@ -16,6 +15,7 @@ from app.train import curves
 from app.ui.parts import errors_in_words, show_figure
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup, default_runs, list_runs
 from mocoop.runs.status import CANCELLED, FINISHED, QUEUED, Status

@@ -6,9 +6,13 @@ from dataclasses import replace
 
 from mocoop.clip.backbone import check_backbone_name
 from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.evaluation.typed_prompt import EXAMPLE, typed_template
+from mocoop.model.hard_prompts import expert_groups
+from mocoop.model.soft_prompts import check_learnable
 from mocoop.presets import preset
 from mocoop.shots import ALL_SHOTS
-from mocoop.templates import Groups
+from mocoop.templates import SLOT, Groups, TemplateSet
 
 SHOTS = (1, 2, 4, 8, 16, ALL_SHOTS)
 
@@ -35,3 +39,35 @@ def with_groups(config: TrainConfig, groups: Groups, defaults: Groups) -> TrainC
         UserError: if there are fewer groups than experts per image.
     """
     return config if groups == defaults else replace(config, groups=groups)
+
+
+def with_start(config: TrainConfig, sentence: str, templates: TemplateSet) -> TrainConfig:
+    """Returns the settings of a method with one prompt that starts from a sentence.
+
+    Where the text loss compares with hard templates, the sentence is one of them.
+
+    Args:
+        config: the settings; the method learns one prompt.
+        sentence: a template, as typed.
+        templates: those of the data set.
+
+    Raises:
+        UserError: if the sentence is no template, or the method cannot start from it.
+    """
+    start = typed_template(sentence)
+    if config.text_templates == "fixed":
+        # The templates are LASP's own, so the start is given as the words before the name.
+        words = start.removesuffix(".").removesuffix(SLOT)
+        if SLOT in words or not words.strip():
+            raise UserError(
+                f"Here LASP starts from words before the class name, as in '{EXAMPLE}'; got "
+                f"'{start[:60]}'. Put {{}} at the end of the sentence."
+            )
+        return replace(
+            config, context_init="words", context_words=words.strip(), name_position="end"
+        )
+    ((_, *others),) = expert_groups(replace(config, groups=None), templates).values()
+    groups = {"prompt": tuple(dict.fromkeys((start, *others)))}
+    changed = replace(config, groups=groups, context_init="template")
+    check_learnable(changed, groups)
+    return changed

@@ -10,6 +10,7 @@ from app.common.theme import TRAIN, WRONG
 _EDGE = "box-shadow:0 0 0 1px rgba(139,148,163,.6)"  # makes dark colours visible on a dark page
 _BAR = f"height:6px;border-radius:3px;overflow:hidden;display:flex;margin:3px 0 5px;{_EDGE}"
 _DOT = f"display:inline-block;width:.65em;height:.65em;border-radius:50%;margin-right:.3em;{_EDGE}"
+_TRACK = f"height:5px;border-radius:3px;overflow:hidden;margin:1px 0 4px;{_EDGE}"
 _LINE = "font-size:.8rem;line-height:1.35;overflow-wrap:anywhere"
 
 
@@ -38,3 +39,49 @@ def verdict(predicted: str, probability: float, true: str | None) -> str:
     mark = f'<span style="color:{WRONG}">✗</span>'
     truth = f'<br><span style="opacity:.75">truth: {escape(true)}</span>'
     return f'<div style="{_LINE}">{mark} {prediction}{truth}</div>'
+
+
+def class_bars(
+    pairs: Sequence[tuple[str, float]], true: str | None = None, colour: str = TRAIN
+) -> str:
+    """Returns a line per class: its name, a bar and its probability; the true class is bold.
+
+    Args:
+        pairs: class names and probabilities, 0 to 1, most probable first.
+        true: the true class, if it is known.
+        colour: of the bars.
+    """
+    lines = []
+    for name, probability in pairs:
+        label = f"<b>{escape(name)}</b>" if name == true else escape(name)
+        lines.append(
+            f'<div style="{_LINE};display:flex;justify-content:space-between;gap:.5em">'
+            f"<span>{label}</span><span>{probability:.0%}</span></div>"
+            f'<div style="{_TRACK}"><div style="width:{100 * probability:.1f}%;height:100%;'
+            f'background:{colour}"></div></div>'
+        )
+    return "".join(lines)
+
+
+def right_or_wrong(name: str, predicted: str, probability: float, right: bool) -> str:
+    """Returns a line: ✓ or ✗, the method's name, its prediction and its probability."""
+    mark, hue = ("✓", TRAIN) if right else ("✗", WRONG)
+    return (
+        f'<div style="{_LINE}"><span style="color:{hue}">{mark}</span> '
+        f'<span style="opacity:.75">{escape(name)}:</span> <b>{escape(predicted)}</b> '
+        f"{probability:.0%}</div>"
+    )
+
+
+def small_title(title: str, note: str, colour: str) -> str:
+    """Returns a title with a bar in a colour at its left, and a smaller line below it."""
+    below = f'<div style="{_LINE};opacity:.75">{escape(note)}</div>' if note else ""
+    return (
+        f'<div style="border-left:4px solid {colour};padding-left:.5em;margin-bottom:.4em">'
+        f'<div style="font-weight:600;overflow-wrap:anywhere">{escape(title)}</div>{below}</div>'
+    )
+
+
+def quiet(text: str) -> str:
+    """Returns a small, faint line of text."""
+    return f'<div style="{_LINE};opacity:.75;margin-top:.4em">{escape(text)}</div>'

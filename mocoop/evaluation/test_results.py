@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import torch
 
-from mocoop.classifiers.base import ONE, Classifier
+from mocoop.classifiers.base import Classifier
+from mocoop.classifiers.hard import classifier_of_text
 from mocoop.classifiers.prompts import MixtureClassifier
 from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
@@ -71,7 +72,7 @@ def zero_shot_on_test(
     """
     names, template = dataset.class_names, dataset.templates.zero_shot
     text = backbone.text.encode_template(template, names).cpu()[None]  # (1, classes, dim)
-    untrained = MixtureClassifier(names, ONE, text, None, backbone.logit_scale, 1)
+    untrained = classifier_of_text(text, names, backbone.logit_scale)
     return {
         choice: evaluate(route_items(untrained, dataset, cache, choice), choice).accuracy
         for choice in choices_tested(config, dataset)

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from app.common import state
+from app.common.words import escape_markdown
 from app.routing import upload_view
-from app.routing.upload_view import MAX_FILES, escape_markdown, read_picture, shown_name
+from app.routing.upload_view import MAX_FILES, read_picture, shown_name
 from mocoop.errors import UserError
 from tests.support.page_fixtures import open_page
 

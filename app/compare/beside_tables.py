@@ -1,0 +1,130 @@
+"""The tables and the sentences of methods side by side on the same test images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from app.common.methods import method_name
+from mocoop.evaluation.paired import PairTest, agreement, wilson_interval
+from mocoop.evaluation.side_by_side import SideBySide
+from mocoop.runs.run import RunSetup
+
+DISAGREE, ALL_RIGHT, ALL_WRONG, EVERY = "they disagree", "all are right", "all are wrong", "any"
+CLEAR = 0.05  # a p-value below it is called a clear difference
+
+
+def short_names(setups: Mapping[str, RunSetup]) -> dict[str, str]:
+    """Returns run → a short name: its method, with the run's name if several have the method."""
+    methods = {name: method_name(setup.config) for name, setup in setups.items()}
+    counts = Counter(methods.values())
+    return {
+        name: method if counts[method] == 1 else f"{method} ({name})"
+        for name, method in methods.items()
+    }
+
+
+def accuracy_table(lined: SideBySide) -> pd.DataFrame:
+    """Returns a row per method: right images, accuracy and its 95 % interval, in percent."""
+    rows = []
+    for name, right in zip(lined.names, lined.right, strict=True):
+        count = int(right.sum())
+        interval = wilson_interval(count, len(right))
+        rows.append((name, count, 100.0 * count / len(right), interval.low, interval.high))
+    return pd.DataFrame(rows, columns=["method", "right", "accuracy", "low", "high"])
+
+
+def agreement_table(lined: SideBySide) -> pd.DataFrame:
+    """Returns how often two methods say the same, in percent; methods are rows and columns."""
+    index = pd.Index(lined.names, name="method")
+    return pd.DataFrame(agreement(lined.predicted), index=index, columns=list(lined.names))
+
+
+def pairs_table(lined: SideBySide) -> pd.DataFrame:
+    """Returns a row per pair of methods: images won and lost, difference, interval, p-value."""
+    rows = []
+    for first in range(len(lined.names)):
+        for second in range(first + 1, len(lined.names)):
+            test = lined.pair(first, second)
+            rows.append(
+                {
+                    "method": lined.names[first],
+                    "against": lined.names[second],
+                    "won": test.only_first,
+                    "lost": test.only_second,
+                    "difference": test.difference,
+                    "low": test.interval.low,
+                    "high": test.interval.high,
+                    "p": test.p_value,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def pair_in_words(first: str, second: str, test: PairTest) -> str:
+    """Returns who is right where the other is wrong, the p-value, the difference, the verdict."""
+    text = (
+        f"{first} is right on {_images(test.only_first)} on which {second} is wrong, {second} on "
+        f"{test.only_second} on which {first} is wrong; {p_in_words(test.p_value)}. The "
+        f"difference is {test.difference:+.1f} points "
+        f"[{test.interval.low:+.1f}, {test.interval.high:+.1f}]"
+    )
+    if test.p_value >= CLEAR:
+        return f"{text}: too close to call on {_images(test.images)}."
+    better = first if test.difference > 0 else second
+    return f"{text}: {better} is better."
+
+
+def p_in_words(p: float) -> str:
+    """Returns a p-value as papers write it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def filters(first: str, second: str) -> tuple[str, ...]:
+    """Returns the choices of images for two methods: the ones that one of them wins come first."""
+    won, lost = f"{first} wins", f"{second} wins"
+    return (DISAGREE, won, lost, ALL_RIGHT, ALL_WRONG, EVERY)
+
+
+def chosen_images(lined: SideBySide, wanted: str, first: int, second: int) -> NDArray[np.intp]:
+    """Returns the indices of the images that a choice of `filters` keeps, in a shuffled order.
+
+    The order is the same every time, so that a page of images is not of one class alone.
+    """
+    won, lost = filters(lined.names[first], lined.names[second])[1:3]
+    right = lined.right
+    keep = {
+        DISAGREE: lined.disagree,
+        won: right[first] & ~right[second],
+        lost: right[second] & ~right[first],
+        ALL_RIGHT: right.all(axis=0),
+        ALL_WRONG: ~right.any(axis=0),
+        EVERY: np.ones(len(lined.items), dtype=bool),
+    }[wanted]
+    order = np.random.default_rng(0).permutation(len(lined.items))
+    return order[keep[order]]
+
+
+def images_table(lined: SideBySide, chosen: NDArray[np.intp]) -> pd.DataFrame:
+    """Returns a row per image: class, style, and each method's prediction and probability."""
+    table = pd.DataFrame(
+        {
+            "image": [lined.items[index].id for index in chosen],
+            "true": [lined.class_names[label] for label in lined.labels[chosen]],
+            "style": [lined.items[index].style for index in chosen],
+        }
+    )
+    for name, predicted, probability in zip(
+        lined.names, lined.predicted, lined.probability, strict=True
+    ):
+        table[name] = [lined.class_names[label] for label in predicted[chosen]]
+        table[f"probability, {name}"] = probability[chosen]
+    return table
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"

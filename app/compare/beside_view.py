@@ -1,0 +1,254 @@
+"""The tab that compares runs of one data set on the same test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from app.caches import answers as answer_caches
+from app.caches import data as data_caches
+from app.caches import runs as run_caches
+from app.common import state
+from app.common.theme import METHOD_COLOURS
+from app.common.words import escape_markdown
+from app.compare import beside_figures, beside_tables
+from app.ui import chips, layout
+from app.ui.parts import csv_button, show_figure, show_table
+from mocoop.errors import UserError
+from mocoop.evaluation.side_by_side import (
+    Answers,
+    SideBySide,
+    common_choices,
+    comparable,
+    line_up,
+)
+from mocoop.methods import METHODS
+from mocoop.runs.run import Run, RunSetup
+from mocoop.runs.status import FINISHED
+
+PER_PAGE = 12
+SIDE = 192  # pixels of a thumbnail
+MAX_RUNS = 8
+WORDS = {"all": "all classes", "base": "base half", "new": "new half"}
+NUMBER = st.column_config.NumberColumn
+PAIRS = {
+    "won": NUMBER("images won"),
+    "lost": NUMBER("images lost"),
+    "difference": NUMBER("difference, points", format="%+.1f"),
+    "low": NUMBER("from", format="%+.1f"),
+    "high": NUMBER("to", format="%+.1f"),
+    "p": NUMBER("p (McNemar)", format="%.3g"),
+}
+
+
+def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
+    """Shows how the selected runs compare on the same test images.
+
+    Args:
+        picked: names of the selected runs.
+        runs: all runs by name.
+    """
+    if not picked:
+        st.info(
+            "Select one run or more on the tab *Runs* with the boxes on the left of the table. "
+            "They are compared here image by image, with each other and with zero-shot.",
+            icon=":material/view_column:",
+        )
+        return
+    setups = finished_setups(picked[:MAX_RUNS], runs)
+    if len(picked) > MAX_RUNS:
+        st.caption(f"Only the first {MAX_RUNS} of {len(picked)} selected runs are compared.")
+    kept, notes = comparable(setups)
+    for note in notes:
+        st.warning(escape_markdown(note), icon=":material/call_split:")
+    if not kept:
+        return
+    setups = {name: setups[name] for name in kept}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        choice = pick_choice(common_choices(list(setups.values())))
+        also = st.pills(
+            "Without training",
+            answer_caches.UNTRAINED,
+            selection_mode="multi",
+            default=["zero-shot"],
+            format_func=lambda key: METHODS[key].label,
+            key=state.BESIDE_UNTRAINED,
+            bind=state.QUERY,
+        )
+    names = beside_tables.short_names(setups)
+    found, colours = all_answers(setups, names, runs, choice, also)
+    if len(found) < 2:
+        st.info("Nothing is left to compare with: select another run, or zero-shot.")
+        return
+    try:
+        lined = line_up(found)
+    except UserError as error:
+        st.warning(escape_markdown(str(error)), icon=":material/call_split:")
+        return
+    if lined.left_out:
+        st.caption(f"{lined.left_out} images are left out: not all runs were tested on them.")
+    summary(lined, colours)
+    first, second = pick_pair(lined)
+    gallery(lined, first, second, next(iter(setups.values())).config.data)
+
+
+def finished_setups(picked: Sequence[str], runs: Mapping[str, Run]) -> dict[str, RunSetup]:
+    """Returns the setups of the finished runs; shows why the others are not compared."""
+    setups = {}
+    for name in picked:
+        try:
+            if name not in runs:
+                raise UserError(f"There is no run {name!r}: it was deleted or renamed.")
+            status = runs[name].status()
+            if status.state != FINISHED:
+                done = f", epoch {status.epoch} of {status.epochs}" if status.epochs else ""
+                raise UserError(
+                    f"{name} is {status.state}{done}: it can be compared when it is finished."
+                )
+            setups[name] = run_caches.setup_of(runs[name])
+        except UserError as error:
+            st.warning(escape_markdown(str(error)), icon=":material/hourglass_empty:")
+    return setups
+
+
+def pick_choice(choices: Sequence[str]) -> str:
+    """Returns the classes on which the runs are compared."""
+    if len(choices) == 1:
+        st.caption(f"Test classes: {WORDS[choices[0]]}, the only ones that all runs can predict.")
+        return choices[0]
+    # Other runs start with other classes: the key keeps their widgets apart.
+    chosen = st.segmented_control(
+        "Test classes",
+        choices,
+        default=choices[0],
+        required=True,
+        format_func=WORDS.__getitem__,
+        key=f"{state.BESIDE_CLASSES} {choices[0]}",
+        help="Only the images of these classes are tested, and only these classes can be "
+        "predicted.",
+    )
+    return str(chosen)
+
+
+def all_answers(
+    setups: Mapping[str, RunSetup],
+    names: Mapping[str, str],
+    runs: Mapping[str, Run],
+    choice: str,
+    also: Sequence[str],
+) -> tuple[dict[str, Answers], dict[str, str]]:
+    """Returns method → answers, and method → colour; shows why a run has no answers."""
+    found: dict[str, Answers] = {}
+    colours: dict[str, str] = {}
+    for name, setup in setups.items():
+        try:
+            found[names[name]] = answer_caches.run_answers(runs[name], choice)
+        except UserError as error:
+            st.warning(escape_markdown(f"{name}: {error}"), icon=":material/error:")
+            continue
+        colours[names[name]] = METHOD_COLOURS[setup.config.method]
+    config = next(iter(setups.values())).config
+    clips = {setup.config.backbone for setup in setups.values()}
+    if len(clips) > 1:
+        st.caption(
+            f"The runs have different CLIPs ({', '.join(sorted(clips))}). Without training is "
+            f"{config.backbone}."
+        )
+    for method in also:
+        label = METHODS[method].label
+        try:
+            answers = answer_caches.untrained_answers(config.backbone, config.data, method, choice)
+        except UserError as error:
+            st.warning(escape_markdown(f"{label}: {error}"), icon=":material/error:")
+            continue
+        title = label if label not in found else f"{label} (no run)"
+        found[title], colours[title] = answers, METHOD_COLOURS[method]
+    return found, colours
+
+
+def summary(lined: SideBySide, colours: Mapping[str, str]) -> None:
+    """Shows accuracies with intervals, all pairs, and how often methods agree."""
+    table = beside_tables.accuracy_table(lined)
+    left, right = layout.wrapping_columns([3, 2], "beside")
+    with left:
+        st.markdown(f"**Accuracy** on the same {len(lined.items):,} images, with 95 % intervals")
+        figure = beside_figures.accuracy_intervals(table, colours)
+        show_figure(figure, "side-by-side", "Accuracy of every method with its interval", table)
+    with right:
+        st.markdown("**How often two say the same**")
+        agree = beside_tables.agreement_table(lined)
+        columns = {name: NUMBER(format="%.0f %%") for name in lined.names}
+        show_table(agree, "agreement", hide_index=False, column_config=columns)
+    if len(lined.names) > 2:
+        with st.expander("All pairs"):
+            show_table(beside_tables.pairs_table(lined), "pairs", column_config=PAIRS)
+
+
+def pick_pair(lined: SideBySide) -> tuple[int, int]:
+    """Returns the indices of the two methods to compare, and says how they compare."""
+    first, second = 0, 1
+    if len(lined.names) > 2:
+        left, right = st.columns(2)
+        options = list(lined.names)
+        chosen = left.selectbox("Compare", options, key=state.BESIDE_FIRST)
+        rivals = [name for name in options if name != chosen]
+        rival = right.selectbox("with", rivals, key=state.BESIDE_SECOND)
+        first, second = options.index(chosen), options.index(rival)
+    test = lined.pair(first, second)
+    words = beside_tables.pair_in_words(lined.names[first], lined.names[second], test)
+    st.markdown(
+        escape_markdown(words),
+        help="p is the two-sided p-value of McNemar's exact test: how likely so uneven wins and "
+        "losses are if both methods are equally good. The interval in brackets holds 95 % of the "
+        "differences over 10,000 bootstrap resamples of the images.",
+    )
+    return first, second
+
+
+def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
+    """Shows the chosen images with the answer of every method, one page at a time."""
+    options = beside_tables.filters(lined.names[first], lined.names[second])
+    left, right = st.columns(2, vertical_alignment="bottom")
+    wanted = left.selectbox("Images on which", options, key=state.BESIDE_SHOW)
+    rows = beside_tables.chosen_images(lined, wanted, first, second)
+    styles = list(dict.fromkeys(item.style for item in lined.items if item.style))
+    style = None
+    if styles:
+        style = right.selectbox(
+            "True style", styles, index=None, placeholder="any", key=state.BESIDE_STYLE
+        )
+    if style is not None:
+        rows = rows[[lined.items[index].style == style for index in rows]]
+    pages = max(1, -(-len(rows) // PER_PAGE))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{len(rows):,} of {len(lined.items):,} images", width="content")
+        page = st.pagination(pages, key=state.BESIDE_PAGE) if pages > 1 else 1
+        csv_button(beside_tables.images_table(lined, rows), "side-by-side-images")
+    start = (min(page, pages) - 1) * PER_PAGE
+    with layout.tiles("card", "beside"):
+        for index in rows[start : start + PER_PAGE]:
+            with st.container(border=True, gap="xsmall", height="stretch"):
+                card(lined, int(index), data)
+
+
+def card(lined: SideBySide, index: int, data: str) -> None:
+    """Shows one image with the answer of every method."""
+    item, truth = lined.items[index], lined.class_names[lined.labels[index]]
+    try:
+        png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
+        st.image(png, width="stretch", alt=f"{truth}, {item.style or 'a test image'}")
+    except UserError as error:
+        st.caption(escape_markdown(str(error)))
+    style = f", {item.style}" if item.style else ""
+    st.caption(escape_markdown(f"truth: {truth}{style}"))
+    lines = [
+        chips.right_or_wrong(
+            name,
+            lined.class_names[lined.predicted[method, index]],
+            float(lined.probability[method, index]),
+            bool(lined.right[method, index]),
+        )
+        for method, name in enumerate(lined.names)
+    ]
+    st.html("".join(lines))

@@ -1,0 +1,61 @@
+"""A typed prompt on the map: where it stands, and which groups it is near to."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+from torch import Tensor
+
+from app.caches import answers as answer_caches
+from app.caches.runs import stamp_of
+from app.common.words import escape_markdown
+from app.prompt_space import tables
+from app.ui.parts import show_table
+from app.ui.prompt_box import learn_from_here, prompt_box
+from mocoop.analysis.placing import nearness, place
+from mocoop.analysis.projection import Projection
+from mocoop.runs.run import Run, RunSetup, open_run
+
+COLUMNS = {
+    "cosine": st.column_config.NumberColumn("mean cosine", format="%.3f"),
+    "nearest": st.column_config.ProgressColumn(
+        "nearest for", format="%.0f %% of classes", max_value=100
+    ),
+}
+
+
+def typed_on_map(run: Run, setup: RunSetup, projection: Projection) -> pd.DataFrame | None:
+    """Shows the box and the groups near a typed prompt; returns its points, None without one.
+
+    Args:
+        run: a finished run that learned prompts.
+        setup: its setup.
+        projection: the map that is shown.
+    """
+    template = prompt_box(setup.config, "Put your own prompt on the map")
+    if template is None:
+        return None
+    text = answer_caches.text_features(setup.config.backbone, setup.config.data, template)
+    places = place(projection, text[list(projection.classes)])
+    near = nearness(text, _prototypes(str(run.path), stamp_of(run)))
+    table = tables.nearness_table(near, setup.experts)
+    first = table.iloc[0]
+    st.markdown(
+        escape_markdown(
+            f"✖ “{template}” is nearest to {first['group']} (mean cosine {first['cosine']:.3f})."
+        )
+    )
+    if projection.settings.method == "umap":
+        st.caption(
+            "UMAP cannot place new points exactly: your prompt stands between the points that "
+            "are nearest to it. PCA places it exactly."
+        )
+    with st.expander("Near which groups?"):
+        show_table(table, "typed-nearness", column_config=COLUMNS)
+        learn_from_here(setup.config, template)
+    return tables.typed_points(places, template, projection.classes, setup.class_names)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _prototypes(path: str, stamp: float) -> Tensor:
+    return open_run(path).features().prototypes

@@ -1,0 +1,1 @@
+"""One picture and several methods in a row of columns: shared by pages."""

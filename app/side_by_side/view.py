@@ -1,0 +1,216 @@
+"""Chooses methods, and shows their answers for one picture in a row of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+from PIL import Image
+
+from app.caches import answers as answer_caches
+from app.caches import runs as run_caches
+from app.caches.pictures import picture_feature, plain_feature
+from app.common import state
+from app.common.methods import method_name
+from app.common.theme import METHOD_COLOURS, NEUTRAL, expert_colours
+from app.common.words import escape_markdown
+from app.side_by_side.tables import Column, answers_table, in_words
+from app.ui import chips, layout
+from app.ui.parts import csv_button
+from app.ui.prompt_box import prompt_box
+from mocoop.classifiers.base import Classifier, Routed
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.evaluation.side_by_side import knows_trained_only
+from mocoop.methods import MENU, METHODS
+from mocoop.runs.run import Run
+
+MARK = ":"  # before the key of a method without a run; no folder of a run begins with it
+DEFAULT_COLUMNS, MOST = 5, 8
+
+
+def beside_run(
+    run: Run, image: Image.Image, truth: str | None, name: str, labels: range | None = None
+) -> None:
+    """Shows the answers of a run, of other runs and of methods without training for a picture.
+
+    Args:
+        run: the run that is looked at; it comes first.
+        image: the picture, RGB.
+        truth: its true class, if that is known.
+        name: name of the row, unique on the page.
+        labels: the classes that can be predicted; by default all.
+    """
+    config = run_caches.setup_of(run).config
+    st.markdown("**Side by side**: what other methods say about this picture")
+    left, right = layout.wrapping_columns([3, 2], f"pick-{name}")
+    with left:
+        chosen, runs = pick_methods(run)
+    with right:
+        template = prompt_box(config, "And your own prompt")
+    columns = [run_column(run, image, labels)]
+    if template is not None:
+        columns.append(typed_column(config, template, image, labels))
+    for key in chosen:
+        if key.startswith(MARK):
+            columns.append(untrained_column(config, key.removeprefix(MARK), image, labels))
+        else:
+            columns.append(run_column(runs[key], image, labels))
+    row(columns, truth, name)
+
+
+def pick_methods(run: Run) -> tuple[list[str], dict[str, Run]]:
+    """Returns the keys of the chosen methods, and the runs that can be chosen, by name.
+
+    The choice is in the address, so that a link restores it.
+    """
+    runs = same_data(run)
+    options = [*(MARK + method for method in answer_caches.UNTRAINED), *runs]
+    asked = st.query_params.get_all(state.BESIDE)
+    gone = [key for key in asked if key and key not in (*options, run.name)]
+    chosen = [key for key in asked if key in options] if asked else usual(run, runs)
+    st.session_state[state.BESIDE] = chosen[: MOST - 1]
+    labels = run_caches.labels_of(runs)
+
+    def write() -> None:
+        # An empty choice is written too: without any, the address would mean the usual ones.
+        st.query_params[state.BESIDE] = st.session_state[state.BESIDE] or [""]
+
+    picked = st.multiselect(
+        "Methods and runs beside it",
+        options,
+        format_func=lambda key: called(key, labels),
+        key=state.BESIDE,
+        on_change=write,
+        max_selections=MOST - 1,
+        placeholder="Choose methods and runs of the same data set",
+    )
+    for key in gone:
+        st.caption(
+            escape_markdown(
+                f"{key} is not shown: it was deleted, is not finished, or has other classes."
+            )
+        )
+    return picked, runs
+
+
+def called(key: str, labels: Mapping[str, str]) -> str:
+    """Returns the label of a method without a run, or of a run."""
+    return METHODS[key.removeprefix(MARK)].label if key.startswith(MARK) else labels[key]
+
+
+def same_data(run: Run) -> dict[str, Run]:
+    """Returns the other finished runs with the same data set and classes, newest first."""
+    setup = run_caches.setup_of(run)
+    same: dict[str, Run] = {}
+    for other in run_caches.finished_runs():
+        try:
+            found = run_caches.setup_of(other)
+        except UserError:  # it was deleted in the meantime, or is damaged
+            continue
+        if other.name == run.name or other.name in same:
+            continue
+        if (found.config.data, found.class_names) == (setup.config.data, setup.class_names):
+            same[other.name] = other
+    return same
+
+
+def usual(run: Run, runs: Mapping[str, Run]) -> list[str]:
+    """Returns the methods to start with: those without training, then the newest run of each.
+
+    Runs with the same training images per class and the same classes come before others.
+    """
+    own = run_caches.setup_of(run).config
+    found: dict[str, tuple[bool, int, str]] = {}  # method → sort key with the run's name
+    for name, other in runs.items():
+        try:
+            config = run_caches.setup_of(other).config
+        except UserError:  # it was deleted in the meantime
+            continue
+        alike = (config.shots, config.classes, config.style) == (own.shots, own.classes, own.style)
+        rank = (not alike, list(MENU).index(config.method), name)
+        if config.method not in found or found[config.method][0] > rank[0]:
+            found[config.method] = rank
+    both = [MARK + method for method in answer_caches.UNTRAINED]
+    return [*both, *(name for *_, name in sorted(found.values()))][: DEFAULT_COLUMNS - 1]
+
+
+def run_column(run: Run, image: Image.Image, labels: range | None = None) -> Column:
+    """Returns a run's answer, or why it has none: it may have been deleted just now."""
+    try:
+        setup = run_caches.setup_of(run)
+        title, colour = method_name(setup.config), METHOD_COLOURS[setup.config.method]
+        note = run_caches.labels_of({run.name: run})[run.name].replace(f"{title} · ", "")
+    except UserError as error:
+        return Column(run.name, "", NEUTRAL, problem=str(error))
+    try:
+        run.require_finished()
+        classifier = run_caches.classifier(run)
+        if labels is None and knows_trained_only(setup):
+            classifier = run_caches.classifier_of_known(run)
+            note = f"{note}, {setup.trained_classes} classes"
+        routed = _among(classifier, labels).classify(picture_feature(run, image)[None])
+    except UserError as error:
+        return Column(title, note, colour, problem=str(error))
+    return Column(title, note, colour, routed)
+
+
+def untrained_column(
+    config: TrainConfig, method: str, image: Image.Image, labels: range | None = None
+) -> Column:
+    """Returns the answer of a method without training, with a run's CLIP and data set."""
+    label, colour = METHODS[method].label, METHOD_COLOURS[method]
+    try:
+        classifier = answer_caches.untrained(config.backbone, config.data, method)
+        routed = _hard_answer(config, classifier, image, labels)
+    except UserError as error:
+        return Column(label, "", colour, problem=str(error))
+    return Column(label, "no training", colour, routed)
+
+
+def typed_column(
+    config: TrainConfig, template: str, image: Image.Image, labels: range | None = None
+) -> Column:
+    """Returns the answer of a typed prompt, with a run's CLIP and the classes of its data set."""
+    classifier = answer_caches.typed(config.backbone, config.data, template)
+    routed = _hard_answer(config, classifier, image, labels)
+    return Column("Your prompt", template, NEUTRAL, routed)
+
+
+def row(columns: Sequence[Column], truth: str | None, name: str) -> None:
+    """Shows one column per method: prediction, probabilities, and a mixture's experts."""
+    said = in_words(columns, truth)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if said:
+            st.caption(said, width="content")
+        csv_button(answers_table(columns), f"methods-{name}")
+    with layout.tiles("card", f"methods-{name}"):
+        for column in columns:
+            with st.container(border=True, gap="xsmall", height="stretch"):
+                st.html(column_html(column, truth))
+
+
+def column_html(column: Column, truth: str | None) -> str:
+    """Returns one method's answer as HTML."""
+    title = chips.small_title(column.title, column.note, column.colour)
+    if not column.best:
+        return title + chips.quiet(column.problem)
+    name, probability = column.best[0]
+    html = title + chips.verdict(name, probability, truth)
+    html += chips.class_bars(column.best, truth, column.colour)
+    if column.experts and column.routed is not None:
+        colours = expert_colours(column.routed.experts)
+        html += chips.quiet("Experts") + chips.expert_chips(column.experts, colours)
+    return html
+
+
+def _hard_answer(
+    config: TrainConfig, classifier: Classifier, image: Image.Image, labels: range | None
+) -> Routed:
+    feature = plain_feature(config.backbone, config.precision, image)
+    return _among(classifier, labels).classify(feature[None])
+
+
+def _among(classifier: Classifier, labels: range | None) -> Classifier:
+    """Returns a classifier restricted to some classes; None keeps it as it is."""
+    return classifier if labels is None else classifier.subset(labels)

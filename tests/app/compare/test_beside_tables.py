@@ -1,0 +1,110 @@
+"""Methods side by side: tables, sentences and the figure, from numbers made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.compare import beside_figures, beside_tables
+from app.compare.beside_tables import ALL_RIGHT, ALL_WRONG, DISAGREE, EVERY
+from mocoop.datasets.base import Item
+from mocoop.evaluation.paired import Interval, PairTest
+from mocoop.evaluation.side_by_side import SideBySide
+from mocoop.presets import preset
+from mocoop.runs.run import RunSetup
+
+LABELS = np.array([0, 1, 0, 1, 0])
+
+
+@pytest.fixture
+def lined():
+    """Three methods: A is right on images 0 to 2, B on 0 and 3, C on 0 alone; none on 4."""
+    predicted = np.array([[0, 1, 0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 1, 0, 1]])
+    items = tuple(Item(f"i{n}", int(label), "dark") for n, label in enumerate(LABELS))
+    names = ("A", "B", "C")
+    return SideBySide(names, items, ("cat", "dog"), LABELS, predicted, np.full((3, 5), 0.6))
+
+
+def test_accuracy_has_an_interval(lined):
+    table = beside_tables.accuracy_table(lined)
+    assert table["method"].tolist() == ["A", "B", "C"]
+    assert table["right"].tolist() == [3, 2, 1]
+    assert table["accuracy"].tolist() == [60, 40, 20]
+    assert (table["low"] < table["accuracy"]).all()
+    assert (table["high"] > table["accuracy"]).all()
+
+
+def test_pairs_and_agreement(lined):
+    table = beside_tables.pairs_table(lined)
+    assert table[["method", "against", "won", "lost"]].to_numpy().tolist() == [
+        ["A", "B", 2, 1],
+        ["A", "C", 2, 0],
+        ["B", "C", 1, 0],
+    ]
+    agree = beside_tables.agreement_table(lined)
+    assert agree.loc["A", "B"] == agree.loc["B", "A"] == 40
+    assert agree.loc["C", "C"] == 100
+
+
+@pytest.mark.parametrize(
+    ("wanted", "images"),
+    [
+        (DISAGREE, {1, 2, 3}),
+        ("A wins", {1, 2}),
+        ("B wins", {3}),
+        (ALL_RIGHT, {0}),
+        (ALL_WRONG, {4}),
+        (EVERY, {0, 1, 2, 3, 4}),
+    ],
+)
+def test_every_choice_of_images(lined, wanted, images):
+    assert wanted in beside_tables.filters("A", "B")
+    chosen = beside_tables.chosen_images(lined, wanted, 0, 1)
+    assert set(chosen.tolist()) == images
+    assert chosen.tolist() == beside_tables.chosen_images(lined, wanted, 0, 1).tolist()
+    table = beside_tables.images_table(lined, chosen)
+    assert set(table["image"]) == {f"i{index}" for index in images}
+    assert {"A", "B", "C", "probability, A"} <= set(table.columns)
+
+
+def test_a_pair_in_words():
+    clear = PairTest(100, 271, 5, 200, 1e-70, 46.2, Interval(42.1, 50.2))
+    said = beside_tables.pair_in_words("MoCoOp", "CoOp", clear)
+    assert said == (
+        "MoCoOp is right on 271 images on which CoOp is wrong, CoOp on 5 on which MoCoOp is "
+        "wrong; p < 0.001. The difference is +46.2 points [+42.1, +50.2]: MoCoOp is better."
+    )
+    close = PairTest(10, 1, 2, 5, 1.0, -5.6, Interval(-22.0, 11.0))
+    said = beside_tables.pair_in_words("A", "B", close)
+    assert "A is right on 1 image on which B is wrong" in said
+    assert said.endswith("p = 1.00. The difference is -5.6 points [-22.0, +11.0]: too close to "
+                         "call on 18 images.")  # fmt: skip
+    lost = replace(clear, difference=-46.2)
+    assert beside_tables.pair_in_words("A", "B", lost).endswith("B is better.")
+
+
+@pytest.mark.parametrize(
+    ("p", "words"), [(0.0, "p < 0.001"), (0.0123, "p = 0.012"), (0.25, "p = 0.25")]
+)
+def test_p_in_words(p, words):
+    assert beside_tables.p_in_words(p) == words
+
+
+def test_names_are_short_where_they_can_be():
+    def setup(method):
+        return RunSetup(preset(method), ("a", "b"), {"p": ("a {}.",)}, 2, 100.0, "")
+
+    names = beside_tables.short_names({"x": setup("coop"), "y": setup("coop"), "z": setup("lasp")})
+    assert names == {"x": "CoOp (x)", "y": "CoOp (y)", "z": "LASP"}
+
+
+def test_the_figure_shows_intervals(lined):
+    table = beside_tables.accuracy_table(lined)
+    figure = beside_figures.accuracy_intervals(table, {"A": "#111111", "B": "#222", "C": "#333"})
+    bars = figure.data[0]
+    assert list(bars.y) == ["A", "B", "C"]
+    assert list(bars.x) == [60, 40, 20]
+    assert bars.x[0] + bars.error_x.array[0] == pytest.approx(table["high"][0])
+    assert bars.x[0] - bars.error_x.arrayminus[0] == pytest.approx(table["low"][0])

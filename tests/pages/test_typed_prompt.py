@@ -1,0 +1,164 @@
+"""A typed prompt on Routing, Prompt space and Train; bad sentences; an edited group."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.common import state
+from app.common.words import GROUP, TEMPLATES
+from tests.support.page_fixtures import open_page
+
+ROUTING, SPACE, TRAIN = "pages/routing.py", "pages/prompt_space.py", "pages/train.py"
+TYPE, TRY = "Type a prompt", "Try a picture"
+
+
+def texts(elements):
+    """Returns what elements say, without the backslashes of Markdown."""
+    return " ".join(str(element.value) for element in elements).replace("\\", "")
+
+
+def html(app):
+    return " ".join(element.proto.body for element in app.get("html"))
+
+
+def typing(run, text="", **query):
+    app = open_page(ROUTING, run=run.name, view=TYPE, **query)
+    assert not app.exception
+    if text:
+        app.text_input(key=state.TYPED).set_value(text).run()
+        assert not app.exception
+    return app
+
+
+def button(app, label):
+    return next(button for button in app.button if button.label.replace("\\", "") == label)
+
+
+def test_nothing_typed_offers_sentences(one_run):
+    app = typing(one_run)
+    assert "Nothing is trained here" in texts(app.caption)
+    button(app, "a photo of a small {}.").click().run()
+    assert not app.exception
+    assert app.text_input(key=state.TYPED).value == "a photo of a small {}."
+    assert app.metric
+
+
+def test_scores_on_the_picture_and_on_the_test_images(one_run):
+    app = typing(one_run, "a photo of a {}.")
+    zero_shot = one_run.results()["base"]["zero_shot"]
+    (found,) = [m for m in app.metric if m.label == "On the test images"]
+    assert found.value == f"{zero_shot:.1f} %"  # the sentence is the zero-shot prompt
+    assert "+0.0 points against zero-shot [+0.0, +0.0]: too close to call" in texts(app.markdown)
+    said = html(app)
+    assert "Your prompt" in said
+    assert "Zero-shot" in said
+    assert len(app.get("plotly_chart")) >= 2
+
+
+def test_a_link_restores_the_sentence(one_run):
+    app = typing(one_run, prompt="a sketch of a {}.")
+    assert app.text_input(key=state.TYPED).value == "a sketch of a {}."
+    assert "against zero-shot" in texts(app.markdown)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a photo of a cat", "has no place for the class name"),
+        ("a {} and a {}", "has {} 2 times"),
+        ("word " * 400 + "{}", "Shorten the class name or the template"),
+        ("photos of {}s", "letter or digit next to {}"),
+        ("**bold** <script>", "'**bold** <script>' has no place"),
+    ],
+)
+def test_bad_sentences_say_what_to_do(one_run, text, words):
+    app = typing(one_run, text)
+    assert words in texts(app.warning)
+    assert not app.error
+    assert "against zero-shot" not in texts(app.markdown)
+
+
+def test_markup_is_shown_as_it_is(one_run):
+    app = typing(one_run, "<b>{}</b> *very* [big](http://example.org)")
+    assert "&lt;b&gt;{}&lt;/b&gt; *very* [big](http" in html(app)
+    assert "<b>{}</b>" not in html(app)
+
+
+def test_another_picture(one_run, monkeypatch):
+    monkeypatch.setattr("app.routing.typed_view.random.randrange", lambda count: 7)
+    app = typing(one_run, "a photo of a {}.")
+    before = html(app)
+    button(app, "Another picture").click().run()
+    assert not app.exception
+    assert app.session_state[state.TYPED_PICTURE] == 7
+    assert html(app) != before
+
+
+def test_an_edited_group_moves_target_and_accuracy(one_run):
+    app = typing(one_run)
+    table = next(e.value for e in app.dataframe if "as in the run" in e.value.columns)
+    assert (table["as in the run"] == table["edited"]).all()
+    assert "first choice stays" in texts(app.caption)
+    app.selectbox(key=state.TYPED_GROUP).set_value("sketch").run()
+    app.text_area[0].set_value("a photo of many {}.\n\na {} pattern.").run()
+    assert not app.exception
+    table = next(e.value for e in app.dataframe if "as in the run" in e.value.columns)
+    assert (table["as in the run"] != table["edited"]).any()
+    assert float(table["edited"][0]) < 1
+    assert button(app, "Train with this group")
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "Type a sentence"), ("no slot", "no place")])
+def test_a_group_of_bad_sentences_says_what_to_do(one_run, text, words):
+    app = typing(one_run)
+    app.text_area[0].set_value(text).run()
+    assert not app.exception
+    assert words in texts(app.warning)
+
+
+def test_the_train_page_starts_from_the_sentence(empty_runs):
+    link = {"data": "details", "method": "coop", state.START: "a sketch of a {}."}
+    app = open_page(TRAIN, **link)
+    assert not app.exception
+    assert not app.error
+    assert app.text_input(key=state.START).value == "a sketch of a {}."
+    assert "It starts from “a sketch of a {}.”" in texts(app.caption)
+    app.text_input(key=state.START).set_value("a *sketch*").run()
+    assert "'a *sketch*' has no place for the class name" in texts(app.error)
+
+
+def test_edited_groups_reach_the_train_page(empty_runs):
+    app = open_page(TRAIN, data="details", method="mocoop")
+    app.session_state[f"{state.TEMPLATES_EDITED} details"] = [
+        {GROUP: "sketch", TEMPLATES: "a sketch of a {}."},
+        {GROUP: "many", TEMPLATES: "a photo of many {}."},
+    ]
+    app.switch_page("pages/home.py").run()
+    app.switch_page(TRAIN).run()
+    assert not app.exception
+    assert "2 experts" in texts(app.caption)
+
+
+def test_the_row_of_methods_has_the_typed_prompt_too(one_run):
+    app = open_page(ROUTING, run=one_run.name, view=TRY)
+    app.text_input(key=state.TYPED).set_value("a <i>sketch</i> of a {}.").run()
+    assert not app.exception
+    assert "a &lt;i&gt;sketch&lt;/i&gt; of a {}." in html(app)
+    app.text_input(key=state.TYPED).set_value("a sketch").run()
+    assert not app.exception
+    assert "no place for the class name" in texts(app.warning)
+    assert "Zero-shot</div>" in html(app)  # the row stays
+
+
+def test_the_sentence_is_a_point_of_the_map(one_run):
+    app = open_page(SPACE, run=one_run.name, prompt="a photo of a tiny {}.")
+    assert not app.exception
+    assert not app.error
+    figure = app.get("plotly_chart")[1].proto.spec
+    assert "your prompt" in figure
+    assert "a photo of a tiny {}." in figure
+    assert "nearest to" in texts(app.markdown)
+    app.text_input(key=state.TYPED).set_value("a tiny thing").run()
+    assert not app.exception
+    assert "no place for the class name" in texts(app.warning)
+    assert "your prompt" not in app.get("plotly_chart")[1].proto.spec
