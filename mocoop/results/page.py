@@ -72,6 +72,16 @@ def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
     ]
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Returns names as they stand in a sentence.
+
+    >>> _listed(("albums", "details", "halves"))
+    'albums, details and halves'
+    """
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _place(task: Task) -> tuple[int, int]:
     """Returns where a task stands in the tables, by data set and method."""
     return BUILTIN.index(task.config.data), tuple(METHODS).index(task.config.method)
@@ -123,6 +133,9 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         "also tune the LayerNorms of the image tower, as the published LASP and MoCoOp do; the "
         "others leave the tower frozen. LASP-V equals LASP if all classes are trained on, and so "
         "does MoCoOp with all names equal MoCoOp: only base-to-new shows them.\n",
+        f"Fewer than 16 shots were run on {_listed(CURVES_ON)}; CoCoOp's few-shot runs and the "
+        f"ablation are on {_listed(PARTS_ON)}, methods ending in -ln on {_listed(TUNED_ON)}. A "
+        "dash says that a number is missing.\n",
         _section("Few-shot", few_shot_tables(rows)),
         _section("Base-to-new", base_to_new_tables(rows)),
         "## Domain generalisation\n",

@@ -157,7 +157,7 @@ class ResultIndex:
         self.methods = first_seen(row.method for row in chosen)
         self.measures = first_seen(row.measure for row in chosen)
         self.shots = first_seen(row.shots for row in chosen if row.shots) or (0,)
-        self._pairs = first_seen((row.method, row.shots) for row in chosen)
+        self.pairs = first_seen((row.method, row.shots) for row in chosen)
         self._series: dict[Key, dict[int, float]] = {}
         for row in chosen:
             key = (row.data, row.target, row.method, row.shots, row.measure)
@@ -173,14 +173,14 @@ class ResultIndex:
     @property
     def variants(self) -> list[tuple[str, str, int]]:
         """Label, method and shots of each line; the label has the shots only if they differ."""
-        trained = {method for method, shots in self._pairs if shots}
+        trained = {method for method, shots in self.pairs if shots}
         return [
             (
                 f"{method}, {shots_text(shots)}" if shots and len(self.shots) > 1 else method,
                 method,
                 shots,
             )
-            for method, shots in self._pairs
+            for method, shots in self.pairs
             if shots or method not in trained
         ]
 

@@ -50,25 +50,39 @@ def few_shot_tables(rows: Sequence[Row], measure: str = "accuracy") -> tuple[Tab
     """Returns tables of methods × shots: the average over data sets, then each data set.
 
     The average over data sets is computed for each seed that all of them have. Mean and
-    sample standard deviation are over these averages. The last column is the mean over shots,
-    computed in the same way.
+    sample standard deviation are over these averages. With several shots, the last column is
+    the mean over shots, computed in the same way.
 
     Raises:
         UserError: if there are no such results, or a result appears twice.
     """
     results = ResultIndex(rows, "few-shot", (measure,))
-    columns = tuple(map(shots_text, results.shots))
     tables = []
     for data in _average_first(results.data):
+        all_shots = _complete_shots(results, data, measure)
         lines = []
         for method in results.methods:
-            by_shots = [results.parts(data, method, shots, measure) for shots in results.shots]
+            by_shots = [results.parts(data, method, shots, measure) for shots in all_shots]
             flat = [series for parts in by_shots for series in parts]
-            lines.append(Line((method,), (*map(mean_cell, by_shots), mean_cell(flat))))
-        heads = (*columns, "mean of shots")
+            several = (mean_cell(flat),) if len(all_shots) > 1 else ()
+            lines.append(Line((method,), (*map(mean_cell, by_shots), *several)))
+        heads = (*map(shots_text, all_shots), "mean of shots")[: len(lines[0].cells)]
         table = _table(results, f"Few-shot {measure}", data, heads, lines, measure)
-        tables.append(replace(table, mean_last=True))
+        tables.append(replace(table, mean_last=len(all_shots) > 1))
     return tuple(tables)
+
+
+def _complete_shots(results: ResultIndex, data: Sequence[str], measure: str) -> tuple[int, ...]:
+    """Returns the shots for which a trained method was run on all the data; all if there are none.
+
+    Methods without training have the same numbers for all shots, and would stand alone.
+    """
+    complete = {
+        shots
+        for method, shots in results.pairs
+        if shots and all(results.parts(data, method, shots, measure))
+    }
+    return tuple(shots for shots in results.shots if shots in complete) or results.shots
 
 
 def base_to_new_tables(rows: Sequence[Row], published: bool = True) -> tuple[Table, ...]:

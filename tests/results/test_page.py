@@ -6,7 +6,7 @@ import re
 
 from mocoop.datasets import BUILTIN
 from mocoop.methods import METHODS
-from mocoop.results.page import all_tasks, page, tables_of
+from mocoop.results.page import CURVES_ON, PARTS_ON, all_tasks, page, tables_of
 from mocoop.results.rows import Row
 
 
@@ -54,10 +54,14 @@ def test_page_has_every_section_and_method():
 
 def test_all_tasks_cover_every_protocol_and_set():
     tasks = all_tasks()
-    for protocol in ("few-shot", "base-to-new", "domain-generalization", "ablation"):
-        assert {t.config.data for t in tasks if t.protocol == protocol} == set(BUILTIN)
-    shots = {t.shots for t in tasks if t.protocol == "few-shot" and t.label == "lasp"}
-    assert shots == {1, 2, 4, 8, 16}
+    for protocol, method in (("few-shot", "mocoop"), ("base-to-new", "cocoop")):
+        own = {t.config.data for t in tasks if (t.protocol, t.label) == (protocol, method)}
+        assert own == set(BUILTIN)
+    assert {t.config.data for t in tasks if t.protocol == "ablation"} == set(PARTS_ON)
+    for data in CURVES_ON:
+        own = [t for t in tasks if t.protocol == "few-shot" and t.config.data == data]
+        assert {t.shots for t in own if t.label == "lasp"} == {1, 2, 4, 8, 16}
+    assert {t.config.method for t in tasks} == set(METHODS)
     once = [t for t in tasks if not METHODS[t.config.method].needs_images]
     assert all(t.seeds == (1, 2, 3) and t.shots == 0 for t in once)
 

@@ -129,8 +129,20 @@ def test_no_training_stands_beside_any_number_of_shots(few_shot):
     shown = [(one.mean, one.std, one.note) for one in average.blocks[0].lines[2].cells]
     assert shown == [(50.0, None, "n=1")] * 3
     alone = few_shot_tables(zero)[0]
-    assert alone.columns == ("0 shots", "mean of shots")
+    assert alone.columns == ("0 shots",)
     assert "One seed" in alone.notes
+
+
+def test_the_average_shows_shots_that_all_data_have():
+    rows = rows_of("few-shot", "faces", "coop", [50.0, 52.0], shots=1)
+    rows += rows_of("few-shot", "faces", "coop", [60.0, 62.0], shots=16)
+    rows += rows_of("few-shot", "digits", "coop", [40.0, 44.0], shots=16)
+    rows += rows_of("few-shot", "faces", "zero-shot", [30.0, 30.0], shots=0)
+    rows += rows_of("few-shot", "digits", "zero-shot", [20.0, 20.0], shots=0)
+    average, faces, digits = few_shot_tables(rows)
+    assert average.columns == digits.columns == ("16 shots",)
+    assert faces.columns == ("1 shot", "16 shots", "mean of shots")
+    assert [line.cells[0].mean for line in average.blocks[0].lines] == [51.5, 25.0]
 
 
 def test_harmonic_means(base_to_new):
