@@ -205,7 +205,8 @@ def style_information(styles: Sequence[str | None], chosen: Sequence[int]) -> fl
     if None in styles or len(set(styles)) < 2:
         return None
     # As scikit-learn's normalized_mutual_info_score, whose import takes two seconds.
-    rows, columns = (np.unique(part, return_inverse=True)[1] for part in (styles, chosen))
+    rows = np.unique(np.array(styles, dtype=str), return_inverse=True)[1]
+    columns = np.unique(np.array(chosen), return_inverse=True)[1]
     joint = np.zeros((rows.max() + 1, columns.max() + 1))  # (styles, experts)
     np.add.at(joint, (rows, columns), 1)
     of_style, of_expert = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
