@@ -184,7 +184,8 @@ def scatter(
     for index, (value, rows) in enumerate(table.groupby(colour_by, sort=True)):
         known = colour_by == "method"
         colour = METHOD_COLOURS[str(value)] if known else hues[index % len(hues)]
-        name = METHODS[str(value)].label if known else str(value)
+        words = value if isinstance(value, str) else f"{colour_by} {value:g}"
+        name = METHODS[str(value)].label if known else words
         figure.add_trace(
             go.Scatter(
                 x=rows[x],
