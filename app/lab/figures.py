@@ -184,7 +184,8 @@ def scatter(
     for index, (value, rows) in enumerate(table.groupby(colour_by, sort=True)):
         known = colour_by == "method"
         colour = METHOD_COLOURS[str(value)] if known else hues[index % len(hues)]
-        words = value if isinstance(value, str) else f"{colour_by} {value:g}"
+        number = pd.api.types.is_number(value)
+        words = f"{colour_by} {float(str(value)):g}" if number else str(value)
         name = METHODS[str(value)].label if known else words
         figure.add_trace(
             go.Scatter(

@@ -14,7 +14,7 @@ OWN_RATE = preset("coop").learning_rate  # LASP and MoCoOp have the same
 
 @dataclass(frozen=True)
 class LabGridCommand:
-    """Train the grid of runs behind the sliders of the overfitting lab (about 25 minutes on a core).
+    """Train the grid of runs behind the overfitting lab's sliders (about 25 minutes on a core).
 
     Finished trainings are not repeated. To continue after a stop, run the same command again.
     """

@@ -165,8 +165,8 @@ class FeatureCache:
         unreadable: dict[int, str] = {}
         new: dict[bytes, Tensor] = {}
         done, last_write = 0, time.monotonic()
-        for batch in batches(load, len(missing), size, workers, on_gpu):
-            encoded = self.encoder.batch(batch.images)
+        found = batches(load, len(missing), size, workers, on_gpu)
+        for batch, encoded in self.encoder.batches(found):
             for position, feature in zip(batch.indices, encoded, strict=True):
                 index, view, key = missing[position]
                 features[index, view] = new[key] = feature

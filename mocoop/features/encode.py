@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +14,11 @@ from torch import Tensor
 
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.random_crop import RandomCrop
+from mocoop.features.decoding import Batch
 
 VIEW_SCALE = (0.5, 1.0)  # area of a random crop, as a fraction of the image
 PICTURES_AT_ONCE = 32
+MOST_BATCHES = 2  # that are encoded at once on a CPU
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,37 @@ class ImageEncoder:
         device = self.backbone.device.type
         with torch.autocast(device, self.precision if mixed else None, enabled=mixed):
             return self.backbone.image_features(images).cpu()
+
+    def batches(self, found: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
+        """Yields every batch with its features, in order, some of them encoded at once."""
+        several = self._batches_at_once()
+        if several == 1:
+            for batch in found:
+                yield batch, self.batch(batch.images)
+            return
+        waiting: deque[tuple[Batch, Future[Tensor]]] = deque()
+        with ThreadPoolExecutor(several) as pool:
+            for batch in found:
+                waiting.append((batch, pool.submit(self._without_gradient, batch.images)))
+                if len(waiting) > several:
+                    first, features = waiting.popleft()
+                    yield first, features.result()
+            for last, features in waiting:
+                yield last, features.result()
+
+    def _batches_at_once(self) -> int:
+        """Returns how many batches the cores can encode at once; torch's threads are for one."""
+        backbone = self.backbone
+        if backbone.device.type != "cpu" or backbone.image_overrides:
+            return 1  # weights are replaced in place while a batch is encoded
+        affinity = getattr(os, "sched_getaffinity", None)
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+        return max(1, min(MOST_BATCHES, cores // torch.get_num_threads()))
+
+    @torch.no_grad()
+    def _without_gradient(self, images: Tensor) -> Tensor:
+        """Returns `batch` in another thread, which does not know the caller's gradient mode."""
+        return self.batch(images)
 
     def pictures(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Returns L2-normalised features (pictures, dim), fp32, on the CPU, for RGB pictures."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from mocoop.clip.backbone import make_backbone
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
-from mocoop.features.encode import random_views, view_of
+from mocoop.features.encode import ImageEncoder, random_views, view_of
 from tests.support.image_files import add_files, picture_bytes
 from tests.support.tiny import tiny_clip
 
@@ -208,6 +209,28 @@ def test_workers_change_nothing(tiny_backbone, details, tmp_path):
         for workers in (0, 2)
     ]
     assert torch.equal(*found)
+
+
+def test_several_batches_at_once_change_nothing(tiny_backbone, details, tmp_path, monkeypatch):
+    items = details.items("train")[:30]
+    found = []
+    for several in (1, 2):
+        monkeypatch.setattr(ImageEncoder, "_batches_at_once", lambda self, n=several: n)
+        cache = FeatureCache(tiny_backbone, tmp_path / str(several), batch_size=7)
+        found.append(cache.features(details, items))
+    assert torch.equal(*found)
+    assert not found[1].requires_grad
+
+
+@pytest.mark.parametrize(("cores", "threads", "several"), [(2, 1, 2), (8, 7, 1), (16, 1, 2)])
+def test_cores_that_torch_does_not_use_encode_another_batch(
+    tiny_backbone, monkeypatch, cores, threads, several
+):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    assert ImageEncoder(tiny_backbone)._batches_at_once() == several
+    tuned = replace(tiny_backbone, image_overrides={"ln_pre.weight": torch.ones(1)})
+    assert ImageEncoder(tuned)._batches_at_once() == 1
 
 
 def test_unreadable_images_are_counted_and_named(tiny_backbone, tmp_path, monkeypatch):

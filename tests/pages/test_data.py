@@ -122,24 +122,30 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     assert "All images exist" in app.success[0].value
 
 
-def test_groups_are_proposed_and_kept(pets):
-    app = open_page(PAGE, data=str(pets), look_at="Templates")
+def test_groups_are_proposed_and_kept(root):
+    folder = root / "uploads/scenes"
+    albums = load_dataset("albums")
+    for item in albums.items("train", range(4)):
+        path = folder / albums.class_names[item.label] / f"{item.id.replace('/', '-')}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        albums.image(item).save(path)
+    app = open_page(PAGE, data=str(folder), look_at="Templates")
     press(app, "Propose groups")
     assert not app.exception
     assert "images" in app.dataframe[1].value
     press(app, "Save them with the data set")
-    assert len(read_edits(pets).groups) >= 2
-    assert load_dataset(str(pets)).templates.groups == read_edits(pets).groups
+    assert len(read_edits(folder).groups) >= 2
+    assert load_dataset(str(folder)).templates.groups == read_edits(folder).groups
 
 
 def test_proposed_groups_are_used_for_a_training(root):
-    app = open_page(PAGE, data="details", look_at="Templates")
+    app = open_page(PAGE, data="albums", look_at="Templates")
     press(app, "Propose groups")
     press(app, "Use them for the next training")
-    count = len(app.session_state[f"{state.TEMPLATES_EDITED} details"])
+    count = len(app.session_state[f"{state.TEMPLATES_EDITED} albums"])
     assert count >= 2
     app.switch_page("pages/train.py").run()
-    app.selectbox(key=state.DATA).set_value("details").run()
+    app.selectbox(key=state.DATA).set_value("albums").run()
     assert f"32 classes, {count} experts" in said(app)
 
 
