@@ -184,7 +184,9 @@ def scatter(
     for index, (value, rows) in enumerate(table.groupby(colour_by, sort=True)):
         known = colour_by == "method"
         colour = METHOD_COLOURS[str(value)] if known else hues[index % len(hues)]
-        name = METHODS[str(value)].label if known else str(value)
+        number = pd.api.types.is_number(value)
+        words = f"{colour_by} {float(str(value)):g}" if number else str(value)
+        name = METHODS[str(value)].label if known else words
         figure.add_trace(
             go.Scatter(
                 x=rows[x],

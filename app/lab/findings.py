@@ -58,6 +58,13 @@ def by_weight(finals: pd.DataFrame, data: str = HALVES) -> pd.DataFrame:
     return rows.groupby(keys, sort=False)[["before", "after", "drift"]].mean().reset_index()
 
 
+def drifts_of_lasp(finals: pd.DataFrame) -> pd.DataFrame:
+    """Returns all trainings of LASP on `HALVES`, with their `change` on the new classes."""
+    rows = finals[(finals["half"] == "new") & (finals["data"] == HALVES)]
+    rows = rows[rows["method"] == LASP]
+    return rows.assign(change=rows["after"] - rows["before"])
+
+
 def rank_correlation(first: pd.Series, second: pd.Series) -> float:
     """Returns Spearman's rank correlation of two columns, -1 to 1; 0 if one is constant."""
     if first.nunique() < 2 or second.nunique() < 2:

@@ -14,6 +14,7 @@ from app.lab.findings import (
     SHOTS,
     WEIGHT,
     by_weight,
+    drifts_of_lasp,
     router_conditions,
     ways,
 )
@@ -171,11 +172,11 @@ def _show_supervision(finals: pd.DataFrame) -> Numbers:
         st.markdown(f"**Accuracy by weight** on *{HALVES}*, mean over seeds, {SHOTS} per class")
         show_figure(figures.weight_lines(means), "accuracy-by-weight")
     with right:
-        st.markdown(f"**Every training on *{HALVES}***: drift and change on new classes")
-        new = finals[(finals["half"] == "new") & (finals["data"] == HALVES)]
-        new = new.assign(change=new["after"] - new["before"])
+        st.markdown(f"**Every training of LASP on *{HALVES}***: drift and change on new classes")
         titles = ("drift: 1 − cosine to the hard prompts", "points gained or lost")
-        show_figure(figures.scatter(new, "drift", "change", titles), "drift-and-change")
+        drifts = drifts_of_lasp(finals)
+        figure = figures.scatter(drifts, "drift", "change", titles, "weight")
+        show_figure(figure, "drift-and-change")
     return means, ("before", "after")
 
 

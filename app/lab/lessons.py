@@ -21,6 +21,7 @@ from app.lab.findings import (
     WEIGHT,
     by_weight,
     change,
+    drifts_of_lasp,
     rank_correlation,
     router_conditions,
     router_gain,
@@ -149,14 +150,14 @@ def _text_reveal(finals: pd.DataFrame) -> str:
 
 
 def _text_takeaway(finals: pd.DataFrame) -> str:
-    """Returns how drift and accuracy are related over all trainings on the lesson's set."""
-    new = finals[(finals["half"] == "new") & (finals["data"] == HALVES)]
-    lost = new.assign(change=new["after"] - new["before"])
+    """Returns how drift and accuracy of LASP are related over all trainings on the set."""
+    lost = drifts_of_lasp(finals)
     together = rank_correlation(lost["drift"], lost["change"])
     base, gain = supervision_gains(finals)
     text = (
-        f"Over all {len(lost)} trainings on *{HALVES}*, drift and change on new classes have a "
-        f"rank correlation of {_correlation(together)}: "
+        f"Over all {len(lost)} trainings of LASP on *{HALVES}*, at every rate and number of "
+        "images, drift and change on new classes have a rank correlation of "
+        f"{_correlation(together)}: "
     )
     if together < -0.3:
         text += "the farther a prompt drifts from its words, the more it loses on new classes. "

@@ -30,7 +30,7 @@ def pick_settings() -> LabSettings:
             index=BUILTIN.index(default.data),
             key=state.LAB_DATA,
             bind=state.QUERY,
-            width=150,
+            width=125,
         )
         shots = st.select_slider(
             "Images per class",
@@ -38,7 +38,7 @@ def pick_settings() -> LabSettings:
             value=default.shots,
             key=state.LAB_SHOTS,
             bind=state.QUERY,
-            width=180,
+            width=160,
         )
         rate = st.select_slider(
             f"Learning rate (own: {OWN_RATE:g})",
@@ -59,13 +59,13 @@ def pick_settings() -> LabSettings:
             format_func="{:g}".format,
             key=state.LAB_WEIGHT,
             bind=state.QUERY,
-            width=210,
+            width=190,
             help="How strongly LASP and MoCoOp are kept close to their hand-written prompts. "
             f"Their own weights, chosen on validation images: {own_weights()}. CoOp has no text "
             "loss.",
         )
         seed = st.number_input(
-            "Seed", 0, 2**32 - 1, default.seed, key=state.LAB_SEED, bind=state.QUERY, width=110
+            "Seed", 0, 2**32 - 1, default.seed, key=state.LAB_SEED, bind=state.QUERY, width=95
         )
         length = st.segmented_control(
             "Longest training",
@@ -74,7 +74,7 @@ def pick_settings() -> LabSettings:
             required=True,
             key=state.LAB_LENGTH,
             bind=state.QUERY,
-            width=190,
+            width=175,
             help="Number of epochs. The learning rate is constant, so the first 20 epochs of a "
             "long training equal a training of 20 epochs.",
         )

@@ -70,22 +70,28 @@ class Server:
         self.process.wait(20)
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """A folder of image features that all apps share: each image is encoded only once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def start_app(tmp_path) -> Iterator[Callable[[], Server]]:
+def start_app(tmp_path, cache) -> Iterator[Callable[[], Server]]:
     """A function that starts the app, always on the same folders of this test's own."""
-    with _apps(tmp_path) as start:
+    with _apps(tmp_path, cache) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
-def one_app(tmp_path_factory) -> Iterator[Server]:
+def one_app(tmp_path_factory, cache) -> Iterator[Server]:
     """An app that the tests of a file share, which spares them its slow first answers."""
-    with _apps(tmp_path_factory.mktemp("app")) as start:
+    with _apps(tmp_path_factory.mktemp("app"), cache) as start:
         yield start()
 
 
 @contextmanager
-def _apps(folder: Path) -> Iterator[Callable[[], Server]]:
+def _apps(folder: Path, cache: Path) -> Iterator[Callable[[], Server]]:
     """Yields a function that starts the app on folders within one, and stops all of it then."""
     started: list[Server] = []
 
@@ -93,9 +99,8 @@ def _apps(folder: Path) -> Iterator[Callable[[], Server]]:
         port = free_port()
         command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
         command += ["--server.headless", "true", "--server.port", str(port)]
-        folders = {
-            f"MOCOOP_{name.upper()}": str(folder / name) for name in ("runs", "cache", "data")
-        }
+        folders = {f"MOCOOP_{name.upper()}": str(folder / name) for name in ("runs", "data")}
+        folders["MOCOOP_CACHE"] = str(cache)
         # A native crash leaves the stack of every thread in the log.
         environment = os.environ | folders | {"PYTHONFAULTHANDLER": "1"}
         path = folder / f"server-{port}.txt"
