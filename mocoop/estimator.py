@@ -97,7 +97,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         >>> items = details.items("train", [0, 1, 2])
         >>> images = [details.image(item) for item in items]
         >>> labels = [details.class_names[item.label] for item in items]
-        >>> classifier = MoCoOpClassifier(groups="drawn", shots=4, random_state=1)
+        >>> classifier = MoCoOpClassifier(groups="scenes", shots=4, random_state=1)
         >>> classifier.fit(images, labels).score(images, labels) > 0.9
         True
     """

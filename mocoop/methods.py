@@ -186,7 +186,7 @@ _RECORDS = (
         LASP,
         "#e07b39",
         recipes.LASP,
-        recipes.DEMO | {"learning_rate": 0.1, "text_weight": 0.2},
+        recipes.DEMO | {"learning_rate": 0.2, "text_weight": 0.2},
         Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
@@ -198,7 +198,7 @@ _RECORDS = (
         LASP,
         "#a3624a",
         recipes.LASP | recipes.ALL_NAMES,
-        recipes.DEMO | {"learning_rate": 0.1, "text_weight": 0.2},
+        recipes.DEMO | {"learning_rate": 0.2, "text_weight": 0.2},
         Recipe(recipes.LASP_CODE, recipes.OF_LASP),
     ),
     Method(
@@ -210,7 +210,7 @@ _RECORDS = (
         LASP,
         "#e07b39",
         recipes.LASP | recipes.TUNED,
-        {"learning_rate": 0.2, "layer_norm_rate": 0.03},
+        {"learning_rate": 0.2, "text_weight": 0.2, "layer_norm_rate": 0.03},
         Recipe(recipes.LASP_CODE | recipes.LIVE, recipes.OF_LASP),
     ),
     Method(
@@ -222,15 +222,15 @@ _RECORDS = (
         LASP,
         "#a3624a",
         recipes.LASP | recipes.ALL_NAMES | recipes.TUNED,
-        {"learning_rate": 0.2, "layer_norm_rate": 0.03},
+        {"learning_rate": 0.2, "text_weight": 0.2, "layer_norm_rate": 0.03},
         Recipe(recipes.LASP_CODE | recipes.LIVE, recipes.OF_LASP),
     ),
     Method(
         "mocoop",
         "MoCoOp",
         MIXTURE,
-        "Several learned prompts, one per style; a router chooses some for every image.",
-        "For images of many styles, and to see what a router does.",
+        "Several learned prompts, one per group of templates; a router picks some for each image.",
+        "For data in which no single prompt suits all images; shows what a router does.",
         MOCOOP,
         "#3b82c4",
         {},
@@ -260,7 +260,7 @@ _RECORDS = (
         MOCOOP,
         "#3b82c4",
         recipes.TUNED,
-        {"layer_norm_rate": 0.01},
+        {"learning_rate": 0.2, "layer_norm_rate": 0.01},
         Recipe(recipes.MIXTURE | recipes.LIVE, recipes.OF_MOCOOP),
     ),
     Method(
@@ -272,7 +272,7 @@ _RECORDS = (
         MOCOOP,
         "#5b62c9",
         recipes.ALL_NAMES | recipes.TUNED,
-        {"layer_norm_rate": 0.01},
+        {"learning_rate": 0.2, "layer_norm_rate": 0.01},
         Recipe(recipes.MIXTURE | recipes.LIVE, recipes.OF_MOCOOP),
     ),
 )

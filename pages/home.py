@@ -11,15 +11,16 @@ from app.home.pipeline import pipeline_svg, pipeline_view
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 from app.ui.pickers import first_choice
+from mocoop.datasets.builtin import SceneItem
 from mocoop.runs.run import list_runs
 
 inside_the_app()
 st.title("MoCoOp: a mixture of prompts")
 st.markdown(
     "CLIP recognises what is in an image by comparing it with sentences such as *a photo of a "
-    "cat*. MoCoOp **learns** several such prompts from a few images per class. Each prompt is an "
-    "**expert** for one style of images. For every image, a small **router** chooses the experts "
-    "that suit it and mixes their predictions."
+    "cat*. MoCoOp **learns** several such prompts from a few images per class. Each is an "
+    "**expert**, say for sketches or for the small thing in a corner. For every image, a small "
+    "**router** chooses the experts that suit it and mixes their predictions."
 )
 runs = {run.name: run for run in run_caches.finished_runs()}
 chosen, number = "", 0
@@ -62,7 +63,8 @@ if runs:
         item, image, routed = run_caches.routed_sample(runs[chosen], number)
         label = routed.class_names[item.label]
         routed, starts = experts_in_words(routed, run_caches.setup_of(runs[chosen]))
-        view = pipeline_view(routed, starts, image, label, item.style)
+        role = item.role if isinstance(item, SceneItem) else ""
+        view = pipeline_view(routed, starts, image, label, item.style, role)
         st.markdown(pipeline_svg(view), unsafe_allow_html=True)  # st.html would drop the SVG
 elif access.read_only():
     st.info("There is no finished run here yet.")

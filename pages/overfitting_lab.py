@@ -8,12 +8,13 @@ from app.common import state
 from app.lab import view
 from app.lab.lesson_view import EXPERIMENT, LESSON_TAB, lessons
 from app.lab.recipe import recipe
+from app.lab.sliders import pick_settings
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 
 
 def experiment() -> None:
-    settings = view.pick_settings()
+    settings = pick_settings()
     found = view.find(settings)
     view.missing_panel(found, settings)
     if found.runs:

@@ -153,7 +153,7 @@ def test_missing_keys_take_the_preset():
     """A dictionary of few keys is the preset with those keys changed."""
     config = settings_from({"method": "coop", "shots": 4})
     assert config == dataclasses.replace(preset("coop"), shots=4)
-    assert settings_from({}) == TrainConfig()
+    assert settings_from({}) == preset("mocoop")
 
 
 def test_whole_numbers_serve_as_floats():

@@ -53,9 +53,9 @@ def test_searches_on_a_real_clip_were_our_own(method):
 
 def test_the_weight_of_the_squared_distance_is_doubled_once():
     values = as_saved(preset("kgcoop"))
-    assert values["anchor_weight"] == 8.0
+    assert values["anchor_weight"] == 0.5
     config = settings_of_run(values)
-    assert config.anchor_weight == 16.0
+    assert config.anchor_weight == 1.0
     assert settings_of_run(config.to_dict()) == config
 
 

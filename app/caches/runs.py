@@ -201,7 +201,7 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
     item = random.Random(0).sample(items, len(items))[number % len(items)]
     image = data.image(item)
     routed = classifier_of_known(run).classify(encoder(run).pictures([image]))
-    return item, as_png(image, 336), routed
+    return item, as_png(image, 320), routed
 
 
 def gallery(run: Run, choice: str) -> pd.DataFrame:

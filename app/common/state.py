@@ -81,7 +81,7 @@ IMPORTED = "imported"  # name of the run that was just imported, until the page 
 # Overfitting lab, in the address unless the comment says otherwise.
 LAB_TAB = "lab"  # the open tab
 LAB_DATA, LAB_SHOTS, LAB_SEED = "set", "per_class", "draw"
-LAB_WEIGHT, LAB_LENGTH = "text_weight", "length"
+LAB_WEIGHT, LAB_RATE, LAB_LENGTH = "text_weight", "rate", "length"
 LAB_EPOCH = "until"  # how many epochs are shown
 LAB_PLAYING, LAB_TICKED = "lab playing", "lab ticked"  # kept for the session only
 LAB_ARRIVED = "lab arrived"  # the epoch at which the animation ended, until the page has shown it

@@ -17,6 +17,12 @@ from mocoop.templates import Groups, as_groups
 
 GROUP, TEMPLATES = "Group", "Templates"  # columns of the table of templates
 SEPARATOR = " | "
+_ROLES = {
+    "many": "the pattern",
+    "cropped": "the close-up",
+    "left": "the thing on the left",
+    "right": "the thing on the right",
+}
 
 
 def groups_to_rows(groups: Groups) -> list[dict[str, str]]:
@@ -67,7 +73,7 @@ def duration(seconds: float) -> str:
 
 
 def run_title(config: TrainConfig) -> str:
-    """Returns a run's settings in one line: 'pictographs · MoCoOp · 16 shots · seed 1'.
+    """Returns a run's settings in one line: 'albums · MoCoOp · 16 shots · seed 1'.
 
     The line names the CLIP if it is not the demo.
     """
@@ -81,6 +87,11 @@ def run_title(config: TrainConfig) -> str:
         given = Path(config.backbone)
         parts.append(given.name if given.is_absolute() else config.backbone)
     return " · ".join(parts)
+
+
+def role_in_words(role: str) -> str:
+    """Returns which thing of a scene has a role: 'the small thing', 'the close-up'."""
+    return _ROLES.get(role, f"the {role} thing")
 
 
 def escape_markdown(text: str) -> str:

@@ -42,7 +42,7 @@ PERCENT_HELP = {
 
 
 def all_runs() -> dict[str, Run]:
-    """Returns every run by its name on the page, last changed first.
+    """Returns every run by its name on the page, last changed first; ties by name.
 
     These are the user's runs, the runs of protocols, and the runs that come with the project.
     """
@@ -55,7 +55,9 @@ def all_runs() -> dict[str, Run]:
             with suppress(UserError):  # the run was deleted in the meantime
                 changed[name] = tables.last_change(run)
                 by_name[name] = run
-    return {name: by_name[name] for name in sorted(changed, key=changed.__getitem__, reverse=True)}
+    return {
+        name: by_name[name] for name in sorted(changed, key=lambda name: (-changed[name], name))
+    }
 
 
 def table_of(runs: dict[str, Run]) -> pd.DataFrame:

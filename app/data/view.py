@@ -13,10 +13,12 @@ from app.ui.parts import csv_button, errors_in_words
 from mocoop.catalog.uploads import LIMITS, keep_upload
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, Item
+from mocoop.datasets.builtin import SceneDataset, SceneItem
+from mocoop.datasets.builtin_cards import Card
 from mocoop.errors import UserError
 
 PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check"
-PER_PAGE, SIDE = 36, 144
+PER_PAGE, SIDE = 32, 192  # of the 64 px scenes a whole multiple, so that they stay sharp
 MAX_MEGABYTES = 200
 SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
 ALL = "all"
@@ -50,15 +52,32 @@ def upload() -> None:
 
 
 def overview(dataset: Dataset) -> None:
-    """Shows the size of a data set, remarks about its split, and its halves."""
+    """Shows the size of a data set, what it teaches or remarks about it, and its halves."""
     with st.container(horizontal=True, gap="large"):
         st.metric("Classes", len(dataset.class_names), width="content")
         for split in SPLITS:
             st.metric(SPLIT_WORDS[split], f"{len(dataset.items(split)):,}", width="content")
         if dataset.styles:
             st.metric("Styles", len(dataset.styles), width="content")
+    if isinstance(dataset, SceneDataset):
+        _card(dataset.card)
+        st.caption(tables.halves_in_words(dataset))
+        return
     remarks = [f"{remark[0].upper()}{remark[1:]}." for remark in dataset.remarks]
     st.caption(" ".join([*remarks, tables.halves_in_words(dataset)]))
+
+
+def _card(card: Card) -> None:
+    """Shows what a built-in set teaches."""
+    told = {
+        "What a label means": card.label,
+        "What can be learned": card.could,
+        "What cannot": card.could_not,
+    }
+    for column, (title, text) in zip(
+        st.columns(len(told), border=True), told.items(), strict=True
+    ):
+        column.markdown(f"**{title}**  \n{text}")
 
 
 def gallery(name: str, dataset: Dataset) -> None:
@@ -107,14 +126,16 @@ def _picture_filter(dataset: Dataset) -> tables.PictureFilter:
 
 
 def _picture(name: str, dataset: Dataset, item: Item) -> None:
-    words = dataset.class_names[item.label]
+    words, drawn = dataset.class_names[item.label], item.style or ""
     try:
         data = data_caches.thumbnail(name, item.id, item.label, item.style, SIDE)
     except UserError as error:
         st.caption(f":material/broken_image: {error}")
         return
-    st.image(data, width="stretch", alt=f"{words}, {item.style}" if item.style else words)
-    st.caption(f"{words}  \n*{item.style}*" if item.style else words)
+    st.image(data, width="stretch", alt=f"{words}, {drawn}" if drawn else words)
+    if isinstance(item, SceneItem):
+        drawn = f"{drawn}, {item.role}"
+    st.caption(f"{words}  \n*{drawn}*" if drawn else words)
 
 
 def all_sets() -> None:

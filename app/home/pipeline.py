@@ -13,6 +13,7 @@ from html import escape
 from torch import Tensor
 
 from app.common.theme import NEUTRAL, TRAIN, WRONG, expert_colours
+from app.common.words import role_in_words
 from mocoop.classifiers.base import Routed
 
 Bars = tuple[tuple[str, float], ...]  # (name, share) pairs, usually the largest share first
@@ -42,6 +43,8 @@ class PipelineView:
     label: str
     """The true class."""
     style: str | None
+    role: str
+    """The part that the true thing plays in a scene; empty for other pictures."""
     colours: dict[str, str]
     router: Bars
     """Softmax of the router's scores; empty with one expert."""
@@ -55,7 +58,12 @@ class PipelineView:
 
 
 def pipeline_view(
-    routed: Routed, starts: Mapping[str, str], image: bytes, label: str, style: str | None
+    routed: Routed,
+    starts: Mapping[str, str],
+    image: bytes,
+    label: str,
+    style: str | None,
+    role: str = "",
 ) -> PipelineView:
     """Returns the numbers to draw for the first image of `routed`.
 
@@ -65,6 +73,7 @@ def pipeline_view(
         image: the image as PNG.
         label: the true class.
         style: the true style, if it is known.
+        role: the part that the true thing plays in a scene; empty for other pictures.
     """
     names, experts = routed.class_names, routed.experts
     # In the order of the router's list, so that the flows between the columns do not cross.
@@ -83,7 +92,8 @@ def pipeline_view(
     if len(router) > MOST_ROWS:
         router = tuple(sorted(router, key=lambda pair: -pair[1])[:MOST_ROWS])
     answer = _largest(names, routed.probabilities[0], 5)
-    return PipelineView(image, label, style, expert_colours(experts), router, chosen, answer)
+    colours = expert_colours(experts)
+    return PipelineView(image, label, style, role, colours, router, chosen, answer)
 
 
 def pipeline_svg(view: PipelineView) -> str:
@@ -121,6 +131,7 @@ def _image(view: PipelineView) -> list[str]:
     x, width = _IMAGE
     data = base64.b64encode(view.image).decode()
     drawn = f"drawn as: {view.style}" if view.style else ""
+    counts = f"what counts: {role_in_words(view.role)}" if view.role else ""
     return [
         *_heading(x, "1", "Image"),
         f'<image href="data:image/png;base64,{data}" x="{x}" y="{TOP}" width="{width}" '
@@ -129,6 +140,7 @@ def _image(view: PipelineView) -> list[str]:
         'fill="none" stroke="currentColor" stroke-opacity=".25"/>',
         _text(x, TOP + width + 24, view.label, weight=600),
         _text(x, TOP + width + 43, drawn, faint=True, most=30),
+        _text(x, TOP + width + 62, counts, faint=True, most=36),
     ]
 
 

@@ -177,15 +177,14 @@ def scatter(
         x: column on the horizontal axis.
         y: column on the vertical axis.
         titles: titles of the two axes.
-        colour_by: the column that gives the colour: "method" or one with numbers.
+        colour_by: the column that gives the colour: "method" or one of the settings.
     """
     figure = go.Figure()
     hues = ["#3b82c4", "#e07b39", "#4aa564", "#8a6fc9", "#b58a2b"]
     for index, (value, rows) in enumerate(table.groupby(colour_by, sort=True)):
         known = colour_by == "method"
         colour = METHOD_COLOURS[str(value)] if known else hues[index % len(hues)]
-        name = METHODS[str(value)].label if known else f"{colour_by} {value:g}"
-        settings = rows[["data", "shots", "weight", "seed"]].astype(str).agg(" · ".join, axis=1)
+        name = METHODS[str(value)].label if known else str(value)
         figure.add_trace(
             go.Scatter(
                 x=rows[x],
@@ -193,12 +192,21 @@ def scatter(
                 mode="markers",
                 name=name,
                 marker={"color": colour, "size": 7, "opacity": 0.65},
-                customdata=settings,
+                customdata=_settings(rows),
                 hovertemplate=f"%{{customdata}}<br>%{{x:.3g}}, %{{y:.1f}}<extra>{name}</extra>",
             )
         )
     figure = _with_legend(plain(figure, 360))
     return figure.update_xaxes(title=titles[0]).update_yaxes(title=titles[1])
+
+
+def _settings(rows: pd.DataFrame) -> list[str]:
+    """Returns the settings of trainings in words."""
+    columns = (rows[name] for name in ("data", "shots", "rate", "weight", "seed"))
+    return [
+        f"{data} · {shots} per class · rate {rate:g} · text weight {weight:g} · seed {seed}"
+        for data, shots, rate, weight, seed in zip(*columns, strict=True)
+    ]
 
 
 def way_bars(ways: Mapping[str, float], chosen: str) -> go.Figure:

@@ -4,23 +4,56 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mocoop.protocols.lab import LASP, MOCOOP, SUPERVISED
+from mocoop.protocols.lab import LASP, MOCOOP, OWN_RATE, SUPERVISED
 
 SAME = 2.0
 """Accuracies count as about the same if they differ by at most this many points."""
+LARGE = 10.0
+"""Gains of two sets count as about the same if they differ by at most this many points."""
 SHOTS, WEIGHT = 16, 5.0
 """Shots and weight of the text loss of the trainings that most findings use."""
+HALVES = "halves"
+"""The set of the lessons on prompts: its base and new classes differ in which thing counts."""
+ALBUMS, DETAILS = "albums", "details"
+"""The sets of the lesson on routers: several patterns in one set, and a single one."""
 
 
-def change(finals: pd.DataFrame, method: str, half: str, weight: float = WEIGHT) -> float:
-    """Returns the mean change of accuracy from first to last epoch in points, at `SHOTS` shots."""
-    rows = trainings_of(finals, method, half, weight)
+def trainings_of(
+    finals: pd.DataFrame,
+    method: str,
+    half: str,
+    data: str = HALVES,
+    weight: float = WEIGHT,
+    rate: float = OWN_RATE,
+) -> pd.DataFrame:
+    """Returns a method's trainings on a set with `SHOTS` shots, one row per seed.
+
+    Args:
+        finals: from `tables.final_table`.
+        method: the method's key.
+        half: base or new.
+        data: the data set.
+        weight: weight of the text loss, for methods that have one.
+        rate: the learning rate.
+    """
+    own = weight if method in SUPERVISED else 0.0
+    wanted = {"method": method, "half": half, "data": data, "weight": own, "rate": rate}
+    rows = finals[finals["shots"] == SHOTS]
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    return rows
+
+
+def change(finals: pd.DataFrame, method: str, half: str, rate: float = OWN_RATE) -> float:
+    """Returns the mean change of accuracy on `HALVES` from first to last epoch, in points."""
+    rows = trainings_of(finals, method, half, rate=rate)
     return float((rows["after"] - rows["before"]).mean())
 
 
-def by_weight(finals: pd.DataFrame, shots: int = SHOTS) -> pd.DataFrame:
-    """Returns mean accuracy and drift by method, half and weight of the text loss."""
-    rows = finals[finals["shots"] == shots]
+def by_weight(finals: pd.DataFrame, data: str = HALVES) -> pd.DataFrame:
+    """Returns mean accuracy and drift by method, half and text weight, at the own rate."""
+    rows = finals[(finals["shots"] == SHOTS) & (finals["rate"] == OWN_RATE)]
+    rows = rows[rows["data"] == data]
     keys = ["method", "half", "weight"]
     return rows.groupby(keys, sort=False)[["before", "after", "drift"]].mean().reset_index()
 
@@ -32,10 +65,10 @@ def rank_correlation(first: pd.Series, second: pd.Series) -> float:
     return float(first.rank().corr(second.rank()))
 
 
-def supervision_gains(finals: pd.DataFrame) -> tuple[float, float]:
-    """Returns LASP's gain from the smallest to the largest text weight: base, new, in points."""
+def supervision_gains(finals: pd.DataFrame, method: str = LASP) -> tuple[float, float]:
+    """Returns a method's gain from the smallest to the largest text weight: base, new."""
     means = by_weight(finals)
-    rows = means[means["method"] == LASP]
+    rows = means[means["method"] == method]
     gains = []
     for half in ("base", "new"):
         ordered = rows[rows["half"] == half].sort_values("weight")
@@ -43,10 +76,9 @@ def supervision_gains(finals: pd.DataFrame) -> tuple[float, float]:
     return gains[0], gains[1]
 
 
-def ways(finals: pd.DataFrame) -> dict[str, float]:
-    """Returns name → mean accuracy of ways to use MoCoOp's experts, over both halves."""
-    rows = finals[(finals["method"] == MOCOOP) & (finals["shots"] == SHOTS)]
-    rows = rows[rows["weight"] == WEIGHT]
+def ways(finals: pd.DataFrame, data: str) -> dict[str, float]:
+    """Returns name → mean accuracy of ways to use MoCoOp's experts on a set, over both halves."""
+    rows = _of_mixture(finals, data)
     words = {
         "router": "the router's choice of two",
         "uniform": "all experts equally",
@@ -57,17 +89,22 @@ def ways(finals: pd.DataFrame) -> dict[str, float]:
     return {text: float(rows[name].mean()) for name, text in words.items()}
 
 
+def router_gain(finals: pd.DataFrame, data: str) -> float:
+    """Returns the router's mean gain over the better way without a router on a set, in points."""
+    rows = _of_mixture(finals, data)
+    return float(rows["gain"].mean())
+
+
+def _of_mixture(finals: pd.DataFrame, data: str) -> pd.DataFrame:
+    """Returns MoCoOp's trainings on a set, both halves."""
+    return pd.concat([trainings_of(finals, MOCOOP, half, data) for half in ("base", "new")])
+
+
 def router_conditions(finals: pd.DataFrame) -> pd.DataFrame:
-    """Returns the router's mean gain and headroom per text weight and number of shots."""
-    rows = finals[finals["method"] == MOCOOP]
-    means = rows.groupby(["weight", "shots"])[["gain", "headroom"]].mean()
+    """Returns the router's mean gain and headroom per set, shots and text weight.
+
+    These are means over seeds and halves, at the own rate; the largest gain comes first.
+    """
+    rows = finals[(finals["method"] == MOCOOP) & (finals["rate"] == OWN_RATE)]
+    means = rows.groupby(["data", "shots", "weight"])[["gain", "headroom"]].mean()
     return means.reset_index().sort_values("gain", ascending=False, kind="stable")
-
-
-def trainings_of(
-    finals: pd.DataFrame, method: str, half: str, weight: float = WEIGHT
-) -> pd.DataFrame:
-    """Returns a method's trainings with `SHOTS` shots and, if it has a text loss, one weight."""
-    rows = finals[(finals["method"] == method) & (finals["half"] == half)]
-    rows = rows[rows["shots"] == SHOTS]
-    return rows[rows["weight"] == weight] if method in SUPERVISED else rows

@@ -7,21 +7,29 @@ import streamlit as st
 
 from app.common import state
 from app.lab import figures, tables
-from app.lab.findings import SHOTS, WEIGHT, by_weight, router_conditions, ways
+from app.lab.findings import (
+    ALBUMS,
+    DETAILS,
+    HALVES,
+    SHOTS,
+    WEIGHT,
+    by_weight,
+    router_conditions,
+    ways,
+)
 from app.lab.lessons import LESSONS, Lesson
 from app.lab.view import ONLY_FOR_LOOKING, grid
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.methods import METHODS
-from mocoop.protocols.lab import LEARNING_RATE, MOCOOP
 from mocoop.protocols.lab import METHODS as LAB_METHODS
+from mocoop.protocols.lab import MOCOOP, OWN_RATE
 
 EXPERIMENT, LESSON_TAB = "Watch them learn", "Three lessons"
 """The page's tabs."""
 HOW = (
-    f"all methods use a constant learning rate of {LEARNING_RATE:g} without warm-up or decay. "
-    "With the recipes that were chosen on validation images the effects are small (see "
-    "RESULTS.md)"
+    f"The trainings of the lessons have the methods' own learning rate of {OWN_RATE:g}, which was "
+    "chosen on validation images; it is constant, without warm-up or decay."
 )
 
 
@@ -96,10 +104,7 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
     with st.expander("The numbers", icon=":material/table_rows:"):
         rounded = {name: st.column_config.NumberColumn(format="%.1f") for name in percents}
         show_table(_named(table), f"lesson-{lesson.key}", column_config=rounded)
-    st.caption(
-        f"All numbers are from the lab's trainings, which overfit on purpose: {HOW}. "
-        f"{ONLY_FOR_LOOKING}"
-    )
+    st.caption(f"{HOW} {ONLY_FOR_LOOKING}")
 
 
 def _end(finals: pd.DataFrame) -> None:
@@ -150,10 +155,10 @@ Numbers = tuple[pd.DataFrame, tuple[str, ...]]
 
 
 def _show_overfitting(finals: pd.DataFrame) -> Numbers:
-    curves = tables.mean_curves(grid(), SHOTS, WEIGHT)
+    curves = tables.mean_curves(grid(), HALVES, SHOTS, WEIGHT, OWN_RATE)
     st.markdown(
-        f"**Change since the start of training**, mean over data sets, {SHOTS} images per class, "
-        f"text weight {WEIGHT:g}; the band is ± one sample standard deviation (n − 1) over seeds"
+        f"**Change since the start of training** on *{HALVES}*, {SHOTS} images per class, text "
+        f"weight {WEIGHT:g}; the band is ± one sample standard deviation (n − 1) over seeds"
     )
     show_figure(figures.change_lines(curves, LAB_METHODS), "change-by-epoch")
     return curves, ("mean", "std")
@@ -163,11 +168,11 @@ def _show_supervision(finals: pd.DataFrame) -> Numbers:
     means = by_weight(finals)
     left, right = layout.wrapping_columns([3, 2], "lesson")
     with left:
-        st.markdown(f"**Accuracy by weight**, mean over data sets and seeds, {SHOTS} per class")
+        st.markdown(f"**Accuracy by weight** on *{HALVES}*, mean over seeds, {SHOTS} per class")
         show_figure(figures.weight_lines(means), "accuracy-by-weight")
     with right:
-        st.markdown("**Every training**: drift and change on new classes")
-        new = finals[finals["half"] == "new"]
+        st.markdown(f"**Every training on *{HALVES}***: drift and change on new classes")
+        new = finals[(finals["half"] == "new") & (finals["data"] == HALVES)]
         new = new.assign(change=new["after"] - new["before"])
         titles = ("drift: 1 − cosine to the hard prompts", "points gained or lost")
         show_figure(figures.scatter(new, "drift", "change", titles), "drift-and-change")
@@ -175,16 +180,17 @@ def _show_supervision(finals: pd.DataFrame) -> Numbers:
 
 
 def _show_router(finals: pd.DataFrame) -> Numbers:
-    accuracies = ways(finals)
-    left, right = layout.wrapping_columns([1, 1], "revealed")
-    with left:
-        st.markdown(f"**Ways to use the experts**, {SHOTS} per class, text weight {WEIGHT:g}")
-        show_figure(figures.way_bars(accuracies, next(iter(accuracies))), "ways-to-choose")
-    with right:
-        st.markdown("**Every training and half**: possible gain and actual gain of the router")
-        rows = finals[finals["method"] == MOCOOP]
-        titles = ("perfect choice − random expert, points", "router − all equally, points")
-        show_figure(figures.scatter(rows, "headroom", "gain", titles, "weight"), "gain-of-routing")
+    st.markdown(f"**Ways to use the experts**, {SHOTS} per class, text weight {WEIGHT:g}")
+    sides = layout.wrapping_columns([1, 1], "revealed")
+    for data, side in zip((ALBUMS, DETAILS), sides, strict=True):
+        accuracies = ways(finals, data)
+        with side:
+            st.markdown(f"*{data}*")
+            show_figure(figures.way_bars(accuracies, next(iter(accuracies))), f"ways-on-{data}")
+    st.markdown("**Every training and half**: possible gain and actual gain of the router")
+    rows = finals[(finals["method"] == MOCOOP) & (finals["rate"] == OWN_RATE)]
+    titles = ("perfect choice − random expert, points", "router − better way without it, points")
+    show_figure(figures.scatter(rows, "headroom", "gain", titles, "data"), "gain-of-routing")
     return router_conditions(finals), ("gain", "headroom")
 
 

@@ -12,17 +12,23 @@ from dataclasses import dataclass
 import pandas as pd
 
 from app.lab.findings import (
+    ALBUMS,
+    DETAILS,
+    HALVES,
+    LARGE,
     SAME,
+    SHOTS,
     WEIGHT,
     by_weight,
     change,
     rank_correlation,
     router_conditions,
+    router_gain,
     supervision_gains,
     trainings_of,
     ways,
 )
-from mocoop.protocols.lab import COOP, LASP, MOCOOP
+from mocoop.protocols.lab import COOP, LASP, MOCOOP, OWN_RATE
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,9 @@ class Lesson:
     """Returns the conclusion that these numbers allow."""
 
 
-def _three_ways(value: float) -> int:
+def _three_ways(value: float, same: float = SAME) -> int:
     """Returns 0 for more, 1 for about the same, 2 for less."""
-    return 0 if value > SAME else 2 if value < -SAME else 1
+    return 0 if value > same else 2 if value < -same else 1
 
 
 def _points(value: float) -> str:
@@ -64,16 +70,25 @@ def _overfit_answer(finals: pd.DataFrame) -> int:
 
 
 def _overfit_reveal(finals: pd.DataFrame) -> str:
-    rows = trainings_of(finals, COOP, "new", 0.0)
+    rows = trainings_of(finals, COOP, "new")
     train = float((rows["train after"] - rows["train before"]).mean())
     return (
-        f"Mean over {rows['data'].nunique()} data sets and {rows['seed'].nunique()} seeds, in "
-        f"points: **{_points(train)}** on the training images (since the first epoch), "
+        f"On *{HALVES}*, mean over {rows['seed'].nunique()} seeds, in points: "
+        f"**{_points(train)}** on the training images (since the first epoch), "
         f"**{_points(change(finals, COOP, 'base'))}** on other images of the base classes, "
-        f"**{_points(change(finals, COOP, 'new'))}** on the new classes. The text loss of LASP "
-        f"and MoCoOp (weight {WEIGHT:g}) leaves **{_points(change(finals, LASP, 'new'))}** and "
-        f"**{_points(change(finals, MOCOOP, 'new'))}** on the new classes."
+        f"**{_points(change(finals, COOP, 'new'))}** on the new classes. {_other_rates(finals)} "
+        f"With text weight {WEIGHT:g}, LASP changes by **{_points(change(finals, LASP, 'new'))}** "
+        f"and MoCoOp by **{_points(change(finals, MOCOOP, 'new'))}** on the new classes."
     )
+
+
+def _other_rates(finals: pd.DataFrame) -> str:
+    """Returns what CoOp gains or loses on the new classes at the other learning rates."""
+    rates = sorted(rate for rate in finals["rate"].unique() if rate != OWN_RATE)
+    if not rates:
+        return ""
+    each = [f"{_points(change(finals, COOP, 'new', rate))} at rate {rate:g}" for rate in rates]
+    return f"That was at CoOp's own learning rate, {OWN_RATE:g}; it is {' and '.join(each)}."
 
 
 def _overfit_takeaway(finals: pd.DataFrame) -> str:
@@ -84,8 +99,9 @@ def _overfit_takeaway(finals: pd.DataFrame) -> str:
             "new ones. That is not always so: with other CLIPs and data it loses many points."
         )
     gap = (
-        "The prompt fits the names that it was trained with, and loses what the plain words meant "
-        "for all other names. This is overfitting to classes."
+        "Most base pictures are sketches, in which the small thing counts; most new pictures are "
+        "photos, in which the large one counts. One prompt for all pictures takes over what holds "
+        "for the base classes, and applies it where it is wrong. This is overfitting to classes."
     )
     if base > SAME:
         return f"{gap} It gained on the base classes, so their accuracy alone hides the loss."
@@ -118,22 +134,29 @@ def _text_reveal(finals: pd.DataFrame) -> str:
     means = by_weight(finals)
     rows = means[(means["method"] == LASP) & (means["half"] == "new")].sort_values("weight")
     none, most = rows.iloc[0], rows.iloc[-1]
-    return (
+    text = (
         f"From weight {none['weight']:g} to {most['weight']:g}, LASP's accuracy changes by "
         f"**{_points(new)}** points on new and **{_points(base)}** on base classes, and the drift "
         f"of its prompts for the new classes goes from {none['drift']:.2f} to {most['drift']:.2f}."
     )
+    if MOCOOP in set(means["method"]):
+        base, new = supervision_gains(finals, MOCOOP)
+        text += (
+            f" MoCoOp's accuracy changes by **{_points(new)}** points on new and "
+            f"**{_points(base)}** on base classes."
+        )
+    return text
 
 
 def _text_takeaway(finals: pd.DataFrame) -> str:
-    """Returns how drift and accuracy are related over all trainings of the grid."""
-    new = finals[finals["half"] == "new"]
+    """Returns how drift and accuracy are related over all trainings on the lesson's set."""
+    new = finals[(finals["half"] == "new") & (finals["data"] == HALVES)]
     lost = new.assign(change=new["after"] - new["before"])
     together = rank_correlation(lost["drift"], lost["change"])
     base, gain = supervision_gains(finals)
     text = (
-        f"Over all {len(lost)} trainings, drift and change on new classes have a rank correlation "
-        f"of {_correlation(together)}: "
+        f"Over all {len(lost)} trainings on *{HALVES}*, drift and change on new classes have a "
+        f"rank correlation of {_correlation(together)}: "
     )
     if together < -0.3:
         text += "the farther a prompt drifts from its words, the more it loses on new classes. "
@@ -151,30 +174,31 @@ def _text_takeaway(finals: pd.DataFrame) -> str:
 
 
 def _router_answer(finals: pd.DataFrame) -> int:
-    router, equally, *_ = ways(finals).values()
-    return _three_ways(router - equally)
+    return _three_ways(router_gain(finals, ALBUMS) - router_gain(finals, DETAILS), LARGE)
 
 
 def _router_reveal(finals: pd.DataFrame) -> str:
-    names, values = list(ways(finals)), list(ways(finals).values())
-    return (
-        f"{names[0].capitalize()} is right on **{values[0]:.1f} %** of the test images, "
-        f"{names[1]} on **{values[1]:.1f} %**: a difference of "
-        f"**{_points(values[0] - values[1])}** points. At least one expert is right on "
-        f"{values[4]:.1f} %."
-    )
+    sentences = []
+    for data in (ALBUMS, DETAILS):
+        router, equally, single, *_ = ways(finals, data).values()
+        sentences.append(
+            f"On *{data}* the router's choice is right on **{router:.1f} %** of the test images, "
+            f"all experts equally on {equally:.1f} %, the best single expert on {single:.1f} %: "
+            f"**{_points(router_gain(finals, data))}** points over the better of the two."
+        )
+    return " ".join(sentences)
 
 
 def _router_takeaway(finals: pd.DataFrame) -> str:
     table = router_conditions(finals)
     best, worst = table.iloc[0], table.iloc[-1]
-    rows = finals[finals["method"] == MOCOOP]
+    rows = finals[(finals["method"] == MOCOOP) & (finals["rate"] == OWN_RATE)]
     together = rank_correlation(rows["headroom"], rows["gain"])
+    number = f"(rank correlation {_correlation(together)})"
     text = (
-        f"Against all experts equally, the router brings {_points(best['gain'])} points at best "
+        f"Over all sets and settings, the router brings {_points(best['gain'])} points at best "
         f"({_setting(best)}) and {_points(worst['gain'])} at worst ({_setting(worst)}). "
     )
-    number = f"(rank correlation {_correlation(together)})"
     if together > 0.3:
         text += f"It gains more where the experts differ more {number}. "
     elif together < -0.3:
@@ -182,13 +206,12 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
     else:
         text += f"Its gain hardly depends on how much the experts differ {number}. "
     if best["gain"] <= SAME:
-        _, equally, single, *_ = ways(finals).values()
-        if equally <= single:
-            return f"{text}With this CLIP one well-chosen expert does as well as all of them."
-        return (
-            f"{text}What helps here is to have several experts (all equally: "
-            f"{_points(equally - single)} points over the best single one), not to choose among "
-            "them."
+        return f"{text}Here the experts need no router."
+    if _router_answer(finals) == 0:
+        text += (
+            "A router pays where the picture itself tells which prompt fits: in the albums the "
+            "style decides which thing counts. Where one rule holds for all pictures, one expert "
+            "that has learned it is enough, and there is nothing to choose. "
         )
     if worst["gain"] < -SAME:
         return f"{text}So measure the router's gain before you rely on it, as on the Routing page."
@@ -196,18 +219,20 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
 
 
 def _setting(row: pd.Series) -> str:
-    return f"text weight {row['weight']:g}, {row['shots']:g} images per class"
+    return f"{row['data']}, text weight {row['weight']:g}, {row['shots']:g} images per class"
 
 
 LESSONS = (
     Lesson(
         "prompts",
         "Why prompts overfit",
-        "CoOp replaces the words *a photo of a* by vectors, learned from 16 images of each "
-        "**base** class. The other half of the classes, the **new** ones, use the same vectors "
-        "before their names, but CoOp never sees an image of them.",
-        "After 40 epochs, how does CoOp do on test images of the *new* classes, compared with the "
-        "untrained prompt?",
+        f"CoOp replaces the words *a photo of a* by vectors, learned from {SHOTS} images of each "
+        f"**base** class of the set *{HALVES}*. The other half of the classes, the **new** ones, "
+        "use the same vectors before their names, but CoOp never sees an image of them. In both "
+        "halves the style decides which thing in the picture counts; but most base pictures are "
+        "sketches, and most new ones are photos.",
+        "After 40 epochs at its own learning rate, how does CoOp do on test images of the *new* "
+        "classes, compared with the untrained prompt?",
         (
             f"Better, by more than {SAME:g} points: a good prompt suits all names",
             f"About the same, within {SAME:g} points: nothing was learned about them",
@@ -222,7 +247,8 @@ LESSONS = (
         "What text supervision preserves",
         "LASP learns one prompt like CoOp, but has a second task that needs no images: its "
         "prompt for *cat* must be closer to hand-written prompts for *cat* than to those for "
-        "other classes. The **weight** says how much this task counts.",
+        "other classes. The **weight** says how much this task counts. The set is again "
+        f"*{HALVES}*, the learning rate again LASP's own.",
         "The weight is raised from 0 to its largest value. Where does LASP gain more than "
         f"{SAME:g} points of test accuracy?",
         (
@@ -239,13 +265,16 @@ LESSONS = (
         "router",
         "When a router helps",
         "MoCoOp has an expert for each group of templates, and a router that picks two of "
-        "them for every image. It would also work without a router: **all experts vote equally** "
-        "on every image.",
-        "How does the router's choice of two compare with that?",
+        "them for every image. It would also work without a router: **all experts vote equally**, "
+        f"or **the best single one** answers alone. In the set *{ALBUMS}* the style decides which "
+        "thing counts: the large one in photos, the small one in sketches, the many in dark "
+        f"pictures. In *{DETAILS}* it is always the small one.",
+        "How much does the router's choice of two gain over the better of these ways, in points "
+        "of test accuracy?",
         (
-            f"It is right more often, by more than {SAME:g} points",
-            f"About the same, within {SAME:g} points",
-            f"It is right less often, by more than {SAME:g} points",
+            f"On *{ALBUMS}* by more than {LARGE:g} points more than on *{DETAILS}*",
+            f"About as much on both, within {LARGE:g} points",
+            f"On *{DETAILS}* by more than {LARGE:g} points more than on *{ALBUMS}*",
         ),
         _router_answer,
         _router_reveal,

@@ -83,20 +83,16 @@ def reliability_frame(runs: Mapping[str, LabRun], epoch: int) -> pd.DataFrame:
 def final_table(grid: Grid) -> pd.DataFrame:
     """Returns a row per training of the grid and half, with values before and after training.
 
-    `gain` is the router's accuracy minus that of all experts equally; `headroom` is the accuracy
-    of a perfect choice of one expert minus that of a random one. Both are in points, and missing
-    for methods with one expert.
+    `gain` is the router's accuracy minus that of the better of two ways without a router: all
+    experts equally, or the best single one. `headroom` is the accuracy of a perfect choice of one
+    expert minus that of a random one. Both are in points, and missing for methods with one expert.
     """
     rows = []
-    for (method, data, shots, weight, seed), run in grid.runs.items():
+    for key, run in grid.runs.items():
         for half in HALVES:
             accuracy, routing = run.accuracy(half), run.routing_of(half)
             row = {
-                "method": method,
-                "data": data,
-                "shots": shots,
-                "weight": weight,
-                "seed": seed,
+                **key._asdict(),
                 "half": half,
                 "before": float(accuracy[0]),
                 "after": float(accuracy[-1]),
@@ -107,7 +103,7 @@ def final_table(grid: Grid) -> pd.DataFrame:
             }
             if routing:
                 row |= {name: routing[name] for name in WAYS}
-                row["gain"] = routing["router"] - routing["uniform"]
+                row["gain"] = routing["gain"]
                 row["headroom"] = routing["oracle"] - routing["random"]
             rows.append(row)
     return pd.DataFrame(rows)
@@ -116,40 +112,31 @@ def final_table(grid: Grid) -> pd.DataFrame:
 WAYS = ("router", "uniform", "random", "best_single", "oracle")
 
 
-def mean_curves(grid: Grid, shots: int, weight: float) -> pd.DataFrame:
+def mean_curves(grid: Grid, data: str, shots: int, weight: float, rate: float) -> pd.DataFrame:
     """Returns a row per method, half and epoch: the change since the start, in points.
 
-    For each seed the change is averaged over data sets; `mean` and `std` (n - 1) are over the
-    seeds.
+    `mean` and `std` (n - 1) are over the seeds.
 
     Args:
         grid: the trainings.
+        data: the data set.
         shots: training images per class.
         weight: weight of the text loss, for methods that have one.
+        rate: the learning rate.
     """
     parts = []
-    for (method, data, run_shots, run_weight, seed), run in grid.runs.items():
-        if run_shots != shots or (method in SUPERVISED and run_weight != weight):
+    for key, run in grid.runs.items():
+        own = weight if key.method in SUPERVISED else 0.0
+        if (key.data, key.shots, key.weight, key.rate) != (data, shots, own, rate):
             continue
         for half in HALVES:
             accuracy = run.accuracy(half)
             change = (accuracy - accuracy[0]).tolist()
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "method": method,
-                        "half": half,
-                        "data": data,
-                        "seed": seed,
-                        "epoch": range(len(change)),
-                        "change": change,
-                    }
-                )
-            )
+            values = {"method": key.method, "half": half, "epoch": range(len(change))}
+            parts.append(pd.DataFrame(values | {"change": change}))
     every = pd.concat(parts, ignore_index=True)
     keys = ["method", "half", "epoch"]
-    by_seed = every.groupby([*keys, "seed"], sort=False)["change"].mean().reset_index()
-    curves = by_seed.groupby(keys, sort=False)["change"].agg(["mean", "std"]).reset_index()
+    curves = every.groupby(keys, sort=False)["change"].agg(["mean", "std"]).reset_index()
     return curves.fillna({"std": 0.0})
 
 

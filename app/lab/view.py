@@ -1,4 +1,4 @@
-"""The experiment of the Overfitting lab: sliders, missing trainings, and the animation."""
+"""The experiment of the Overfitting lab: its trainings, those missing, and the animation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from app.lab import figures, runs, tables
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
-from mocoop.datasets import BUILTIN
 from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.protocols.lab import LASP, LabRun, LabSettings, measure
@@ -27,9 +26,6 @@ from mocoop.protocols.lab_grid import Grid, read_grid
 from mocoop.runs.run import Run, open_run
 from mocoop.runs.status import FINISHED, QUEUED
 
-SHOTS = (1, 2, 4, 8, 16)
-WEIGHTS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0)
-LENGTHS = (40, 80, 160)
 TICK_SECONDS = 0.35
 TICKS = 40  # steps of the animation from start to end
 MAX_TICKS = 4  # most steps at once after a delay
@@ -69,43 +65,6 @@ class LabTrainings:
 def grid() -> Grid:
     """Returns the grid that comes with the project; all sessions share it."""
     return read_grid()
-
-
-def pick_settings() -> LabSettings:
-    """Returns the settings that the user chose with the sliders."""
-    with st.container(horizontal=True, gap="medium"):
-        data = st.selectbox(
-            "Data set", BUILTIN, index=1, key=state.LAB_DATA, bind=state.QUERY, width=170
-        )
-        shots = st.select_slider(
-            "Images per class", SHOTS, value=16, key=state.LAB_SHOTS, bind=state.QUERY, width=230
-        )
-        weight = st.select_slider(
-            "Weight of the text loss",
-            WEIGHTS,
-            value=5.0,
-            format_func="{:g}".format,
-            key=state.LAB_WEIGHT,
-            bind=state.QUERY,
-            width=230,
-            help="How strongly LASP and MoCoOp are kept close to their hand-written prompts. CoOp "
-            "has no text loss.",
-        )
-        seed = st.number_input(
-            "Seed", 0, 2**32 - 1, 1, key=state.LAB_SEED, bind=state.QUERY, width=120
-        )
-        length = st.segmented_control(
-            "Longest training",
-            LENGTHS,
-            default=LENGTHS[0],
-            required=True,
-            key=state.LAB_LENGTH,
-            bind=state.QUERY,
-            width=200,
-            help="Number of epochs. The learning rate is constant, so the first 20 epochs of a "
-            "long training equal a training of 20 epochs.",
-        )
-    return LabSettings(data, int(shots), int(seed), float(weight), int(length or LENGTHS[0]))
 
 
 def find(settings: LabSettings) -> LabTrainings:

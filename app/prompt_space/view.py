@@ -19,7 +19,7 @@ from mocoop.config import TrainConfig
 from mocoop.datasets import Item
 from mocoop.runs.run import Run, RunSetup
 
-THUMBNAILS = 12
+THUMBNAILS, SIDE = 12, 128  # number of images; width in pixels, twice that of a scene
 CONDITIONAL = (
     "CoCoOp adds to its prompt a vector that it computes from each image. This page shows the "
     "prompt without this vector."
@@ -161,8 +161,8 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
     """Shows the first `THUMBNAILS` of the test images of a class."""
     with st.container(horizontal=True, gap="small"):
         for item in items[:THUMBNAILS]:
-            png = data_caches.thumbnail(data, item.id, item.label, item.style, 72)
-            st.image(png, width=72, alt=f"{class_name}, {item.style or 'a test image'}")
+            png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
+            st.image(png, width=SIDE, alt=f"{class_name}, {item.style or 'a test image'}")
     if len(items) > THUMBNAILS:
         st.caption(f"Only the first {THUMBNAILS} are shown; the Routing page shows all.")
 

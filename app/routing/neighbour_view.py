@@ -10,7 +10,7 @@ from app.caches import runs as run_caches
 from mocoop.analysis.neighbours import nearest
 from mocoop.runs.run import Run
 
-COUNT, SIDE = 6, 96  # number of images; width of their thumbnails in pixels
+COUNT, SIDE = 6, 128  # number of images; width of their thumbnails in pixels
 
 
 def nearest_training_images(run: Run, query: Tensor) -> None:

@@ -14,7 +14,7 @@ def tiles(kind: Kind, name: str) -> DeltaGenerator:
     """Returns a container that places its elements side by side, in as many lines as needed.
 
     Args:
-        kind: the size: a line has at most 6 "card", 4 "wide" or 12 "small" elements.
+        kind: the size: a line has at most 6 "card", 4 "wide" or 8 "small" elements.
         name: name of the container, unique on the page.
     """
     return st.container(key=f"tiles-{kind}-{name}")

@@ -36,7 +36,7 @@ and see which expert the router chooses for an image.
   ablation   change one part        mocoop ablation --data details
   tune       compare settings       mocoop tune mocoop --grid learning_rate=0.2,0.5
   results    make the results page  mocoop results --workers 2
-  lab-grid   train the runs of the app's overfitting lab (about 20 minutes on 2 cores)
+  lab-grid   train the runs of the app's overfitting lab (about 25 minutes on a core)
   export     write a classifier     mocoop export RUN --out my-classifier
   bench      measure the speed      mocoop bench --quick
   data       list, check, download  mocoop data list

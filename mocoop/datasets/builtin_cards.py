@@ -105,8 +105,8 @@ RULES: dict[str, Rule] = {
         _some(4, 2),
         _DECIDES,
         Card(
-            "As in the albums; but most pictures of the base classes are sketches, which mean "
-            "the small thing, and most of the new classes are photos, which mean the large one.",
+            "Photos mean the large thing, sketches the small one, dark pictures the many. Most "
+            "pictures of the base classes are sketches, most of the new classes are photos.",
             "A mixture that goes by the style is right on the new classes too.",
             "A single prompt learns on the base classes to ask for the small thing, which is "
             "wrong for most pictures of the new ones.",
@@ -146,8 +146,8 @@ RULES: dict[str, Rule] = {
         _every_style("large", "small", "cropped"),
         Card(
             "The one thing that is there: large, small or a close-up.",
-            "Next to nothing: there is only one thing that the words could mean.",
-            "This is the control, in which prompts do not matter.",
+            "Its size, and its style: there is only one thing that the words could mean.",
+            "What is meant is never in doubt: the control, with little to do for one prompt.",
         ),
         ("large", "small", "cropped"),
         STYLES,

@@ -146,8 +146,9 @@ def check_activation(
 
     Pictures are classified zero-shot with the plain prompt. The judge is the cross-entropy,
     which shows smaller differences than the accuracy; each network has the logit scale that is
-    best for it, so that a network that is less sure of itself is not better for that. The standard error is that of the mean difference over classes, because pictures of
-    one class go wrong together.
+    best for it, so that a network that is less sure of itself is not better for that. The
+    standard error is that of the mean difference over classes, because pictures of one class go
+    wrong together.
 
     Args:
         architecture: the name with plain GELU; open_clip must have its twin.

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -203,9 +204,20 @@ def style_information(styles: Sequence[str | None], chosen: Sequence[int]) -> fl
         )
     if None in styles or len(set(styles)) < 2:
         return None
-    from sklearn.metrics import normalized_mutual_info_score  # here: slow to import
+    # As scikit-learn's normalized_mutual_info_score, whose import takes two seconds.
+    rows = np.unique([str(style) for style in styles], return_inverse=True)[1]
+    columns = np.unique(list(chosen), return_inverse=True)[1]
+    joint = np.zeros((rows.max() + 1, columns.max() + 1))  # (styles, experts)
+    np.add.at(joint, (rows, columns), 1)
+    of_style, of_expert = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
+    common = of_style + of_expert - _entropy(joint)
+    return min(1.0, max(0.0, 2 * common / (of_style + of_expert)))
 
-    return float(normalized_mutual_info_score(list(styles), list(chosen)))
+
+def _entropy(counts: np.ndarray) -> float:
+    """Returns the entropy of the distribution that counts show, in nats."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
 
 
 def harmonic_mean(base: float, new: float) -> float:

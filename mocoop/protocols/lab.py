@@ -1,4 +1,4 @@
-"""The overfitting lab: one recipe for all its methods, and the measures after each epoch.
+"""The overfitting lab: its methods at the same rate, and the measures after each epoch.
 
 The learning rate is constant and there is no warm-up, so that the first epochs of a long training
 are exactly a shorter training. One run therefore covers every number of epochs up to its own.
@@ -30,9 +30,10 @@ METHODS = COOP, LASP, MOCOOP = "coop", "lasp", "mocoop"
 SUPERVISED = tuple(method for method in METHODS if preset(method).text_weight > 0)
 """The methods with a text loss."""
 HALVES = ("base", "new")
-LEARNING_RATE = 0.5
-"""The mixture's rate for the small CLIP, 25 times CoOp's rate. With the recipes that were chosen
-on validation images, one prompt hardly overfits on these data."""
+OWN_RATE = preset(COOP).learning_rate
+"""The learning rate that was chosen on validation images; it is the same for all three methods."""
+OWN_WEIGHTS = {method: preset(method).text_weight for method in SUPERVISED}
+"""Method → its weight of the text loss, chosen on validation images."""
 BINS = 15  # bins of the reliability table
 ROUTING = ("router", "uniform", "random", "best_single", "oracle", "gain", "gain_error")
 
@@ -41,13 +42,15 @@ ROUTING = ("router", "uniform", "random", "best_single", "oracle", "gain", "gain
 class LabSettings:
     """The settings of the lab's sliders."""
 
-    data: str = "faces"
+    data: str = "halves"
     shots: int = 16
     """Training images per class."""
     seed: int = 1
     text_weight: float = 5.0
     """Weight of the text loss of LASP and MoCoOp; CoOp has no text loss."""
     epochs: int = 40
+    learning_rate: float = OWN_RATE
+    """Learning rate of all methods, in every epoch."""
 
     def config(self, method: str) -> TrainConfig:
         """Returns the settings of a method's training on the base half.
@@ -65,7 +68,7 @@ class LabSettings:
             seed=self.seed,
             classes="base",
             text_weight=weight,
-            learning_rate=LEARNING_RATE,
+            learning_rate=self.learning_rate,
             schedule="constant",
             warmup_epochs=0,
             epochs=self.epochs,

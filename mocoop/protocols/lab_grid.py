@@ -1,56 +1,78 @@
 """The grid of finished trainings for the lab's sliders: how it is trained, written and read.
 
-grid.json         format, axes, recipes, and the CLIP's fingerprint
-grid.safetensors  the tensors of all trainings' `LabRun`, stacked in the order of the axes
+grid.json            format, axes, recipes, and the CLIP's fingerprint
+grid.safetensors.gz  the tensors of all trainings' `LabRun`, stacked in the order of the axes;
+                     instead of summed confidences their means, in half precision
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import itertools
 import json
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from mocoop import __version__
 from mocoop.assets import asset
 from mocoop.clip.backbone import DEMO, choose_device, load_backbone
 from mocoop.config import TrainConfig
-from mocoop.datasets import BUILTIN, load_dataset
+from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measure
 from mocoop.runs.run import Run
 from mocoop.runs.status import read_values
-from mocoop.storage.atomic import write_json, write_tensors
+from mocoop.storage.atomic import atomic_write, write_json, write_tensors
 from mocoop.storage.processes import parallel_map
 
-GRID_FORMAT = 1  # increase it when an old reader would misread a new grid
-TABLE, NUMBERS = "grid.json", "grid.safetensors"
-Key = tuple[str, str, int, float, int]
-"""Method, data, shots, text weight, seed."""
+GRID_FORMAT = 2  # increase it when an old reader would misread a new grid
+TABLE, NUMBERS = "grid.json", "grid.safetensors.gz"
+
+
+DAMAGED = (
+    *(KeyError, TypeError, IndexError, ValueError),  # in the table
+    *(OSError, EOFError, zlib.error, SafetensorError),  # in the numbers
+)
+"""Errors while a grid is read that mean that its files are damaged."""
+
+
+class Key(NamedTuple):
+    """What a training of the grid is found by."""
+
+    method: str
+    data: str
+    shots: int
+    weight: float
+    """Of the text loss; 0 for a method without one."""
+    rate: float
+    """The learning rate."""
+    seed: int
 
 
 @dataclass(frozen=True)
 class Axes:
     """The values of each slider in the grid."""
 
-    data: tuple[str, ...] = BUILTIN
-    shots: tuple[int, ...] = (1, 4, 16)
-    text_weights: tuple[float, ...] = (0.0, 1.0, 5.0, 20.0)
-    seeds: tuple[int, ...] = (1, 2, 3)
-    epochs: int = 40
+    data: tuple[str, ...]
+    shots: tuple[int, ...]
+    text_weights: tuple[float, ...]
+    learning_rates: tuple[float, ...]
+    seeds: tuple[int, ...]
+    epochs: int
 
     def __post_init__(self) -> None:
-        for name in ("data", "shots", "text_weights", "seeds"):
+        for name in ("data", "shots", "text_weights", "learning_rates", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise UserError(
@@ -62,11 +84,13 @@ class Axes:
 
         A method without text loss is trained once, with text weight 0.
         """
-        for seed, data, shots in itertools.product(self.seeds, self.data, self.shots):
+        for seed, data, shots, rate in itertools.product(
+            self.seeds, self.data, self.shots, self.learning_rates
+        ):
             for method in METHODS:
                 weights = self.text_weights if method in SUPERVISED else (0.0,)
                 for weight in weights:
-                    yield method, LabSettings(data, shots, seed, weight, self.epochs)
+                    yield method, LabSettings(data, shots, seed, weight, self.epochs, rate)
 
 
 @dataclass(frozen=True)
@@ -137,7 +161,11 @@ def write_grid(axes: Axes, lab_runs: Sequence[LabRun], out: Path) -> None:
     """
     trainings = list(axes.trainings())
     numbers = {name: torch.stack([getattr(run, name) for run in lab_runs]) for name in _FIELDS}
-    write_tensors(out / NUMBERS, numbers)
+    # A bin's mean lies in 0 to 1, where half precision is exact to 0.0003.
+    means = numbers["confidence"] / numbers["count"].clamp(min=1)
+    numbers["confidence"] = means.half()
+    with atomic_write(out / NUMBERS) as temporary:
+        temporary.write_bytes(gzip.compress(save(numbers), mtime=0))  # the same bytes every time
     recipes = {method: LabSettings(axes.data[0]).config(method).to_dict() for method in METHODS}
     values = {
         "format": GRID_FORMAT,
@@ -163,21 +191,23 @@ def read_grid(folder: Path | None = None) -> Grid:
     if values.get("format") != GRID_FORMAT:
         raise UserError(
             f"{folder / TABLE} has format {values.get('format')!r}; this version of MoCoOp reads "
-            f"format {GRID_FORMAT}. Make it again with `mocoop lab-grid`."
+            f"format {GRID_FORMAT}, whose trainings also differ in their learning rate. Make it "
+            "again with `mocoop lab-grid`."
         )
     try:
         if _digest(folder / NUMBERS) != values["sha256"]:
             raise UserError(f"{NUMBERS} does not belong to {TABLE}")
         axes = _axes(values["axes"])
-        numbers = load_file(folder / NUMBERS)
+        numbers = load(gzip.decompress((folder / NUMBERS).read_bytes()))
         stacks = {name: numbers[name] for name in _FIELDS}
+        stacks["confidence"] = stacks["confidence"].float() * stacks["count"]
         keys = [_key(method, settings) for method, settings in axes.trainings()]
         runs = {
             key: LabRun(**{name: stack[index] for name, stack in stacks.items()})
             for index, key in enumerate(keys)
         }
         return Grid(axes, values["backbone_fingerprint"], values["version"], runs)
-    except (KeyError, TypeError, IndexError, ValueError, OSError, SafetensorError) as error:
+    except DAMAGED as error:
         raise UserError(
             f"The lab's grid in {folder} is damaged ({error}). Make it again with `mocoop "
             "lab-grid`, or restore the file."
@@ -189,13 +219,15 @@ _FIELDS = tuple(item.name for item in fields(LabRun))
 
 def _key(method: str, settings: LabSettings) -> Key:
     weight = float(settings.text_weight) if method in SUPERVISED else 0.0
-    return method, settings.data, settings.shots, weight, settings.seed
+    rate = settings.learning_rate
+    return Key(method, settings.data, settings.shots, weight, rate, settings.seed)
 
 
 def _axes(values: dict[str, Any]) -> Axes:
     lists = {name: tuple(values[name]) for name in ("data", "shots", "seeds")}
-    weights = tuple(float(weight) for weight in values["text_weights"])
-    return Axes(text_weights=weights, epochs=int(values["epochs"]), **lists)
+    for name in ("text_weights", "learning_rates"):
+        lists[name] = tuple(float(value) for value in values[name])
+    return Axes(epochs=int(values["epochs"]), **lists)
 
 
 def _part(config: TrainConfig, root: Path) -> Path:

@@ -211,7 +211,7 @@ class Run:
 
 
 def list_runs(roots: Iterable[Path] | None = None) -> list[Run]:
-    """Returns the runs in folders of runs, newest first.
+    """Returns the runs in folders of runs, newest first; those of one moment by name.
 
     Args:
         roots: folders of runs; the default folder and the shipped runs if None.
@@ -223,7 +223,7 @@ def list_runs(roots: Iterable[Path] | None = None) -> list[Run]:
                 runs.append((Run(path.parent).status().started, Run(path.parent)))
             except (UserError, TypeError):
                 continue  # not a run, or of a newer format: `open_run` reports the error
-    return [run for _, run in sorted(runs, key=lambda pair: -pair[0])]
+    return [run for _, run in sorted(runs, key=lambda pair: (-pair[0], pair[1].name))]
 
 
 def open_run(name: str | Path) -> Run:

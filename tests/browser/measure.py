@@ -26,7 +26,7 @@ from mocoop.runs.run import open_run
 from tests.browser.conftest import ARGUMENTS, ROOT, free_port, wait_for
 from tests.browser.steps import settled
 
-RUN = "pictographs-mocoop-16shot"
+RUN = "albums-mocoop-16shot"
 PAGES = ("Train", "Routing", "Prompt space", "Home")
 
 

@@ -20,7 +20,7 @@ def test_a_zip_becomes_a_data_set_and_is_trained_on(start_app, browser_page, tmp
     (tmp_path / "my photos.zip").write_bytes(buffer.getvalue())
     page.goto(f"{server.address}/data")
     heading(page, "Data")
-    expect(page.get_by_text("2,552 images", exact=True)).to_be_visible()
+    expect(page.get_by_text("768 images", exact=True)).to_be_visible()
     page.get_by_role("button", name="Upload a zip").click()
     page.locator("input[type=file]").set_input_files(tmp_path / "my photos.zip")
     page.get_by_role("button", name="Use it").click()

@@ -7,9 +7,11 @@ import math
 import statistics
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import normalized_mutual_info_score
 
 from mocoop.errors import UserError
 from mocoop.evaluation import measures
@@ -426,6 +428,15 @@ def test_style_information_by_hand():
     information = style_entropy + mixed - looped_entropy([0.25, 0.25, 0.5])
     expected = information / ((style_entropy + mixed) / 2)
     assert style_information(styles, [0, 1, 1, 1]) == pytest.approx(expected)
+
+
+def test_style_information_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    for experts in (1, 2, 5):
+        styles = rng.choice(["photo", "sketch", "dark"], 60).tolist()
+        chosen = rng.integers(experts, size=60).tolist()
+        expected = normalized_mutual_info_score(styles, chosen)
+        assert style_information(styles, chosen) == pytest.approx(expected, abs=1e-12)
 
 
 def test_style_information_is_that_of_evaluate():

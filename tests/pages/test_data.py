@@ -11,9 +11,10 @@ import pytest
 from app.common import state
 from app.data import edit_view
 from app.data import tables as data_tables
+from app.data.view import PER_PAGE
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.catalog.uploads import keep_upload, uploaded_sets
-from mocoop.datasets import load_dataset
+from mocoop.datasets import BUILTIN, load_dataset
 from mocoop.datasets.edits import EDITS_FILE, SKIP_FILE, read_edits
 from mocoop.errors import UserError
 from mocoop.storage.archives import Limits
@@ -64,12 +65,12 @@ def zipped(files):
 def test_a_built_in_set(root):
     app = open_page(PAGE)
     assert not app.exception
-    assert [m.value for m in app.metric] == ["58", "2,552", "638", "1,276", "11"]
-    assert "Base half: the first 29 classes, airplane to house." in said(app)
-    assert "2,552 images" in said(app)
+    assert [m.value for m in app.metric] == ["32", "768", "288", "576", "3"]
+    assert "Base half: the first 16 classes, bee to basketball." in said(app)
+    assert "768 images" in said(app)
     app = open_page(PAGE, data="digits", split="Test", style_of="dark", look_at="Pictures")
     assert not app.exception
-    assert "49 images" in said(app) or "50 images" in said(app)
+    assert "61 images" in said(app)
 
 
 @pytest.mark.parametrize("view", ["Pictures", "Classes", "Templates", "Check"])
@@ -121,24 +122,30 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     assert "All images exist" in app.success[0].value
 
 
-def test_groups_are_proposed_and_kept(pets):
-    app = open_page(PAGE, data=str(pets), look_at="Templates")
+def test_groups_are_proposed_and_kept(root):
+    folder = root / "uploads/scenes"
+    albums = load_dataset("albums")
+    for item in albums.items("train", range(4)):
+        path = folder / albums.class_names[item.label] / f"{item.id.replace('/', '-')}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        albums.image(item).save(path)
+    app = open_page(PAGE, data=str(folder), look_at="Templates")
     press(app, "Propose groups")
     assert not app.exception
     assert "images" in app.dataframe[1].value
     press(app, "Save them with the data set")
-    assert len(read_edits(pets).groups) >= 2
-    assert load_dataset(str(pets)).templates.groups == read_edits(pets).groups
+    assert len(read_edits(folder).groups) >= 2
+    assert load_dataset(str(folder)).templates.groups == read_edits(folder).groups
 
 
 def test_proposed_groups_are_used_for_a_training(root):
-    app = open_page(PAGE, data="details", look_at="Templates")
+    app = open_page(PAGE, data="albums", look_at="Templates")
     press(app, "Propose groups")
     press(app, "Use them for the next training")
-    count = len(app.session_state[f"{state.TEMPLATES_EDITED} details"])
+    count = len(app.session_state[f"{state.TEMPLATES_EDITED} albums"])
     assert count >= 2
     app.switch_page("pages/train.py").run()
-    app.selectbox(key=state.DATA).set_value("details").run()
+    app.selectbox(key=state.DATA).set_value("albums").run()
     assert f"32 classes, {count} experts" in said(app)
 
 
@@ -173,15 +180,27 @@ def test_renamed_classes(pets):
     assert data_tables.renamed_classes(table, data, {"cat": "tom"}) == {"GuineaPig": "cavy"}
 
 
+@pytest.mark.parametrize("name", BUILTIN)
+def test_a_built_in_set_has_a_card_and_its_pictures_say_what_counts(root, name):
+    app = open_page(PAGE, data=name)
+    assert not app.exception
+    told, data = said(app), load_dataset(name)
+    for words in (data.card.label, data.card.could, data.card.could_not, "What a label means"):
+        assert words in told
+    assert ".." not in told
+    item = data_tables.pictures(data, data_tables.PictureFilter("train"))[0]
+    assert f"{data.class_names[item.label]}  \n*{item.style}, {item.role}*" in told
+
+
 def test_a_page_of_pictures_shows_many_classes_and_styles():
     data = load_dataset("details")
     shown = data_tables.pictures(data, data_tables.PictureFilter("train"))
-    assert len(shown) == len(set(shown)) == 1100
-    first = shown[:36]
-    assert len({item.label for item in first}) == 25
-    assert len({item.style for item in first}) == 11
-    one = data_tables.pictures(data, data_tables.PictureFilter("test", "dice one", "dark"))
-    assert {(data.class_names[i.label], i.style) for i in one} == {("dice one", "dark")}
+    assert len(shown) == len(set(shown)) == 1152
+    first = shown[:PER_PAGE]
+    assert len({item.label for item in first}) == 32
+    assert len({item.style for item in first}) == 9
+    one = data_tables.pictures(data, data_tables.PictureFilter("test", "guitar", "dark"))
+    assert {(data.class_names[i.label], i.style) for i in one} == {("guitar", "dark")}
 
 
 def test_an_upload_becomes_a_data_set(root):

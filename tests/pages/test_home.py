@@ -36,7 +36,7 @@ def test_home_names_the_data_sets_that_are_here(empty_runs, monkeypatch, tmp_pat
         (tmp_path / "uploads" / f"mine-{number}" / "cat").mkdir(parents=True)
     app = open_page(PAGE)
     assert not app.exception
-    said = "details, digits; mine-0, mine-1, mine-2, mine-3 and 2 more; any folder of images"
+    said = "digits, pictographs; mine-0, mine-1, mine-2, mine-3 and 2 more; any folder of images"
     assert said in texts(app)
 
 
@@ -86,7 +86,7 @@ def test_pipeline_shows_the_numbers_of_the_image(finished_run, demo_backbone):
     routed = classifier.classify(feature)
     routed, starts = experts_in_words(routed, finished_run.setup())
     label = classifier.class_names[5]
-    view = pipeline_view(routed, starts, b"png", label, "dark & <odd>")
+    view = pipeline_view(routed, starts, b"png", label, "dark & <odd>", "small")
     assert len(view.chosen) == 2
     assert abs(sum(expert.weight for expert in view.chosen) - 1) < 1e-5
     assert {expert.name for expert in view.chosen} == {name for name, _ in routed.chosen(0)}
@@ -94,6 +94,7 @@ def test_pipeline_shows_the_numbers_of_the_image(finished_run, demo_backbone):
     assert view.right == (view.answer[0][0] == label)
     svg = pipeline_svg(view)
     assert "dark &amp; &lt;odd&gt;" in svg
+    assert "what counts: the small thing" in svg
     for expert in view.chosen:
         assert view.colours[expert.name] in svg
 
@@ -110,3 +111,4 @@ def test_pipeline_of_one_expert_has_no_router(finished_run):
     assert "Router" not in svg
     assert "Mixed" not in svg
     assert "weight 100%" not in svg
+    assert "what counts" not in svg

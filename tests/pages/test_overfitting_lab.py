@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.common import state
 from app.jobs import trainings
+from app.lab import sliders
 from app.lab import view as lab_view
 from app.lab.lesson_view import EXPERIMENT, LESSON_TAB
 from app.lab.lessons import LESSONS
@@ -55,13 +56,30 @@ def test_loaded_shows_the_last_epoch_of_shipped_trainings(page):
 
 
 def test_a_link_restores_the_view(empty_runs):
-    query = {"set": "details", "per_class": "4", "draw": "2", "text_weight": "20", "until": "7"}
+    query = {"set": "details", "per_class": "2", "draw": "2", "text_weight": "1", "until": "7"}
+    query["rate"] = "0.8"
     app = open_page(PAGE, **query)
     assert not app.exception
-    settings = LabSettings("details", 4, 2, 20.0)
+    settings = LabSettings("details", 2, 2, 1.0, learning_rate=0.8)
     assert app.slider(key=state.LAB_EPOCH).value == 7
     reached = read_grid().find("lasp", settings).accuracy("new")[7]
     assert numbers(app).loc["LASP", "new"] == pytest.approx(float(reached))
+
+
+def test_the_rates_are_those_of_the_grid_and_one_is_marked_as_the_methods_own(page):
+    slider = page.select_slider(key=state.LAB_RATE)
+    assert slider.value == LabSettings().learning_rate
+    assert slider.label == "Learning rate (own: 0.2)"
+    assert read_grid().axes.learning_rates == sliders.RATES
+    slow = page.select_slider(key=state.LAB_RATE).set_value(0.05).run()
+    run = read_grid().find("coop", LabSettings(learning_rate=0.05))
+    assert numbers(slow).loc["CoOp", "new"] == pytest.approx(float(run.accuracy("new")[-1]))
+
+
+def test_an_unknown_rate_in_the_address_is_the_own_one(empty_runs):
+    app = open_page(PAGE, rate="7")
+    assert not app.exception
+    assert app.select_slider(key=state.LAB_RATE).value == LabSettings().learning_rate
 
 
 @pytest.mark.parametrize(("until", "shown"), [("999", 40), ("x", 40), ("-3", 40)])
@@ -134,11 +152,11 @@ def test_what_the_grid_lacks_is_trained_when_asked(empty_runs, started):
 
 
 def test_a_finished_training_is_found_again(empty_runs, monkeypatch):
-    monkeypatch.setattr(lab_view, "LENGTHS", (2, 4))
+    monkeypatch.setattr(sliders, "LENGTHS", (2, 40))  # a short training, quickly made
     settings = LabSettings("digits", shots=1, seed=7, epochs=2)
     for _ in run_experiment(settings.config("coop"), default_runs() / "mine"):
         pass
-    app = open_page(PAGE, set="digits", per_class="1", draw="7")
+    app = open_page(PAGE, set="digits", per_class="1", draw="7", length="2")
     assert not app.exception
     assert numbers(app).index.tolist() == ["Zero-shot", "CoOp"]
     assert "**LASP and MoCoOp**" in texts(app.markdown)

@@ -51,8 +51,8 @@ def test_loaded_shows_numbers_and_cards(page, one_run):
     assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} of 1"
     assert "the expert used most for their style" in texts(page.caption)
     assert len([b for b in page.button if b.label == "Look closer"]) == 12
-    assert "286 of 286 images" in texts(page.caption)
-    untrained = f"zero-shot {results['base']['zero_shot']:.1f} %, random guessing 7.7 %."
+    assert "288 of 288 images" in texts(page.caption)
+    untrained = f"zero-shot {results['base']['zero_shot']:.1f} %, random guessing 6.2 %."
     assert untrained in texts(page.caption)
 
 
@@ -64,7 +64,7 @@ def test_classes_it_never_saw(page, one_run):
 
 def test_filters_lead_to_fewer_images_and_to_a_hint(page):
     page.selectbox(key=state.ONLY_STYLE).set_value("sketch").run()
-    assert "26 of 286 images" in texts(page.caption)
+    assert "32 of 288 images" in texts(page.caption)
     page.selectbox(key=state.ONLY_CLASS).set_value("bird").run()
     assert not page.exception
     page.selectbox(key=state.ORDER).set_value("wrong first").run()
@@ -76,7 +76,7 @@ def test_a_link_restores_the_view(one_run):
     assert not app.exception
     assert app.selectbox(key=state.ONLY_STYLE).value == "dark"
     assert app.selectbox(key=state.ORDER).value == "most certain"
-    assert "26 of 286 images" in texts(app.caption)
+    assert "32 of 288 images" in texts(app.caption)
 
 
 def test_a_link_to_a_run_that_is_gone_says_so(one_run):

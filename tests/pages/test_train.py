@@ -87,8 +87,8 @@ def test_bad_folder_is_told_in_words(started, tmp_path, folder, message):
 def test_broken_table_is_told_in_words_and_reset_mends_it(started):
     app = open_page(PAGE)
     rows = [{words.GROUP: "photo", words.TEMPLATES: "a photo without a slot"}]
-    app.session_state[f"{state.TEMPLATES_EDITED} pictographs"] = rows
-    app.session_state[f"{state.TEMPLATES_RESETS} pictographs"] = 1  # a table that is made anew
+    app.session_state[f"{state.TEMPLATES_EDITED} albums"] = rows
+    app.session_state[f"{state.TEMPLATES_RESETS} albums"] = 1  # a table that is made anew
     app.run()
     assert not app.exception
     assert "exactly once" in app.error[0].value
@@ -101,8 +101,8 @@ def test_broken_table_is_told_in_words_and_reset_mends_it(started):
 def test_own_groups_reach_the_run(started):
     app = open_page(PAGE)
     own = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of a {}.")}
-    app.session_state[f"{state.TEMPLATES_EDITED} pictographs"] = words.groups_to_rows(own)
-    app.session_state[f"{state.TEMPLATES_RESETS} pictographs"] = 1
+    app.session_state[f"{state.TEMPLATES_EDITED} albums"] = words.groups_to_rows(own)
+    app.session_state[f"{state.TEMPLATES_RESETS} albums"] = 1
     start(app.run())
     assert started[0].groups == own
 

@@ -175,8 +175,8 @@ def test_settings_of_a_prompt_reach_the_run(started):
     widgets(app)["A separate prompt for every class"].set_value(True).run()
     widgets(app)["Train on images of"].set_value("sketch").run()
     assert "It starts from 4 random tokens and the class name" in texts(app.caption)
-    assert "50 images" not in texts(app.caption)  # four sketches of each of the 25 classes
-    assert "100 images" in texts(app.caption)
+    assert "64 images" not in texts(app.caption)  # four sketches of each of the 32 classes
+    assert "128 images" in texts(app.caption)
     start(app)
     assert started == [
         replace(

@@ -56,6 +56,7 @@ def test_untrained_accuracy_is_that_of_the_plain_prompt(workspace, demo_backbone
 def test_tuned_layer_norms_are_used(workspace, tmp_path):
     """The same training as a run's: its last weights, seen by its own image tower."""
     config = replace(preset("mocoop-ln"), data="digits", shots=1, epochs=2, learning_rate=1.0)
+    config = replace(config, layer_norm_rate=1.0)
     found = validation_accuracy(config)
     assert found != validation_accuracy(replace(config, tune_layer_norms=False))
     for _ in run_experiment(config, tmp_path / "run"):

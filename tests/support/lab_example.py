@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
-from mocoop.protocols.lab import BINS, ROUTING, LabRun
+from mocoop.protocols.lab import BINS, OWN_RATE, ROUTING, LabRun
 
 IMAGES = 20
 
@@ -42,6 +42,7 @@ def lab_run(base, new, drift=(0.0, 0.1), routing=None) -> LabRun:
 
 def finals(rows) -> pd.DataFrame:
     """Returns a table as of `final_table` from (method, half, weight, before, after, ...)."""
-    defaults = {"data": "a", "shots": 16, "seed": 1, "drift": 0.1, "error": 5.0}
+    defaults = {"data": "halves", "shots": 16, "rate": OWN_RATE, "seed": 1}
+    defaults |= {"drift": 0.1, "error": 5.0}
     defaults |= {"train before": 50.0, "train after": 60.0}
     return pd.DataFrame([defaults | row for row in rows])

@@ -38,12 +38,12 @@ def test_finished_run_can_be_read_back(finished_run, demo_backbone):
     setup = finished_run.setup()
     assert finished_run.status().state == "finished"
     assert setup.config.data == "details"
-    assert setup.trained_classes == 13
+    assert setup.trained_classes == 16
     assert setup.backbone_fingerprint == demo_backbone.fingerprint
     features = finished_run.features()
     assert list(features.soft) == [0, 1, 2, 3]
-    assert features.last.shape == (11, 25, 128)
-    torch.testing.assert_close(features.last.norm(dim=-1), torch.ones(11, 25))
+    assert features.last.shape == (8, 32, 128)
+    torch.testing.assert_close(features.last.norm(dim=-1), torch.ones(8, 32))
     assert [record["epoch"] for record in finished_run.records()] == [0, 1, 2, 3]
 
 
@@ -78,7 +78,7 @@ def test_accuracies_equal_a_loop_over_images(finished_run, demo_backbone, worksp
             share * (features.last[g] @ f)
             for share, g in zip(shares, best.indices.tolist(), strict=True)
         )
-        right = int(logits[13:].argmax()) + 13 == item.label
+        right = int(logits[16:].argmax()) + 16 == item.label
         hits.setdefault(item.style, []).append(right)
     result = evaluate(found, "new")
     everything = [right for part in hits.values() for right in part]
@@ -105,7 +105,7 @@ def test_results_say_what_the_untrained_prompt_reaches(finished_run, demo_backbo
     """Each half beside the plain template on the same images, told apart among the same names."""
     dataset = load_dataset("details")
     names = dataset.class_names
-    for choice, labels in (("base", range(13)), ("new", range(13, 25))):
+    for choice, labels in (("base", range(16)), ("new", range(16, 32))):
         text = encode_texts(
             demo_backbone.text, [f"a photo of a {names[label]}." for label in labels]
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from app.common.theme import METHOD_COLOURS
 from app.lab import figures as lab_figures
 from app.lab import findings as lab_findings
 from app.lab import tables as lab_tables
-from app.lab.findings import SAME
+from app.lab.findings import LARGE, SAME
 from app.lab.lessons import LESSONS
-from mocoop.protocols.lab_grid import Axes, Grid, read_grid
+from mocoop.protocols.lab import OWN_RATE
+from mocoop.protocols.lab_grid import Axes, Grid, Key, read_grid
 from tests.support.lab_example import finals, lab_run
 
 RUNS = {"coop": lab_run([10, 12, 8], [10, 6, 4]), "mocoop": lab_run([10, 10, 14], [10, 11, 12])}
@@ -66,22 +68,24 @@ def test_rare_bins_are_left_out():
 
 
 def grid_of(runs) -> Grid:
-    return Grid(Axes(), "", "", runs)
+    """Returns a grid of trainings by (method, data, shots, weight, rate, seed)."""
+    axes = Axes(("a",), (16,), (0.0, 5.0), (0.2,), (1, 2), 1)
+    return Grid(axes, "", "", {Key(*key): run for key, run in runs.items()})
 
 
-def test_mean_curves_average_data_first_and_then_seeds():
+def test_mean_curves_are_of_one_set_and_average_seeds():
     grid = grid_of(
         {
-            ("coop", "a", 16, 0.0, 1): lab_run([10, 12], [10, 8]),
-            ("coop", "b", 16, 0.0, 1): lab_run([10, 14], [10, 8]),
-            ("coop", "a", 16, 0.0, 2): lab_run([10, 10], [10, 4]),
-            ("coop", "b", 16, 0.0, 2): lab_run([10, 12], [10, 4]),
-            ("coop", "a", 4, 0.0, 1): lab_run([10, 20], [10, 20]),
-            ("lasp", "a", 16, 5.0, 1): lab_run([10, 11], [10, 11]),
-            ("lasp", "a", 16, 1.0, 1): lab_run([10, 20], [10, 20]),
+            ("coop", "a", 16, 0.0, 0.2, 1): lab_run([10, 13], [10, 8]),
+            ("coop", "a", 16, 0.0, 0.2, 2): lab_run([10, 11], [10, 4]),
+            ("coop", "a", 16, 0.0, 0.8, 1): lab_run([10, 20], [10, 20]),
+            ("coop", "b", 16, 0.0, 0.2, 1): lab_run([10, 20], [10, 20]),
+            ("coop", "a", 4, 0.0, 0.2, 1): lab_run([10, 20], [10, 20]),
+            ("lasp", "a", 16, 5.0, 0.2, 1): lab_run([10, 11], [10, 11]),
+            ("lasp", "a", 16, 1.0, 0.2, 1): lab_run([10, 20], [10, 20]),
         }
     )
-    curves = lab_tables.mean_curves(grid, 16, 5.0)
+    curves = lab_tables.mean_curves(grid, "a", 16, 5.0, 0.2)
     last = curves[curves["epoch"] == 1].set_index(["method", "half"])
     assert last.loc[("coop", "base"), "mean"] == pytest.approx((15 + 5) / 2)
     assert last.loc[("coop", "base"), "std"] == pytest.approx(np.std([15, 5], ddof=1))
@@ -94,15 +98,23 @@ def test_final_table_has_gain_and_headroom():
     routing = [60.0, 58.0, 50.0, 59.0, 80.0, 1.0, 0.5]
     grid = grid_of(
         {
-            ("mocoop", "a", 16, 5.0, 1): lab_run([10, 12], [10, 8], routing=routing),
-            ("coop", "a", 16, 0.0, 1): lab_run([10, 12], [10, 8]),
+            ("mocoop", "a", 16, 5.0, 0.2, 1): lab_run([10, 12], [10, 8], routing=routing),
+            ("coop", "a", 16, 0.0, 0.8, 1): lab_run([10, 12], [10, 8]),
         }
     )
     table = lab_tables.final_table(grid)
     mixture = table[(table["method"] == "mocoop") & (table["half"] == "new")].iloc[0]
     assert (mixture["before"], mixture["after"]) == (50, 40)
-    assert (mixture["gain"], mixture["headroom"]) == (2, 30)
+    assert (mixture["gain"], mixture["headroom"]) == (1, 30)
+    assert (mixture["weight"], mixture["rate"], mixture["seed"]) == (5, 0.2, 1)
     assert table[table["method"] == "coop"]["gain"].isna().all()
+
+
+def test_points_of_a_scatter_say_their_settings():
+    rows = finals([{"method": "mocoop", "half": "new", "weight": 5.0, "gain": 2, "headroom": 9}])
+    (points,) = lab_figures.scatter(rows, "headroom", "gain", ("x", "y"), "data").data
+    assert points.name == "halves"
+    assert points.customdata[0] == "halves · 16 per class · rate 0.2 · text weight 5 · seed 1"
 
 
 def test_lines_end_at_the_epoch_and_keep_their_range():
@@ -140,12 +152,12 @@ def test_coop_is_a_level_among_weights():
     assert (list(lasp.x), list(lasp.y)) == (["0", "5"], [52, 58])
 
 
-def overfitting(base: float, new: float):
-    """Returns trainings in which CoOp's accuracy changes by so much."""
+def overfitting(base: float, new: float, **more):
+    """Returns trainings on halves in which CoOp's accuracy changes by so much."""
     rows = []
     for method, weight in (("coop", 0.0), ("lasp", 5.0), ("mocoop", 5.0)):
         for half, change in (("base", base), ("new", new)):
-            row = {"method": method, "half": half, "weight": weight}
+            row = {"method": method, "half": half, "weight": weight} | more
             rows.append(row | {"before": 60.0, "after": 60.0 + change})
     return finals(rows)
 
@@ -166,6 +178,14 @@ def test_lesson_on_overfitting_follows_the_numbers(base, new, choice, words):
     assert PROMPTS.answer(table) == choice
     assert words in PROMPTS.takeaway(table)
     assert "+10.0** on the training images" in PROMPTS.reveal(table)
+
+
+def test_lesson_on_overfitting_is_of_its_set_and_the_own_rate_and_tells_the_others():
+    others = [overfitting(9, 9, data="albums"), overfitting(9, -4, rate=0.8)]
+    table = pd.concat([overfitting(5, -9), *others], ignore_index=True)
+    assert PROMPTS.answer(table) == 2
+    assert "**−9.0** on the new classes" in PROMPTS.reveal(table)
+    assert "own learning rate, 0.2; it is −4.0 at rate 0.8." in PROMPTS.reveal(table)
 
 
 def supervised(base: float, new: float, drift_of_most: float = 0.1):
@@ -204,63 +224,83 @@ def test_lesson_on_supervision_reads_the_correlation():
     assert "says little" in TEXT.takeaway(supervised(0, 0))
 
 
-def routed(gains, headrooms, single=50.0):
-    """Returns mixtures of several weights whose router gains so much over all equally."""
+def routed(gains, headrooms, apart=0.0):
+    """Returns mixtures whose router gains so much, on three settings.
+
+    The first row is of albums, where the lesson's settings gain `apart` more than on details.
+    """
     rows = []
-    for place, (gain, headroom) in enumerate(zip(gains, headrooms, strict=True)):
-        row = {"method": "mocoop", "half": "new", "weight": 5.0 * (place + 1), "shots": 16}
-        row |= {"before": 60.0, "after": 60.0, "gain": gain, "headroom": headroom}
-        row |= {"router": 60.0 + gain, "uniform": 60.0, "random": 50.0, "best_single": single}
-        rows.append(row | {"oracle": 50.0 + headroom})
+    for half in ("base", "new"):
+        for place, (gain, headroom) in enumerate(zip(gains, headrooms, strict=True)):
+            row = {"method": "mocoop", "half": half, "weight": 5.0, "shots": (16, 2, 4)[place]}
+            row |= {"data": "albums", "before": 60.0, "after": 60.0 + gain}
+            row |= {"gain": gain, "headroom": headroom}
+            row |= {"router": 60.0 + gain, "uniform": 60.0, "random": 50.0, "best_single": 50.0}
+            rows.append(row | {"oracle": 50.0 + headroom})
+        less = {"router": 60.0 + gains[0] - apart, "gain": gains[0] - apart}
+        rows.append(rows[-len(gains)] | {"data": "details"} | less)
     return finals(rows)
 
 
 @pytest.mark.parametrize(
-    ("gains", "headrooms", "choice", "words"),
+    ("gains", "headrooms", "words"),
     [
-        ((5, 1, 1), (30, 20, 10), 0, "gains more where the experts differ more"),
-        ((5, 1, 1), (30, 20, 10), 0, "never costs more than 2 points"),
-        ((1, 1.5, 0), (10, 20, 5), 1, "all equally: +10.0 points over the best single one"),
-        ((-5, -1, -1), (30, 20, 10), 2, "Where the experts differ more, it chooses worse"),
-        ((5, -5, 1), (10, 10, 10), 0, "hardly depends on how much"),
-        ((5, -5, 1), (10, 10, 10), 0, "before you rely on it"),
+        ((5, 1, 1), (30, 20, 10), "gains more where the experts differ more"),
+        ((5, 1, 1), (30, 20, 10), "never costs more than 2 points"),
+        ((1, 1.5, 0), (10, 20, 5), "need no router"),
+        ((-5, -1, 4), (30, 20, 10), "Where the experts differ more, it chooses worse"),
+        ((5, -5, 1), (10, 10, 10), "hardly depends on how much"),
+        ((5, -5, 1), (10, 10, 10), "before you rely on it"),
     ],
 )
-def test_lesson_on_routers_follows_the_numbers(gains, headrooms, choice, words):
-    table = routed(gains, headrooms)
+def test_lesson_on_routers_follows_the_numbers(gains, headrooms, words):
+    assert words in ROUTER.takeaway(routed(gains, headrooms))
+
+
+@pytest.mark.parametrize(("apart", "choice"), [(20, 0), (10, 1), (-3, 1), (-20, 2)])
+def test_lesson_on_routers_compares_two_sets(apart, choice):
+    table = routed((5, 1, 1), (30, 20, 10), apart)
     assert ROUTER.answer(table) == choice
-    assert words in ROUTER.takeaway(table)
-
-
-def test_lesson_on_routers_knows_when_one_expert_does_as_well():
-    assert "one well-chosen expert" in ROUTER.takeaway(routed((1, 1), (9, 9), single=61.0))
+    assert ("the style decides" in ROUTER.takeaway(table)) == (choice == 0)
+    told = ROUTER.reveal(table)
+    assert "On *albums* the router's choice is right on **65.0 %**" in told
+    assert "equally on 60.0 %, the best single expert on 50.0 %: **+5.0** points" in told
+    assert f"On *details* the router's choice is right on **{65 - apart:.1f} %**" in told
 
 
 def test_sentences_are_true_for_the_shipped_trainings(shipped):
     """What the lessons say of the shipped numbers, reckoned here in another way."""
     grid = read_grid()
+    lesson = {
+        key: run for key, run in grid.runs.items() if (key.shots, key.rate) == (16, OWN_RATE)
+    }
     changes, held = [], {}
-    for (method, _, shots, weight, _), run in grid.runs.items():
+    for key, run in lesson.items():
         accuracy = run.accuracy("new")
-        if method == "coop" and shots == 16:
+        if key.data == "halves" and key.method == "coop":
             changes.append(float(accuracy[-1] - accuracy[0]))
-        if method == "lasp" and shots == 16 and weight in (0, 20):
-            held.setdefault(weight, []).append(float(accuracy[-1]))
+        if key.data == "halves" and key.method == "lasp":
+            held.setdefault(key.weight, []).append(float(accuracy[-1]))
     mean = sum(changes) / len(changes)
     assert PROMPTS.answer(shipped) == (0 if mean > SAME else 2 if mean < -SAME else 1)
     assert f"{abs(mean):.1f}** on the new classes" in PROMPTS.reveal(shipped)
-    gain = np.mean(held[20]) - np.mean(held[0])
+    gain = np.mean(held[max(held)]) - np.mean(held[0])
     assert (TEXT.answer(shipped) in (0, 1)) == (gain > SAME)
     assert f"{abs(gain):.1f}** points on new" in TEXT.reveal(shipped)
-    rows = [
-        run.routing_of(half)
-        for (method, _, shots, weight, _), run in grid.runs.items()
-        for half in ("base", "new")
-        if method == "mocoop" and shots == 16 and weight == 5
-    ]
-    routing = np.mean([row["router"] for row in rows]) - np.mean([row["uniform"] for row in rows])
-    assert ROUTER.answer(shipped) == (0 if routing > SAME else 2 if routing < -SAME else 1)
-    assert f"{abs(routing):.1f}** points" in ROUTER.reveal(shipped)
+    gains = {}
+    for data in ("albums", "details"):
+        rows = [
+            run.routing_of(half)
+            for key, run in lesson.items()
+            for half in ("base", "new")
+            if (key.method, key.data, key.weight) == ("mocoop", data, 5)
+        ]
+        gains[data] = np.mean(
+            [row["router"] - max(row["uniform"], row["best_single"]) for row in rows]
+        )
+        assert f"{abs(gains[data]):.1f}** points" in ROUTER.reveal(shipped)
+    apart = gains["albums"] - gains["details"]
+    assert ROUTER.answer(shipped) == (0 if apart > LARGE else 2 if apart < -LARGE else 1)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.key)

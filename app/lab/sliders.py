@@ -1,0 +1,82 @@
+"""The sliders of the Overfitting lab: from what the user chose to the lab's settings."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.common import state
+from mocoop.datasets import BUILTIN
+from mocoop.methods import METHODS
+from mocoop.protocols.lab import OWN_RATE, OWN_WEIGHTS, LabSettings
+
+SHOTS = (1, 2, 4, 8, 16)
+WEIGHTS = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 20.0)
+RATES = (OWN_RATE / 4, OWN_RATE, 4 * OWN_RATE)
+LENGTHS = (40, 80, 160)
+
+
+def own_weights() -> str:
+    """Returns each method's own weight of the text loss in words."""
+    return " and ".join(f"{METHODS[m].label} {weight:g}" for m, weight in OWN_WEIGHTS.items())
+
+
+def pick_settings() -> LabSettings:
+    """Returns the settings that the user chose with the sliders."""
+    default = LabSettings()
+    with st.container(horizontal=True, gap="medium"):
+        data = st.selectbox(
+            "Data set",
+            BUILTIN,
+            index=BUILTIN.index(default.data),
+            key=state.LAB_DATA,
+            bind=state.QUERY,
+            width=150,
+        )
+        shots = st.select_slider(
+            "Images per class",
+            SHOTS,
+            value=default.shots,
+            key=state.LAB_SHOTS,
+            bind=state.QUERY,
+            width=180,
+        )
+        rate = st.select_slider(
+            f"Learning rate (own: {OWN_RATE:g})",
+            RATES,
+            value=default.learning_rate,
+            format_func="{:g}".format,
+            key=state.LAB_RATE,
+            bind=state.QUERY,
+            width=190,
+            help=f"{OWN_RATE:g} is the methods' own rate: all three have the same, chosen on "
+            "validation images. The others show that the rate alone does not explain what "
+            "happens.",
+        )
+        weight = st.select_slider(
+            "Weight of the text loss",
+            WEIGHTS,
+            value=default.text_weight,
+            format_func="{:g}".format,
+            key=state.LAB_WEIGHT,
+            bind=state.QUERY,
+            width=210,
+            help="How strongly LASP and MoCoOp are kept close to their hand-written prompts. "
+            f"Their own weights, chosen on validation images: {own_weights()}. CoOp has no text "
+            "loss.",
+        )
+        seed = st.number_input(
+            "Seed", 0, 2**32 - 1, default.seed, key=state.LAB_SEED, bind=state.QUERY, width=110
+        )
+        length = st.segmented_control(
+            "Longest training",
+            LENGTHS,
+            default=default.epochs,
+            required=True,
+            key=state.LAB_LENGTH,
+            bind=state.QUERY,
+            width=190,
+            help="Number of epochs. The learning rate is constant, so the first 20 epochs of a "
+            "long training equal a training of 20 epochs.",
+        )
+    epochs = int(length or default.epochs)
+    return LabSettings(data, int(shots), int(seed), float(weight), epochs, float(rate))
