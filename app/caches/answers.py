@@ -21,12 +21,17 @@ from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import RoutedItems, route_items
 from mocoop.evaluation.side_by_side import Answers
 from mocoop.features.cache import FeatureCache
+from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.presets import preset
 from mocoop.runs.run import Run, open_run
 
-UNTRAINED = ("zero-shot", "ensemble")
-"""The methods that need no run: keys of `METHODS`."""
+UNTRAINED = tuple(
+    key
+    for key, method in METHODS.items()
+    if method.learns == "nothing" and not method.needs_images
+)
+"""The methods that need no run, zero-shot first: keys of `METHODS`."""
 
 
 @dataclass(frozen=True)

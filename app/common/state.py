@@ -52,6 +52,7 @@ UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay in the s
 CHANGED = "changed"  # which of the uploaded pictures the sliders change
 EFFECTS = ("blur", "pixelate", "darken", "grey", "sketch")
 TYPED = "prompt"  # the typed prompt, on Prompt space too
+TYPED_EDIT = "edit"  # whether the part is open in which a group is edited
 TYPED_PICTURE = "typed picture"  # index of the image that it is tried on; kept for the session
 TYPED_GROUP, TYPED_TEMPLATES = "group to edit", "sentences of"  # "<name> <run> <group>"
 BESIDE = "beside"  # methods and runs whose answers stand beside the run's; set by a callback

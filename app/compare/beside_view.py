@@ -71,7 +71,7 @@ def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
             "Without training",
             answer_caches.UNTRAINED,
             selection_mode="multi",
-            default=["zero-shot"],
+            default=answer_caches.UNTRAINED[:1],
             format_func=lambda key: METHODS[key].label,
             key=state.BESIDE_UNTRAINED,
             bind=state.QUERY,

@@ -34,7 +34,15 @@ def edit_group(run: Run, choice: str, item: Item) -> None:
     setup = run_caches.setup_of(run)
     if len(setup.experts) == 1:
         return
-    with st.expander("Edit a group's hard prompts", icon=":material/edit_note:"):
+    part = st.expander(
+        "Edit a group's hard prompts",
+        key=state.TYPED_EDIT,
+        icon=":material/edit_note:",
+        bind=state.QUERY,
+    )
+    if not part.open:
+        return
+    with part:
         classifier = run_caches.classifier(run)
         if not isinstance(classifier, MixtureClassifier) or setup.config.tune_layer_norms:
             st.info(

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from app.common.plotting import EDGE, FAINT, OUTSIDE, PERCENTS, plain, transparent
 from app.common.theme import NEUTRAL, TRAIN
+from app.routing.typed_tables import PLAIN, TYPED
 
 
 def part_bars(table: pd.DataFrame) -> go.Figure:
@@ -19,7 +20,7 @@ def part_bars(table: pd.DataFrame) -> go.Figure:
     """
     bars = [
         _bars(table["part"], table[name], name, colour)
-        for name, colour in (("your prompt", TRAIN), ("zero-shot", transparent(NEUTRAL, FAINT)))
+        for name, colour in ((TYPED, TRAIN), (PLAIN, transparent(NEUTRAL, FAINT)))
     ]
     figure = plain(go.Figure(bars), 80 + 40 * len(table))
     figure.update_layout(

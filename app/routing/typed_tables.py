@@ -9,6 +9,8 @@ import pandas as pd
 from mocoop.evaluation.paired import PairTest
 from mocoop.evaluation.typed_prompt import GroupEffect, PartScore
 
+TYPED, PLAIN = "your prompt", "zero-shot"  # columns
+
 
 def parts_table(typed: Sequence[PartScore], plain: Sequence[PartScore]) -> pd.DataFrame:
     """Returns a row per part of the test images: accuracy of both prompts and the difference.
@@ -21,8 +23,8 @@ def parts_table(typed: Sequence[PartScore], plain: Sequence[PartScore]) -> pd.Da
         {
             "part": mine.kind if mine.kind == "all" else f"{mine.kind}: {mine.name}",
             "images": mine.images,
-            "your prompt": mine.accuracy,
-            "zero-shot": other.accuracy,
+            TYPED: mine.accuracy,
+            PLAIN: other.accuracy,
             "difference": mine.accuracy - other.accuracy,
         }
         for mine, other in zip(typed, plain, strict=True)

@@ -106,7 +106,7 @@ def on_test_images(config: TrainConfig, template: str, choice: str) -> None:
     whole = table.iloc[0]
     together = st.container(horizontal=True, gap="medium", vertical_alignment="center")
     with together:
-        st.metric("On the test images", f"{whole['your prompt']:.1f} %", width="content")
+        st.metric("On the test images", f"{whole[typed_tables.TYPED]:.1f} %", width="content")
     with together, st.container(width="stretch", gap="xsmall"):
         words = typed_tables.against_zero_shot(pair_test(mine_right, plain_right))
         st.markdown(

@@ -12,6 +12,7 @@ from app.common.words import escape_markdown
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluation.typed_prompt import EXAMPLE, typed_template
+from mocoop.method_record import ONE_PROMPT
 from mocoop.methods import MENU, METHODS
 
 LONGEST = 4000  # letters that the box takes; every CLIP reads fewer
@@ -75,7 +76,7 @@ def learn_from_here(config: TrainConfig, template: str) -> None:
     """
     if access.read_only():
         return
-    one_prompt = METHODS[config.method].family == "One prompt"
+    one_prompt = METHODS[config.method].family == ONE_PROMPT
     method = config.method if one_prompt else "coop"
     if st.button(
         "Learn from here",

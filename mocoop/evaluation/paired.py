@@ -99,11 +99,11 @@ def mcnemar_p(only_first: int, only_second: int) -> float:
     Source: McNemar, *Note on the sampling error of the difference between correlated
     proportions*, Psychometrika 1947; the exact form is a binomial test.
     """
-    if only_first + only_second == 0:
-        return 1.0
-    from scipy.stats import binomtest  # here: slow to import
+    from scipy.special import bdtr  # here: slow to import
 
-    return float(binomtest(only_first, only_first + only_second).pvalue)
+    # With probability 1/2 both tails are the same: twice the smaller one, and never above 1.
+    total = only_first + only_second
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), total, 0.5)))
 
 
 def bootstrap_interval(

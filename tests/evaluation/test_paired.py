@@ -7,6 +7,7 @@ from math import comb, sqrt
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from mocoop.errors import UserError
 from mocoop.evaluation.paired import (
@@ -59,6 +60,11 @@ def slow_mcnemar(won, lost):
 @pytest.mark.parametrize(("won", "lost"), [*product(range(6), range(6)), (12, 30), (40, 40)])
 def test_mcnemar_equals_counting(won, lost):
     assert mcnemar_p(won, lost) == pytest.approx(slow_mcnemar(won, lost), abs=1e-12)
+
+
+@pytest.mark.parametrize(("won", "lost"), [(0, 1), (3, 9), (271, 5), (1000, 1103)])
+def test_mcnemar_equals_scipys_binomial_test(won, lost):
+    assert mcnemar_p(won, lost) == pytest.approx(binomtest(won, won + lost).pvalue, rel=1e-9)
 
 
 def test_mcnemar_has_known_values():

@@ -37,6 +37,7 @@ def button(app, label):
 def test_nothing_typed_offers_sentences(one_run):
     app = typing(one_run)
     assert "Nothing is trained here" in texts(app.caption)
+    assert not app.text_area  # the part in which a group is edited is closed
     button(app, "a photo of a small {}.").click().run()
     assert not app.exception
     assert app.text_input(key=state.TYPED).value == "a photo of a small {}."
@@ -95,7 +96,7 @@ def test_another_picture(one_run, monkeypatch):
 
 
 def test_an_edited_group_moves_target_and_accuracy(one_run):
-    app = typing(one_run)
+    app = typing(one_run, edit="true")
     table = next(e.value for e in app.dataframe if "as in the run" in e.value.columns)
     assert (table["as in the run"] == table["edited"]).all()
     assert "first choice stays" in texts(app.caption)
@@ -110,7 +111,7 @@ def test_an_edited_group_moves_target_and_accuracy(one_run):
 
 @pytest.mark.parametrize(("text", "words"), [("", "Type a sentence"), ("no slot", "no place")])
 def test_a_group_of_bad_sentences_says_what_to_do(one_run, text, words):
-    app = typing(one_run)
+    app = typing(one_run, edit="true")
     app.text_area[0].set_value(text).run()
     assert not app.exception
     assert words in texts(app.warning)
