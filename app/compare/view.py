@@ -36,7 +36,7 @@ PERCENT_HELP = {
     "base": "Test accuracy on the base half, where only base classes can be predicted.",
     "new": "Test accuracy on the new half, whose classes had no images in training.",
     "HM": "Harmonic mean of base and new: it is high only if both are high.",
-    "error": "Expected calibration error on the trained classes: the mean gap between confidence "
+    "error": "ECE, the expected calibration error on the trained classes: the mean gap between confidence "
     "and accuracy. Lower is better, 0 is perfect.",
 }
 
@@ -162,10 +162,7 @@ def _columns(shown: pd.DataFrame) -> Mapping[str, ColumnConfig]:
     number = st.column_config.NumberColumn
     percent = {
         name: number(
-            {"error": "calibration error, %"}.get(name, f"{name}, %"),
-            format="%.1f",
-            width="medium" if name == "error" else 75,
-            help=words,
+            f"{'ECE' if name == 'error' else name}, %", format="%.1f", width=75, help=words
         )
         for name, words in PERCENT_HELP.items()
     }
