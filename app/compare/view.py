@@ -36,8 +36,8 @@ PERCENT_HELP = {
     "base": "Test accuracy on the base half, where only base classes can be predicted.",
     "new": "Test accuracy on the new half, whose classes had no images in training.",
     "HM": "Harmonic mean of base and new: it is high only if both are high.",
-    "error": "ECE, the expected calibration error on the trained classes: the mean gap between confidence "
-    "and accuracy. Lower is better, 0 is perfect.",
+    "error": "Expected calibration error (ECE) on the trained classes: the mean gap between "
+    "confidence and accuracy. Lower is better, 0 is perfect.",
 }
 
 
