@@ -66,7 +66,7 @@ def duration(seconds: float) -> str:
 
 
 def run_title(config: TrainConfig) -> str:
-    """Returns a run's settings in one line: 'pictographs · MoCoOp · 16 shots · seed 1'.
+    """Returns a run's settings in one line: 'albums · MoCoOp · 16 shots · seed 1'.
 
     The line names the CLIP if it is not the demo.
     """
