@@ -28,7 +28,7 @@ with st.container(horizontal=True):
     if runs:
         explore = st.button("Explore a finished run", icon=":material/alt_route:", type="primary")
     train = not access.read_only() and st.button(
-        "Train one now (about 20 s)",
+        "Train one now (about 15 s)",
         icon=":material/model_training:",
         type="secondary" if runs else "primary",
     )
@@ -70,7 +70,7 @@ elif access.read_only():
     st.info("There is no finished run here yet.")
 else:
     st.info(
-        "There is no finished run yet. Train one: it takes about 20 seconds and needs neither a "
+        "There is no finished run yet. Train one: it takes about 15 seconds and needs neither a "
         "GPU nor a network. Images and their predictions then appear here.",
         icon=":material/model_training:",
     )

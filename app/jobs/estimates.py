@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,14 +19,15 @@ from mocoop.model.hard_prompts import expert_groups
 from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import FINISHED, RUNNING, Status
 
-START_SECONDS = 11.0  # process, imports, backbone, hard prompts, images, test
+START_SECONDS = 5.5  # process, imports, backbone, hard prompts, test
+ENCODE_SECONDS = 4e-3  # drawing and encoding an image of the demo's sets, once for all trainings
 # The unit of work is one text, forward and backward. The numbers are for one CPU core and the
 # demo CLIP.
-DEMO_TEXT_SECONDS = 1.4e-4
-DEMO_IMAGE_TEXTS = 25  # work of one image, forward and backward through the image tower, in texts
+DEMO_TEXT_SECONDS = 1.7e-4
+DEMO_IMAGE_TEXTS = 60  # work of one image, forward and backward through the image tower, in texts
 FORWARD = 0.5  # work of a forward pass, as a share of forward and backward
 TWO_GRADIENTS = 1.6  # work of an epoch with a second gradient, relative to one without
-LEAST_WORK = 0.1  # least work of an earlier run that counts, as a share of the new run's
+LEAST_WORK = 0.3  # least work of an earlier run that counts, as a share of the new run's
 SAME = ("backbone", "device", "precision")  # runs are comparable if these settings are equal
 
 
@@ -45,7 +46,7 @@ class Size:
     test_images: int
 
 
-def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = ()) -> float | None:
+def estimate_seconds(config: TrainConfig, size: Size, history: Sequence[Run] = ()) -> float | None:
     """Returns the estimated seconds of a training; None if no earlier run allows an estimate.
 
     The work of an epoch is counted in texts. The time per text comes from earlier runs with the
@@ -58,10 +59,12 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = (
     """
     precision = choose_precision(config.precision, choose_device(config.device))
     config = replace(config, precision=precision)
+    start = START_SECONDS + _encoding(config, size, history)
     if METHODS[config.method].fits_image_features:
-        return _fit_seconds(config, size, history)
+        fit = _fit_seconds(config, size, history)
+        return None if fit is None else start + fit
     if config.epochs == 0:
-        return START_SECONDS if config.backbone == "demo" else None
+        return start if config.backbone == "demo" else None
     known = [epoch for run in history if (epoch := _epoch_of(run, config)) is not None]
     # The work of an image relative to a text is known for the demo CLIP only.
     known = [epoch for epoch in known if epoch[2] == config.image_cache] or (
@@ -77,9 +80,7 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Iterable[Run] = (
         per_text = DEMO_TEXT_SECONDS
     else:
         return None
-    return START_SECONDS + per_text * (
-        config.epochs * _work(config, size) + _evaluations(config, size)
-    )
+    return start + per_text * (config.epochs * _work(config, size) + _evaluations(config, size))
 
 
 def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float | None:
@@ -90,8 +91,8 @@ def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float 
     return statistics.median(recent) * (status.epochs - status.epoch)
 
 
-def _fit_seconds(config: TrainConfig, size: Size, history: Iterable[Run]) -> float | None:
-    """Returns the seconds of a method that is fitted in one step; they grow with the images."""
+def _fit_seconds(config: TrainConfig, size: Size, history: Sequence[Run]) -> float | None:
+    """Returns the seconds in which a method is fitted in one step; they grow with the images."""
     known = []
     for run in history:
         setup = _finished(run, config)
@@ -99,10 +100,24 @@ def _fit_seconds(config: TrainConfig, size: Size, history: Iterable[Run]) -> flo
             images = _images_of(run, setup)
             known.append(run.results()["training_seconds"] / images)
     if known:
-        return START_SECONDS + statistics.median(known) * size.images
+        return statistics.median(known) * size.images
     if config.backbone != "demo":
         return None
-    return START_SECONDS + METHODS[config.method].seconds_per_image * size.images
+    return METHODS[config.method].seconds_per_image * size.images
+
+
+def _encoding(config: TrainConfig, size: Size, history: Sequence[Run]) -> float:
+    """Returns the seconds in which the demo CLIP encodes the set's images.
+
+    None are needed if the features of an earlier run are still there, or if every epoch encodes
+    the images.
+    """
+    if config.backbone != "demo" or not config.image_cache:
+        return 0.0
+    setups = (_finished(run, config) for run in history)
+    if any(setup is not None and setup.config.data == config.data for setup in setups):
+        return 0.0
+    return ENCODE_SECONDS * (size.images + size.val_images + size.test_images)
 
 
 def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None:

@@ -1,7 +1,7 @@
 """How a scene looks: nine styles that hard prompt templates name, on three grounds.
 
-The drawn sets' other two styles are roles here, which every style can have: `close-up` is the
-role `cropped`, and `small` the role `small`.
+Version 0.1 had two more styles, `close-up` and `small`. They are roles here, `cropped` and
+`small`, which things of every style can have.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ _EVERYDAY = {
         ufo
     """,
 }
-# Names of today's pictographs that are everyday things above, by the name that they have there.
+# Names of pictographs that are everyday things above, by the name that they have there.
 _SAME = {
     "crescent moon": "moon",
     "electric bolt": "lightning",
