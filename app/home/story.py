@@ -17,6 +17,7 @@ from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.runs.run import Run, RunSetup
 
 MOST_TRIED = 96  # pictures that are looked at before there is no story
+NBSP = "\u00a0"  # a number and its % stay on one line
 _HARD_TO_SEE = ("dark",)  # styles
 _STYLES = {"photo": "a photo", "sketch": "a sketch", "dark": "a dark picture"}
 
@@ -117,7 +118,7 @@ def said(column: Column) -> str:
 def why_in_words(told: Told) -> str:
     """Returns what counts in a picture, and which experts the router chose, as Markdown."""
     experts = [
-        f"*{escape_markdown(name)}* ({100 * weight:.0f} %)"
+        f"*{escape_markdown(name)}* ({100 * weight:.0f}{NBSP}%)"
         for name, weight in told.routed.chosen(0)
     ]
     style = _STYLES.get(told.item.style or "", "this picture")

@@ -12,6 +12,7 @@ import torch
 from app.common import state
 from app.common.methods import experts_in_words
 from app.home.pipeline import pipeline_svg, pipeline_view
+from app.home.story import NBSP
 from app.lab.lessons import LESSONS
 from mocoop.classifiers.hard import hard_classifier
 from mocoop.classifiers.saved import open_classifier
@@ -79,7 +80,7 @@ def test_home_opens_with_the_story(shipped):
         if item.style == style:
             feature = ImageEncoder(clip, torch.float32).pictures([data.image(item)])
             routed = open_classifier(shipped["mocoop"]).classify(feature)
-            chosen = [f"*{name}* ({100 * weight:.0f} %)" for name, weight in routed.chosen(0)]
+            chosen = [f"*{name}* ({100 * weight:.0f}{NBSP}%)" for name, weight in routed.chosen(0)]
             single = open_classifier(shipped["coop"]).classify(feature)
             plain = hard_classifier(clip, data.class_names, [data.templates.zero_shot])
             three = (plain.classify(feature), single, routed)
