@@ -1,18 +1,84 @@
-"""The Home page: what MoCoOp is, one image's way through the mixture, and what to do next."""
+"""The Home page: what MoCoOp is, a picture that tells why, and what to do next."""
 
 import streamlit as st
 
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import access, state
-from app.common.methods import experts_in_words
+from app.common.methods import experts_in_words, method_name
+from app.home import story_view
 from app.home.machine import describe_machine
 from app.home.pipeline import pipeline_svg, pipeline_view
+from app.home.story import right_in_words, wrong_in_words
+from app.lab.tabs import FIRST_LESSON, LESSON_TAB
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 from app.ui.pickers import first_choice
 from mocoop.datasets.builtin import SceneItem
-from mocoop.runs.run import list_runs
+from mocoop.runs.run import Run, list_runs
+
+
+def next_steps(first: bool) -> None:
+    """Shows the buttons that lead to the first lesson and to a training."""
+    if first and st.button("First lesson", icon=":material/school:", type="primary"):
+        lesson = {state.LAB_TAB: LESSON_TAB, state.LESSON: FIRST_LESSON}
+        st.switch_page("pages/overfitting_lab.py", query_params=lesson)
+    if not access.read_only() and st.button(
+        "Train one now (about 15 s)",
+        icon=":material/model_training:",
+        type="secondary" if first else "primary",
+    ):
+        st.switch_page("pages/train.py")
+
+
+def pick(runs: dict[str, Run]) -> tuple[str, int]:
+    """Returns the chosen run's name and the number of the picture; both are in the address."""
+    explore = st.button("Explore a finished run", icon=":material/alt_route:")
+    st.space("stretch")
+    asked = st.query_params.get(state.RUN, "")
+    names = list(runs)
+    # Not bound to the address: `switch_page` refuses to leave with a bound parameter.
+    chosen = st.selectbox(
+        "Run",
+        names,
+        index=names.index(asked if asked in runs else first_choice(runs)),
+        format_func=run_caches.labels_of(runs).__getitem__,
+        key=state.HOME_RUN,
+        width=320,
+        label_visibility="collapsed",
+    )
+    text = st.query_params.get(state.SAMPLE, "")
+    number = int(text) if text.isdecimal() else 0
+    if st.button("Another image", icon=":material/shuffle:"):
+        number += 1
+        st.query_params[state.SAMPLE] = str(number)
+    if chosen != asked:
+        st.query_params[state.RUN] = chosen
+    if explore:
+        st.switch_page("pages/routing.py", query_params={state.RUN: chosen})
+    return chosen, number
+
+
+def picture_of(run: Run, runs: dict[str, Run], number: int) -> None:
+    """Shows an image's way through a run; for a shipped mixture, other methods' answers too."""
+    setup = run_caches.setup_of(run)
+    told = story_view.told_about(run, runs, number)
+    if told is not None:
+        with top:
+            story_view.show(told)
+        item, image, routed = told.item, told.image, told.routed
+    else:
+        item, image, routed = run_caches.routed_sample(run, number)
+    label = routed.class_names[item.label]
+    routed, starts = experts_in_words(routed, setup)
+    role = item.role if isinstance(item, SceneItem) else ""
+    view = pipeline_view(routed, starts, image, label, item.style, role)
+    if told is None and not view.right:
+        often = right_in_words(run.results())
+        st.markdown(wrong_in_words(method_name(setup.config), view.answer[0][0], label, often))
+    # st.html would drop the SVG.
+    st.markdown(pipeline_svg(view, with_image=told is None), unsafe_allow_html=True)
+
 
 inside_the_app()
 st.title("MoCoOp: a mixture of prompts")
@@ -23,49 +89,15 @@ st.markdown(
     "**router** chooses the experts that suit it and mixes their predictions."
 )
 runs = {run.name: run for run in run_caches.finished_runs()}
+top = st.container()  # filled when the run and the picture are known
 chosen, number = "", 0
 with st.container(horizontal=True):
+    next_steps(bool(runs))
     if runs:
-        explore = st.button("Explore a finished run", icon=":material/alt_route:", type="primary")
-    train = not access.read_only() and st.button(
-        "Train one now (about 15 s)",
-        icon=":material/model_training:",
-        type="secondary" if runs else "primary",
-    )
-    if runs:
-        st.space("stretch")
-        asked = st.query_params.get(state.RUN, "")
-        names = list(runs)
-        # Not bound to the address: `switch_page` refuses to leave with a bound parameter.
-        chosen = st.selectbox(
-            "Run",
-            names,
-            index=names.index(asked if asked in runs else first_choice(runs)),
-            format_func=run_caches.labels_of(runs).__getitem__,
-            key=state.HOME_RUN,
-            width=440,
-            label_visibility="collapsed",
-        )
-        text = st.query_params.get(state.SAMPLE, "")
-        number = int(text) if text.isdecimal() else 0
-        if st.button("Another image", icon=":material/shuffle:"):
-            number += 1
-            st.query_params[state.SAMPLE] = str(number)
-        if chosen != asked:
-            st.query_params[state.RUN] = chosen
-        if explore:
-            st.switch_page("pages/routing.py", query_params={state.RUN: chosen})
-if train:
-    st.switch_page("pages/train.py")
-
+        chosen, number = pick(runs)
 if runs:
     with errors_in_words():
-        item, image, routed = run_caches.routed_sample(runs[chosen], number)
-        label = routed.class_names[item.label]
-        routed, starts = experts_in_words(routed, run_caches.setup_of(runs[chosen]))
-        role = item.role if isinstance(item, SceneItem) else ""
-        view = pipeline_view(routed, starts, image, label, item.style, role)
-        st.markdown(pipeline_svg(view), unsafe_allow_html=True)  # st.html would drop the SVG
+        picture_of(runs[chosen], runs, number)
 elif access.read_only():
     st.info("There is no finished run here yet.")
 else:

@@ -6,9 +6,10 @@ import streamlit as st
 
 from app.common import state
 from app.lab import view
-from app.lab.lesson_view import EXPERIMENT, LESSON_TAB, lessons
+from app.lab.lesson_view import lessons
 from app.lab.recipe import recipe
 from app.lab.sliders import pick_settings
+from app.lab.tabs import EXPERIMENT, LESSON_TAB
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 

@@ -182,10 +182,8 @@ def test_items(run: Run, label: int) -> tuple[Item, ...]:
     return data.items("test", [label])
 
 
-def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
-    """Returns one test image of a run's data set, the image as PNG, and its routing.
-
-    The numbers 0, 1, 2 … go through the test images in a fixed shuffled order.
+def sample_items(run: Run) -> list[Item]:
+    """Returns the test images that a run can classify, always in the same shuffled order.
 
     Raises:
         UserError: if the data or CLIP's weights changed after the training, or there is no test
@@ -198,8 +196,20 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
     items = data.items("test", known)
     if not items:
         raise UserError(f"{data.name} has no test image.")
-    item = random.Random(0).sample(items, len(items))[number % len(items)]
-    image = data.image(item)
+    return random.Random(0).sample(items, len(items))
+
+
+def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
+    """Returns one test image of a run's data set, the image as PNG, and its routing.
+
+    The numbers 0, 1, 2 … go through the test images in the order of `sample_items`.
+
+    Raises:
+        UserError: as `sample_items`.
+    """
+    items = sample_items(run)
+    item = items[number % len(items)]
+    image = dataset(setup_of(run).config.data).image(item)
     routed = classifier_of_known(run).classify(encoder(run).pictures([image]))
     return item, as_png(image, 320), routed
 

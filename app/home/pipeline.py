@@ -14,11 +14,10 @@ from torch import Tensor
 
 from app.common.theme import NEUTRAL, TRAIN, WRONG, expert_colours
 from app.common.words import role_in_words
+from app.home.svg import Bars, bars, flow, heading, short, text
 from mocoop.classifiers.base import Routed
 
-Bars = tuple[tuple[str, float], ...]  # (name, share) pairs, usually the largest share first
-
-WIDTH, HEIGHT, TOP = 1120, 362, 56
+WIDTH, HEIGHT, TOP = 1120, 322, 56
 MOST_ROWS = 12  # experts that the router's list shows
 MOST_CARDS = 3  # chosen experts that are drawn
 
@@ -96,16 +95,26 @@ def pipeline_view(
     return PipelineView(image, label, style, role, colours, router, chosen, answer)
 
 
-def pipeline_svg(view: PipelineView) -> str:
-    """Returns the figure as an SVG element that uses the page's font and text colour."""
-    cards = view.chosen
+def pipeline_svg(view: PipelineView, with_image: bool = True) -> str:
+    """Returns the figure as an SVG element that uses the page's font and text colour.
+
+    Args:
+        view: what to draw.
+        with_image: whether its first column is the image; False if the page shows it elsewhere.
+    """
+    cards, places = view.chosen, _WITH_IMAGE if with_image else _WITHOUT
     boxes = _card_boxes(len(cards))
     parts = [
-        *_links(view, boxes),
-        *_image(view),
-        *(_router(view) if view.router else ()),
-        *(line for card, box in zip(cards, boxes, strict=True) for line in _card(view, card, box)),
-        *_answer(view),
+        *_links(view, boxes, places),
+        *(_image(view, places.image) if places.image else ()),
+        *(_router(view, places.router) if view.router else ()),
+        *(
+            line
+            for card, box in zip(cards, boxes, strict=True)
+            for line in _card(view, card, places.cards, box)
+        ),
+        *_answer(view, places.answer),
+        *_headings(view, places),
     ]
     best, share = view.answer[0]
     alt = (
@@ -121,41 +130,51 @@ def pipeline_svg(view: PipelineView) -> str:
     )  # fmt: skip
 
 
-_IMAGE = (0, 168)  # left edge and width of each column
-_ROUTER = (252, 232)
-_CARDS = (574, 250)
-_ANSWER = (904, 216)
+Place = tuple[int, int]
 
 
-def _image(view: PipelineView) -> list[str]:
-    x, width = _IMAGE
+@dataclass(frozen=True)
+class _Places:
+    """Left edge and width of each column."""
+
+    image: Place | None
+    router: Place
+    cards: Place
+    answer: Place
+
+
+_WITH_IMAGE = _Places((0, 168), (252, 232), (574, 250), (904, 216))
+_WITHOUT = _Places(None, (0, 300), (404, 320), (848, 272))
+
+
+def _image(view: PipelineView, place: Place) -> list[str]:
+    x, width = place
     data = base64.b64encode(view.image).decode()
     drawn = f"drawn as: {view.style}" if view.style else ""
     counts = f"what counts: {role_in_words(view.role)}" if view.role else ""
     return [
-        *_heading(x, "1", "Image"),
         f'<image href="data:image/png;base64,{data}" x="{x}" y="{TOP}" width="{width}" '
         f'height="{width}" style="clip-path:inset(0 round 10px)"/>',
         f'<rect x="{x + 0.5}" y="{TOP + 0.5}" width="{width - 1}" height="{width - 1}" rx="10" '
         'fill="none" stroke="currentColor" stroke-opacity=".25"/>',
-        _text(x, TOP + width + 24, view.label, weight=600),
-        _text(x, TOP + width + 43, drawn, faint=True, most=30),
-        _text(x, TOP + width + 62, counts, faint=True, most=36),
+        text(x, TOP + width + 24, view.label, weight=600),
+        text(x, TOP + width + 43, drawn, faint=True, most=30),
+        text(x, TOP + width + 62, counts, faint=True, most=36),
     ]
 
 
-def _router(view: PipelineView) -> list[str]:
-    x, width = _ROUTER
+def _router(view: PipelineView, place: Place) -> list[str]:
+    x, width = place
     bars_from, full = x + 112, width - 112
     chosen = {expert.name for expert in view.chosen}
     largest = max(share for _, share in view.router)
-    parts = _heading(x, "2", "Router")
+    parts = []
     for index, (name, share) in enumerate(view.router):
         y = _row_middle(index, len(view.router))
         picked = name in chosen
         colour = view.colours[name] if picked else NEUTRAL
         parts += [
-            _text(bars_from - 8, y + 4, name, anchor="end", weight=600 if picked else 400,
+            text(bars_from - 8, y + 4, name, anchor="end", weight=600 if picked else 400,
                   faint=not picked),
             f'<rect x="{bars_from}" y="{y - 6}" width="{max(1.5, full * share / largest):.1f}" '
             f'height="12" rx="3" fill="{colour}" fill-opacity="{1 if picked else 0.45}"/>',
@@ -163,111 +182,71 @@ def _router(view: PipelineView) -> list[str]:
     return parts
 
 
-def _card(view: PipelineView, expert: ChosenExpert, box: tuple[float, float]) -> list[str]:
-    x, width = _CARDS
+def _card(
+    view: PipelineView, expert: ChosenExpert, place: Place, box: tuple[float, float]
+) -> list[str]:
+    x, width = place
     y, height = box
     colour = view.colours[expert.name]
     parts = [
         f'<rect x="{x + 0.5}" y="{y}" width="{width - 1}" height="{height}" rx="10" '
         'fill-opacity=".05" stroke="currentColor" stroke-opacity=".15"/>',
         f'<rect x="{x}" y="{y + 10}" width="5" height="{height - 20}" rx="2.5" fill="{colour}"/>',
-        _text(x + 18, y + 23, expert.name, weight=600),
-        _text(x + 18, y + 42, expert.start, faint=True, most=40),
+        text(x + 18, y + 23, expert.name, weight=600),
+        text(x + 18, y + 42, expert.start, faint=True, most=40),
     ]
     if view.router:
         weight = f"weight {expert.weight:.0%}"
-        parts.append(_text(x + width - 14, y + 23, weight, anchor="end", weight=600))
+        parts.append(text(x + width - 14, y + 23, weight, anchor="end", weight=600))
     rows = expert.guesses[: int((height - 50) // 21)]
-    return parts + _bars(rows, x + 18, y + 60, width - 32, colour)
+    return parts + bars(rows, x + 18, y + 60, width - 32, colour, 21)
 
 
-def _answer(view: PipelineView) -> list[str]:
-    x, width = _ANSWER
+def _answer(view: PipelineView, place: Place) -> list[str]:
+    x, width = place
     verdict, colour = ("right", TRAIN) if view.right else (f"true: {view.label}", WRONG)
     mark = "✓" if view.right else "✗"
-    headings = (("3", "Experts"), ("4", "Mixed answer"))
-    if not view.router:
-        headings = (("2", "Classifier"), ("3", "Answer"))
     return [
-        *_heading(_CARDS[0], *headings[0]),
-        *_heading(x, *headings[1]),
-        *_bars(view.answer, x, TOP + 62, width, colour),
+        *bars(view.answer, x, TOP + 62, width, colour, 25),
         f'<text x="{x}" y="{TOP + 36}" font-size="17" font-weight="600">'
-        f"{escape(_short(view.answer[0][0], 24))}</text>",
+        f"{escape(short(view.answer[0][0], 24))}</text>",
         f'<text x="{x}" y="{TOP + 68 + 5 * 25}" font-weight="600" fill="{colour}">'
-        f"{mark} {escape(_short(verdict, 28))}</text>",
+        f"{mark} {escape(short(verdict, 28))}</text>",
     ]
 
 
-def _links(view: PipelineView, boxes: Sequence[tuple[float, float]]) -> list[str]:
+def _links(view: PipelineView, boxes: Sequence[tuple[float, float]], places: _Places) -> list[str]:
     """Returns the flows between the columns; their width grows with the expert's weight."""
-    middle = TOP + _IMAGE[1] / 2
-    left = sum(_IMAGE) + 8
-    if not view.router:
-        parts = [_flow(left, middle, _CARDS[0] - 8, _centre(boxes[0]), NEUTRAL, 12)]
-    else:
-        parts = [_flow(left, middle, _ROUTER[0] - 6, middle, NEUTRAL, 12)]
+    parts: list[str] = []
+    from_router, to_cards = sum(places.router) + 8, places.cards[0] - 4
+    if places.image:
+        left, middle = sum(places.image) + 8, TOP + places.image[1] / 2
+        to = (places.router[0] - 6, middle) if view.router else (to_cards - 4, _centre(boxes[0]))
+        parts.append(flow(left, middle, *to, NEUTRAL, 12))
     rows = {name: index for index, (name, _) in enumerate(view.router)}
     for expert, box in zip(view.chosen, boxes, strict=False):
-        colour, width = view.colours[expert.name], 3 + 15 * expert.weight
+        colour, width, y = view.colours[expert.name], 3 + 15 * expert.weight, _centre(box)
         if expert.name in rows:
-            y = _row_middle(rows[expert.name], len(view.router))
-            parts.append(_flow(sum(_ROUTER) + 8, y, _CARDS[0] - 4, _centre(box), colour, width))
-        end = TOP + 110
-        parts.append(_flow(sum(_CARDS) + 4, _centre(box), _ANSWER[0] - 12, end, colour, width))
+            start = _row_middle(rows[expert.name], len(view.router))
+            parts.append(flow(from_router, start, to_cards, y, colour, width))
+        end = places.answer[0] - 12, TOP + 110
+        parts.append(flow(sum(places.cards) + 4, y, *end, colour, width))
     return parts
 
 
-def _flow(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:
-    bend = (x2 - x1) / 2
-    return (
-        f'<path d="M{x1} {y1:.1f} C{x1 + bend} {y1:.1f} {x2 - bend} {y2:.1f} {x2} {y2:.1f}" '
-        f'fill="none" stroke="{colour}" stroke-opacity=".4" stroke-width="{width:.1f}"/>'
-    )
-
-
-def _heading(x: float, number: str, text: str) -> list[str]:
+def _headings(view: PipelineView, places: _Places) -> list[str]:
+    """Returns the numbered titles of the columns."""
+    cards, answer = places.cards[0], places.answer[0]
+    titles = [(places.image[0], "Image")] if places.image else []
+    if view.router:
+        titles += [(places.router[0], "Router"), (cards, "Experts"), (answer, "Mixed answer")]
+    else:
+        titles += [(cards, "Classifier"), (answer, "Answer")]
     return [
-        f'<circle cx="{x + 12}" cy="24" r="12" fill-opacity=".1"/>',
-        _text(x + 12, 28.5, number, anchor="middle", weight=600),
-        f'<text x="{x + 32}" y="29" font-size="15" font-weight="600">{escape(text)}</text>',
+        line
+        for number, (x, title) in enumerate(titles, start=1)
+        for line in heading(x, str(number), title)
     ]
-
-
-def _bars(bars: Bars, x: float, y: float, width: float, colour: str) -> list[str]:
-    """Returns rows of name, bar and percentage; only the first bar has the colour."""
-    parts, step = [], 25 if width < 217 else 21
-    bar_x, full = x + 0.48 * width, 0.34 * width
-    for index, (name, share) in enumerate(bars):
-        middle = y + index * step
-        fill = colour if index == 0 else NEUTRAL
-        parts += [
-            _text(x, middle + 4, name, faint=index > 0, most=15),
-            f'<rect x="{bar_x:.1f}" y="{middle - 5}" width="{max(1.5, full * share):.1f}" '
-            f'height="10" rx="3" fill="{fill}"/>',
-            _text(x + width, middle + 4, f"{share:.0%}", anchor="end", faint=index > 0),
-        ]
-    return parts
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    anchor: str = "start",
-    weight: int = 400,
-    faint: bool = False,
-    most: int = 22,
-) -> str:
-    opacity = ' fill-opacity=".68"' if faint else ""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}"{opacity}>'
-        f"{escape(_short(text, most))}</text>"
-    )
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def _row_middle(index: int, count: int) -> float:

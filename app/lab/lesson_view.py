@@ -19,6 +19,7 @@ from app.lab.findings import (
     ways,
 )
 from app.lab.lessons import LESSONS, Lesson
+from app.lab.tabs import EXPERIMENT
 from app.lab.view import ONLY_FOR_LOOKING, grid
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
@@ -26,8 +27,6 @@ from mocoop.methods import METHODS
 from mocoop.protocols.lab import METHODS as LAB_METHODS
 from mocoop.protocols.lab import MOCOOP, OWN_RATE
 
-EXPERIMENT, LESSON_TAB = "Watch them learn", "Three lessons"
-"""The page's tabs."""
 HOW = (
     f"The trainings of the lessons have the methods' own learning rate of {OWN_RATE:g}, which was "
     "chosen on validation images; it is constant, without warm-up or decay."

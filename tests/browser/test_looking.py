@@ -111,6 +111,7 @@ def test_photo_gets_its_card(one_app, browser_page):
     try_a_picture(page, one_app.address, "Camera")
     expect(page.locator("video")).to_be_visible()
     page.wait_for_function("document.querySelector('video').videoWidth > 0")
+    settled(page)
     page.get_by_role("button", name="Take Photo").click()
     photo = looks(page, "The changed picture")
     assert photo["width"] > photo["height"]

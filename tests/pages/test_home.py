@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+import streamlit as st
+import torch
 
 from app.common import state
 from app.common.methods import experts_in_words
 from app.home.pipeline import pipeline_svg, pipeline_view
+from app.home.story import NBSP
+from app.lab.lessons import LESSONS
+from mocoop.classifiers.hard import hard_classifier
 from mocoop.classifiers.saved import open_classifier
+from mocoop.clip.backbone import load_backbone
+from mocoop.datasets import load_dataset
+from mocoop.features.encode import ImageEncoder
+from mocoop.runs.run import open_run
 from tests.support.page_fixtures import open_page
 
 PAGE = "pages/home.py"
@@ -40,6 +50,94 @@ def test_home_names_the_data_sets_that_are_here(empty_runs, monkeypatch, tmp_pat
     assert said in texts(app)
 
 
+@pytest.fixture
+def shipped(workspace, tmp_path, monkeypatch):
+    """The runs that ship with the project, and no other ones."""
+    monkeypatch.setenv("MOCOOP_RUNS", str(tmp_path / "runs"))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return {method: open_run(f"albums-{method}-16shot") for method in ("coop", "mocoop")}
+
+
+def answers(app) -> list[str]:
+    """Returns the texts of the tiles with the methods' answers."""
+    return [re.sub("<[^>]+>", " ", element.proto.body) for element in app.get("html")]
+
+
+def test_home_opens_with_the_story(shipped):
+    """What it says is what the classifiers say of the image's features, looked up here anew."""
+    app = open_page(PAGE)
+    assert not app.exception
+    said = texts(app)
+    (true,) = re.findall(r"counts, here the \*\*(.+?)\*\*", said)
+    style, role = re.findall(r"In a (photo|sketch) the (large|small) thing counts", said)[0]
+    assert (style, role) in [("photo", "large"), ("sketch", "small")]
+    data = load_dataset("albums")
+    label = data.class_names.index(true)
+    clip = load_backbone("demo", "cpu")
+    found = []
+    for item in data.items("test", [label]):
+        if item.style == style:
+            feature = ImageEncoder(clip, torch.float32).pictures([data.image(item)])
+            routed = open_classifier(shipped["mocoop"]).classify(feature)
+            chosen = [f"*{name}* ({100 * weight:.0f}{NBSP}%)" for name, weight in routed.chosen(0)]
+            single = open_classifier(shipped["coop"]).classify(feature)
+            plain = hard_classifier(clip, data.class_names, [data.templates.zero_shot])
+            three = (plain.classify(feature), single, routed)
+            best = [one.probabilities[0].max(dim=-1) for one in three]
+            if " and ".join(chosen) in said:
+                found.append([(data.class_names[b.indices], f"{b.values:.0%}") for b in best])
+    (best,) = found
+    assert [name == true for name, _ in best] == [False, False, True]
+    tiles = answers(app)
+    assert [tile.split(":")[0].split()[-1] for tile in tiles] == ["Zero-shot", "CoOp", "MoCoOp"]
+    for tile, (name, share) in zip(tiles, best, strict=True):
+        assert " ".join(tile.split()).split(": ", 1)[1].startswith(f"{name} {share}")
+    verdicts = [re.findall(r"(Right|Wrong): names the", tile) for tile in tiles]
+    assert verdicts == [["Wrong"], ["Wrong"], ["Right"]]
+    for tile, accuracy in zip(tiles, (30, 29, 80), strict=True):
+        assert f"Right on {accuracy}% of the test images" in tile
+    assert "Mixed answer" in said
+    assert "data:image/png" not in said  # the picture stands above the figure
+
+
+def test_other_images_of_the_shipped_run_are_judged_too(shipped):
+    seen = set()
+    for number in range(1, 9):
+        app = open_page(PAGE, sample=str(number))
+        assert not app.exception
+        assert len(answers(app)) == 3
+        wrong = "✗" in answers(app)[-1]
+        said = texts(app)
+        assert ("Here MoCoOp is wrong" in said) == wrong
+        assert ("It is right on 80 % of the test images." in said) == wrong
+        seen.add(wrong)
+    assert seen == {True, False}
+
+
+def test_the_first_lesson_is_one_click_away(shipped):
+    app = open_page(PAGE)
+    next(button for button in app.button if button.label == "First lesson").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Overfitting lab"
+    assert app.subheader[0].value == LESSONS[0].title
+
+
+def test_single_prompt_has_no_story_but_a_word_on_wrong_predictions(shipped):
+    seen = set()
+    for number in range(4):
+        app = open_page(PAGE, sample=str(number))
+        app.selectbox[0].set_value("albums-coop-16shot").run()
+        assert not app.exception
+        said = texts(app)
+        assert not answers(app)
+        assert "data:image/png" in said
+        assert ("Here CoOp is wrong: it says" in said) == ("✗" in said)
+        assert ("right on 29 % of the test images" in said) == ("✗" in said)
+        seen.add("✗" in said)
+    assert True in seen
+
+
 def test_home_draws_a_test_image_of_the_run(one_run):
     app = open_page(PAGE)
     assert not app.exception
@@ -48,6 +146,8 @@ def test_home_draws_a_test_image_of_the_run(one_run):
     assert label.endswith(one_run.name)
     first = texts(app)
     assert "<svg" in first
+    assert "counts, here" not in first
+    assert not answers(app)
     assert "Mixed answer" in first
     next(button for button in app.button if button.label == "Another image").click().run()
     assert not app.exception
@@ -97,6 +197,10 @@ def test_pipeline_shows_the_numbers_of_the_image(finished_run, demo_backbone):
     assert "what counts: the small thing" in svg
     for expert in view.chosen:
         assert view.colours[expert.name] in svg
+    without = pipeline_svg(view, with_image=False)
+    assert "<image" not in without
+    assert "what counts" not in without
+    assert re.findall(r">(\d)</text>", without)[:3] == ["1", "2", "3"]
 
 
 def test_pipeline_of_one_expert_has_no_router(finished_run):

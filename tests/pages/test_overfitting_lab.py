@@ -11,8 +11,8 @@ from app.common import state
 from app.jobs import trainings
 from app.lab import sliders
 from app.lab import view as lab_view
-from app.lab.lesson_view import EXPERIMENT, LESSON_TAB
 from app.lab.lessons import LESSONS
+from app.lab.tabs import EXPERIMENT, LESSON_TAB
 from mocoop.assets import asset
 from mocoop.protocols.lab import LabSettings
 from mocoop.protocols.lab_grid import NUMBERS, TABLE, read_grid

@@ -32,7 +32,7 @@ def seconds(method: str, **changes) -> float:
 @pytest.mark.parametrize(
     ("method", "measured"),
     [
-        ("coop", 0.5), ("mocoop", 1.6), ("lasp-ln", 75), ("mocoop-ln", 75), ("cocoop", 29),
+        ("coop", 0.5), ("mocoop", 4), ("lasp-ln", 75), ("mocoop-ln", 75), ("cocoop", 29),
         ("linear-probe", 4), ("tip-adapter", 0.5), ("tip-adapter-f", 0.5), ("zero-shot", 0),
     ],
 )  # fmt: skip
@@ -60,7 +60,7 @@ def test_images_are_encoded_once(one_run, empty_runs):
 
 def test_more_of_anything_takes_longer():
     assert seconds("prograd") > seconds("coop")
-    assert seconds("coop", epochs=24) > seconds("coop")
+    assert seconds("coop", epochs=60) > seconds("coop")
     half = replace(ALBUMS, classes=16, images=256, val_images=64)
     seen, every = (estimate_seconds(preset(name), half) for name in ("lasp", "lasp-v"))
     assert every > seen

@@ -1,0 +1,171 @@
+"""The story on Home: which picture tells it, and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.common.words import escape_markdown, role_in_words
+from app.side_by_side.tables import Column
+from mocoop.classifiers.base import Routed
+from mocoop.datasets.base import Item
+from mocoop.datasets.builtin import SceneItem
+from mocoop.errors import UserError
+from mocoop.evaluation.side_by_side import knows_trained_only
+from mocoop.runs.run import Run, RunSetup
+
+MOST_TRIED = 96  # pictures that are looked at before there is no story
+NBSP = "\u00a0"  # a number and its % stay on one line
+_HARD_TO_SEE = ("dark",)  # styles
+_STYLES = {"photo": "a photo", "sketch": "a sketch", "dark": "a dark picture"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """One picture and what zero-shot, one learned prompt and a mixture say about it."""
+
+    item: SceneItem
+    truth: str
+    image: bytes = field(repr=False)
+    """The image as PNG."""
+    columns: tuple[Column, Column, Column]
+    """Zero-shot, the single learned prompt, the mixture."""
+    routed: Routed
+    """The mixture's output for a batch of this one picture."""
+    accuracies: tuple[float | None, ...]
+    """Of each on all test images, in percent; None where it is unknown."""
+
+    @property
+    def is_story(self) -> bool:
+        """Whether only the mixture is right."""
+        return only_last_is_right([said(column) for column in self.columns], self.truth)
+
+
+def story_pair(
+    chosen: Run, runs: Iterable[Run], setup_of: Callable[[Run], RunSetup]
+) -> Run | None:
+    """Returns the shipped run of one learned prompt to tell beside a shipped mixture.
+
+    None if the chosen run is no shipped mixture, or has no such partner with the same CLIP, data
+    set, training images per class and classes.
+
+    Args:
+        chosen: the run that Home shows.
+        runs: the finished runs.
+        setup_of: returns the setup of a run.
+    """
+    if not chosen.shipped:
+        return None
+    own = setup_of(chosen)
+    if len(own.experts) == 1 or knows_trained_only(own):
+        return None
+    for run in runs:
+        if not run.shipped:
+            continue
+        with suppress(UserError):  # it is damaged: there is no story then
+            other = setup_of(run)
+            if other.config.method == "coop" and _alike(other) == _alike(own):
+                return run
+    return None
+
+
+def _alike(setup: RunSetup) -> tuple[object, ...]:
+    config = setup.config
+    return setup.class_names, config.data, config.backbone, config.shots, config.classes
+
+
+def choose_picture(
+    items: Sequence[Item], says: Callable[[Item], Sequence[str]], names: Sequence[str]
+) -> Item | None:
+    """Returns the first picture that only the last of some methods gets right.
+
+    Best is one in which the others name another thing of the picture; it is preferred. Pictures
+    that people cannot see well are passed over, and so are those of which it is not known what
+    counts in them. None if there is no such picture among the first `MOST_TRIED`.
+
+    Args:
+        items: the pictures in order.
+        says: returns the class that each method predicts for a picture.
+        names: class names in label order.
+    """
+    first = None
+    for item in [item for item in items if is_clear(item)][:MOST_TRIED]:
+        predicted = says(item)
+        if only_last_is_right(predicted, names[item.label]):
+            if isinstance(item, SceneItem) and {*predicted} <= {name for _, name in item.things}:
+                return item
+            first = first or item
+    return first
+
+
+def is_clear(item: Item) -> bool:
+    """Returns whether people see well what is in a picture, and what counts in it is known."""
+    return isinstance(item, SceneItem) and item.role != "" and item.style not in _HARD_TO_SEE
+
+
+def only_last_is_right(predicted: Sequence[str], truth: str) -> bool:
+    """Returns whether the last of some predictions is the true class and no other one is."""
+    return predicted[-1] == truth and truth not in predicted[:-1]
+
+
+def said(column: Column) -> str:
+    """Returns the predicted class of a method; empty if it has no answer."""
+    return column.best[0][0] if column.best else ""
+
+
+def why_in_words(told: Told) -> str:
+    """Returns what counts in a picture, and which experts the router chose, as Markdown."""
+    experts = [
+        f"*{escape_markdown(name)}* ({100 * weight:.0f}{NBSP}%)"
+        for name, weight in told.routed.chosen(0)
+    ]
+    style = _STYLES.get(told.item.style or "", "this picture")
+    role, truth = role_in_words(told.item.role), escape_markdown(told.truth)
+    counts = f"In {style} {role} counts, here the **{truth}**."
+    if len(experts) == 1:
+        return f"{counts} The router chose the expert {experts[0]}."
+    return f"{counts} The router chose the experts {', '.join(experts[:-1])} and {experts[-1]}."
+
+
+def named_in_words(item: SceneItem, predicted: str) -> str:
+    """Returns what part a predicted class plays in a picture: 'names the large thing'."""
+    for role, name in item.things:
+        if name == predicted:
+            return f"names {role_in_words(role)}"
+    return "names a thing that is not there"
+
+
+def wrong_in_words(method: str, predicted: str, truth: str, how_often: str) -> str:
+    """Returns a sentence about a wrong prediction, as Markdown.
+
+    Args:
+        method: the method's name.
+        predicted: the predicted class.
+        truth: the true class.
+        how_often: from `right_in_words`; empty if that is not known.
+    """
+    sentence = (
+        f"Here {method} is wrong: it says **{escape_markdown(predicted)}**, the true class is "
+        f"**{escape_markdown(truth)}**."
+    )
+    return f"{sentence} It is {how_often}." if how_often else sentence
+
+
+def right_in_words(results: Mapping[str, Any]) -> str:
+    """Returns how often a run is right: 'right on 80 % of the test images'.
+
+    A run that was trained on half of the classes is tested on each half.
+
+    Args:
+        results: the run's results; empty gives an empty text.
+    """
+    if "all" in results:
+        return f"right on {results['all']['accuracy']:.0f} % of the test images"
+    halves = [
+        f"{results[half]['accuracy']:.0f} % of the test images of the {half} classes"
+        for half in ("base", "new")
+        if half in results
+    ]
+    return f"right on {' and '.join(halves)}" if halves else ""

@@ -1,0 +1,122 @@
+"""The story on Home: a picture, what three methods say about it, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from app.caches import runs as run_caches
+from app.caches.data import as_png, dataset
+from app.home.story import (
+    Told,
+    choose_picture,
+    named_in_words,
+    right_in_words,
+    said,
+    story_pair,
+    why_in_words,
+    wrong_in_words,
+)
+from app.side_by_side.tables import Column, in_words
+from app.side_by_side.view import run_column, untrained_column
+from app.ui import chips
+from mocoop.catalog.change_stamp import data_stamp
+from mocoop.datasets.base import Item
+from mocoop.datasets.builtin import SceneItem
+from mocoop.runs.run import Run, open_run
+
+SIDE = 320  # pixels of the picture
+
+
+def told_about(run: Run, runs: Mapping[str, Run], number: int) -> Told | None:
+    """Returns a picture with the answers of three methods; None if there is nothing to tell.
+
+    Number 0 is the picture that tells the story. The other numbers go through the test images in
+    the order of Home, whatever the methods say about them.
+
+    Args:
+        run: the run that Home shows.
+        runs: the finished runs by name.
+        number: of the picture.
+
+    Raises:
+        UserError: if the data or CLIP's weights changed after the training.
+    """
+    single = story_pair(run, runs.values(), run_caches.setup_of)
+    if single is None:
+        return None
+    stamps = run_caches.stamp_of(run), run_caches.stamp_of(single)
+    of_data = data_stamp(run_caches.setup_of(run).config.data)
+    return _told(str(run.path), str(single.path), stamps, of_data, number)
+
+
+@st.cache_resource(show_spinner="Looking for a picture …", max_entries=64)
+def _told(
+    mixture: str, single: str, stamps: tuple[float, float], stamp_of_data: str, number: int
+) -> Told | None:
+    run, one = open_run(mixture), open_run(single)
+    config = run_caches.setup_of(run).config
+    data = dataset(config.data)
+    items = run_caches.sample_items(run)
+
+    def columns(item: Item) -> tuple[Column, Column, Column]:
+        image = data.image(item)
+        zero_shot = untrained_column(config, "zero-shot", image)
+        return zero_shot, run_column(one, image), run_column(run, image)
+
+    def says(item: Item) -> list[str]:
+        return [said(column) for column in columns(item)]
+
+    names = data.class_names
+    item = items[number % len(items)] if number else choose_picture(items, says, names)
+    if not isinstance(item, SceneItem):
+        return None
+    answers = columns(item)
+    routed = answers[-1].routed
+    if routed is None or not all(column.best for column in answers):
+        return None
+    own = run.results().get("all", {})
+    accuracies = (
+        own.get("zero_shot"), one.results().get("all", {}).get("accuracy"), own.get("accuracy")
+    )  # fmt: skip
+    png = as_png(data.image(item), SIDE)
+    return Told(item, names[item.label], png, answers, routed, accuracies)
+
+
+def show(told: Told) -> None:
+    """Shows the picture, a sentence about it, and the answers of the three methods in a row."""
+    picture, text = st.columns([1, 5], gap="medium")
+    picture.image(told.image, width="stretch")
+    with text, st.container(gap="small"):
+        st.markdown(_sentences(told))
+        tiles = st.columns(len(told.columns), border=True)
+        for tile, column, accuracy in zip(tiles, told.columns, told.accuracies, strict=True):
+            tile.html(_answer(told, column, accuracy))
+
+
+def _sentences(told: Told) -> str:
+    why = why_in_words(told)
+    first, second, mixture = (column.title for column in told.columns)
+    if told.is_story:
+        return (
+            f"**{first} and one learned prompt ({second}) are wrong here, the mixture ({mixture}) "
+            f"is right.** {why}"
+        )
+    parts = [f"**{in_words(told.columns, told.truth)}**", why]
+    last = told.columns[-1]
+    if said(last) != told.truth:
+        accuracy = told.accuracies[-1]
+        often = "" if accuracy is None else right_in_words({"all": {"accuracy": accuracy}})
+        parts.append(wrong_in_words(last.title, said(last), told.truth, often))
+    return " ".join(parts)
+
+
+def _answer(told: Told, column: Column, accuracy: float | None) -> str:
+    """Returns a method's answer as HTML: class, probability, right or wrong, and how often."""
+    predicted, probability = column.best[0]
+    right = predicted == told.truth
+    line = chips.right_or_wrong(column.title, predicted, probability, right)
+    verdict = f"{'Right' if right else 'Wrong'}: {named_in_words(told.item, predicted)}."
+    often = "" if accuracy is None else f" Right on {accuracy:.0f}% of the test images."
+    return line + chips.quiet(verdict + often)

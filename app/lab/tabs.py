@@ -1,0 +1,4 @@
+"""The tabs of the Overfitting lab and its first lesson, by the names in the page's address."""
+
+EXPERIMENT, LESSON_TAB = "Watch them learn", "Three lessons"
+FIRST_LESSON = "1. Why prompts overfit"
