@@ -19,8 +19,8 @@ from mocoop.model.hard_prompts import expert_groups
 from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import FINISHED, RUNNING, Status
 
-START_SECONDS = 5.5  # process, imports, backbone, hard prompts, test
-ENCODE_SECONDS = 4e-3  # drawing and encoding an image of the demo's sets, once for all trainings
+START_SECONDS = 5.0  # process, imports, backbone, hard prompts, test
+ENCODE_SECONDS = 5e-3  # drawing and encoding an image of the demo's sets, once for all trainings
 # The unit of work is one text, forward and backward. The numbers are for one CPU core and the
 # demo CLIP.
 DEMO_TEXT_SECONDS = 1.7e-4
