@@ -14,6 +14,8 @@ from mocoop.datasets.base import Item
 from mocoop.datasets.builtin import SceneItem
 from mocoop.errors import UserError
 from mocoop.evaluation.side_by_side import knows_trained_only
+from mocoop.method_record import ONE_PROMPT
+from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup
 
 MOST_TRIED = 96  # pictures that are looked at before there is no story
@@ -66,7 +68,8 @@ def story_pair(
             continue
         with suppress(UserError):  # it is damaged: there is no story then
             other = setup_of(run)
-            if other.config.method == "coop" and _alike(other) == _alike(own):
+            single = METHODS[other.config.method].family == ONE_PROMPT
+            if single and _alike(other) == _alike(own):
                 return run
     return None
 
