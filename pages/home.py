@@ -24,7 +24,7 @@ def next_steps(first: bool) -> None:
         lesson = {state.LAB_TAB: LESSON_TAB, state.LESSON: FIRST_LESSON}
         st.switch_page("pages/overfitting_lab.py", query_params=lesson)
     if not access.read_only() and st.button(
-        "Train one now (about 15 s)",
+        "Train one now (about 20 s)",
         icon=":material/model_training:",
         type="secondary" if first else "primary",
     ):
@@ -102,7 +102,7 @@ elif access.read_only():
     st.info("There is no finished run here yet.")
 else:
     st.info(
-        "There is no finished run yet. Train one: it takes about 15 seconds and needs neither a "
+        "There is no finished run yet. Train one: it takes about 20 seconds and needs neither a "
         "GPU nor a network. Images and their predictions then appear here.",
         icon=":material/model_training:",
     )

@@ -78,7 +78,7 @@ def pick_run(what_for: str) -> Run:
         st.info(f"There is no finished run here yet. This page shows {what_for}.")
         st.stop()
     if not runs:
-        st.info(f"There is no finished run yet. Train one (about 15 seconds) to see {what_for}.")
+        st.info(f"There is no finished run yet. Train one (about 20 seconds) to see {what_for}.")
         st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
         st.stop()
     asked, chosen = st.query_params.get(state.RUN), st.session_state.get(state.RUN)

@@ -34,7 +34,7 @@ def test_empty_home_says_what_to_do(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
     assert "no finished run yet" in app.info[0].value
-    assert [button.label for button in app.button] == ["Train one now (about 15 s)"]
+    assert [button.label for button in app.button] == ["Train one now (about 20 s)"]
     assert "pictographs" in texts(app)
     assert "0 finished of 0" in texts(app)
 
