@@ -1,8 +1,8 @@
 """The grid of finished trainings for the lab's sliders: how it is trained, written and read.
 
-grid.json            format, axes, recipes, and the CLIP's fingerprint
-grid.safetensors.gz  the tensors of all trainings' `LabRun`, stacked in the order of the axes;
-                     instead of summed confidences their means, in half precision
+- ``grid.json``: format, axes, recipes, and the CLIP's fingerprint.
+- ``grid.safetensors.gz``: the tensors of all trainings' `LabRun`, stacked in the order of the
+  axes; instead of summed confidences their means, in half precision.
 """
 
 from __future__ import annotations
