@@ -7,13 +7,16 @@ WORKERS ?= 2
 TORCH ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl
 
-.PHONY: app test lint format docs clean
+.PHONY: app test test-long lint format docs clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not long' -n $(WORKERS) --dist loadfile --durations=15
+
+test-long: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long -n $(WORKERS) --dist loadfile --durations=15
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

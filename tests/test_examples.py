@@ -23,6 +23,7 @@ def test_there_are_notebooks():
     assert [path.name for path in EXAMPLES] == ["quickstart.ipynb"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_notebook_runs(path, tmp_path, monkeypatch):
     """Every cell runs in a new folder; what it shows is there in the file too."""
