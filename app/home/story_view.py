@@ -87,7 +87,7 @@ def _told(
 def show(told: Told) -> None:
     """Shows the picture, a sentence about it, and the answers of the three methods in a row."""
     picture, text = st.columns([1, 5], gap="medium")
-    picture.image(told.image, width="stretch")
+    picture.image(told.image, width="stretch", alt=f"{told.truth}, {told.item.style}")
     with text, st.container(gap="small"):
         st.markdown(_sentences(told))
         tiles = st.columns(len(told.columns), border=True)

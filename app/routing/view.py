@@ -29,6 +29,7 @@ PER_PAGE = 12
 # The tabs. A run without a router has RIGHTS instead of EXPERTS, COUNTS and VALUE.
 IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
 VALUE, TRY, TYPE = "Does it matter?", "Try a picture", "Type a prompt"
+LOOK_CLOSER = "Look closer"
 RIGHTS = "What it gets right"
 SIDE = 192  # pixels of a thumbnail
 RIGHT = {"right": st.column_config.ProgressColumn("right", format="%.0f %%", max_value=100)}
@@ -185,7 +186,7 @@ def card(
         html += chips.expert_chips(pairs, colours)
     st.html(html)
     st.button(
-        "Look closer",
+        f"{LOOK_CLOSER} at image {row['row'] + 1}",
         key=f"look-{gallery_name}-{item.id}",
         type="tertiary",
         on_click=open_image,
@@ -209,7 +210,7 @@ def try_image() -> None:
     st.session_state[state.VIEW] = TRY
 
 
-@st.dialog("Look closer", width="large", on_dismiss=close_image)
+@st.dialog(LOOK_CLOSER, width="large", on_dismiss=close_image)
 @errors_in_words()
 def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) -> None:
     """Shows prediction and routing of one test image; the user can force one expert."""

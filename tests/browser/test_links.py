@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from tests.browser.steps import choose, expect, heading, settled
@@ -21,7 +22,7 @@ def test_copied_link_shows_the_same_view(start_app, browser_page):
     choose(page, "True style", "sketch")
     choose(page, "Prediction", "right")
     choose(page, "Order", "most certain")
-    page.get_by_role("button", name="Look closer").first.click()
+    page.get_by_role("button", name=re.compile("^Look closer")).first.click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("Nearest training images")).to_be_visible()
     settled(page)

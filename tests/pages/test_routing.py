@@ -50,7 +50,7 @@ def test_loaded_shows_numbers_and_cards(page, one_run):
     assert page.metric[0].value == f"{results['base']['accuracy']:.1f} %"
     assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} of 1"
     assert "the expert used most for their style" in texts(page.caption)
-    assert len([b for b in page.button if b.label == "Look closer"]) == 12
+    assert len([b for b in page.button if b.label.startswith("Look closer at image")]) == 12
     assert "288 of 288 images" in texts(page.caption)
     untrained = f"zero-shot {results['base']['zero_shot']:.1f} %, random guessing 6.2 %."
     assert untrained in texts(page.caption)
@@ -121,7 +121,7 @@ def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
     assert "It started from" in texts(app.caption)
     for title in ("Most certain", "Most ambiguous", "Wrong"):
         assert f"**{title}**" in texts(app.markdown)
-    looks = [button for button in app.button if button.label == "Look closer"]
+    looks = [button for button in app.button if button.label.startswith("Look closer at image")]
     assert len({button.key for button in looks}) == len(looks) > 6
     looks[0].click().run()
     assert not app.exception

@@ -1,0 +1,104 @@
+"""Reading and using the pages without a mouse, in either theme, enlarged and on a narrow screen.
+
+axe-core (in the package axe-playwright-python) looks for what keeps people out: too little
+contrast, controls without a name, images without words.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.browser.steps import expect, heading, settled
+
+axe = pytest.importorskip("axe_playwright_python")
+AXE = Path(axe.__file__).with_name("axe.min.js")
+PAGES = {
+    "Home": ("", "MoCoOp"),
+    "Data": ("data", "Data"),
+    "Train": ("train", "Train"),
+    "Routing": ("routing", "Routing"),
+    "Prompt space": ("prompt_space", "Prompt space"),
+    "Overfitting lab": ("overfitting_lab", "Overfitting lab"),
+    "Compare": ("compare", "Compare"),
+}
+DRAWN = (
+    "() => [...document.images].every(image => image.complete)"
+    " && !document.querySelector('[data-testid=stSkeleton]')"
+)
+FINDINGS = """async () => {
+  const {violations} = await axe.run(document, {resultTypes: ["violations"]});
+  return violations
+    .filter(one => ["serious", "critical"].includes(one.impact) || one.id === "heading-order")
+    .flatMap(one => one.nodes.map(node => `${one.id}: ${node.html.slice(0, 200)}`));
+}"""
+# Tools of figures that the Tab key would stop at.
+TOOLS_ON_THE_WAY = """() => [...document.querySelectorAll(".modebar-btn")].filter(
+  tool => tool.tabIndex >= 0 && getComputedStyle(tool).visibility === "visible").length"""
+FOCUS = """() => {
+  const part = document.activeElement, style = getComputedStyle(part);
+  return {name: part.innerText, ring: style.outlineStyle, width: parseFloat(style.outlineWidth)};
+}"""
+TOO_WIDE = """() => {
+  const main = document.querySelector("[data-testid=stMain]");
+  return main.scrollWidth - main.clientWidth;
+}"""
+MOST_STOPS = 40
+
+
+def open_page(page, address: str, path: str, title: str) -> None:
+    page.goto(f"{address}/{path}")
+    heading(page, title)
+    page.wait_for_function(DRAWN)
+    settled(page)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(one_app, browser_page, theme):
+    page = browser_page
+    page.emulate_media(color_scheme=theme)
+    for path, title in PAGES.values():
+        open_page(page, one_app.address, path, title)
+        page.add_script_tag(path=AXE)
+        assert page.evaluate(FINDINGS) == [], f"{title}, {theme}"
+        assert page.evaluate(TOOLS_ON_THE_WAY) == 0, title
+        assert page.locator("html").get_attribute("lang") == "en"
+
+
+def test_the_keyboard_goes_from_page_to_page(one_app, browser_page):
+    page = browser_page
+    open_page(page, one_app.address, "", "MoCoOp")
+    for _ in range(MOST_STOPS):
+        page.keyboard.press("Tab")
+        focus = page.evaluate(FOCUS)
+        if focus["name"].endswith("Routing"):
+            break
+    assert focus["name"].endswith("Routing")
+    assert (focus["ring"], focus["width"] >= 2) == ("solid", True)
+    page.keyboard.press("Enter")
+    heading(page, "Routing")
+
+
+def test_pages_can_be_read_at_twice_their_size(one_app, browser_page):
+    """What a zoom of 200 % leaves of a screen of 1280 px."""
+    page = browser_page
+    page.set_viewport_size({"width": 640, "height": 400})
+    for path, title in PAGES.values():
+        open_page(page, one_app.address, path, title)
+        assert page.evaluate(TOO_WIDE) <= 1, title
+
+
+def test_every_page_can_be_reached_on_a_narrow_screen(one_app, browser_page):
+    page = browser_page
+    page.set_viewport_size({"width": 800, "height": 900})
+    open_page(page, one_app.address, "", "MoCoOp")
+    for name, (_, title) in PAGES.items():
+        link = page.locator("[data-testid=stTopNav] > :not([inert])").get_by_text(name, exact=True)
+        if not link.count():  # those without room are in a menu
+            page.get_by_role("button", name=re.compile("more$")).click()
+            link = page.get_by_role("menu").get_by_text(name, exact=True)
+        expect(link).to_be_visible()
+        link.click()
+        heading(page, title)
