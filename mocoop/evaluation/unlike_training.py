@@ -10,7 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mocoop.classifiers.saved import check_same_data, run_encoder
+from mocoop.datasets import load_dataset
+from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
+from mocoop.features.cache import FeatureCache
+from mocoop.methods import METHODS
+from mocoop.runs.run import Run, RunSetup
 
 SHARE = 0.95  # of the training images that must pass, as in Sun et al.
 _AT_ONCE = 1024  # training images that are compared with all others at the same time
@@ -82,3 +88,26 @@ class TrainingDistances:
     def unlike(self, distances: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Returns whether each picture is unlike the training images."""
         return distances > self.threshold
+
+
+def check_has_training_images(setup: RunSetup) -> None:
+    """Raises UserError for a method without training images."""
+    method = METHODS[setup.config.method]
+    if not method.needs_images:
+        raise UserError(f"{method.label} has no training images.")
+
+
+def training_distances(run: Run) -> TrainingDistances:
+    """Returns the distances among a finished run's training images; they are encoded if needed.
+
+    Raises:
+        UserError: for a method without training images, or if the data set or the CLIP is not
+            here or has changed.
+    """
+    setup = run.setup()
+    check_has_training_images(setup)
+    dataset, encoder = load_dataset(setup.config.data), run_encoder(run)
+    check_same_data(run, setup, dataset, encoder.backbone)
+    items, _ = few_shot_items(setup.config, dataset)
+    cache = FeatureCache(encoder.backbone, precision=encoder.precision)
+    return TrainingDistances.of(cache.features(dataset, items)[:, 0])
