@@ -55,6 +55,8 @@ TYPED = "prompt"  # the typed prompt, on Prompt space too
 TYPED_EDIT = "edit"  # whether the part is open in which a group is edited
 TYPED_PICTURE = "typed picture"  # index of the image that it is tried on; kept for the session
 TYPED_GROUP, TYPED_TEMPLATES = "group to edit", "sentences of"  # "<name> <run> <group>"
+MANY_UPLOADS, MANY_LABELS = "many uploads", "many labels"  # not in the address, like the next
+MANY_OUTCOME = "many outcome"  # what the run said about them, until pictures or run change
 BESIDE = "beside"  # methods and runs whose answers stand beside the run's; set by a callback
 
 

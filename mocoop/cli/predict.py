@@ -166,9 +166,7 @@ def _compared(
     return known, labelled_result(known, labels, class_names)
 
 
-def _summary(
-    rows: Sequence[PictureRow], file: Path | None, result: LabelledResult | None
-) -> None:
+def _summary(rows: Sequence[PictureRow], file: Path | None, result: LabelledResult | None) -> None:
     """Prints where the table is, how many images are unlike the training images, and accuracy."""
     if file is not None:
         print(f"{file}: {counted(len(rows), 'image')}")

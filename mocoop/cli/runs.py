@@ -22,6 +22,7 @@ from mocoop.runs.chosen_on_test import KEY, chosen_on_test
 from mocoop.runs.paths import find_run
 from mocoop.runs.status import QUEUED
 
+
 @dataclass(frozen=True)
 class EvaluateCommand:
     """Test a finished run on its data set's test images, or on those of another data set.

@@ -91,9 +91,7 @@ def facts(run: Run, name: str | None = None) -> Facts:
     run.require_finished()
     setup, results = run.setup(), run.results()
     try:
-        accuracies = tuple(
-            _accuracy(part, results[part]) for part in PARTS if part in results
-        )
+        accuracies = tuple(_accuracy(part, results[part]) for part in PARTS if part in results)
     except (KeyError, TypeError, AttributeError) as error:
         raise PathError(
             run.path, f" has results that cannot be read ({error}). Train it again.", "Run"

@@ -62,7 +62,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0)
 
     def cells(row: Sequence[str], tag: str) -> str:
         return "".join(
-            f'<{tag}{" class=number" if place >= width - numbers else ""}>{escape(text)}</{tag}>'
+            f"<{tag}{' class=number' if place >= width - numbers else ''}>{escape(text)}</{tag}>"
             for place, text in enumerate(row)
         )
 

@@ -176,9 +176,7 @@ def _training(runs: Sequence[Facts]) -> list[str]:
                 (float(record["epoch"]), record.get(key, record["losses"].get(key)))
                 for record in one.records
             )
-            lines.append(
-                svg.Line(one.name, points, one.colour, DASHES[repeat % len(DASHES)])
-            )
+            lines.append(svg.Line(one.name, points, one.colour, DASHES[repeat % len(DASHES)]))
         figure = svg.curves(lines, f"{title} by epoch", unit)
         figures += [f"<h3>{title}</h3>", figure] if figure else []
     if not figures:
