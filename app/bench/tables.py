@@ -151,9 +151,8 @@ def confusion_table(result: LabelledResult) -> pd.DataFrame:
     rows = {
         true: [row.get(name, 0) for name in predicted] for true, row in result.confusion.items()
     }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=predicted).rename_axis(
-        "true class"
-    )
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=predicted)
+    return table.rename_axis("true class")
 
 
 def thumbnail_url(image: Image.Image) -> str:

@@ -17,7 +17,6 @@ from mocoop.cli.console import (
     progress_bar,
 )
 from mocoop.cli.option_types import MaybePath, RunName
-from mocoop.errors import UserError
 from mocoop.runs.chosen_on_test import KEY, chosen_on_test
 from mocoop.runs.paths import find_run
 from mocoop.runs.status import QUEUED
