@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import IO, Protocol
+from typing import Protocol
 
 from PIL import Image
 
@@ -51,9 +52,7 @@ def is_zip(file: Upload) -> bool:
     return file.name.lower().endswith(".zip")
 
 
-def given_pictures(
-    files: Sequence[Upload], as_file: Callable[[Upload], IO[bytes]]
-) -> tuple[list[GivenPicture], dict[str, str]]:
+def given_pictures(files: Sequence[Upload]) -> tuple[list[GivenPicture], dict[str, str]]:
     """Returns the pictures of uploads, those inside of zips too, and name → reason of bad zips.
 
     A picture is read when its turn comes. Its name is its path inside of the zip, or the name of
@@ -61,7 +60,6 @@ def given_pictures(
 
     Args:
         files: pictures and zips of pictures.
-        as_file: returns an upload as an open file.
     """
     found: list[tuple[str, Callable[[], bytes]]] = []
     refused: dict[str, str] = {}
@@ -70,7 +68,7 @@ def given_pictures(
             found.append((file.name, file.getvalue))
             continue
         try:
-            entries = zipped_files(as_file(file), file.name)
+            entries = zipped_files(io.BytesIO(file.getvalue()), file.name)
         except UserError as error:
             refused[shown_name(file.name)] = str(error)
             continue

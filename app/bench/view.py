@@ -61,7 +61,7 @@ def many_pictures(run: Run) -> None:
     )
     if not files:
         return
-    pictures, refused = given_pictures(files, lambda file: file)  # an upload is an open file
+    pictures, refused = given_pictures(files)
     if len(pictures) > words.MOST:
         st.warning(words.too_many(len(pictures)))
         pictures = pictures[: words.MOST]

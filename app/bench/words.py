@@ -59,9 +59,8 @@ def done(count: int, seconds: float) -> str:
 
 def not_judged(reason: str) -> str:
     """Returns why it is not said which pictures are unlike the training images."""
-    return escape_markdown(
-        f"Whether pictures are unlike the training images is not said: {reason}"
-    )
+    text = f"Which pictures are unlike the training images is not said: {reason}"
+    return escape_markdown(text)
 
 
 def unlike(count: int, judged: int) -> str:

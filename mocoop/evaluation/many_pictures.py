@@ -134,7 +134,8 @@ def rows_of(batch: Batch, training: TrainingDistances | None = None) -> list[Pic
     several = len(routed.experts) > 1
     routing = routing_entropy(routed.scores).tolist()
     classes = torch.special.entr(routed.probabilities.double()).sum(dim=-1).tolist()
-    far: list[tuple[float, float, bool]] = []
+    far: list[tuple[float | None, float | None, bool | None]]
+    far = [(None, None, None)] * len(batch.names)
     if training is not None:
         distances = training.distances(batch.features)
         columns = distances, training.quantiles(distances), training.unlike(distances)
@@ -147,8 +148,8 @@ def rows_of(batch: Batch, training: TrainingDistances | None = None) -> list[Pic
             tuple(routed.chosen(index)) if several else (),
             routing[index] if several else None,
             classes[index],
-            *(far[index] if far else (None, None, None)),
-            notes=batch.notes[index],
+            *far[index],
+            batch.notes[index],
         )
         for index, name in enumerate(batch.names)
     ]

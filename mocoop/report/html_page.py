@@ -13,7 +13,8 @@ h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top:
 table { border-collapse: collapse; font-size: .9rem; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid #8b94a366; padding: .3rem .8rem .3rem 0; text-align: left;
   vertical-align: top; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums;
+  white-space: nowrap; }
 svg { width: 100%; height: auto; } .note { opacity: .75; font-size: .9rem; }
 code { font-size: .9em; }
 @media print { body { margin: 0; max-width: none; } svg, tr { break-inside: avoid; } }

@@ -35,6 +35,6 @@ def open_here(name: str, folder: Path | None = None) -> Run:
         return open_run(name)
     except UserError as error:
         raise UserError(
-            f"{error} Put the run's zip ({file.name}, from the page Compare or `mocoop pack`) into "
-            "this notebook's folder."
+            f"{error} Put the run's zip ({file.name}, from the page Compare or `mocoop pack`) "
+            "into this notebook's folder."
         ) from error
