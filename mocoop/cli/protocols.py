@@ -70,7 +70,7 @@ class ProtocolCommand:
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
     epochs: MaybeInt = None
-    """Epochs of every training, such as 3 for a quick look; by default each method's own number."""
+    """Epochs of every training; by default each method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     style: str = "photo"
@@ -110,7 +110,7 @@ class AblationCommand:
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
     epochs: MaybeInt = None
-    """Epochs of every training, such as 3 for a quick look; by default each method's own number."""
+    """Epochs of every training; by default each method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     root: Path = Path("runs/protocol")
@@ -143,7 +143,7 @@ class TuneCommand:
     seeds: tuple[int, ...] = (1,)
     """Random seeds, one training each."""
     epochs: MaybeInt = None
-    """Epochs of every training, such as 3 for a quick look; by default the method's own number."""
+    """Epochs of every training; by default the method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     json: bool = False

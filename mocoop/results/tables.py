@@ -156,9 +156,7 @@ def transfer_tables(
             first = f"{results.styles[0]} (trained on)"
         columns = (first, *reached, "mean of targets")
         kind = f"{_TRANSFER[protocol]}, {measure}"
-        notes = (
-            _shots_note(results) + "Trained on the images of the first column, tested on each. "
-        )
+        notes = f"{_shots_note(results)}Trained on the first column's images, tested on each. "
         tables.append(_table(results, kind, sources, columns, lines, measure, notes))
     return tuple(tables)
 

@@ -42,8 +42,8 @@ def test_csv_keeps_every_digit_and_the_order(few_shot):
     text = to_csv(rows)
     assert from_csv(text) == tuple(rows)
     assert to_csv(from_csv(text)) == text
-    columns = "protocol,data,target,method,shots,seed,measure,value,chosen_on_test,all_names\n"
-    assert text.startswith(columns)
+    columns = "protocol,data,target,method,shots,seed,measure,value,chosen_on_test,all_names,"
+    assert text.startswith(f"{columns}style\n")
     assert from_csv(text.split("\n")[0] + "\n") == ()
     assert from_csv(to_csv(few_shot).replace("\n", "\r\n")) == tuple(few_shot)
 

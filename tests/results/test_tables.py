@@ -214,6 +214,17 @@ def test_transfer_to_styles():
     assert details.title == "Domain generalisation, accuracy, details"
 
 
+def test_the_first_column_names_the_style_of_the_training():
+    rows = [
+        replace(row, style="photo")
+        for target in ("faces", "sketch")
+        for row in rows_of("domain-generalization", "faces", "coop", [8.0], target=target)
+    ]
+    (table,) = transfer_tables(rows, "domain-generalization")
+    assert table.columns == ("photo (trained on)", "sketch", "mean of targets")
+    assert from_csv(to_csv(rows)) == tuple(rows)
+
+
 def test_transfer_to_other_data_sets_has_no_average():
     """Every source has other targets: one table for each and none over all."""
     rows = [
