@@ -67,7 +67,9 @@ class TrainingDistances:
             cosines[rows, start + rows] = -2.0  # not its own neighbour
             parts.append(1.0 - cosines.max(dim=1).values)
         own = np.sort(torch.cat(parts).double().clamp(min=0.0).numpy())
-        return cls(features, own, float(np.quantile(own, share)))
+        # One of the distances, not a number between two: else a picture could be unlike the
+        # training images with a quantile below the share.
+        return cls(features, own, float(np.quantile(own, share, method="higher")))
 
     def distances(self, features: Tensor) -> NDArray[np.float64]:
         """Returns the distance (pictures,) of each picture to the nearest training image, 0 to 2.

@@ -30,7 +30,7 @@ def test_own_distances_leave_each_image_out(known):
     search = NearestNeighbors(n_neighbors=2, metric="cosine").fit(known.features.numpy())
     expected = np.sort(search.kneighbors(known.features.numpy())[0][:, 1])
     np.testing.assert_allclose(known.own, expected, atol=1e-6)
-    assert known.threshold == pytest.approx(np.quantile(expected, 0.95), abs=1e-6)
+    assert known.threshold == pytest.approx(np.quantile(expected, 0.95, method="higher"), abs=1e-6)
 
 
 def test_pictures_are_judged_by_the_nearest(known):
@@ -43,6 +43,7 @@ def test_pictures_are_judged_by_the_nearest(known):
     loop = [float(np.mean(known.own <= distance)) for distance in found]
     np.testing.assert_allclose(quantiles, loop)
     unlike = known.unlike(found)
+    assert (unlike == (quantiles > 0.95)).all()
     assert unlike[-2]  # the opposite of an image
     assert quantiles[-2] == 1
     assert not unlike[-1]  # a training image itself
@@ -51,7 +52,7 @@ def test_pictures_are_judged_by_the_nearest(known):
 
 def test_about_a_twentieth_of_the_training_images_is_above_the_threshold():
     known = TrainingDistances.of(features(200, 3))
-    assert known.unlike(known.own).mean() == pytest.approx(0.05, abs=0.005)
+    assert known.unlike(known.own).mean() == pytest.approx(0.05, abs=0.01)
 
 
 def test_one_image_has_no_neighbour():

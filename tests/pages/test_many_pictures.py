@@ -105,7 +105,7 @@ def test_many_say_the_same_as_one(one_run, pictures):
     single.get("file_uploader")[0].set_value([("large.png", png(large), "image/png")]).run()
     html = " ".join(element.proto.body for element in single.get("html"))
     assert row["label"] in html
-    assert f"{100 * row['probability']:.0f} %" in html
+    assert f"{row['probability']:.0%}" in html
 
 
 def test_a_table_of_labels_counts(one_run, pictures):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,9 @@ from mocoop.results.tables import (
     ablation_table,
     base_to_new_tables,
     few_shot_tables,
+    from_csv,
     measure_table,
+    to_csv,
     transfer_tables,
 )
 from tests.support.result_example import base_to_new_rows, cell, few_shot_rows, labels, rows_of
