@@ -196,7 +196,7 @@ def test_runs_lists_what_there_is(capsys, finished_run, workspace, tmp_path):
     assert row["base"] == pytest.approx(finished_run.results()["base"]["accuracy"])
     assert row["all"] is None
     heading, *lines = run(capsys, "runs")[1].splitlines()
-    assert heading.split() == ["run", "state", "epochs", "test", "message"]
+    assert heading.split() == ["run", "state", "epochs", "all", "base", "new", "HM", "message"]
     assert any(finished_run.name in line for line in lines)
     assert "No runs yet" in run(capsys, "runs", "--root", tmp_path)[1]
 
