@@ -146,7 +146,7 @@ def _show(outcome: Outcome, why_not: str, seconds: float) -> None:
                 words.FILTER, kinds, default=words.ALL, required=True, key=f"many {kinds}"
             )
         st.download_button(
-            "CSV",
+            words.CSV,
             many_csv(outcome.rows, outcome.unreadable).encode(),
             "pictures.csv",
             "text/csv",

@@ -32,6 +32,7 @@ ALL, UNLIKE, WRONG, RIGHT = "all", "unlike the training images", "wrong", "right
 NOT_READ = "Not read"
 NO_LABELS = "No true labels, so there is no accuracy."
 FILTER = "Show"
+CSV = "All pictures as CSV"
 NOTHING = "No picture is of this kind."
 CONFUSION = "Confusion: true classes are rows, predicted classes are columns"
 MISTAKES = "**Most frequent mistakes**"

@@ -37,7 +37,7 @@ def test_a_zip_becomes_a_table(one_app, browser_page, many, tmp_path):
     expect(page.get_by_text("Macro-F1")).to_be_visible()
     expect(page.get_by_text("Not read: 1")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_test_id("stDownloadButton").filter(has_text="CSV").nth(1).click()
+        page.get_by_role("button", name="All pictures as CSV").click()
     rows = list(csv.DictReader(download.value.path().open(encoding="utf-8")))
     assert len(rows) == 25
     assert rows[0]["unlike training"] in ("yes", "no")
