@@ -34,7 +34,7 @@ def test_a_zip_becomes_a_table(one_app, browser_page, many, tmp_path):
     page.get_by_role("button", name="Classify 25 pictures").click()
     expect(page.get_by_text("24 pictures classified")).to_be_visible()
     settled(page)
-    expect(page.get_by_text("Macro-F1")).to_be_visible()
+    expect(page.get_by_text("Macro-F1", exact=True)).to_be_visible()
     expect(page.get_by_text("Not read: 1")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="All pictures as CSV").click()
