@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.common import state
-from app.compare import beside_view, run_files, view
+from app.compare import beside_view, documents, run_files, view
 from app.compare.tables import select_runs
 from app.ui.entry import inside_the_app
 from app.ui.parts import csv_button, errors_in_words
@@ -28,7 +28,9 @@ def page() -> None:
             st.caption(f"{len(shown)} of {len(table)} runs, last changed first.")
             picked = view.run_list(shown, runs)
             csv_button(shown, "runs")
-            run_files.actions({name: runs[name] for name in picked if name in runs})
+            chosen = {name: runs[name] for name in picked if name in runs}
+            run_files.actions(chosen)
+            documents.accuracies(chosen)
             run_files.import_panel()
     if tabs[view.MEANS].open:
         with tabs[view.MEANS]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.bench.view import many_pictures
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import state
@@ -26,7 +27,7 @@ def page(run: Run) -> None:
     several = len(tested.routed.experts) > 1
     tables = view.COUNTS if several else view.RIGHTS
     extra = ([view.EXPERTS], [view.VALUE]) if several else ([], [])
-    names = [view.IMAGES, *extra[0], tables, *extra[1], view.TRY, view.TYPE]
+    names = [view.IMAGES, *extra[0], tables, *extra[1], view.TRY, view.MANY, view.TYPE]
     tabs = dict(zip(names, st.tabs(names, key=state.VIEW, bind=state.QUERY), strict=True))
     if tabs[view.IMAGES].open:
         with tabs[view.IMAGES]:
@@ -34,7 +35,8 @@ def page(run: Run) -> None:
     if several and tabs[view.EXPERTS].open:
         with tabs[view.EXPERTS]:
             expert_view.one_expert(setup, tested, table)
-    elsewhere = tabs[view.TRY].open or tabs[view.TYPE].open  # these show the image themselves
+    # These show the image themselves, or pictures of the user's own.
+    elsewhere = any(tabs[name].open for name in (view.TRY, view.MANY, view.TYPE))
     if image_index is not None and not elsewhere:
         view.look_closer(run, setup.config, tested, image_index)
     if tabs[tables].open:
@@ -48,6 +50,9 @@ def page(run: Run) -> None:
         with tabs[view.TRY]:
             picture = test_picture(setup.config.data, tested, image_index or 0)
             upload_view.try_a_picture(run, picture)
+    if tabs[view.MANY].open:
+        with tabs[view.MANY]:
+            many_pictures(run)
     if tabs[view.TYPE].open:
         with tabs[view.TYPE]:
             typed_view.type_a_prompt(run, tested, image_index or 0, choice)

@@ -55,6 +55,8 @@ TYPED = "prompt"  # the typed prompt, on Prompt space too
 TYPED_EDIT = "edit"  # whether the part is open in which a group is edited
 TYPED_PICTURE = "typed picture"  # index of the image that it is tried on; kept for the session
 TYPED_GROUP, TYPED_TEMPLATES = "group to edit", "sentences of"  # "<name> <run> <group>"
+MANY_UPLOADS, MANY_LABELS = "many uploads", "many labels"  # not in the address, like the next
+MANY_OUTCOME = "many outcome"  # what the run said about them, until pictures or run change
 BESIDE = "beside"  # methods and runs whose answers stand beside the run's; set by a callback
 
 
@@ -71,9 +73,9 @@ ONLY_DATA, ONLY_METHOD, ONLY_SHOTS = "datasets", "methods", "shot"  # which runs
 ONLY_TRAINED, ONLY_STATE = "trained", "states"
 PICKED = "runs"  # names of the selected runs; set by the table
 BESIDE_UNTRAINED = "without_training"  # methods without a run that are compared too
-# Kept for the session: the classes, the pair and the images of the tab "Side by side".
-BESIDE_CLASSES, BESIDE_FIRST, BESIDE_SECOND = "beside classes", "beside first", "beside second"
-BESIDE_SHOW, BESIDE_STYLE, BESIDE_PAGE = "beside show", "beside style", "beside page"
+# The classes (followed by the first choice), the pair and the images of the tab "Side by side".
+BESIDE_CLASSES, BESIDE_FIRST, BESIDE_SECOND = "beside_classes", "beside_first", "beside_second"
+BESIDE_SHOW, BESIDE_STYLE, BESIDE_PAGE = "beside_show", "beside_style", "beside_page"
 IMPORT_FILE, IMPORT_NAME = "import file", "import name"
 IMPORTED = "imported"  # name of the run that was just imported, until the page has shown it
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app.common.methods import method_name
-from mocoop.evaluation.paired import PairTest, agreement, wilson_interval
+from mocoop.evaluation.paired import PairTest, agreement, p_in_words, wilson_interval
 from mocoop.evaluation.side_by_side import SideBySide
 from mocoop.runs.run import RunSetup
 
@@ -77,11 +77,6 @@ def pair_in_words(first: str, second: str, test: PairTest) -> str:
         return f"{text}: too close to call on {_images(test.images)}."
     better = first if test.difference > 0 else second
     return f"{text}: {better} is better."
-
-
-def p_in_words(p: float) -> str:
-    """Returns a p-value as papers write it."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def filters(first: str, second: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from app.common import state
 from app.common.theme import METHOD_COLOURS
 from app.common.words import escape_markdown
 from app.compare import beside_figures, beside_tables
+from app.compare.documents import report_button
 from app.ui import chips, layout
 from app.ui.parts import csv_button, show_figure, show_table
 from mocoop.errors import UserError
@@ -89,6 +90,7 @@ def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
     if lined.left_out:
         st.caption(f"{lined.left_out} images are left out: not all runs were tested on them.")
     summary(lined, colours)
+    report_button({name: runs[name] for name in kept}, lined, "beside")
     first, second = pick_pair(lined)
     gallery(lined, first, second, next(iter(setups.values())).config.data)
 
@@ -124,7 +126,8 @@ def pick_choice(choices: Sequence[str]) -> str:
         default=choices[0],
         required=True,
         format_func=WORDS.__getitem__,
-        key=f"{state.BESIDE_CLASSES} {choices[0]}",
+        key=f"{state.BESIDE_CLASSES}_{choices[0]}",
+        bind=state.QUERY,
         help="Only the images of these classes are tested, and only these classes can be "
         "predicted.",
     )
@@ -191,9 +194,9 @@ def pick_pair(lined: SideBySide) -> tuple[int, int]:
     if len(lined.names) > 2:
         left, right = st.columns(2)
         options = list(lined.names)
-        chosen = left.selectbox("Compare", options, key=state.BESIDE_FIRST)
+        chosen = left.selectbox("Compare", options, key=state.BESIDE_FIRST, bind=state.QUERY)
         rivals = [name for name in options if name != chosen]
-        rival = right.selectbox("with", rivals, key=state.BESIDE_SECOND)
+        rival = right.selectbox("with", rivals, key=state.BESIDE_SECOND, bind=state.QUERY)
         first, second = options.index(chosen), options.index(rival)
     test = lined.pair(first, second)
     words = beside_tables.pair_in_words(lined.names[first], lined.names[second], test)
@@ -210,20 +213,25 @@ def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
     """Shows the chosen images with the answer of every method, one page at a time."""
     options = beside_tables.filters(lined.names[first], lined.names[second])
     left, right = st.columns(2, vertical_alignment="bottom")
-    wanted = left.selectbox("Images on which", options, key=state.BESIDE_SHOW)
+    wanted = left.selectbox("Images on which", options, key=state.BESIDE_SHOW, bind=state.QUERY)
     rows = beside_tables.chosen_images(lined, wanted, first, second)
     styles = list(dict.fromkeys(item.style for item in lined.items if item.style))
     style = None
     if styles:
         style = right.selectbox(
-            "True style", styles, index=None, placeholder="any", key=state.BESIDE_STYLE
+            "True style",
+            styles,
+            index=None,
+            placeholder="any",
+            key=state.BESIDE_STYLE,
+            bind=state.QUERY,
         )
     if style is not None:
         rows = rows[[lined.items[index].style == style for index in rows]]
     pages = max(1, -(-len(rows) // PER_PAGE))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{len(rows):,} of {len(lined.items):,} images", width="content")
-        page = st.pagination(pages, key=state.BESIDE_PAGE) if pages > 1 else 1
+        page = st.pagination(pages, key=state.BESIDE_PAGE, bind=state.QUERY) if pages > 1 else 1
         csv_button(beside_tables.images_table(lined, rows), "side-by-side-images")
     start = (min(page, pages) - 1) * PER_PAGE
     with layout.tiles("card", "beside"):

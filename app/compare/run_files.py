@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from app.common import access, state
+from app.compare.documents import report_button, run_documents
 from app.ui.parts import errors_in_words
 from mocoop.errors import UserError
 from mocoop.runs.delete import delete_run, why_kept
@@ -25,7 +26,8 @@ def actions(picked: Mapping[str, Run]) -> None:
             with errors_in_words():  # it may have been deleted in the meantime
                 _for_one(*next(iter(picked.items())))
         elif picked:
-            st.markdown(f"**{len(picked)} runs selected.**")
+            st.markdown(f"**{len(picked)} runs selected.**", width="content")
+            report_button(picked)
         else:
             st.caption(
                 "Select runs with the boxes on the left to see their curves, to export one run, "
@@ -51,6 +53,7 @@ def _for_one(name: str, run: Run) -> None:
         on_click="ignore",
         help="Settings, metrics, weights and a model card, for another machine.",
     )
+    run_documents(run, name)
     listed = run.shipped or run.path.parent == default_runs()  # the other pages list only these
     if listed and st.button("Look at its predictions", icon=":material/alt_route:"):
         st.switch_page("pages/routing.py", query_params={state.RUN: name})
@@ -58,6 +61,11 @@ def _for_one(name: str, run: Run) -> None:
 
 def _confirm(picked: dict[str, Run]) -> None:
     """Names the runs that would be deleted and those that stay, and deletes on request."""
+    with errors_in_words():  # a dialog runs by itself, and a run may be deleted meanwhile
+        _ask(picked)
+
+
+def _ask(picked: dict[str, Run]) -> None:
     kept = {name: why for name, run in picked.items() if (why := why_kept(run)) is not None}
     doomed = {name: run for name, run in picked.items() if name not in kept}
     if doomed:

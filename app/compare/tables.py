@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from mocoop.config import TrainConfig
 from mocoop.datasets import dataset_name
 from mocoop.errors import UserError
 from mocoop.presets import differences, names_all_classes
+from mocoop.report.facts import Facts
 from mocoop.runs.chosen_on_test import chosen_on_test
 from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED, STATUS_FILE
@@ -124,6 +125,30 @@ def run_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     table[whole] = table[whole].astype("Int64")
     table[list(PERCENTS)] = table[list(PERCENTS)].astype("Float64")
     return table
+
+
+def accuracy_rows(known: Mapping[str, Facts], zero_shot: str) -> pd.DataFrame:
+    """Returns a row per run and part of the classes, then zero-shot once per set of test images.
+
+    Args:
+        known: name of a run → its facts.
+        zero_shot: what zero-shot is called.
+    """
+    columns = ["run", "data", "classes", "images", "accuracy", "low", "high", "gain"]
+    rows: list[tuple[Any, ...]] = []
+    untrained: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for name, one in known.items():
+        for found in one.accuracies:
+            ends = found.interval.low, found.interval.high
+            place = (one.data, found.part, found.images)
+            rows.append((name, *place, found.value, *ends, found.gain))
+            other = found.zero_shot_interval
+            if found.zero_shot is not None and other is not None:
+                same = (one.setup.config.data, *place, round(found.zero_shot, 6))
+                numbers = found.zero_shot, other.low, other.high
+                untrained[same] = (zero_shot, *place, *numbers, None)
+    table = pd.DataFrame([*rows, *untrained.values()], columns=columns)
+    return table.astype({"gain": "Float64"})
 
 
 def select_runs(table: pd.DataFrame, wanted: RunFilter) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import streamlit as st
 import torch
 from PIL import Image
 
+from app.bench.opening import open_upload, shown_name
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.caches.pictures import picture_feature
@@ -22,11 +23,8 @@ from app.ui.parts import errors_in_words, show_figure
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.errors import UserError
 from mocoop.runs.run import Run
-from mocoop.storage.images import open_image
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
-LARGEST = 640  # pixels along the longer side; larger pictures are scaled down first
-LONGEST_NAME = 60
 SOURCES = ("A test image", "My files", "Camera")
 SLIDERS = {
     "blur": "Blur",
@@ -105,18 +103,8 @@ def read_picture(content: bytes, name: str) -> Picture:
     Raises:
         UserError: if the content is not an image, or is damaged.
     """
-    image, notes = open_image(content, name)
-    if max(image.size) > LARGEST:
-        notes.append(f"{image.width} × {image.height} pixels, scaled down first")
-        image = image.copy()
-        image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    image, notes = open_upload(content, name)
     return Picture(name, image, tuple(notes))
-
-
-def shown_name(name: str) -> str:
-    """Returns an uploaded file's name in a form that is safe to show: printable and short."""
-    plain = "".join(letter for letter in name if letter.isprintable()).strip()
-    return plain if len(plain) <= LONGEST_NAME else f"{plain[: LONGEST_NAME - 1]}…"
 
 
 def cards(pictures: list[Picture], routed: Routed) -> None:

@@ -30,6 +30,7 @@ PER_PAGE = 12
 IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
 VALUE, TRY, TYPE = "Does it matter?", "Try a picture", "Type a prompt"
 LOOK_CLOSER = "Look closer"
+MANY = "Many pictures"
 RIGHTS = "What it gets right"
 SIDE = 192  # pixels of a thumbnail
 RIGHT = {"right": st.column_config.ProgressColumn("right", format="%.0f %%", max_value=100)}

@@ -18,15 +18,17 @@ _BEYOND = {
 MESSAGE_WIDTH = 60  # characters of a run's message in the list of runs
 
 
-def main_accuracy(results: dict[str, Any]) -> float | None:
-    """Returns a run's main accuracy: on all classes, or the harmonic mean of base and new.
+def main_accuracies(results: dict[str, Any]) -> dict[str, float | None]:
+    """Returns a run's test accuracies on all, base and new classes, and HM of base and new.
 
-    None if the results have neither.
+    None for what a run was not tested on.
     """
-    if "all" in results:
-        return float(results["all"]["accuracy"])
+    found: dict[str, float | None] = {
+        part: float(results[part]["accuracy"]) if part in results else None
+        for part in ("all", "base", "new")
+    }
     value = results.get("harmonic_mean")
-    return None if value is None else float(value)
+    return found | {"harmonic_mean": None if value is None else float(value)}
 
 
 def print_results(results: dict[str, Any], details: bool = False, chosen: str = "") -> None:
@@ -87,13 +89,16 @@ def print_answers(answers: list[dict[str, Any]], top: int) -> None:
 def print_runs(rows: list[dict[str, Any]]) -> None:
     """Prints a heading and one line per run. `mocoop runs --json` shows messages in full."""
     width = max(len("run"), *(len(row["run"]) for row in rows))
-    heading = f"{'run':<{width}}  {'state':<11}  {'epochs':>7}  {'test':>7}  message"
-    print(heading)
+    shown = {"all": "all", "base": "base", "new": "new", "harmonic_mean": "HM"}
+    heads = "  ".join(f"{name:>6}" for name in shown.values())
+    print(f"{'run':<{width}}  {'state':<11}  {'epochs':>7}  {heads}  message")
     for row in rows:
-        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.1f} %"
+        numbers = "  ".join(
+            f"{'' if row[key] is None else f'{row[key]:.1f} %':>6}" for key in shown
+        )
         epochs = f"{row['epoch']}/{row['epochs']}"
         message = shorten(" ".join(row["message"].split()), MESSAGE_WIDTH)
-        line = f"{row['run']:<{width}}  {row['state']:<11}  {epochs:>7}  {accuracy:>7}  {message}"
+        line = f"{row['run']:<{width}}  {row['state']:<11}  {epochs:>7}  {numbers}  {message}"
         print(line.rstrip())
 
 

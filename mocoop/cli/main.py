@@ -14,7 +14,18 @@ from typing import Any
 
 import tyro
 
-from mocoop.cli import archive, backbone, bench, data, lab_grid, protocols, runs, train
+from mocoop.cli import (
+    archive,
+    backbone,
+    bench,
+    data,
+    documents,
+    lab_grid,
+    predict,
+    protocols,
+    runs,
+    train,
+)
 from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from, notes_in_words
@@ -30,6 +41,8 @@ and see which expert the router chooses for an image.
   evaluate   test a finished run    mocoop evaluate RUN --classes all
   predict    classify images        mocoop predict RUN photo.jpg folder
   runs       list the runs          mocoop runs
+  report     a page about runs      mocoop report RUN OTHER --out report.html
+  notebook   a notebook of a run    mocoop notebook RUN --out run.ipynb
   pack       write a run as a zip   mocoop pack RUN --out run.zip
   unpack     read a run from a zip  mocoop unpack run.zip
   protocol   compare many runs      mocoop protocol few-shot --data details faces
@@ -51,8 +64,10 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "train": (train.TrainCommand, train.train),
     "resume": (train.ResumeCommand, train.resume),
     "evaluate": (runs.EvaluateCommand, runs.evaluate),
-    "predict": (runs.PredictCommand, runs.predict),
+    "predict": (predict.PredictCommand, predict.predict),
     "runs": (runs.RunsCommand, runs.runs),
+    "report": (documents.ReportCommand, documents.report),
+    "notebook": (documents.NotebookCommand, documents.notebook),
     "pack": (archive.PackCommand, archive.pack),
     "unpack": (archive.UnpackCommand, archive.unpack),
     "protocol": (protocols.ProtocolCommand, protocols.protocol),

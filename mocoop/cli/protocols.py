@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from mocoop.cli.console import print_json
-from mocoop.cli.option_types import MaybePath
+from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
 from mocoop.errors import UserError
 from mocoop.shots import Shots
@@ -69,6 +69,8 @@ class ProtocolCommand:
     """Training images per class; `all` for all of them."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
+    epochs: MaybeInt = None
+    """Epochs of every training; by default each method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     style: str = "photo"
@@ -107,6 +109,8 @@ class AblationCommand:
     """Training images per class; `all` for all of them."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
+    epochs: MaybeInt = None
+    """Epochs of every training; by default each method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     root: Path = Path("runs/protocol")
@@ -138,6 +142,8 @@ class TuneCommand:
     """Training images per class."""
     seeds: tuple[int, ...] = (1,)
     """Random seeds, one training each."""
+    epochs: MaybeInt = None
+    """Epochs of every training; by default the method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     json: bool = False
@@ -176,6 +182,7 @@ def protocol(command: ProtocolCommand) -> None:
         command.backbone,
         command.style,
         command.targets,
+        command.epochs,
     )
     rows, _ = run_all(tasks(plan), command.root, command.workers, quiet=command.output.json)
     print_tables(rows, tables_of(rows, command.protocol, command.measures), command.output)
@@ -194,6 +201,7 @@ def ablation(command: AblationCommand) -> None:
         command.shots,
         command.seeds,
         command.backbone,
+        command.epochs,
     )
     rows, _ = run_all(tasks, command.root, command.workers, quiet=command.output.json)
     print_tables(rows, tables_of(rows, "ablation"), command.output)
@@ -224,7 +232,13 @@ def tune(command: TuneCommand) -> None:
         grid[name] = values.split(",")
     candidates = []
     for candidate in train_candidates(
-        command.method, grid, command.data, command.shots, command.seeds, command.backbone
+        command.method,
+        grid,
+        command.data,
+        command.shots,
+        command.seeds,
+        command.backbone,
+        command.epochs,
     ):
         candidates.append(candidate)
         if not command.json:

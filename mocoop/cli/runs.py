@@ -1,37 +1,25 @@
-"""The commands evaluate, predict and runs: test finished runs, use them, and list them."""
+"""The commands evaluate and runs: test finished runs, and list all runs."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from mocoop.cli.console import (
     counted,
-    main_accuracy,
-    print_answers,
+    main_accuracies,
     print_json,
     print_results,
     print_runs,
     progress_bar,
 )
 from mocoop.cli.option_types import MaybePath, RunName
-from mocoop.errors import UserError
 from mocoop.runs.chosen_on_test import KEY, chosen_on_test
 from mocoop.runs.paths import find_run
 from mocoop.runs.status import QUEUED
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from mocoop.classifiers.base import Routed
-
-
-BATCH = 32  # images in memory at the same time
 
 
 @dataclass(frozen=True)
@@ -60,25 +48,11 @@ class EvaluateCommand:
 
 
 @dataclass(frozen=True)
-class PredictCommand:
-    """Classify images with a finished run: label, probabilities, experts.
-
-    Files that cannot be read are reported and skipped; the exit code is then 2.
-    """
-
-    run: RunName
-    """Folder or name of the run."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
-    """Image files, or folders of images."""
-    top: int = 3
-    """Number of labels to print for each image."""
-    json: bool = False
-    """Print one JSON document."""
-
-
-@dataclass(frozen=True)
 class RunsCommand:
-    """List the runs, newest first, with state and test accuracy."""
+    """List the runs, newest first, with state and test accuracy on all, base and new classes.
+
+    HM is the harmonic mean of base and new.
+    """
 
     root: MaybePath = None
     """Folder of runs; by default MOCOOP_RUNS or ./runs, and the runs that come with MoCoOp."""
@@ -144,99 +118,6 @@ def _evaluate_on(path: Path, data: str, command: EvaluateCommand) -> None:
         print_results(results, details=True, chosen=chosen)
 
 
-def predict(command: PredictCommand) -> None:
-    """Classifies image files with a finished run; this does not need the text tower.
-
-    Files that cannot be read are reported on standard error and skipped.
-
-    Raises:
-        UserError: if the run or all files are missing; and at the end, if some files could not
-            be read.
-    """
-    path = find_run(command.run)
-    files = _image_files(command.images)
-    from mocoop.classifiers.saved import open_classifier, run_encoder
-    from mocoop.runs.run import Run
-
-    run = Run(path)
-    encoder = run_encoder(run)
-    classifier = open_classifier(run, loaded=encoder.backbone)
-    answers: list[dict[str, Any]] = []
-    unreadable: dict[str, str] = {}
-    for start in range(0, len(files), BATCH):
-        opened = _open(files[start : start + BATCH], unreadable)
-        if not opened:
-            continue
-        routed = classifier.classify(encoder.pictures([image for _, image, _ in opened]))
-        batch = [_answer(routed, i, file, notes) for i, (file, _, notes) in enumerate(opened)]
-        if not command.json:
-            print_answers(batch, command.top)
-        answers += batch
-    if command.json:
-        print_json({"run": str(path), "images": answers, "unreadable": unreadable})
-    if unreadable:
-        raise UserError(f"{len(unreadable)} of {counted(len(files), 'image')} could not be read.")
-
-
-def _image_files(given: Sequence[Path]) -> list[Path]:
-    """Returns the given files and the images in the given folders, sorted within each folder.
-
-    Raises:
-        UserError: if no path is given, none exists, or a folder holds no image.
-    """
-    from mocoop.storage.images import SUFFIXES
-
-    if not given:
-        raise UserError("Expected at least one image file or folder of images after the run.")
-    if not any(path.exists() for path in given):
-        raise UserError(
-            f"{given[0]}: no such file. Expected the path of an image or of a folder of images."
-        )
-    files: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise UserError(f"{path} holds no image: expected {', '.join(SUFFIXES)}.")
-        files += inside
-    return files
-
-
-def _open(
-    files: Sequence[Path], unreadable: dict[str, str]
-) -> list[tuple[Path, Image.Image, list[str]]]:
-    """Returns path, image and notes of every file that can be read.
-
-    The other files are printed on standard error and added to `unreadable`, with the reason.
-    """
-    from mocoop.storage.images import open_image
-
-    opened = []
-    for file in files:
-        try:
-            opened.append((file, *open_image(file)))
-        except UserError as error:
-            unreadable[str(file)] = str(error)
-            print(error, file=sys.stderr)
-    return opened
-
-
-def _answer(routed: Routed, index: int, file: Path, notes: list[str]) -> dict[str, Any]:
-    """Returns the answer for one image, as it is printed or written to JSON."""
-    row = routed.probabilities[index]
-    order = row.argsort(descending=True).tolist()
-    return {
-        "image": str(file),
-        "label": routed.class_names[order[0]],
-        "probabilities": {routed.class_names[c]: float(row[c]) for c in order},
-        "experts": dict(routed.chosen(index)),
-        "expert_scores": dict(zip(routed.experts, routed.scores[index].tolist(), strict=True)),
-        "notes": notes,
-    }
-
-
 def runs(command: RunsCommand) -> None:
     """Lists the runs, newest first."""
     from mocoop.runs.queue import ahead_of
@@ -255,7 +136,7 @@ def runs(command: RunsCommand) -> None:
                 "state": status.state,
                 "epoch": status.epoch,
                 "epochs": status.epochs,
-                "accuracy": main_accuracy(run.results()),
+                **main_accuracies(run.results()),
                 "message": message,
             }
         )

@@ -169,6 +169,15 @@ def pair_test(first: ArrayLike, second: ArrayLike, seed: int = 0) -> PairTest:
     )
 
 
+def p_in_words(p: float) -> str:
+    """Returns a p-value as papers write it.
+
+    >>> p_in_words(0.0004), p_in_words(0.031), p_in_words(0.7)
+    ('p < 0.001', 'p = 0.031', 'p = 0.70')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
 def agreement(predicted: ArrayLike) -> NDArray[np.float64]:
     """Returns the share of images on which two methods say the same, in percent.
 

@@ -12,7 +12,7 @@ from mocoop.datasets import load_dataset
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import METHODS
 from mocoop.presets import preset
-from mocoop.protocols.plans import Plan, Task, check
+from mocoop.protocols.plans import Plan, Task, check, with_epochs
 from mocoop.templates import Groups
 
 Change = Callable[[TrainConfig, Groups], TrainConfig]
@@ -96,6 +96,7 @@ def ablation_tasks(
     shots: int = 16,
     seeds: Sequence[int] = (1, 2, 3),
     backbone: str = "demo",
+    epochs: int | None = None,
 ) -> list[Task]:
     """Returns the runs of an ablation: every variant, few-shot and base-to-new.
 
@@ -106,6 +107,7 @@ def ablation_tasks(
         shots: training images per class.
         seeds: one run per seed.
         backbone: the frozen CLIP.
+        epochs: of every training; the method's own number if None.
 
     Raises:
         UserError: for an unknown variant, a method that is not a mixture, or data that the
@@ -120,9 +122,21 @@ def ablation_tasks(
         if name not in NAMES:
             raise choose_from("variant", name, NAMES)
     for protocol in ("few-shot", "base-to-new"):
-        check(Plan(protocol, tuple(data), (method,), (shots,), tuple(seeds), backbone))
+        check(
+            Plan(
+                protocol,
+                tuple(data),
+                (method,),
+                (shots,),
+                tuple(seeds),
+                backbone,
+                epochs=epochs,
+            )
+        )
     tasks = []
-    full = preset(method, backbone)
+    usual = preset(method, backbone)
+    full = with_epochs(usual, epochs)
+    ending = "" if full == usual else f", epochs {full.epochs}"
     for name in data:
         groups = load_dataset(name).templates.groups
         for variant in VARIANTS:
@@ -132,5 +146,5 @@ def ablation_tasks(
                 start = replace(full, data=name, shots=shots, seed=seed)
                 for classes in ("all", "base"):
                     config = replace(variant.change(start, groups), classes=classes)
-                    tasks.append(Task("ablation", variant.label, config, shots, (seed,)))
+                    tasks.append(Task("ablation", variant.label + ending, config, shots, (seed,)))
     return tasks

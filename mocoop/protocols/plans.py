@@ -38,12 +38,16 @@ class Plan:
     """Domain generalisation within a data set: train on this style, test on all others."""
     targets: tuple[str, ...] = ()
     """Domain generalisation across data sets: test on these, each with its own class names."""
+    epochs: int | None = None
+    """Epochs of the methods that learn in epochs; None for each method's own number."""
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise choose_from("protocol", self.protocol, PROTOCOLS)
         for method in self.methods:
             find_method(method)
+        if self.epochs is not None and self.epochs < 1:
+            raise UserError(f"epochs must be at least 1; got {self.epochs}.")
         for name in ("data", "methods", "shots", "seeds"):
             if not getattr(self, name):
                 raise UserError(f"{name} is empty: give at least one value.")
@@ -165,12 +169,21 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
 
 def _recipe(plan: Plan, method: str, data: str, shots: int) -> tuple[TrainConfig, str]:
     """Returns a method's settings in a plan, and its label in the tables."""
-    usual = preset(method, plan.backbone, data)
-    if plan.protocol != "few-shot":
-        return usual, method
-    config = few_shot_preset(method, plan.backbone, data, shots)
-    named = FEW_SHOT_RECIPE if follows_few_shot_recipe(config) else {}
-    return config, ", ".join((method, *(f"{name} {value}" for name, value in named.items())))
+    config, named = preset(method, plan.backbone, data), {}
+    if plan.protocol == "few-shot":
+        config = few_shot_preset(method, plan.backbone, data, shots)
+        named = dict(FEW_SHOT_RECIPE) if follows_few_shot_recipe(config) else {}
+    changed = with_epochs(config, plan.epochs)
+    if changed != config:
+        named["epochs"] = changed.epochs
+    return changed, ", ".join((method, *(f"{name} {value}" for name, value in named.items())))
+
+
+def with_epochs(config: TrainConfig, epochs: int | None) -> TrainConfig:
+    """Returns settings with another number of epochs, if the method learns in epochs."""
+    if epochs is None or not METHODS[config.method].learns_in_epochs:
+        return config
+    return replace(config, epochs=epochs)
 
 
 def _shots_and_seeds(plan: Plan, method: str) -> Iterator[tuple[int, tuple[int, ...], int]]:

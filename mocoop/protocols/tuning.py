@@ -23,6 +23,7 @@ from mocoop.methods import find_method
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
 from mocoop.presets import preset, settings_from
+from mocoop.protocols.plans import with_epochs
 from mocoop.shots import shots_value
 from mocoop.training.loop import fit
 from mocoop.training.prepare import prepare, training_data
@@ -50,6 +51,7 @@ def tune(
     shots: Sequence[int],
     seeds: Sequence[int],
     backbone: str = "demo",
+    epochs: int | None = None,
 ) -> Iterator[Candidate]:
     """Yields every combination of a grid of settings with its validation accuracies.
 
@@ -64,6 +66,7 @@ def tune(
         shots: training images per class.
         seeds: seeds of the few-shot selections.
         backbone: the frozen CLIP.
+        epochs: of every training; the method's own number if None.
 
     Raises:
         UserError: for an unknown setting or value, data without validation images, or a
@@ -74,7 +77,9 @@ def tune(
             f"{method} learns no prompt, and it chooses its few settings by itself. Tune a "
             "method that learns prompts."
         )
-    start = preset(method, backbone)
+    if epochs is not None and "epochs" in grid:
+        raise UserError("The grid has values for epochs already: leave --epochs out.")
+    start = with_epochs(preset(method, backbone), epochs)
     values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]
     for combination in itertools.product(*values):
         changes = dict(zip(grid, combination, strict=True))

@@ -38,7 +38,8 @@ def rows_of(task: Task, run: Run) -> list[Row]:
             for name, value in _measured(results[half], by_half=True)
         ]
     elif task.protocol == "domain-generalization" and not task.targets:
-        # The source is the style of the training images; its row has the data set's name.
+        # The source is the style of the training images; its row has the data set's name as
+        # target, and all rows have the style.
         styles = results["all"]["per_style"]
         numbers.append((data, "accuracy", styles[config.style]))
         numbers += [
@@ -75,6 +76,7 @@ def rows_of(task: Task, run: Run) -> list[Row]:
             value,
             marked(target, measure),
             names_all_classes(config),
+            config.style,
         )
         for target, measure, value in numbers
         for seed in task.seeds

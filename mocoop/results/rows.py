@@ -44,6 +44,8 @@ class Row:
     """Whether something behind the number was chosen on validation images that are test images."""
     all_names: bool = False
     """Whether the text loss also saw the names of classes that were not trained."""
+    style: str = ""
+    """The style of the training images, if only those of one style were trained on."""
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -64,7 +66,8 @@ class Row:
 
 
 _FIELDS = [field.name for field in dataclasses.fields(Row)]
-_MARKS = ("chosen_on_test", "all_names")  # earlier files lack the last of these columns, or both
+_MARKS = ("chosen_on_test", "all_names")
+_LATER = (*_MARKS, "style")  # earlier files lack the last of these columns, or all of them
 
 
 def to_csv(rows: Sequence[Row]) -> str:
@@ -73,8 +76,8 @@ def to_csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_FIELDS)
     for row in rows:
-        numbers = dataclasses.astuple(row)[: -len(_MARKS)]
-        writer.writerow((*numbers, *(int(getattr(row, mark)) for mark in _MARKS)))
+        numbers = dataclasses.astuple(row)[: -len(_LATER)]
+        writer.writerow((*numbers, *(int(getattr(row, mark)) for mark in _MARKS), row.style))
     return text.getvalue()
 
 
@@ -88,7 +91,7 @@ def from_csv(text: str) -> tuple[Row, ...]:
     """
     lines = csv.reader(io.StringIO(text, newline=""))
     header = next(lines, [])
-    if header not in [_FIELDS[: len(_FIELDS) - missing] for missing in range(len(_MARKS) + 1)]:
+    if header not in [_FIELDS[: len(_FIELDS) - missing] for missing in range(len(_LATER) + 1)]:
         raise UserError(
             f"Expected a table of results with the columns {', '.join(_FIELDS)}; got "
             f"{', '.join(header) or 'nothing'}. Give the CSV file that the protocols wrote."
@@ -100,11 +103,12 @@ def from_csv(text: str) -> tuple[Row, ...]:
             numbers = int(shots), int(seed), measure, float(value)
             if len(cells) != len(header):
                 raise ValueError(f"{len(cells)} cells")
-            marks = [bool(int(text)) for text in more]
+            marks = [bool(int(text)) for text in more[: len(_MARKS)]]
             if len(marks) < len(_MARKS):
                 by_preset = protocol == "base-to-new" and _names_all(method)
                 marks = [*(marks or [False]), by_preset]
-            rows.append(Row(protocol, data, target, method, *numbers, *marks))
+            style = more[len(_MARKS)] if len(more) == len(_LATER) else ""
+            rows.append(Row(protocol, data, target, method, *numbers, *marks, style))
         except ValueError as error:
             raise UserError(
                 f"Line {lines.line_num} is not a result: expected {len(header)} cells with "
@@ -147,6 +151,7 @@ class ResultIndex:
                     marks[row.method] = f"{marks.get(row.method, '')} {mark}"
         self.chosen_on_test = first_seen(row.data for row in chosen if row.chosen_on_test)
         self.all_names = any(row.all_names for row in chosen)
+        self.styles = first_seen(row.style for row in chosen)
         chosen = [
             dataclasses.replace(row, method=row.method + marks.get(row.method, ""))
             for row in chosen

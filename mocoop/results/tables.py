@@ -152,9 +152,11 @@ def transfer_tables(
             flat = [series for parts in by_target for series in parts]
             lines.append(Line((label,), (own, *map(mean_cell, by_target), mean_cell(flat))))
         first = sources[0] if len(sources) == 1 else "source"
+        if len(results.styles) == 1 and results.styles[0]:
+            first = f"{results.styles[0]} (trained on)"
         columns = (first, *reached, "mean of targets")
         kind = f"{_TRANSFER[protocol]}, {measure}"
-        notes = _shots_note(results) + "Trained on the data of the first column, tested on each. "
+        notes = f"{_shots_note(results)}Trained on the first column's images, tested on each. "
         tables.append(_table(results, kind, sources, columns, lines, measure, notes))
     return tuple(tables)
 

@@ -145,7 +145,7 @@ def extract_zip(
     """
     with (
         new_folder(target) as folder,
-        untrusted_zip(source, name, IMAGES_ADVICE, limits, _is_content) as archive,
+        untrusted_zip(source, name, IMAGES_ADVICE, limits, is_content) as archive,
     ):
         left = limits.unpacked
         for path in archive.entries:
@@ -189,7 +189,7 @@ def extract_trusted(archive: Path, target: Path) -> None:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
                 for entry in packed.infolist():
-                    if _is_content(_safe_path(_entry_name(entry), archive.name, "Do not use it.")):
+                    if is_content(_safe_path(_entry_name(entry), archive.name, "Do not use it.")):
                         packed.extract(entry, folder)
         else:
             with tarfile.open(archive) as tar:
@@ -264,7 +264,7 @@ def _safe_path(text: str, name: str, advice: str) -> PurePosixPath:
     return path
 
 
-def _is_content(path: PurePosixPath) -> bool:
+def is_content(path: PurePosixPath) -> bool:
     """Returns whether a path is neither hidden nor a file that operating systems add."""
     hidden = any(part.startswith(".") or part in _IGNORED for part in path.parts)
     return bool(path.parts) and not hidden

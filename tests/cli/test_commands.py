@@ -192,9 +192,11 @@ def test_runs_lists_what_there_is(capsys, finished_run, workspace, tmp_path):
     row = next(row for row in json.loads(out) if row["run"] == finished_run.name)
     assert code == 0
     assert row["state"] == "finished"
-    assert row["accuracy"] == pytest.approx(finished_run.results()["harmonic_mean"])
+    assert row["harmonic_mean"] == pytest.approx(finished_run.results()["harmonic_mean"])
+    assert row["base"] == pytest.approx(finished_run.results()["base"]["accuracy"])
+    assert row["all"] is None
     heading, *lines = run(capsys, "runs")[1].splitlines()
-    assert heading.split() == ["run", "state", "epochs", "test", "message"]
+    assert heading.split() == ["run", "state", "epochs", "all", "base", "new", "HM", "message"]
     assert any(finished_run.name in line for line in lines)
     assert "No runs yet" in run(capsys, "runs", "--root", tmp_path)[1]
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.common import state
 from app.common.theme import METHOD_COLOURS
-from app.compare import view
+from app.compare import view, words
 from app.compare.figures import Curve, training_curves
 from app.compare.tables import RunFilter, run_row, run_table, select_runs, why_no_curve
 from app.compare.view import CURVES, MEANS
@@ -150,6 +150,35 @@ def test_a_selected_run_can_be_exported(two_seeds):
     assert not export.disabled
     content = archive_bytes(Run(two_seeds.path.parent / "second"))
     assert "second/README.md" in zipfile.ZipFile(io.BytesIO(content)).namelist()
+
+
+def test_selected_runs_have_intervals_and_a_zero_shot_row(two_seeds):
+    app = open_page(PAGE, runs=["second", two_seeds.name])
+    assert not app.exception
+    table = next(frame.value for frame in app.dataframe if "low" in frame.value.columns)
+    row = table[(table["run"] == "second") & (table["classes"] == "base")].iloc[0]
+    assert row["accuracy"] == 70.0
+    assert row["low"] < 70.0 < row["high"]
+    untrained = table[table["run"] == words.ZERO_SHOT]
+    assert len(untrained) == 2  # base and new, once for both runs
+    assert words.REPORT in {element.label for element in app.get("download_button")}
+
+
+def test_a_finished_run_has_a_report_and_a_notebook(two_seeds):
+    app = open_page(PAGE, runs="second")
+    labels = {element.label for element in app.get("download_button")}
+    assert {words.REPORT, words.NOTEBOOK, "Export as zip"} <= labels
+
+
+def test_runs_without_results_are_named_below_the_others(two_seeds, empty_runs):
+    queue_run(empty_runs / "waiting")
+    (two_seeds.path.parent / "second" / "results.json").write_text('{"base": 7}')
+    app = open_page(PAGE, runs=["second", two_seeds.name, "waiting"])
+    assert not app.exception
+    said = texts(app.caption)
+    assert "waiting is left out" in said
+    assert "second is left out" in said
+    assert [frame for frame in app.dataframe if "low" in frame.value.columns]
 
 
 def test_deleting_names_the_runs_and_asks_first(two_seeds):

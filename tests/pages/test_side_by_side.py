@@ -80,6 +80,35 @@ def test_the_gallery_follows_the_choice(two):
     assert "CoOp is right on" in texts(app.markdown)
 
 
+def test_a_link_restores_the_choices(two):
+    app = beside(
+        *two,
+        beside_first="CoOp",
+        beside_second="Zero-shot",
+        beside_show="CoOp wins",
+        beside_style="sketch",
+        beside_classes_base="new",
+    )
+    assert app.selectbox(key=state.BESIDE_FIRST).value == "CoOp"
+    assert app.selectbox(key=state.BESIDE_SECOND).value == "Zero-shot"
+    assert app.selectbox(key=state.BESIDE_SHOW).value == "CoOp wins"
+    assert app.selectbox(key=state.BESIDE_STYLE).value == "sketch"
+    assert "new" in [str(element.value) for element in app.get("button_group")]
+    app.selectbox(key=state.BESIDE_SHOW).set_value("all are wrong").run()
+    assert app.query_params[state.BESIDE_SHOW] in ("all are wrong", ["all are wrong"])
+
+
+def test_a_link_of_runs_that_are_gone_shows_the_rest(two):
+    app = beside(two[0], "gone", beside_first="CoOp", beside_second="gone", beside_show="x wins")
+    assert "There is no run 'gone'" in texts(app.warning)
+    assert "MoCoOp is right on" in texts(app.markdown)
+
+
+def test_the_comparison_has_a_report(two):
+    app = beside(*two)
+    assert "Report" in {element.label for element in app.get("download_button")}
+
+
 def test_other_classes(two):
     app = beside(*two)
     control = next(e for e in app.get("button_group") if "base" in str(e.value))

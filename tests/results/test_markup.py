@@ -42,8 +42,8 @@ def test_csv_keeps_every_digit_and_the_order(few_shot):
     text = to_csv(rows)
     assert from_csv(text) == tuple(rows)
     assert to_csv(from_csv(text)) == text
-    columns = "protocol,data,target,method,shots,seed,measure,value,chosen_on_test,all_names\n"
-    assert text.startswith(columns)
+    columns = "protocol,data,target,method,shots,seed,measure,value,chosen_on_test,all_names,"
+    assert text.startswith(f"{columns}style\n")
     assert from_csv(text.split("\n")[0] + "\n") == ()
     assert from_csv(to_csv(few_shot).replace("\n", "\r\n")) == tuple(few_shot)
 
@@ -53,13 +53,13 @@ def test_csv_keeps_every_digit_and_the_order(few_shot):
     [
         ("", r"got nothing\. Give the CSV file that the protocols wrote"),
         ("a,b\n", r"columns protocol, data, .*; got a, b\."),
-        ("few-shot,a,a,coop,16,1,accuracy", r"Line 2 is not a result: expected 10 cells"),
+        ("few-shot,a,a,coop,16,1,accuracy", r"Line 2 is not a result: expected 11 cells"),
         (
-            "few-shot,a,a,coop,x,1,accuracy,8,0,0",
+            "few-shot,a,a,coop,x,1,accuracy,8,0,0,",
             r"integers for shots and.*few-shot,a,a,coop,x",
         ),
-        ("few-shot,a,a,coop,16,1,accuracy,8", r"expected 10 cells .*8 cells"),
-        ("few-sht,a,a,coop,16,1,accuracy,8,0,0", r"Line 2 .*Did you mean 'few-shot'"),
+        ("few-shot,a,a,coop,16,1,accuracy,8", r"expected 11 cells .*8 cells"),
+        ("few-sht,a,a,coop,16,1,accuracy,8,0,0,", r"Line 2 .*Did you mean 'few-shot'"),
     ],
 )
 def test_files_that_are_no_results(text, message):

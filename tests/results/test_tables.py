@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,9 @@ from mocoop.results.tables import (
     ablation_table,
     base_to_new_tables,
     few_shot_tables,
+    from_csv,
     measure_table,
+    to_csv,
     transfer_tables,
 )
 from tests.support.result_example import base_to_new_rows, cell, few_shot_rows, labels, rows_of
@@ -212,6 +215,17 @@ def test_transfer_to_styles():
     # Of the targets' means 45 and 47 of faces, 55 and 57 of details.
     assert cell(average, "coop", "mean of targets").std == pytest.approx(2**0.5)
     assert details.title == "Domain generalisation, accuracy, details"
+
+
+def test_the_first_column_names_the_style_of_the_training():
+    rows = [
+        replace(row, style="photo")
+        for target in ("faces", "sketch")
+        for row in rows_of("domain-generalization", "faces", "coop", [8.0], target=target)
+    ]
+    (table,) = transfer_tables(rows, "domain-generalization")
+    assert table.columns == ("photo (trained on)", "sketch", "mean of targets")
+    assert from_csv(to_csv(rows)) == tuple(rows)
 
 
 def test_transfer_to_other_data_sets_has_no_average():

@@ -1,0 +1,99 @@
+"""The texts of the tab "Many pictures"."""
+
+from __future__ import annotations
+
+from app.common.words import escape_markdown
+from mocoop.evaluation.picture_labels import LabelledResult
+from mocoop.evaluation.unlike_training import METHOD, SHARE
+
+MOST = 2000  # pictures at a time
+INTRO = (
+    "Upload many pictures, or a zip of folders. This run classifies them all and gives you one "
+    "table."
+)
+UPLOAD = f"Pictures, or zips of pictures (up to {MOST:,} pictures)"
+UPLOAD_HELP = (
+    "In a zip, the folder of a picture is its true label: cat/1.jpg. Folders that are no class "
+    "are left out of the accuracy."
+)
+LABELS = "True labels as CSV (not needed)"
+LABELS_HELP = (
+    "A first line with the columns file and label, then a line for each picture. These labels "
+    "count before those of folders."
+)
+CHANGED = "The pictures, the labels or the run changed. Press the button again."
+HOW_TITLE = "How is *unlike the training images* decided?"
+HOW = (
+    f"{METHOD}\n\nThe column *quantile* is the share of the training images that are as near to "
+    "another training image, or nearer. With few training images the threshold is rough: read "
+    "it as a hint to look at the picture, not as a verdict."
+)
+ALL, UNLIKE, WRONG, RIGHT = "all", "unlike the training images", "wrong", "right"
+NOT_READ = "Not read"
+NO_LABELS = "No true labels, so there is no accuracy."
+FILTER = "Show"
+CSV = "All pictures as CSV"
+NOTHING = "No picture is of this kind."
+CONFUSION = "Confusion: true classes are rows, predicted classes are columns"
+MISTAKES = "**Most frequent mistakes**"
+
+
+def button(count: int) -> str:
+    """Returns the label of the button that starts."""
+    return f"Classify {count:,} picture{'s' * (count != 1)}"
+
+
+def progress(done: int, total: int) -> str:
+    """Returns the text on the progress bar."""
+    return f"{done:,} of {total:,} pictures"
+
+
+def too_many(count: int) -> str:
+    """Returns that only some of the pictures are used."""
+    return f"You uploaded {count:,} pictures; only the first {MOST:,} are used."
+
+
+def done(count: int, seconds: float) -> str:
+    """Returns how many pictures were classified, and how quickly."""
+    return f"{count:,} picture{'s' * (count != 1)} classified in {seconds:.1f} s"
+
+
+def not_judged(reason: str) -> str:
+    """Returns why it is not said which pictures are unlike the training images."""
+    text = f"Which pictures are unlike the training images is not said: {reason}"
+    return escape_markdown(text)
+
+
+def unlike(count: int, judged: int) -> str:
+    """Returns how many pictures are unlike the training images."""
+    usual = 100 * (1 - SHARE)
+    return (
+        f"{count:,} of {judged:,} pictures are unlike the training images (of the training "
+        f"images themselves, {usual:.0f} % would be)."
+    )
+
+
+def left_out(result: LabelledResult) -> list[str]:
+    """Returns which labels are left out of the accuracy, and how many pictures they have."""
+    lines = []
+    if result.unknown:
+        count = sum(result.unknown.values())
+        names = ", ".join(f"{label} ({number})" for label, number in result.unknown.items())
+        lines.append(
+            escape_markdown(
+                f"Left out: {count:,} picture{'s' * (count != 1)} with a label that no class "
+                f"has: {names}"
+            )
+        )
+    if result.unlabelled:
+        count = result.unlabelled
+        lines.append(f"Left out: {count:,} picture{'s' * (count != 1)} without a label")
+    return lines
+
+
+def interval(result: LabelledResult) -> str:
+    """Returns the interval of an accuracy, and of how many pictures it is."""
+    if result.interval is None:
+        return ""
+    low, high = result.interval.low, result.interval.high
+    return f"95 % interval {low:.1f} to {high:.1f} · {result.right:,} of {result.images:,} right"
