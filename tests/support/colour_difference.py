@@ -8,7 +8,7 @@ import numpy as np
 def ciede2000(first: np.ndarray, second: np.ndarray) -> float:
     """Returns ΔE00 of two colours in CIE L*a*b*; 1 is about what can just be told apart.
 
-    Source: Sharma, Wu and Dalal, "The CIEDE2000 Color-Difference Formula" (2005), equations 2 to 22.
+    Source: Sharma, Wu and Dalal, "The CIEDE2000 Color-Difference Formula" (2005), eq. 2 to 22.
     """
     (l1, a1, b1), (l2, a2, b2) = first, second
     mean_chroma = (np.hypot(a1, b1) + np.hypot(a2, b2)) / 2
