@@ -12,16 +12,17 @@ from app.common.theme import EXPERT_COLOURS, NEUTRAL
 from app.prompt_space.tables import AXES, soft_pairs
 from app.prompt_space.words import POINT_KINDS
 
-# Symbol, size and opacity of each kind; the kinds can be told apart without colour.
+# Symbol, size and opacity of each kind, in the order in which they are drawn: a prototype must
+# not cover the hard prompts around it. The kinds can be told apart without colour.
 _LOOKS = {
-    "hard": ("circle-open", 8, 0.9),
-    "prototype": ("diamond", 9, 0.85),
+    "prototype": ("diamond", 8, 0.6),
+    "hard": ("circle-open", 10, 0.95),
     "soft": ("star", 13, 1.0),
     "typed": ("x", 10, 1.0),
 }
 _LOOKS_3D = {
-    "hard": ("circle-open", 4, 0.9),
-    "prototype": ("diamond", 4, 0.85),
+    "prototype": ("diamond", 4, 0.6),
+    "hard": ("circle-open", 6, 0.95),
     "soft": ("cross", 5, 1.0),
     "typed": ("x", 5, 1.0),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -17,7 +18,7 @@ from app.prompt_space.tables import soft_pairs
 COLUMNS = 3
 ROW_HEIGHT, TITLE_HEIGHT, CONTROLS_HEIGHT = 270, 40, 110  # pixels
 FRAME_MILLISECONDS = 700
-ARROW_SIZE, STAR_SIZE = 9, 11
+ARROW_SIZE, STAR_SIZE = 10, 11
 _HOVER = "%{customdata[0]}<br><b>%{customdata[1]}</b><br>%{customdata[2]}<extra></extra>"
 
 
@@ -56,9 +57,17 @@ def group_maps(
     plain(figure, rows * ROW_HEIGHT * (1 if len(groups) > 1 else 2) + several * CONTROLS_HEIGHT)
     frame = {"showline": True, "linecolor": transparent(NEUTRAL, 0.5), "mirror": True}
     still = {"showgrid": False, "zeroline": False, "showticklabels": False, "title": None}
+    still["automargin"] = False
     figure.update_xaxes(range=padded(table["x"]), **still, **frame)
     figure.update_yaxes(range=padded(table["y"]), **still, **frame)
-    figure.update_layout(showlegend=False, dragmode="pan", margin={"t": 32, "b": 8})
+    figure.update_layout(
+        showlegend=False, dragmode="pan", margin={"l": 8, "r": 8, "t": 36, "b": 8}
+    )
+    # Streamlit has no margins at the sides, where half of a frame's line would be cut off.
+    figure.for_each_xaxis(
+        lambda axis: axis.update(domain=[0.002 + 0.996 * end for end in axis.domain])
+    )
+    figure.update_annotations(yshift=4, font_size=14)
     if several:
         figure.frames = [
             go.Frame(
@@ -84,9 +93,10 @@ def _still(table: pd.DataFrame, group: str, colour: str) -> list[go.Scatter]:
     traces = [
         go.Scatter(x=others["x"], y=others["y"], mode="markers", marker=grey, hoverinfo="skip")
     ]
-    for kind, symbol, size in (("hard", "circle-open", 8), ("prototype", "diamond", 8)):
+    for kind, symbol, size in (("prototype", "diamond", 6), ("hard", "circle-open", 9)):
         part = fixed[(fixed["group"] == group) & (fixed["kind"] == kind)]
-        marker = {"symbol": symbol, "size": size, "color": colour, "line": {"width": 1.5}}
+        edge = {"width": 1.5 if symbol.endswith("-open") else 0}
+        marker = {"symbol": symbol, "size": size, "color": colour, "line": edge}
         traces.append(_marks(part, marker))
     return traces
 
@@ -112,23 +122,26 @@ def _moving(table: pd.DataFrame, group: str, colour: str, epoch: int) -> list[go
 
 
 def _ways(until: pd.DataFrame, colour: str) -> go.Scatter:
-    """Returns the way of every class's soft prompt as a line with a head just before its end."""
+    """Returns the way of every class's soft prompt: a line with an arrow head on its longest step.
+
+    At its end the star would cover the head.
+    """
     x: list[float | None] = []
     y: list[float | None] = []
     sizes: list[int] = []
     for _, way in until.sort_values("epoch").groupby("class", sort=False):
-        x += [*way["x"], None]
-        y += [*way["y"], None]
-        head = ARROW_SIZE if len(way) > 1 else 0
-        sizes += [*[0] * (len(way) - 1), head, 0]
-    marker = {
-        "symbol": "arrow",
-        "angleref": "previous",
-        "standoff": STAR_SIZE // 2 + 1,
-        "size": sizes,
-        "color": colour,
-    }
-    line = {"color": colour, "width": 1.8}
+        places = way[["x", "y"]].to_numpy(float)  # (epochs, 2)
+        head: int | None = None
+        if len(places) > 1:
+            steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+            head = int(steps.argmax()) + 1
+            middle = (places[head - 1] + places[head]) / 2
+            places = np.insert(places, head, middle, axis=0)
+        x += [*places[:, 0].tolist(), None]
+        y += [*places[:, 1].tolist(), None]
+        sizes += [ARROW_SIZE if number == head else 0 for number in range(len(places) + 1)]
+    marker = {"symbol": "arrow", "angleref": "previous", "size": sizes, "color": colour}
+    line = {"color": colour, "width": 1.5, "backoff": 0}
     return go.Scatter(x=x, y=y, mode="lines+markers", line=line, marker=marker, hoverinfo="skip")
 
 

@@ -15,6 +15,7 @@ from app.common.theme import expert_colours
 from app.prompt_space import cached, figures, tables, words
 from app.ui import layout
 from app.ui.linked import linked_select
+from app.ui.loading import loading
 from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
 from mocoop.datasets import Item
@@ -91,7 +92,9 @@ def behind_a_point(run: Run, setup: RunSetup) -> None:
     expert, first = setup.experts[0], setup.class_names[0]
     if several:
         drawn = tables.few_classes(setup.class_names)
-        expert, first = tables.most_routed(run_caches.gallery(run, "all"), drawn)
+        with loading(setup.config):
+            gallery = run_caches.gallery(run, "all")
+        expert, first = tables.most_routed(gallery, drawn)
         expert = linked_select(left, words.EXPERT, setup.experts, state.MAP_EXPERT, expert)
     column = right if several else left
     class_name = linked_select(column, words.CLASS, setup.class_names, state.MAP_CLASS, first)

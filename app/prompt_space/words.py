@@ -110,9 +110,10 @@ def own_group(shares: Mapping[str, Mapping[str, float]]) -> list[str]:
     row = low[expert]
     other = max((name for name in row if name != expert), key=lambda name: row[name])
     sentences = [
-        f"“{OWN_NEAREST.capitalize()}”: for {row[expert]:.0%} of the classes, the soft prompt of "
-        f"*{expert}* is nearer to the hard prompts of its own group than to those of any other. "
-        f"For {row[other]:.0%} it is now nearest to *{other}*."
+        f"“{OWN_NEAREST.capitalize()}”: for {100 * row[expert]:.0f} % of the classes, the soft "
+        f"prompt of *{expert}* is nearer to the hard prompts of its own group than to those of "
+        "any other. "
+        f"For {100 * row[other]:.0f} % it is now nearest to *{other}*."
     ]
     if row[expert] < 0.5:
         sentences.append(f"So *{expert}* says little about what this expert does now.")

@@ -142,8 +142,8 @@ def test_own_group_is_nearest_in_words(one_run):
         name: {"sketch": 0, "dark": 0, "photo": 0} | {name: 1} for name in ("dark", "photo")
     }
     said = " ".join(words.own_group(shares))
-    assert "for 25% of the classes, the soft prompt of *sketch* is nearer" in said
-    assert "For 50% it is now nearest to *dark*." in said
+    assert "for 25 % of the classes, the soft prompt of *sketch* is nearer" in said
+    assert "For 50 % it is now nearest to *dark*." in said
     assert "So *sketch* says little" in said
     assert "2 of 3 experts have 100 %." in said
 

@@ -42,7 +42,7 @@ def test_search_fades_all_others_and_rings_its_soft_points(points, flat):
 def test_hard_prompts_are_open_marks_of_full_strength(points):
     shown = tables.shown_points(points.drop(columns="z"), CLASSES, 4)
     figure = figures.prompt_map(shown, "group", COLOURS, points)
-    hard, prototype, soft = figure.data[1:]
+    prototype, hard, soft = figure.data[1:]
     assert hard.marker.symbol == "circle-open"
     assert min(opacities(hard)) > 0.8
     assert len({hard.marker.symbol, prototype.marker.symbol, soft.marker.symbol}) == 3
@@ -66,9 +66,11 @@ def test_frames_follow_the_saved_epochs_and_nothing_starts_by_itself(points):
         for index, trace in zip(frame.traces, frame.data, strict=True):
             assert trace.mode == figure.data[index].mode  # a frame replaces like with like
     ways = [trace for trace in figure.frames[1].data if trace.marker.symbol == "arrow"]
-    assert list(ways[0].marker.size) == [0, 9, 0] * 2  # a head at the end of each way
-    start = [trace for trace in figure.frames[0].data if trace.marker.symbol == "arrow"]
-    assert set(start[0].marker.size) == {0}
+    assert list(ways[0].marker.size) == [0, 10, 0, 0] * 2  # a head in the middle of each way
+    start, middle, end = ways[0].x[:3]
+    assert middle == pytest.approx((start + end) / 2)
+    before = [trace for trace in figure.frames[0].data if trace.marker.symbol == "arrow"]
+    assert set(before[0].marker.size) == {0}
     play = figure.layout.updatemenus[0].buttons[0].args
     assert list(play[0]) == ["0", "4"]
     assert play[1]["transition"]["duration"] == 0
