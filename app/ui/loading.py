@@ -19,6 +19,6 @@ def loading(config: TrainConfig) -> AbstractContextManager[None]:
         config: the settings of a run.
     """
     return st.spinner(
-        f"Loading the CLIP {config.backbone} and the test images of {data_label(config.data)}. The "
-        "first time can take a minute, and then it is quick …"
+        f"Loading the CLIP {config.backbone} and the test images of {data_label(config.data)}. "
+        "The first time can take a minute, and then it is quick …"
     )
