@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 def linked_choice(options: Sequence[str], key: str, first: str) -> str:
     """Returns the choice that the address holds under a key, or else the first choice."""
     asked = st.query_params.get(key)
-    return asked if asked in options else first
+    return asked if asked is not None and asked in options else first
 
 
 def linked_select(
