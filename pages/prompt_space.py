@@ -6,8 +6,9 @@ import streamlit as st
 
 from app.caches.runs import setup_of
 from app.common.methods import learns_prompts
-from app.prompt_space import map_view
+from app.prompt_space import map_view, words
 from app.prompt_space import view as space_view
+from app.prompt_space.group_view import group_by_group
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 from app.ui.pickers import pick_run
@@ -20,20 +21,20 @@ def page(run: Run) -> None:
         space_view.nothing_to_see(setup.config)
         return
     if setup.config.conditional:
-        st.info(space_view.CONDITIONAL)
+        st.info(words.CONDITIONAL)
     epoch = space_view.pick_epoch(run)
     space_view.numbers(run, setup, epoch)
-    st.subheader("Map of the prompts")
+    st.subheader(words.MAP)
     choice = map_view.pick_map(epoch)
-    map_view.the_map(run, setup, map_view.drawn_map(run, choice.settings), choice)
+    projection = map_view.drawn_map(run, choice.settings)
+    points = map_view.the_map(run, setup, projection, choice)
+    if points is not None:
+        group_by_group(run, setup, projection, points, epoch)
     space_view.behind_a_point(run, setup)
 
 
 inside_the_app()
-st.title("Prompt space")
-st.caption(
-    "Hard prompts are sentences. Soft prompts start from them and are learned. Do they keep "
-    "their meaning?"
-)
+st.title(words.TITLE)
+st.caption(words.CAPTION)
 with errors_in_words():
-    page(pick_run("how its prompts moved"))
+    page(pick_run(words.WHAT_FOR))

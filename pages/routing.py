@@ -10,6 +10,7 @@ from app.caches import runs as run_caches
 from app.common import state
 from app.routing import cached, class_view, expert_view, typed_view, upload_view, view
 from app.ui.entry import inside_the_app
+from app.ui.loading import loading
 from app.ui.parts import errors_in_words
 from app.ui.pickers import pick_run
 from mocoop.evaluation.evaluate import RoutedItems
@@ -19,9 +20,10 @@ from mocoop.runs.run import Run
 def page(run: Run) -> None:
     setup = run_caches.setup_of(run)
     choice = view.pick_classes(setup)
-    tested = run_caches.routed_test_items(run, choice)
-    table = run_caches.gallery(run, choice)
-    result = cached.evaluation(run, choice)
+    with loading(setup.config):
+        tested = run_caches.routed_test_items(run, choice)
+        table = run_caches.gallery(run, choice)
+        result = cached.evaluation(run, choice)
     view.overview(run, setup.config, tested, table, result)
     image_index = position(tested, st.query_params.get(state.IMAGE))
     several = len(tested.routed.experts) > 1

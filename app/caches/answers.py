@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from app.caches import runs as run_caches
-from app.caches.data import backbone, dataset
-from app.caches.runs import setup_of, stamp_of
-from mocoop.catalog.change_stamp import data_stamp
+from app.caches.data import backbone, dataset, stamp_of_inputs
+from app.caches.runs import inputs_of, setup_of, stamp_of
 from mocoop.classifiers.hard import classifier_of_text, hard_classifier
 from mocoop.classifiers.prompts import MixtureClassifier
 from mocoop.classifiers.saved import check_same_data
@@ -55,13 +54,11 @@ def run_answers(run: Run, choice: str) -> Answers:
         UserError: if the run is not finished any more, or was deleted; if the data or CLIP's
             weights changed; or if the method cannot predict one of the classes.
     """
-    return _run_answers(
-        str(run.path), stamp_of(run), data_stamp(setup_of(run).config.data), choice
-    )
+    return _run_answers(str(run.path), stamp_of(run), inputs_of(run), choice)
 
 
 @st.cache_resource(show_spinner="Classifying the test images …", max_entries=64)
-def _run_answers(path: str, stamp: float, stamp_of_data: str, choice: str) -> Answers:
+def _run_answers(path: str, stamp: float, inputs: str, choice: str) -> Answers:
     run = open_run(path)
     setup = setup_of(run)
     data, clip = dataset(setup.config.data), backbone(setup.config.backbone)
@@ -79,7 +76,7 @@ def untrained(clip: str, data: str, method: str) -> MixtureClassifier:
         method: one of `UNTRAINED`.
     """
     (templates,) = expert_groups(preset(method), dataset(data).templates).values()
-    return _hard(clip, data, data_stamp(data), templates)
+    return _hard(clip, data, stamp_of_inputs(data, clip), templates)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -103,7 +100,7 @@ def text_features(clip: str, data: str, template: str) -> Tensor:
     Raises:
         UserError: if it is longer, with a class name, than the CLIP can read.
     """
-    return _text_features(clip, data, data_stamp(data), template)
+    return _text_features(clip, data, stamp_of_inputs(data, clip), template)
 
 
 @st.cache_resource(show_spinner=False, max_entries=200)
@@ -113,7 +110,7 @@ def _text_features(clip: str, data: str, stamp: str, template: str) -> Tensor:
 
 def untrained_answers(clip: str, data: str, method: str, choice: str) -> Answers:
     """Returns what a method without training says about the test images of a data set."""
-    return _untrained_answers(clip, data, data_stamp(data), method, choice)
+    return _untrained_answers(clip, data, stamp_of_inputs(data, clip), method, choice)
 
 
 @st.cache_resource(show_spinner="Classifying the test images …", max_entries=16)
@@ -135,7 +132,7 @@ def images_to_test(clip: str, data: str, choice: str) -> TestImages:
     Raises:
         UserError: if there is no test image of these classes.
     """
-    return _images_to_test(clip, data, data_stamp(data), choice)
+    return _images_to_test(clip, data, stamp_of_inputs(data, clip), choice)
 
 
 @st.cache_resource(show_spinner="Encoding the test images …", max_entries=4)

@@ -18,10 +18,34 @@ from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
 
 
-@st.cache_resource(show_spinner="Loading CLIP …", max_entries=2)
 def backbone(name: str) -> Backbone:
-    """Returns a frozen CLIP; all sessions share it, and nothing may change its weights."""
+    """Returns a frozen CLIP; all sessions share it, and nothing may change its weights.
+
+    It is loaded again if its own files, those of a folder or of `NAME/FILE`, change on disk.
+    """
+    return _backbone(name, clip_stamp(name))
+
+
+@st.cache_resource(show_spinner="Loading CLIP …", max_entries=2)
+def _backbone(name: str, stamp: str) -> Backbone:
     return load_backbone(name, "auto")
+
+
+def clip_stamp(name: str) -> str:
+    """Returns a string that changes when the user's own files of a CLIP change; else empty."""
+    path = Path(name).expanduser()
+    files = (
+        sorted(path.iterdir()) if path.is_dir() else [Path(name.partition("/")[2]).expanduser()]
+    )
+    return "|".join(f"{file.name}:{file.stat().st_mtime_ns}" for file in files if file.is_file())
+
+
+def stamp_of_inputs(data: str, clip: str) -> str:
+    """Returns a string that changes when a data set or a CLIP changes on disk.
+
+    It is part of the key of everything that is computed from both.
+    """
+    return f"{data_stamp(data)}|{clip_stamp(clip)}"
 
 
 def dataset(name: str) -> Dataset:

@@ -16,7 +16,6 @@ from app.caches import data as data_caches
 from app.caches.data import as_png, backbone, dataset
 from app.common import galleries
 from app.common.run_labels import LabelledRun, run_labels
-from mocoop.catalog.change_stamp import data_stamp
 from mocoop.classifiers import saved as classifiers
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.classifiers.saved import check_same_data
@@ -80,6 +79,12 @@ def stamp_of(run: Run) -> float:
         raise UserError(f"Run {run.name} was deleted: its folder cannot be read.") from error
 
 
+def inputs_of(run: Run) -> str:
+    """Returns a string that changes when a run's data set or CLIP changes on disk."""
+    config = setup_of(run).config
+    return data_caches.stamp_of_inputs(config.data, config.backbone)
+
+
 def setup_of(run: Run) -> RunSetup:
     """Returns what a run was made of; its file is parsed once, and again when it changes.
 
@@ -108,11 +113,11 @@ def run_backbone(run: Run) -> Backbone:
     clip = backbone(setup.config.backbone)
     setup.check_backbone(clip.fingerprint)
     tuned = setup.config.tune_layer_norms
-    return _tuned_backbone(str(run.path), stamp_of(run)) if tuned else clip
+    return _tuned_backbone(str(run.path), stamp_of(run), inputs_of(run)) if tuned else clip
 
 
 @st.cache_resource(show_spinner="Loading the tuned CLIP …", max_entries=4)
-def _tuned_backbone(path: str, stamp: float) -> Backbone:
+def _tuned_backbone(path: str, stamp: float, inputs: str) -> Backbone:
     run = open_run(path)
     return classifiers.run_backbone(run, backbone(setup_of(run).config.backbone))
 
@@ -131,11 +136,11 @@ def feature_cache(run: Run) -> FeatureCache:
 
 def classifier(run: Run) -> Classifier:
     """Returns a run's classifier of all classes."""
-    return _classifier(str(run.path), stamp_of(run))
+    return _classifier(str(run.path), stamp_of(run), inputs_of(run))
 
 
 @st.cache_resource(show_spinner="Opening the run …", max_entries=16)
-def _classifier(path: str, stamp: float) -> Classifier:
+def _classifier(path: str, stamp: float, inputs: str) -> Classifier:
     run = open_run(path)
     return classifiers.open_classifier(run, loaded=backbone(setup_of(run).config.backbone))
 
@@ -152,11 +157,11 @@ def routed_test_items(run: Run, choice: str) -> RoutedItems:
     Raises:
         UserError: if the data or CLIP's weights changed after the training.
     """
-    return _routed(str(run.path), stamp_of(run), data_stamp(setup_of(run).config.data), choice)
+    return _routed(str(run.path), stamp_of(run), inputs_of(run), choice)
 
 
-@st.cache_resource(show_spinner="Routing the test images …", max_entries=8)
-def _routed(path: str, stamp: float, stamp_of_data: str, choice: str) -> RoutedItems:
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _routed(path: str, stamp: float, inputs: str, choice: str) -> RoutedItems:
     run = open_run(path)
     setup = setup_of(run)
     data, clip = dataset(setup.config.data), backbone(setup.config.backbone)
@@ -216,11 +221,11 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
 
 def gallery(run: Run, choice: str) -> pd.DataFrame:
     """Returns the table of a run's test images; sessions share it, so never change it in place."""
-    return _gallery(str(run.path), stamp_of(run), choice)
+    return _gallery(str(run.path), stamp_of(run), inputs_of(run), choice)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _gallery(path: str, stamp: float, choice: str) -> pd.DataFrame:
+def _gallery(path: str, stamp: float, inputs: str, choice: str) -> pd.DataFrame:
     return galleries.gallery_table(routed_test_items(open_run(path), choice))
 
 
@@ -230,11 +235,11 @@ def training_images(run: Run) -> TrainingImages:
     Raises:
         UserError: if the data set no longer contains these images.
     """
-    return _training_images(str(run.path), stamp_of(run))
+    return _training_images(str(run.path), stamp_of(run), inputs_of(run))
 
 
 @st.cache_resource(show_spinner="Encoding the training images …", max_entries=8)
-def _training_images(path: str, stamp: float) -> TrainingImages:
+def _training_images(path: str, stamp: float, inputs: str) -> TrainingImages:
     run = open_run(path)
     config = setup_of(run).config
     data = data_caches.dataset(config.data)

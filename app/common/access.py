@@ -2,15 +2,23 @@
 
 With `MOCOOP_READ_ONLY=1 streamlit run streamlit_app.py` the app starts no training, accepts no
 typed path on the server, and deletes nothing.
+
+A server that other machines can reach opens only folders of data that its owner allows: those of
+the benchmarks and of uploads, and those in `MOCOOP_FOLDERS`. Otherwise a link such as
+`/data?data=/home` would show what is on the server.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
 
 VARIABLE = "MOCOOP_READ_ONLY"
+FOLDERS = "MOCOOP_FOLDERS"
+OWN_MACHINE = ("localhost", "127.0.0.1", "::1")  # addresses that only this machine reaches
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 EXPLAINED = (
     "This is a read-only demo: you can look at finished runs, but not train, change or delete "
@@ -38,3 +46,30 @@ def check_may_change() -> None:
     """
     if read_only():
         raise UserError(EXPLAINED)
+
+
+def check_folder(typed: str, address: str | None) -> None:
+    """Checks that visitors may open a path of data, which they typed or which a link names.
+
+    With `MOCOOP_FOLDERS`, folders separated as in `PATH`, only data in these folders are opened,
+    and those of the benchmarks and of uploads. Without it, a server that only its own machine
+    reaches opens every path.
+
+    Args:
+        typed: the path.
+        address: the address that the server listens to; None for all of the machine's.
+
+    Raises:
+        UserError: if the path is not allowed. The message is the same whether it exists or not,
+            and does not say where it leads.
+    """
+    listed = os.environ.get(FOLDERS, "").strip()
+    if not listed and address in OWN_MACHINE:
+        return
+    allowed = [data_root(), *(Path(one) for one in listed.split(os.pathsep) if one.strip())]
+    path = Path(typed).expanduser().resolve()
+    if not any(path.is_relative_to(one.expanduser().resolve()) for one in allowed):
+        raise UserError(
+            "This server opens only the data sets in its menu, and folders that its owner allows. "
+            f"Choose a data set from the menu. The owner can add folders with {FOLDERS}."
+        )

@@ -6,22 +6,23 @@ from collections.abc import Sequence
 
 from mocoop.methods import METHODS
 
-# Twelve hues of medium lightness, which are visible on white and on near-black. Any two of them
-# can be told apart with normal, red-blind, green-blind and blue-blind vision (a test measures
-# it). Twelve colours are hard to remember, so the app always shows a colour with its name.
+# Twelve colours of medium lightness, which are visible on white and on near-black. Any two of them
+# can be told apart with normal, red-blind, green-blind and blue-blind vision: their CIEDE2000
+# difference is at least 11 (a test measures it). Twelve colours are hard to remember, so the app
+# always shows a colour with its name.
 EXPERT_COLOURS = (
     "#3579c4",
     "#fe8702",
-    "#b9303a",
-    "#c388b5",
-    "#a3b367",
-    "#a73d65",
-    "#6748d8",
-    "#2eb5f1",
-    "#e33021",
-    "#77568d",
-    "#9979ff",
-    "#be716e",
+    "#e6327d",
+    "#c8aad7",
+    "#8caa6e",
+    "#b9148c",
+    "#326e5f",
+    "#41c8aa",
+    "#e61414",
+    "#aa7d9b",
+    "#aa8cff",
+    "#5f7d41",
 )
 TRAIN, VALIDATION, NEUTRAL, WRONG = "#3579c4", "#fe8702", "#8b94a3", "#c8385a"
 

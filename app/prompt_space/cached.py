@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from torch import Tensor
 
 from app.caches import data as data_caches
 from app.caches.runs import setup_of, stamp_of
 from app.jobs.maps import Fit, MapMaker
-from mocoop.analysis.drift import Drift, NearWord, drift_table, nearest_words
+from mocoop.analysis.drift import Drift, NearWord, drift_table, nearest_groups, nearest_words
 from mocoop.analysis.projection import MapSettings, Projection, projection_of
 from mocoop.runs.run import Run, open_run
 
@@ -22,6 +23,17 @@ def drift(run: Run) -> list[Drift]:
 @st.cache_data(show_spinner=False, max_entries=16)
 def _drift(path: str, stamp: float) -> list[Drift]:
     return drift_table(open_run(path).features())
+
+
+def nearest(run: Run, epoch: int) -> Tensor:
+    """Returns for each expert the share of classes whose nearest group is each, after an epoch."""
+    return _nearest(str(run.path), stamp_of(run), epoch)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _nearest(path: str, stamp: float, epoch: int) -> Tensor:
+    features = open_run(path).features()
+    return nearest_groups(features.soft[epoch], features.prototypes)
 
 
 def words(run: Run, label: int) -> list[list[list[NearWord]]]:

@@ -10,30 +10,32 @@ import plotly.graph_objects as go
 from app.common.plotting import plain, transparent
 from app.common.theme import EXPERT_COLOURS, NEUTRAL
 from app.prompt_space.tables import AXES, soft_pairs
+from app.prompt_space.words import POINT_KINDS
 
-# Symbol, size and opacity of each kind; the kinds can be told apart without colour.
+# Symbol, size and opacity of each kind, in the order in which they are drawn: a prototype must
+# not cover the hard prompts around it. The kinds can be told apart without colour.
 _LOOKS = {
-    "hard": ("circle", 6, 0.45),
-    "prototype": ("diamond", 9, 0.85),
-    "soft": ("star", 12, 1.0),
+    "prototype": ("diamond", 8, 0.6),
+    "hard": ("circle-open", 10, 0.95),
+    "soft": ("star", 13, 1.0),
     "typed": ("x", 10, 1.0),
 }
 _LOOKS_3D = {
-    "hard": ("circle", 3, 0.45),
-    "prototype": ("diamond", 4, 0.85),
+    "prototype": ("diamond", 4, 0.6),
+    "hard": ("circle-open", 6, 0.95),
     "soft": ("cross", 5, 1.0),
     "typed": ("x", 5, 1.0),
 }
-_NAMES = {
-    "hard": "hard prompt",
-    "prototype": "prototype",
-    "soft": "soft prompt",
-    "typed": "your prompt",
-}
+FADED = 0.15  # share of its opacity that a point keeps if the search looks for others
+MOST_LABELS = 16  # with more points found, their names would cover each other
 
 
 def prompt_map(
-    shown: pd.DataFrame, colour_by: str, colours: Mapping[str, str], bounds: pd.DataFrame
+    shown: pd.DataFrame,
+    colour_by: str,
+    colours: Mapping[str, str],
+    bounds: pd.DataFrame,
+    found: tuple[str, str] | None = None,
 ) -> go.Figure:
     """Returns a map of hard, prototype and soft points; lines join soft points and prototypes.
 
@@ -42,20 +44,28 @@ def prompt_map(
         colour_by: `group` or `class`.
         colours: value of that column → colour.
         bounds: the points of all epochs, which determine the axes, so that they do not change.
+        found: `class` or `group` and a name, to mark its soft points and to fade all others.
     """
     axes = [axis for axis in AXES if axis in shown]
+    hit = pd.Series(True, shown.index) if found is None else shown[found[0]] == found[1]
     flat = len(axes) == 2
     figure = go.Figure(_pair_lines(soft_pairs(shown), axes))
     for kind, look in (_LOOKS if flat else _LOOKS_3D).items():
         part = shown[shown["kind"] == kind]
         if not part.empty:
-            figure.add_trace(_points(part, kind, look, axes, colours, colour_by))
+            hues = [
+                transparent(colours[name], look[2] * (1.0 if bright else FADED))
+                for name, bright in zip(part[colour_by], hit[part.index], strict=True)
+            ]
+            figure.add_trace(_points(part, kind, look, axes, hues))
+    if found is not None:
+        figure.add_trace(_rings(shown[hit & (shown["kind"] == "soft")], axes, found[0]))
     plain(figure, 560)
     # In Streamlit a click selects a point only if dragging does not select.
     figure.update_layout(
         showlegend=False, dragmode="pan" if flat else "turntable", uirevision="map"
     )
-    ranges = {axis: _padded(bounds[axis]) for axis in axes}
+    ranges = {axis: padded(bounds[axis]) for axis in axes}
     clear = {"showticklabels": False, "zeroline": False}
     if flat:
         figure.update_xaxes(range=ranges["x"], showgrid=False, title=None, **clear)
@@ -100,38 +110,14 @@ def class_colours(classes: Sequence[str]) -> dict[str, str]:
     return {name: EXPERT_COLOURS[i % len(EXPERT_COLOURS)] for i, name in enumerate(classes)}
 
 
-def _points(
-    part: pd.DataFrame,
-    kind: str,
-    look: tuple[str, int, float],
-    axes: Sequence[str],
-    colours: Mapping[str, str],
-    colour_by: str,
-) -> go.Scatter | go.Scatter3d:
-    """Returns the markers of one kind; `customdata` holds kind, group, class and template."""
-    symbol, size, opacity = look
-    hues = [colours[name] for name in part[colour_by]]
-    detail = part["template"].fillna("")
-    chart = go.Scatter if len(axes) == 2 else go.Scatter3d
-    return chart(
-        **{axis: part[axis] for axis in axes},
-        mode="markers",
-        name=_NAMES[kind],
-        marker={"symbol": symbol, "size": size, "opacity": opacity, "color": hues},
-        customdata=[
-            [kind, group, name, text]
-            for group, name, text in zip(part["group"], part["class"], detail, strict=True)
-        ],
-        hovertemplate=(
-            f"{_NAMES[kind]}<br>%{{customdata[1]}} · <b>%{{customdata[2]}}</b>"
-            "<br>%{customdata[3]}<extra></extra>"
-        ),
-    )
+def joined(pairs: pd.DataFrame, axes: Sequence[str]) -> dict[str, list[float | None]]:
+    """Returns the ends of all lines from soft points to prototypes: one trace with gaps.
 
-
-def _pair_lines(pairs: pd.DataFrame, axes: Sequence[str]) -> go.Scatter | go.Scatter3d:
-    """Returns all lines from soft points to their prototypes, as one trace with gaps."""
-    ends = {
+    Args:
+        pairs: from `tables.soft_pairs`.
+        axes: the axes, such as x and y.
+    """
+    return {
         axis: [
             value
             for start, end in zip(pairs[f"{axis}_soft"], pairs[f"{axis}_prototype"], strict=True)
@@ -139,12 +125,64 @@ def _pair_lines(pairs: pd.DataFrame, axes: Sequence[str]) -> go.Scatter | go.Sca
         ]
         for axis in axes
     }
+
+
+def _points(
+    part: pd.DataFrame,
+    kind: str,
+    look: tuple[str, int, float],
+    axes: Sequence[str],
+    hues: Sequence[str],
+) -> go.Scatter | go.Scatter3d:
+    """Returns the markers of one kind; `customdata` holds kind, group, class and template."""
+    symbol, size, _ = look
+    detail = part["template"].fillna("")
+    chart = go.Scatter if len(axes) == 2 else go.Scatter3d
+    edge = {"width": 1.6, "color": list(hues)} if symbol.endswith("-open") else {"width": 0}
+    return chart(
+        **{axis: part[axis] for axis in axes},
+        mode="markers",
+        name=POINT_KINDS[kind],
+        marker={"symbol": symbol, "size": size, "color": list(hues), "line": edge},
+        customdata=[
+            [kind, group, name, text]
+            for group, name, text in zip(part["group"], part["class"], detail, strict=True)
+        ],
+        hovertemplate=(
+            f"{POINT_KINDS[kind]}<br>%{{customdata[1]}} · <b>%{{customdata[2]}}</b>"
+            "<br>%{customdata[3]}<extra></extra>"
+        ),
+    )
+
+
+def _rings(part: pd.DataFrame, axes: Sequence[str], column: str) -> go.Scatter | go.Scatter3d:
+    """Returns rings around the points that the search found, named by what differs."""
+    chart = go.Scatter if len(axes) == 2 else go.Scatter3d
+    other = "group" if column == "class" else "class"
+    labelled = len(part) <= MOST_LABELS
+    return chart(
+        **{axis: part[axis] for axis in axes},
+        mode="markers+text" if labelled else "markers",
+        text=part[other] if labelled else None,
+        textposition="top center",
+        marker={
+            "symbol": "circle-open",
+            "size": 22 if len(axes) == 2 else 12,
+            "color": NEUTRAL,
+            "line": {"width": 2, "color": NEUTRAL},
+        },
+        hoverinfo="skip",
+    )
+
+
+def _pair_lines(pairs: pd.DataFrame, axes: Sequence[str]) -> go.Scatter | go.Scatter3d:
+    """Returns all lines from soft points to their prototypes."""
     chart = go.Scatter if len(axes) == 2 else go.Scatter3d
     line = {"color": NEUTRAL, "width": 1 if len(axes) == 2 else 2}
-    return chart(**ends, mode="lines", line=line, opacity=0.6, hoverinfo="skip")
+    return chart(**joined(pairs, axes), mode="lines", line=line, opacity=0.6, hoverinfo="skip")
 
 
-def _padded(values: pd.Series) -> list[float]:
+def padded(values: pd.Series) -> list[float]:
     """Returns an axis range that is a little wider than the values."""
     low, high = float(values.min()), float(values.max())
     margin = 0.06 * (high - low) or 1.0

@@ -1,4 +1,4 @@
-"""The map of the Prompt space page: its settings, its reliability, the selected points."""
+"""The map of the Prompt space page: its settings, its points, how reliable it is."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import streamlit as st
 
 from app.common import state
 from app.common.theme import NEUTRAL, expert_colours
-from app.prompt_space import cached, figures, tables
+from app.prompt_space import cached, figures, tables, words
+from app.prompt_space.side_panel import side_panel
 from app.prompt_space.typed_view import typed_on_map
+from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.analysis.projection import KINDS, MapSettings, Method, Projection
 from mocoop.errors import UserError
 from mocoop.runs.run import Run, RunSetup
 
 METHODS: dict[Method, str] = {"pca": "PCA", "umap": "UMAP"}
-NAMES = {"hard": "hard prompts", "prototype": "prototypes", "soft": "soft prompts"}
 POLL_SECONDS = 1.0
-MAP_ALT = "Map of hard prompts, prototypes and soft prompts, joined in pairs"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def pick_map(epoch: int) -> MapChoice:
             format_func=METHODS.__getitem__,
             key=state.MAP_METHOD,
             bind=state.QUERY,
-            help="PCA is fast and preserves large distances. UMAP preserves neighbours.",
+            help=words.METHOD_HELP,
         )
         dims = st.segmented_control(
             "Dimensions", [2, 3], default=2, required=True, key=state.MAP_DIMS, bind=state.QUERY
@@ -62,7 +62,7 @@ def pick_map(epoch: int) -> MapChoice:
             KINDS,
             selection_mode="multi",
             default=KINDS,
-            format_func=NAMES.__getitem__,
+            format_func=words.KINDS.__getitem__,
             key=state.MAP_KINDS,
             bind=state.QUERY,
         )
@@ -76,7 +76,7 @@ def drawn_map(run: Run, settings: MapSettings) -> Projection:
         waiting = cached.fit_under_way(run, settings) is not None
     except UserError as error:
         st.error(str(error), icon=":material/error:")
-        if st.button("Draw it again", icon=":material/replay:"):
+        if st.button(words.DRAW_AGAIN, icon=":material/replay:"):
             cached.map_maker().forget(run, settings)
             st.rerun()
         return cached.projection(run, replace(settings, method="pca"))
@@ -95,91 +95,111 @@ def watch_fit(run: Run, settings: MapSettings) -> None:
         fit = None  # the page shows the reason
     if fit is None:
         st.rerun()
-    st.info(
-        f"UMAP is computing this map in the background ({fit.seconds:.0f} s so far). It takes up "
-        "to a minute the first time, and is then saved. Until then you see PCA.",
-        icon=":material/hourglass_top:",
-    )
+    st.info(words.fitting(fit.seconds), icon=":material/hourglass_top:")
 
 
-def pick_classes(projection: Projection, setup: RunSetup) -> list[str]:
-    """Returns the classes to draw: a few by default, or any of the classes on the map."""
-    names = [setup.class_names[label] for label in projection.classes]
-    return st.multiselect(
-        "Classes",
+def pick_classes(setup: RunSetup, names: list[str]) -> tuple[list[str], tuple[str, str] | None]:
+    """Returns the classes to draw, and what to find: `class` or `group` and its name, or None.
+
+    Args:
+        setup: the run's.
+        names: the classes on the map.
+    """
+    left, right = st.columns([3, 2])
+    classes = left.multiselect(
+        words.CLASSES,
         names,
         default=tables.few_classes(names),
-        placeholder="Choose classes to draw",
+        placeholder=words.CLASSES_HINT,
         key=state.MAP_CLASSES,
         bind=state.QUERY,
     )
+    choices = tables.search_choices(setup.experts, names)
+    asked = right.selectbox(
+        words.FIND,
+        list(choices),
+        index=None,
+        placeholder=words.FIND_HINT,
+        key=state.MAP_FOUND,
+        bind=state.QUERY,
+        help=words.FIND_HELP,
+    )
+    found = choices.get(asked) if asked else None
+    if found and found[0] == "class" and found[1] not in classes:
+        classes = [*classes, found[1]]
+    return classes, found
 
 
-def the_map(run: Run, setup: RunSetup, projection: Projection, choice: MapChoice) -> None:
-    """Shows the map, how reliable it is, and the selected points."""
-    classes = pick_classes(projection, setup)
+def the_map(
+    run: Run, setup: RunSetup, projection: Projection, choice: MapChoice
+) -> pd.DataFrame | None:
+    """Shows the map with its key, how reliable it is, and the selected points.
+
+    Returns:
+        The points of the drawn classes in all epochs; None if nothing is drawn.
+    """
+    classes, found = pick_classes(setup, [setup.class_names[one] for one in projection.classes])
     typed = typed_on_map(run, setup, projection)
     if not classes or not choice.kinds:
-        st.info("Choose at least one class and one kind of point to draw.")
-        return
+        st.info(words.NOTHING_CHOSEN)
+        return None
     table = tables.map_table(projection, setup.groups, setup.class_names)
     drawn = table[table["class"].isin(classes)]
+    points = drawn
     shown = tables.shown_points(table, classes, choice.epoch, choice.kinds)
     by_group = choice.colour_by == "group"
     colours = expert_colours(setup.experts) if by_group else figures.class_colours(classes)
+    listed = list(setup.experts) if by_group else classes
     if typed is not None:
         typed = typed[typed["class"].isin(classes)]
-        shown, drawn = pd.concat([shown, typed]), pd.concat([drawn, typed])
-        colours = colours | {tables.TYPED_GROUP: NEUTRAL}
-    figure = figures.prompt_map(shown, choice.colour_by, colours, drawn)
+        shown = pd.concat([shown, typed], ignore_index=True)
+        drawn = pd.concat([drawn, typed], ignore_index=True)
+    with_typed = colours | {tables.TYPED_GROUP: NEUTRAL}
+    figure = figures.prompt_map(shown, choice.colour_by, with_typed, drawn, found)
     flat = projection.settings.dims == 2
-    if flat:
-        show_figure(
-            figure,
-            state.MAP_POINTS,
-            MAP_ALT,
-            shown,
-            on_select=point_selected,
-            selection_mode=("points", "box", "lasso"),
-        )
-    else:
-        show_figure(figure, "map-3d", MAP_ALT, shown)
-    st.caption(_legend(flat))
+    left, right = layout.wrapping_columns([3, 1], "map")
+    with left:
+        if flat:
+            show_figure(
+                figure,
+                state.MAP_POINTS,
+                words.MAP_ALT,
+                shown,
+                on_select=point_selected,
+                selection_mode=("points", "box", "lasso"),
+            )
+        else:
+            show_figure(figure, "map-3d", words.MAP_ALT, shown)
+    with right:
+        coloured = {name: colours[name] for name in listed}
+        side_panel(setup, choice.colour_by, coloured, flat, typed is not None, found)
+    if found is not None:
+        marked = (shown[found[0]] == found[1]) & (shown["kind"] == "soft")
+        st.caption(words.found(found[1], int(marked.sum())))
     trust(projection)
     if flat:
         selected_points()
+    return points
 
 
 def trust(projection: Projection) -> None:
     """Shows how reliable the map is, and which classes it leaves out."""
-    values = projection.trustworthiness
-    parts = [
-        f"{NAMES[kind]} **{values[kind]:.2f}**" for kind in ("hard", "soft") if kind in values
-    ]
-    count = tables.count_kinds(projection)
-    fitted = ", ".join(f"{number} {NAMES[kind]}" for kind, number in count.items())
-    line = "Trustworthiness (1 is best): " + " · ".join(parts) + ". " if parts else ""
     st.markdown(
-        f"{line}You can rely on which points are neighbours, but hardly on distances between "
-        "clusters.",
-        help=f"One joint fit on {fitted} (all saved epochs). Trustworthiness measures how far "
-        "neighbours on the map are also neighbours among the original features.",
+        words.trust(projection.trustworthiness),
+        help=words.trust_help(tables.count_kinds(projection)),
     )
     if projection.sampled:
-        st.caption(
-            f"There are too many points for one map, so it shows {len(projection.classes)} "
-            f"random classes (seed {projection.settings.seed})."
-        )
+        st.caption(words.sampled(len(projection.classes), projection.settings.seed))
 
 
 def point_selected() -> None:
-    """Copies the group and the class of the first selected point to the widgets below the map."""
+    """Writes the group and the class of the first selected point into the address."""
     points = st.session_state[state.MAP_POINTS].selection.points
     for point in points[:1]:
         _, group, class_name, *_ = point["customdata"]
         if group != tables.TYPED_GROUP:  # which is no expert
-            st.session_state[state.MAP_EXPERT] = group
-        st.session_state[state.MAP_CLASS] = class_name
+            st.query_params[state.MAP_EXPERT] = group
+        st.query_params[state.MAP_CLASS] = class_name
 
 
 def selected_points() -> None:
@@ -188,14 +208,5 @@ def selected_points() -> None:
     points = chosen.selection.points if chosen else []
     if len(points) > 1:
         table = tables.selected_table([point["customdata"] for point in points])
-        st.markdown(f"**{len(table)} points selected**, in {_classes(table['class'].nunique())}")
+        st.markdown(words.selected(len(table), table["class"].nunique()))
         show_table(table, "selected-points", height=220)
-
-
-def _classes(count: int) -> str:
-    return "one class" if count == 1 else f"{count} classes"
-
-
-def _legend(flat: bool) -> str:
-    marks = ("○ hard prompt", "◇ prototype", "★ soft prompt" if flat else "✚ soft prompt")
-    return " · ".join(marks) + " · a line joins each soft prompt to its prototype"

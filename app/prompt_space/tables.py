@@ -89,6 +89,22 @@ def nearness_table(near: Sequence[Nearness], groups: Sequence[str]) -> pd.DataFr
     return table.sort_values("cosine", ascending=False, kind="stable", ignore_index=True)
 
 
+def search_choices(groups: Sequence[str], classes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Returns what can be found on a map: entry of the menu → column and value of `map_table`."""
+    found = {f"{name} (class)": ("class", name) for name in classes}
+    if len(groups) > 1:
+        found |= {f"{name} (group)": ("group", name) for name in groups}
+    return found
+
+
+def nearest_shares(shares: Tensor, experts: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Returns expert → group → share of classes, from `mocoop.analysis.drift.nearest_groups`."""
+    return {
+        expert: dict(zip(experts, row, strict=True))
+        for expert, row in zip(experts, shares.tolist(), strict=True)
+    }
+
+
 def soft_pairs(shown: pd.DataFrame) -> pd.DataFrame:
     """Returns each soft point with its prototype, in columns `x_soft`, `x_prototype`, …"""
     soft = shown[shown["kind"] == KINDS[SOFT]]

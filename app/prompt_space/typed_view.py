@@ -9,7 +9,7 @@ from torch import Tensor
 from app.caches import answers as answer_caches
 from app.caches.runs import stamp_of
 from app.common.words import escape_markdown
-from app.prompt_space import tables
+from app.prompt_space import tables, words
 from app.ui.parts import show_table
 from app.ui.prompt_box import learn_from_here, prompt_box
 from mocoop.analysis.placing import nearness, place
@@ -32,7 +32,7 @@ def typed_on_map(run: Run, setup: RunSetup, projection: Projection) -> pd.DataFr
         setup: its setup.
         projection: the map that is shown.
     """
-    template = prompt_box(setup.config, "Put your own prompt on the map")
+    template = prompt_box(setup.config, words.TYPED_BOX)
     if template is None:
         return None
     text = answer_caches.text_features(setup.config.backbone, setup.config.data, template)
@@ -41,16 +41,11 @@ def typed_on_map(run: Run, setup: RunSetup, projection: Projection) -> pd.DataFr
     table = tables.nearness_table(near, setup.experts)
     first = table.iloc[0]
     st.markdown(
-        escape_markdown(
-            f"✖ “{template}” is nearest to {first['group']} (mean cosine {first['cosine']:.3f})."
-        )
+        escape_markdown(words.typed_nearest(template, first["group"], float(first["cosine"])))
     )
     if projection.settings.method == "umap":
-        st.caption(
-            "UMAP cannot place new points exactly: your prompt stands between the points that "
-            "are nearest to it. PCA places it exactly."
-        )
-    with st.expander("Near which groups?"):
+        st.caption(words.TYPED_UMAP)
+    with st.expander(words.TYPED_GROUPS):
         show_table(table, "typed-nearness", column_config=COLUMNS)
         learn_from_here(setup.config, template)
     return tables.typed_points(places, template, projection.classes, setup.class_names)

@@ -6,8 +6,7 @@ import streamlit as st
 
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
-from app.caches.runs import stamp_of
-from mocoop.catalog.change_stamp import data_stamp
+from app.caches.runs import inputs_of, stamp_of
 from mocoop.classifiers.saved import check_same_data
 from mocoop.evaluation.evaluate import Evaluation, evaluate
 from mocoop.evaluation.routing_value import RoutingValue, routing_value
@@ -16,21 +15,21 @@ from mocoop.runs.run import Run, open_run
 
 def evaluation(run: Run, choice: str) -> Evaluation:
     """Returns the results of a run on its test images: accuracy, measures by class, confusions."""
-    return _evaluation(str(run.path), stamp_of(run), data_stamp(run.setup().config.data), choice)
+    return _evaluation(str(run.path), stamp_of(run), inputs_of(run), choice)
 
 
 @st.cache_data(show_spinner="Counting the test images …", max_entries=32)
-def _evaluation(path: str, stamp: float, data_as_it_is: str, choice: str) -> Evaluation:
+def _evaluation(path: str, stamp: float, inputs: str, choice: str) -> Evaluation:
     return evaluate(run_caches.routed_test_items(open_run(path), choice), choice)
 
 
 def value_of_routing(run: Run, choice: str) -> RoutingValue:
     """Returns the accuracy with a run's router and with other choices, on the test images."""
-    return _value_of_routing(str(run.path), stamp_of(run), choice)
+    return _value_of_routing(str(run.path), stamp_of(run), inputs_of(run), choice)
 
 
 @st.cache_data(show_spinner="Testing other choices of experts …", max_entries=32)
-def _value_of_routing(path: str, stamp: float, choice: str) -> RoutingValue:
+def _value_of_routing(path: str, stamp: float, inputs: str, choice: str) -> RoutingValue:
     run = open_run(path)
     setup = run_caches.setup_of(run)
     data = data_caches.dataset(setup.config.data)

@@ -123,6 +123,7 @@ def figure_page(figure: go.Figure, name: str, title: str) -> str:
     page: str = figure.to_html(
         include_plotlyjs=True,
         full_html=True,
+        auto_play=False,  # a figure with frames moves only when its reader starts it
         default_width="100%",
         config={"displaylogo": False, "responsive": True},
         post_script=_BUTTONS.replace("NAME", json.dumps(name)),

@@ -55,13 +55,14 @@ def data_name(typed: str) -> str:
     """Returns the name of a built-in or benchmark set, or the absolute path that was typed.
 
     Raises:
-        UserError: if nothing was typed.
+        UserError: if nothing was typed, or if this server does not open the path.
     """
     text = typed.strip()
     if not text:
         raise UserError("Choose a data set, or type the path of a folder of images.")
     if is_builtin(text) or text in BENCHMARKS:
         return text
+    access.check_folder(text, st.get_option("server.address"))
     return str(Path(text).expanduser().resolve())
 
 

@@ -48,17 +48,29 @@ def drift_table(features: SavedFeatures, labels: Sequence[int] | None = None) ->
     chosen = list(range(features.prototypes.shape[1])) if labels is None else list(labels)
     prototypes = features.prototypes[:, chosen]  # (experts, classes, dim)
     hard = torch.cat([part[:, chosen] for part in features.hard])  # (templates, classes, dim)
-    own_group = torch.arange(len(prototypes))[:, None]
     rows = []
     for epoch, saved in features.soft.items():
         soft = saved[:, chosen]
-        cosines = torch.einsum("gcd,hcd->gch", soft, prototypes)
         own = (soft * prototypes).sum(dim=-1).mean(dim=1)  # (experts,)
-        nearest = (cosines.argmax(dim=-1) == own_group).float().mean(dim=1)
+        nearest = nearest_groups(soft, prototypes).diagonal()  # (experts,)
         outside = share_outside_span(soft, hard).mean(dim=1)
         columns = zip(own.tolist(), nearest.tolist(), outside.tolist(), strict=True)
         rows += [Drift(expert, epoch, *values) for expert, values in enumerate(columns)]
     return rows
+
+
+def nearest_groups(soft: Tensor, prototypes: Tensor) -> Tensor:
+    """Returns for each expert the share of classes whose nearest group of hard prompts is each.
+
+    Args:
+        soft: (experts, classes, dim), L2-normalised.
+        prototypes: (groups, classes, dim), L2-normalised; expert i started from group i.
+
+    Returns:
+        (experts, groups), 0 to 1; a row sums to 1, and the diagonal is `Drift.own_nearest`.
+    """
+    nearest = torch.einsum("ecd,gcd->ecg", soft, prototypes).argmax(dim=-1)  # (experts, classes)
+    return F.one_hot(nearest, len(prototypes)).double().mean(dim=1)
 
 
 def share_outside_span(soft: Tensor, hard: Tensor) -> Tensor:

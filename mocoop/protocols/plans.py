@@ -169,7 +169,8 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
 
 def _recipe(plan: Plan, method: str, data: str, shots: int) -> tuple[TrainConfig, str]:
     """Returns a method's settings in a plan, and its label in the tables."""
-    config, named = preset(method, plan.backbone, data), {}
+    config = preset(method, plan.backbone, data)
+    named: dict[str, object] = {}
     if plan.protocol == "few-shot":
         config = few_shot_preset(method, plan.backbone, data, shots)
         named = dict(FEW_SHOT_RECIPE) if follows_few_shot_recipe(config) else {}

@@ -108,7 +108,7 @@ def from_csv(text: str) -> tuple[Row, ...]:
                 by_preset = protocol == "base-to-new" and _names_all(method)
                 marks = [*(marks or [False]), by_preset]
             style = more[len(_MARKS)] if len(more) == len(_LATER) else ""
-            rows.append(Row(protocol, data, target, method, *numbers, *marks, style))
+            rows.append(Row(protocol, data, target, method, *numbers, marks[0], marks[1], style))
         except ValueError as error:
             raise UserError(
                 f"Line {lines.line_num} is not a result: expected {len(header)} cells with "

@@ -171,6 +171,8 @@ def test_points_of_the_map_are_clicked_boxed_and_lassoed(one_app, browser_page):
     pictures = page.get_by_role("img", name=re.compile(f"^{name},"))
     expect(pictures).to_have_count(min(count, THUMBNAILS))
 
+    expect(page.get_by_role("img", name=f"{name} at the chosen point, 1")).to_be_visible()
+
     middle = sorted(one["x"] for one in points)[len(points) // 2]
     area = plot.locator(".nsewdrag").first.bounding_box()
     left, top = area["x"] + 3, area["y"] + 3
@@ -193,6 +195,22 @@ def test_points_of_the_map_are_clicked_boxed_and_lassoed(one_app, browser_page):
         page.mouse.dblclick(left + 3, bottom - 3)  # selects nothing
         expect(page.get_by_text("points selected")).to_have_count(0)
         settled(page)
+
+
+def test_maps_of_the_groups_play_their_epochs_when_asked(one_app, browser_page):
+    page = browser_page
+    page.goto(f"{one_app.address}/prompt_space?run=albums-mocoop-16shot")
+    heading(page, "Prompt space")
+    maps = page.locator(".js-plotly-plot").nth(2)
+    maps.scroll_into_view_if_needed()
+    maps.evaluate(
+        "plot => {window.seen = []; plot.on('plotly_animatingframe', e => seen.push(e.name));}"
+    )
+    expect(maps.get_by_text("Epoch 30")).to_be_visible()
+    assert page.evaluate("seen") == []  # nothing moves by itself
+    maps.locator(".updatemenu-button").first.click()
+    page.wait_for_function("() => seen.length === 11")
+    assert page.evaluate("seen") == [str(epoch) for epoch in range(0, 31, 3)]
 
 
 # What stands out of the page, or of the tile it is in, by more than a pixel.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from app.common import state
 from app.jobs import maps as map_maker
-from app.prompt_space import cached
+from app.prompt_space import cached, words
 from app.prompt_space import tables as space_tables
 from mocoop.analysis import projection
 from mocoop.analysis.projection import MapSettings
@@ -23,6 +23,14 @@ PAGE = "pages/prompt_space.py"
 
 def texts(elements):
     return " ".join(str(element.value) for element in elements)
+
+
+def html(app):
+    return " ".join(element.proto.body for element in app.get("html"))
+
+
+def charts(app):
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def test_empty_says_what_to_do(empty_runs):
@@ -60,7 +68,8 @@ def test_a_link_restores_the_view(one_run):
     assert not app.exception
     assert app.selectbox(key=state.MAP_EXPERT).value == expert
     assert f"test images of *{class_name}* go to *{expert}*" in texts(app.markdown)
-    assert "✚ soft prompt" in texts(app.caption)
+    assert "✚" in html(app)  # the mark of soft prompts in three dimensions
+    assert "always flat" in texts(app.caption)  # the maps of the groups
 
 
 def test_no_class_is_a_hint(one_run):
@@ -68,6 +77,75 @@ def test_no_class_is_a_hint(one_run):
     app.multiselect(key=state.MAP_CLASSES).set_value([]).run()
     assert not app.exception
     assert "Choose at least one class" in texts(app.info)
+
+
+def test_key_names_marks_groups_and_classes(one_run):
+    app = open_page(PAGE, run=one_run.name)
+    said = html(app)
+    for text in ("hard prompt", "prototype", "soft prompt", *one_run.setup().experts):
+        assert text in said
+    assert "your prompt" not in said
+    app = open_page(PAGE, run=one_run.name, colour="class", prompt="a photo of a {}.")
+    assert not app.exception
+    said = html(app)
+    for name in app.multiselect(key=state.MAP_CLASSES).value:
+        assert f'alt="{name}"' in said  # its picture
+    assert "your prompt" in said
+
+
+def test_search_marks_a_class_and_a_group(one_run):
+    setup = one_run.setup()
+    drawn = open_page(PAGE, run=one_run.name).multiselect(key=state.MAP_CLASSES).value
+    hidden = next(name for name in setup.class_names if name not in drawn)
+    app = open_page(PAGE, run=one_run.name, found=f"{hidden} (class)")
+    assert not app.exception
+    assert f"Marked: **{hidden}**, {len(setup.experts)} soft prompts" in texts(app.caption)
+    rings = charts(app)[1]["data"][-1]
+    assert rings["text"] == list(setup.experts)
+    group = setup.experts[1]
+    app.selectbox(key=state.MAP_FOUND).set_value(f"{group} (group)").run()
+    assert f"Marked: **{group}**, 5 soft prompts" in texts(app.caption)
+    app = open_page(PAGE, run=one_run.name, found="nothing of this name")
+    assert not app.exception
+    assert app.selectbox(key=state.MAP_FOUND).value is None
+
+
+def test_chosen_point_shows_images_of_its_class(one_run):
+    class_name, expert = one_run.setup().class_names[3], one_run.setup().experts[1]
+    app = open_page(PAGE, run=one_run.name)
+    assert "Click it to see images" in texts(app.caption)
+    app = open_page(PAGE, run=one_run.name, look_class=class_name, look_expert=expert)
+    assert "Click it to see images" not in texts(app.caption)
+    assert f"{class_name} · {expert}" in texts(app.markdown)
+    app.selectbox(key=state.MAP_CLASS).set_value(one_run.setup().class_names[5]).run()
+    assert app.query_params["look_class"] == one_run.setup().class_names[5]
+    app.run()
+    assert f"{one_run.setup().class_names[5]} · {expert}" in texts(app.markdown)
+
+
+def test_a_map_per_group_with_a_frame_per_epoch(one_run):
+    setup = one_run.setup()
+    app = open_page(PAGE, run=one_run.name, epoch="1")
+    chart = charts(app)[2]
+    titles = [note["text"] for note in chart["layout"]["annotations"]]
+    assert titles == list(setup.experts)
+    assert [frame["name"] for frame in chart["frames"]] == ["0", "1", "2", "3"]
+    assert chart["layout"]["sliders"][0]["active"] == 1
+    assert "An arrow is the way of a soft prompt from epoch 0" in texts(app.caption)
+
+
+def test_own_group_is_nearest_in_words(one_run):
+    app = open_page(PAGE, run=one_run.name, epoch="0")
+    assert "All experts kept their meaning" in texts(app.caption)
+    shares = {"sketch": {"sketch": 0.25, "dark": 0.5, "photo": 0.25}}
+    shares |= {
+        name: {"sketch": 0, "dark": 0, "photo": 0} | {name: 1} for name in ("dark", "photo")
+    }
+    said = " ".join(words.own_group(shares))
+    assert "for 25 % of the classes, the soft prompt of *sketch* is nearer" in said
+    assert "For 50 % it is now nearest to *dark*." in said
+    assert "So *sketch* says little" in said
+    assert "2 of 3 experts have 100 %." in said
 
 
 def stand_in(monkeypatch, code: str) -> list[MapSettings]:

@@ -70,3 +70,59 @@ def test_finished_runs_can_be_looked_at(only_look, one_run):
         assert not app.error
         assert one_run.name in app.selectbox[0].options[0]
         assert "<svg" in texts(app.markdown) if page == "home" else app.get("plotly_chart")
+
+
+OTHERS = "0.0.0.0"
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """The server's folder of data, an allowed one, and a private one."""
+    for name in ("root", "allowed", "private"):
+        (tmp_path / name / "set").mkdir(parents=True)
+    monkeypatch.setenv("MOCOOP_DATA", str(tmp_path / "root"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("address", [OTHERS, None, "192.168.0.7"])
+def test_a_server_for_others_opens_only_allowed_folders(folders, monkeypatch, address):
+    access.check_folder(str(folders / "root" / "set"), address)
+    (folders / "root" / "link").symlink_to(folders / "private")
+    outside = [folders / "private", folders / "root" / ".." / "private", folders / "root" / "link"]
+    said = set()
+    for path in [*outside, "/etc", "~", ".", folders / "missing"]:
+        with pytest.raises(UserError, match="only the data sets in its menu") as caught:
+            access.check_folder(str(path), address)
+        said.add(str(caught.value))
+    assert len(said) == 1  # the same for what exists and what does not
+    assert str(folders) not in said.pop()
+    monkeypatch.setenv(access.FOLDERS, f"{folders / 'allowed'}:{folders / 'private' / 'set'}")
+    access.check_folder(str(folders / "allowed" / "set"), address)
+    access.check_folder(str(folders / "private" / "set"), address)
+    with pytest.raises(UserError, match="its owner allows"):
+        access.check_folder(str(folders / "private"), address)
+
+
+def test_the_owners_machine_opens_every_folder_unless_told_otherwise(folders, monkeypatch):
+    for address in access.OWN_MACHINE:
+        access.check_folder(str(folders / "private"), address)
+    monkeypatch.setenv(access.FOLDERS, str(folders / "allowed"))
+    with pytest.raises(UserError, match="its owner allows"):
+        access.check_folder(str(folders / "private"), "127.0.0.1")
+
+
+@pytest.mark.parametrize("page", ["data", "train"])
+def test_a_link_opens_no_folder_of_a_server(empty_runs, folders, monkeypatch, page):
+    monkeypatch.setenv(access.FOLDERS, str(folders / "allowed"))
+    private = str(folders / "private")
+    app = open_page(f"pages/{page}.py", data=private)
+    assert not app.exception
+    assert "only the data sets in its menu" in texts(app.error)
+    assert not app.metric
+
+
+def test_a_link_opens_no_folder_of_a_read_only_site(only_look, empty_runs, folders):
+    app = open_page("pages/data.py", data=str(folders / "private"))
+    assert not app.exception
+    assert not app.error
+    assert str(folders) not in texts([*app.markdown, *app.caption, *app.info, *app.selectbox])

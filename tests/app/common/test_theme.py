@@ -10,6 +10,7 @@ import pytest
 from app.common.theme import EXPERT_COLOURS, expert_colours
 from mocoop.datasets.builtin_cards import RULES
 from mocoop.world.captions import scene_templates
+from tests.support.colour_difference import ciede2000
 
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
 EYES = {
@@ -52,11 +53,37 @@ def lab(rgb: np.ndarray) -> np.ndarray:
     return np.array([116 * bent[1] - 16, 500 * (bent[0] - bent[1]), 200 * (bent[1] - bent[2])])
 
 
+# Pairs with their difference from Sharma, Wu and Dalal (2005), table 1.
+@pytest.mark.parametrize(
+    ("first", "second", "difference"),
+    [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, -1.3802, -84.2814), (50, 0, -82.7485), 1.0000),
+        ((50, 0, 0), (50, -1, 2), 2.3669),
+        ((50, 2.49, -0.001), (50, -2.49, 0.0009), 7.1792),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((50, 2.5, 0), (58, 24, 15), 19.4535),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((2.0776, 0.0795, -1.135), (0.9033, -0.0636, -0.5514), 0.9082),
+    ],
+)
+def test_the_measure_is_the_published_one(first, second, difference):
+    assert ciede2000(np.array(first), np.array(second)) == pytest.approx(difference, abs=1e-4)
+
+
 @pytest.mark.parametrize("eye", EYES)
 def test_any_two_colours_are_apart(eye):
     seen = [lab(np.clip(EYES[eye] @ linear(colour), 0, 1)) for colour in EXPERT_COLOURS]
-    nearest = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2))
-    assert nearest > 18  # in units of which about 2 can just be told apart
+    nearest = min(ciede2000(a, b) for a, b in itertools.combinations(seen, 2))
+    assert nearest > 11  # where about 1 can just be told apart
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#12161c"])
+@pytest.mark.parametrize("eye", EYES)
+def test_colours_are_apart_from_the_page(eye, ground):
+    page = lab(linear(ground))
+    seen = [lab(np.clip(EYES[eye] @ linear(colour), 0, 1)) for colour in EXPERT_COLOURS]
+    assert min(ciede2000(page, colour) for colour in seen) > 17
 
 
 @pytest.mark.parametrize(("ground", "least"), [("#ffffff", 2), ("#12161c", 3)])

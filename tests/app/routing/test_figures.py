@@ -128,7 +128,7 @@ def test_the_map_joins_each_soft_point_to_its_prototype(all_figures):
         lines, *points = all_figures[name].data
         assert len(lines.x) == 3 * 4  # two ends and a gap for each soft point
         assert list(lines.x[2::3]) == [None] * 4
-        assert [trace.name for trace in points] == ["hard prompt", "prototype", "soft prompt"]
+        assert [trace.name for trace in points] == ["prototype", "hard prompt", "soft prompt"]
         soft = points[2]
         assert list(soft.x) == list(lines.x[0::3])
         assert {row[2] for row in soft.customdata} == set(CLASSES)
