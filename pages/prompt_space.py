@@ -24,7 +24,7 @@ def page(run: Run) -> None:
         st.info(words.CONDITIONAL)
     epoch = space_view.pick_epoch(run)
     space_view.numbers(run, setup, epoch)
-    st.subheader(words.MAP)
+    st.header(words.MAP)
     choice = map_view.pick_map(epoch)
     projection = map_view.drawn_map(run, choice.settings)
     points = map_view.the_map(run, setup, projection, choice)

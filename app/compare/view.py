@@ -201,7 +201,7 @@ def means(runs: list[Run]) -> None:
     parts = {name: mean_tables(gathered.rows, name) for name in PROTOCOLS if name in there}
     _files(gathered, [table for several in parts.values() for table in several.all])
     for protocol, several in parts.items():
-        st.subheader(TITLES[protocol])
+        st.header(TITLES[protocol])
         if protocol == "base-to-new":
             st.caption(HARMONIC)
         for table in (*several.by_data, several.average, several.published):

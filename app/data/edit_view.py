@@ -76,7 +76,7 @@ def templates(name: str, dataset: Dataset) -> None:
     show_table(tables.groups_table(dataset.templates.groups), "groups")
     if not dataset.items("train"):
         return
-    st.markdown("##### Which groups suit these pictures?")
+    st.header("Which groups suit these pictures?")
     st.caption(
         "Uses CLIP to find the groups of templates that together classify the training images "
         "best, and stops when another group no longer helps. The small built-in CLIP knows few "

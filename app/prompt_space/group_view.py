@@ -27,7 +27,7 @@ def group_by_group(
         epoch: the epoch that is shown.
     """
     several = len(setup.experts) > 1
-    st.subheader(words.GROUPS if several else words.GROUPS_ONE)
+    st.header(words.GROUPS if several else words.GROUPS_ONE)
     epochs = sorted(points["epoch"].dropna().astype(int).unique().tolist())
     st.caption(words.groups_caption(epochs, several))
     if projection.settings.dims == 3:

@@ -85,7 +85,7 @@ def pick_epoch(run: Run) -> int:
 
 def behind_a_point(run: Run, setup: RunSetup) -> None:
     """Shows the test images of a class that go to an expert, and the words near its tokens."""
-    st.subheader(words.BEHIND)
+    st.header(words.BEHIND)
     st.caption(words.BEHIND_CAPTION)
     left, right = st.columns(2)
     several = len(setup.experts) > 1
