@@ -27,13 +27,15 @@ class Upload(Protocol):
         """Returns the file's bytes."""
 
 
-def open_upload(content: bytes, name: str) -> Opened:
+def open_upload(content: bytes, name: str, ground: str = "white") -> Opened:
     """Returns an uploaded picture, scaled down if it is large, and notes on what was changed.
+
+    Transparent parts are shown on `ground`, one of `GROUNDS`.
 
     Raises:
         UserError: if the content is not an image, or is damaged.
     """
-    image, notes = open_image(content, name)
+    image, notes = open_image(content, name, ground)
     if max(image.size) > LARGEST:
         notes.append(f"{image.width} × {image.height} pixels, scaled down first")
         image = image.copy()

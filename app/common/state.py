@@ -20,6 +20,8 @@ DATA_VIEW = "look_at"  # the open tab
 DATA_LAST = "last data set"  # the last choice on Data or Train, which both pages share
 DATA_NEXT = "next data set"  # the data set to select when the page runs next
 DATA_UPLOAD = "upload of data"  # the uploaded zip
+DATA_PANEL = "panel of the upload"  # whether it is open
+DATA_TAKEN = "the upload was taken"  # closes the panel when the page runs next
 DATA_REPORT = "check of"  # "<name> <data>": the report of the check of all images
 DATA_PROPOSED = "groups for"  # "<name> <data>": the proposed groups of templates
 
@@ -49,6 +51,7 @@ OF_EXPERT = "of_expert"  # the expert whose images are shown
 FORCED = "forced"  # the expert that predicts instead of the mixture
 SOURCE = "source"  # where the picture to try comes from
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay in the session
+GROUND = "ground"  # behind transparent parts of uploads
 CHANGED = "changed"  # which of the uploaded pictures the sliders change
 EFFECTS = ("blur", "pixelate", "darken", "grey", "sketch")
 TYPED = "prompt"  # the typed prompt, on Prompt space too

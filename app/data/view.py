@@ -28,7 +28,11 @@ def upload() -> None:
     """Lets the user upload a zip of class folders, and then selects the new data set."""
     if access.read_only():
         return
-    with st.popover("Upload a zip", icon=":material/upload:"):
+    if st.session_state.pop(state.DATA_TAKEN, False):
+        st.session_state[state.DATA_PANEL] = False
+    with st.popover(
+        "Upload a zip", icon=":material/upload:", key=state.DATA_PANEL, on_change="rerun"
+    ):
         st.caption(
             "The zip needs one folder of images per class, or folders train/, val/ and test/ "
             "that contain such folders. At most "
@@ -48,6 +52,7 @@ def upload() -> None:
             access.check_may_change()
             made = keep_upload(given, given.name)
             st.session_state[state.DATA_NEXT] = made.source
+            st.session_state[state.DATA_TAKEN] = True
             st.rerun()
 
 

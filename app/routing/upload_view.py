@@ -23,6 +23,7 @@ from app.ui.parts import errors_in_words, show_figure
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.errors import UserError
 from mocoop.runs.run import Run
+from mocoop.storage.images import GROUNDS, TRANSPARENT
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
 SOURCES = ("A test image", "My files", "Camera")
@@ -43,6 +44,11 @@ class Picture:
     image: Image.Image
     notes: tuple[str, ...] = ()
     truth: str | None = None
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether parts of the file's picture are transparent."""
+        return any(note.startswith(TRANSPARENT) for note in self.notes)
 
 
 @st.fragment
@@ -90,20 +96,27 @@ def own_pictures(source: str) -> list[Picture]:
     pictures = []
     for file in given[:MAX_FILES]:
         try:
-            pictures.append(read_picture(file.getvalue(), shown_name(file.name)))
+            pictures.append((file, read_picture(file.getvalue(), shown_name(file.name))))
         except UserError as error:
             st.warning(escape_markdown(str(error)), icon=":material/broken_image:")
-    return pictures
+    if not any(picture.is_transparent for _, picture in pictures):
+        return [picture for _, picture in pictures]
+    ground = st.segmented_control(
+        "Behind transparent parts", GROUNDS, default="white", required=True, key=state.GROUND
+    )
+    return [read_picture(file.getvalue(), picture.name, ground) for file, picture in pictures]
 
 
 @st.cache_resource(show_spinner=False, max_entries=48)
-def read_picture(content: bytes, name: str) -> Picture:
+def read_picture(content: bytes, name: str, ground: str = "white") -> Picture:
     """Returns an uploaded picture, scaled down if it is large.
+
+    Transparent parts are shown on `ground`, one of `GROUNDS`.
 
     Raises:
         UserError: if the content is not an image, or is damaged.
     """
-    image, notes = open_upload(content, name)
+    image, notes = open_upload(content, name, ground)
     return Picture(name, image, tuple(notes))
 
 

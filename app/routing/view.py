@@ -82,8 +82,8 @@ def overview(
         first.metric("Accuracy", f"{100 * table['right'].mean():.1f} %")
         if nmi is not None:
             second.metric(
-                "Experts and styles",
-                f"{nmi:.2f} of 1",
+                "Experts match styles",
+                f"{nmi:.2f} (NMI)",
                 help="Normalised mutual information of the first-choice expert and the picture's "
                 "style: 0 means that they are independent, 1 means that one determines the "
                 "other.",

@@ -213,7 +213,8 @@ def _unreadable_error(dataset: Dataset, reasons: Mapping[int, str]) -> UserError
     more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
     count = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
     return UnreadableImagesError(
-        f"{count} of {dataset.name} cannot be read: {some}{more}. Fix them, or leave them out "
-        f"with: mocoop data check {dataset.source} --skip.",
+        f"{count} of {dataset.name} cannot be read: {some}{more}. Fix them, or leave them out: "
+        "in the app on the page Data under Check, or with: mocoop data check "
+        f"{dataset.source} --skip.",
         ordered,
     )

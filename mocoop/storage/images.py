@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mocoop.errors import UserError
+from mocoop.errors import UserError, choose_from
 
 MAX_PIXELS = 50_000_000
 # What Pillow's readers raise on damaged files.
@@ -18,23 +18,31 @@ DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, s
 # Only formats that Pillow decodes itself. For others, such as EPS, it starts other programs, to
 # which untrusted files must not be passed.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+TRANSPARENT = "transparent: shown on"  # how a note on transparency starts
+GROUNDS = {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
+"""What transparent parts can be shown on → its colour."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
-def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Image, list[str]]:
+def open_image(
+    source: Path | bytes, name: str | None = None, ground: str = "white"
+) -> tuple[Image.Image, list[str]]:
     """Returns an RGB image, and notes that say what was changed to make it RGB.
 
-    Transparent images get a white background, 16-bit images are scaled to 8 bits, and CMYK is
+    Transparent images get a plain background, 16-bit images are scaled to 8 bits, and CMYK is
     converted. The first frame of an animation is used, and the camera's orientation is applied.
 
     Args:
         source: a path, or the file's bytes.
         name: name of the image in messages; the path by default.
+        ground: what transparent parts are shown on, one of GROUNDS.
 
     Raises:
-        UserError: for a file that is missing, not an image, damaged, in another format, or with
-            too many pixels.
+        UserError: for another ground, and for a file that is missing, not an image, damaged, in
+            another format, or with too many pixels.
     """
+    if ground not in GROUNDS:
+        raise choose_from("ground", ground, GROUNDS)
     label = name or (str(source) if isinstance(source, Path) else "the image")
     if isinstance(source, Path) and not source.is_file():
         raise UserError(f"{label}: no such file. Expected the path of an image.")
@@ -63,14 +71,13 @@ def open_image(source: Path | bytes, name: str | None = None) -> tuple[Image.Ima
         raise UserError(f"{label}: far too many pixels to read. Make it smaller first.") from error
     except UnidentifiedImageError as error:
         raise UserError(
-            f"{label}: its content is not an image in a supported format. Expected "
-            "JPEG, PNG, BMP, GIF, TIFF or WebP."
+            f"{label}: this file is not a readable image. Use JPEG, PNG, BMP, GIF, TIFF or WebP."
         ) from error
     except DAMAGED as error:
         raise UserError(
             f"{label}: the image is damaged or cut short ({error}). Copy or export it again."
         ) from error
-    return _as_rgb(image, notes), notes
+    return _as_rgb(image, notes, ground), notes
 
 
 def as_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -91,7 +98,7 @@ def as_rgb(image: Image.Image, name: str) -> Image.Image:
     return upright if upright.mode == "RGB" else _as_rgb(upright, [])
 
 
-def _as_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
+def _as_rgb(image: Image.Image, notes: list[str], ground: str = "white") -> Image.Image:
     """Returns the image as 8-bit RGB; appends to `notes` what was changed."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
@@ -103,10 +110,10 @@ def _as_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
         scaled = np.clip(values / top * 255.0, 0, 255).astype(np.uint8)
         return Image.fromarray(scaled).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        notes.append("transparent: shown on white")
+        notes.append(f"{TRANSPARENT} {ground}")
         layer = image.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(ground, layer).convert("RGB")
+        behind = Image.new("RGBA", layer.size, (*GROUNDS[ground], 255))
+        return Image.alpha_composite(behind, layer).convert("RGB")
     if image.mode == "CMYK":
         notes.append("CMYK: converted to RGB")
     return image.convert("RGB")

@@ -95,7 +95,7 @@ def test_odd_pictures_get_cards_and_broken_ones_a_sentence(one_app, browser_page
     said = page.get_by_test_id("stAlert")
     expect(said).to_have_count(2)
     expect(said.first).to_contain_text(re.compile(r"cut\.png: .* cut short .*\.$"))
-    expect(said.last).to_contain_text(re.compile(r"notes\.png: its content is not an image .*\.$"))
+    expect(said.last).to_contain_text(re.compile(r"notes\.png: this file is not .*\.$"))
     settled(page)
     for name in colours:
         expect(page.get_by_role("img", name=name)).to_be_visible()

@@ -154,7 +154,7 @@ def test_predict_takes_folders_and_goes_past_broken_files(capsys, finished_run, 
     names = [answer["image"].removeprefix(f"{tmp_path}/pictures/") for answer in found["images"]]
     assert names == ["a.png", "b.png", "more/c.png"]
     assert list(found["unreadable"]) == [str(tmp_path / "pictures" / "aa.jpg")]
-    assert "aa.jpg: its content is not an image" in err
+    assert "aa.jpg: this file is not a readable image" in err
     assert "1 of 4 images could not be read" in err
     picture = tmp_path / "pictures" / "a.png"
     code, out, err = run(capsys, "predict", finished_run.name, tmp_path / "x.png", picture)

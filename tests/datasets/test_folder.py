@@ -211,5 +211,5 @@ def test_damaged_image_is_named(flat):
     data = load_dataset(str(flat))
     item = data.items("train")[0]
     (flat / item.id).write_bytes(b"not a picture")
-    with pytest.raises(UserError, match=rf"{item.id}: its content is not an image"):
+    with pytest.raises(UserError, match=rf"{item.id}: this file is not a readable image"):
         data.image(item)

@@ -154,7 +154,7 @@ def test_a_picture_that_cannot_be_read_is_shown_in_words(pets):
         path.write_text("no picture")
     app = open_page(PAGE, data=str(pets))
     assert not app.exception
-    assert "its content is not an image" in said(app)
+    assert "this file is not a readable image" in said(app)
 
 
 def test_a_read_only_server_offers_no_change(pets, monkeypatch):
@@ -222,6 +222,19 @@ def test_an_upload_becomes_a_data_set(root):
     assert not app.exception
     assert app.selectbox(key=state.DATA).value == f"{made.source}-2"
     assert "Base half: cat. New half: dog." in said(app)
+
+
+def test_the_panel_of_the_upload_closes_once_the_zip_is_taken(root):
+    files = {f"{c}/{n}.png": picture_bytes(f"{c}{n}") for c in ("cat", "dog") for n in range(4)}
+    app = open_page(PAGE)
+    app.session_state[state.DATA_PANEL] = True
+    app.run()
+    given = ("pets.zip", zipped(files).getvalue(), "application/zip")
+    app.file_uploader(key=state.DATA_UPLOAD).set_value(given).run()
+    next(button for button in app.button if button.label == "Use it").click().run()
+    assert not app.exception
+    assert app.selectbox(key=state.DATA).value.endswith("pets")
+    assert not app.session_state[state.DATA_PANEL]
 
 
 def test_a_small_table_of_classes_has_no_empty_rows(pets):

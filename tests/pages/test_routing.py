@@ -48,7 +48,7 @@ def test_empty_says_what_to_do(empty_runs):
 def test_loaded_shows_numbers_and_cards(page, one_run):
     results = one_run.results()
     assert page.metric[0].value == f"{results['base']['accuracy']:.1f} %"
-    assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} of 1"
+    assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} (NMI)"
     assert "the expert used most for their style" in texts(page.caption)
     assert len([b for b in page.button if b.label.startswith("Look closer at image")]) == 12
     assert "288 of 288 images" in texts(page.caption)
@@ -172,7 +172,7 @@ def test_good_and_bad_files_together(one_run):
     app.get("file_uploader")[0].set_value(files).run()
     assert not app.exception
     said = texts(app.warning)
-    assert "notes.jpg: its content is not an image" in said
+    assert "notes.jpg: this file is not a readable image" in said
     assert "cut.png" in said
     assert "clear.png · transparent: shown on white" in texts(app.caption)
     assert "large.png · 1400 × 700 pixels, scaled down first" in texts(app.caption)
@@ -181,6 +181,18 @@ def test_good_and_bad_files_together(one_run):
         "2. clear.png",
         "3. large.png",
     ]
+
+
+def test_the_user_chooses_what_is_behind_transparent_parts(one_run):
+    app = open_page(PAGE, run=one_run.name, view=TRY, source=FILES)
+    files = [("clear.png", png(mode="RGBA", colour=(0, 0, 0, 0)), "image/png")]
+    app.get("file_uploader")[0].set_value([("solid.png", png(), "image/png")]).run()
+    assert state.GROUND not in [group.key for group in app.get("button_group")]
+    app.get("file_uploader")[0].set_value(files).run()
+    chosen = next(group for group in app.get("button_group") if group.key == state.GROUND)
+    chosen.set_value("black").run()
+    assert not app.exception
+    assert "clear.png · transparent: shown on black" in texts(app.caption)
 
 
 def test_too_many_files_are_counted(one_run):

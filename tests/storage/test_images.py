@@ -10,7 +10,7 @@ from PIL import Image
 
 from mocoop.errors import UserError
 from mocoop.storage import images
-from mocoop.storage.images import open_image
+from mocoop.storage.images import GROUNDS, open_image
 
 
 def encoded(image, kind, **options):
@@ -75,9 +75,7 @@ def test_other_modes_become_rgb(picture, mode):
 def test_truncated(picture, kind, share):
     """A file that is cut short is refused, with advice."""
     whole = encoded(picture.resize((200, 120)), kind)
-    with pytest.raises(
-        UserError, match=r"damaged or cut short|not an image in a supported format"
-    ):
+    with pytest.raises(UserError, match=r"damaged or cut short|not a readable image"):
         open_image(whole[: int(len(whole) * share)])
 
 
@@ -106,7 +104,7 @@ def test_text_with_an_image_name(tmp_path, content):
     """A file that only claims to be an image is refused."""
     path = tmp_path / "cat.png"
     path.write_bytes(content)
-    said = r"cat\.png: .*(not an image in a supported format|damaged|is empty)"
+    said = r"cat\.png: .*(not a readable image|damaged|is empty)"
     with pytest.raises(UserError, match=said):
         open_image(path)
 
@@ -115,7 +113,7 @@ def test_renamed_text_file(tmp_path):
     """The message for a text file says what was expected."""
     path = tmp_path / "cat.jpg"
     path.write_text("a cat")
-    with pytest.raises(UserError, match=r"in a supported format. Expected JPEG, PNG"):
+    with pytest.raises(UserError, match=r"not a readable image. Use JPEG, PNG"):
         open_image(path)
 
 
@@ -214,6 +212,18 @@ def test_transparent_png(mode):
     assert image.getpixel((16, 6)) == (255, 255, 255)
 
 
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_what_is_behind_transparent_parts_can_be_chosen(ground):
+    image, notes = open_image(transparent("RGBA"), ground=ground)
+    assert notes == [f"transparent: shown on {ground}"]
+    assert image.getpixel((image.width - 1, 0)) == GROUNDS[ground]
+
+
+def test_another_ground_is_refused():
+    with pytest.raises(UserError, match="white, grey"):
+        open_image(transparent("RGBA"), ground="pink")
+
+
 def test_half_transparent():
     """Half transparent black is grey on white."""
     image, _ = open_image(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 128)), "PNG"))
@@ -245,9 +255,9 @@ def test_formats_that_go_to_other_programs_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("subprocess.Popen", started)
     path = tmp_path / "drawing.png"
     Image.new("RGB", (8, 8), "red").save(path, "EPS")
-    with pytest.raises(UserError, match="not an image in a supported format"):
+    with pytest.raises(UserError, match="not a readable image"):
         open_image(path)
-    with pytest.raises(UserError, match="not an image in a supported format"):
+    with pytest.raises(UserError, match="not a readable image"):
         open_image(path.read_bytes(), "drawing.png")
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
+from app.bench.opening import LONGEST_NAME
 from app.common import state
 from app.common.words import escape_markdown
-from app.routing import upload_view
 from app.routing.upload_view import MAX_FILES, read_picture, shown_name
 from mocoop.errors import UserError
 from tests.support.page_fixtures import open_page
@@ -163,7 +163,7 @@ def test_odd_but_sound_pictures_are_shown_under_harmless_names(try_files):
     assert not app.warning
     options = app.selectbox(key=state.CHANGED).options
     assert len(options) == len(FINE)
-    assert max(map(len, options)) <= upload_view.LONGEST_NAME + 4
+    assert max(map(len, options)) <= LONGEST_NAME + 4
     captions = " ".join(caption.value for caption in app.caption)
     assert "<img" not in captions.replace("\\<img", "")
     assert "!\\[x\\]\\(http" in captions
@@ -177,6 +177,6 @@ def test_a_hundred_at_once(try_files):
 
 
 def test_formats_of_other_programs_are_refused():
-    with pytest.raises(UserError, match="its content is not an image"):
+    with pytest.raises(UserError, match="this file is not a readable image"):
         read_picture(saved("EPS"), "print.eps")
     assert shown_name("a\nb\x00.png") == "ab.png"
