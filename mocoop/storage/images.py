@@ -42,7 +42,7 @@ def open_image(
             another format, or with too many pixels.
     """
     if ground not in GROUNDS:
-        raise choose_from("ground", ground, GROUNDS)
+        raise choose_from("ground", ground, tuple(GROUNDS))
     label = name or (str(source) if isinstance(source, Path) else "the image")
     if isinstance(source, Path) and not source.is_file():
         raise UserError(f"{label}: no such file. Expected the path of an image.")
