@@ -15,11 +15,11 @@ from app.ui.parts import errors_in_words
 
 
 def experiment() -> None:
-    settings = pick_settings()
-    found = view.find(settings)
-    view.missing_panel(found, settings)
+    chosen = pick_settings()
+    found = view.find(chosen)
+    view.missing_panel(found, chosen[0].data)
     if found.runs:
-        view.player(found, settings)
+        view.player(found, chosen)
     st.caption(view.ONLY_FOR_LOOKING)
     recipe()
 

@@ -199,7 +199,7 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
         ):
             trainings.start_run(config)
             st.rerun()  # so that the button and the panel show the new training
-        st.markdown(words.time_needed(seconds))
+        st.caption(words.time_needed(seconds))
     if METHODS[config.method].needs_images:
         _three_seeds_button(config, seconds)
     parts = [f"{size.classes} classes"]
@@ -230,7 +230,7 @@ def _three_seeds_button(config: TrainConfig, seconds: float | None) -> None:
             seeds.start_seeds(config)
             st.rerun()
         total = None if seconds is None else left * seconds
-        st.markdown(words.time_needed(total) if left else words.SEEDS_DONE)
+        st.caption(words.time_needed(total) if left else words.SEEDS_DONE)
 
 
 def _template_table(data: str, defaults: list[dict[str, str]]) -> Rows:

@@ -109,4 +109,4 @@ def test_one_button_fills_in_settings_that_overfit(started):
 def test_time_stands_beside_the_buttons(started, method):
     app = open_page(PAGE, method=method)
     assert not app.exception
-    assert len([text for text in app.markdown if text.value.startswith("about ")]) == 2
+    assert len([text for text in app.caption if text.value.startswith("about ")]) == 2
