@@ -1,4 +1,4 @@
-"""The Overfitting lab page: watch prompts learn and forget, and three lessons."""
+"""The Overfitting lab page: watch prompts learn and forget, and lessons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.lab import view
 from app.lab.lesson_view import lessons
 from app.lab.recipe import recipe
 from app.lab.sliders import pick_settings
-from app.lab.tabs import EXPERIMENT, LESSON_TAB
+from app.lab.tabs import EXPERIMENT, LESSON_TAB, LESSON_TAB_BEFORE
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 
@@ -30,6 +30,8 @@ st.caption(
     "CoOp, LASP and MoCoOp learn from the same few images of one half of the classes. What "
     "happens to the accuracy on the other half?"
 )
+if st.query_params.get(state.LAB_TAB) == LESSON_TAB_BEFORE:
+    st.query_params[state.LAB_TAB] = LESSON_TAB
 names = (EXPERIMENT, LESSON_TAB)
 tabs = dict(zip(names, st.tabs(names, key=state.LAB_TAB, bind=state.QUERY), strict=True))
 if tabs[EXPERIMENT].open:

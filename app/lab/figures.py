@@ -9,10 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.common.plotting import OUTSIDE, PERCENTS, plain, transparent
+from app.common.plotting import FAINT, OUTSIDE, PERCENTS, plain, transparent
 from app.common.theme import METHOD_COLOURS, NEUTRAL
 from mocoop.methods import METHODS
-from mocoop.protocols.lab import MOCOOP
+from mocoop.protocols.lab import COOP, MOCOOP
 
 TITLES = {"base": "Base classes (trained on)", "new": "New classes (never seen)"}
 PANELS = {"train": "Training images"} | TITLES
@@ -51,8 +51,8 @@ def accuracy_lines(
         for method, rows in table.groupby("method", sort=False):
             drawn = rows[(rows["epoch"] <= epoch) & rows[half].notna()]
             if (rows["seeds"] > 1).any():
-                low, high = drawn[f"{half} low"], drawn[f"{half} high"]
-                band = _band(str(method), drawn["epoch"], low, high)
+                lower, upper = drawn[f"{half} low"], drawn[f"{half} high"]
+                band = _band(str(method), drawn["epoch"], lower, upper)
                 figure.add_trace(band, row=1, col=column)
             in_legend = half == "base"  # before the first epoch there is no training accuracy
             line = _line(str(method), drawn["epoch"], drawn[half], in_legend)
@@ -208,6 +208,31 @@ def _settings(rows: pd.DataFrame) -> list[str]:
         f"{data} · {shots} per class · rate {rate:g} · text weight {weight:g} · seed {seed}"
         for data, shots, rate, weight, seed in zip(*columns, strict=True)
     ]
+
+
+def change_bars(changes: pd.DataFrame) -> go.Figure:
+    """Returns bars of points gained or lost by set, on base and on new classes.
+
+    Args:
+        changes: from `findings.coop_changes`.
+    """
+    figure = go.Figure()
+    for half, opacity in (("base", 1.0), ("new", FAINT)):
+        rows = changes[changes["half"] == half]
+        bars = go.Bar(
+            x=rows["data"],
+            y=rows["change"],
+            name=f"{half} classes",
+            marker={"color": METHOD_COLOURS[COOP], "opacity": opacity},
+            text=[f"{value:+.1f}".replace("-", "−") for value in rows["change"]],
+            **OUTSIDE,
+            hovertemplate="%{x}: %{y:+.1f} points<extra></extra>",
+        )
+        figure.add_trace(bars)
+    figure = _with_legend(plain(figure, 340))
+    low, high = min(0.0, float(changes["change"].min())), float(changes["change"].max())
+    figure.update_yaxes(title="points gained or lost", range=[low - 5, max(high, 0.0) + 6])
+    return figure.add_hline(0, line=LINE)
 
 
 def way_bars(ways: Mapping[str, float], chosen: str) -> go.Figure:

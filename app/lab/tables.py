@@ -116,7 +116,8 @@ def against_zero_shot(table: pd.DataFrame, epoch: int) -> dict[str, tuple[float,
 def reliability_frame(runs: Trainings, epoch: int) -> pd.DataFrame:
     """Returns a row per method, half and bin after an epoch, in percent, also for zero-shot.
 
-    The images of all seeds are counted together. Bins with less than `FEW` of a half's images are left out, because they are too noisy.
+    The images of all seeds are counted together. Bins with less than `FEW` of a half's images are
+    left out, because they are too noisy.
     """
     shown = [(method, trained, epoch) for method, trained in runs.items()]
     if START in runs:

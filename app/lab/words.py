@@ -80,19 +80,16 @@ def _verdict(base: float, new: float, same: float) -> str:
     return f"{learned} on the base classes, {kept} on the new ones"
 
 
-def holds(same: int, settings: Sequence[str], others: Sequence[str]) -> str:
+def holds(same: int, settings: int, others: Sequence[tuple[int, float]]) -> str:
     """Returns at how many settings of the sliders the answer of a lesson is the same.
 
     Args:
         same: number of settings with the same answer.
-        settings: all settings, in words.
-        others: those with another answer.
+        settings: number of all settings.
+        others: shots and learning rates with another answer.
     """
+    where = "combinations of learning rate and images per class in the lab"
     if not others:
-        return (
-            f"The answer is the same at all {same} settings of learning rate and images per class."
-        )
-    return (
-        f"The answer is the same at {same} of {len(settings)} settings of learning rate and images "
-        f"per class; it is another at {', '.join(others)}."
-    )
+        return f"The answer is the same at all {settings} {where}."
+    named = ", ".join(f"rate {rate:g} with {shots} per class" for shots, rate in others)
+    return f"The answer is the same at {same} of {settings} {where}; it is another at {named}."

@@ -44,10 +44,15 @@ def page(empty_runs):
 
 
 def test_loaded_shows_the_last_epoch_of_shipped_trainings(page):
-    run = read_grid().find("coop", LabSettings())
+    runs = [read_grid().find("coop", LabSettings(seed=seed)) for seed in (1, 2, 3)]
+    run = runs[0]
     shown = numbers(page)
     assert shown.index.tolist() == ["Zero-shot", "CoOp", "LASP", "MoCoOp"]
-    assert shown.loc["CoOp", "new"] == pytest.approx(float(run.accuracy("new")[-1]))
+    mean = sum(float(one.accuracy("new")[-1]) for one in runs) / 3
+    assert shown.loc["CoOp", "new"] == pytest.approx(mean)
+    assert "mean over seeds 1, 2, 3" in texts(page.markdown)
+    assert "at the cost of the new ones" in texts(page.markdown)
+    assert "went off" not in texts(page.warning)
     assert shown.loc["Zero-shot", "base"] == pytest.approx(float(run.accuracy("base")[0]))
     assert len(page.get("plotly_chart")) == 3
     assert "for illustration only" in texts(page.caption)
@@ -71,9 +76,55 @@ def test_the_rates_are_those_of_the_grid_and_one_is_marked_as_the_methods_own(pa
     assert slider.value == LabSettings().learning_rate
     assert slider.label == "Learning rate (own: 0.2)"
     assert read_grid().axes.learning_rates == sliders.RATES
+    page.selectbox(key=state.LAB_SEED).set_value("1").run()
     slow = page.select_slider(key=state.LAB_RATE).set_value(0.05).run()
     run = read_grid().find("coop", LabSettings(learning_rate=0.05))
     assert numbers(slow).loc["CoOp", "new"] == pytest.approx(float(run.accuracy("new")[-1]))
+
+
+def test_a_training_that_goes_off_is_said_to(empty_runs):
+    app = open_page(PAGE, rate="0.8")
+    assert not app.exception
+    assert "MoCoOp with 1 of 3 seeds" in texts(app.warning)
+    assert "not overfitting" in texts(app.warning)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"per_class": "3"},
+        {"text_weight": "7"},
+        {"text_weight": "nan"},
+        {"length": "77"},
+        {"set": "nowhere"},
+        {"rate": "0.20000001"},
+    ],
+    ids=str,
+)
+def test_a_value_in_the_address_that_no_slider_has_is_the_default(empty_runs, query):
+    app = open_page(PAGE, **query)
+    assert not app.exception
+    assert not app.error
+    assert [p for p in app.select_slider if p.value is None] == []
+    assert app.select_slider(key=state.LAB_SHOTS).value == LabSettings().shots
+    assert app.select_slider(key=state.LAB_WEIGHT).value == LabSettings().text_weight
+    assert numbers(app).index.tolist()[0] == "Zero-shot"
+
+
+@pytest.mark.parametrize("draw", ["-5", "1.5", "x", "4294967296", "9" * 5000])
+def test_a_seed_that_is_none_is_told_in_words(empty_runs, draw):
+    app = open_page(PAGE, draw=draw)
+    assert not app.exception
+    assert "whole number from 0 to 4294967295" in texts(app.error)
+
+
+def test_all_seeds_that_are_missing_are_trained(empty_runs, started):
+    app = open_page(PAGE, set="digits", per_class="1", length="40")
+    assert not app.exception
+    assert "**CoOp, LASP and MoCoOp**" in texts(app.markdown)
+    assert "(9 trainings, about" in texts(app.markdown)
+    button(app, "Train now").click().run()
+    assert sorted(config.seed for config in started) == [1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
 def test_an_unknown_rate_in_the_address_is_the_own_one(empty_runs):
@@ -141,7 +192,7 @@ def started(monkeypatch):
 
 
 def test_what_the_grid_lacks_is_trained_when_asked(empty_runs, started):
-    app = open_page(PAGE, text_weight="10")
+    app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
     assert "**LASP and MoCoOp**" in texts(app.markdown)
     assert numbers(app).index.tolist() == ["Zero-shot", "CoOp"]  # what there is stays
@@ -192,7 +243,7 @@ def test_a_training_that_stopped_says_why(empty_runs, started, monkeypatch):
 
 
 def test_a_longer_training_than_the_grid_has_is_offered_with_its_time(empty_runs, started):
-    app = open_page(PAGE, length="160")
+    app = open_page(PAGE, length="160", draw="1")
     assert not app.exception
     assert "about" in texts(app.markdown)
     button(app, "Train now").click().run()
@@ -259,6 +310,12 @@ def lesson_answer(lesson):
     return lesson.answer(shipped_finals())
 
 
+def test_a_link_of_before_opens_the_lessons(empty_runs):
+    app = open_page(PAGE, lab="Three lessons", revealed="prompts")
+    assert not app.exception
+    assert "What happened:" in texts(app.markdown)
+
+
 def test_a_link_to_a_revealed_lesson_shows_it_and_leads_on(empty_runs):
     app = open_page(PAGE, lab=LESSON_TAB, revealed="prompts")
     assert not app.exception
@@ -278,7 +335,7 @@ def test_after_the_last_lesson_predictions_are_counted(empty_runs):
         assert not app.exception
         if place + 1 < len(LESSONS):
             button(app, f"Next: {LESSONS[place + 1].title}").click().run()
-    assert f"Correct predictions: {expected} of 3" in texts(app.markdown)
+    assert f"Correct predictions: {expected} of {len(LESSONS)}" in texts(app.markdown)
     button(app, EXPERIMENT).click().run()
     assert not app.exception
     assert numbers(app).index.tolist()[0] == "Zero-shot"
