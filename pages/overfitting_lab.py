@@ -38,5 +38,6 @@ if tabs[EXPERIMENT].open:
     with tabs[EXPERIMENT], errors_in_words():
         experiment()
 if tabs[LESSON_TAB].open:
+    st.session_state[state.LAB_PLAYING] = False  # nobody sees the animation any more
     with tabs[LESSON_TAB], errors_in_words():
         lessons()

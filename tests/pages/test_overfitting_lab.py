@@ -310,6 +310,14 @@ def lesson_answer(lesson):
     return lesson.answer(shipped_finals())
 
 
+def test_the_animation_stops_when_the_lessons_are_opened(page):
+    button(page, "Play").click().run()
+    page.session_state[state.LAB_TAB] = LESSON_TAB
+    page.run()
+    assert not page.exception
+    assert page.session_state[state.LAB_PLAYING] is False
+
+
 def test_a_link_of_before_opens_the_lessons(empty_runs):
     app = open_page(PAGE, lab="Three lessons", revealed="prompts")
     assert not app.exception
