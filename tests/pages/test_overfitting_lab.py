@@ -83,7 +83,7 @@ def test_the_rates_are_those_of_the_grid_and_one_is_marked_as_the_methods_own(pa
 
 
 def test_a_training_that_goes_off_is_said_to(empty_runs):
-    app = open_page(PAGE, rate="0.8")
+    app = open_page(PAGE, rate="0.8", set="albums")
     assert not app.exception
     assert "MoCoOp with 1 of 3 seeds" in texts(app.warning)
     assert "not overfitting" in texts(app.warning)
