@@ -32,12 +32,14 @@ st.caption(
 )
 if st.query_params.get(state.LAB_TAB) == LESSON_TAB_BEFORE:
     st.query_params[state.LAB_TAB] = LESSON_TAB
+    st.rerun()
 names = (EXPERIMENT, LESSON_TAB)
 tabs = dict(zip(names, st.tabs(names, key=state.LAB_TAB, bind=state.QUERY), strict=True))
 if tabs[EXPERIMENT].open:
     with tabs[EXPERIMENT], errors_in_words():
         experiment()
-if tabs[LESSON_TAB].open:
+if not tabs[EXPERIMENT].open:
     st.session_state[state.LAB_PLAYING] = False  # nobody sees the animation any more
+if tabs[LESSON_TAB].open:
     with tabs[LESSON_TAB], errors_in_words():
         lessons()

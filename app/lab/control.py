@@ -50,7 +50,7 @@ def _takeaway(finals: pd.DataFrame) -> str:
 
 CONTROL = Lesson(
     "control",
-    "When one prompt matters little",
+    "Does a prompt always matter?",
     f"In the sets so far a picture shows several things, and the prompt says which one counts. In "
     f"the set *{SINGLE}* every picture shows **one** thing, and its name is the label. CoOp again "
     f"learns from {SHOTS} images of each base class, at its own learning rate.",

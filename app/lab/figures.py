@@ -223,7 +223,7 @@ def change_bars(changes: pd.DataFrame) -> go.Figure:
             x=rows["data"],
             y=rows["change"],
             name=f"{half} classes",
-            marker={"color": METHOD_COLOURS[COOP], "opacity": opacity},
+            marker_color=transparent(METHOD_COLOURS[COOP], opacity),
             text=[f"{value:+.1f}".replace("-", "−") for value in rows["change"]],
             **OUTSIDE,
             hovertemplate="%{x}: %{y:+.1f} points<extra></extra>",

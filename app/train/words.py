@@ -60,13 +60,15 @@ def signed(value: float) -> str:
 def gain(test: PairTest | None, difference: float) -> str:
     """Returns the text below an accuracy: its difference from zero-shot, or that it is noise.
 
+    Its minus is a hyphen: by it Streamlit chooses arrow and colour.
+
     Args:
         test: the paired test; None if it is not known.
         difference: accuracy minus that of zero-shot, in points.
     """
     if test is not None and not test.clear:
         return WITHIN_NOISE
-    return f"{signed(difference)} vs zero-shot"
+    return f"{round(difference, 1) + 0.0:+.1f} vs zero-shot"
 
 
 def interval_of(accuracy: float, interval: Interval, images: int) -> str:

@@ -152,7 +152,7 @@ def test_step_start_and_slider(page):
 
 
 def test_playing_moves_on_until_it_is_paused_or_over(page):
-    page.slider(key=state.LAB_EPOCH).set_value(36).run()
+    page.slider(key=state.LAB_EPOCH).set_value(26).run()
     button(page, "Play").click().run()
     assert not page.exception
     seen = [page.slider(key=state.LAB_EPOCH).value]
@@ -163,7 +163,7 @@ def test_playing_moves_on_until_it_is_paused_or_over(page):
     paused = page.slider(key=state.LAB_EPOCH).value
     assert page.run().slider(key=state.LAB_EPOCH).value == paused
     button(page, "Play").click().run()
-    for _ in range(6):
+    for _ in range(14):
         page.run()
     assert page.slider(key=state.LAB_EPOCH).value == 40
     assert button(page, "Play")
@@ -216,12 +216,12 @@ def test_a_finished_training_is_found_again(empty_runs, monkeypatch):
 
 
 def test_a_training_at_work_shows_its_progress_and_can_be_stopped(empty_runs, monkeypatch):
-    config = LabSettings(seed=9).config("coop")
+    config = LabSettings(text_weight=10.0).config("lasp")
     run = queue_run(default_runs() / "waiting")
     lab_view.trainings.write_json(run.path / trainings.REQUEST, config.to_dict())
-    app = open_page(PAGE, draw="9")
+    app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
-    assert [b.label for b in app.button] == ["Cancel"]
+    assert "Train now" not in [b.label for b in app.button]
     stopped = []
     monkeypatch.setattr(trainings, "cancel_run", stopped.append)
     button(app, "Cancel").click().run()
@@ -231,15 +231,15 @@ def test_a_training_at_work_shows_its_progress_and_can_be_stopped(empty_runs, mo
 def test_a_training_that_stopped_says_why(empty_runs, started, monkeypatch):
     run = queue_run(default_runs() / "gone")
     lab_view.trainings.write_json(
-        run.path / trainings.REQUEST, LabSettings(seed=9).config("coop").to_dict()
+        run.path / trainings.REQUEST, LabSettings(text_weight=10.0).config("lasp").to_dict()
     )
     monkeypatch.setattr("mocoop.runs.status.Status.process", lambda status: None)
     mark_cancelled(run)
-    app = open_page(PAGE, draw="9")
+    app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
-    assert "CoOp is cancelled: stopped on request" in texts(app.warning)
+    assert "LASP is cancelled: stopped on request" in texts(app.warning)
     button(app, "Train now").click().run()
-    assert len(started) == 3
+    assert len(started) == 2
 
 
 def test_a_longer_training_than_the_grid_has_is_offered_with_its_time(empty_runs, started):

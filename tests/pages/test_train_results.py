@@ -57,6 +57,18 @@ def test_noise_has_no_arrow(one_run):
     assert "**within noise**" in markdown(app)
 
 
+@pytest.mark.parametrize(("won", "lost", "colour"), [(40, 5, "GREEN"), (5, 40, "RED")])
+def test_a_clear_difference_has_its_arrow_and_colour(one_run, won, lost, colour):
+    counts = {"both": 10, "only_first": won, "only_second": lost, "neither": 6}
+    values = {"accuracy": 100 * (10 + won) / 61, "zero_shot": 100 * (10 + lost) / 61}
+    change_results(one_run, **values, num_images=61, against_zero_shot=counts)
+    app = open_page(PAGE)
+    metric = next(metric for metric in app.metric if metric.label == "Trained half")
+    assert metric.proto.color == getattr(metric.proto.MetricColor, colour)
+    way = "UP" if won > lost else "DOWN"
+    assert metric.proto.direction == getattr(metric.proto.MetricDirection, way)
+
+
 def test_a_run_of_before_says_that_nothing_was_tested(one_run):
     change_results(one_run, against_zero_shot=())
     app = open_page(PAGE)

@@ -15,7 +15,7 @@ NOISE = pair_test_of_counts(15, 2, 3, 1)
 def test_a_small_difference_is_called_noise():
     assert words.gain(NOISE, -0.5) == "within noise of zero-shot"
     assert words.gain(BETTER, 35.0) == "+35.0 vs zero-shot"
-    assert words.gain(WORSE, -35.0) == "−35.0 vs zero-shot"
+    assert words.gain(WORSE, -35.0) == "-35.0 vs zero-shot"
     assert words.gain(None, -0.04) == "+0.0 vs zero-shot"
 
 
