@@ -1,4 +1,4 @@
-"""The Overfitting lab page: watch prompts learn and forget, and three lessons."""
+"""The Overfitting lab page: watch prompts learn and forget, and lessons."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from app.lab import view
 from app.lab.lesson_view import lessons
 from app.lab.recipe import recipe
 from app.lab.sliders import pick_settings
-from app.lab.tabs import EXPERIMENT, LESSON_TAB
+from app.lab.tabs import EXPERIMENT, LESSON_TAB, LESSON_TAB_BEFORE
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 
 
 def experiment() -> None:
-    settings = pick_settings()
-    found = view.find(settings)
-    view.missing_panel(found, settings)
+    chosen = pick_settings()
+    found = view.find(chosen)
+    view.missing_panel(found, chosen[0].data)
     if found.runs:
-        view.player(found, settings)
+        view.player(found, chosen)
     st.caption(view.ONLY_FOR_LOOKING)
     recipe()
 
@@ -30,11 +30,16 @@ st.caption(
     "CoOp, LASP and MoCoOp learn from the same few images of one half of the classes. What "
     "happens to the accuracy on the other half?"
 )
+if st.query_params.get(state.LAB_TAB) == LESSON_TAB_BEFORE:
+    st.query_params[state.LAB_TAB] = LESSON_TAB
+    st.rerun()
 names = (EXPERIMENT, LESSON_TAB)
 tabs = dict(zip(names, st.tabs(names, key=state.LAB_TAB, bind=state.QUERY), strict=True))
 if tabs[EXPERIMENT].open:
     with tabs[EXPERIMENT], errors_in_words():
         experiment()
+if not tabs[EXPERIMENT].open:
+    st.session_state[state.LAB_PLAYING] = False  # nobody sees the animation any more
 if tabs[LESSON_TAB].open:
     with tabs[LESSON_TAB], errors_in_words():
         lessons()

@@ -6,7 +6,10 @@ from app.caches import data as data_caches
 from app.common import access
 from app.train import form as widgets
 from app.train.more_settings import more_settings
+from app.train.overfit import form_is_shown, overfit_button
 from app.train.panel import training_panel
+from app.train.settings import overfitting
+from app.train.words import WATCH_OVERFITTING
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 
@@ -24,6 +27,7 @@ if access.read_only():
     st.stop()
 
 with form, errors_in_words():
+    overfit_button()
     config = widgets.basic_settings()
     dataset = data_caches.dataset(config.data)
     with templates:
@@ -31,6 +35,9 @@ with form, errors_in_words():
     config = more_settings(config, dataset)
     with templates:
         config = widgets.apply_templates(config, dataset, rows)
+    form_is_shown()
+    if config == overfitting():
+        st.info(WATCH_OVERFITTING, icon=":material/visibility:")
     widgets.start_button(config, dataset)
 
 with progress:

@@ -15,7 +15,6 @@ from mocoop.evaluation.side_by_side import SideBySide
 from mocoop.runs.run import RunSetup
 
 DISAGREE, ALL_RIGHT, ALL_WRONG, EVERY = "they disagree", "all are right", "all are wrong", "any"
-CLEAR = 0.05  # a p-value below it is called a clear difference
 
 
 def short_names(setups: Mapping[str, RunSetup]) -> dict[str, str]:
@@ -73,7 +72,7 @@ def pair_in_words(first: str, second: str, test: PairTest) -> str:
         f"difference is {test.difference:+.1f} points "
         f"[{test.interval.low:+.1f}, {test.interval.high:+.1f}]"
     )
-    if test.p_value >= CLEAR:
+    if not test.clear:
         return f"{text}: too close to call on {_images(test.images)}."
     better = first if test.difference > 0 else second
     return f"{text}: {better} is better."

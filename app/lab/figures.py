@@ -9,19 +9,22 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.common.plotting import OUTSIDE, PERCENTS, plain, transparent
+from app.common.plotting import FAINT, OUTSIDE, PERCENTS, plain, transparent
 from app.common.theme import METHOD_COLOURS, NEUTRAL
 from mocoop.methods import METHODS
-from mocoop.protocols.lab import MOCOOP
+from mocoop.protocols.lab import COOP, MOCOOP
 
 TITLES = {"base": "Base classes (trained on)", "new": "New classes (never seen)"}
+PANELS = {"train": "Training images"} | TITLES
 LINE = {"color": NEUTRAL, "dash": "dash", "width": 1.5}
 
 
 def accuracy_lines(
     table: pd.DataFrame, epoch: int, last: int, start: Mapping[str, float]
 ) -> go.Figure:
-    """Returns test accuracy on base and on new classes by epoch, up to a given epoch.
+    """Returns accuracy on training images, base and new classes by epoch, up to a given epoch.
+
+    A line is the mean over the seeds; its band is from the lowest to the highest seed.
 
     Args:
         table: from `tables.epoch_table`.
@@ -29,8 +32,9 @@ def accuracy_lines(
         last: the last epoch on the axis.
         start: half → zero-shot accuracy, drawn as a dashed line.
     """
-    figure = _halves("% right")
-    for column, half in enumerate(TITLES, start=1):
+    figure = _panels("% right", PANELS)
+    named = min(start, key=list(PANELS).index, default="")
+    for column, half in enumerate(PANELS, start=1):
         if half in start:
             level = [start[half]] * 2
             line = go.Scatter(
@@ -38,19 +42,24 @@ def accuracy_lines(
                 y=level,
                 name="Zero-shot",
                 legendgroup="zero-shot",
-                showlegend=column == 1,
+                showlegend=half == named,
                 mode="lines",
                 line=LINE,
                 hovertemplate="%{y:.1f} %<extra>Zero-shot</extra>",
             )
             figure.add_trace(line, row=1, col=column)
         for method, rows in table.groupby("method", sort=False):
-            drawn = rows[rows["epoch"] <= epoch]
-            line = _line(str(method), drawn["epoch"], drawn[half], column == 1)
+            drawn = rows[(rows["epoch"] <= epoch) & rows[half].notna()]
+            if (rows["seeds"] > 1).any():
+                lower, upper = drawn[f"{half} low"], drawn[f"{half} high"]
+                band = _band(str(method), drawn["epoch"], lower, upper)
+                figure.add_trace(band, row=1, col=column)
+            in_legend = half == "base"  # before the first epoch there is no training accuracy
+            line = _line(str(method), drawn["epoch"], drawn[half], in_legend)
             figure.add_trace(line, row=1, col=column)
     # The range is the same for every epoch, so that the lines do not jump during the animation.
-    values = table[list(TITLES)].to_numpy()
-    low, high = float(values.min()), float(values.max())
+    low = float(table[[f"{name} low" for name in PANELS]].min().min())
+    high = float(table[[f"{name} high" for name in PANELS]].max().max())
     figure.update_yaxes(range=[low - 2, high + 2])
     figure.update_xaxes(title="epochs trained", range=[0, max(last, 1)], tickformat="d")
     return figure.update_layout(hovermode="x unified", uirevision="accuracy")
@@ -124,18 +133,8 @@ def change_lines(curves: pd.DataFrame, methods: Sequence[str]) -> go.Figure:
     for column, half in enumerate(TITLES, start=1):
         for method in methods:
             rows = curves[(curves["half"] == half) & (curves["method"] == method)]
-            colour = METHOD_COLOURS[method]
-            upper, lower = rows["mean"] + rows["std"], rows["mean"] - rows["std"]
-            band = go.Scatter(
-                x=[*rows["epoch"], *rows["epoch"][::-1]],
-                y=[*upper, *lower[::-1]],
-                fill="toself",
-                fillcolor=transparent(colour, 0.15),
-                line={"width": 0},
-                hoverinfo="skip",
-                showlegend=False,
-            )
-            figure.add_trace(band, row=1, col=column)
+            lower, upper = rows["mean"] - rows["std"], rows["mean"] + rows["std"]
+            figure.add_trace(_band(method, rows["epoch"], lower, upper), row=1, col=column)
             line = _line(method, rows["epoch"], rows["mean"], column == 1)
             line.update(hovertemplate=f"%{{y:+.1f}}<extra>{METHODS[method].label}</extra>")
             figure.add_trace(line, row=1, col=column)
@@ -211,6 +210,31 @@ def _settings(rows: pd.DataFrame) -> list[str]:
     ]
 
 
+def change_bars(changes: pd.DataFrame) -> go.Figure:
+    """Returns bars of points gained or lost by set, on base and on new classes.
+
+    Args:
+        changes: from `findings.coop_changes`.
+    """
+    figure = go.Figure()
+    for half, opacity in (("base", 1.0), ("new", FAINT)):
+        rows = changes[changes["half"] == half]
+        bars = go.Bar(
+            x=rows["data"],
+            y=rows["change"],
+            name=f"{half} classes",
+            marker_color=transparent(METHOD_COLOURS[COOP], opacity),
+            text=[f"{value:+.1f}".replace("-", "−") for value in rows["change"]],
+            **OUTSIDE,
+            hovertemplate="%{x}: %{y:+.1f} points<extra></extra>",
+        )
+        figure.add_trace(bars)
+    figure = _with_legend(plain(figure, 340))
+    low, high = min(0.0, float(changes["change"].min())), float(changes["change"].max())
+    figure.update_yaxes(title="points gained or lost", range=[low - 5, max(high, 0.0) + 6])
+    return figure.add_hline(0, line=LINE)
+
+
 def way_bars(ways: Mapping[str, float], chosen: str) -> go.Figure:
     """Returns accuracies of ways to use the experts; one of them is highlighted.
 
@@ -248,14 +272,34 @@ def _line(method: str, x: Iterable[Any], y: Iterable[float], in_legend: bool) ->
     )
 
 
+def _band(method: str, x: pd.Series, lower: pd.Series, upper: pd.Series) -> go.Scatter:
+    """Returns the area between two lines, in a method's colour."""
+    return go.Scatter(
+        x=[*x, *x[::-1]],
+        y=[*upper, *lower[::-1]],
+        fill="toself",
+        fillcolor=transparent(METHOD_COLOURS[method], 0.15),
+        line={"width": 0},
+        mode="lines",
+        legendgroup=method,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
 def _halves(unit: str) -> go.Figure:
     """Returns two empty panels, base and new, with the same vertical axis."""
+    return _panels(unit, TITLES)
+
+
+def _panels(unit: str, titles: Mapping[str, str]) -> go.Figure:
+    """Returns empty panels side by side with the same vertical axis."""
     figure = make_subplots(
         rows=1,
-        cols=2,
+        cols=len(titles),
         shared_yaxes=True,
         horizontal_spacing=0.04,
-        subplot_titles=list(TITLES.values()),
+        subplot_titles=list(titles.values()),
     )
     figure = _with_legend(plain(figure, 360))
     figure.update_layout(margin_t=70)

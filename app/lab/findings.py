@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from mocoop.protocols.lab import LASP, MOCOOP, OWN_RATE, SUPERVISED
+from mocoop.protocols.lab import COOP, LASP, MOCOOP, OWN_RATE, SUPERVISED
 
 SAME = 2.0
 """Accuracies count as about the same if they differ by at most this many points."""
@@ -14,6 +16,8 @@ SHOTS, WEIGHT = 16, 5.0
 """Shots and weight of the text loss of the trainings that most findings use."""
 HALVES = "halves"
 """The set of the lessons on prompts: its base and new classes differ in which thing counts."""
+SINGLE = "pictographs"
+"""The set of the control: its pictures show a single thing."""
 ALBUMS, DETAILS = "albums", "details"
 """The sets of the lesson on routers: several patterns in one set, and a single one."""
 
@@ -44,10 +48,43 @@ def trainings_of(
     return rows
 
 
-def change(finals: pd.DataFrame, method: str, half: str, rate: float = OWN_RATE) -> float:
-    """Returns the mean change of accuracy on `HALVES` from first to last epoch, in points."""
-    rows = trainings_of(finals, method, half, rate=rate)
+def change(
+    finals: pd.DataFrame, method: str, half: str, rate: float = OWN_RATE, data: str = HALVES
+) -> float:
+    """Returns the mean change of accuracy on a set from first to last epoch, in points."""
+    rows = trainings_of(finals, method, half, data, rate=rate)
     return float((rows["after"] - rows["before"]).mean())
+
+
+def over_zero_shot(finals: pd.DataFrame, method: str, half: str, data: str) -> float:
+    """Returns the mean gain of a method over zero-shot on a half of a set, in points.
+
+    Zero-shot is CoOp before training, which starts from the zero-shot template.
+    """
+    start = trainings_of(finals, COOP, half, data)["before"].mean()
+    return float(trainings_of(finals, method, half, data)["after"].mean() - start)
+
+
+def coop_changes(finals: pd.DataFrame, sets: Sequence[str]) -> pd.DataFrame:
+    """Returns a row per set and half: by how many points CoOp changes the accuracy."""
+    rows = [
+        {"data": data, "half": half, "change": change(finals, COOP, half, data=data)}
+        for data in sets
+        for half in ("base", "new")
+    ]
+    return pd.DataFrame(rows)
+
+
+def settings_of(finals: pd.DataFrame) -> list[tuple[int, float]]:
+    """Returns all combinations of shots and learning rate in the grid."""
+    pairs = finals[["shots", "rate"]].drop_duplicates().sort_values(["shots", "rate"])
+    return list(pairs.itertuples(index=False, name=None))
+
+
+def at_setting(finals: pd.DataFrame, shots: int, rate: float) -> pd.DataFrame:
+    """Returns the trainings with these shots and this rate, as if they were the lessons' own."""
+    rows = finals[(finals["shots"] == shots) & (finals["rate"] == rate)]
+    return rows.assign(shots=SHOTS, rate=OWN_RATE)
 
 
 def by_weight(finals: pd.DataFrame, data: str = HALVES) -> pd.DataFrame:

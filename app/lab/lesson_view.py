@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
 from app.common import state
-from app.lab import figures, tables
-from app.lab.findings import (
-    ALBUMS,
-    DETAILS,
-    HALVES,
-    SHOTS,
-    WEIGHT,
-    by_weight,
-    drifts_of_lasp,
-    router_conditions,
-    ways,
-)
-from app.lab.lessons import LESSONS, Lesson
+from app.lab import tables, words
+from app.lab.findings import DETAILS, HALVES, SINGLE, by_weight, coop_changes, router_conditions
+from app.lab.handout import handout
+from app.lab.lesson import Lesson, robustness
+from app.lab.lesson_figures import figures_of, lesson_curves
+from app.lab.lessons import LESSONS
 from app.lab.tabs import EXPERIMENT
 from app.lab.view import ONLY_FOR_LOOKING, grid
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.methods import METHODS
-from mocoop.protocols.lab import METHODS as LAB_METHODS
-from mocoop.protocols.lab import MOCOOP, OWN_RATE
+from mocoop.protocols.lab import OWN_RATE
 
 HOW = (
     f"The trainings of the lessons have the methods' own learning rate of {OWN_RATE:g}, which was "
@@ -54,6 +48,16 @@ def lessons() -> None:
     index = list(titles).index(chosen or LESSONS[0].key)
     lesson = LESSONS[index]
     _lesson(lesson, finals)
+    st.download_button(
+        words.HANDOUT,
+        lambda: _printed(lesson, finals, index + 1),
+        f"lesson-{index + 1}-{lesson.key}.html",
+        "text/html",
+        icon=":material/print:",
+        type="tertiary",
+        help=words.HANDOUT_HELP,
+        on_click="ignore",
+    )
     if not _revealed(lesson):
         return
     if index + 1 < len(LESSONS):
@@ -99,12 +103,18 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
             st.query_params[state.REVEALED] = [*_revealed_keys(), lesson.key]
             st.rerun()
     _verdict(lesson, finals, answer)
-    table, percents = _SHOWN[lesson.key](finals)
+    _show_figures(lesson, finals)
+    table, percents = _numbers(lesson, finals)
     st.info(lesson.takeaway(finals), icon=":material/lightbulb:")
+    st.markdown(robustness(lesson, finals))
     with st.expander("The numbers", icon=":material/table_rows:"):
         rounded = {name: st.column_config.NumberColumn(format="%.1f") for name in percents}
         show_table(_named(table), f"lesson-{lesson.key}", column_config=rounded)
     st.caption(f"{HOW} {ONLY_FOR_LOOKING}")
+
+
+def _printed(lesson: Lesson, finals: pd.DataFrame, number: int) -> str:
+    return handout(lesson, finals, number, figures_of(lesson.key, grid(), finals), HOW)
 
 
 def _end(finals: pd.DataFrame) -> None:
@@ -154,47 +164,26 @@ Numbers = tuple[pd.DataFrame, tuple[str, ...]]
 """A lesson's table, and the names of its columns that are in percent or points."""
 
 
-def _show_overfitting(finals: pd.DataFrame) -> Numbers:
-    curves = tables.mean_curves(grid(), HALVES, SHOTS, WEIGHT, OWN_RATE)
-    st.markdown(
-        f"**Change since the start of training** on *{HALVES}*, {SHOTS} images per class, text "
-        f"weight {WEIGHT:g}; the band is ± one sample standard deviation (n − 1) over seeds"
-    )
-    show_figure(figures.change_lines(curves, LAB_METHODS), "change-by-epoch")
-    return curves, ("mean", "std")
+def _numbers(lesson: Lesson, finals: pd.DataFrame) -> Numbers:
+    """Returns the numbers behind a lesson's figures."""
+    made: dict[str, Callable[[], Numbers]] = {
+        "prompts": lambda: (lesson_curves(grid()), ("mean", "std")),
+        "text": lambda: (by_weight(finals), ("before", "after")),
+        "router": lambda: (router_conditions(finals), ("gain", "headroom")),
+        "control": lambda: (coop_changes(finals, (SINGLE, HALVES, DETAILS)), ("change",)),
+    }
+    return made[lesson.key]()
 
 
-def _show_supervision(finals: pd.DataFrame) -> Numbers:
-    means = by_weight(finals)
-    left, right = layout.wrapping_columns([3, 2], "lesson")
-    with left:
-        st.markdown(f"**Accuracy by weight** on *{HALVES}*, mean over seeds, {SHOTS} per class")
-        show_figure(figures.weight_lines(means), "accuracy-by-weight")
-    with right:
-        st.markdown(f"**Every training of LASP on *{HALVES}***: drift and change on new classes")
-        titles = ("drift: 1 − cosine to the hard prompts", "points gained or lost")
-        drifts = drifts_of_lasp(finals)
-        figure = figures.scatter(drifts, "drift", "change", titles, "weight")
-        show_figure(figure, "drift-and-change")
-    return means, ("before", "after")
-
-
-def _show_router(finals: pd.DataFrame) -> Numbers:
-    st.markdown(f"**Ways to use the experts**, {SHOTS} per class, text weight {WEIGHT:g}")
-    sides = layout.wrapping_columns([1, 1], "revealed")
-    for data, side in zip((ALBUMS, DETAILS), sides, strict=True):
-        accuracies = ways(finals, data)
-        with side:
-            st.markdown(f"*{data}*")
-            show_figure(figures.way_bars(accuracies, next(iter(accuracies))), f"ways-on-{data}")
-    st.markdown("**Every training and half**: possible gain and actual gain of the router")
-    rows = finals[(finals["method"] == MOCOOP) & (finals["rate"] == OWN_RATE)]
-    titles = ("perfect choice − random expert, points", "router − better way without it, points")
-    show_figure(figures.scatter(rows, "headroom", "gain", titles, "data"), "gain-of-routing")
-    return router_conditions(finals), ("gain", "headroom")
-
-
-_SHOWN = {"prompts": _show_overfitting, "text": _show_supervision, "router": _show_router}
+def _show_figures(lesson: Lesson, finals: pd.DataFrame) -> None:
+    """Shows a lesson's figures: the first two of several side by side."""
+    made = list(figures_of(lesson.key, grid(), finals).items())
+    beside = layout.wrapping_columns([1, 1], "lesson") if len(made) > 1 else [st.container()]
+    places = [*beside, *(st.container() for _ in made[len(beside) :])]
+    for place, (name, (caption, figure)) in zip(places, made, strict=True):
+        with place:
+            st.markdown(caption)
+            show_figure(figure, name)
 
 
 def _answer(lesson: Lesson) -> str:

@@ -1,4 +1,4 @@
-"""Three short lessons: a question, the answer from the trainings, and what it means.
+"""Short lessons: a question, the answer from the trainings, and what it means.
 
 The right choice and all sentences after it are computed from the numbers, so another grid can
 give another lesson.
@@ -6,11 +6,9 @@ give another lesson.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import pandas as pd
 
+from app.lab.control import CONTROL
 from app.lab.findings import (
     ALBUMS,
     DETAILS,
@@ -29,34 +27,14 @@ from app.lab.findings import (
     trainings_of,
     ways,
 )
+from app.lab.lesson import Lesson
+from app.lab.words import signed as _points
 from mocoop.protocols.lab import COOP, LASP, MOCOOP, OWN_RATE
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A question with choices, and functions that answer it from the grid's trainings."""
-
-    key: str
-    """Name in the page's address."""
-    title: str
-    story: str
-    question: str
-    choices: tuple[str, ...]
-    answer: Callable[[pd.DataFrame], int]
-    """Takes `tables.final_table` and returns the index of the right choice."""
-    reveal: Callable[[pd.DataFrame], str]
-    """Returns what happened, in numbers."""
-    takeaway: Callable[[pd.DataFrame], str]
-    """Returns the conclusion that these numbers allow."""
 
 
 def _three_ways(value: float, same: float = SAME) -> int:
     """Returns 0 for more, 1 for about the same, 2 for less."""
     return 0 if value > same else 2 if value < -same else 1
-
-
-def _points(value: float) -> str:
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no minus before a zero
 
 
 def _correlation(value: float) -> str:
@@ -264,7 +242,7 @@ LESSONS = (
     ),
     Lesson(
         "router",
-        "When a router helps",
+        "Does a router help?",
         "MoCoOp has an expert for each group of templates, and a router that picks two of "
         "them for every image. It would also work without a router: **all experts vote equally**, "
         f"or **the best single one** answers alone. In the set *{ALBUMS}* the style decides which "
@@ -281,4 +259,5 @@ LESSONS = (
         _router_reveal,
         _router_takeaway,
     ),
+    CONTROL,
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from app.jobs import estimates, trainings
 from app.jobs.estimates import check_together
@@ -14,24 +15,27 @@ from mocoop.model.hard_prompts import expert_groups
 from mocoop.runs.run import Run, default_runs, list_runs
 from mocoop.runs.status import FINISHED
 
+Key = TypeVar("Key", bound=Hashable)
+"""What a caller knows a training by."""
 
-def find_runs(wanted: Mapping[str, TrainConfig], dataset: Dataset) -> dict[str, Run]:
-    """Returns method → the newest run with these settings that is finished, running or queued.
+
+def find_runs(wanted: Mapping[Key, TrainConfig], dataset: Dataset) -> dict[Key, Run]:
+    """Returns key → the newest run with these settings that is finished, running or queued.
 
     If there is none, a stopped run is returned, so that the page can show why it stopped.
     """
-    alive: dict[str, Run] = {}
-    stopped: dict[str, Run] = {}
+    alive: dict[Key, Run] = {}
+    stopped: dict[Key, Run] = {}
     for run in list_runs([default_runs()]):
         try:
             requested = trainings.requested(run)
             status = run.status()
         except UserError:
             continue
-        for method, config in wanted.items():
+        for key, config in wanted.items():
             if same_settings(requested, config, dataset):
                 is_alive = status.active or status.state == FINISHED
-                (alive if is_alive else stopped).setdefault(method, run)
+                (alive if is_alive else stopped).setdefault(key, run)
     return stopped | alive
 
 
@@ -45,13 +49,13 @@ def same_settings(requested: TrainConfig, wanted: TrainConfig, dataset: Dataset)
     return groups and replace(requested, groups=None, device=wanted.device) == wanted
 
 
-def start(missing: Mapping[str, TrainConfig]) -> None:
+def start(missing: Mapping[Key, TrainConfig]) -> None:
     """Starts trainings, one after the other."""
     for config in missing.values():
         trainings.start_run(config)
 
 
-def seconds(missing: Mapping[str, TrainConfig], dataset: Dataset) -> float | None:
+def seconds(missing: Mapping[Key, TrainConfig], dataset: Dataset) -> float | None:
     """Returns the estimated seconds of all trainings together; None if one is unknown.
 
     Raises:

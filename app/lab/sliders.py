@@ -5,7 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from app.common import state
+from app.common.words import escape_markdown
+from app.jobs.seeds import SEEDS
+from app.lab import words
 from mocoop.datasets import BUILTIN
+from mocoop.errors import UserError
 from mocoop.methods import METHODS
 from mocoop.protocols.lab import OWN_RATE, OWN_WEIGHTS, LabSettings
 
@@ -13,6 +17,7 @@ SHOTS = (1, 2, 4, 8, 16)
 WEIGHTS = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 20.0)
 RATES = (OWN_RATE / 4, OWN_RATE, 4 * OWN_RATE)
 LENGTHS = (40, 80, 160)
+MOST = 2**32 - 1  # the largest seed
 
 
 def own_weights() -> str:
@@ -20,8 +25,12 @@ def own_weights() -> str:
     return " and ".join(f"{METHODS[m].label} {weight:g}" for m, weight in OWN_WEIGHTS.items())
 
 
-def pick_settings() -> LabSettings:
-    """Returns the settings that the user chose with the sliders."""
+def pick_settings() -> tuple[LabSettings, ...]:
+    """Returns the settings that the user chose with the sliders, one for each seed.
+
+    Raises:
+        UserError: if what was typed as a seed is no seed.
+    """
     default = LabSettings()
     with st.container(horizontal=True, gap="medium"):
         data = st.selectbox(
@@ -64,8 +73,14 @@ def pick_settings() -> LabSettings:
             f"Their own weights, chosen on validation images: {own_weights()}. CoOp has no text "
             "loss.",
         )
-        seed = st.number_input(
-            "Seed", 0, 2**32 - 1, default.seed, key=state.LAB_SEED, bind=state.QUERY, width=95
+        seed = st.selectbox(
+            "Seed",
+            (words.ALL_SEEDS, *map(str, SEEDS)),
+            key=state.LAB_SEED,
+            bind=state.QUERY,
+            accept_new_options=True,
+            width=95,
+            help=words.SEED_HELP,
         )
         length = st.segmented_control(
             "Longest training",
@@ -79,4 +94,24 @@ def pick_settings() -> LabSettings:
             "long training equal a training of 20 epochs.",
         )
     epochs = int(length or default.epochs)
-    return LabSettings(data, int(shots), int(seed), float(weight), epochs, float(rate))
+    return tuple(
+        LabSettings(data, int(shots), one, float(weight), epochs, float(rate))
+        for one in seeds_of(seed or words.ALL_SEEDS)
+    )
+
+
+def seeds_of(chosen: str) -> tuple[int, ...]:
+    """Returns the seeds that an entry of the menu stands for, or the one that was typed.
+
+    Raises:
+        UserError: if it is no whole number from 0 to 4294967295.
+    """
+    text = chosen.strip()
+    if text == words.ALL_SEEDS:
+        return SEEDS
+    # The length comes first: Python refuses to read a number of thousands of digits.
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= MOST):
+        raise UserError(
+            f"A seed is a whole number from 0 to {MOST}; got {escape_markdown(text[:40])!r}."
+        )
+    return (int(text),)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
+import torch
 
 from mocoop.evaluation.measures import harmonic_mean
 from mocoop.methods import METHODS
@@ -19,23 +20,60 @@ FEW = 0.02
 """Bins of a reliability diagram with a smaller share of a half's images are left out."""
 
 
-def epoch_table(runs: Mapping[str, LabRun]) -> pd.DataFrame:
+BANDS = ("train", *HALVES)
+"""Accuracies with a band over the seeds: on training images, and on test images of a half."""
+
+Trainings = Mapping[str, Sequence[LabRun]]
+"""Method → its trainings, one for each seed."""
+
+
+def epoch_table(runs: Trainings) -> pd.DataFrame:
     """Returns a row per method and epoch; accuracies and calibration errors in percent.
 
-    `drift` is 1 - cosine of the soft prompts to their own hard prototypes.
+    All numbers are means over the seeds. `low` and `high` of an accuracy are those of the lowest
+    and of the highest seed. `drift` is 1 - cosine of the soft prompts to their own hard
+    prototypes. Epochs that not all seeds have are left out.
     """
     parts = []
-    for method, run in runs.items():
-        part = pd.DataFrame({"method": method, "epoch": range(run.epochs + 1)})
-        part["train"] = run.train.double().tolist()
-        for half in HALVES:
-            part[half] = run.accuracy(half).tolist()
-            part[f"error {half}"] = run.calibration_error(half).tolist()
-            part[f"drift {half}"] = run.drift(half).tolist()
-        pairs = zip(part["base"], part["new"], strict=True)
-        part["HM"] = [harmonic_mean(base, new) for base, new in pairs]
-        parts.append(part)
+    for method, trained in runs.items():
+        each = pd.concat([_epochs_of(run) for run in trained], ignore_index=True)
+        by_epoch = each.groupby("epoch")
+        part = by_epoch.mean().reset_index()
+        for name in BANDS:
+            part[f"{name} low"] = by_epoch[name].min().to_numpy()
+            part[f"{name} high"] = by_epoch[name].max().to_numpy()
+        part.insert(0, "method", method)
+        part.insert(2, "seeds", len(trained))
+        last = min(run.epochs for run in trained)
+        parts.append(part[part["epoch"] <= last])
     return pd.concat(parts, ignore_index=True)
+
+
+def _epochs_of(run: LabRun) -> pd.DataFrame:
+    """Returns a row per epoch of one training."""
+    table = pd.DataFrame({"epoch": range(run.epochs + 1)})
+    table["train"] = run.train.double().tolist()
+    for half in HALVES:
+        table[half] = run.accuracy(half).tolist()
+        table[f"error {half}"] = run.calibration_error(half).tolist()
+        table[f"drift {half}"] = run.drift(half).tolist()
+    pairs = zip(table["base"], table["new"], strict=True)
+    table["HM"] = [harmonic_mean(base, new) for base, new in pairs]
+    return table
+
+
+def gone_off(runs: Trainings, epoch: int) -> dict[str, tuple[int, float]]:
+    """Returns method → number of its trainings that went off by an epoch, and the largest fall.
+
+    Methods none of whose trainings went off are left out. The fall is in points of training
+    accuracy.
+    """
+    found = {}
+    for method, trained in runs.items():
+        falls = [run.fall(epoch) for run in trained if run.went_off(epoch)]
+        if falls:
+            found[method] = (len(falls), max(falls))
+    return found
 
 
 def table_at(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
@@ -59,23 +97,43 @@ def zero_shot(table: pd.DataFrame) -> dict[str, float]:
     return {} if start.empty else {half: float(start[half].iloc[0]) for half in HALVES}
 
 
-def reliability_frame(runs: Mapping[str, LabRun], epoch: int) -> pd.DataFrame:
+def against_zero_shot(table: pd.DataFrame, epoch: int) -> dict[str, tuple[float, float]]:
+    """Returns method → points gained over zero-shot on base and new classes by an epoch.
+
+    It is empty if zero-shot is not known.
+
+    Args:
+        table: from `epoch_table`.
+        epoch: the epoch; 0 is before training.
+    """
+    start, rows = zero_shot(table), table[table["epoch"] == epoch]
+    if not start:
+        return {}
+    base, new = (rows[half] - start[half] for half in HALVES)
+    return dict(zip(rows["method"], zip(base, new, strict=True), strict=True))
+
+
+def reliability_frame(runs: Trainings, epoch: int) -> pd.DataFrame:
     """Returns a row per method, half and bin after an epoch, in percent, also for zero-shot.
 
-    Bins with less than `FEW` of a half's images are left out, because they are too noisy.
+    The images of all seeds are counted together. Bins with less than `FEW` of a half's images are
+    left out, because they are too noisy.
     """
-    shown = [(method, run, epoch) for method, run in runs.items()]
+    shown = [(method, trained, epoch) for method, trained in runs.items()]
     if START in runs:
         shown.insert(0, (ZERO_SHOT, runs[START], 0))
     rows = []
-    for method, run, then in shown:
+    for method, trained, then in shown:
         for side, half in enumerate(HALVES):
-            images = int(run.count[then, side].sum())
+            counts, rights, sums = (  # each (bins,)
+                torch.stack([getattr(run, name)[then, side].double() for run in trained]).sum(0)
+                for name in ("count", "right", "confidence")
+            )
+            images = float(counts.sum())
             for index in range(BINS):
-                count = int(run.count[then, side, index])
+                count = int(counts[index])
                 if count >= FEW * images:
-                    right = int(run.right[then, side, index])
-                    total = float(run.confidence[then, side, index])
+                    right, total = int(rights[index]), float(sums[index])
                     rows.append((method, half, 100 * total / count, 100 * right / count, count))
     return pd.DataFrame(rows, columns=["method", "half", "confidence", "right", "images"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,7 +14,8 @@ from app.caches.runs import stamp_of
 from app.common import access, state
 from app.common.words import duration
 from app.jobs import estimates, trainings
-from app.lab import figures, runs, tables
+from app.lab import figures, runs, tables, words
+from app.lab.findings import SAME
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
@@ -51,14 +52,18 @@ NUMBERS = {
 }
 
 
+Wanted = tuple[str, int]
+"""A method and a seed."""
+
+
 @dataclass(frozen=True)
 class LabTrainings:
     """The trainings for one position of the sliders."""
 
-    runs: Mapping[str, LabRun]
-    """Method → measured training, for the trainings that exist."""
-    missing: Mapping[str, TrainConfig]
-    """Method → settings of a training that does not exist yet."""
+    runs: Mapping[str, tuple[LabRun, ...]]
+    """Method → measured trainings, one for each seed that exists."""
+    missing: Mapping[Wanted, TrainConfig]
+    """Method and seed → settings of a training that does not exist yet."""
 
 
 @st.cache_resource(show_spinner="Opening the lab's trainings …", max_entries=1)
@@ -67,21 +72,28 @@ def grid() -> Grid:
     return read_grid()
 
 
-def find(settings: LabSettings) -> LabTrainings:
+def find(chosen: Sequence[LabSettings]) -> LabTrainings:
     """Returns the trainings from the grid or, if they are missing there, from the runs.
+
+    Args:
+        chosen: settings that differ in their seed alone.
 
     Raises:
         UserError: if the grid or a finished run cannot be read.
     """
-    found = {method: run for method in LAB_METHODS if (run := _in_grid(method, settings))}
-    asked = {m: settings.config(m) for m in LAB_METHODS if m not in found}
+    every = {(m, settings.seed): settings for m in LAB_METHODS for settings in chosen}
+    found = {key: run for key, one in every.items() if (run := _in_grid(key[0], one))}
+    asked = {key: one.config(key[0]) for key, one in every.items() if key not in found}
     if asked:
-        dataset = data_caches.dataset(settings.data)
-        for method, made in runs.find_runs(asked, dataset).items():
+        dataset = data_caches.dataset(chosen[0].data)
+        for key, made in runs.find_runs(asked, dataset).items():
             if made.status().state == FINISHED:
-                found[method] = _measured(str(made.path), stamp_of(made))
-    ordered = {method: found[method] for method in LAB_METHODS if method in found}
-    return LabTrainings(ordered, {m: config for m, config in asked.items() if m not in found})
+                found[key] = _measured(str(made.path), stamp_of(made))
+    trained = {
+        m: tuple(found[key] for key in every if key in found and key[0] == m) for m in LAB_METHODS
+    }
+    ordered = {method: several for method, several in trained.items() if several}
+    return LabTrainings(ordered, {k: config for k, config in asked.items() if k not in found})
 
 
 def _in_grid(method: str, settings: LabSettings) -> LabRun | None:
@@ -99,14 +111,14 @@ def _measured(path: str, stamp: float) -> LabRun:
     return measure(run, data_caches.dataset(config.data), data_caches.backbone(config.backbone))
 
 
-def missing_panel(lab: LabTrainings, settings: LabSettings) -> None:
+def missing_panel(lab: LabTrainings, data: str) -> None:
     """Says which trainings are missing; offers to make them, or shows their progress."""
     if not lab.missing:
         return
-    dataset = data_caches.dataset(settings.data)
+    dataset = data_caches.dataset(data)
     existing = runs.find_runs(lab.missing, dataset)
-    active = {m: existing[m] for m in lab.missing if m in existing and existing[m].status().active}
-    *first, last = (METHODS[method].label for method in lab.missing)
+    active = {k: existing[k] for k in lab.missing if k in existing and existing[k].status().active}
+    *first, last = dict.fromkeys(METHODS[method].label for method, _ in lab.missing)
     names = f"{', '.join(first)} and {last}" if first else last
     if active:
         st.fragment(_progress, run_every=1.0)(active)
@@ -114,29 +126,32 @@ def missing_panel(lab: LabTrainings, settings: LabSettings) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         seconds = runs.seconds(lab.missing, dataset)
         spent = "time unknown" if seconds is None else duration(seconds)
+        if len(lab.missing) > 1:
+            spent = f"{len(lab.missing)} trainings, {spent}"
         st.markdown(f"There is no training of **{names}** with these settings yet ({spent}).")
         if not access.read_only() and st.button(
             "Train now", type="primary", icon=":material/play_arrow:", key="lab train"
         ):
             runs.start(lab.missing)
             st.rerun()
-    for method, run in existing.items():
+    for (method, _), run in existing.items():
         status = run.status()
         st.warning(f"{METHODS[method].label} is {status.state}: {status.message}")
 
 
-def _progress(active: Mapping[str, Run]) -> None:
+def _progress(active: Mapping[Wanted, Run]) -> None:
     """Shows the progress of trainings; as soon as one is over, the whole page runs again."""
-    states = {method: run.status() for method, run in active.items()}
+    states = {key: run.status() for key, run in active.items()}
     if any(not status.active for status in states.values()):
         st.rerun()
-    for method, status in states.items():
-        name = METHODS[method].label
+    several = len({seed for _, seed in active}) > 1
+    for (method, seed), status in states.items():
+        name = METHODS[method].label + (f", seed {seed}" if several else "")
         if status.state == QUEUED or not status.epochs:
-            first = active[method] in trainings.active_runs()[:1]
+            first = active[method, seed] in trainings.active_runs()[:1]
             st.progress(0.0, f"{name}: {'starting' if first else 'waiting for its turn'} …")
             continue
-        left = estimates.seconds_left(status, active[method].records())
+        left = estimates.seconds_left(status, active[method, seed].records())
         text = f"{name}: epoch {status.epoch} of {status.epochs}"
         text += f" · {duration(left)} left" if left else ""
         st.progress(status.epoch / status.epochs, text)
@@ -146,23 +161,31 @@ def _progress(active: Mapping[str, Run]) -> None:
         st.rerun()
 
 
-def player(lab: LabTrainings, settings: LabSettings) -> None:
+def player(lab: LabTrainings, chosen: Sequence[LabSettings]) -> None:
     """Shows accuracy, calibration and drift after an epoch, and an animation over the epochs."""
-    last = min(run.epochs for run in lab.runs.values())
-    last = min(last, settings.epochs)
+    last = min(run.epochs for several in lab.runs.values() for run in several)
+    last = min(last, chosen[0].epochs)
+    seeds = tuple(settings.seed for settings in chosen)
     table = tables.epoch_table(lab.runs)
     playing = bool(st.session_state.get(state.LAB_PLAYING))
     st.fragment(_player, run_every=TICK_SECONDS if playing else None)(
-        lab, table[table["epoch"] <= last], last, playing
+        lab, table[table["epoch"] <= last], last, playing, seeds
     )
 
 
-def _player(lab: LabTrainings, table: pd.DataFrame, last: int, ticking: bool) -> None:
+def _player(
+    lab: LabTrainings, table: pd.DataFrame, last: int, ticking: bool, seeds: tuple[int, ...]
+) -> None:
     epoch = _pick_epoch(last, ticking)
     start = tables.zero_shot(table)
     figure = figures.accuracy_lines(table, epoch, last, start)
     show_figure(figure, "accuracy-by-epoch", table=table)
-    st.markdown(f"**After {epoch} epochs**, in percent")
+    off = tables.gone_off(lab.runs, epoch)
+    if off:
+        st.warning(words.went_off(off, len(seeds)), icon=":material/trending_down:")
+    if start:
+        st.markdown(words.against_zero_shot(tables.against_zero_shot(table, epoch), SAME))
+    st.markdown(words.after_epochs(epoch, seeds))
     columns = {
         name: st.column_config.NumberColumn(label, format="%.1f", help=words)
         for name, (label, words) in NUMBERS.items()

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from app.common.plotting import CLEAR_BAR
 from app.common.theme import NEUTRAL, TRAIN, VALIDATION, expert_colours
+from app.train.words import ZERO_SHOT
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -46,7 +47,10 @@ def loss_figure(records: Records, epochs: int) -> go.Figure:
 
 
 def accuracy_figure(records: Records, epochs: int) -> go.Figure:
-    """Returns training and validation accuracy per epoch in percent."""
+    """Returns training and validation accuracy per epoch in percent, and a zero-shot line.
+
+    The line is on the validation images; records of earlier versions do not know it.
+    """
     figure = _figure("% right", epochs)
     for key, name, colour in (
         ("train_accuracy", "training images", TRAIN),
@@ -56,6 +60,10 @@ def accuracy_figure(records: Records, epochs: int) -> go.Figure:
         if known:
             values = [record[key] for record in known]
             figure.add_trace(_line(_epochs(known), values, name, colour, ".1f"))
+    level = records[0].get("zero_shot") if records else None
+    if level is not None:
+        line = _line([0, max(epochs, 1)], [level] * 2, ZERO_SHOT, NEUTRAL, ".1f")
+        figure.add_trace(line.update(line={"dash": "dash", "width": 1.5}))
     values = [value for trace in figure.data for value in trace.y]
     return figure.update_yaxes(range=_percent_range(values), nticks=6)
 

@@ -14,13 +14,14 @@ from app.common.methods import learns_prompts, menu_label, method_called, start_
 from app.common.words import (
     GROUP,
     TEMPLATES,
-    duration,
     escape_markdown,
     groups_to_rows,
     rows_to_groups,
 )
-from app.jobs import estimates, trainings
+from app.jobs import estimates, seeds, trainings
 from app.jobs.estimates import check_together
+from app.train import words
+from app.train.overfit import default_of
 from app.train.recipe import show_recipe
 from app.train.settings import SHOTS, with_groups, with_start
 from app.ui.pickers import pick_data
@@ -54,12 +55,12 @@ def basic_settings() -> TrainConfig:
         "Train on",
         get_args(ClassesChoice),
         format_func={"all": "All classes", "base": "Base half"}.__getitem__,
-        default="all",
         required=True,
         key=state.TRAIN_ON,
         bind=state.QUERY,
         help="Base half: the method trains only on the first half of the classes. It is then "
         "also tested on the other half, which it has never seen.",
+        **default_of(state.TRAIN_ON, default="all"),
     )
     seed = _pick_seed(line) if needs_images else defaults.seed
     return replace(defaults, data=data, shots=shots, seed=seed, classes=classes or "all")
@@ -70,10 +71,10 @@ def _pick_shots() -> int:
         "Training images per class",
         SHOTS,
         format_func=shots_value,
-        default=16,
         required=True,
         key=state.SHOTS,
         bind=state.QUERY,
+        **default_of(state.SHOTS, default=16),
     )
     return int(shots or 16)
 
@@ -83,11 +84,11 @@ def _pick_seed(line: DeltaGenerator) -> int:
         "Seed",
         0,
         2**32 - 1,
-        1,
         width=110,
         key=state.SEED,
         bind=state.QUERY,
         help="Number that starts the random generator. Another seed draws other training images.",
+        **default_of(state.SEED, value=1),
     )
     return int(seed)
 
@@ -180,7 +181,7 @@ def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) ->
 
 
 def start_button(config: TrainConfig, dataset: Dataset) -> None:
-    """Shows the size and the expected time of a training, and the button that starts it.
+    """Shows the button that starts a training, its expected time, and its size.
 
     Raises:
         UserError: for settings that do not fit the data set.
@@ -189,21 +190,23 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     seconds = estimates.estimate_seconds(config, size, list_runs([default_runs()]))
     waiting = bool(trainings.active_runs())
     begin = "Test it" if METHODS[config.method].learns == "nothing" else "Start training"
-    if st.button(
-        "Add to the queue" if waiting else begin,
-        key="start",
-        type="primary",
-        icon=":material/playlist_add:" if waiting else ":material/play_arrow:",
-        width="stretch",
-    ):
-        trainings.start_run(config)
-        st.rerun()  # so that the button and the panel show the new training
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Add to the queue" if waiting else begin,
+            key="start",
+            type="primary",
+            icon=":material/playlist_add:" if waiting else ":material/play_arrow:",
+        ):
+            trainings.start_run(config)
+            st.rerun()  # so that the button and the panel show the new training
+        st.caption(words.time_needed(seconds))
+    if METHODS[config.method].needs_images:
+        _three_seeds_button(config, seconds)
     parts = [f"{size.classes} classes"]
     if learns_prompts(config):
         parts.append("1 prompt" if size.experts == 1 else f"{size.experts} experts")
     if config.style:
         parts.append(f"{size.images:,} images")
-    parts.append("time unknown" if seconds is None else duration(seconds))
     st.caption(", ".join(parts))
     typed = str(st.session_state.get(state.START) or "").strip()
     if typed and not METHODS[config.method].is_mixture:
@@ -211,6 +214,23 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     missing = shots_missing(config, size.classes, size.images)
     if missing is not None and METHODS[config.method].needs_images:
         st.caption(f":material/info: {missing}")
+
+
+def _three_seeds_button(config: TrainConfig, seconds: float | None) -> None:
+    """Offers to train the seeds 1 to 3 that are missing, with the time that they take."""
+    left = len(seeds.missing_seeds(config))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            words.THREE_SEEDS,
+            key="three seeds",
+            icon=":material/filter_3:",
+            disabled=left == 0,
+            help=words.THREE_SEEDS_HELP,
+        ):
+            seeds.start_seeds(config)
+            st.rerun()
+        total = None if seconds is None else left * seconds
+        st.caption(words.time_needed(total) if left else words.SEEDS_DONE)
 
 
 def _template_table(data: str, defaults: list[dict[str, str]]) -> Rows:

@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from app.common import state
-from app.train.settings import with_backbone
+from app.train.overfit import default_of
+from app.train.settings import setting_key, with_backbone
 from mocoop.clip.backbone import DEMO
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
@@ -89,9 +89,9 @@ class Form:
         self.chosen[name] = self._next_column().number_input(
             label,
             min_value=kind(name in LEAST_ONE),
-            value=default,
             step=kind(step),
             **self._memory(name),
+            **default_of(setting_key(name, self.config), value=default),
             **options,
         )
 
@@ -101,16 +101,23 @@ class Form:
         self.chosen[name] = self._next_column().selectbox(
             label,
             values,
-            index=values.index(getattr(self.config, name)),
             format_func=words.__getitem__,
             **self._memory(name),
+            **default_of(
+                setting_key(name, self.config), index=values.index(getattr(self.config, name))
+            ),
             **options,
         )
 
     def text(self, name: str, label: str, **options: Any) -> None:
         """Asks for a text; an empty text means the default."""
         default = getattr(self.config, name)
-        given = self._next_column().text_input(label, default, **self._memory(name), **options)
+        given = self._next_column().text_input(
+            label,
+            **self._memory(name),
+            **default_of(setting_key(name, self.config), value=default),
+            **options,
+        )
         self.chosen[name] = given.strip() or default
 
     def toggle(
@@ -118,7 +125,8 @@ class Form:
     ) -> None:
         """Shows a switch between two values over the whole width; "on" is the second value."""
         on = getattr(self.config, name) == values[1]
-        self.chosen[name] = values[st.toggle(label, on, **self._memory(name), **options)]
+        start = default_of(setting_key(name, self.config), value=on)
+        self.chosen[name] = values[st.toggle(label, **self._memory(name), **start, **options)]
 
     def _next_column(self) -> Any:
         """Returns the next column; left and right alternate."""
@@ -126,17 +134,14 @@ class Form:
         return self._columns[-1]
 
     def _memory(self, name: str) -> dict[str, Any]:
-        # The published recipes have other defaults than the recipes for the demo CLIP.
-        recipe = DEMO if self.config.backbone == DEMO else "published"
-        key = f"{state.SETTING} {name} {self.config.method} {recipe}"
-        return {"key": key, "persist_state": "session"}
+        return {"key": setting_key(name, self.config), "persist_state": "session"}
 
 
 def _clip() -> str:
     given = st.text_input(
         "CLIP",
-        DEMO,
-        key=f"{state.SETTING} backbone",
+        **default_of(setting_key("backbone"), value=DEMO),
+        key=setting_key("backbone"),
         persist_state="session",
         help="`demo` is built in. You can also enter an open_clip NAME/TAG such as "
         "`ViT-B-16-quickgelu/openai`, which is downloaded once, or the path of a checkpoint "
@@ -151,7 +156,7 @@ def _style(data: str, dataset: Dataset) -> str:
         dataset.styles,
         index=None,
         placeholder="every style",
-        key=f"{state.SETTING} style {data}",
+        key=setting_key(f"style {data}"),
         persist_state="session",
         help="Training images of one style only. The test then shows how well the method works "
         "on styles it has never seen (domain generalisation).",

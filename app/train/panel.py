@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import streamlit as st
@@ -12,6 +12,9 @@ from app.common.methods import has_epochs, learns_prompts
 from app.common.words import duration, run_title
 from app.jobs import estimates, trainings
 from app.train import curves
+from app.train.results import show_accuracies
+from app.train.settings import overfitting
+from app.train.words import PARTS, WATCH_OVERFITTING
 from app.ui.parts import errors_in_words, show_figure
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
@@ -24,7 +27,6 @@ Records = Sequence[dict[str, Any]]
 Colour = Literal["blue", "gray", "green", "orange", "red"]
 
 POLL_SECONDS = 1.0
-PARTS = {"all": "Test accuracy", "base": "Trained half", "new": "New half"}
 RECENT = 4  # earlier runs listed below the panel
 CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage"]]}  # shown on hover
 BADGES: dict[str, tuple[str, Colour, str]] = {
@@ -69,7 +71,7 @@ def _nothing_yet() -> None:
         st.markdown("##### No training yet")
         st.markdown(
             "Press **Start training**. The curves appear here while the method learns. The "
-            "expected time is below the button. You can leave the page, reload it or close the "
+            "expected time is beside the button. You can leave the page, reload it or close the "
             "browser in the meantime."
         )
 
@@ -83,6 +85,8 @@ def _show_run(run: Run) -> None:
         st.space("stretch")
         if status.active and not access.read_only():
             _cancel_button(run, "Cancel")
+    if config == overfitting():
+        st.caption(WATCH_OVERFITTING)
     setup = None
     if status.active:
         _show_progress(status, records, config)
@@ -117,19 +121,8 @@ def _show_progress(status: Status, records: Records, config: TrainConfig | None)
 
 
 def _show_results(run: Run, setup: RunSetup, records: Records) -> None:
-    results, config = run.results(), setup.config
-    with st.container(horizontal=True, vertical_alignment="top", gap="large"):
-        for part, label in PARTS.items():
-            if part in results:
-                _accuracy_metric(label, results[part], config)
-        if "harmonic_mean" in results:
-            st.metric("Harmonic mean", f"{results['harmonic_mean']:.1f} %", width="content")
-        images = sum(part["num_images"] for part in results.values() if isinstance(part, dict))
-        st.metric("Test images", f"{images:,}", width="content")
-        seconds = results.get("training_seconds")  # may be missing in a damaged run
-        if seconds is not None:
-            spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-            st.metric("Training time", spent, width="content")
+    config = setup.config
+    show_accuracies(run, config)
     if not has_epochs(config):
         _explain_no_curves(setup, records)
     with st.container(horizontal=True):
@@ -274,20 +267,3 @@ def _accuracy(run: Run) -> str:
     results = run.results()
     shown = {part: f"{results[part]['accuracy']:.1f} %" for part in PARTS if part in results}
     return shown.get("all") or " / new ".join(shown.values())
-
-
-def _accuracy_metric(label: str, result: Mapping[str, Any], config: TrainConfig) -> None:
-    """Shows an accuracy and its difference to that of the untrained prompt."""
-    accuracy, untrained = result["accuracy"], result.get("zero_shot")
-    gain = None
-    if untrained is not None and not METHODS[config.method].is_plain_prompt:
-        gain = f"{accuracy - untrained:+.1f} vs zero-shot"
-    st.metric(
-        label,
-        f"{accuracy:.1f} %",
-        gain,
-        width="content",
-        help=None
-        if gain is None
-        else f"Zero-shot (one hand-written prompt, no training) reaches {untrained:.1f} %.",
-    )

@@ -4,17 +4,47 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mocoop.clip.backbone import check_backbone_name
+from app.common import state
+from mocoop.clip.backbone import DEMO, check_backbone_name
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluation.typed_prompt import EXAMPLE, typed_template
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.model.soft_prompts import check_learnable
 from mocoop.presets import preset
+from mocoop.protocols.lab import COOP
 from mocoop.shots import ALL_SHOTS
 from mocoop.templates import SLOT, Groups, TemplateSet
 
 SHOTS = (1, 2, 4, 8, 16, ALL_SHOTS)
+
+
+def setting_key(name: str, config: TrainConfig | None = None) -> str:
+    """Returns the key of a less common setting's widget; with a config, one of its method's own.
+
+    The published recipes have other defaults than the recipes for the demo CLIP.
+    """
+    if config is None:
+        return f"{state.SETTING} {name}"
+    recipe = DEMO if config.backbone == DEMO else "published"
+    return f"{state.SETTING} {name} {config.method} {recipe}"
+
+
+def overfitting() -> TrainConfig:
+    """Returns settings that overfit to their few training images.
+
+    On the built-in CLIP the training accuracy ends far above the validation accuracy, and the
+    test accuracy of both halves below zero-shot, with each of the seeds 1, 2 and 3.
+    """
+    own = preset(COOP)
+    return replace(
+        own,
+        data="albums",
+        shots=1,
+        classes="base",
+        learning_rate=4 * own.learning_rate,
+        epochs=2 * own.epochs,
+    )
 
 
 def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:

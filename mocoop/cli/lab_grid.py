@@ -14,12 +14,12 @@ OWN_RATE = preset("coop").learning_rate  # LASP and MoCoOp have the same
 
 @dataclass(frozen=True)
 class LabGridCommand:
-    """Train the grid of runs behind the overfitting lab's sliders (about 25 minutes on a core).
+    """Train the grid of runs behind the overfitting lab's sliders (about 35 minutes on a core).
 
     Finished trainings are not repeated. To continue after a stop, run the same command again.
     """
 
-    data: tuple[str, ...] = ("halves", "albums", "details")
+    data: tuple[str, ...] = ("halves", "albums", "details", "pictographs")
     """Built-in data sets."""
     shots: tuple[int, ...] = (2, 16)
     """Training images per class."""
@@ -83,7 +83,7 @@ def _print_means(folder: Path) -> None:
     kept = {key: run for key, run in grid.runs.items() if key.shots == most}
     for key in (key for key in kept if key.seed == axes.seeds[0]):
         runs = [run for other, run in kept.items() if other[:-1] == key[:-1]]  # all seeds
-        line = f"{key.data:<8} rate {key.rate:<4g} {key.method:<6} text weight {key.weight:<3g}"
+        line = f"{key.data:<11} rate {key.rate:<4g} {key.method:<6} text weight {key.weight:<3g}"
         for half in ("base", "new"):
             first, last = (
                 torch.stack([run.accuracy(half)[epoch] for run in runs]).mean()

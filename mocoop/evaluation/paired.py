@@ -16,6 +16,8 @@ from mocoop.errors import UserError
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
+CLEAR = 0.05
+"""A difference with a p-value below it is called clear."""
 
 Flags = NDArray[np.bool_]
 
@@ -46,6 +48,11 @@ class PairTest:
     """Accuracy of the first minus that of the second, in percentage points."""
     interval: Interval
     """Paired bootstrap interval of the difference, in percentage points."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether the difference is more than noise, by McNemar's exact test."""
+        return self.p_value < CLEAR
 
     @property
     def images(self) -> int:
@@ -151,21 +158,59 @@ def pair_test(first: ArrayLike, second: ArrayLike, seed: int = 0) -> PairTest:
     Raises:
         UserError: if the arrays have different lengths or are empty.
     """
+    return pair_test_of_counts(**pair_counts(first, second), seed=seed)
+
+
+def pair_counts(first: ArrayLike, second: ArrayLike) -> dict[str, int]:
+    """Returns on how many images both, only one, and neither of two methods are right.
+
+    The keys are the fields of `PairTest` for these numbers, so that they can be kept in a file.
+
+    Args:
+        first: whether the first method is right, (images,).
+        second: whether the second method is right, (images,), on the same images.
+
+    Raises:
+        UserError: if the arrays have different lengths or are empty.
+    """
     a, b = _flags(first), _flags(second)
     if a.shape != b.shape or not len(a):
         raise UserError(
             "Expected whether each of two methods is right, for the same images and at least one "
             f"image; got {len(a)} and {len(b)} images."
         )
-    won, lost = int((a & ~b).sum()), int((~a & b).sum())
+    return {
+        "both": int((a & b).sum()),
+        "only_first": int((a & ~b).sum()),
+        "only_second": int((~a & b).sum()),
+        "neither": int((~a & ~b).sum()),
+    }
+
+
+def pair_test_of_counts(
+    both: int, only_first: int, only_second: int, neither: int, seed: int = 0
+) -> PairTest:
+    """Returns McNemar's test and the difference with its interval, from the counts of a pair.
+
+    Args:
+        both: images on which both methods are right.
+        only_first: images on which only the first is right.
+        only_second: images on which only the second is right.
+        neither: images on which both are wrong.
+        seed: seed of the bootstrap.
+
+    Raises:
+        UserError: without images.
+    """
+    images = both + only_first + only_second + neither
     return PairTest(
-        int((a & b).sum()),
-        won,
-        lost,
-        int((~a & ~b).sum()),
-        mcnemar_p(won, lost),
-        100.0 * (won - lost) / len(a),
-        bootstrap_interval(won, lost, len(a), seed=seed),
+        both,
+        only_first,
+        only_second,
+        neither,
+        mcnemar_p(only_first, only_second),
+        100.0 * (only_first - only_second) / max(images, 1),
+        bootstrap_interval(only_first, only_second, images, seed=seed),
     )
 
 

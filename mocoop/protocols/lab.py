@@ -35,6 +35,10 @@ OWN_RATE = preset(COOP).learning_rate
 OWN_WEIGHTS = {method: preset(method).text_weight for method in SUPERVISED}
 """Method → its weight of the text loss, chosen on validation images."""
 BINS = 15  # bins of the reliability table
+SMOOTHED = 5
+"""Epochs over which the training accuracy is averaged to see whether it falls."""
+FALL = 10.0
+"""Points by which the training accuracy of a training that went off has fallen from its best."""
 ROUTING = ("router", "uniform", "random", "best_single", "oracle", "gain", "gain_error")
 
 
@@ -122,6 +126,25 @@ class LabRun:
         values = self.routing[HALVES.index(half)].tolist()
         by_name = dict(zip(ROUTING, values, strict=True))
         return {} if math.isnan(by_name["router"]) else by_name
+
+    def fall(self, epoch: int | None = None) -> float:
+        """Returns how far the training accuracy has fallen from its best, in points; 0 or more.
+
+        Means over `SMOOTHED` epochs are compared, because a single epoch is noisy.
+
+        Args:
+            epoch: the last epoch that counts; the last of all by default.
+        """
+        last = self.epochs if epoch is None else epoch
+        known = self.train[1 : last + 1].double()
+        if len(known) < SMOOTHED:
+            return 0.0
+        means = known.unfold(0, SMOOTHED, 1).mean(-1)  # (epochs - SMOOTHED + 1,)
+        return float(means.max() - means[-1])
+
+    def went_off(self, epoch: int | None = None) -> bool:
+        """Returns whether the training went off: its training accuracy fell by `FALL` or more."""
+        return self.fall(epoch) >= FALL
 
     def _images(self, half_index: int) -> Tensor:
         """Returns the number of test images of a half, (epochs + 1,)."""

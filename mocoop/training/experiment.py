@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,11 @@ from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import TrainConfig
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
-from mocoop.evaluation.test_results import results_on_test, zero_shot_on_test
+from mocoop.evaluation.test_results import (
+    results_on_test,
+    zero_shot_accuracy,
+    zero_shot_on_test,
+)
 from mocoop.features.cache import FeatureCache, Progress
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
@@ -162,8 +166,11 @@ def _train_and_test(
         count = len(prepared.trained)
         model = build_model(config, backbone, prepared.groups, generator, count)
         data = training_data(prepared, hard, prototypes, cache)
+        untrained_accuracy = zero_shot_accuracy(
+            dataset, backbone, cache, prepared.val_items, prepared.trained
+        )
         soft, gates = yield from _train(
-            prepared, model, data, generator, writer, snapshot, started
+            prepared, model, data, generator, writer, snapshot, started, untrained_accuracy
         )
         weights = learned_state(model)
         if method.classifier == TEMPLATES:
@@ -180,10 +187,8 @@ def _train_and_test(
     if config.tune_layer_norms:
         tuned = with_norms(backbone, weights)
         test_cache = FeatureCache(tuned, keep=False, precision=precision, progress=progress)
-    results = results_on_test(classifier, config, dataset, test_cache, prototypes.cpu())
-    for choice, accuracy in zero_shot_on_test(config, dataset, backbone, cache).items():
-        if choice in results:
-            results[choice]["zero_shot"] = accuracy
+    untrained = zero_shot_on_test(config, dataset, backbone, cache)
+    results = results_on_test(classifier, config, dataset, test_cache, prototypes.cpu(), untrained)
     writer.finish(results | spent)
     drop_snapshot(writer.run.path)
 
@@ -196,6 +201,7 @@ def _train(
     writer: RunWriter,
     snapshot: Snapshot | None,
     started: float,
+    untrained_accuracy: float | None,
 ) -> Generator[EpochRecord, None, tuple[dict[int, torch.Tensor], Gates]]:
     """Trains the soft prompts, yields a record per epoch and writes snapshots.
 
@@ -235,6 +241,8 @@ def _train(
     try:
         for record in fit(model, backbone.text, data, config, generator, optimizer, done):
             done = record.epoch
+            if done == 0:
+                record = replace(record, zero_shot=untrained_accuracy)
             if done == config.epochs or done % config.save_every == 0:
                 keep(done)
             writer.add_record(asdict(record))

@@ -72,6 +72,9 @@ class EpochRecord:
     """Mean entropy of the router's softmax over all experts on the same images, in nats."""
     learning_rate: float = 0.0
     seconds: float = 0.0
+    zero_shot: float | None = None
+    """Accuracy of the data set's zero-shot template on the validation images; only in the record
+    of epoch 0, and None if there are none, and in records of earlier versions."""
 
 
 def fit(

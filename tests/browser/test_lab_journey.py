@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 from app.lab.lessons import LESSONS
 from mocoop.runs.run import shipped_runs
@@ -14,13 +15,16 @@ def test_a_lesson_then_play_then_delete_a_run(start_app, browser_page, tmp_path)
     page, server = browser_page, start_app()
     page.goto(f"{server.address}/overfitting_lab")
     heading(page, "Overfitting lab")
-    page.get_by_role("tab", name="Three lessons").click()
+    page.get_by_role("tab", name="Lessons").click()
     expect(page.get_by_role("button", name="Show what happened")).to_be_disabled()
     page.get_by_text(LESSONS[0].choices[1]).click()
     page.get_by_role("button", name="Show what happened").click()
     expect(page.get_by_text(re.compile("As you predicted|You predicted"))).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(1)
     settled(page)
+    with page.expect_download() as handout:
+        page.get_by_role("button", name="Handout").click()
+    assert LESSONS[0].title in Path(handout.value.path()).read_text(encoding="utf-8")
     page.reload()  # the address holds prediction and reveal
     expect(page.get_by_text(re.compile("As you predicted|You predicted"))).to_be_visible()
     page.get_by_role("button", name=f"Next: {LESSONS[1].title}").click()

@@ -15,7 +15,9 @@ from mocoop.evaluation.paired import (
     agreement,
     bootstrap_interval,
     mcnemar_p,
+    pair_counts,
     pair_test,
+    pair_test_of_counts,
     wilson_interval,
 )
 
@@ -128,3 +130,13 @@ def test_a_pair_of_other_images(first, second):
 def test_agreement_counts_equal_labels():
     found = agreement([[0, 1, 2, 2], [0, 1, 1, 1], [2, 2, 2, 2]])
     assert found.tolist() == [[100, 50, 50], [50, 100, 0], [50, 0, 100]]
+
+
+def test_counts_of_a_pair_give_the_same_test():
+    first = [True, True, True, False, False, True]
+    second = [True, False, False, True, False, True]
+    counts = pair_counts(first, second)
+    assert counts == {"both": 2, "only_first": 2, "only_second": 1, "neither": 1}
+    assert pair_test_of_counts(**counts) == pair_test(first, second)
+    with pytest.raises(UserError, match="one image or more"):
+        pair_test_of_counts(0, 0, 0, 0)

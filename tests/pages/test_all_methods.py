@@ -136,7 +136,7 @@ def test_linear_probe_of_the_base_half_knows_no_other(show, view):
     for page in ("pages/home.py", "pages/train.py"):
         app = show(page, "linear-probe", "probe-base", base, sample="3")
         assert not app.error
-    assert [metric.label for metric in app.metric][:2] == ["Trained half", "Test images"]
+    assert [metric.label for metric in app.metric][:2] == ["Trained half", "Training time"]
     assert "cannot be tested on the new half" in texts(app.caption)
 
 

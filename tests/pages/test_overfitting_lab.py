@@ -44,10 +44,15 @@ def page(empty_runs):
 
 
 def test_loaded_shows_the_last_epoch_of_shipped_trainings(page):
-    run = read_grid().find("coop", LabSettings())
+    runs = [read_grid().find("coop", LabSettings(seed=seed)) for seed in (1, 2, 3)]
+    run = runs[0]
     shown = numbers(page)
     assert shown.index.tolist() == ["Zero-shot", "CoOp", "LASP", "MoCoOp"]
-    assert shown.loc["CoOp", "new"] == pytest.approx(float(run.accuracy("new")[-1]))
+    mean = sum(float(one.accuracy("new")[-1]) for one in runs) / 3
+    assert shown.loc["CoOp", "new"] == pytest.approx(mean)
+    assert "mean over seeds 1, 2, 3" in texts(page.markdown)
+    assert "at the cost of the new ones" in texts(page.markdown)
+    assert "went off" not in texts(page.warning)
     assert shown.loc["Zero-shot", "base"] == pytest.approx(float(run.accuracy("base")[0]))
     assert len(page.get("plotly_chart")) == 3
     assert "for illustration only" in texts(page.caption)
@@ -71,9 +76,55 @@ def test_the_rates_are_those_of_the_grid_and_one_is_marked_as_the_methods_own(pa
     assert slider.value == LabSettings().learning_rate
     assert slider.label == "Learning rate (own: 0.2)"
     assert read_grid().axes.learning_rates == sliders.RATES
+    page.selectbox(key=state.LAB_SEED).set_value("1").run()
     slow = page.select_slider(key=state.LAB_RATE).set_value(0.05).run()
     run = read_grid().find("coop", LabSettings(learning_rate=0.05))
     assert numbers(slow).loc["CoOp", "new"] == pytest.approx(float(run.accuracy("new")[-1]))
+
+
+def test_a_training_that_goes_off_is_said_to(empty_runs):
+    app = open_page(PAGE, rate="0.8", set="albums")
+    assert not app.exception
+    assert "MoCoOp with 1 of 3 seeds" in texts(app.warning)
+    assert "not overfitting" in texts(app.warning)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"per_class": "3"},
+        {"text_weight": "7"},
+        {"text_weight": "nan"},
+        {"length": "77"},
+        {"set": "nowhere"},
+        {"rate": "0.20000001"},
+    ],
+    ids=str,
+)
+def test_a_value_in_the_address_that_no_slider_has_is_the_default(empty_runs, query):
+    app = open_page(PAGE, **query)
+    assert not app.exception
+    assert not app.error
+    assert [p for p in app.select_slider if p.value is None] == []
+    assert app.select_slider(key=state.LAB_SHOTS).value == LabSettings().shots
+    assert app.select_slider(key=state.LAB_WEIGHT).value == LabSettings().text_weight
+    assert numbers(app).index.tolist()[0] == "Zero-shot"
+
+
+@pytest.mark.parametrize("draw", ["-5", "1.5", "x", "4294967296", "9" * 5000])
+def test_a_seed_that_is_none_is_told_in_words(empty_runs, draw):
+    app = open_page(PAGE, draw=draw)
+    assert not app.exception
+    assert "whole number from 0 to 4294967295" in texts(app.error)
+
+
+def test_all_seeds_that_are_missing_are_trained(empty_runs, started):
+    app = open_page(PAGE, set="digits", per_class="1", length="40")
+    assert not app.exception
+    assert "**CoOp, LASP and MoCoOp**" in texts(app.markdown)
+    assert "(9 trainings, about" in texts(app.markdown)
+    button(app, "Train now").click().run()
+    assert sorted(config.seed for config in started) == [1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
 def test_an_unknown_rate_in_the_address_is_the_own_one(empty_runs):
@@ -101,7 +152,7 @@ def test_step_start_and_slider(page):
 
 
 def test_playing_moves_on_until_it_is_paused_or_over(page):
-    page.slider(key=state.LAB_EPOCH).set_value(36).run()
+    page.slider(key=state.LAB_EPOCH).set_value(26).run()
     button(page, "Play").click().run()
     assert not page.exception
     seen = [page.slider(key=state.LAB_EPOCH).value]
@@ -112,7 +163,7 @@ def test_playing_moves_on_until_it_is_paused_or_over(page):
     paused = page.slider(key=state.LAB_EPOCH).value
     assert page.run().slider(key=state.LAB_EPOCH).value == paused
     button(page, "Play").click().run()
-    for _ in range(6):
+    for _ in range(14):
         page.run()
     assert page.slider(key=state.LAB_EPOCH).value == 40
     assert button(page, "Play")
@@ -141,7 +192,7 @@ def started(monkeypatch):
 
 
 def test_what_the_grid_lacks_is_trained_when_asked(empty_runs, started):
-    app = open_page(PAGE, text_weight="10")
+    app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
     assert "**LASP and MoCoOp**" in texts(app.markdown)
     assert numbers(app).index.tolist() == ["Zero-shot", "CoOp"]  # what there is stays
@@ -165,12 +216,12 @@ def test_a_finished_training_is_found_again(empty_runs, monkeypatch):
 
 
 def test_a_training_at_work_shows_its_progress_and_can_be_stopped(empty_runs, monkeypatch):
-    config = LabSettings(seed=9).config("coop")
+    config = LabSettings(text_weight=10.0).config("lasp")
     run = queue_run(default_runs() / "waiting")
     lab_view.trainings.write_json(run.path / trainings.REQUEST, config.to_dict())
-    app = open_page(PAGE, draw="9")
+    app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
-    assert [b.label for b in app.button] == ["Cancel"]
+    assert "Train now" not in [b.label for b in app.button]
     stopped = []
     monkeypatch.setattr(trainings, "cancel_run", stopped.append)
     button(app, "Cancel").click().run()
@@ -180,19 +231,19 @@ def test_a_training_at_work_shows_its_progress_and_can_be_stopped(empty_runs, mo
 def test_a_training_that_stopped_says_why(empty_runs, started, monkeypatch):
     run = queue_run(default_runs() / "gone")
     lab_view.trainings.write_json(
-        run.path / trainings.REQUEST, LabSettings(seed=9).config("coop").to_dict()
+        run.path / trainings.REQUEST, LabSettings(text_weight=10.0).config("lasp").to_dict()
     )
     monkeypatch.setattr("mocoop.runs.status.Status.process", lambda status: None)
     mark_cancelled(run)
-    app = open_page(PAGE, draw="9")
+    app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
-    assert "CoOp is cancelled: stopped on request" in texts(app.warning)
+    assert "LASP is cancelled: stopped on request" in texts(app.warning)
     button(app, "Train now").click().run()
-    assert len(started) == 3
+    assert len(started) == 2
 
 
 def test_a_longer_training_than_the_grid_has_is_offered_with_its_time(empty_runs, started):
-    app = open_page(PAGE, length="160")
+    app = open_page(PAGE, length="160", draw="1")
     assert not app.exception
     assert "about" in texts(app.markdown)
     button(app, "Train now").click().run()
@@ -259,6 +310,20 @@ def lesson_answer(lesson):
     return lesson.answer(shipped_finals())
 
 
+def test_the_animation_stops_when_the_lessons_are_opened(page):
+    button(page, "Play").click().run()
+    page.session_state[state.LAB_TAB] = LESSON_TAB
+    page.run()
+    assert not page.exception
+    assert page.session_state[state.LAB_PLAYING] is False
+
+
+def test_a_link_of_before_opens_the_lessons(empty_runs):
+    app = open_page(PAGE, lab="Three lessons", revealed="prompts")
+    assert not app.exception
+    assert "What happened:" in texts(app.markdown)
+
+
 def test_a_link_to_a_revealed_lesson_shows_it_and_leads_on(empty_runs):
     app = open_page(PAGE, lab=LESSON_TAB, revealed="prompts")
     assert not app.exception
@@ -278,7 +343,7 @@ def test_after_the_last_lesson_predictions_are_counted(empty_runs):
         assert not app.exception
         if place + 1 < len(LESSONS):
             button(app, f"Next: {LESSONS[place + 1].title}").click().run()
-    assert f"Correct predictions: {expected} of 3" in texts(app.markdown)
+    assert f"Correct predictions: {expected} of {len(LESSONS)}" in texts(app.markdown)
     button(app, EXPERIMENT).click().run()
     assert not app.exception
     assert numbers(app).index.tolist()[0] == "Zero-shot"

@@ -20,6 +20,7 @@ from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import evaluate, route_items
 from mocoop.evaluation.measures import harmonic_mean
+from mocoop.evaluation.paired import pair_test_of_counts
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
 from mocoop.runs.run import Run, list_runs, open_run
@@ -251,3 +252,23 @@ def test_forced_expert_takes_all_the_weight(finished_run):
     torch.testing.assert_close(forced.probabilities, forced.expert_probabilities[:, 4])
     assert torch.equal(forced.scores, free.scores)
     assert ((free.weights > 0).sum(dim=1) == 2).all()
+
+
+def test_results_have_a_paired_test_against_zero_shot(finished_run):
+    results = finished_run.results()
+    for choice in ("base", "new"):
+        part = results[choice]
+        pair = pair_test_of_counts(**part["against_zero_shot"])
+        assert pair.images == part["num_images"]
+        right = pair.both + pair.only_first
+        assert 100 * right / pair.images == pytest.approx(part["accuracy"], abs=1e-4)
+        assert pair.difference == pytest.approx(part["accuracy"] - part["zero_shot"], abs=1e-4)
+
+
+def test_the_first_record_has_zero_shot_on_the_same_validation_images(workspace):
+    """CoOp starts from the zero-shot template, so it begins at its accuracy."""
+    run = Run(workspace / "zero-shot-line")
+    list(run_experiment(small("coop", classes="base", epochs=1), run.path))
+    first, second = run.records()
+    assert first["zero_shot"] == pytest.approx(first["val_accuracy"], abs=1e-4)
+    assert second["zero_shot"] is None

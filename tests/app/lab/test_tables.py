@@ -5,19 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from app.common.theme import METHOD_COLOURS
 from app.lab import figures as lab_figures
 from app.lab import findings as lab_findings
 from app.lab import tables as lab_tables
+from app.lab import words
 from app.lab.findings import LARGE, SAME
 from app.lab.lessons import LESSONS
 from mocoop.protocols.lab import OWN_RATE
 from mocoop.protocols.lab_grid import Axes, Grid, Key, read_grid
 from tests.support.lab_example import finals, lab_run
 
-RUNS = {"coop": lab_run([10, 12, 8], [10, 6, 4]), "mocoop": lab_run([10, 10, 14], [10, 11, 12])}
-PROMPTS, TEXT, ROUTER = LESSONS
+RUNS = {
+    "coop": (lab_run([10, 12, 8], [10, 6, 4]),),
+    "mocoop": (lab_run([10, 10, 14], [10, 11, 12]),),
+}
+PROMPTS, TEXT, ROUTER, CONTROL = LESSONS
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +68,7 @@ def test_rare_bins_are_left_out():
     run = lab_run([10, 10], [10, 10])
     run.count[..., 3] = 1
     run.count[..., 7] = 100
-    frame = lab_tables.reliability_frame({"lasp": run}, 1)
+    frame = lab_tables.reliability_frame({"lasp": (run,)}, 1)
     assert 1 not in frame["images"].tolist()
 
 
@@ -122,13 +127,84 @@ def test_lines_end_at_the_epoch_and_keep_their_range():
     early = lab_figures.accuracy_lines(table, 1, 2, {"base": 50.0, "new": 50.0})
     late = lab_figures.accuracy_lines(table, 2, 2, {"base": 50.0, "new": 50.0})
     lines = {(trace.name, trace.xaxis): trace for trace in early.data}
-    assert list(lines["CoOp", "x"].x) == [0, 1]
-    assert list(lines["CoOp", "x2"].y) == [50, 30]
-    assert list(lines["Zero-shot", "x"].y) == [50, 50]
+    assert list(lines["CoOp", "x2"].x) == [0, 1]
+    assert list(lines["CoOp", "x"].y) == [51]  # before the first epoch it is not known
+    assert list(lines["CoOp", "x3"].y) == [50, 30]
+    assert list(lines["Zero-shot", "x2"].y) == [50, 50]
     assert lines["CoOp", "x"].line.color == METHOD_COLOURS["coop"]
     assert early.layout.yaxis.range == late.layout.yaxis.range
     only = lab_figures.accuracy_lines(table, 0, 2, {})
     assert all(trace.mode == "markers" for trace in only.data)
+
+
+SEVERAL = {"coop": (lab_run([10, 12, 8], [10, 6, 4]), lab_run([10, 16, 16], [10, 8, 2]))}
+
+
+def test_several_seeds_are_a_mean_and_a_band_from_lowest_to_highest():
+    table = lab_tables.epoch_table(SEVERAL).set_index("epoch")
+    assert table["base"].tolist() == [50, 70, 60]
+    assert table["base low"].tolist() == [50, 60, 40]
+    assert table["base high"].tolist() == [50, 80, 80]
+    assert table["new"].tolist() == [50, 35, 15]
+    assert table["HM"].iloc[1] == pytest.approx((40 + 2 * 80 * 40 / 120) / 2)
+    assert table["seeds"].tolist() == [2, 2, 2]
+    figure = lab_figures.accuracy_lines(table.reset_index(), 2, 2, {})
+    band, line = (trace for trace in figure.data if trace.xaxis == "x2")
+    assert band.fill == "toself"
+    assert list(band.y) == [50, 80, 80, 40, 60, 50]
+    assert list(line.y) == [50, 70, 60]
+
+
+def test_a_single_seed_has_no_band():
+    figure = lab_figures.accuracy_lines(lab_tables.epoch_table(RUNS), 2, 2, {})
+    assert not [trace for trace in figure.data if trace.fill]
+
+
+def test_a_shorter_seed_ends_the_mean():
+    runs = {"coop": (lab_run([10, 12, 8], [10, 6, 4]), lab_run([10, 12], [10, 6]))}
+    assert lab_tables.epoch_table(runs)["epoch"].tolist() == [0, 1]
+
+
+def test_bins_of_several_seeds_are_counted_together():
+    frame = lab_tables.reliability_frame(SEVERAL, 1)
+    rows = frame[(frame["method"] == "coop") & (frame["half"] == "base")]
+    assert rows["images"].tolist() == [20, 20]
+    assert rows["right"].tolist() == [100 * 8 / 20, 100]
+
+
+def test_trainings_that_go_off_are_counted():
+    steady, fallen = lab_run([10] * 13, [10] * 13), lab_run([10] * 13, [10] * 13)
+    fallen.train[1:] = torch.tensor([60.0] * 6 + [40.0] * 6)
+    runs = {"coop": (steady, steady), "mocoop": (steady, fallen)}
+    assert lab_tables.gone_off(runs, 12) == {"mocoop": (1, pytest.approx(20.0))}
+    assert lab_tables.gone_off(runs, 6) == {}
+    text = words.went_off(lab_tables.gone_off(runs, 12), 2)
+    assert "MoCoOp with 1 of 2 seeds (by up to 20 points)" in text
+    assert "not overfitting" in text
+
+
+def test_gains_are_against_zero_shot():
+    table = lab_tables.epoch_table(RUNS)
+    found = lab_tables.against_zero_shot(table, 2)
+    assert found == {"coop": (-10, -30), "mocoop": (20, 10)}
+    assert lab_tables.against_zero_shot(table[table["method"] == "mocoop"], 2) == {}
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "verdict"),
+    [
+        (10, -10, "learned the base classes at the cost of the new ones"),
+        (0, -10, "worse on the new classes and no better on the base classes"),
+        (10, 10, "better on both halves"),
+        (0, 0, "about the same on both halves"),
+        (10, 0, "better on the base classes, about the same on the new ones"),
+        (-10, 10, "worse on the base classes, better on the new ones"),
+    ],
+)
+def test_gains_have_a_verdict(base, new, verdict):
+    text = words.against_zero_shot({"coop": (base, new)}, SAME)
+    assert text.startswith("**CoOp**: ")
+    assert text.endswith(f"{verdict}.")
 
 
 def test_paths_end_with_a_marker():

@@ -104,3 +104,12 @@ def test_figures_bear_a_training_that_has_hardly_begun(records):
     ):
         assert all(len(trace.x) <= len(records) for trace in figure.data)
         assert figure.layout.xaxis.range is not None
+
+
+def test_zero_shot_is_a_dashed_line_over_all_epochs():
+    known = [record(0, zero_shot=31.25), *RECORDS[1:]]
+    *_, line = curves.accuracy_figure(known, 20).data
+    assert line.name == "zero-shot (validation)"
+    assert (list(line.x), list(line.y), line.line.dash) == ([0, 20], [31.25, 31.25], "dash")
+    low, high = curves.accuracy_figure(known, 20).layout.yaxis.range
+    assert low < 31.25 < high

@@ -1,0 +1,102 @@
+"""The results of a finished run on the Train page: accuracies, their intervals, other seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import streamlit as st
+
+from app.jobs import seeds, trainings
+from app.train import words
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.evaluation.over_seeds import over_seeds
+from mocoop.evaluation.paired import PairTest, pair_test_of_counts, wilson_interval
+from mocoop.methods import METHODS
+from mocoop.runs.run import Run
+
+Part = Mapping[str, Any]
+
+
+def show_accuracies(run: Run, config: TrainConfig) -> None:
+    """Shows a run's test accuracies with intervals, against zero-shot and over seeds."""
+    results = run.results()
+    with st.container(horizontal=True, vertical_alignment="top", gap="large"):
+        for part, label in words.PARTS.items():
+            if part in results:
+                _metric(label, results[part], config)
+        if "harmonic_mean" in results:
+            st.metric("Harmonic mean", f"{results['harmonic_mean']:.1f} %", width="content")
+        seconds = results.get("training_seconds")  # may be missing in a damaged run
+        if seconds is not None:
+            spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+            st.metric("Training time", spent, width="content")
+    lines = [
+        _in_words(label, results[part], config)
+        for part, label in words.PARTS.items()
+        if part in results
+    ]
+    st.markdown("  \n".join(lines))
+    if _learns(config) and any(_pair(results[part]) is None for part in _parts(results)):
+        st.caption(words.NOT_TESTED)
+    else:
+        st.caption(words.HOW_TESTED)
+    _show_seeds(run)
+
+
+def _parts(results: Part) -> list[str]:
+    return [part for part in words.PARTS if part in results]
+
+
+def _learns(config: TrainConfig) -> bool:
+    """Returns whether a method differs from zero-shot at all."""
+    return not METHODS[config.method].is_plain_prompt
+
+
+def _pair(result: Part) -> PairTest | None:
+    """Returns the paired test against zero-shot; None in results of earlier versions."""
+    counts = result.get("against_zero_shot")
+    return None if counts is None else pair_test_of_counts(**counts)
+
+
+def _metric(label: str, result: Part, config: TrainConfig) -> None:
+    """Shows an accuracy; an arrow and a colour only if it clearly differs from zero-shot."""
+    untrained = result.get("zero_shot")
+    if untrained is None or not _learns(config):
+        st.metric(label, f"{result['accuracy']:.1f} %", width="content")
+        return
+    test = _pair(result)
+    clear = test is not None and test.clear
+    st.metric(
+        label,
+        f"{result['accuracy']:.1f} %",
+        words.gain(test, result["accuracy"] - untrained),
+        delta_color="normal" if clear else "off",
+        delta_arrow="auto" if clear else "off",
+        width="content",
+        help=f"Zero-shot (one hand-written prompt, no training) reaches {untrained:.1f} %."
+        + ("" if clear or test is None else f" {words.NOISE_HELP}"),
+    )
+
+
+def _in_words(label: str, result: Part, config: TrainConfig) -> str:
+    """Returns an accuracy with its interval and number of images, and its paired test."""
+    images = int(result["num_images"])
+    right = round(result["accuracy"] * images / 100)
+    interval = wilson_interval(right, images)
+    text = f"{label}: {words.interval_of(result['accuracy'], interval, images)}"
+    test = _pair(result) if _learns(config) else None
+    return (
+        text if test is None else f"{text}; {words.against_zero_shot(test, result['zero_shot'])}"
+    )
+
+
+def _show_seeds(run: Run) -> None:
+    """Shows the mean over three seeds, once all of them are trained."""
+    with suppress(UserError):  # a run was deleted while the page was built
+        found = seeds.finished_seeds(trainings.requested(run))
+        if found is not None:
+            means = over_seeds([one.results() for one in found.values()])
+            st.info(words.seeds_in_words(list(found), means), icon=":material/functions:")
