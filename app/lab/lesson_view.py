@@ -78,7 +78,7 @@ def _finals() -> pd.DataFrame:
 
 
 def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
-    st.subheader(lesson.title)
+    st.header(lesson.title)
     st.markdown(lesson.story)
     with st.container(border=True):
         st.markdown(f"**Predict:** {lesson.question}")

@@ -68,7 +68,7 @@ def _nothing_yet() -> None:
         st.info("There is no run here yet.")
         return
     with st.container(border=True):
-        st.markdown("##### No training yet")
+        st.header("No training yet")
         st.markdown(
             "Press **Start training**. The curves appear here while the method learns. The "
             "expected time is beside the button. You can leave the page, reload it or close the "
@@ -79,7 +79,7 @@ def _nothing_yet() -> None:
 def _show_run(run: Run) -> None:
     status, records, config = run.status(), run.records(), _requested(run)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"##### {_title(run, config)}")
+        st.header(_title(run, config))
         # This run is the next in the queue, so a waiting run is already starting.
         _badge("starting" if status.state == QUEUED else status.state)
         st.space("stretch")

@@ -120,7 +120,7 @@ def test_the_first_lesson_is_one_click_away(shipped):
     next(button for button in app.button if button.label == "First lesson").click().run()
     assert not app.exception
     assert app.title[0].value == "Overfitting lab"
-    assert app.subheader[0].value == LESSONS[0].title
+    assert app.header[0].value == LESSONS[0].title
 
 
 def test_single_prompt_has_no_story_but_a_word_on_wrong_predictions(shipped):

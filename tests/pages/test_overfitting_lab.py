@@ -285,7 +285,7 @@ def test_a_grid_of_another_clip_is_not_shown_as_ours(empty_runs, own_assets):
 def test_lessons_ask_before_they_tell(empty_runs, lesson):
     app = open_page(PAGE, lab=LESSON_TAB, lesson=f"{LESSONS.index(lesson) + 1}. {lesson.title}")
     assert not app.exception
-    assert lesson.title in texts(app.subheader)
+    assert lesson.title in texts(app.header)
     assert button(app, "Show what happened").disabled
     assert not app.get("plotly_chart")
     app.radio[0].set_value(0).run()
@@ -330,7 +330,7 @@ def test_a_link_to_a_revealed_lesson_shows_it_and_leads_on(empty_runs):
     assert "What happened:" in texts(app.markdown)
     button(app, f"Next: {LESSONS[1].title}").click().run()
     assert not app.exception
-    assert LESSONS[1].title in texts(app.subheader)
+    assert LESSONS[1].title in texts(app.header)
 
 
 def test_after_the_last_lesson_predictions_are_counted(empty_runs):
