@@ -36,10 +36,10 @@ COLUMNS = {
     "file": st.column_config.TextColumn("file", width="medium"),
     "probability": NUMBER("probability", format="percent"),
     "unlike": st.column_config.CheckboxColumn("unlike training"),
-    "quantile": NUMBER("quantile", format="%.2f"),
-    "distance": NUMBER("distance", format="%.3f"),
-    "routing entropy": NUMBER("routing entropy, nats", format="%.2f"),
-    "class entropy": NUMBER("class entropy, nats", format="%.2f"),
+    "quantile": NUMBER("quantile", format="%.2f", help=words.QUANTILE),
+    "distance": NUMBER("distance", format="%.3f", help=words.DISTANCE),
+    "routing entropy": NUMBER("routing entropy", format="%.2f", help=words.ROUTING_ENTROPY),
+    "class entropy": NUMBER("class entropy", format="%.2f", help=words.CLASS_ENTROPY),
 }
 
 
@@ -124,8 +124,10 @@ def _show(outcome: Outcome, why_not: str, seconds: float) -> None:
     unlike = sum(bool(row.unlike) for row in judged)
     _numbers(outcome.result)
     st.caption(words.done(len(outcome.rows), seconds))
-    if unlike:
+    if unlike > words.usual(len(judged)):
         st.warning(words.unlike(unlike, len(judged)), icon=":material/travel_explore:")
+    elif unlike:
+        st.caption(words.unlike(unlike, len(judged)))
     elif why_not:
         st.caption(words.not_judged(why_not))
     if outcome.unreadable:

@@ -16,7 +16,7 @@ UPLOAD_HELP = (
     "In a zip, the folder of a picture is its true label: cat/1.jpg. Folders that are no class "
     "are left out of the accuracy."
 )
-LABELS = "True labels as CSV (not needed)"
+LABELS = "True labels as CSV (optional)"
 LABELS_HELP = (
     "A first line with the columns file and label, then a line for each picture. These labels "
     "count before those of folders."
@@ -26,7 +26,15 @@ HOW_TITLE = "How is *unlike the training images* decided?"
 HOW = (
     f"{METHOD}\n\nThe column *quantile* is the share of the training images that are as near to "
     "another training image, or nearer. With few training images the threshold is rough: read "
-    "it as a hint to look at the picture, not as a verdict."
+    "it as a hint to look at the picture, not as a verdict. It only sees what this CLIP sees: to "
+    "the small CLIP of the project, pure noise looks much like its training images."
+)
+ROUTING_ENTROPY = "In nats: 0 if the router is sure of one expert, higher if it is unsure."
+CLASS_ENTROPY = "In nats: 0 if the run is sure of one class, higher if it is unsure."
+DISTANCE = "1 - cosine between this picture's CLIP feature and the nearest training image's."
+QUANTILE = (
+    "The share of the training images that are as near to another one, or nearer. Above "
+    f"{SHARE:.2f}: unlike the training images."
 )
 ALL, UNLIKE, WRONG, RIGHT = "all", "unlike the training images", "wrong", "right"
 NOT_READ = "Not read"
@@ -64,12 +72,18 @@ def not_judged(reason: str) -> str:
     return escape_markdown(text)
 
 
+def usual(judged: int) -> int:
+    """Returns how many of as many training images would be called unlike the others."""
+    return round((1 - SHARE) * judged)
+
+
 def unlike(count: int, judged: int) -> str:
-    """Returns how many pictures are unlike the training images."""
-    usual = 100 * (1 - SHARE)
+    """Returns how many pictures are unlike the training images, and how many would be usual."""
+    few = usual(judged)
     return (
-        f"{count:,} of {judged:,} pictures are unlike the training images (of the training "
-        f"images themselves, {usual:.0f} % would be)."
+        f"{count:,} of {judged:,} picture{'s' * (judged != 1)} {'is' if count == 1 else 'are'} "
+        f"unlike the training images. About {few:,} would be usual: the threshold calls "
+        f"{100 * (1 - SHARE):.0f} % of the training images themselves unlike the others."
     )
 
 

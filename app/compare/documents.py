@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from app.caches import runs as run_caches
 from app.common.words import escape_markdown
 from app.compare import words
 from app.compare.tables import accuracy_rows
@@ -13,6 +14,7 @@ from app.ui.parts import show_table
 from mocoop.errors import UserError
 from mocoop.evaluation.side_by_side import SideBySide
 from mocoop.report.facts import Facts, facts
+from mocoop.report.html_page import page, paragraph
 from mocoop.report.notebook import notebook_of
 from mocoop.report.reports import comparison_report, run_report
 from mocoop.runs.export_zip import archive_name
@@ -38,7 +40,7 @@ def run_documents(run: Run, name: str) -> None:
     stem = archive_name(run)
     st.download_button(
         words.REPORT,
-        lambda: run_report(facts(run, name)),
+        lambda: run_text(run, name),
         f"{stem}-report.html",
         "text/html",
         key="report-run",
@@ -68,14 +70,10 @@ def report_button(
         lined: the answers to the same images, if they were compared.
         key: which of the page's buttons this is.
     """
-
-    def report() -> str:
-        known, notes = _facts(runs)
-        return comparison_report(known, lined, notes)
-
+    stamps = {name: _stamp(run) for name, run in runs.items()}
     st.download_button(
         words.REPORT,
-        report,
+        lambda: comparison_text(runs, lined, stamps),
         "comparison.html",
         "text/html",
         key=f"report-{key}",
@@ -83,6 +81,45 @@ def report_button(
         on_click="ignore",
         help=words.REPORT_HELP,
     )
+
+
+def run_text(run: Run, name: str) -> str:
+    """Returns a run's report, or a page that says why there is none: it may be gone by now."""
+    try:
+        return run_report(facts(run, name))
+    except UserError as error:
+        return page(words.NO_REPORT, [paragraph(str(error))])
+
+
+def comparison_text(
+    runs: Mapping[str, Run], lined: SideBySide | None, stamps: Mapping[str, float | None]
+) -> str:
+    """Returns the report of a comparison, or a page that says why there is none.
+
+    Runs may be deleted or trained again between the moment when the page was drawn and the
+    moment when the report is asked for. Answers of older trainings are then left out.
+
+    Args:
+        runs: name → run.
+        lined: the answers to the same images, if they were compared.
+        stamps: name → the run's stamp when they were compared.
+    """
+    known, notes = _facts(runs)
+    changed = [name for name, run in runs.items() if _stamp(run) != stamps[name]]
+    if lined is not None and changed:
+        lined = None
+        notes.append(words.changed(changed))
+    if not known:
+        return page(words.NO_REPORT, [paragraph(note) for note in notes])
+    return comparison_report(known, lined, notes)
+
+
+def _stamp(run: Run) -> float | None:
+    """Returns the run's stamp; None for a run that was deleted."""
+    try:
+        return run_caches.stamp_of(run)
+    except UserError:
+        return None
 
 
 def accuracies(runs: Mapping[str, Run]) -> None:
@@ -95,7 +132,7 @@ def accuracies(runs: Mapping[str, Run]) -> None:
         st.caption(words.NO_ACCURACY)
     else:
         st.markdown(words.ACCURACIES, help=words.ACCURACIES_HELP)
-        show_table(table, "selected-accuracies", column_config=COLUMNS)
+        show_table(table, "selected-accuracies", column_config=COLUMNS, placeholder="–")
     if len(runs) > MOST:
         st.caption(words.only_some(MOST, len(runs)))
     for note in notes:

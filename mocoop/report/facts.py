@@ -86,10 +86,14 @@ def facts(run: Run, name: str | None = None) -> Facts:
         name: the run's name in documents; by default its folder's name.
 
     Raises:
-        UserError: for a run that is not finished, was deleted, or is damaged.
+        UserError: for a run that is not finished, was deleted, is damaged, or is trained again
+            while it is read.
     """
+    before = run.status()
     run.require_finished()
-    setup, results = run.setup(), run.results()
+    setup, results, records = run.setup(), run.results(), tuple(run.records())
+    if run.status() != before:  # the files may be of two trainings
+        raise PathError(run.path, " was trained again while it was read. Try again.", "Run")
     try:
         accuracies = tuple(_accuracy(part, results[part]) for part in PARTS if part in results)
     except (KeyError, TypeError, AttributeError) as error:
@@ -101,7 +105,7 @@ def facts(run: Run, name: str | None = None) -> Facts:
         name or run.name,
         setup,
         results,
-        tuple(run.records()),
+        records,
         accuracies,
         in_words(chosen) if chosen else "",
     )

@@ -87,6 +87,7 @@ def _accuracy_figure(known: Mapping[str, Facts]) -> str:
     told: set[tuple[str, str, int, float]] = set()
     several = len(known) > 1
     for part in PARTS:
+        untrained: list[svg.Bar] = []
         for name, one in known.items():
             for found in (a for a in one.accuracies if a.part == part):
                 interval, label = found.interval, f"{name}, {part}" if several else PARTS[part]
@@ -98,17 +99,20 @@ def _accuracy_figure(known: Mapping[str, Facts]) -> str:
                 same = (one.setup.config.data, part, found.images, round(found.zero_shot, 6))
                 if same not in told:
                     told.add(same)
-                    label = f"zero-shot, {one.data}, {part}" if several else "zero-shot, same"
+                    of = f"{one.data}, {part}" if several else PARTS[part]
                     ends = base.low, base.high
-                    rows.append(svg.Bar(label, found.zero_shot, svg.GREY, *ends))
+                    untrained.append(svg.Bar(f"zero-shot, {of}", found.zero_shot, svg.GREY, *ends))
+        rows += untrained
     return svg.bars(rows, "Accuracies with their intervals, beside zero-shot")
 
 
 def _accuracy_table(runs: Sequence[Facts]) -> str:
-    heads = ("run", "classes", "images", "accuracy", "zero-shot", "gain", "macro-F1", "ECE")
+    heads = ("run", "method", "classes", "images", "accuracy", "zero-shot", "gain", "macro-F1")
+    heads += ("ECE",)
     rows = [
         (
             one.name,
+            one.method,
             PARTS[found.part],
             f"{found.images:,}",
             _with_interval(found),

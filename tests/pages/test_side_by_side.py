@@ -87,7 +87,7 @@ def test_a_link_restores_the_choices(two):
         beside_second="Zero-shot",
         beside_show="CoOp wins",
         beside_style="sketch",
-        beside_classes_base="new",
+        beside_classes_base="new half",  # Streamlit writes the label
     )
     assert app.selectbox(key=state.BESIDE_FIRST).value == "CoOp"
     assert app.selectbox(key=state.BESIDE_SECOND).value == "Zero-shot"
