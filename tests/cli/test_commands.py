@@ -12,7 +12,7 @@ from PIL import Image
 from mocoop.cli.main import COMMANDS, main, parse
 from mocoop.cli.train import TrainCommand
 from mocoop.presets import preset
-from mocoop.runs.run import Run
+from mocoop.runs.run import Run, list_runs
 from mocoop.runs.writer import queue_run
 from mocoop.training.experiment import run_experiment
 
@@ -284,8 +284,45 @@ def test_protocol_makes_tables_and_does_nothing_twice(capsys, workspace, monkeyp
 
 def test_ablation_compares_with_the_full_method(capsys, workspace):
     arguments = ["ablation", "--data", "digits", "--variants", "k-1", "--seeds", "1"]
-    arguments += ["--shots", "1", "--root", workspace / "ablation"]
+    arguments += ["--shots", "1", "--epochs", "1", "--root", workspace / "ablation"]
     code, out, _ = run(capsys, *arguments)
     assert code == 0
     lines = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("| ")]
-    assert lines == ["variant", "full (K = 2)", "K = 1"]
+    assert lines == ["variant", "full (K = 2), epochs 1", "K = 1, epochs 1"]
+    assert {one.setup().config.epochs for one in list_runs([workspace / "ablation"])} == {1}
+
+
+def test_epochs_of_a_protocol_are_those_of_every_training(capsys, workspace):
+    root = workspace / "short"
+    arguments = ["protocol", "few-shot", "--data", "digits", "--methods", "zero-shot", "coop"]
+    arguments += ["--seeds", "1", "--shots", "1", "--epochs", "2", "--root", root, "--json"]
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0
+    assert json.loads(out)
+    found = {one.setup().config.method: one.setup().config.epochs for one in list_runs([root])}
+    assert found == {"coop": 2, "zero-shot": preset("zero-shot").epochs}
+
+
+def test_epochs_of_a_tuning_are_those_of_every_candidate(capsys, workspace):
+    arguments = ["tune", "coop", "--data", "digits", "--shots", "1", "--json"]
+    found = {}
+    for line in (["learning_rate=0.1", "--epochs", "2"], ["learning_rate=0.1", "epochs=2"]):
+        code, out, _ = run(capsys, *arguments, "--grid", *line)
+        assert code == 0
+        (candidate,) = json.loads(out)
+        found[line[-1]] = candidate["mean"]
+    assert found["2"] == found["epochs=2"]
+    code, _, err = run(capsys, *arguments, "--grid", "epochs=2", "--epochs", "2")
+    assert code == 2
+    assert "leave --epochs out" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["protocol", "few-shot"], ["ablation"], ["tune", "coop", "--grid", "learning_rate=1"]],
+)
+def test_no_epochs_at_all_are_refused(arguments, capsys, workspace):
+    code, out, err = run(capsys, *arguments, "--data", "digits", "--epochs", "0")
+    assert code == 2
+    assert out == ""
+    assert "epochs must be at least 1; got 0" in err

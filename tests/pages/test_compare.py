@@ -13,7 +13,7 @@ import pytest
 
 from app.common import state
 from app.common.theme import METHOD_COLOURS
-from app.compare import view, words
+from app.compare import documents, run_files, view, words
 from app.compare.figures import Curve, training_curves
 from app.compare.tables import RunFilter, run_row, run_table, select_runs, why_no_curve
 from app.compare.view import CURVES, MEANS
@@ -268,6 +268,27 @@ def test_a_run_deleted_while_the_page_is_drawn_takes_nothing_else_along(
         assert "second is not a complete run" in said
     if before != "run_list":
         assert not app.error
+
+
+@pytest.mark.parametrize("before", ["actions", "accuracies"])
+def test_a_selected_run_deleted_while_the_page_is_drawn(two_seeds, monkeypatch, before):
+    module = {"actions": run_files, "accuracies": documents}[before]
+    step = getattr(module, before)
+
+    def deleted_first(*arguments):
+        shutil.rmtree(two_seeds.path.parent / "second", ignore_errors=True)
+        return step(*arguments)
+
+    monkeypatch.setattr(module, before, deleted_first)
+    app = open_page(PAGE, runs=["second", two_seeds.name])
+    assert not app.exception
+    assert not app.error
+    assert "second is left out" in texts(app.caption)
+    table = next(frame.value for frame in app.dataframe if "low" in frame.value.columns)
+    assert two_seeds.name in set(table["run"])
+    app.run()  # the next look at the page has only the other run
+    assert not app.exception
+    assert app.dataframe[0].value["run"].tolist() == [two_seeds.name]
 
 
 def test_a_damaged_run_is_listed_with_its_reason(two_seeds):

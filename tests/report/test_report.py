@@ -135,6 +135,34 @@ def test_damaged_and_deleted_runs_are_told(finished_run, tmp_path):
             document(run)
 
 
+def test_a_run_that_is_trained_again_while_it_is_read(finished_run, tmp_path, monkeypatch):
+    run, read = copy_run(finished_run, tmp_path / "run"), Run.results
+
+    def trained_meanwhile(self):
+        found = read(self)
+        status = json.loads((self.path / "status.json").read_text())
+        write_json(self.path / "status.json", status | {"updated": status["updated"] + 1})
+        return found
+
+    monkeypatch.setattr(Run, "results", trained_meanwhile)
+    for document in (facts, notebook_of):
+        with pytest.raises(UserError, match="trained again while it was read"):
+            document(run)
+
+
+def test_a_run_that_is_deleted_while_it_is_read(finished_run, tmp_path, monkeypatch):
+    run, read = copy_run(finished_run, tmp_path / "run"), Run.setup
+
+    def deleted_meanwhile(self):
+        found = read(self)
+        shutil.rmtree(self.path)
+        return found
+
+    monkeypatch.setattr(Run, "setup", deleted_meanwhile)
+    with pytest.raises(UserError, match="not a complete run"):
+        facts(run)
+
+
 def test_a_notebook_runs_as_it_is(finished_run, tmp_path, monkeypatch, capsys):
     text = notebook_of(finished_run)
     write_archive(finished_run, tmp_path / f"{finished_run.name}.zip")
