@@ -46,8 +46,7 @@ class Plan:
             raise choose_from("protocol", self.protocol, PROTOCOLS)
         for method in self.methods:
             find_method(method)
-        if self.epochs is not None and self.epochs < 1:
-            raise UserError(f"epochs must be at least 1; got {self.epochs}.")
+        check_epochs(self.epochs)
         for name in ("data", "methods", "shots", "seeds"):
             if not getattr(self, name):
                 raise UserError(f"{name} is empty: give at least one value.")
@@ -178,6 +177,12 @@ def _recipe(plan: Plan, method: str, data: str, shots: int) -> tuple[TrainConfig
     if changed != config:
         named["epochs"] = changed.epochs
     return changed, ", ".join((method, *(f"{name} {value}" for name, value in named.items())))
+
+
+def check_epochs(epochs: int | None) -> None:
+    """Raises UserError for a number of epochs below 1; None stands for a method's own number."""
+    if epochs is not None and epochs < 1:
+        raise UserError(f"epochs must be at least 1; got {epochs}.")
 
 
 def with_epochs(config: TrainConfig, epochs: int | None) -> TrainConfig:

@@ -23,7 +23,7 @@ from mocoop.methods import find_method
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
 from mocoop.presets import preset, settings_from
-from mocoop.protocols.plans import with_epochs
+from mocoop.protocols.plans import check_epochs, with_epochs
 from mocoop.shots import shots_value
 from mocoop.training.loop import fit
 from mocoop.training.prepare import prepare, training_data
@@ -69,14 +69,15 @@ def tune(
         epochs: of every training; the method's own number if None.
 
     Raises:
-        UserError: for an unknown setting or value, data without validation images, or a
-            method without prompt learning.
+        UserError: for an unknown setting or value, epochs below 1, data without validation
+            images, or a method without prompt learning.
     """
     if find_method(method).classifier != PROMPTS:
         raise UserError(
             f"{method} learns no prompt, and it chooses its few settings by itself. Tune a "
             "method that learns prompts."
         )
+    check_epochs(epochs)
     if epochs is not None and "epochs" in grid:
         raise UserError("The grid has values for epochs already: leave --epochs out.")
     start = with_epochs(preset(method, backbone), epochs)
