@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.common.access import EXPLAINED
 from app.jobs import downloads, trainings
 from app.jobs.download_worker import DownloadStatus
 from app.train import words
+from app.train.settings import setting_key
 from mocoop.clip.hub import download
 from mocoop.clip.known import KNOWN_CLIPS, weights_of
 from mocoop.config import TrainConfig
 from mocoop.presets import preset
 from mocoop.runs.status import CANCELLED, FAILED, INTERRUPTED, RUNNING
 from tests.support.hub_server import NAME
-from tests.support.page_fixtures import open_page
+from tests.support.page_fixtures import APP, open_page
 
 PAGE = "pages/train.py"
 
@@ -139,7 +141,10 @@ def test_the_dialog_lists_every_clip(called):
 
 
 def test_another_name_can_be_typed(called):
-    app = choose("ViT-B-16/openai")
+    app = AppTest.from_file(str(APP), default_timeout=120).run()
+    app.session_state[setting_key("backbone")] = "ViT-B-16/openai"
+    app.switch_page(PAGE).run()
+    assert not app.exception
     assert "Use ViT-B-16-quickgelu/openai" in app.error[0].value
 
 
