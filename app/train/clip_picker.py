@@ -47,7 +47,7 @@ def pick_clip() -> str:
 @st.dialog(words.WHICH_CLIP, width="large")
 def explain_clips() -> None:
     """Shows the facts of every known CLIP, and which are on this machine."""
-    rows = [(f"`{DEMO}`", *words.DEMO_FACTS, words.HERE)]
+    rows: list[tuple[str, ...]] = [(f"`{DEMO}`", *words.DEMO_FACTS, f"**{words.HERE}**")]
     for known in KNOWN_CLIPS.values():
         weights = weights_of(known.name)
         if weights is not None:
