@@ -140,7 +140,7 @@ def download(weights: HubWeights, progress: Progress | None = None) -> Path:
     except OSError as error:
         raise _not_downloaded(weights, error) from error
     raise UserError(
-        f"{weights.page} has no file {' or '.join(weights.files)}. Choose another CLIP, or give a "
+        f"{weights.repository} has no file {' or '.join(weights.files)}. Choose another CLIP, or give a "
         "local file of its weights."
     )
 
@@ -224,7 +224,7 @@ def _not_downloaded(weights: HubWeights, error: OSError) -> UserError:
     elif error.errno in NOT_WRITABLE:
         advice = f"Make {cache} writable, or set HF_HOME to another folder"
     else:
-        advice = f"Check the connection and {weights.page}"
+        advice = "Check the connection and the page of the weights"
     return UserError(
         f"{weights.repository} cannot be downloaded: {_reason(error)}. {advice}, and download it "
         "again."
@@ -232,6 +232,6 @@ def _not_downloaded(weights: HubWeights, error: OSError) -> UserError:
 
 
 def _reason(error: Exception) -> str:
-    """Returns an error's message on one line, at most 200 characters long."""
+    """Returns the first line of an error's message, at most 200 characters long."""
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-    return " ".join(str(reason).split())[:200].rstrip(".") or type(error).__name__
+    return str(reason).strip().partition("\n")[0][:200].rstrip(".") or type(error).__name__
