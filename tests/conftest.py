@@ -8,12 +8,13 @@ import torch
 
 from mocoop.clip.backbone import load_backbone, make_backbone
 from tests.support.app_fixtures import finished_run, workspace
+from tests.support.hub_server import hub_cache, hub_server
 from tests.support.page_fixtures import empty_runs, one_run
 from tests.support.routed_example import small_map
 from tests.support.tiny import tiny_clip
 
 # Fixtures of other files, for all tests.
-__all__ = ["empty_runs", "finished_run", "one_run", "workspace"]
+__all__ = ["empty_runs", "finished_run", "hub_cache", "hub_server", "one_run", "workspace"]
 
 
 @pytest.fixture(autouse=True)

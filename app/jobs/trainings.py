@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from app.common.access import check_may_change
+from app.jobs.processes import start_process, stop_process
 from app.jobs.worker import REQUEST, RESUME
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
@@ -28,7 +24,6 @@ from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_js
 from mocoop.training.snapshots import saved_epoch
 
 LOG = "log.txt"
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def start_run(config: TrainConfig) -> Run:
@@ -111,14 +106,7 @@ def cancel_run(run: Run, patience: float = 5.0) -> None:
     # A run that was never handed over belongs to this process: there is nothing to stop.
     if process is None or process.pid == os.getpid():
         return
-    try:
-        process.terminate()
-        process.wait(patience)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(patience)
-    except psutil.NoSuchProcess:
-        pass  # it has already ended
+    stop_process(process, patience)
     with suppress(OSError):  # on a full disk the run keeps the state "interrupted"
         mark_cancelled(run)
 
@@ -158,25 +146,9 @@ def _start_process(run: Run, *options: str) -> None:
         OSError: if the run's folder cannot be written.
         UserError: if the system cannot start another process.
     """
-    with (run.path / LOG).open("ab") as log:
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "app.jobs.worker", str(run.path), *options],
-                cwd=ROOT,
-                env=_environment(run),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise UserError(
-                f"The training's process cannot be started: {error.strerror or error}. Close "
-                "other programs, and try again."
-            ) from error
+    module = ["app.jobs.worker", str(run.path), *options]
+    process = start_process(module, run.path / LOG, _environment(run), "The training")
     hand_over(run, process.pid)
-    # A thread waits for the process and reads its exit status, so that no zombie remains.
-    threading.Thread(target=process.wait, daemon=True, name=f"reap {run.name}").start()
 
 
 def _environment(run: Run) -> dict[str, str]:

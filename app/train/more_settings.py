@@ -8,9 +8,9 @@ from typing import Any
 
 import streamlit as st
 
+from app.train.clip_picker import pick_clip
 from app.train.overfit import default_of
 from app.train.settings import setting_key, with_backbone
-from mocoop.clip.backbone import DEMO
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.method_record import IMAGE_CACHE, ONE_PROMPT, Method
@@ -35,13 +35,13 @@ PRECISIONS = {
 
 
 def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Returns the settings with the chosen less common ones; each method remembers its own.
+    """Returns the settings with the chosen CLIP and less common ones; each method keeps its own.
 
     Raises:
         UserError: for values that do not fit together; it is raised after all widgets are shown.
     """
+    config = with_backbone(config, pick_clip())
     with st.expander("More settings"):
-        config = with_backbone(config, _clip())
         method = METHODS[config.method]
         form = Form(config)
         if method.needs_images and dataset.styles:
@@ -135,19 +135,6 @@ class Form:
 
     def _memory(self, name: str) -> dict[str, Any]:
         return {"key": setting_key(name, self.config), "persist_state": "session"}
-
-
-def _clip() -> str:
-    given = st.text_input(
-        "CLIP",
-        **default_of(setting_key("backbone"), value=DEMO),
-        key=setting_key("backbone"),
-        persist_state="session",
-        help="`demo` is built in. You can also enter an open_clip NAME/TAG such as "
-        "`ViT-B-16-quickgelu/openai`, which is downloaded once, or the path of a checkpoint "
-        "folder. With another CLIP than `demo` the defaults are the published settings.",
-    )
-    return given.strip() or DEMO
 
 
 def _style(data: str, dataset: Dataset) -> str:

@@ -1,13 +1,17 @@
-"""The sentences of the Train page about results, seeds and overfitting."""
+"""The sentences of the Train page about results, seeds, overfitting and the CLIPs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from app.common.words import duration
+from mocoop.clip.hub import HubWeights
+from mocoop.clip.known import KnownClip
 from mocoop.evaluation.over_seeds import SeedMean
 from mocoop.evaluation.paired import CLEAR, Interval, PairTest, p_in_words
 
+PATTERN = "open_clip_*"  # matches the weights, whatever their format
 PARTS = {"all": "Test accuracy", "base": "Trained half", "new": "New half"}
 MEASURES = PARTS | {"harmonic_mean": "Harmonic mean"}
 
@@ -37,6 +41,81 @@ WATCH_OVERFITTING = (
     "by heart."
 )
 ZERO_SHOT = "zero-shot (validation)"
+
+
+CLIP_HELP = (
+    "`demo` is built in. The others are full CLIPs, which are downloaded once. You can also type "
+    "another open_clip NAME/TAG, NAME/FILE.safetensors with a local file, or the path of a "
+    "checkpoint folder. With another CLIP than `demo` the defaults are the published settings."
+)
+WHICH_CLIP = "Which CLIPs are there?"
+CLIPS_IN_WORDS = (
+    "`demo` is small and knows only the scenes that this project draws. For photographs choose a "
+    "full CLIP. A larger one is usually more accurate, and takes longer."
+)
+CLIP_COLUMNS = (
+    "CLIP", "Trained on", "Parameters", "Image size", "Download", "Licence", "Where it is",
+)  # fmt: skip
+DEMO_FACTS = ("the project's own scenes", "4 million", "64 × 64", "none", "MIT")
+SIZE_HELP = (
+    "Download: about the size of the file, with 32 bits for each parameter. Licences are those in "
+    "timm's configuration of the same weights; for the others, see the page of the weights."
+)
+HERE, MISSING = "on this machine", "not on this machine"
+DOWNLOAD = "Download"
+DOWNLOAD_HELP = (
+    "Goes on if you leave the page. Without it, the first training with this CLIP downloads it."
+)
+DOWNLOAD_CANCELLED = "The download was cancelled, and its part removed."
+
+
+def size(number: int) -> str:
+    """Returns a number of bytes in words: '605 MB'."""
+    return f"{number / 1e6:,.0f} MB" if number < 1e9 else f"{number / 1e9:.2f} GB"
+
+
+def clip_facts(clip: KnownClip, page: str) -> str:
+    """Returns the facts of a CLIP in one line of Markdown."""
+    licence = f"licence [{clip.licence}]({page})" if clip.licence else f"[licence]({page})"
+    return (
+        f"{clip.parameters / 1e6:.0f} million parameters · images of {clip.image_size} × "
+        f"{clip.image_size} pixels · download about {size(clip.bytes)} · {licence}"
+    )
+
+
+def clip_row(clip: KnownClip, page: str, cached: bool) -> tuple[str, ...]:
+    """Returns the row of a CLIP in the table of all."""
+    return (
+        f"`{clip.name}`",
+        clip.data,
+        f"{clip.parameters / 1e6:.0f} million",
+        f"{clip.image_size} × {clip.image_size}",
+        size(clip.bytes),
+        f"[{clip.licence or 'see its page'}]({page})",
+        f"**{HERE}**" if cached else MISSING,
+    )
+
+
+def download_progress(received: int, total: int) -> str:
+    """Returns how much of a file has arrived."""
+    if not total:
+        return "Asking for the file …"
+    return f"{size(received)} of {size(total)}"
+
+
+def download_stopped(reason: str) -> str:
+    """Returns why a download stopped."""
+    return f"The download stopped: {reason.removesuffix('.')}."
+
+
+def offline(weights: HubWeights) -> str:
+    """Returns what to do where the hub cannot be reached."""
+    here = str(weights.folder.parent).replace(str(Path.home()), "~", 1)
+    return (
+        f"**Offline.** Where there is internet, run `hf download {weights.repository} --include "
+        f"'{PATTERN}'`. Then copy the folder `{weights.folder.name}` from "
+        f"`~/.cache/huggingface/hub` there to `{here}` here."
+    )
 
 
 SEEDS_DONE = "seeds 1 to 3 are there"

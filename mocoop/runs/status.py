@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -16,6 +17,8 @@ CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
 STOPPED = (CANCELLED, FAILED, INTERRUPTED)
 
 STATUS_FILE = "status.json"
+
+AnyStatus = TypeVar("AnyStatus", bound="Status")
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,14 @@ def read_status(run: Path) -> Status:
     Raises:
         UserError: for a folder without a readable status.
     """
-    saved = Status(**read_values(run, STATUS_FILE))
+    return with_process(lambda: Status(**read_values(run, STATUS_FILE)))
+
+
+def with_process(read: Callable[[], AnyStatus]) -> AnyStatus:
+    """Returns the status that `read` reads; `interrupted` if its process has ended early."""
+    saved = read()
     if saved.active and saved.process() is None:
-        # The run may have finished after the file was read: read it once more.
-        saved = Status(**read_values(run, STATUS_FILE))
+        saved = read()  # it may have finished after the file was read
         if saved.active:
             message = "its process ended without finishing"
             return replace(saved, state=INTERRUPTED, message=message)

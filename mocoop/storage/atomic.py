@@ -45,11 +45,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def explain_write_errors(folder: Path) -> Iterator[None]:
+def explain_write_errors(folder: Path, variable: str = "MOCOOP_RUNS") -> Iterator[None]:
     """Raises UserError with an explanation if the disk is full or the folder is not writable.
 
     Args:
         folder: the folder of runs or of one run, into which the code inside the block writes.
+        variable: the environment variable that chooses another folder.
 
     Raises:
         UserError: for these two kinds of errors; other errors are not changed.
@@ -65,7 +66,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
         else:
             raise
         raise UserError(
-            f"Nothing can be written to {folder}: {error.strerror}. {advice}, or set MOCOOP_RUNS "
+            f"Nothing can be written to {folder}: {error.strerror}. {advice}, or set {variable} "
             "to another folder. Files that were saved before are complete."
         ) from error
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs import trainings
+from app.jobs import processes, trainings
 from mocoop.errors import UserError
 from mocoop.runs.run import Run
 from mocoop.runs.status import FAILED, FINISHED
@@ -64,7 +64,7 @@ def children(monkeypatch) -> list[subprocess.Popen]:
             super().__init__(*arguments, **options)
             started.append(self)
 
-    monkeypatch.setattr(trainings.subprocess, "Popen", Remembered)
+    monkeypatch.setattr(processes.subprocess, "Popen", Remembered)
     return started
 
 

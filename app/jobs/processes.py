@@ -1,0 +1,68 @@
+"""Starts and stops the processes of jobs, which do not end with the server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from mocoop.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start_process(
+    module: Sequence[str], log: Path, environment: Mapping[str, str], what: str
+) -> subprocess.Popen[bytes]:
+    """Returns the new process of a job, in a session of its own.
+
+    Args:
+        module: the Python module that it runs, and its arguments.
+        log: the file to which its output is appended.
+        environment: its environment variables.
+        what: the kind of job, for the error message.
+
+    Raises:
+        OSError: if the log cannot be written.
+        UserError: if the system cannot start another process.
+    """
+    with log.open("ab") as output:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *module],
+                cwd=ROOT,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UserError(
+                f"{what}'s process cannot be started: {error.strerror or error}. Close other "
+                "programs, and try again."
+            ) from error
+    # A thread waits for the process and reads its exit status, so that no zombie remains.
+    threading.Thread(target=process.wait, daemon=True, name=f"reap {process.pid}").start()
+    return process
+
+
+def stop_process(process: psutil.Process, patience: float) -> None:
+    """Stops a process, and returns when it has ended.
+
+    Args:
+        process: the process.
+        patience: seconds to wait after SIGTERM before the process is killed.
+    """
+    try:
+        process.terminate()
+        process.wait(patience)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(patience)
+    except psutil.NoSuchProcess:
+        pass  # it has already ended
