@@ -119,7 +119,7 @@ def pictures_table(outcome: Outcome, kind: str = words.ALL) -> pd.DataFrame:
                 ", ".join(f"{name} {100 * weight:.0f} %" for name, weight in row.experts)
                 for row in rows
             ],
-            "routing entropy": [row.routing_entropy for row in rows],
+            "expert entropy": [row.routing_entropy for row in rows],
             "class entropy": [row.class_entropy for row in rows],
             "notes": ["; ".join(row.notes) for row in rows],
         }
@@ -132,7 +132,7 @@ def pictures_table(outcome: Outcome, kind: str = words.ALL) -> pd.DataFrame:
             ("quantile", any(row.unlike is not None for row in outcome.rows)),
             ("distance", any(row.unlike is not None for row in outcome.rows)),
             ("experts", any(row.experts for row in outcome.rows)),
-            ("routing entropy", any(row.experts for row in outcome.rows)),
+            ("expert entropy", any(row.experts for row in outcome.rows)),
             ("notes", any(row.notes for row in outcome.rows)),
         )
         if not there

@@ -38,7 +38,7 @@ COLUMNS = {
     "unlike": st.column_config.CheckboxColumn("unlike training"),
     "quantile": NUMBER("quantile", format="%.2f", help=words.QUANTILE),
     "distance": NUMBER("distance", format="%.3f", help=words.DISTANCE),
-    "routing entropy": NUMBER("routing entropy", format="%.2f", help=words.ROUTING_ENTROPY),
+    "expert entropy": NUMBER("expert entropy", format="%.2f", help=words.EXPERT_ENTROPY),
     "class entropy": NUMBER("class entropy", format="%.2f", help=words.CLASS_ENTROPY),
 }
 

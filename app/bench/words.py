@@ -29,7 +29,7 @@ HOW = (
     "it as a hint to look at the picture, not as a verdict. It only sees what this CLIP sees: to "
     "the small CLIP of the project, pure noise looks much like its training images."
 )
-ROUTING_ENTROPY = "In nats: 0 if the router is sure of one expert, higher if it is unsure."
+EXPERT_ENTROPY = "In nats: 0 if the router is sure of one expert, higher if it is unsure."
 CLASS_ENTROPY = "In nats: 0 if the run is sure of one class, higher if it is unsure."
 DISTANCE = "1 - cosine between this picture's CLIP feature and the nearest training image's."
 QUANTILE = (

@@ -22,7 +22,7 @@ Opened = tuple[Image.Image, list[str]]
 Progress = Callable[[int, int], object]
 """Called with (done, total)."""
 HEADER = (
-    "file", "label", "probability", "experts", "weights", "routing entropy", "class entropy",
+    "file", "label", "probability", "experts", "weights", "expert entropy", "class entropy",
     "distance", "quantile", "unlike training", "true label", "right", "notes",
 )  # fmt: skip
 

@@ -93,7 +93,7 @@ def test_a_zip_of_folders_has_accuracy_and_confusion(one_run, pictures):
     assert "1 picture with a label that no class has: dragon (1)" in said
     unread = next(f.value for f in app.dataframe if list(f.value.columns) == ["file", "reason"])
     assert unread["file"].tolist() == ["mine/cat/no.png"]
-    assert "not an image" in unread["reason"][0]
+    assert "not a readable image" in unread["reason"][0]
 
 
 def test_many_say_the_same_as_one(one_run, pictures):
