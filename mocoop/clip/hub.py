@@ -140,8 +140,8 @@ def download(weights: HubWeights, progress: Progress | None = None) -> Path:
     except OSError as error:
         raise _not_downloaded(weights, error) from error
     raise UserError(
-        f"{weights.repository} has no file {' or '.join(weights.files)}. Choose another CLIP, or give a "
-        "local file of its weights."
+        f"{weights.repository} has no file {' or '.join(weights.files)}. Choose another CLIP, or "
+        "give a local file of its weights."
     )
 
 

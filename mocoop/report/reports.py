@@ -107,8 +107,8 @@ def _accuracy_figure(known: Mapping[str, Facts]) -> str:
 
 
 def _accuracy_table(runs: Sequence[Facts]) -> str:
-    heads = ("run", "method", "classes", "images", "accuracy", "zero-shot", "gain", "macro-F1")
-    heads += ("ECE",)
+    heads = ("run", "method", "classes", "images", "accuracy", "zero-shot")
+    measures = ("gain", "macro-F1", "ECE")
     rows = [
         (
             one.name,
@@ -124,7 +124,7 @@ def _accuracy_table(runs: Sequence[Facts]) -> str:
         for one in runs
         for found in one.accuracies
     ]
-    return table(heads, rows, numbers=6)
+    return table((*heads, *measures), rows, numbers=6)
 
 
 def _image_by_image(beside: SideBySide) -> list[str]:

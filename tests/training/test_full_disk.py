@@ -76,7 +76,7 @@ def test_start_is_refused_in_words_and_leaves_nothing(empty_runs, fill_disk, chi
     assert not app.exception
     assert "No space left on device. Free some space" in app.error[0].value
     assert list(empty_runs.iterdir()) == []
-    assert "No training yet" in "".join(text.value for text in app.markdown)
+    assert "Press **Start training**" in "".join(text.value for text in app.markdown)
     assert len(children) == (room == 2)
     for child in children:
         assert child.wait(60) == 0  # nobody's run, so it goes
