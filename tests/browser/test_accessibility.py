@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.lab.lessons import LESSONS
 from tests.browser.steps import expect, heading, settled
 
 axe = pytest.importorskip("axe_playwright_python")
@@ -39,13 +40,15 @@ TOOLS_ON_THE_WAY = """() => [...document.querySelectorAll(".modebar-btn")].filte
   tool => tool.tabIndex >= 0 && getComputedStyle(tool).visibility === "visible").length"""
 FOCUS = """() => {
   const part = document.activeElement, style = getComputedStyle(part);
-  return {name: part.innerText, ring: style.outlineStyle, width: parseFloat(style.outlineWidth)};
+  const name = part.innerText || part.closest("label")?.innerText || part.ariaLabel || "";
+  return {name, ring: style.outlineStyle, width: parseFloat(style.outlineWidth)};
 }"""
 TOO_WIDE = """() => {
   const main = document.querySelector("[data-testid=stMain]");
   return main.scrollWidth - main.clientWidth;
 }"""
 MOST_STOPS = 40
+LABEL = 30  # letters of a label beside the name, of its icon say
 
 
 def open_page(page, address: str, path: str, title: str) -> None:
@@ -67,18 +70,41 @@ def test_axe_finds_nothing_serious(one_app, browser_page, theme):
         assert page.locator("html").get_attribute("lang") == "en"
 
 
-def test_the_keyboard_goes_from_page_to_page(one_app, browser_page):
-    page = browser_page
-    open_page(page, one_app.address, "", "MoCoOp")
+def tab_to(page, name: str) -> dict:
+    """Presses Tab until a part of the page has the focus; returns its name and its ring."""
+    met = []
     for _ in range(MOST_STOPS):
         page.keyboard.press("Tab")
         focus = page.evaluate(FOCUS)
-        if focus["name"].endswith("Routing"):
-            break
-    assert focus["name"].endswith("Routing")
+        met.append(focus["name"])
+        if name in focus["name"] and len(focus["name"]) < len(name) + LABEL:  # no whole panel
+            return focus
+    raise AssertionError(f"Tab does not reach {name}; it stops at {met}")
+
+
+def test_the_keyboard_goes_from_page_to_page(one_app, browser_page):
+    page = browser_page
+    open_page(page, one_app.address, "", "MoCoOp")
+    focus = tab_to(page, "Routing")
     assert (focus["ring"], focus["width"] >= 2) == ("solid", True)
     page.keyboard.press("Enter")
     heading(page, "Routing")
+
+
+def test_a_lesson_is_done_by_keyboard_alone(one_app, browser_page):
+    page, (first, second, *_) = browser_page, LESSONS
+    open_page(page, one_app.address, "overfitting_lab?lab=Lessons", "Overfitting lab")
+    tab_to(page, first.choices[0])
+    page.keyboard.press("Space")
+    settled(page)
+    expect(page.get_by_role("button", name="Show what happened")).to_be_enabled()
+    tab_to(page, "Show what happened")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(re.compile("As you predicted|You predicted"))).to_be_visible()
+    settled(page)
+    tab_to(page, f"Next: {second.title}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=second.title)).to_be_visible()
 
 
 def test_pages_can_be_read_at_twice_their_size(one_app, browser_page):
