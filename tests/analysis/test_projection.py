@@ -122,6 +122,7 @@ def test_moving_one_soft_point_moves_hard_points_of_the_map(features):
     assert not torch.allclose(before.coordinates[is_hard], moved.coordinates[is_hard], atol=1e-3)
 
 
+@pytest.mark.long
 def test_umap_repeats_itself(features):
     settings = MapSettings("umap", rounds=5)
     first, second = project(features, settings), project(features, settings)

@@ -140,7 +140,7 @@ def test_batches_equal_one_by_one_and_bad_files_are_named(opened, finished_run, 
         rows += rows_of(batch, training)
         features.append(batch.features)
     assert list(unreadable) == ["7.png"]
-    assert "not an image" in unreadable["7.png"]
+    assert "not a readable image" in unreadable["7.png"]
     assert told == [(number, 40) for number in range(1, 41)]
     assert seen == [one.name for one in rows] == [f.name for f in files if f.name != "7.png"]
     alone = opened.predict([file for file in files if file.name != "7.png"])

@@ -45,7 +45,7 @@ def start(app):
 def test_empty_page_trains_the_defaults(started):
     app = open_page(PAGE)
     assert not app.exception
-    assert "No training yet" in "".join(text.value for text in app.markdown)
+    assert "No training yet" in "".join(text.value for text in app.header)
     assert "32 classes, 6 experts" in captions(app)
     start(app)
     assert started == [preset("mocoop")]

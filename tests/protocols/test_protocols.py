@@ -245,6 +245,7 @@ def test_rows_hold_every_measure_for_every_seed_of_a_run(tmp_path, workspace):
     assert 0 < median <= total
 
 
+@pytest.mark.long
 def test_presets_of_all_methods_run_few_shot(tmp_path, workspace):
     """Every method of the list goes from settings to rows."""
     asked = []

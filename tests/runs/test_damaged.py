@@ -67,7 +67,7 @@ def test_page_goes_on_in_words(one_run, page, harm):
         assert said in texts(shown)
         assert bool(said) == bool(texts(shown))
         if page == "train" and harm in ("deleted", "status.json"):
-            assert "No training yet" in " ".join(element.value for element in shown.markdown)
+            assert "No training yet" in " ".join(element.value for element in shown.header)
 
 
 @pytest.mark.parametrize("page", ["routing", "prompt_space"])

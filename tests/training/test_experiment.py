@@ -118,6 +118,7 @@ def test_results_say_what_the_untrained_prompt_reaches(finished_run, demo_backbo
         assert finished_run.results()[choice]["zero_shot"] == pytest.approx(expected)
 
 
+@pytest.mark.long
 def test_same_seed_same_run_in_two_processes(workspace):
     outputs = []
     for hash_seed in ("1", "2"):
