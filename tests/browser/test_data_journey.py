@@ -37,4 +37,4 @@ def test_a_zip_becomes_a_data_set_and_is_trained_on(start_app, browser_page, tmp
     heading(page, "Train")
     expect(page.get_by_text("3 classes, 6 experts")).to_be_visible()
     page.get_by_role("button", name="Start training").click()
-    expect(page.get_by_text("Test accuracy")).to_be_visible()
+    expect(page.get_by_text("Test accuracy", exact=True)).to_be_visible()

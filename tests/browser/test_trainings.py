@@ -78,7 +78,7 @@ def browse(page) -> None:
     choose(page, "True style", "sketch")
     expect(page.get_by_role("button", name=re.compile("^Look closer")).first).to_be_visible()
     go_to(page, "Prompt space")
-    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    expect(page.locator(".js-plotly-plot")).to_have_count(3)
 
 
 def test_two_browsers_share_a_queue_whose_first_training_dies(one_app, browser_page, second_page):
@@ -122,7 +122,7 @@ def test_a_clip_that_cannot_be_downloaded_is_told(one_app, browser_page):
     clip = page.get_by_label("CLIP", exact=True)
     clip.fill("ViT-B-16-quickgelu/openai")
     clip.press("Enter")
-    expect(page.get_by_text("time unknown")).to_be_visible()
+    expect(page.get_by_text("time unknown").first).to_be_visible()
     settled(page)
     page.get_by_role("button", name="Start training").click()
     said = page.get_by_text("are not on this machine and could not be downloaded").first
