@@ -61,6 +61,11 @@ def data_label(choice: str) -> str:
     return f"{path.name} (uploaded)" if path.parent == data_root() / UPLOADS else choice
 
 
+def signed(value: float) -> str:
+    """Returns a difference in points with its sign and one digit."""
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no minus before a zero
+
+
 def duration(seconds: float) -> str:
     """Returns a time in words, rounded as an estimate: 'about 20 s'."""
     if seconds < 10:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from app.common.words import signed
 from app.lab.findings import DETAILS, HALVES, SHOTS, SINGLE, change, over_zero_shot
 from app.lab.lesson import Lesson
-from app.lab.words import signed
 from mocoop.methods import METHODS
 from mocoop.protocols.lab import COOP, LASP, MOCOOP
 

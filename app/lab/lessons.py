@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from app.common.words import signed as _points
 from app.lab.control import CONTROL
 from app.lab.findings import (
     ALBUMS,
@@ -28,7 +29,6 @@ from app.lab.findings import (
     ways,
 )
 from app.lab.lesson import Lesson
-from app.lab.words import signed as _points
 from mocoop.protocols.lab import COOP, LASP, MOCOOP, OWN_RATE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from app.common.words import signed
 from mocoop.methods import METHODS
 
 ALL_SEEDS = "1 to 3"
@@ -21,11 +22,6 @@ PRINTED_QUESTION = "Your prediction"
 PRINTED_REASON = "Why do you think so?"
 PRINTED_ANSWER = "What happened"
 PRINTED_MEANING = "What it means"
-
-
-def signed(value: float) -> str:
-    """Returns a difference in points with its sign and one digit."""
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no minus before a zero
 
 
 def after_epochs(epoch: int, seeds: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from app.common.words import duration
+from app.common.words import duration, signed
 from mocoop.clip.hub import HubWeights
 from mocoop.clip.known import KnownClip
 from mocoop.evaluation.over_seeds import SeedMean
@@ -56,7 +56,7 @@ CLIPS_IN_WORDS = (
 CLIP_COLUMNS = (
     "CLIP", "Trained on", "Parameters", "Image size", "Download", "Licence", "Where it is",
 )  # fmt: skip
-DEMO_FACTS = ("the project's own scenes", "4 million", "64 × 64", "none", "MIT")
+DEMO_FACTS = ("the project's own scenes", "9 million", "64 × 64", "none", "MIT")
 SIZE_HELP = (
     "Download: about the size of the file, with 32 bits for each parameter. Licences are those in "
     "timm's configuration of the same weights; for the others, see the page of the weights."
@@ -66,7 +66,7 @@ DOWNLOAD = "Download"
 DOWNLOAD_HELP = (
     "Goes on if you leave the page. Without it, the first training with this CLIP downloads it."
 )
-DOWNLOAD_CANCELLED = "The download was cancelled, and its part removed."
+DOWNLOAD_CANCELLED = "The download was cancelled, and the part that had arrived was removed."
 
 
 def size(number: int) -> str:
@@ -124,16 +124,6 @@ SEEDS_DONE = "seeds 1 to 3 are there"
 def time_needed(seconds: float | None) -> str:
     """Returns the estimated time, to stand beside a button."""
     return "time unknown" if seconds is None else duration(seconds)
-
-
-def minus(number: str) -> str:
-    """Returns a number in text with a real minus sign."""
-    return number.replace("-", "−")
-
-
-def signed(value: float) -> str:
-    """Returns a difference with its sign and one digit; never a zero with a minus."""
-    return minus(f"{round(value, 1) + 0.0:+.1f}")
 
 
 def gain(test: PairTest | None, difference: float) -> str:

@@ -12,6 +12,7 @@ from app.jobs import downloads, trainings
 from app.jobs.download_worker import DownloadStatus
 from app.train import words
 from app.train.settings import setting_key
+from mocoop.clip.backbone import load_backbone
 from mocoop.clip.hub import download
 from mocoop.clip.known import KNOWN_CLIPS, weights_of
 from mocoop.config import TrainConfig
@@ -155,3 +156,11 @@ def test_the_training_uses_the_chosen_clip(called, monkeypatch):
     app.button(key="start").click().run()
     assert started == [preset("mocoop", NAME)]
     assert started != [replace(preset("mocoop"), backbone=NAME)]  # but the published settings
+
+
+def test_facts_of_the_built_in_clip_are_those_of_its_weights():
+    demo = load_backbone("demo")
+    millions = sum(parameter.numel() for parameter in demo.model.parameters()) / 1e6
+    assert words.DEMO_FACTS[1] == f"{millions:.0f} million"
+    height, width = demo.model.visual.image_size
+    assert words.DEMO_FACTS[2] == f"{height} × {width}"
