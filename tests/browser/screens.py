@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 import mocoop
 from tests.browser.conftest import ARGUMENTS, ROOT
 from tests.browser.measure import RUN, server
-from tests.browser.steps import heading, settled
+from tests.browser.steps import DRAWN, heading, settled
 
 PAGES = {  # address → title, height of the picture in pixels
     "home": ("MoCoOp", 800),
@@ -26,10 +26,6 @@ PAGES = {  # address → title, height of the picture in pixels
     "overfitting_lab": ("Overfitting lab", 1000),
     "compare": ("Compare", 800),
 }
-DRAWN = (  # every picture has come, and no part of the page is still a grey box
-    "() => [...document.images].every(image => image.complete)"
-    " && !document.querySelector('[data-testid=stSkeleton]')"
-)
 
 
 def main() -> None:

@@ -12,6 +12,13 @@ LIST_SECONDS = 3
 expect.set_options(timeout=180_000)  # milliseconds; a training on a busy machine
 
 
+# Every picture has come, and no part of the page is still a grey box.
+DRAWN = (
+    "() => [...document.images].every(image => image.complete)"
+    " && !document.querySelector('[data-testid=stSkeleton]')"
+)
+
+
 def settled(page) -> None:
     """Waits until the page has run to its end; fails if it shows a traceback."""
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.lab.lessons import LESSONS
-from tests.browser.steps import expect, heading, settled
+from tests.browser.steps import DRAWN, expect, heading, settled
 
 axe = pytest.importorskip("axe_playwright_python")
 AXE = Path(axe.__file__).with_name("axe.min.js")
@@ -25,10 +25,6 @@ PAGES = {
     "Overfitting lab": ("overfitting_lab", "Overfitting lab"),
     "Compare": ("compare", "Compare"),
 }
-DRAWN = (
-    "() => [...document.images].every(image => image.complete)"
-    " && !document.querySelector('[data-testid=stSkeleton]')"
-)
 FINDINGS = """async () => {
   const {violations} = await axe.run(document, {resultTypes: ["violations"]});
   return violations

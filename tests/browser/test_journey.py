@@ -22,7 +22,7 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
     expect(page.get_by_text("Starting: loading CLIP")).to_be_visible()
     page.reload()  # the training and its progress are on disk
     expect(progress).to_be_visible()
-    expect(page.get_by_text("Test accuracy")).to_be_visible()
+    expect(page.get_by_text("Test accuracy", exact=True)).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(4)
     page.get_by_role("button", name="See the routing").click()
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from app.prompt_space.view import THUMBNAILS
-from tests.browser.steps import Missed, choose, expect, heading, settled
+from tests.browser.steps import DRAWN, Missed, choose, expect, heading, settled
 
 # Every point of the map: where it is on the screen, and what it stands for.
 POINTS = """plot => {
@@ -218,7 +218,8 @@ STICKS_OUT = """() => {
   const found = [];
   const check = (part, box) => {
     const inner = part.getBoundingClientRect();
-    if (inner.width && (inner.right > box.right + 1 || inner.left < box.left - 1))
+    const seen = inner.width && getComputedStyle(part).visibility === "visible";
+    if (seen && (inner.right > box.right + 1 || inner.left < box.left - 1))
       found.push(part.innerText || part.tagName);
   };
   const main = document.querySelector("[data-testid=stMain]").getBoundingClientRect();
@@ -248,7 +249,8 @@ def test_pages_suit_their_width(one_app, browser_page):
     ):
         page.goto(f"{one_app.address}/{path}")
         heading(page, title)
-        assert page.evaluate(STICKS_OUT) == []
+        page.wait_for_function(DRAWN)
+        assert page.evaluate(STICKS_OUT) == [], title
     page.goto(f"{one_app.address}/routing")
     heading(page, "Routing")
     page.wait_for_function("() => [...document.images].every(image => image.complete)")

@@ -106,7 +106,9 @@ def test_two_browsers_share_a_queue_whose_first_training_dies(one_app, browser_p
     wait_until(lambda: saved_epoch(run.path))
     os.kill(run.status().pid, signal.SIGKILL)
     for page in (first, second):
-        expect(page.get_by_text("Test accuracy")).to_be_visible()  # of the one that waited
+        expect(
+            page.get_by_text("Test accuracy", exact=True)
+        ).to_be_visible()  # of the one that waited
         expect(page.get_by_text("interrupted")).to_be_visible()
         expect(page.get_by_role("button", name="Start training")).to_be_visible()
         settled(page)
