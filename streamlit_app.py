@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.common import state
+from app.jobs.trainings import stand_by
 from app.ui.entry import import_slow_modules
 from mocoop.assets import asset
 
@@ -25,3 +26,4 @@ st.markdown(f"<style>{asset('app.css').read_text()}</style>", unsafe_allow_html=
 with st.spinner("Starting …"):  # only visible once, because the imports stay in memory
     import_slow_modules()
 page.run()
+stand_by()

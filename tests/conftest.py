@@ -30,6 +30,12 @@ def offline(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def no_standby(monkeypatch):
+    """Lets no server start a process that stands by: it would take time from the tests."""
+    monkeypatch.setenv("MOCOOP_STANDBY", "0")
+
+
+@pytest.fixture(autouse=True)
 def plain_processor(monkeypatch):
     """Leaves `precision auto` at fp32 whatever the processor can do: tests compare to the bit."""
     monkeypatch.setattr("mocoop.clip.device.processor_flags", frozenset)

@@ -19,7 +19,7 @@ from mocoop.errors import UserError
 VARIABLE = "MOCOOP_READ_ONLY"
 FOLDERS = "MOCOOP_FOLDERS"
 OWN_MACHINE = ("localhost", "127.0.0.1", "::1")  # addresses that only this machine reaches
-_YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 EXPLAINED = (
     "This is a read-only demo: you can look at finished runs, but not train, change or delete "
     "anything. To train, start the app on your own machine."
@@ -32,9 +32,20 @@ def read_only() -> bool:
     Raises:
         UserError: if the value of MOCOOP_READ_ONLY means neither yes nor no.
     """
-    value = os.environ.get(VARIABLE, "").strip().lower()
+    return switched_on(VARIABLE, otherwise=False)
+
+
+def switched_on(variable: str, otherwise: bool) -> bool:
+    """Returns whether an environment variable means yes; `otherwise` if it is empty or not set.
+
+    Raises:
+        UserError: if its value means neither yes nor no.
+    """
+    value = os.environ.get(variable, "").strip().lower()
+    if not value:
+        return otherwise
     if value not in _YES + _NO:
-        raise UserError(f"{VARIABLE} must be 1 or 0; got {value!r}.")
+        raise UserError(f"{variable} must be 1 or 0; got {value!r}.")
     return value in _YES
 
 

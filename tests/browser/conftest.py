@@ -109,6 +109,7 @@ def _apps(folder: Path, cache: Path) -> Iterator[Callable[[], Server]]:
         command += ["--server.headless", "true", "--server.port", str(port)]
         folders = {f"MOCOOP_{name.upper()}": str(folder / name) for name in ("runs", "data")}
         folders["MOCOOP_CACHE"] = str(cache)
+        folders["MOCOOP_STANDBY"] = "0"  # it would take time from the tests
         # A native crash leaves the stack of every thread in the log.
         environment = os.environ | folders | {"PYTHONFAULTHANDLER": "1"}
         path = folder / f"server-{port}.txt"

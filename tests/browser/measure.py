@@ -76,6 +76,35 @@ def first_home(browser, folder: Path) -> float:
         return spent
 
 
+def default_trainings(browser, folder: Path, pause: float) -> list[float]:
+    """Returns the seconds from a click to the result, for three trainings with default settings.
+
+    Each has its own seed. Server and cache are new, so the first has to encode all images.
+
+    Args:
+        browser: the browser.
+        folder: a folder that is empty or does not exist.
+        pause: seconds between the page and the first click, as somebody reads the form.
+    """
+    found = []
+    with server(folder) as (address, _, _):
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(120_000)
+        for seed in (1, 2, 3):
+            page.goto(f"{address}/train?seed={seed}")
+            button = page.get_by_role("button", name="Start training")
+            button.wait_for()
+            settled(page)
+            time.sleep(pause)
+            began = time.perf_counter()
+            button.click()
+            page.get_by_text(re.compile("Epoch .* of|Starting")).first.wait_for()
+            page.get_by_text("Test accuracy", exact=True).wait_for()
+            found.append(time.perf_counter() - began)
+        page.close()
+    return found
+
+
 def switches(page: Page, rounds: int) -> list[float]:
     """Returns the seconds that changes of page take once every page has been seen."""
     found = []
@@ -148,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--interactions", type=int, default=200)
+    parser.add_argument("--trainings", action="store_true", help="measure only the trainings")
     asked = parser.parse_args()
     print(f"load before: {os.getloadavg()}, cores: {os.cpu_count()}\n")
     print("| what | median | worst | times | aim |\n|---|---|---|---|---|")
@@ -155,8 +185,19 @@ def main() -> None:
         folder = Path(name)
         chromium = "/usr/bin/chromium"
         browser = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        starts = [first_home(browser, folder) for _ in range(3)]
-        row("server start to a usable Home", starts, 5)
+        if not asked.trainings:
+            starts = [first_home(browser, folder) for _ in range(3)]
+            row("server start to a usable Home", starts, 5)
+        for pause in (0, 15):
+            parts = [
+                default_trainings(browser, folder / f"training-{pause}-{number}", pause)
+                for number in range(3)
+            ]
+            told = f"default training, click to result, {pause} s after the page was opened"
+            row(told, [part[0] for part in parts], 15)
+            row("the same, each further one", [spent for part in parts for spent in part[1:]], 15)
+        if asked.trainings:
+            return
         with server(folder) as (address, process, _):
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.set_default_timeout(120_000)

@@ -1,0 +1,93 @@
+"""A process that is ready to train before somebody asks for a training.
+
+Importing torch and encoding the default data set takes longer than the default training itself.
+So the server keeps one process that has done both, and the next training takes it over.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.common.access import read_only, switched_on
+from app.jobs.processes import ROOT
+
+VARIABLE = "MOCOOP_STANDBY"
+
+
+@dataclass
+class Standby:
+    """The process that is ready; all sessions of a server share it."""
+
+    _process: subprocess.Popen[bytes] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def is_wanted(self) -> bool:
+        """Returns whether a process has to be started: there is none, and this server trains.
+
+        Raises:
+            UserError: if MOCOOP_STANDBY or MOCOOP_READ_ONLY is neither 1 nor 0.
+        """
+        alive = self._process is not None and self._process.poll() is None
+        return not alive and switched_on(VARIABLE, otherwise=True) and not read_only()
+
+    def keep_ready(self, environment: Mapping[str, str]) -> None:
+        """Starts the process if there is none.
+
+        If the system cannot start one, nothing happens: the next training says so.
+
+        Args:
+            environment: the environment variables that trainings have.
+        """
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                return
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "app.jobs.standby_worker"],
+                    cwd=ROOT,
+                    env=dict(environment),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except OSError:
+                return
+            self._process = process
+        # A thread reads its exit status, so that no zombie remains.
+        threading.Thread(target=process.wait, daemon=True, name=f"reap {process.pid}").start()
+
+    def take_over(
+        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
+    ) -> int | None:
+        """Gives the process a training.
+
+        Args:
+            arguments: those of `app.jobs.worker`.
+            log: the file to which its output is appended.
+            environment: the environment variables of the training. Those that libraries read
+                while they are imported, such as OMP_NUM_THREADS, keep their value from before.
+
+        Returns:
+            Its process id; None if there is no process.
+        """
+        with self._lock:
+            process, self._process = self._process, None
+        if process is None or process.stdin is None:
+            return None
+        order = {"arguments": [*arguments], "log": str(log), "environment": {**environment}}
+        try:
+            with process.stdin as pipe:
+                pipe.write(json.dumps(order).encode() + b"\n")
+        except OSError:  # the process has ended
+            return None
+        return process.pid if process.poll() is None else None
+
+
+STANDBY = Standby()
