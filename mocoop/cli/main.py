@@ -24,6 +24,7 @@ from mocoop.cli import (
     predict,
     protocols,
     runs,
+    serve,
     train,
 )
 from mocoop.cli.option_types import number_words
@@ -51,6 +52,7 @@ and see which expert the router chooses for an image.
   results    make the results page  mocoop results --workers 2
   lab-grid   train the runs of the app's overfitting lab (about 25 minutes on a core)
   export     write a classifier     mocoop export RUN --out my-classifier
+  serve      answer over HTTP       mocoop serve RUN
   bench      measure the speed      mocoop bench --quick
   data       list, check, download  mocoop data list
   backbone   check a CLIP's file    mocoop backbone check weights.safetensors --name ViT-B-32
@@ -76,6 +78,7 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "results": (protocols.ResultsCommand, protocols.results),
     "lab-grid": (lab_grid.LabGridCommand, lab_grid.lab_grid),
     "export": (archive.ExportCommand, archive.export),
+    "serve": (serve.ServeCommand, serve.serve),
     "bench": (bench.BenchCommand, bench.bench),
     "data": (data.DataCommand, data.data),
     "backbone": (backbone.BackboneCommand, backbone.backbone),

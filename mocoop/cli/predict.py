@@ -18,7 +18,6 @@ from mocoop.errors import UserError
 from mocoop.runs.paths import find_run
 
 if TYPE_CHECKING:
-    from mocoop.classifiers.base import Routed
     from mocoop.evaluation.many_pictures import Batch, PictureRow
     from mocoop.evaluation.picture_labels import LabelledResult
     from mocoop.evaluation.unlike_training import TrainingDistances
@@ -228,21 +227,9 @@ def _tell_unreadable(unreadable: Mapping[str, str], told: int) -> int:
 
 def _answers(batch: Batch) -> list[dict[str, Any]]:
     """Returns the answers for a batch, as they are printed or written to JSON."""
+    from mocoop.classifiers.answers import answer_of
+
     return [
-        _answer(batch.routed, index, name, list(batch.notes[index]))
+        {"image": name} | answer_of(batch.routed, index, batch.notes[index])
         for index, name in enumerate(batch.names)
     ]
-
-
-def _answer(routed: Routed, index: int, file: str, notes: list[str]) -> dict[str, Any]:
-    """Returns the answer for one image, as it is printed or written to JSON."""
-    row = routed.probabilities[index]
-    order = row.argsort(descending=True).tolist()
-    return {
-        "image": file,
-        "label": routed.class_names[order[0]],
-        "probabilities": {routed.class_names[c]: float(row[c]) for c in order},
-        "experts": dict(routed.chosen(index)),
-        "expert_scores": dict(zip(routed.experts, routed.scores[index].tolist(), strict=True)),
-        "notes": notes,
-    }

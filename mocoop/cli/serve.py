@@ -1,0 +1,99 @@
+"""The command serve: answers pictures over HTTP with a finished run."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from mocoop.cli.option_types import RunName
+from mocoop.errors import UserError
+from mocoop.runs.paths import find_run
+
+BACKLOG = 128  # connections that wait to be accepted
+
+
+@dataclass(frozen=True)
+class ServeCommand:
+    """Answer pictures over HTTP with a finished run, or with a classifier of `mocoop export`.
+
+    It needs: pip install "mocoop[serve]"
+
+    Examples:
+        mocoop serve RUN
+        curl -F file=@photo.jpg http://127.0.0.1:8000/predict
+    """
+
+    run: RunName
+    """Folder or name of the run, or folder of an exported classifier."""
+    host: str = "127.0.0.1"
+    """Address to listen to; 0.0.0.0 for all of this machine's. There is no password."""
+    port: int = 8000
+    """Port to listen to; 0 for any that is free."""
+    batch: int = 32
+    """Pictures that are encoded at once, if that many are waiting."""
+    at_once: int = 64
+    """Requests that are read or answered at once; further ones are asked to come again."""
+    megabytes: float = 10.0
+    """Largest file of a picture."""
+    seconds: float = 30.0
+    """Time in which a request must have arrived."""
+
+
+def serve(command: ServeCommand) -> None:
+    """Serves until it is stopped.
+
+    Raises:
+        UserError: if the run cannot be opened, an option is not valid, the address cannot be
+            used, or packages are missing.
+    """
+    for name in ("batch", "at_once", "megabytes", "seconds"):
+        if getattr(command, name) <= 0:
+            raise UserError(f"--{name.replace('_', '-')} must be more than 0.")
+    if not 0 <= command.port < 2**16:
+        raise UserError(f"--port must be between 0 and 65535; got {command.port}.")
+    try:
+        import fastapi  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise UserError(
+            f"The service needs the package {error.name}. Install it with: pip install "
+            '"mocoop[serve]"'
+        ) from error
+    given = Path(command.run)
+    path = given if (given / "classifier.json").exists() else find_run(command.run)
+    with _listening(command.host, command.port) as listener:
+        from mocoop.service.gate import Limits
+        from mocoop.service.service import Served, make_service
+
+        limits = Limits(command.megabytes, command.at_once, command.seconds)
+        service = make_service(Served.opened(path), limits, command.batch)
+        listener.listen(BACKLOG)  # from now on clients are not refused, but wait
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(
+            f"http://{shown}:{port} answers pictures with {path.name}; stop with Ctrl+C",
+            flush=True,
+        )
+        uvicorn.Server(uvicorn.Config(service, log_level="warning")).run([listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Returns a socket that listens to an address.
+
+    Raises:
+        UserError: if the address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UserError(
+            f"{host}:{port} cannot be used ({error.strerror or error}). Choose another --host "
+            "or --port."
+        ) from error
+    return listener

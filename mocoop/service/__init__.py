@@ -1,0 +1,1 @@
+"""A service that answers pictures over HTTP with a finished run."""
