@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.common import state
-from app.ui import layout
+from app.ui import layout, words
 from mocoop.errors import UserError
 
 PICTURES = ("PNG", "SVG")
@@ -70,12 +70,12 @@ def show_figure(
     with (
         together,
         layout.low_line(key, "right"),
-        st.popover("Save", icon=":material/download:", type="tertiary"),
+        st.popover(words.SAVE, icon=":material/download:", type="tertiary"),
     ):
         if table is not None:
             csv_button(table, key, index)
         st.download_button(
-            "HTML page (interactive; it can also save PNG and SVG)",
+            words.HTML_PAGE,
             lambda: figure_page(figure, key, alt),
             f"{key}.html",
             "text/html",
@@ -84,9 +84,7 @@ def show_figure(
             type="tertiary",
             on_click="ignore",
         )
-        st.segmented_control(
-            "The camera above the figure saves", PICTURES, default=PICTURES[0], key=picture
-        )
+        st.segmented_control(words.CAMERA, PICTURES, default=PICTURES[0], key=picture)
     return shown
 
 
@@ -101,7 +99,7 @@ def show_table(table: pd.DataFrame, name: str, **options: Any) -> None:
 def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
     """Shows the button that downloads a table as `name`.csv."""
     st.download_button(
-        "CSV",
+        words.CSV,
         table.to_csv(index=index).encode(),
         f"{name}.csv",
         "text/csv",
