@@ -25,7 +25,7 @@ TRAIN_A_RUN = "Train a run"
 
 # A typed prompt.
 YOUR_PROMPT = "Your prompt"
-PROMPT_HELP = "Any sentence, with {} where the class name goes. You see the result at once, without training."
+PROMPT_HELP = "Any sentence, with {} where the class name goes. It is tried without training."
 LEARN_FROM_HERE = "Learn from here"
 
 
