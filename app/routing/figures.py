@@ -164,7 +164,7 @@ def confusion_map(counts: pd.DataFrame) -> go.Figure:
     """Returns a heat map of images: true classes down, predicted ones across.
 
     What is right is blue and what is wrong is red, each by its own largest number: beside the
-    many right ones, mistakes would else be too faint to see.
+    many right ones, mistakes would otherwise be too faint to see.
 
     Args:
         counts: from `tables.confusion_table`.
@@ -183,12 +183,9 @@ def confusion_map(counts: pd.DataFrame) -> go.Figure:
             ygap=2,
             showscale=False,
             hoverongaps=False,
-            hovertemplate=f"%{{y}} {said} %{{x}}: %{{z}} images<extra></extra>",
+            hovertemplate="%{y} predicted as %{x}: %{z} images<extra></extra>",
         )
-        for part, hue, said in (
-            (on_diagonal, TRAIN, "told to be"),
-            (~on_diagonal, WRONG, "taken for"),
-        )
+        for part, hue in ((on_diagonal, TRAIN), (~on_diagonal, WRONG))
     ]
     figure = plain(go.Figure([*traces, _cell_numbers(counts)]), 130 + 26 * len(counts))
     figure.update_yaxes(autorange="reversed", showgrid=False, title="true class")
@@ -196,7 +193,7 @@ def confusion_map(counts: pd.DataFrame) -> go.Figure:
 
 
 def mistake_bars(table: pd.DataFrame) -> go.Figure:
-    """Returns how often classes are taken for others, the most frequent first.
+    """Returns how often classes are confused, the most frequent mistakes first.
 
     Args:
         table: from `tables.mistakes_table`, as many rows as are to be shown.
