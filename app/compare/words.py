@@ -128,6 +128,7 @@ ACCURACIES_HELP = (
     "runs on the same images, see the tab Side by side."
 )
 NO_ACCURACY = "None of the selected runs is finished, so there is no accuracy to show."
+OVER_ZERO_SHOT = "over zero-shot, points"
 NO_REPORT = "There is no report"
 ZERO_SHOT = "zero-shot (no training)"
 
@@ -143,6 +144,11 @@ def changed(names: Sequence[str]) -> str:
         f"Not compared image by image: {', '.join(names)} changed after the comparison. Open it "
         "again for a new one."
     )
+
+
+def left_out(name: str, why: str) -> str:
+    """Returns why a run is left out."""
+    return f"{name} is left out: {why}"
 
 
 def listed(shown: int, total: int) -> str:

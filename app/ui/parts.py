@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,22 +12,10 @@ import streamlit as st
 
 from app.common import state
 from app.ui import layout, words
+from app.ui.figure_page import figure_page
 from mocoop.errors import UserError
 
 PICTURES = ("PNG", "SVG")
-
-
-# In a saved page, Plotly itself exports the figure, so nothing else needs to be installed.
-_BUTTONS = """
-for (const format of ["png", "svg"]) {
-  const button = document.createElement("button");
-  button.textContent = "Save as " + format.toUpperCase();
-  button.style.margin = "8px";
-  const options = {format: format, filename: NAME, scale: 2};
-  button.onclick = () => Plotly.downloadImage("{plot_id}", options);
-  document.body.prepend(button);
-}
-"""
 
 
 @contextmanager
@@ -108,22 +94,3 @@ def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
         type="tertiary",
         on_click="ignore",
     )
-
-
-def figure_page(figure: go.Figure, name: str, title: str) -> str:
-    """Returns an HTML page with the figure and buttons for PNG and SVG; it works offline.
-
-    Args:
-        figure: the figure.
-        name: name of the files that the buttons save, without suffix.
-        title: title of the page, which says what the figure shows.
-    """
-    page: str = figure.to_html(
-        include_plotlyjs=True,
-        full_html=True,
-        auto_play=False,  # a figure with frames moves only when its reader starts it
-        default_width="100%",
-        config={"displaylogo": False, "responsive": True},
-        post_script=_BUTTONS.replace("NAME", json.dumps(name)),
-    )
-    return page.replace("<head>", f"<head><title>{html.escape(title)}</title>", 1)

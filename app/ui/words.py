@@ -8,7 +8,7 @@ OVERFITTING_LAB, COMPARE = "Overfitting lab", "Compare"
 STARTING = "Starting …"
 
 # Figures and tables.
-SAVE = "Save"
+SAVE, SAVE_AS = "Save", "Save as"
 HTML_PAGE = "HTML page (interactive; it can also save PNG and SVG)"
 CAMERA = "The camera button above the figure saves"
 CSV = "CSV"
