@@ -34,8 +34,7 @@ def accuracy_intervals(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Fi
             "width": 5,
         },
         customdata=table[["low", "high", "right"]],
-        hovertemplate="%{y}: %{x:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}], "
-        "%{customdata[2]} images<extra></extra>",
+        hovertemplate=words.ACCURACY_HOVER,
     )
     numbers = go.Scatter(
         x=table["high"] + 1.5,  # right of the interval, which would otherwise cross the number

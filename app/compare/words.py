@@ -95,6 +95,10 @@ TEST_CLASSES_HELP = (
     "Only the images of these classes are tested, and only these classes can be predicted."
 )
 CLASS_CHOICES = {"all": "all classes", "base": "base half", "new": "new half"}
+ACCURACY_HOVER = (  # Plotly puts the values in
+    "%{y}: %{x:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}], %{customdata[2]} images"
+    "<extra></extra>"
+)
 ACCURACY_ALT = "Accuracy of every method with its interval"
 SAME_PREDICTION = "**How often two methods predict the same class**"
 ALL_PAIRS = "All pairs"
@@ -109,6 +113,7 @@ PAIR_HELP = (
 IMAGES_ON_WHICH = "Images on which"
 DISAGREE, ALL_RIGHT, ALL_WRONG, EVERY = "they disagree", "all are right", "all are wrong", "any"
 TRUE_STYLE, ANY = "True style", "any"
+EPOCH = "epoch"
 PERCENT_RIGHT = "test images, % right"
 
 # Reports, notebooks and accuracies of the selected runs.
