@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.common import state
-from app.compare import beside_view, documents, run_files, view
+from app.compare import beside_view, documents, run_files, view, words
 from app.compare.tables import select_runs
 from app.ui.entry import inside_the_app
 from app.ui.parts import csv_button, errors_in_words
@@ -14,8 +14,8 @@ from app.ui.parts import csv_button, errors_in_words
 def page() -> None:
     runs = view.all_runs()
     if not runs:
-        st.info("There is no run yet. Train one, or import one from another machine.")
-        st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
+        st.info(words.NO_RUN)
+        st.page_link("pages/train.py", label=words.TRAIN_A_RUN, icon=":material/model_training:")
         run_files.import_panel()
         return
     table = view.table_of(runs)
@@ -23,30 +23,28 @@ def page() -> None:
     tabs = dict(
         zip(view.TABS, st.tabs(view.TABS, key=state.COMPARE_VIEW, bind=state.QUERY), strict=True)
     )
-    if tabs[view.RUNS].open:
-        with tabs[view.RUNS]:
-            st.caption(f"{len(shown)} of {len(table)} runs, last changed first.")
+    if tabs[words.RUNS].open:
+        with tabs[words.RUNS]:
+            st.caption(words.listed(len(shown), len(table)))
             picked = view.run_list(shown, runs)
             csv_button(shown, "runs")
             chosen = {name: runs[name] for name in picked if name in runs}
             run_files.actions(chosen)
             documents.accuracies(chosen)
             run_files.import_panel()
-    if tabs[view.MEANS].open:
-        with tabs[view.MEANS]:
+    if tabs[words.MEANS].open:
+        with tabs[words.MEANS]:
             view.means([runs[name] for name in shown["run"] if name in runs])
-    if tabs[view.BESIDE].open:
-        with tabs[view.BESIDE]:
+    if tabs[words.BESIDE].open:
+        with tabs[words.BESIDE]:
             beside_view.beside(view.picked_names(), runs)
-    if tabs[view.CURVES].open:
-        with tabs[view.CURVES]:
+    if tabs[words.CURVES].open:
+        with tabs[words.CURVES]:
             view.curves(view.open_picked(view.picked_names(), runs))
 
 
 inside_the_app()
-st.title("Compare")
-st.caption(
-    "All runs on this machine. Means are over the seeds of runs whose other settings are the same."
-)
+st.title(words.TITLE)
+st.caption(words.CAPTION)
 with errors_in_words():
     page()

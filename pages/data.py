@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.caches import data as data_caches
 from app.common import state
-from app.data import edit_view
+from app.data import edit_view, words
 from app.data import view as data_view
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
@@ -19,14 +19,16 @@ def page() -> None:
             name = pick_data()
         data_view.upload()
         with st.container(key="like-button", width="content"):  # styled by assets/app.css
-            st.page_link("pages/train.py", label="Train on it", icon=":material/model_training:")
+            st.page_link(
+                "pages/train.py", label=words.TRAIN_ON_IT, icon=":material/model_training:"
+            )
     dataset = data_caches.dataset(name)
     data_view.overview(dataset)
     parts = {
-        data_view.PICTURES: lambda: data_view.gallery(name, dataset),
-        data_view.CLASSES: lambda: edit_view.classes(dataset),
-        data_view.TEMPLATES: lambda: edit_view.templates(name, dataset),
-        data_view.CHECK: lambda: edit_view.whole(name, dataset),
+        words.PICTURES: lambda: data_view.gallery(name, dataset),
+        words.CLASSES: lambda: edit_view.classes(dataset),
+        words.TEMPLATES: lambda: edit_view.templates(name, dataset),
+        words.CHECK: lambda: edit_view.whole(name, dataset),
     }
     tabs = st.tabs(list(parts), key=state.DATA_VIEW, bind=state.QUERY)
     for tab, show in zip(tabs, parts.values(), strict=True):
@@ -36,11 +38,9 @@ def page() -> None:
 
 
 inside_the_app()
-st.title("Data")
-st.caption(
-    "The images that prompts are learned from. Choose a data set, or upload your own images."
-)
+st.title(words.TITLE)
+st.caption(words.CAPTION)
 with errors_in_words():
     page()
-with st.expander("All data sets, and how to get the missing ones"), errors_in_words():
+with st.expander(words.ALL_SETS), errors_in_words():
     data_view.all_sets()

@@ -6,10 +6,9 @@ from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import access, state
 from app.common.methods import experts_in_words, method_name
-from app.home import story_view
+from app.home import story_view, words
 from app.home.machine import describe_machine
 from app.home.pipeline import pipeline_svg, pipeline_view
-from app.home.story import right_in_words, wrong_in_words
 from app.lab.tabs import FIRST_LESSON, LESSON_TAB
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
@@ -20,11 +19,11 @@ from mocoop.runs.run import Run, list_runs
 
 def next_steps(first: bool) -> None:
     """Shows the buttons that lead to the first lesson and to a training."""
-    if first and st.button("First lesson", icon=":material/school:", type="primary"):
+    if first and st.button(words.FIRST_LESSON, icon=":material/school:", type="primary"):
         lesson = {state.LAB_TAB: LESSON_TAB, state.LESSON: FIRST_LESSON}
         st.switch_page("pages/overfitting_lab.py", query_params=lesson)
     if not access.read_only() and st.button(
-        "Train one now (about 20 s)",
+        words.TRAIN_ONE,
         icon=":material/model_training:",
         type="secondary" if first else "primary",
     ):
@@ -33,13 +32,13 @@ def next_steps(first: bool) -> None:
 
 def pick(runs: dict[str, Run]) -> tuple[str, int]:
     """Returns the chosen run's name and the number of the picture; both are in the address."""
-    explore = st.button("Explore a finished run", icon=":material/alt_route:")
+    explore = st.button(words.EXPLORE, icon=":material/alt_route:")
     st.space("stretch")
     asked = st.query_params.get(state.RUN, "")
     names = list(runs)
     # Not bound to the address: `switch_page` refuses to leave with a bound parameter.
     chosen = st.selectbox(
-        "Run",
+        words.RUN,
         names,
         index=names.index(asked if asked in runs else first_choice(runs)),
         format_func=run_caches.labels_of(runs).__getitem__,
@@ -49,7 +48,7 @@ def pick(runs: dict[str, Run]) -> tuple[str, int]:
     )
     text = st.query_params.get(state.SAMPLE, "")
     number = int(text) if text.isdecimal() else 0
-    if st.button("Another image", icon=":material/shuffle:"):
+    if st.button(words.ANOTHER_IMAGE, icon=":material/shuffle:"):
         number += 1
         st.query_params[state.SAMPLE] = str(number)
     if chosen != asked:
@@ -74,20 +73,15 @@ def picture_of(run: Run, runs: dict[str, Run], number: int) -> None:
     role = item.role if isinstance(item, SceneItem) else ""
     view = pipeline_view(routed, starts, image, label, item.style, role)
     if told is None and not view.right:
-        often = right_in_words(run.results())
-        st.markdown(wrong_in_words(method_name(setup.config), view.answer[0][0], label, often))
+        often = words.how_often_right(run.results())
+        st.markdown(words.wrong(method_name(setup.config), view.answer[0][0], label, often))
     # st.html would drop the SVG.
     st.markdown(pipeline_svg(view, with_image=told is None), unsafe_allow_html=True)
 
 
 inside_the_app()
-st.title("MoCoOp: a mixture of prompts")
-st.markdown(
-    "CLIP recognises what is in an image by comparing it with sentences such as *a photo of a "
-    "cat*. MoCoOp **learns** several such prompts from a few images per class. Each is an "
-    "**expert**, say for sketches or for the small thing in a corner. For every image, a small "
-    "**router** chooses the experts that suit it and mixes their predictions."
-)
+st.title(words.TITLE)
+st.markdown(words.INTRO)
 runs = {run.name: run for run in run_caches.finished_runs()}
 top = st.container()  # filled when the run and the picture are known
 chosen, number = "", 0
@@ -99,20 +93,16 @@ if runs:
     with errors_in_words():
         picture_of(runs[chosen], runs, number)
 elif access.read_only():
-    st.info("There is no finished run here yet.")
+    st.info(words.NO_RUN_HERE)
 else:
-    st.info(
-        "There is no finished run yet. Train one: it takes about 20 seconds and needs neither a "
-        "GPU nor a network. Images and their predictions then appear here.",
-        icon=":material/model_training:",
-    )
+    st.info(words.NO_RUN, icon=":material/model_training:")
 
 machine = describe_machine(list_runs(), data_caches.sets_at_hand())
 facts = {
-    ":material/memory: This machine": machine.device,
-    ":material/visibility: CLIP": machine.clip,
-    ":material/image: Data sets": machine.data_sets,
-    ":material/history: Runs": f"{machine.finished} finished of {machine.runs}",
+    f":material/memory: {words.THIS_MACHINE}": machine.device,
+    f":material/visibility: {words.CLIP}": machine.clip,
+    f":material/image: {words.DATA_SETS}": machine.data_sets,
+    f":material/history: {words.RUNS}": words.runs(machine.finished, machine.runs),
 }
 for column, (title, text) in zip(st.columns(len(facts), border=True), facts.items(), strict=True):
     column.markdown(f"**{title}**  \n{text}")

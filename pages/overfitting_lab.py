@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.common import state
+from app.lab import experiment_words as words
 from app.lab import view
 from app.lab.lesson_view import lessons
 from app.lab.recipe import recipe
@@ -20,16 +21,13 @@ def experiment() -> None:
     view.missing_panel(found, chosen[0].data)
     if found.runs:
         view.player(found, chosen)
-    st.caption(view.ONLY_FOR_LOOKING)
+    st.caption(words.ONLY_FOR_LOOKING)
     recipe()
 
 
 inside_the_app()
-st.title("Overfitting lab")
-st.caption(
-    "CoOp, LASP and MoCoOp learn from the same few images of one half of the classes. What "
-    "happens to the accuracy on the other half?"
-)
+st.title(words.TITLE)
+st.caption(words.CAPTION)
 if st.query_params.get(state.LAB_TAB) == LESSON_TAB_BEFORE:
     st.query_params[state.LAB_TAB] = LESSON_TAB
     st.rerun()

@@ -8,7 +8,7 @@ from app.bench.view import many_pictures
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import state
-from app.routing import cached, class_view, expert_view, typed_view, upload_view, view
+from app.routing import cached, class_view, expert_view, typed_view, upload_view, view, words
 from app.ui.entry import inside_the_app
 from app.ui.loading import loading
 from app.ui.parts import errors_in_words
@@ -27,36 +27,36 @@ def page(run: Run) -> None:
     view.overview(run, setup.config, tested, table, result)
     image_index = position(tested, st.query_params.get(state.IMAGE))
     several = len(tested.routed.experts) > 1
-    tables = view.COUNTS if several else view.RIGHTS
-    extra = ([view.EXPERTS], [view.VALUE]) if several else ([], [])
-    names = [view.IMAGES, *extra[0], tables, *extra[1], view.TRY, view.MANY, view.TYPE]
+    tables = words.COUNTS if several else words.RIGHTS
+    extra = ([words.EXPERTS], [words.VALUE]) if several else ([], [])
+    names = [words.IMAGES, *extra[0], tables, *extra[1], words.TRY, words.MANY, words.TYPE]
     tabs = dict(zip(names, st.tabs(names, key=state.VIEW, bind=state.QUERY), strict=True))
-    if tabs[view.IMAGES].open:
-        with tabs[view.IMAGES]:
+    if tabs[words.IMAGES].open:
+        with tabs[words.IMAGES]:
             view.gallery(setup.config.data, tested, table)
-    if several and tabs[view.EXPERTS].open:
-        with tabs[view.EXPERTS]:
+    if several and tabs[words.EXPERTS].open:
+        with tabs[words.EXPERTS]:
             expert_view.one_expert(setup, tested, table)
     # These show the image themselves, or pictures of the user's own.
-    elsewhere = any(tabs[name].open for name in (view.TRY, view.MANY, view.TYPE))
+    elsewhere = any(tabs[name].open for name in (words.TRY, words.MANY, words.TYPE))
     if image_index is not None and not elsewhere:
         view.look_closer(run, setup.config, tested, image_index)
     if tabs[tables].open:
         with tabs[tables]:
             view.count_tables(tested, table)
             class_view.mistakes(tested.routed.class_names, result)
-    if several and tabs[view.VALUE].open:
-        with tabs[view.VALUE]:
+    if several and tabs[words.VALUE].open:
+        with tabs[words.VALUE]:
             view.value_of_routing(run, choice)
-    if tabs[view.TRY].open:
-        with tabs[view.TRY]:
+    if tabs[words.TRY].open:
+        with tabs[words.TRY]:
             picture = test_picture(setup.config.data, tested, image_index or 0)
             upload_view.try_a_picture(run, picture)
-    if tabs[view.MANY].open:
-        with tabs[view.MANY]:
+    if tabs[words.MANY].open:
+        with tabs[words.MANY]:
             many_pictures(run)
-    if tabs[view.TYPE].open:
-        with tabs[view.TYPE]:
+    if tabs[words.TYPE].open:
+        with tabs[words.TYPE]:
             typed_view.type_a_prompt(run, tested, image_index or 0, choice)
 
 
@@ -75,9 +75,10 @@ def test_picture(data: str, tested: RoutedItems, index: int) -> upload_view.Pict
 
 
 inside_the_app()
-st.title("Routing")
-st.caption(
-    "For every image the router chooses a few experts and mixes the predictions of their prompts."
-)
+st.title(words.TITLE)
+st.caption(words.CAPTION)
+if (renamed := words.RENAMED.get(st.query_params.get(state.VIEW, ""))) is not None:
+    st.query_params[state.VIEW] = renamed
+    st.rerun()
 with errors_in_words():
-    page(pick_run("which experts it chooses for every test image"))
+    page(pick_run(words.WHAT_FOR))

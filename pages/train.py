@@ -5,6 +5,7 @@ import streamlit as st
 from app.caches import data as data_caches
 from app.common import access
 from app.train import form as widgets
+from app.train import panel_words as words
 from app.train.more_settings import more_settings
 from app.train.overfit import form_is_shown, overfit_button
 from app.train.panel import training_panel
@@ -14,10 +15,10 @@ from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 
 inside_the_app()
-st.title("Train")
+st.title(words.TITLE)
 form, panel = st.columns([1, 2], gap="large")
 progress, templates = panel.tabs(
-    [":material/show_chart: Progress", ":material/edit_note: Templates"]
+    [f":material/show_chart: {words.PROGRESS}", f":material/edit_note: {words.TEMPLATES}"]
 )
 
 if access.read_only():

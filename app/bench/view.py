@@ -111,7 +111,7 @@ def _classified(
     return outcome, why_not, time.monotonic() - started
 
 
-@st.cache_resource(show_spinner="Encoding the training images …", max_entries=8)
+@st.cache_resource(show_spinner=words.ENCODING_TRAINING, max_entries=8)
 def _training(path: str, stamp: float) -> TrainingDistances:
     run = open_run(path)
     check_has_training_images(run_caches.setup_of(run))

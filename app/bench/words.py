@@ -7,6 +7,7 @@ from mocoop.evaluation.picture_labels import LabelledResult
 from mocoop.evaluation.unlike_training import METHOD, SHARE
 
 MOST = 2000  # pictures at a time
+ENCODING_TRAINING = "Encoding the training images …"
 INTRO = (
     "Upload many pictures, or a zip of folders. This run classifies them all and gives you one "
     "table."
@@ -18,16 +19,16 @@ UPLOAD_HELP = (
 )
 LABELS = "True labels as CSV (optional)"
 LABELS_HELP = (
-    "A first line with the columns file and label, then a line for each picture. These labels "
-    "count before those of folders."
+    "The first line names the columns: file and label. Then follows a line for each picture. "
+    "If a picture is in this file, the label of its folder is not used."
 )
 CHANGED = "The pictures, the labels or the run changed. Press the button again."
 HOW_TITLE = "How is *unlike the training images* decided?"
 HOW = (
     f"{METHOD}\n\nThe column *quantile* is the share of the training images that are as near to "
-    "another training image, or nearer. With few training images the threshold is rough: read "
-    "it as a hint to look at the picture, not as a verdict. It only sees what this CLIP sees: to "
-    "the small CLIP of the project, pure noise looks much like its training images."
+    "another training image, or nearer. With few training images the threshold is rough, so use "
+    "it as a hint to look at the picture. It depends on the CLIP: for the small CLIP of the "
+    "project, pure noise looks much like its training images."
 )
 EXPERT_ENTROPY = "In nats: 0 if the router is sure of one expert, higher if it is unsure."
 CLASS_ENTROPY = "In nats: 0 if the run is sure of one class, higher if it is unsure."
@@ -58,7 +59,7 @@ def progress(done: int, total: int) -> str:
 
 def too_many(count: int) -> str:
     """Returns that only some of the pictures are used."""
-    return f"You uploaded {count:,} pictures; only the first {MOST:,} are used."
+    return f"You uploaded {count:,} pictures. Only the first {MOST:,} are used."
 
 
 def done(count: int, seconds: float) -> str:
@@ -67,8 +68,8 @@ def done(count: int, seconds: float) -> str:
 
 
 def not_judged(reason: str) -> str:
-    """Returns why it is not said which pictures are unlike the training images."""
-    text = f"Which pictures are unlike the training images is not said: {reason}"
+    """Returns why it is not known which pictures are unlike the training images."""
+    text = f"It is not known which pictures are unlike the training images: {reason}"
     return escape_markdown(text)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from app.caches import runs as run_caches
+from app.caches import words
 from app.caches.data import backbone, dataset, stamp_of_inputs
 from app.caches.runs import inputs_of, setup_of, stamp_of
 from mocoop.classifiers.hard import classifier_of_text, hard_classifier
@@ -57,7 +58,7 @@ def run_answers(run: Run, choice: str) -> Answers:
     return _run_answers(str(run.path), stamp_of(run), inputs_of(run), choice)
 
 
-@st.cache_resource(show_spinner="Classifying the test images …", max_entries=64)
+@st.cache_resource(show_spinner=words.CLASSIFYING_TEST, max_entries=64)
 def _run_answers(path: str, stamp: float, inputs: str, choice: str) -> Answers:
     run = open_run(path)
     setup = setup_of(run)
@@ -113,7 +114,7 @@ def untrained_answers(clip: str, data: str, method: str, choice: str) -> Answers
     return _untrained_answers(clip, data, stamp_of_inputs(data, clip), method, choice)
 
 
-@st.cache_resource(show_spinner="Classifying the test images …", max_entries=16)
+@st.cache_resource(show_spinner=words.CLASSIFYING_TEST, max_entries=16)
 def _untrained_answers(clip: str, data: str, stamp: str, method: str, choice: str) -> Answers:
     return Answers.of(
         classified(untrained(clip, data, method), images_to_test(clip, data, choice))
@@ -135,7 +136,7 @@ def images_to_test(clip: str, data: str, choice: str) -> TestImages:
     return _images_to_test(clip, data, stamp_of_inputs(data, clip), choice)
 
 
-@st.cache_resource(show_spinner="Encoding the test images …", max_entries=4)
+@st.cache_resource(show_spinner=words.ENCODING_TEST, max_entries=4)
 def _images_to_test(clip: str, data: str, stamp: str, choice: str) -> TestImages:
     loaded = dataset(data)
     classes = class_range(choice, len(loaded.class_names))

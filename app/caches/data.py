@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
+from app.caches import words
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.catalog.inventory import DatasetState, present
 from mocoop.catalog.inventory import inventory as list_sets
@@ -26,7 +27,7 @@ def backbone(name: str) -> Backbone:
     return _backbone(name, clip_stamp(name))
 
 
-@st.cache_resource(show_spinner="Loading CLIP …", max_entries=2)
+@st.cache_resource(show_spinner=words.LOADING_CLIP, max_entries=2)
 def _backbone(name: str, stamp: str) -> Backbone:
     return load_backbone(name, "auto")
 
@@ -53,7 +54,7 @@ def dataset(name: str) -> Dataset:
     return _dataset(name, data_stamp(name))
 
 
-@st.cache_resource(show_spinner="Opening the data set …", max_entries=8)
+@st.cache_resource(show_spinner=words.OPENING_DATA, max_entries=8)
 def _dataset(name: str, stamp: str) -> Dataset:
     return load_dataset(name)
 
@@ -75,7 +76,7 @@ def inventory() -> list[DatasetState]:
     return _inventory(str(root), "|".join(data_stamp(name, root) for name in BENCHMARKS))
 
 
-@st.cache_data(show_spinner="Looking for data sets …", max_entries=4)
+@st.cache_data(show_spinner=words.LOOKING_FOR_DATA, max_entries=4)
 def _inventory(root: str, stamps: str) -> list[DatasetState]:
     return list_sets(Path(root))
 

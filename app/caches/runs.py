@@ -13,6 +13,7 @@ import streamlit as st
 from torch import Tensor
 
 from app.caches import data as data_caches
+from app.caches import words
 from app.caches.data import as_png, backbone, dataset
 from app.common import galleries
 from app.common.run_labels import LabelledRun, run_labels
@@ -116,7 +117,7 @@ def run_backbone(run: Run) -> Backbone:
     return _tuned_backbone(str(run.path), stamp_of(run), inputs_of(run)) if tuned else clip
 
 
-@st.cache_resource(show_spinner="Loading the tuned CLIP …", max_entries=4)
+@st.cache_resource(show_spinner=words.LOADING_TUNED_CLIP, max_entries=4)
 def _tuned_backbone(path: str, stamp: float, inputs: str) -> Backbone:
     run = open_run(path)
     return classifiers.run_backbone(run, backbone(setup_of(run).config.backbone))
@@ -139,7 +140,7 @@ def classifier(run: Run) -> Classifier:
     return _classifier(str(run.path), stamp_of(run), inputs_of(run))
 
 
-@st.cache_resource(show_spinner="Opening the run …", max_entries=16)
+@st.cache_resource(show_spinner=words.OPENING_RUN, max_entries=16)
 def _classifier(path: str, stamp: float, inputs: str) -> Classifier:
     run = open_run(path)
     return classifiers.open_classifier(run, loaded=backbone(setup_of(run).config.backbone))
@@ -238,7 +239,7 @@ def training_images(run: Run) -> TrainingImages:
     return _training_images(str(run.path), stamp_of(run), inputs_of(run))
 
 
-@st.cache_resource(show_spinner="Encoding the training images …", max_entries=8)
+@st.cache_resource(show_spinner=words.ENCODING_TRAINING, max_entries=8)
 def _training_images(path: str, stamp: float, inputs: str) -> TrainingImages:
     run = open_run(path)
     config = setup_of(run).config

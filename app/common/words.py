@@ -17,6 +17,7 @@ from mocoop.templates import Groups, as_groups
 
 GROUP, TEMPLATES = "Group", "Templates"  # columns of the table of templates
 SEPARATOR = " | "
+NO_CLEAR_DIFFERENCE = "no clear difference"
 _ROLES = {
     "many": "the pattern",
     "cropped": "the close-up",

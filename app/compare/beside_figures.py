@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from app.common.plotting import EDGE, plain
 from app.common.theme import NEUTRAL
+from app.compare import words
 
 
 def accuracy_intervals(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
@@ -33,11 +34,10 @@ def accuracy_intervals(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Fi
             "width": 5,
         },
         customdata=table[["low", "high", "right"]],
-        hovertemplate="%{y}: %{x:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}], "
-        "%{customdata[2]} images<extra></extra>",
+        hovertemplate=words.ACCURACY_HOVER,
     )
     numbers = go.Scatter(
-        x=table["high"] + 1.5,  # right of the interval, which else would cross the number
+        x=table["high"] + 1.5,  # right of the interval, which would otherwise cross the number
         y=table["method"],
         text=[f"{value:.1f}" for value in table["accuracy"]],
         mode="text",
@@ -50,4 +50,4 @@ def accuracy_intervals(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Fi
     figure.update_layout(showlegend=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     ticks = [0, 25, 50, 75, 100]
-    return figure.update_xaxes(title="test images, % right", range=[0, 112], tickvals=ticks)
+    return figure.update_xaxes(title=words.PERCENT_RIGHT, range=[0, 112], tickvals=ticks)

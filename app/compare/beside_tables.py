@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app.common.methods import method_name
-from mocoop.evaluation.paired import PairTest, agreement, p_in_words, wilson_interval
+from app.compare import words
+from app.compare.words import ALL_RIGHT, ALL_WRONG, DISAGREE, EVERY
+from mocoop.evaluation.paired import agreement, wilson_interval
 from mocoop.evaluation.side_by_side import SideBySide
 from mocoop.runs.run import RunSetup
-
-DISAGREE, ALL_RIGHT, ALL_WRONG, EVERY = "they disagree", "all are right", "all are wrong", "any"
 
 
 def short_names(setups: Mapping[str, RunSetup]) -> dict[str, str]:
@@ -38,7 +38,7 @@ def accuracy_table(lined: SideBySide) -> pd.DataFrame:
 
 
 def agreement_table(lined: SideBySide) -> pd.DataFrame:
-    """Returns how often two methods say the same, in percent; methods are rows and columns."""
+    """Returns how often two methods predict the same class, in percent: a row per method."""
     index = pd.Index(lined.names, name="method")
     return pd.DataFrame(agreement(lined.predicted), index=index, columns=list(lined.names))
 
@@ -64,23 +64,9 @@ def pairs_table(lined: SideBySide) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pair_in_words(first: str, second: str, test: PairTest) -> str:
-    """Returns who is right where the other is wrong, the p-value, the difference, the verdict."""
-    text = (
-        f"{first} is right on {_images(test.only_first)} on which {second} is wrong, {second} on "
-        f"{test.only_second} on which {first} is wrong; {p_in_words(test.p_value)}. The "
-        f"difference is {test.difference:+.1f} points "
-        f"[{test.interval.low:+.1f}, {test.interval.high:+.1f}]"
-    )
-    if not test.clear:
-        return f"{text}: too close to call on {_images(test.images)}."
-    better = first if test.difference > 0 else second
-    return f"{text}: {better} is better."
-
-
 def filters(first: str, second: str) -> tuple[str, ...]:
     """Returns the choices of images for two methods: the ones that one of them wins come first."""
-    won, lost = f"{first} wins", f"{second} wins"
+    won, lost = words.wins(first), words.wins(second)
     return (DISAGREE, won, lost, ALL_RIGHT, ALL_WRONG, EVERY)
 
 
@@ -118,7 +104,3 @@ def images_table(lined: SideBySide, chosen: NDArray[np.intp]) -> pd.DataFrame:
         table[name] = [lined.class_names[label] for label in predicted[chosen]]
         table[f"probability, {name}"] = probability[chosen]
     return table
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count:,} images"

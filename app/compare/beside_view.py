@@ -12,9 +12,10 @@ from app.caches import runs as run_caches
 from app.common import state
 from app.common.theme import METHOD_COLOURS
 from app.common.words import escape_markdown
-from app.compare import beside_figures, beside_tables
+from app.compare import beside_figures, beside_tables, words
 from app.compare.documents import report_button
 from app.ui import chips, layout
+from app.ui import words as ui_words
 from app.ui.parts import csv_button, show_figure, show_table
 from mocoop.errors import UserError
 from mocoop.evaluation.side_by_side import (
@@ -31,15 +32,14 @@ from mocoop.runs.status import FINISHED
 PER_PAGE = 12
 SIDE = 192  # pixels of a thumbnail
 MAX_RUNS = 8
-WORDS = {"all": "all classes", "base": "base half", "new": "new half"}
 NUMBER = st.column_config.NumberColumn
 PAIRS = {
-    "won": NUMBER("images won"),
-    "lost": NUMBER("images lost"),
-    "difference": NUMBER("difference, points", format="%+.1f"),
-    "low": NUMBER("from", format="%+.1f"),
-    "high": NUMBER("to", format="%+.1f"),
-    "p": NUMBER("p (McNemar)", format="%.3g"),
+    "won": NUMBER(words.IMAGES_WON),
+    "lost": NUMBER(words.IMAGES_LOST),
+    "difference": NUMBER(words.DIFFERENCE, format="%+.1f"),
+    "low": NUMBER(words.FROM, format="%+.1f"),
+    "high": NUMBER(words.TO, format="%+.1f"),
+    "p": NUMBER(words.P_VALUE, format="%.3g"),
 }
 
 
@@ -51,15 +51,11 @@ def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
         runs: all runs by name.
     """
     if not picked:
-        st.info(
-            "Select one run or more on the tab *Runs* with the boxes on the left of the table. "
-            "They are compared here image by image, with each other and with zero-shot.",
-            icon=":material/view_column:",
-        )
+        st.info(words.SELECT_ONE, icon=":material/view_column:")
         return
     setups = finished_setups(picked[:MAX_RUNS], runs)
     if len(picked) > MAX_RUNS:
-        st.caption(f"Only the first {MAX_RUNS} of {len(picked)} selected runs are compared.")
+        st.caption(words.only_compared(MAX_RUNS, len(picked)))
     kept, notes = comparable(setups)
     for note in notes:
         st.warning(escape_markdown(note), icon=":material/call_split:")
@@ -69,7 +65,7 @@ def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         choice = pick_choice(common_choices(list(setups.values())))
         also = st.pills(
-            "Without training",
+            words.WITHOUT_TRAINING,
             answer_caches.UNTRAINED,
             selection_mode="multi",
             default=answer_caches.UNTRAINED[:1],
@@ -80,7 +76,7 @@ def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
     names = beside_tables.short_names(setups)
     found, colours = all_answers(setups, names, runs, choice, also)
     if len(found) < 2:
-        st.info("Nothing is left to compare with: select another run, or zero-shot.")
+        st.info(words.NOTHING_LEFT)
         return
     try:
         lined = line_up(found)
@@ -88,7 +84,7 @@ def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
         st.warning(escape_markdown(str(error)), icon=":material/call_split:")
         return
     if lined.left_out:
-        st.caption(f"{lined.left_out} images are left out: not all runs were tested on them.")
+        st.caption(words.images_left_out(lined.left_out))
     summary(lined, colours)
     report_button({name: runs[name] for name in kept}, lined, "beside")
     first, second = pick_pair(lined)
@@ -117,19 +113,18 @@ def finished_setups(picked: Sequence[str], runs: Mapping[str, Run]) -> dict[str,
 def pick_choice(choices: Sequence[str]) -> str:
     """Returns the classes on which the runs are compared."""
     if len(choices) == 1:
-        st.caption(f"Test classes: {WORDS[choices[0]]}, the only ones that all runs can predict.")
+        st.caption(words.only_classes(choices[0]))
         return choices[0]
     # Other runs start with other classes: the key keeps their widgets apart.
     chosen = st.segmented_control(
-        "Test classes",
+        words.TEST_CLASSES,
         choices,
         default=choices[0],
         required=True,
-        format_func=WORDS.__getitem__,
+        format_func=words.CLASS_CHOICES.__getitem__,
         key=f"{state.BESIDE_CLASSES}_{choices[0]}",
         bind=state.QUERY,
-        help="Only the images of these classes are tested, and only these classes can be "
-        "predicted.",
+        help=words.TEST_CLASSES_HELP,
     )
     return str(chosen)
 
@@ -154,10 +149,7 @@ def all_answers(
     config = next(iter(setups.values())).config
     clips = {setup.config.backbone for setup in setups.values()}
     if len(clips) > 1:
-        st.caption(
-            f"The runs have different CLIPs ({', '.join(sorted(clips))}). Without training is "
-            f"{config.backbone}."
-        )
+        st.caption(words.other_clips(sorted(clips), config.backbone))
     for method in also:
         label = METHODS[method].label
         try:
@@ -165,7 +157,7 @@ def all_answers(
         except UserError as error:
             st.warning(escape_markdown(f"{label}: {error}"), icon=":material/error:")
             continue
-        title = label if label not in found else f"{label} (no run)"
+        title = label if label not in found else words.no_run_variant(label)
         found[title], colours[title] = answers, METHOD_COLOURS[method]
     return found, colours
 
@@ -175,16 +167,16 @@ def summary(lined: SideBySide, colours: Mapping[str, str]) -> None:
     table = beside_tables.accuracy_table(lined)
     left, right = layout.wrapping_columns([3, 2], "beside")
     with left:
-        st.markdown(f"**Accuracy** on the same {len(lined.items):,} images, with 95 % intervals")
+        st.markdown(words.accuracy_title(len(lined.items)))
         figure = beside_figures.accuracy_intervals(table, colours)
-        show_figure(figure, "side-by-side", "Accuracy of every method with its interval", table)
+        show_figure(figure, "side-by-side", words.ACCURACY_ALT, table)
     with right:
-        st.markdown("**How often two say the same**")
+        st.markdown(words.SAME_PREDICTION)
         agree = beside_tables.agreement_table(lined)
         columns = {name: NUMBER(format="%.0f %%") for name in lined.names}
         show_table(agree, "agreement", hide_index=False, column_config=columns)
     if len(lined.names) > 2:
-        with st.expander("All pairs"):
+        with st.expander(words.ALL_PAIRS):
             show_table(beside_tables.pairs_table(lined), "pairs", column_config=PAIRS)
 
 
@@ -194,18 +186,13 @@ def pick_pair(lined: SideBySide) -> tuple[int, int]:
     if len(lined.names) > 2:
         left, right = st.columns(2)
         options = list(lined.names)
-        chosen = left.selectbox("Compare", options, key=state.BESIDE_FIRST, bind=state.QUERY)
+        chosen = left.selectbox(words.COMPARE, options, key=state.BESIDE_FIRST, bind=state.QUERY)
         rivals = [name for name in options if name != chosen]
-        rival = right.selectbox("with", rivals, key=state.BESIDE_SECOND, bind=state.QUERY)
+        rival = right.selectbox(words.WITH, rivals, key=state.BESIDE_SECOND, bind=state.QUERY)
         first, second = options.index(chosen), options.index(rival)
     test = lined.pair(first, second)
-    words = beside_tables.pair_in_words(lined.names[first], lined.names[second], test)
-    st.markdown(
-        escape_markdown(words),
-        help="p is the two-sided p-value of McNemar's exact test: how likely so uneven wins and "
-        "losses are if both methods are equally good. The interval in brackets holds 95 % of the "
-        "differences over 10,000 bootstrap resamples of the images.",
-    )
+    verdict = words.pair(lined.names[first], lined.names[second], test)
+    st.markdown(escape_markdown(verdict), help=words.PAIR_HELP)
     return first, second
 
 
@@ -213,16 +200,18 @@ def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
     """Shows the chosen images with the answer of every method, one page at a time."""
     options = beside_tables.filters(lined.names[first], lined.names[second])
     left, right = st.columns(2, vertical_alignment="bottom")
-    wanted = left.selectbox("Images on which", options, key=state.BESIDE_SHOW, bind=state.QUERY)
+    wanted = left.selectbox(
+        words.IMAGES_ON_WHICH, options, key=state.BESIDE_SHOW, bind=state.QUERY
+    )
     rows = beside_tables.chosen_images(lined, wanted, first, second)
     styles = list(dict.fromkeys(item.style for item in lined.items if item.style))
     style = None
     if styles:
         style = right.selectbox(
-            "True style",
+            words.TRUE_STYLE,
             styles,
             index=None,
-            placeholder="any",
+            placeholder=words.ANY,
             key=state.BESIDE_STYLE,
             bind=state.QUERY,
         )
@@ -230,7 +219,7 @@ def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
         rows = rows[[lined.items[index].style == style for index in rows]]
     pages = max(1, -(-len(rows) // PER_PAGE))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{len(rows):,} of {len(lined.items):,} images", width="content")
+        st.caption(words.images_shown(len(rows), len(lined.items)), width="content")
         page = st.pagination(pages, key=state.BESIDE_PAGE, bind=state.QUERY) if pages > 1 else 1
         csv_button(beside_tables.images_table(lined, rows), "side-by-side-images")
     start = (min(page, pages) - 1) * PER_PAGE
@@ -245,11 +234,11 @@ def card(lined: SideBySide, index: int, data: str) -> None:
     item, truth = lined.items[index], lined.class_names[lined.labels[index]]
     try:
         png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
-        st.image(png, width="stretch", alt=f"{truth}, {item.style or 'a test image'}")
+        st.image(png, width="stretch", alt=ui_words.test_image(truth, item.style))
     except UserError as error:
         st.caption(escape_markdown(str(error)))
-    style = f", {item.style}" if item.style else ""
-    st.caption(escape_markdown(f"truth: {truth}{style}"))
+    described = ui_words.truth(ui_words.with_style(truth, item.style))
+    st.caption(escape_markdown(described))
     lines = [
         chips.right_or_wrong(
             name,

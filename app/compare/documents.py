@@ -24,9 +24,9 @@ MOST = 12  # selected runs whose accuracies are shown
 PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 COLUMNS = {
     "accuracy": PERCENT,
-    "low": st.column_config.NumberColumn("from", format="%.1f"),
-    "high": st.column_config.NumberColumn("to", format="%.1f"),
-    "gain": st.column_config.NumberColumn("over zero-shot, points", format="%+.1f"),
+    "low": st.column_config.NumberColumn(words.FROM, format="%.1f"),
+    "high": st.column_config.NumberColumn(words.TO, format="%.1f"),
+    "gain": st.column_config.NumberColumn(words.OVER_ZERO_SHOT, format="%+.1f"),
 }
 
 
@@ -147,5 +147,5 @@ def _facts(runs: Mapping[str, Run]) -> tuple[dict[str, Facts], list[str]]:
         try:
             known[name] = facts(run, name)
         except UserError as error:
-            notes.append(f"{name} is left out: {error}")
+            notes.append(words.left_out(name, str(error)))
     return known, notes

@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 
 from app.common.plotting import plain
 from app.common.theme import METHOD_COLOURS
+from app.compare.words import EPOCH, LOSS, TRAINING, VALIDATION
 
 Records = Sequence[Mapping[str, Any]]
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -25,9 +26,6 @@ class Curve:
     method: str
     """Key of the method, which determines the colour."""
     records: Records
-
-
-VALIDATION, TRAINING, LOSS = "Validation images, % right", "Training images, % right", "Loss"
 
 
 def training_curves(curves: Sequence[Curve]) -> go.Figure:
@@ -65,7 +63,7 @@ def training_curves(curves: Sequence[Curve]) -> go.Figure:
         margin_t=40,
     )
     figure.update_annotations(font_size=14, yshift=4)
-    return figure.update_xaxes(title="epoch", tickformat="d", rangemode="tozero")
+    return figure.update_xaxes(title=EPOCH, tickformat="d", rangemode="tozero")
 
 
 def _line(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.compare import words
 from mocoop.evaluation.measure_table import find_measure
 from mocoop.methods import MENU, METHODS
 from mocoop.results.cells import Block, Cell, Line, Table, first_seen
@@ -16,15 +17,6 @@ from mocoop.results.published import NOT_COMPARABLE, base_to_new_block, publishe
 from mocoop.results.rows import Row
 from mocoop.results.tables import LEFT_OUT
 from mocoop.shots import shots_order
-
-TITLES = {
-    "few-shot": "Few-shot: all classes",
-    "base-to-new": "Base to new: half of the classes",
-    "domain-generalization": "Domain generalisation: one style",
-    "cross-dataset": "Cross-dataset: other data sets",
-    "ablation": "Ablation",
-}
-BETTER = {1: "Higher is better.", -1: "Lower is better.", 0: "Neither high nor low is better."}
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ def _is_other_measure(table: Table) -> bool:
 
 def _with_direction(table: Table) -> Table:
     """Returns a table whose notes also say whether higher or lower values are better."""
-    better = BETTER[find_measure(table.measure).better]
+    better = words.BETTER[find_measure(table.measure).better]
     return replace(table, notes=f"{better} {table.notes}")
 
 
@@ -125,9 +117,9 @@ def _filled(table: Table) -> Table | None:
     )
     notes = table.notes.replace(LEFT_OUT, "")
     if len(kept) < len(lines):
-        notes += " Only lines with runs on every data set are shown."
+        notes += f" {words.ONLY_COMPLETE}"
     if any(cell.mean is None for line in cut for cell in line.cells):
-        notes += " A dash means that some or all runs are missing."
+        notes += f" {words.DASH}"
     heads = tuple(table.columns[index] for index in columns)
     return replace(table, columns=heads, blocks=(Block(cut),), notes=notes)
 
@@ -143,7 +135,7 @@ def _published(protocol: str) -> Table | None:
         return None
     return Table(
         "published-base-to-new",
-        "Published, base to new",
+        words.PUBLISHED,
         NOT_COMPARABLE.strip(),
         ("method",),
         ("base", "new", "HM"),

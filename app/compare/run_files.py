@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from app.common import access, state
+from app.compare import words
 from app.compare.documents import report_button, run_documents
 from app.ui.parts import errors_in_words
 from mocoop.errors import UserError
@@ -26,36 +27,32 @@ def actions(picked: Mapping[str, Run]) -> None:
             with errors_in_words():  # it may have been deleted in the meantime
                 _for_one(*next(iter(picked.items())))
         elif picked:
-            st.markdown(f"**{len(picked)} runs selected.**", width="content")
+            st.markdown(words.selected(len(picked)), width="content")
             report_button(picked)
         else:
-            st.caption(
-                "Select runs with the boxes on the left to see their curves, to export one run, "
-                "or to delete runs."
-            )
+            st.caption(words.SELECT_RUNS)
         may_delete = picked and not access.read_only()
-        if may_delete and st.button("Delete …", icon=":material/delete:"):
-            ask = "Delete this run?" if len(picked) == 1 else "Delete these runs?"
-            st.dialog(ask)(_confirm)(dict(picked))
+        if may_delete and st.button(words.DELETE, icon=":material/delete:"):
+            st.dialog(words.ask_to_delete(len(picked)))(_confirm)(dict(picked))
 
 
 def _for_one(name: str, run: Run) -> None:
     """Shows the buttons for a single run."""
     if run.status().state != FINISHED:
-        st.caption("Only a finished run can be exported.")
+        st.caption(words.ONLY_FINISHED)
         return
     st.download_button(
-        "Export as zip",
+        words.EXPORT,
         lambda: archive_bytes(run),
         f"{archive_name(run)}.zip",
         "application/zip",
         icon=":material/folder_zip:",
         on_click="ignore",
-        help="Settings, metrics, weights and a model card, for another machine.",
+        help=words.EXPORT_HELP,
     )
     run_documents(run, name)
     listed = run.shipped or run.path.parent == default_runs()  # the other pages list only these
-    if listed and st.button("Look at its predictions", icon=":material/alt_route:"):
+    if listed and st.button(words.LOOK, icon=":material/alt_route:"):
         st.switch_page("pages/routing.py", query_params={state.RUN: name})
 
 
@@ -69,16 +66,17 @@ def _ask(picked: dict[str, Run]) -> None:
     kept = {name: why for name, run in picked.items() if (why := why_kept(run)) is not None}
     doomed = {name: run for name, run in picked.items() if name not in kept}
     if doomed:
-        st.markdown("These runs will be deleted for good, with their weights and metrics:")
+        st.markdown(words.WILL_BE_DELETED)
         st.markdown("\n".join(f"- `{name}`" for name in doomed))
     for name, why in kept.items():
-        st.info(f"`{name}` stays: {why}.", icon=":material/lock:")
+        st.info(words.stays(name, why), icon=":material/lock:")
     with st.container(horizontal=True):
-        count = f"{len(doomed)} run{'s' * (len(doomed) != 1)}"
         # assets/app.css makes the button red, because deletion cannot be undone.
-        if doomed and st.button(f"Delete {count}", key="destroy", icon=":material/delete:"):
+        if doomed and st.button(
+            words.delete_runs(len(doomed)), key="destroy", icon=":material/delete:"
+        ):
             _delete(doomed)
-        if st.button("Keep it" if len(picked) == 1 else "Keep them"):
+        if st.button(words.keep(len(picked))):
             st.rerun()
 
 
@@ -105,31 +103,28 @@ def import_panel() -> None:
         return
     done = st.session_state.pop(state.IMPORTED, None)
     if done is not None:
-        st.success(f"Imported as `{done}`.", icon=":material/check:")
-    with st.expander("Import a run", icon=":material/upload_file:"):
-        st.caption(
-            "Choose a zip that this page or `mocoop pack` wrote. It is checked before anything "
-            "is saved."
-        )
+        st.success(words.imported(done), icon=":material/check:")
+    with st.expander(words.IMPORT_RUN, icon=":material/upload_file:"):
+        st.caption(words.IMPORT_CAPTION)
         with st.form("import", border=False, clear_on_submit=False):
             file = st.file_uploader(
-                "Run as zip", type="zip", key=state.IMPORT_FILE, max_upload_size=MAX_UPLOAD_MB
+                words.RUN_AS_ZIP, type="zip", key=state.IMPORT_FILE, max_upload_size=MAX_UPLOAD_MB
             )
             name = st.text_input(
-                "Name here",
+                words.NAME_HERE,
                 key=state.IMPORT_NAME,
-                placeholder="as it was exported",
+                placeholder=words.NAME_HINT,
                 width=420,
-                help="Only needed if a run with the same name exists.",
+                help=words.NAME_HELP,
             )
-            asked = st.form_submit_button("Import", icon=":material/upload_file:")
+            asked = st.form_submit_button(words.IMPORT, icon=":material/upload_file:")
         if not asked:
             return
         if file is None:
-            st.warning("Choose a zip file first.")
+            st.warning(words.CHOOSE_ZIP)
             return
         try:
-            run = read_archive(file, None, name.strip(), asked_by="below the file")
+            run = read_archive(file, None, name.strip(), asked_by=words.BELOW_THE_FILE)
         except UserError as error:
             st.error(str(error), icon=":material/error:")
             return

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from app.common.methods import has_epochs, method_name
+from app.compare import words
 from app.jobs.trainings import requested
 from mocoop.config import TrainConfig
 from mocoop.datasets import dataset_name
@@ -25,7 +26,6 @@ COLUMNS = (
     "run", "all", "base", "new", "HM", "state", "data", "method", "shots", "seed", "trained on",
     "error", "epochs", "settings", "changed",
 )  # fmt: skip
-TRAINED_ON = {"all": "all classes", "base": "base half"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def run_row(run: Run, name: str) -> dict[str, Any]:
             row |= _accuracies(results)
             chosen = chosen_on_test(config, results)
             if chosen:
-                marked = f"{chosen} chosen on test images"
+                marked = words.chosen_on_test(chosen)
                 row["settings"] = ", ".join(filter(None, (marked, row["settings"])))
         elif not status.active and status.message:
             row["settings"] = f"{status.message} {row['settings']}".strip()
@@ -79,7 +79,7 @@ def run_row(run: Run, name: str) -> dict[str, Any]:
         # The settings of a run that has not started may not be written yet.
         row["settings"] = "" if status.active else str(error)
     except (KeyError, TypeError, AttributeError) as error:
-        row["settings"] = f"its results cannot be read ({error})"
+        row["settings"] = words.damaged(str(error))
     return row
 
 
@@ -87,7 +87,9 @@ def _trained_on(config: TrainConfig) -> str:
     """Returns what a run was trained on, in words."""
     if config.style:
         return f"{config.style} only"
-    return TRAINED_ON[config.classes] + (", all names" if names_all_classes(config) else "")
+    return words.TRAINED_CLASSES[config.classes] + (
+        ", all names" if names_all_classes(config) else ""
+    )
 
 
 def last_change(run: Run) -> float:
@@ -114,8 +116,8 @@ def why_no_curve(run: Run) -> str | None:
     if epochs > 1:
         return None
     if not has_epochs(config):
-        return f"{method_name(config)} does not learn epoch by epoch"
-    return f"it is {run.status().state} and no epoch was recorded"
+        return words.not_by_epoch(method_name(config))
+    return words.no_epoch(run.status().state)
 
 
 def run_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -12,9 +12,9 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.caches.runs import stamp_of
 from app.common import state
-from app.compare import tables
+from app.compare import tables, words
 from app.compare.figures import Curve, training_curves
-from app.compare.mean_tables import TITLES, mean_tables
+from app.compare.mean_tables import mean_tables
 from app.compare.tables import RunFilter
 from app.ui.parts import csv_button, show_figure
 from mocoop.errors import UserError
@@ -27,18 +27,8 @@ from mocoop.runs.run import Run, default_runs, list_runs, open_run
 from mocoop.runs.status import STOPPED
 from mocoop.shots import ALL_SHOTS, shots_value
 
-RUNS, MEANS, BESIDE, CURVES = "Runs", "Means over seeds", "Side by side", "Curves"
-TABS = (RUNS, MEANS, BESIDE, CURVES)
+TABS = (words.RUNS, words.MEANS, words.BESIDE, words.CURVES)
 MAX_CURVES = 8
-HARMONIC = "HM is the harmonic mean of base and new: it is high only if both are high."
-PERCENT_HELP = {
-    "all": "Test accuracy on all classes.",
-    "base": "Test accuracy on the base half, where only base classes can be predicted.",
-    "new": "Test accuracy on the new half, whose classes had no images in training.",
-    "HM": "Harmonic mean of base and new: it is high only if both are high.",
-    "error": "Expected calibration error (ECE) on the trained classes: the mean gap between "
-    "confidence and accuracy. Lower is better, 0 is perfect.",
-}
 
 
 def all_runs() -> dict[str, Run]:
@@ -77,7 +67,7 @@ def _stamps(runs: Iterable[Run]) -> dict[Run, float]:
     return stamps
 
 
-@st.cache_data(show_spinner="Reading the runs …", max_entries=4)
+@st.cache_data(show_spinner=words.READING, max_entries=4)
 def _table(stamped: tuple[tuple[str, str, float], ...]) -> pd.DataFrame:
     rows = []
     for path, name, stamp in stamped:
@@ -95,11 +85,11 @@ def pick_filter(table: pd.DataFrame) -> RunFilter:
     """Returns the filters that the user chose; by default all runs pass."""
     chosen = {}
     fields = {
-        "data": ("Data", state.ONLY_DATA),
-        "method": ("Method", state.ONLY_METHOD),
-        "shots": ("Shots", state.ONLY_SHOTS),
-        "trained on": ("Trained on", state.ONLY_TRAINED),
-        "state": ("State", state.ONLY_STATE),
+        "data": (words.DATA, state.ONLY_DATA),
+        "method": (words.METHOD, state.ONLY_METHOD),
+        "shots": (words.SHOTS, state.ONLY_SHOTS),
+        "trained on": (words.TRAINED_ON, state.ONLY_TRAINED),
+        "state": (words.STATE, state.ONLY_STATE),
     }
     for column, (name, (label, key)) in zip(st.columns(len(fields)), fields.items(), strict=True):
         with column:
@@ -109,7 +99,7 @@ def pick_filter(table: pd.DataFrame) -> RunFilter:
                 format_func=shots_value if name == "shots" else str,
                 key=key,
                 bind=state.QUERY,
-                placeholder="all",
+                placeholder=words.NO_FILTER,
             )
     return RunFilter(*(tuple(values) for values in chosen.values()))
 
@@ -162,20 +152,17 @@ def _columns(shown: pd.DataFrame) -> Mapping[str, ColumnConfig]:
     number = st.column_config.NumberColumn
     percent = {
         name: number(
-            f"{'ECE' if name == 'error' else name}, %", format="%.1f", width=75, help=words
+            f"{'ECE' if name == 'error' else name}, %", format="%.1f", width=75, help=meaning
         )
-        for name, words in PERCENT_HELP.items()
+        for name, meaning in words.PERCENT_HELP.items()
     }
     columns: dict[str, ColumnConfig] = percent | {
         "run": st.column_config.TextColumn("run", pinned=True, width=250),
         "settings": st.column_config.TextColumn(
-            "other settings",
-            help="Settings that differ from the method's preset, or the reason of an error.",
+            words.OTHER_SETTINGS, help=words.OTHER_SETTINGS_HELP
         ),
         "changed": st.column_config.DatetimeColumn(
-            "last change",
-            format="YYYY-MM-DD HH:mm",
-            help="When the run was trained, continued or imported.",
+            words.LAST_CHANGE, format="YYYY-MM-DD HH:mm", help=words.LAST_CHANGE_HELP
         ),
     }
     shots = tables.choices(shown, "shots")
@@ -191,42 +178,36 @@ def means(runs: list[Run]) -> None:
     gathered = _gathered(tuple((str(run.path), stamp) for run, stamp in _stamps(runs).items()))
     _say_left_out(gathered)
     if not gathered.rows:
-        st.info(
-            "There is nothing to average, because none of the listed runs is finished. Remove "
-            "filters, or train runs with several seeds.",
-            icon=":material/functions:",
-        )
+        st.info(words.NOTHING_TO_AVERAGE, icon=":material/functions:")
         return
     there = first_seen(row.protocol for row in gathered.rows)
     parts = {name: mean_tables(gathered.rows, name) for name in PROTOCOLS if name in there}
     _files(gathered, [table for several in parts.values() for table in several.all])
     for protocol, several in parts.items():
-        st.header(TITLES[protocol])
+        st.header(words.PROTOCOLS[protocol])
         if protocol == "base-to-new":
-            st.caption(HARMONIC)
+            st.caption(words.HARMONIC)
         for table in (*several.by_data, several.average, several.published):
             if table is not None:
                 st.markdown(to_markdown(table))
         if several.measures:
-            with st.expander("Beyond accuracy: F1, top-5, calibration, routing"):
+            with st.expander(words.BEYOND_ACCURACY):
                 for table in several.measures:
                     st.markdown(to_markdown(table))
 
 
-@st.cache_data(show_spinner="Averaging over seeds …", max_entries=8)
+@st.cache_data(show_spinner=words.AVERAGING, max_entries=8)
 def _gathered(stamped: tuple[tuple[str, float], ...]) -> Gathered:
     return gather([Run(Path(path)) for path, _ in stamped])
 
 
 def _say_left_out(gathered: Gathered) -> None:
     for names, why in (
-        (gathered.repeated, "a newer run has the same settings and seed"),
-        (gathered.unreadable, "not finished, damaged, or made by a version with fewer measures"),
+        (gathered.repeated, words.NEWER_RUN),
+        (gathered.unreadable, words.NOT_READABLE),
     ):
         if names:
-            few = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
-            count = f"{len(names)} run{'s' * (len(names) != 1)}"
-            st.caption(f"{count} left out ({why}): {few}")
+            st.caption(words.runs_left_out(names, why))
 
 
 def _files(gathered: Gathered, everything: list[Table]) -> None:
@@ -234,10 +215,10 @@ def _files(gathered: Gathered, everything: list[Table]) -> None:
     latex = "\n".join(to_latex(table) for table in everything)
     with st.container(horizontal=True):
         for label, name, text, kind in (
-            ("CSV of every seed", "results.csv", to_csv(gathered.rows), "text/csv"),
-            ("CSV of means", "means.csv", means_csv(gathered.rows), "text/csv"),
-            ("LaTeX", "results.tex", latex, "application/x-tex"),
-            ("Markdown", "results.md", markdown, "text/markdown"),
+            (words.CSV_SEEDS, "results.csv", to_csv(gathered.rows), "text/csv"),
+            (words.CSV_MEANS, "means.csv", means_csv(gathered.rows), "text/csv"),
+            (words.LATEX, "results.tex", latex, "application/x-tex"),
+            (words.MARKDOWN, "results.md", markdown, "text/markdown"),
         ):
             st.download_button(
                 label, text, name, kind, icon=":material/download:", on_click="ignore"
@@ -247,15 +228,11 @@ def _files(gathered: Gathered, everything: list[Table]) -> None:
 def curves(runs: dict[str, Run]) -> None:
     """Shows the trainings of the selected runs in the same figures."""
     if not runs:
-        st.info(
-            f"Select up to {MAX_CURVES} runs on the tab *{RUNS}* with the boxes on the left of "
-            "the table. Their curves then appear here in one figure.",
-            icon=":material/show_chart:",
-        )
+        st.info(words.select_for_curves(MAX_CURVES), icon=":material/show_chart:")
         return
     shown = dict(list(runs.items())[:MAX_CURVES])
     if len(runs) > len(shown):
-        st.caption(f"Only the first {MAX_CURVES} of {len(runs)} selected runs are shown.")
+        st.caption(words.only_some(MAX_CURVES, len(runs)))
     without, lines = [], []
     for name, run in shown.items():
         try:
@@ -263,16 +240,16 @@ def curves(runs: dict[str, Run]) -> None:
             if why is None:
                 lines.append(Curve(name, run.setup().config.method, run.records()))
             else:
-                without.append(f"`{name}` has no curve: {why}.")
+                without.append(words.no_curve(name, f"{why}."))
         except UserError as error:  # the run was deleted in the meantime
-            without.append(f"`{name}` has no curve: {error}")
+            without.append(words.no_curve(name, str(error)))
     if without:
         st.caption("  \n".join(without))
     figure = training_curves(lines)
     if not figure.data:
-        st.info("None of the selected runs learned epoch by epoch, so there is no curve to show.")
+        st.info(words.NO_CURVES)
         return
-    show_figure(figure, "training-curves")
+    show_figure(figure, "training-curves", words.CURVES_ALT)
     records = [
         {"run": line.name, **{k: v for k, v in record.items() if not isinstance(v, dict | list)}}
         for line in lines
@@ -286,12 +263,12 @@ def open_picked(names: list[str], runs: dict[str, Run]) -> dict[str, Run]:
     readable = {}
     for name in names:
         if name not in runs:
-            st.warning(f"There is no run {name!r}.")
+            st.warning(words.no_such_run(name))
             continue
         try:
             status = runs[name].status()
             if status.state in STOPPED and not runs[name].records():
-                st.caption(f"`{name}` has no curve: it is {status.state}. {status.message}")
+                st.caption(words.no_curve(name, f"it is {status.state}. {status.message}"))
                 continue
             runs[name].setup()
             readable[name] = open_run(runs[name].path)

@@ -1,13 +1,126 @@
-"""The texts of the Compare page's reports, notebooks and accuracies of selected runs."""
+"""The texts of the Compare page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.common.words import NO_CLEAR_DIFFERENCE
+from mocoop.evaluation.paired import PairTest, p_in_words
+
+TITLE = "Compare"
+CAPTION = (
+    "All runs on this machine. Means are over the seeds of runs whose other settings are the same."
+)
+NO_RUN = "There is no run yet. Train one, or import one from another machine."
+TRAIN_A_RUN = "Train a run"
+RUNS, MEANS, BESIDE, CURVES = "Runs", "Means over seeds", "Side by side", "Curves"  # the tabs
+
+# While something is computed.
+READING, AVERAGING = "Reading the runs …", "Averaging over seeds …"
+
+# The table of runs.
+DATA, METHOD, SHOTS, TRAINED_ON, STATE = "Data", "Method", "Shots", "Trained on", "State"
+NO_FILTER = "all"
+HARMONIC = "HM is the harmonic mean of base and new: it is high only if both are high."
+PERCENT_HELP = {
+    "all": "Test accuracy on all classes.",
+    "base": "Test accuracy on the base half, where only base classes can be predicted.",
+    "new": "Test accuracy on the new half, whose classes had no images in training.",
+    "HM": "Harmonic mean of base and new: it is high only if both are high.",
+    "error": "Expected calibration error (ECE) on the trained classes: the mean gap between "
+    "confidence and accuracy. Lower is better, 0 is perfect.",
+}
+OTHER_SETTINGS = "other settings"
+OTHER_SETTINGS_HELP = "Settings that differ from the method's preset, or the reason of an error."
+LAST_CHANGE = "last change"
+LAST_CHANGE_HELP = "When the run was trained, continued or imported."
+TRAINED_CLASSES = {"all": "all classes", "base": "base half"}
+
+# Means over seeds.
+NOTHING_TO_AVERAGE = (
+    "There is nothing to average, because none of the listed runs is finished. Remove filters, or "
+    "train runs with several seeds."
+)
+BEYOND_ACCURACY = "Beyond accuracy: F1, top-5, calibration, routing"
+NEWER_RUN = "a newer run has the same settings and seed"
+NOT_READABLE = "not finished, damaged, or made by a version with fewer measures"
+CSV_SEEDS, CSV_MEANS, LATEX, MARKDOWN = "CSV of every seed", "CSV of means", "LaTeX", "Markdown"
+PROTOCOLS = {
+    "few-shot": "Few-shot: all classes",
+    "base-to-new": "Base to new: half of the classes",
+    "domain-generalization": "Domain generalisation: one style",
+    "cross-dataset": "Cross-dataset: other data sets",
+    "ablation": "Ablation",
+}
+BETTER = {1: "Higher is better.", -1: "Lower is better.", 0: "Neither high nor low is better."}
+ONLY_COMPLETE = "Only lines with runs on every data set are shown."
+DASH = "A dash means that some or all runs are missing."
+PUBLISHED = "Published, base to new"
+
+# Curves.
+NO_CURVES = "None of the selected runs learned epoch by epoch, so there is no curve to show."
+CURVES_ALT = "Accuracy and loss of the selected runs over the epochs"
+VALIDATION, TRAINING, LOSS = "Validation images, % right", "Training images, % right", "Loss"
+
+# Export, import and deletion.
+SELECT_RUNS = (
+    "Select runs with the boxes on the left to see their curves, to export one run, or to delete "
+    "runs."
+)
+ONLY_FINISHED = "Only a finished run can be exported."
+EXPORT = "Export as zip"
+EXPORT_HELP = "Settings, metrics, weights and a model card, for another machine."
+LOOK = "Look at its predictions"
+DELETE = "Delete …"
+WILL_BE_DELETED = "These runs will be deleted for good, with their weights and metrics:"
+IMPORT_RUN, IMPORT = "Import a run", "Import"
+IMPORT_CAPTION = (
+    "Choose a zip that this page or `mocoop pack` wrote. It is checked before anything is saved."
+)
+RUN_AS_ZIP = "Run as zip"
+NAME_HERE, NAME_HINT = "Name here", "as it was exported"
+NAME_HELP = "Only needed if a run with the same name exists."
+CHOOSE_ZIP = "Choose a zip file first."
+BELOW_THE_FILE = "below the file"
+
+# Side by side.
+SELECT_ONE = (
+    "Select one run or more on the tab *Runs*, with the boxes on the left of the table. They are "
+    "compared here image by image, with each other and with zero-shot."
+)
+WITHOUT_TRAINING = "Without training"
+NOTHING_LEFT = "There is nothing to compare with. Select another run, or zero-shot."
+TEST_CLASSES = "Test classes"
+TEST_CLASSES_HELP = (
+    "Only the images of these classes are tested, and only these classes can be predicted."
+)
+CLASS_CHOICES = {"all": "all classes", "base": "base half", "new": "new half"}
+ACCURACY_HOVER = (  # Plotly puts the values in
+    "%{y}: %{x:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}], %{customdata[2]} images"
+    "<extra></extra>"
+)
+ACCURACY_ALT = "Accuracy of every method with its interval"
+SAME_PREDICTION = "**How often two methods predict the same class**"
+ALL_PAIRS = "All pairs"
+IMAGES_WON, IMAGES_LOST, DIFFERENCE = "images won", "images lost", "difference, points"
+FROM, TO, P_VALUE = "from", "to", "p (McNemar)"
+COMPARE, WITH = "Compare", "with"
+PAIR_HELP = (
+    "p is the two-sided p-value of McNemar's exact test: how likely so uneven wins and losses are "
+    "if both methods are equally good. The interval in brackets holds 95 % of the differences "
+    "over 10,000 bootstrap resamples of the images."
+)
+IMAGES_ON_WHICH = "Images on which"
+DISAGREE, ALL_RIGHT, ALL_WRONG, EVERY = "they disagree", "all are right", "all are wrong", "any"
+TRUE_STYLE, ANY = "True style", "any"
+EPOCH = "epoch"
+PERCENT_RIGHT = "test images, % right"
+
+# Reports, notebooks and accuracies of the selected runs.
 NOTEBOOK = "Notebook"
 NOTEBOOK_HELP = (
-    "A Jupyter notebook that opens this run, tests it and shows its routing. Put the run's zip "
-    "beside it; it needs `pip install .` in a checkout of MoCoOp."
+    "A Jupyter notebook that opens this run, tests it and shows its routing. Put the run's zip in "
+    "the same folder. The notebook needs `pip install .` in a checkout of MoCoOp."
 )
 REPORT = "Report"
 REPORT_HELP = (
@@ -20,6 +133,7 @@ ACCURACIES_HELP = (
     "runs on the same images, see the tab Side by side."
 )
 NO_ACCURACY = "None of the selected runs is finished, so there is no accuracy to show."
+OVER_ZERO_SHOT = "over zero-shot, points"
 NO_REPORT = "There is no report"
 ZERO_SHOT = "zero-shot (no training)"
 
@@ -35,3 +149,148 @@ def changed(names: Sequence[str]) -> str:
         f"Not compared image by image: {', '.join(names)} changed after the comparison. Open it "
         "again for a new one."
     )
+
+
+def left_out(name: str, why: str) -> str:
+    """Returns why a run is left out."""
+    return f"{name} is left out: {why}"
+
+
+def listed(shown: int, total: int) -> str:
+    """Returns how many runs pass the filters."""
+    return f"{shown} of {total} runs, last changed first."
+
+
+def runs_left_out(names: Sequence[str], why: str) -> str:
+    """Returns which runs are not in the means, and why."""
+    few = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
+    return f"{len(names)} run{'s' * (len(names) != 1)} left out ({why}): {few}"
+
+
+def select_for_curves(most: int) -> str:
+    """Returns how to see the curves of runs."""
+    return (
+        f"Select up to {most} runs on the tab *{RUNS}*, with the boxes on the left of the table. "
+        "Their curves then appear here in one figure."
+    )
+
+
+def no_curve(name: str, why: str) -> str:
+    """Returns that a run has no curve, and why."""
+    return f"`{name}` has no curve: {why}"
+
+
+def not_by_epoch(method: str) -> str:
+    """Returns that a method has no curve because it has no epochs."""
+    return f"{method} does not learn epoch by epoch"
+
+
+def no_epoch(state: str) -> str:
+    """Returns that a run has no curve because no epoch is recorded."""
+    return f"it is {state} and no epoch was recorded"
+
+
+def chosen_on_test(chosen: str) -> str:
+    """Returns that some settings were chosen on test images."""
+    return f"{chosen} chosen on test images"
+
+
+def damaged(reason: str) -> str:
+    """Returns that the results of a run cannot be read."""
+    return f"its results cannot be read ({reason})"
+
+
+def no_such_run(name: str) -> str:
+    """Returns that a selected run does not exist."""
+    return f"There is no run {name!r}."
+
+
+def selected(count: int) -> str:
+    """Returns how many runs are selected."""
+    return f"**{count} runs selected.**"
+
+
+def ask_to_delete(count: int) -> str:
+    """Returns the title of the dialog that asks before runs are deleted."""
+    return "Delete this run?" if count == 1 else "Delete these runs?"
+
+
+def stays(name: str, why: str) -> str:
+    """Returns that a run is not deleted, and why."""
+    return f"`{name}` stays: {why}."
+
+
+def delete_runs(count: int) -> str:
+    """Returns the label of the button that deletes runs."""
+    return f"Delete {count} run{'s' * (count != 1)}"
+
+
+def keep(count: int) -> str:
+    """Returns the label of the button that deletes nothing."""
+    return "Keep it" if count == 1 else "Keep them"
+
+
+def imported(name: str) -> str:
+    """Returns under which name a run was imported."""
+    return f"Imported as `{name}`."
+
+
+def only_compared(shown: int, count: int) -> str:
+    """Returns that only some of the selected runs are compared."""
+    return f"Only the first {shown} of {count} selected runs are compared."
+
+
+def images_left_out(count: int) -> str:
+    """Returns how many images are not compared."""
+    return f"{count} images are left out, because not all runs were tested on them."
+
+
+def only_classes(choice: str) -> str:
+    """Returns on which classes runs are compared if there is no choice."""
+    return f"Test classes: {CLASS_CHOICES[choice]}, the only ones that all runs can predict."
+
+
+def other_clips(clips: Sequence[str], used: str) -> str:
+    """Returns that runs have different CLIPs, and which one the methods without training use."""
+    return (
+        f"The runs have different CLIPs ({', '.join(clips)}). The methods without training use "
+        f"{used}."
+    )
+
+
+def no_run_variant(label: str) -> str:
+    """Returns the name of a method without training where a run has the same method."""
+    return f"{label} (no run)"
+
+
+def accuracy_title(images: int) -> str:
+    """Returns the title of the accuracies side by side."""
+    return f"**Accuracy** on the same {images:,} images, with 95 % intervals"
+
+
+def wins(method: str) -> str:
+    """Returns the choice of the images that only one of two methods gets right."""
+    return f"{method} wins"
+
+
+def images_shown(shown: int, total: int) -> str:
+    """Returns how many of the images are shown."""
+    return f"{shown:,} of {total:,} images"
+
+
+def pair(first: str, second: str, test: PairTest) -> str:
+    """Returns who is right where the other is wrong, the difference, p-value and verdict."""
+    low, high = test.interval.low, test.interval.high
+    text = (
+        f"{first} is right on {_images(test.only_first)} on which {second} is wrong. {second} is "
+        f"right on {_images(test.only_second)} on which {first} is wrong. The difference is "
+        f"{test.difference:+.1f} points [{low:+.1f}, {high:+.1f}], {p_in_words(test.p_value)}"
+    )
+    if not test.clear:
+        return f"{text}: {NO_CLEAR_DIFFERENCE} on {_images(test.images)}."
+    better = first if test.difference > 0 else second
+    return f"{text}: {better} is better."
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"

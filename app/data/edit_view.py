@@ -11,7 +11,7 @@ import streamlit as st
 from app.caches import data as data_caches
 from app.common import access, state
 from app.common.words import groups_to_rows
-from app.data import tables
+from app.data import tables, words
 from app.data.tables import CLASS, FOLDER
 from app.ui.parts import csv_button, show_table
 from mocoop.analysis.group_proposals import Proposed, propose_groups
@@ -34,10 +34,7 @@ def classes(dataset: Dataset) -> None:
     if own is None:
         show_table(table.drop(columns=FOLDER), "classes", height=_height(table))
         return
-    st.caption(
-        "Every prompt contains the class name. Change it here if the folder's name says too "
-        f"little. The change is saved in `{EDITS_FILE}` beside the images."
-    )
+    st.caption(words.change_names(EDITS_FILE))
     fixed = [column for column in table.columns if column != CLASS]
     edited = st.data_editor(
         table,
@@ -51,7 +48,7 @@ def classes(dataset: Dataset) -> None:
         before = read_edits(own.edits_folder)
         renamed = tables.renamed_classes(edited, dataset, before.classes)
         changed = renamed != dict(before.classes)
-        if st.button("Save the names", icon=":material/save:", disabled=not changed):
+        if st.button(words.SAVE_NAMES, icon=":material/save:", disabled=not changed):
             names = tuple(
                 name or tidy(folder)
                 for folder, name in zip(edited[FOLDER], edited[CLASS], strict=True)
@@ -69,25 +66,19 @@ def _height(table: pd.DataFrame) -> int | Literal["content"]:
 
 def templates(name: str, dataset: Dataset) -> None:
     """Shows the data set's templates, and proposes groups of templates for it."""
-    st.markdown(
-        f"Zero-shot template: *{dataset.templates.zero_shot}* (`{{}}` stands for the class name)"
-    )
-    st.markdown("Groups of templates; one expert starts from each group:")
+    st.markdown(words.zero_shot(dataset.templates.zero_shot))
+    st.markdown(words.GROUPS)
     show_table(tables.groups_table(dataset.templates.groups), "groups")
     if not dataset.items("train"):
         return
-    st.header("Which groups suit these pictures?")
-    st.caption(
-        "Uses CLIP to find the groups of templates that together classify the training images "
-        "best, and stops when another group no longer helps. The small built-in CLIP knows few "
-        "words; for photographs use a full CLIP."
-    )
+    st.header(words.WHICH_GROUPS)
+    st.caption(words.WHICH_GROUPS_CAPTION)
     key = f"{state.DATA_PROPOSED} {name}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        clip = st.text_input("CLIP", "demo", width=280, disabled=access.read_only())
-        count = st.number_input("Maximum number of groups", 2, 20, 6, width=200)
-        if st.button("Propose groups", icon=":material/lightbulb:"):
-            with st.spinner("Comparing …"):
+        clip = st.text_input(words.CLIP, "demo", width=280, disabled=access.read_only())
+        count = st.number_input(words.MAXIMUM, 2, 20, 6, width=200)
+        if st.button(words.PROPOSE, icon=":material/lightbulb:"):
+            with st.spinner(words.COMPARING):
                 backbone = data_caches.backbone(clip.strip())
                 st.session_state[key] = propose_groups(
                     backbone, dataset, FeatureCache(backbone), int(count)
@@ -99,25 +90,20 @@ def templates(name: str, dataset: Dataset) -> None:
 
 def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
     if not proposed.enough:
-        st.info("A second group does not help on these images. The data set's groups stay.")
+        st.info(words.NO_SECOND_GROUP)
         return
     show_table(
         tables.proposal_table(proposed),
         "proposed groups",
         column_config={
-            "images": st.column_config.NumberColumn("images that fit it best", format="%.0f %%"),
-            "adds": st.column_config.NumberColumn(
-                "adds",
-                format="%.3f",
-                help="Increase of the mean log probability of the true classes by this group (in "
-                "nats).",
-            ),
+            "images": st.column_config.NumberColumn(words.BEST_FIT, format="%.0f %%"),
+            "adds": st.column_config.NumberColumn(words.ADDS, format="%.3f", help=words.ADDS_HELP),
         },
     )
     with st.container(horizontal=True):
-        used = st.button("Use them for the next training", icon=":material/model_training:")
+        used = st.button(words.USE_FOR_TRAINING, icon=":material/model_training:")
         own = _own(dataset)
-        if own and st.button("Save them with the data set", icon=":material/save:"):
+        if own and st.button(words.SAVE_WITH_DATA, icon=":material/save:"):
             before = read_edits(own.edits_folder)
             write_edits(own.edits_folder, replace(before, groups=proposed.groups))
             st.rerun()
@@ -126,7 +112,7 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
         st.session_state[f"{state.TEMPLATES_EDITED} {name}"] = rows
         st.page_link(
             "pages/train.py",
-            label="They are now in the table of templates: go to the Train page",
+            label=words.NOW_IN_TABLE,
             icon=":material/arrow_forward:",
         )
 
@@ -134,18 +120,15 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
 def whole(name: str, dataset: Dataset) -> None:
     """Opens every image on request, and shows which problems there are."""
     number = len({item.id for split in SPLITS for item in dataset.items(split)})
-    st.caption(
-        f"Opens all {number:,} images, compares their numbers with the published ones if there "
-        "are any, and looks for images that are both in the training and in the test split."
-    )
+    st.caption(words.what_is_checked(number))
     if number > MANY:
-        st.info(f"For so many images use the command line: `mocoop data check {dataset.source}`.")
+        st.info(words.use_command_line(dataset.source))
     key = f"{state.DATA_REPORT} {name}"
-    if st.button("Open every image", icon=":material/fact_check:"):
-        bar = st.progress(0.0, "Opening images …")
+    if st.button(words.OPEN_EVERY, icon=":material/fact_check:"):
+        bar = st.progress(0.0, words.OPENING)
 
         def show_progress(done: int, total: int) -> None:
-            bar.progress(done / total, f"{done:,} of {total:,} images")
+            bar.progress(done / total, words.opened(done, total))
 
         st.session_state[key] = check(dataset, default_cache(), progress=show_progress)
         bar.empty()
@@ -157,20 +140,17 @@ def whole(name: str, dataset: Dataset) -> None:
 def _report(dataset: Dataset, report: Report) -> None:
     """Shows the result of a check, and offers to leave out images that cannot be read."""
     if report.clean:
-        st.success("All images exist and can be read.", icon=":material/check:")
+        st.success(words.ALL_READABLE, icon=":material/check:")
     for counted in report.counts:
-        if not counted.right:
-            st.warning(
-                f"{counted.what}: {counted.found:,} here, {counted.published:,} as published."
-            )
+        if counted.published is not None and not counted.right:
+            st.warning(words.other_count(counted.what, counted.found, counted.published))
     problems = tables.problem_table(report)
     if problems.empty:
         return
     show_table(problems, "problems")
-    broken = dict.fromkeys(report.missing, "no such file") | report.unreadable
+    broken = dict.fromkeys(report.missing, words.NO_FILE) | report.unreadable
     own = _own(dataset)
-    words = "this image" if len(broken) == 1 else f"these {len(broken)} images"
-    if broken and own and st.button(f"Leave {words} out", icon=":material/block:"):
+    if broken and own and st.button(words.leave_out(len(broken)), icon=":material/block:"):
         add_skipped(own.edits_folder, broken)
         st.rerun()
 

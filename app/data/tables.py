@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 import pandas as pd
 
+from app.data import words
 from mocoop.analysis.group_proposals import Proposed
 from mocoop.catalog.check import Report
 from mocoop.catalog.inventory import DatasetState
@@ -17,9 +18,7 @@ from mocoop.datasets.base import SPLITS, Item
 from mocoop.datasets.folder import FolderDataset
 from mocoop.datasets.splits import base_size
 
-FEW_NAMES = 3  # up to this number, all class names are listed
 HALF, CLASS, FOLDER = "half", "class", "folder"
-STATES = {"built in": "ready", "ready": "ready", "broken": "incomplete", "missing": "missing"}
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,10 @@ def inventory_table(states: Sequence[DatasetState]) -> pd.DataFrame:
     """Returns a row per data set: name, state, what it contains or lacks, the next step."""
     return pd.DataFrame(
         {
-            "data set": [known.name for known in states],
-            "state": [STATES[known.state] for known in states],
-            "contents": [known.words for known in states],
-            "next step": [known.next_step for known in states],
+            words.DATA_SET: [known.name for known in states],
+            words.STATE: [words.STATES[known.state] for known in states],
+            words.CONTENTS: [known.words for known in states],
+            words.NEXT_STEP: [known.next_step for known in states],
         }
     )
 
@@ -101,8 +100,8 @@ def groups_table(groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "expert": list(groups),
-            "starts from": [templates[0] for templates in groups.values()],
-            "kept close to": [" · ".join(templates) for templates in groups.values()],
+            words.STARTS_FROM: [templates[0] for templates in groups.values()],
+            words.KEPT_CLOSE_TO: [" · ".join(templates) for templates in groups.values()],
         }
     )
 
@@ -121,23 +120,13 @@ def proposal_table(proposed: Proposed) -> pd.DataFrame:
 
 def problem_table(report: Report) -> pd.DataFrame:
     """Returns a row per problem in a report: kind, image, reason."""
-    rows = [("missing", path, "no such file") for path in report.missing]
-    rows += [("cannot be read", path, why) for path, why in report.unreadable.items()]
-    rows += [("also in training", tested, trained) for trained, tested in report.duplicates]
+    rows = [(words.MISSING, path, words.NO_FILE) for path in report.missing]
+    rows += [(words.UNREADABLE, path, why) for path, why in report.unreadable.items()]
+    rows += [(words.DUPLICATE, tested, trained) for trained, tested in report.duplicates]
     return pd.DataFrame(rows, columns=["problem", "image", "reason"])
 
 
 def halves_in_words(dataset: Dataset) -> str:
     """Returns how the classes are split for the base-to-new protocol."""
     names, base = dataset.class_names, base_size(len(dataset.class_names))
-    return (
-        f"Base half: {_named(names[:base], 'the first')}. "
-        f"New half: {_named(names[base:], 'the other')}."
-    )
-
-
-def _named(names: Sequence[str], which: str) -> str:
-    """Returns up to `FEW_NAMES` names, or the number of names with the first and the last one."""
-    if len(names) > FEW_NAMES:
-        return f"{which} {len(names):,} classes, {names[0]} to {names[-1]}"
-    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
+    return words.halves(names[:base], names[base:])

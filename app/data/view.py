@@ -7,9 +7,10 @@ import streamlit as st
 
 from app.caches import data as data_caches
 from app.common import access, state
-from app.data import tables
+from app.data import tables, words
 from app.ui import layout
 from app.ui.parts import csv_button, errors_in_words
+from app.ui.words import with_style
 from mocoop.catalog.uploads import LIMITS, keep_upload
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, Item
@@ -17,11 +18,8 @@ from mocoop.datasets.builtin import SceneDataset, SceneItem
 from mocoop.datasets.builtin_cards import Card
 from mocoop.errors import UserError
 
-PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check"
 PER_PAGE, SIDE = 32, 192  # of the 64 px scenes a whole multiple, so that they stay sharp
 MAX_MEGABYTES = 200
-SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
-ALL = "all"
 
 
 def upload() -> None:
@@ -31,24 +29,19 @@ def upload() -> None:
     if st.session_state.pop(state.DATA_TAKEN, False):
         st.session_state[state.DATA_PANEL] = False
     with st.popover(
-        "Upload a zip", icon=":material/upload:", key=state.DATA_PANEL, on_change="rerun"
+        words.UPLOAD, icon=":material/upload:", key=state.DATA_PANEL, on_change="rerun"
     ):
-        st.caption(
-            "The zip needs one folder of images per class, or folders train/, val/ and test/ "
-            "that contain such folders. At most "
-            f"{MAX_MEGABYTES} MB, {LIMITS.entries:,} files, {LIMITS.unpacked / 2**30:g} GB "
-            "unpacked. The zip stays on this machine."
-        )
+        st.caption(words.upload_limits(MAX_MEGABYTES, LIMITS.entries, LIMITS.unpacked / 2**30))
         given = st.file_uploader(
-            "Zip of class folders",
+            words.UPLOADER,
             type="zip",
             max_upload_size=MAX_MEGABYTES,
             key=state.DATA_UPLOAD,
             label_visibility="collapsed",
         )
-        if given is None or not st.button("Use it", type="primary", icon=":material/check:"):
+        if given is None or not st.button(words.USE_IT, type="primary", icon=":material/check:"):
             return
-        with errors_in_words(), st.spinner("Extracting …"):
+        with errors_in_words(), st.spinner(words.EXTRACTING):
             access.check_may_change()
             made = keep_upload(given, given.name)
             st.session_state[state.DATA_NEXT] = made.source
@@ -59,11 +52,11 @@ def upload() -> None:
 def overview(dataset: Dataset) -> None:
     """Shows the size of a data set, what it teaches or remarks about it, and its halves."""
     with st.container(horizontal=True, gap="large"):
-        st.metric("Classes", len(dataset.class_names), width="content")
+        st.metric(words.NUMBER_OF_CLASSES, len(dataset.class_names), width="content")
         for split in SPLITS:
-            st.metric(SPLIT_WORDS[split], f"{len(dataset.items(split)):,}", width="content")
+            st.metric(words.SPLITS[split], f"{len(dataset.items(split)):,}", width="content")
         if dataset.styles:
-            st.metric("Styles", len(dataset.styles), width="content")
+            st.metric(words.NUMBER_OF_STYLES, len(dataset.styles), width="content")
     if isinstance(dataset, SceneDataset):
         _card(dataset.card)
         st.caption(tables.halves_in_words(dataset))
@@ -75,9 +68,9 @@ def overview(dataset: Dataset) -> None:
 def _card(card: Card) -> None:
     """Shows what a built-in set teaches."""
     told = {
-        "What a label means": card.label,
-        "What can be learned": card.could,
-        "What cannot": card.could_not,
+        words.LABEL_MEANS: card.label,
+        words.CAN_BE_LEARNED: card.could,
+        words.CANNOT_BE_LEARNED: card.could_not,
     }
     for column, (title, text) in zip(
         st.columns(len(told), border=True), told.items(), strict=True
@@ -90,11 +83,11 @@ def gallery(name: str, dataset: Dataset) -> None:
     wanted = _picture_filter(dataset)
     items = tables.pictures(dataset, wanted)
     if not items:
-        st.info("No image matches these filters. Remove one of them.")
+        st.info(words.NO_MATCH)
         return
     pages = -(-len(items) // PER_PAGE)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{len(items):,} images", width="content")
+        st.caption(words.images(len(items)), width="content")
         page = st.pagination(pages, key=state.DATA_PAGE, bind=state.QUERY) if pages > 1 else 1
     start = (min(page, pages) - 1) * PER_PAGE
     shown = items[start : start + PER_PAGE]
@@ -108,39 +101,39 @@ def _picture_filter(dataset: Dataset) -> tables.PictureFilter:
     splits = [split for split in SPLITS if dataset.items(split)]
     split_column, class_column, style_column = st.columns(3)
     split = split_column.segmented_control(
-        "Split",
+        words.SPLIT,
         splits,
         default=splits[0],
         required=True,
-        format_func=SPLIT_WORDS.__getitem__,
+        format_func=words.SPLITS.__getitem__,
         key=state.DATA_SPLIT,
         bind=state.QUERY,
     )
-    names = [ALL, *dict.fromkeys(dataset.class_names)]
-    class_name = class_column.selectbox("Class", names, key=state.DATA_CLASS, bind=state.QUERY)
-    style = ALL
+    names = [words.ALL, *dict.fromkeys(dataset.class_names)]
+    class_name = class_column.selectbox(words.CLASS, names, key=state.DATA_CLASS, bind=state.QUERY)
+    style = words.ALL
     if dataset.styles:
         style = style_column.selectbox(
-            "Style", [ALL, *dataset.styles], key=state.DATA_STYLE, bind=state.QUERY
+            words.STYLE, [words.ALL, *dataset.styles], key=state.DATA_STYLE, bind=state.QUERY
         )
     return tables.PictureFilter(
         split or splits[0],
-        None if class_name == ALL else class_name,
-        None if style == ALL else style,
+        None if class_name == words.ALL else class_name,
+        None if style == words.ALL else style,
     )
 
 
 def _picture(name: str, dataset: Dataset, item: Item) -> None:
-    words, drawn = dataset.class_names[item.label], item.style or ""
+    class_name, drawn = dataset.class_names[item.label], item.style or ""
     try:
         data = data_caches.thumbnail(name, item.id, item.label, item.style, SIDE)
     except UserError as error:
         st.caption(f":material/broken_image: {error}")
         return
-    st.image(data, width="stretch", alt=f"{words}, {drawn}" if drawn else words)
+    st.image(data, width="stretch", alt=with_style(class_name, item.style))
     if isinstance(item, SceneItem):
         drawn = f"{drawn}, {item.role}"
-    st.caption(f"{words}  \n*{drawn}*" if drawn else words)
+    st.caption(f"{class_name}  \n*{drawn}*" if drawn else class_name)
 
 
 def all_sets() -> None:
@@ -148,7 +141,4 @@ def all_sets() -> None:
     table: pd.DataFrame = tables.inventory_table(data_caches.inventory())
     st.table(table, hide_index=True)  # unlike st.dataframe, it wraps long sentences
     csv_button(table, "data sets")
-    st.caption(
-        "Benchmark data sets are in the folder `data`, or in the folder that MOCOOP_DATA names. "
-        "`mocoop data download NAME` downloads one after it has shown the terms of use."
-    )
+    st.caption(words.WHERE)

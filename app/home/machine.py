@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from app.home import words
 from mocoop.assets import asset
 from mocoop.clip.backbone import choose_device
 from mocoop.datasets import BUILTIN
@@ -36,25 +37,15 @@ def describe_machine(runs: list[Run], data_sets: Sequence[str]) -> Machine:
     """Returns the description of this machine, given its runs and the data sets on disk."""
     device = choose_device("auto")
     cores = os.cpu_count() or 1
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "No GPU"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else words.NO_GPU
     has_demo = (asset("demo-clip") / "open_clip_model.safetensors").is_file()
     return Machine(
-        f"{name}, {cores} processor cores" if cores > 1 else f"{name}, 1 processor core",
-        "the built-in demo" if has_demo else "the built-in demo is missing",
-        _in_words(data_sets),
+        words.device(name, cores),
+        words.DEMO if has_demo else words.DEMO_MISSING,
+        words.data_sets(BUILTIN, [Path(name).name for name in data_sets], MOST_NAMES),
         sum(_finished(run) for run in runs),
         len(runs),
     )
-
-
-def _in_words(data_sets: Sequence[str]) -> str:
-    """Returns the names of the built-in data sets and of those on disk or uploaded."""
-    own = [Path(name).name for name in data_sets]
-    more = ""
-    if own:
-        rest = f" and {len(own) - MOST_NAMES} more" if len(own) > MOST_NAMES else ""
-        more = f"; {', '.join(own[:MOST_NAMES])}{rest}"
-    return ", ".join(BUILTIN) + more + "; any folder of images"
 
 
 def _finished(run: Run) -> bool:

@@ -13,7 +13,7 @@ from html import escape
 from torch import Tensor
 
 from app.common.theme import NEUTRAL, TRAIN, WRONG, expert_colours
-from app.common.words import role_in_words
+from app.home import words
 from app.home.svg import Bars, bars, flow, heading, short, text
 from mocoop.classifiers.base import Routed
 
@@ -150,16 +150,14 @@ _WITHOUT = _Places(None, (0, 300), (404, 320), (848, 272))
 def _image(view: PipelineView, place: Place) -> list[str]:
     x, width = place
     data = base64.b64encode(view.image).decode()
-    drawn = f"drawn as: {view.style}" if view.style else ""
-    counts = f"what counts: {role_in_words(view.role)}" if view.role else ""
     return [
         f'<image href="data:image/png;base64,{data}" x="{x}" y="{TOP}" width="{width}" '
         f'height="{width}" style="clip-path:inset(0 round 10px)"/>',
         f'<rect x="{x + 0.5}" y="{TOP + 0.5}" width="{width - 1}" height="{width - 1}" rx="10" '
         'fill="none" stroke="currentColor" stroke-opacity=".25"/>',
         text(x, TOP + width + 24, view.label, weight=600),
-        text(x, TOP + width + 43, drawn, faint=True, most=30),
-        text(x, TOP + width + 62, counts, faint=True, most=36),
+        text(x, TOP + width + 43, words.drawn_as(view.style), faint=True, most=30),
+        text(x, TOP + width + 62, words.what_counts(view.role), faint=True, most=36),
     ]
 
 
@@ -196,7 +194,7 @@ def _card(
         text(x + 18, y + 42, expert.start, faint=True, most=40),
     ]
     if view.router:
-        weight = f"weight {expert.weight:.0%}"
+        weight = words.weight(expert.weight)
         parts.append(text(x + width - 14, y + 23, weight, anchor="end", weight=600))
     rows = expert.guesses[: int((height - 50) // 21)]
     return parts + bars(rows, x + 18, y + 60, width - 32, colour, 21)
@@ -204,7 +202,8 @@ def _card(
 
 def _answer(view: PipelineView, place: Place) -> list[str]:
     x, width = place
-    verdict, colour = ("right", TRAIN) if view.right else (f"true: {view.label}", WRONG)
+    verdict = words.ANSWER_RIGHT if view.right else words.true_class(view.label)
+    colour = TRAIN if view.right else WRONG
     mark = "✓" if view.right else "✗"
     return [
         *bars(view.answer, x, TOP + 62, width, colour, 25),
@@ -237,11 +236,12 @@ def _links(view: PipelineView, boxes: Sequence[tuple[float, float]], places: _Pl
 def _headings(view: PipelineView, places: _Places) -> list[str]:
     """Returns the numbered titles of the columns."""
     cards, answer = places.cards[0], places.answer[0]
-    titles = [(places.image[0], "Image")] if places.image else []
+    titles = [(places.image[0], words.IMAGE)] if places.image else []
     if view.router:
-        titles += [(places.router[0], "Router"), (cards, "Experts"), (answer, "Mixed answer")]
+        titles += [(places.router[0], words.ROUTER), (cards, words.EXPERTS)]
+        titles += [(answer, words.MIXED_ANSWER)]
     else:
-        titles += [(cards, "Classifier"), (answer, "Answer")]
+        titles += [(cards, words.CLASSIFIER), (answer, words.ANSWER)]
     return [
         line
         for number, (x, title) in enumerate(titles, start=1)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
-from app.common.words import escape_markdown, role_in_words
+from app.home import words
 from app.side_by_side.tables import Column
 from mocoop.classifiers.base import Routed
 from mocoop.datasets.base import Item
@@ -19,9 +18,7 @@ from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup
 
 MOST_TRIED = 96  # pictures that are looked at before there is no story
-NBSP = "\u00a0"  # a number and its % stay on one line
 _HARD_TO_SEE = ("dark",)  # styles
-_STYLES = {"photo": "a photo", "sketch": "a sketch", "dark": "a dark picture"}
 
 
 @dataclass(frozen=True)
@@ -120,55 +117,12 @@ def said(column: Column) -> str:
 
 def why_in_words(told: Told) -> str:
     """Returns what counts in a picture, and which experts the router chose, as Markdown."""
-    experts = [
-        f"*{escape_markdown(name)}* ({100 * weight:.0f}{NBSP}%)"
-        for name, weight in told.routed.chosen(0)
-    ]
-    style = _STYLES.get(told.item.style or "", "this picture")
-    role, truth = role_in_words(told.item.role), escape_markdown(told.truth)
-    counts = f"In {style} {role} counts, here the **{truth}**."
-    if len(experts) == 1:
-        return f"{counts} The router chose the expert {experts[0]}."
-    return f"{counts} The router chose the experts {', '.join(experts[:-1])} and {experts[-1]}."
+    return words.why(told.item.style, told.item.role, told.truth, told.routed.chosen(0))
 
 
 def named_in_words(item: SceneItem, predicted: str) -> str:
     """Returns what part a predicted class plays in a picture: 'names the large thing'."""
     for role, name in item.things:
         if name == predicted:
-            return f"names {role_in_words(role)}"
-    return "names a thing that is not there"
-
-
-def wrong_in_words(method: str, predicted: str, truth: str, how_often: str) -> str:
-    """Returns a sentence about a wrong prediction, as Markdown.
-
-    Args:
-        method: the method's name.
-        predicted: the predicted class.
-        truth: the true class.
-        how_often: from `right_in_words`; empty if that is not known.
-    """
-    sentence = (
-        f"Here {method} is wrong: it says **{escape_markdown(predicted)}**, the true class is "
-        f"**{escape_markdown(truth)}**."
-    )
-    return f"{sentence} It is {how_often}." if how_often else sentence
-
-
-def right_in_words(results: Mapping[str, Any]) -> str:
-    """Returns how often a run is right: 'right on 80 % of the test images'.
-
-    A run that was trained on half of the classes is tested on each half.
-
-    Args:
-        results: the run's results; empty gives an empty text.
-    """
-    if "all" in results:
-        return f"right on {results['all']['accuracy']:.0f} % of the test images"
-    halves = [
-        f"{results[half]['accuracy']:.0f} % of the test images of the {half} classes"
-        for half in ("base", "new")
-        if half in results
-    ]
-    return f"right on {' and '.join(halves)}" if halves else ""
+            return words.names_part(role)
+    return words.NOT_THERE

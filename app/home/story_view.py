@@ -8,15 +8,14 @@ import streamlit as st
 
 from app.caches import runs as run_caches
 from app.caches.data import as_png, dataset
+from app.home import words
 from app.home.story import (
     Told,
     choose_picture,
     named_in_words,
-    right_in_words,
     said,
     story_pair,
     why_in_words,
-    wrong_in_words,
 )
 from app.side_by_side.tables import Column, in_words
 from app.side_by_side.view import run_column, untrained_column
@@ -51,7 +50,7 @@ def told_about(run: Run, runs: Mapping[str, Run], number: int) -> Told | None:
     return _told(str(run.path), str(single.path), stamps, of_data, number)
 
 
-@st.cache_resource(show_spinner="Looking for a picture …", max_entries=64)
+@st.cache_resource(show_spinner=words.LOOKING, max_entries=64)
 def _told(
     mixture: str, single: str, stamps: tuple[float, float], stamp_of_data: str, number: int
 ) -> Told | None:
@@ -99,16 +98,13 @@ def _sentences(told: Told) -> str:
     why = why_in_words(told)
     first, second, mixture = (column.title for column in told.columns)
     if told.is_story:
-        return (
-            f"**{first} and one learned prompt ({second}) are wrong here, the mixture ({mixture}) "
-            f"is right.** {why}"
-        )
+        return f"{words.only_mixture_right(first, second, mixture)} {why}"
     parts = [f"**{in_words(told.columns, told.truth)}**", why]
     last = told.columns[-1]
     if said(last) != told.truth:
         accuracy = told.accuracies[-1]
-        often = "" if accuracy is None else right_in_words({"all": {"accuracy": accuracy}})
-        parts.append(wrong_in_words(last.title, said(last), told.truth, often))
+        often = "" if accuracy is None else words.how_often_right({"all": {"accuracy": accuracy}})
+        parts.append(words.wrong(last.title, said(last), told.truth, often))
     return " ".join(parts)
 
 
@@ -117,6 +113,5 @@ def _answer(told: Told, column: Column, accuracy: float | None) -> str:
     predicted, probability = column.best[0]
     right = predicted == told.truth
     line = chips.right_or_wrong(column.title, predicted, probability, right)
-    verdict = f"{'Right' if right else 'Wrong'}: {named_in_words(told.item, predicted)}."
-    often = "" if accuracy is None else f" Right on {accuracy:.0f}% of the test images."
-    return line + chips.quiet(verdict + often)
+    below = words.right_or_wrong(right, named_in_words(told.item, predicted), accuracy)
+    return line + chips.quiet(below)

@@ -42,9 +42,9 @@ def _takeaway(finals: pd.DataFrame) -> str:
     if _answer(finals):
         return f"Here a single prompt matters also where a picture shows a single thing. {more}"
     return (
-        "Where a picture shows a single thing, there is nothing for the words around the name to "
-        "choose: one learned prompt gains little there, and there is little to lose. A method for "
-        f"prompts cannot be judged by such a set alone. {more}"
+        "Where a picture shows a single thing, the words around the name have nothing to choose. "
+        "One learned prompt gains little there, and loses little. Such a set alone is not enough "
+        f"to judge a method that learns prompts. {more}"
     )
 
 

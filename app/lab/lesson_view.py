@@ -9,22 +9,18 @@ import streamlit as st
 
 from app.common import state
 from app.lab import tables, words
+from app.lab.experiment_words import ONLY_FOR_LOOKING
 from app.lab.findings import DETAILS, HALVES, SINGLE, by_weight, coop_changes, router_conditions
 from app.lab.handout import handout
 from app.lab.lesson import Lesson, robustness
 from app.lab.lesson_figures import figures_of, lesson_curves
 from app.lab.lessons import LESSONS
 from app.lab.tabs import EXPERIMENT
-from app.lab.view import ONLY_FOR_LOOKING, grid
+from app.lab.view import grid
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.methods import METHODS
 from mocoop.protocols.lab import OWN_RATE
-
-HOW = (
-    f"The trainings of the lessons have the methods' own learning rate of {OWN_RATE:g}, which was "
-    "chosen on validation images; it is constant, without warm-up or decay."
-)
 
 
 def lessons() -> None:
@@ -36,7 +32,7 @@ def lessons() -> None:
     finals = _finals()
     titles = {lesson.key: f"{number}. {lesson.title}" for number, lesson in enumerate(LESSONS, 1)}
     chosen = st.segmented_control(
-        "Lesson",
+        words.LESSON,
         list(titles),
         default=LESSONS[0].key,
         required=True,
@@ -63,7 +59,7 @@ def lessons() -> None:
     if index + 1 < len(LESSONS):
         following = LESSONS[index + 1]
         st.button(
-            f"Next: {following.title}",
+            words.next_lesson(following.title),
             icon=":material/arrow_forward:",
             on_click=_go_to,
             args=(state.LESSON, following.key),
@@ -81,9 +77,9 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
     st.header(lesson.title)
     st.markdown(lesson.story)
     with st.container(border=True):
-        st.markdown(f"**Predict:** {lesson.question}")
+        st.markdown(words.predict(lesson.question))
         answer = st.radio(
-            "Your prediction",
+            words.PRINTED_QUESTION,
             range(len(lesson.choices)),
             format_func=lesson.choices.__getitem__,
             index=None,
@@ -92,11 +88,9 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
             label_visibility="collapsed",
         )
         if not _revealed(lesson):
-            pressed = st.button(
-                "Show what happened", type="primary", disabled=answer is None, key="reveal"
-            )
+            pressed = st.button(words.SHOW, type="primary", disabled=answer is None, key="reveal")
             if answer is None:
-                st.caption("Choose first: you remember a result better if you predicted it.")
+                st.caption(words.PREDICT_FIRST)
             if not pressed:
                 return
             st.session_state.setdefault(state.PREDICTED, {})[lesson.key] = answer
@@ -107,14 +101,16 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
     table, percents = _numbers(lesson, finals)
     st.info(lesson.takeaway(finals), icon=":material/lightbulb:")
     st.markdown(robustness(lesson, finals))
-    with st.expander("The numbers", icon=":material/table_rows:"):
+    with st.expander(words.NUMBERS, icon=":material/table_rows:"):
         rounded = {name: st.column_config.NumberColumn(format="%.1f") for name in percents}
         show_table(_named(table), f"lesson-{lesson.key}", column_config=rounded)
-    st.caption(f"{HOW} {ONLY_FOR_LOOKING}")
+    st.caption(f"{words.how_trained(OWN_RATE)} {ONLY_FOR_LOOKING}")
 
 
 def _printed(lesson: Lesson, finals: pd.DataFrame, number: int) -> str:
-    return handout(lesson, finals, number, figures_of(lesson.key, grid(), finals), HOW)
+    return handout(
+        lesson, finals, number, figures_of(lesson.key, grid(), finals), words.how_trained(OWN_RATE)
+    )
 
 
 def _end(finals: pd.DataFrame) -> None:
@@ -123,10 +119,9 @@ def _end(finals: pd.DataFrame) -> None:
     answered = [(lesson, given[lesson.key]) for lesson in LESSONS if lesson.key in given]
     right = sum(lesson.answer(finals) == choice for lesson, choice in answered)
     if answered:
-        score = f"{right} of {len(answered)}"
-        st.markdown(f"**That was the last lesson.** Correct predictions: {score}.")
+        st.markdown(words.score(right, len(answered)))
     st.button(
-        "Watch them learn",
+        EXPERIMENT,
         icon=":material/science:",
         on_click=_go_to,
         args=(state.LAB_TAB, EXPERIMENT),
@@ -144,14 +139,12 @@ def _verdict(lesson: Lesson, finals: pd.DataFrame, answer: int | None) -> None:
     right = lesson.answer(finals)
     was = lesson.choices[right]
     if answer is None:
-        st.markdown(f"**What happened:** {was}.")
+        st.markdown(words.what_happened(was))
     elif answer == right:
-        st.success(f"As you predicted: {_small(was)}.", icon=":material/check:")
+        st.success(words.as_predicted(_small(was)), icon=":material/check:")
     else:
         guess = lesson.choices[answer]
-        st.warning(
-            f"You predicted: {_small(guess)}. It was: {_small(was)}.", icon=":material/close:"
-        )
+        st.warning(words.other_than_predicted(_small(guess), _small(was)), icon=":material/close:")
     st.markdown(lesson.reveal(finals))
 
 

@@ -66,8 +66,9 @@ def _other_rates(finals: pd.DataFrame) -> str:
     rates = sorted(rate for rate in finals["rate"].unique() if rate != OWN_RATE)
     if not rates:
         return ""
-    each = [f"{_points(change(finals, COOP, 'new', rate))} at rate {rate:g}" for rate in rates]
-    return f"That was at CoOp's own learning rate, {OWN_RATE:g}; it is {' and '.join(each)}."
+    each = [f"{_points(change(finals, COOP, 'new', rate))} (rate {rate:g})" for rate in rates]
+    own = f"That was at CoOp's own learning rate, {OWN_RATE:g}."
+    return f"{own} At the other rates it is {' and '.join(each)}."
 
 
 def _overfit_takeaway(finals: pd.DataFrame) -> str:
@@ -78,9 +79,10 @@ def _overfit_takeaway(finals: pd.DataFrame) -> str:
             "new ones. That is not always so: with other CLIPs and data it loses many points."
         )
     gap = (
-        "Most base pictures are sketches, in which the small thing counts; most new pictures are "
-        "photos, in which the large one counts. One prompt for all pictures takes over what holds "
-        "for the base classes, and applies it where it is wrong. This is overfitting to classes."
+        "Most base pictures are sketches, in which the small thing counts. Most new pictures are "
+        "photos, in which the large one counts. A single prompt learns the rule of the base "
+        "classes. It also applies this rule to the new classes, where it is wrong. This is "
+        "overfitting to classes."
     )
     if base > SAME:
         return f"{gap} It gained on the base classes, so their accuracy alone hides the loss."
@@ -188,9 +190,9 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
         return f"{text}Here the experts need no router."
     if _router_answer(finals) == 0:
         text += (
-            "A router pays where the picture itself tells which prompt fits: in the albums the "
+            "A router helps where the picture itself shows which prompt fits: in the albums the "
             "style decides which thing counts. Where one rule holds for all pictures, one expert "
-            "that has learned it is enough, and there is nothing to choose. "
+            "that has learned this rule is enough. "
         )
     if worst["gain"] < -SAME:
         return f"{text}So measure the router's gain before you rely on it, as on the Routing page."
@@ -208,7 +210,7 @@ LESSONS = (
         f"CoOp replaces the words *a photo of a* by vectors, learned from {SHOTS} images of each "
         f"**base** class of the set *{HALVES}*. The other half of the classes, the **new** ones, "
         "use the same vectors before their names, but CoOp never sees an image of them. In both "
-        "halves the style decides which thing in the picture counts; but most base pictures are "
+        "halves the style decides which thing in the picture counts. But most base pictures are "
         "sketches, and most new ones are photos.",
         "After 40 epochs at its own learning rate, how does CoOp do on test images of the *new* "
         "classes, compared with the untrained prompt?",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app.common import state
-from app.common.words import escape_markdown
 from app.jobs.seeds import SEEDS
-from app.lab import words
+from app.lab import experiment_words, words
 from mocoop.datasets import BUILTIN
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
@@ -34,7 +33,7 @@ def pick_settings() -> tuple[LabSettings, ...]:
     default = LabSettings()
     with st.container(horizontal=True, gap="medium"):
         data = st.selectbox(
-            "Data set",
+            experiment_words.DATA_SET,
             BUILTIN,
             index=BUILTIN.index(default.data),
             key=state.LAB_DATA,
@@ -42,7 +41,7 @@ def pick_settings() -> tuple[LabSettings, ...]:
             width=125,
         )
         shots = st.select_slider(
-            "Images per class",
+            experiment_words.SHOTS,
             SHOTS,
             value=default.shots,
             key=state.LAB_SHOTS,
@@ -50,31 +49,27 @@ def pick_settings() -> tuple[LabSettings, ...]:
             width=160,
         )
         rate = st.select_slider(
-            f"Learning rate (own: {OWN_RATE:g})",
+            experiment_words.own_rate(OWN_RATE),
             RATES,
             value=default.learning_rate,
             format_func="{:g}".format,
             key=state.LAB_RATE,
             bind=state.QUERY,
             width=190,
-            help=f"{OWN_RATE:g} is the methods' own rate: all three have the same, chosen on "
-            "validation images. The others show that the rate alone does not explain what "
-            "happens.",
+            help=experiment_words.own_rate_help(OWN_RATE),
         )
         weight = st.select_slider(
-            "Weight of the text loss",
+            experiment_words.WEIGHT,
             WEIGHTS,
             value=default.text_weight,
             format_func="{:g}".format,
             key=state.LAB_WEIGHT,
             bind=state.QUERY,
             width=190,
-            help="How strongly LASP and MoCoOp are kept close to their hand-written prompts. "
-            f"Their own weights, chosen on validation images: {own_weights()}. CoOp has no text "
-            "loss.",
+            help=experiment_words.weight_help(own_weights()),
         )
         seed = st.selectbox(
-            "Seed",
+            experiment_words.SEED,
             (words.ALL_SEEDS, *map(str, SEEDS)),
             key=state.LAB_SEED,
             bind=state.QUERY,
@@ -83,15 +78,14 @@ def pick_settings() -> tuple[LabSettings, ...]:
             help=words.SEED_HELP,
         )
         length = st.segmented_control(
-            "Longest training",
+            experiment_words.LENGTH,
             LENGTHS,
             default=default.epochs,
             required=True,
             key=state.LAB_LENGTH,
             bind=state.QUERY,
             width=175,
-            help="Number of epochs. The learning rate is constant, so the first 20 epochs of a "
-            "long training equal a training of 20 epochs.",
+            help=experiment_words.LENGTH_HELP,
         )
     epochs = int(length or default.epochs)
     return tuple(
@@ -111,7 +105,5 @@ def seeds_of(chosen: str) -> tuple[int, ...]:
         return SEEDS
     # The length comes first: Python refuses to read a number of thousands of digits.
     if not (text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= MOST):
-        raise UserError(
-            f"A seed is a whole number from 0 to {MOST}; got {escape_markdown(text[:40])!r}."
-        )
+        raise UserError(experiment_words.no_seed(text, MOST))
     return (int(text),)

@@ -14,7 +14,7 @@ from app.caches.runs import stamp_of
 from app.common import access, state
 from app.common.words import duration
 from app.jobs import estimates, trainings
-from app.lab import figures, runs, tables, words
+from app.lab import experiment_words, figures, runs, tables, words
 from app.lab.findings import SAME
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
@@ -30,26 +30,6 @@ from mocoop.runs.status import FINISHED, QUEUED
 TICK_SECONDS = 0.35
 TICKS = 40  # steps of the animation from start to end
 MAX_TICKS = 4  # most steps at once after a delay
-ONLY_FOR_LOOKING = (
-    "The test accuracies after each epoch are shown **for illustration only**. Nothing was "
-    "chosen by them, and nothing should be: a method is judged after its last epoch, and "
-    "settings are chosen on validation images of the classes that it was trained on."
-)
-DRIFT_OF_LASP = (
-    "LASP is compared with the mean of all hard prompts, not with the prompt that it starts "
-    "from, so its drift is not 0 at the start."
-)
-CALIBRATION = (
-    "Expected calibration error: the mean gap between confidence and accuracy. Lower is better."
-)
-NUMBERS = {
-    "train": ("training images", "Accuracy on the training images, measured during training."),
-    "base": ("base", "Accuracy on test images of the base classes."),
-    "new": ("new", "Accuracy on test images of the new classes, which were not in training."),
-    "HM": ("HM", "Harmonic mean of base and new: it is high only if both are high."),
-    "error base": ("calibration error, base", CALIBRATION),
-    "error new": ("calibration error, new", CALIBRATION),
-}
 
 
 Wanted = tuple[str, int]
@@ -66,7 +46,7 @@ class LabTrainings:
     """Method and seed → settings of a training that does not exist yet."""
 
 
-@st.cache_resource(show_spinner="Opening the lab's trainings …", max_entries=1)
+@st.cache_resource(show_spinner=experiment_words.OPENING, max_entries=1)
 def grid() -> Grid:
     """Returns the grid that comes with the project; all sessions share it."""
     return read_grid()
@@ -104,7 +84,7 @@ def _in_grid(method: str, settings: LabSettings) -> LabRun | None:
     return known.find(method, settings)
 
 
-@st.cache_resource(show_spinner="Testing the training after every epoch …", max_entries=12)
+@st.cache_resource(show_spinner=experiment_words.TESTING, max_entries=12)
 def _measured(path: str, stamp: float) -> LabRun:
     run = open_run(path)
     config = run.setup().config
@@ -127,16 +107,19 @@ def missing_panel(lab: LabTrainings, data: str) -> None:
         seconds = runs.seconds(lab.missing, dataset)
         spent = "time unknown" if seconds is None else duration(seconds)
         if len(lab.missing) > 1:
-            spent = f"{len(lab.missing)} trainings, {spent}"
-        st.markdown(f"There is no training of **{names}** with these settings yet ({spent}).")
+            spent = experiment_words.several_trainings(len(lab.missing), spent)
+        st.markdown(experiment_words.missing(names, spent))
         if not access.read_only() and st.button(
-            "Train now", type="primary", icon=":material/play_arrow:", key="lab train"
+            experiment_words.TRAIN_NOW,
+            type="primary",
+            icon=":material/play_arrow:",
+            key="lab train",
         ):
             runs.start(lab.missing)
             st.rerun()
     for (method, _), run in existing.items():
         status = run.status()
-        st.warning(f"{METHODS[method].label} is {status.state}: {status.message}")
+        st.warning(experiment_words.ended(METHODS[method].label, status.state, status.message))
 
 
 def _progress(active: Mapping[Wanted, Run]) -> None:
@@ -146,16 +129,19 @@ def _progress(active: Mapping[Wanted, Run]) -> None:
         st.rerun()
     several = len({seed for _, seed in active}) > 1
     for (method, seed), status in states.items():
-        name = METHODS[method].label + (f", seed {seed}" if several else "")
+        name = METHODS[method].label
+        name = experiment_words.with_seed(name, seed) if several else name
         if status.state == QUEUED or not status.epochs:
             first = active[method, seed] in trainings.active_runs()[:1]
-            st.progress(0.0, f"{name}: {'starting' if first else 'waiting for its turn'} …")
+            st.progress(0.0, experiment_words.not_yet(name, first))
             continue
         left = estimates.seconds_left(status, active[method, seed].records())
-        text = f"{name}: epoch {status.epoch} of {status.epochs}"
-        text += f" · {duration(left)} left" if left else ""
+        time_left = duration(left) if left else ""
+        text = experiment_words.progress(name, status.epoch, status.epochs, time_left)
         st.progress(status.epoch / status.epochs, text)
-    if not access.read_only() and st.button("Cancel", icon=":material/stop:", key="lab cancel"):
+    if not access.read_only() and st.button(
+        experiment_words.CANCEL, icon=":material/stop:", key="lab cancel"
+    ):
         for run in active.values():
             trainings.cancel_run(run)
         st.rerun()
@@ -182,32 +168,29 @@ def _player(
     show_figure(figure, "accuracy-by-epoch", table=table)
     off = tables.gone_off(lab.runs, epoch)
     if off:
-        st.warning(words.went_off(off, len(seeds)), icon=":material/trending_down:")
+        st.warning(words.diverged(off, len(seeds)), icon=":material/trending_down:")
     if start:
         st.markdown(words.against_zero_shot(tables.against_zero_shot(table, epoch), SAME))
     st.markdown(words.after_epochs(epoch, seeds))
     columns = {
-        name: st.column_config.NumberColumn(label, format="%.1f", help=words)
-        for name, (label, words) in NUMBERS.items()
+        name: st.column_config.NumberColumn(label, format="%.1f", help=meaning)
+        for name, (label, meaning) in experiment_words.NUMBERS.items()
     }
     columns["drift new"] = st.column_config.NumberColumn(
-        "drift, new",
-        format="%.3f",
-        help="How far the learned prompts have moved from their hand-written (hard) prompts: 1 − "
-        f"cosine, mean over new classes. 0 means that they did not move. {DRIFT_OF_LASP}",
+        experiment_words.DRIFT, format="%.3f", help=experiment_words.DRIFT_HELP
     )
     shown = tables.table_at(table, epoch)
     show_table(shown, f"lab-epoch-{epoch}", column_config=columns, placeholder="–")
     left, right = layout.wrapping_columns([3, 2], "calibration")
     with left:
-        st.markdown("**Does confidence match accuracy?** Below the dashed line it is too high")
+        st.markdown(experiment_words.RELIABILITY)
         frame = tables.reliability_frame(lab.runs, epoch)
         show_figure(figures.reliability_lines(frame), "reliability")
     with right:
-        st.markdown("**Drift and accuracy on new classes**, from the start to this epoch")
+        st.markdown(experiment_words.DRIFT_AND_ACCURACY)
         show_figure(figures.drift_paths(table, epoch), "drift-and-new-classes")
         if LASP in lab.runs:
-            st.caption(DRIFT_OF_LASP)
+            st.caption(experiment_words.DRIFT_OF_LASP)
     # This comes last, because the slider must receive its value before the run ends.
     if bool(st.session_state.get(state.LAB_PLAYING)) != ticking:
         st.rerun()  # runs the whole page again, then with or without the timer
@@ -244,30 +227,32 @@ def _pick_epoch(last: int, ticking: bool) -> int:
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if playing:
-            st.button("Pause", icon=":material/pause:", on_click=move, args=(now,))
+            st.button(experiment_words.PAUSE, icon=":material/pause:", on_click=move, args=(now,))
         else:
             again = 0 if now >= last else now
             st.button(
-                "Play",
+                experiment_words.PLAY,
                 icon=":material/play_arrow:",
                 type="primary",
                 on_click=move,
                 args=(again, True),
             )
         st.button(
-            "Step",
+            experiment_words.STEP,
             icon=":material/skip_next:",
             on_click=move,
             args=(min(now + 1, last),),
             disabled=now >= last,
         )
-        st.button("To the start", icon=":material/first_page:", on_click=move, args=(0,))
+        st.button(
+            experiment_words.TO_THE_START, icon=":material/first_page:", on_click=move, args=(0,)
+        )
         epoch = st.slider(
-            "Epochs trained",
+            experiment_words.EPOCHS,
             0,
             last,
             key=state.LAB_EPOCH,
             bind=state.QUERY,
-            help="Arrow keys move it by one epoch.",
+            help=experiment_words.EPOCHS_HELP,
         )
     return int(epoch)

@@ -1,4 +1,4 @@
-"""The sentences of the Overfitting lab about seeds, trainings that go off, and handouts."""
+"""The texts of the Overfitting lab about seeds, trainings that diverge, lessons and handouts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,51 @@ HANDOUT_HELP = (
     "One page with the question and room for predictions, and a second page with the answer and "
     "its figures. Open it in a browser and print it."
 )
+LESSON, NUMBERS = "Lesson", "The numbers"
+SHOW = "Show what happened"
+PREDICT_FIRST = "Predict first, then reveal. You remember a result better if you predicted it."
 PRINTED_QUESTION = "Your prediction"
 PRINTED_REASON = "Why do you think so?"
 PRINTED_ANSWER = "What happened"
 PRINTED_MEANING = "What it means"
+
+
+def how_trained(rate: float) -> str:
+    """Returns how the trainings of the lessons were made."""
+    return (
+        f"The trainings of the lessons have the methods' own learning rate of {rate:g}, which was "
+        "chosen on validation images. The rate is constant, without warm-up or decay."
+    )
+
+
+def next_lesson(title: str) -> str:
+    """Returns the label of the button that opens the next lesson."""
+    return f"Next: {title}"
+
+
+def predict(question: str) -> str:
+    """Returns a lesson's question."""
+    return f"**Predict:** {question}"
+
+
+def what_happened(answer: str) -> str:
+    """Returns the answer of a lesson if nothing was predicted."""
+    return f"**What happened:** {answer}."
+
+
+def as_predicted(answer: str) -> str:
+    """Returns the answer of a lesson if it was predicted."""
+    return f"As you predicted: {answer}."
+
+
+def other_than_predicted(predicted: str, answer: str) -> str:
+    """Returns the answer of a lesson if something else was predicted."""
+    return f"You predicted: {predicted}. It was: {answer}."
+
+
+def score(right: int, lessons: int) -> str:
+    """Returns how many predictions were right, after the last lesson."""
+    return f"**That was the last lesson.** Correct predictions: {right} of {lessons}."
 
 
 def after_epochs(epoch: int, seeds: Sequence[int]) -> str:
@@ -30,8 +71,8 @@ def after_epochs(epoch: int, seeds: Sequence[int]) -> str:
     return f"**After {epoch} epochs**, in percent{whose}"
 
 
-def went_off(found: Mapping[str, tuple[int, float]], seeds: int) -> str:
-    """Returns which trainings went off, and that this is not overfitting.
+def diverged(found: Mapping[str, tuple[int, float]], seeds: int) -> str:
+    """Returns which trainings diverged, and that this is not overfitting.
 
     Args:
         found: from `tables.gone_off`; not empty.
@@ -42,8 +83,8 @@ def went_off(found: Mapping[str, tuple[int, float]], seeds: int) -> str:
         which = f" with {number} of {seeds} seeds" if seeds > 1 else ""
         parts.append(f"{METHODS[method].label}{which} (by up to {fall:.0f} points)")
     return (
-        f"**Training went off (diverged): {', '.join(parts)}.** The accuracy on the *training* "
-        "images fell, so this is not overfitting: the learning rate is too high for it."
+        f"**Training diverged: {', '.join(parts)}.** The accuracy on the *training* images "
+        "fell, so this is not overfitting. The learning rate is too high."
     )
 
 
@@ -88,4 +129,4 @@ def holds(same: int, settings: int, others: Sequence[tuple[int, float]]) -> str:
     if not others:
         return f"The answer is the same at all {settings} {where}."
     named = ", ".join(f"rate {rate:g} with {shots} per class" for shots, rate in others)
-    return f"The answer is the same at {same} of {settings} {where}; it is another at {named}."
+    return f"The answer is the same at {same} of {settings} {where}; it is different at {named}."

@@ -10,6 +10,7 @@ from torch import Tensor
 from app.caches import data as data_caches
 from app.caches.runs import setup_of, stamp_of
 from app.jobs.maps import Fit, MapMaker
+from app.prompt_space import words
 from mocoop.analysis.drift import Drift, NearWord, drift_table, nearest_groups, nearest_words
 from mocoop.analysis.projection import MapSettings, Projection, projection_of
 from mocoop.runs.run import Run, open_run
@@ -36,7 +37,7 @@ def _nearest(path: str, stamp: float, epoch: int) -> Tensor:
     return nearest_groups(features.soft[epoch], features.prototypes)
 
 
-def words(run: Run, label: int) -> list[list[list[NearWord]]]:
+def near_words(run: Run, label: int) -> list[list[list[NearWord]]]:
     """Returns the nearest words of every learned token: experts, tokens, words.
 
     Args:
@@ -47,7 +48,7 @@ def words(run: Run, label: int) -> list[list[list[NearWord]]]:
     return _words(str(run.path), stamp_of(run), label if own else None)
 
 
-@st.cache_data(show_spinner="Looking for the nearest words …", max_entries=64)
+@st.cache_data(show_spinner=words.LOOKING_FOR_WORDS, max_entries=64)
 def _words(path: str, stamp: float, label: int | None) -> list[list[list[NearWord]]]:
     run = open_run(path)
     weights = {

@@ -37,7 +37,7 @@ def pick_map(epoch: int) -> MapChoice:
     """Returns the settings of the map that the user chose."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         method = st.segmented_control(
-            "Map",
+            words.MAP_METHOD,
             list(METHODS),
             default="pca",
             required=True,
@@ -47,10 +47,15 @@ def pick_map(epoch: int) -> MapChoice:
             help=words.METHOD_HELP,
         )
         dims = st.segmented_control(
-            "Dimensions", [2, 3], default=2, required=True, key=state.MAP_DIMS, bind=state.QUERY
+            words.DIMENSIONS,
+            [2, 3],
+            default=2,
+            required=True,
+            key=state.MAP_DIMS,
+            bind=state.QUERY,
         )
         colour_by = st.segmented_control(
-            "Colour",
+            words.COLOUR,
             ["group", "class"],
             default="group",
             required=True,
@@ -58,7 +63,7 @@ def pick_map(epoch: int) -> MapChoice:
             bind=state.QUERY,
         )
         kinds = st.pills(
-            "Show",
+            words.SHOW,
             KINDS,
             selection_mode="multi",
             default=KINDS,

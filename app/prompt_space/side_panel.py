@@ -67,7 +67,7 @@ def chosen_point(setup: RunSetup) -> None:
         st.caption(words.NO_IMAGES)
     with st.container(horizontal=True, gap="small"):
         for number, png in enumerate(pictures, start=1):
-            st.image(png, width=SIDE // 2, alt=f"{class_name} at the chosen point, {number}")
+            st.image(png, width=SIDE // 2, alt=words.at_point(class_name, number))
 
 
 def class_pictures(setup: RunSetup, class_name: str, count: int) -> Sequence[bytes]:

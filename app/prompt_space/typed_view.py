@@ -17,9 +17,9 @@ from mocoop.analysis.projection import Projection
 from mocoop.runs.run import Run, RunSetup, open_run
 
 COLUMNS = {
-    "cosine": st.column_config.NumberColumn("mean cosine", format="%.3f"),
+    "cosine": st.column_config.NumberColumn(words.MEAN_COSINE, format="%.3f"),
     "nearest": st.column_config.ProgressColumn(
-        "nearest for", format="%.0f %% of classes", max_value=100
+        words.NEAREST_FOR, format=words.OF_CLASSES, max_value=100
     ),
 }
 

@@ -17,6 +17,7 @@ from app.ui import layout
 from app.ui.linked import linked_select
 from app.ui.loading import loading
 from app.ui.parts import show_figure, show_table
+from app.ui.words import test_image
 from mocoop.config import TrainConfig
 from mocoop.datasets import Item
 from mocoop.runs.run import Run, RunSetup
@@ -39,8 +40,7 @@ DRIFT_COLUMNS = {
 def nothing_to_see(config: TrainConfig) -> None:
     """Says why a run has no soft prompts to show, and which runs have some."""
     st.info(
-        f"{method_name(config)} learns no soft prompts, so there is nothing to show here. "
-        f"{how_it_answers(config)} {words.OTHER_RUNS}",
+        words.no_prompts(method_name(config), how_it_answers(config)),
         icon=":material/scatter_plot:",
     )
     if not access.read_only():
@@ -129,7 +129,7 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
     with st.container(horizontal=True, gap="small"):
         for item in items[:THUMBNAILS]:
             png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
-            st.image(png, width=SIDE, alt=f"{class_name}, {item.style or 'a test image'}")
+            st.image(png, width=SIDE, alt=test_image(class_name, item.style))
     if len(items) > THUMBNAILS:
         st.caption(words.only_first(THUMBNAILS))
 
@@ -137,8 +137,8 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
 def near_words(run: Run, expert: int, label: int) -> None:
     """Shows the words of CLIP's vocabulary nearest to an expert's learned tokens."""
     st.markdown(words.near_words(run_caches.setup_of(run).config.class_context))
-    table = tables.words_table(cached.words(run, label)[expert])
+    table = tables.words_table(cached.near_words(run, label)[expert])
     cosines: Sequence[str] = [name for name in table.columns if name.startswith("cosine")]
-    config = {name: st.column_config.NumberColumn("cosine", format="%.2f") for name in cosines}
+    config = {name: st.column_config.NumberColumn(words.COSINE, format="%.2f") for name in cosines}
     show_table(pd.DataFrame(table), "nearest-words", column_config=config)
     st.caption(words.WORDS_CAPTION)

@@ -14,8 +14,10 @@ CONDITIONAL = (
     "CoCoOp adds to its prompt a vector that it computes from each image. This page shows the "
     "prompt without this vector."
 )
-OTHER_RUNS = "Above you can choose a run of a method that learns prompts (MoCoOp, CoOp, LASP …)."
+OTHER_RUNS = "Above, you can choose a run of a method that learns prompts (MoCoOp, CoOp, LASP …)."
 TRAIN_ONE = "Train one"
+
+LOOKING_FOR_WORDS = "Looking for the nearest words …"
 
 # The numbers.
 EPOCH = "Epoch"
@@ -35,17 +37,21 @@ OWN_NEAREST, OWN_NEAREST_HELP = (
 OUTSIDE, OUTSIDE_HELP = (
     "outside the hard prompts",
     "Share of the soft feature's squared length that is outside the span of the hard "
-    "prompts of its class: what training added that no linear combination of the hard "
-    "prompts expresses.",
+    "prompts of its class. This is what training added and what no linear combination of the "
+    "hard prompts can express.",
 )
 
 # The map's settings.
 MAP = "Map of the prompts"
+MAP_METHOD, DIMENSIONS, COLOUR, SHOW = "Map", "Dimensions", "Colour", "Show"
 MAP_ALT = "Map of hard prompts, prototypes and soft prompts, joined in pairs"
 METHOD_HELP = "PCA is fast and preserves large distances. UMAP preserves neighbours."
 CLASSES, CLASSES_HINT = "Classes", "Choose classes to draw"
 FIND, FIND_HINT = "Find on the map", "Type a class or a group"
-FIND_HELP = "Marks the points of a class or a group, and fades the others. A class is drawn too."
+FIND_HELP = (
+    "Marks the points of a class or a group, and fades the others. If the class is not on the map "
+    "yet, it is added."
+)
 NOTHING_CHOSEN = "Choose at least one class and one kind of point to draw."
 DRAW_AGAIN = "Draw it again"
 KINDS = {"hard": "hard prompts", "prototype": "prototypes", "soft": "soft prompts"}
@@ -68,7 +74,7 @@ BY_COLOUR = {"group": "Colour: the group", "class": "Colour: the class"}
 POINT = "**Chosen point**"
 NO_POINT = "Point at a mark to read its name. Click it to see images of its class here."
 NO_IMAGES = "The test split has no images of this class here."
-BEHIND = "Behind a point"
+BEHIND = "Details of a point"
 BEHIND_CAPTION = (
     "Click a point on the 2D map, or choose an expert and a class here. The box and the "
     "lasso in the toolbar above the map select several points."
@@ -76,8 +82,8 @@ BEHIND_CAPTION = (
 EXPERT, CLASS = "Expert", "Class"
 NO_TEST_IMAGES = "The test split has no images of this class."
 WORDS_CAPTION = (
-    "Do not read too much into these words: a learned token lies between words, and even the "
-    "nearest word can be far away. A cosine well below 1 means little."
+    "Take care with these words. A learned token lies between words, and even the nearest word "
+    "can be far away. If the cosine is far below 1, the word says little about the token."
 )
 
 # Group by group.
@@ -86,6 +92,19 @@ GROUPS_ONE = "Soft against hard, epoch by epoch"
 GROUPS_ALT = "One map per group: its soft prompts against its hard prompts, over the epochs"
 GROUPS_FLAT = "These maps are always flat, so they are drawn by PCA here."
 PLAY, PAUSE = "▶ Play", "❚❚ Pause"
+
+
+def no_prompts(method: str, how_it_answers: str) -> str:
+    """Returns why a run has no soft prompts to show, and which runs have some."""
+    return (
+        f"{method} learns no soft prompts, so there is nothing to show here. {how_it_answers} "
+        f"{OTHER_RUNS}"
+    )
+
+
+def at_point(class_name: str, number: int) -> str:
+    """Returns what an image at the chosen point shows, for screen readers."""
+    return f"{class_name} at the chosen point, {number}"
 
 
 def moved(epoch: int) -> str:
@@ -152,8 +171,8 @@ def trust(values: Mapping[str, float]) -> str:
     ]
     line = "Trustworthiness (1 is best): " + " · ".join(parts) + ". " if parts else ""
     return (
-        f"{line}You can rely on which points are neighbours, but hardly on distances between "
-        "clusters."
+        f"{line}You can rely on which points are neighbours. Distances between clusters say "
+        "little."
     )
 
 
@@ -232,14 +251,15 @@ def groups_caption(epochs: Sequence[int], several: bool) -> str:
         epochs: the saved epochs.
         several: whether there are several groups.
     """
-    text = "The axes are those of the map above, and of the same joint fit."
+    text = "The axes are the same as in the map above."
     if several:
         text = f"Each map shows one group in colour and the other groups in grey. {text}"
     if len(epochs) < 2:
-        return f"{text} This run saved one epoch only, so there is no way to show."
+        return f"{text} This run saved only one epoch, so there is no path to show."
     return (
-        f"{text} An arrow is the way of a soft prompt from epoch {epochs[0]} to the epoch shown. "
-        "*Play* goes through the saved epochs. By keyboard, the slider *Epoch* at the top does."
+        f"{text} An arrow shows the path of a soft prompt from epoch {epochs[0]} to the epoch "
+        "shown. *Play* goes through the saved epochs. With the keyboard, use the slider *Epoch* "
+        "at the top."
     )
 
 
@@ -253,4 +273,6 @@ TYPED_UMAP = (
     "UMAP cannot place new points exactly: your prompt stands between the points that "
     "are nearest to it. PCA places it exactly."
 )
-TYPED_GROUPS = "Near which groups?"
+TYPED_GROUPS = "Which groups is it near?"
+MEAN_COSINE, NEAREST_FOR, OF_CLASSES = "mean cosine", "nearest for", "%.0f %% of classes"
+COSINE = "cosine"

@@ -7,6 +7,7 @@ import streamlit as st
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.caches.runs import inputs_of, stamp_of
+from app.routing import words
 from mocoop.classifiers.saved import check_same_data
 from mocoop.evaluation.evaluate import Evaluation, evaluate
 from mocoop.evaluation.routing_value import RoutingValue, routing_value
@@ -18,7 +19,7 @@ def evaluation(run: Run, choice: str) -> Evaluation:
     return _evaluation(str(run.path), stamp_of(run), inputs_of(run), choice)
 
 
-@st.cache_data(show_spinner="Counting the test images …", max_entries=32)
+@st.cache_data(show_spinner=words.COUNTING, max_entries=32)
 def _evaluation(path: str, stamp: float, inputs: str, choice: str) -> Evaluation:
     return evaluate(run_caches.routed_test_items(open_run(path), choice), choice)
 
@@ -28,7 +29,7 @@ def value_of_routing(run: Run, choice: str) -> RoutingValue:
     return _value_of_routing(str(run.path), stamp_of(run), inputs_of(run), choice)
 
 
-@st.cache_data(show_spinner="Testing other choices of experts …", max_entries=32)
+@st.cache_data(show_spinner=words.TESTING_CHOICES, max_entries=32)
 def _value_of_routing(path: str, stamp: float, inputs: str, choice: str) -> RoutingValue:
     run = open_run(path)
     setup = run_caches.setup_of(run)

@@ -9,39 +9,32 @@ from app.common import galleries, state
 from app.common.methods import experts_in_words
 from app.common.theme import expert_colours
 from app.routing import view as routing_view
+from app.routing import words
 from app.ui import layout
 from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.runs.run import RunSetup
 
 EACH = 6  # images in a row
-ROWS = {
-    "certain": ("Most certain", "this expert is the first choice, with the largest weights"),
-    "ambiguous": (
-        "Most ambiguous",
-        "this expert was chosen, but the router is uncertain between experts",
-    ),
-    "wrong": (
-        "Wrong",
-        "this expert is the first choice, but the prediction is wrong; the most confident "
-        "mistakes first",
-    ),
-}
 
 
 def one_expert(setup: RunSetup, tested: RoutedItems, table: pd.DataFrame) -> None:
     """Shows three rows of test images of the expert that the user picks."""
     experts = tested.routed.experts
     expert = st.pills(
-        "Expert", experts, default=experts[0], required=True, key=state.OF_EXPERT, bind=state.QUERY
+        words.EXPERT,
+        experts,
+        default=experts[0],
+        required=True,
+        key=state.OF_EXPERT,
+        bind=state.QUERY,
     )
     _, starts = experts_in_words(tested.routed, setup)
-    st.caption(f"It started from {starts[expert]}.")
+    st.caption(words.started_from(starts[expert]))
     colours = expert_colours(experts)
     for kind, rows in galleries.expert_galleries(table, expert).items():
-        title, meaning = ROWS[kind]
-        st.markdown(f"**{title}**: {meaning} ({len(rows):,} images)")
+        st.markdown(words.expert_row(kind, len(rows)))
         if rows.empty:
-            st.caption("None.")
+            st.caption(words.NONE)
             continue
         with layout.tiles("card", kind):
             for _, row in rows.head(EACH).iterrows():

@@ -18,6 +18,7 @@ from app.common.plotting import (
     transparent,
 )
 from app.common.theme import NEUTRAL, TRAIN, WRONG
+from app.routing import figure_words as words
 
 
 def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
@@ -26,21 +27,21 @@ def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
     first = go.Bar(
         x=table["expert"],
         y=table["first choice"],
-        name="first choice",
+        name=words.FIRST_CHOICE,
         marker={"color": hues, "line": EDGE},
-        hovertemplate="%{x}: first choice for %{y:.1f} % of the images<extra></extra>",
+        hovertemplate=words.FIRST_CHOICE_HOVER,
     )
     also = go.Bar(
         x=table["expert"],
         y=table["chosen"] - table["first choice"],
-        name="also chosen",
+        name=words.ALSO_CHOSEN,
         marker={"color": [transparent(hue, FAINT) for hue in hues], "line": EDGE},
         customdata=table["chosen"],
-        hovertemplate="%{x}: chosen for %{customdata:.1f} % of the images<extra></extra>",
+        hovertemplate=words.ALSO_CHOSEN_HOVER,
     )
     figure = plain(go.Figure([first, also]), 180)
     figure.update_layout(barmode="stack", showlegend=False)
-    return figure.update_yaxes(title="% of images", rangemode="tozero")
+    return figure.update_yaxes(title=words.PERCENT_OF_IMAGES, rangemode="tozero")
 
 
 def score_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
@@ -65,13 +66,11 @@ def score_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         text=_weights(table),
         **OUTSIDE,
         customdata=table["score"],
-        hovertemplate="%{y}: %{x:.1f} % (raw score %{customdata:.2f})<extra></extra>",
+        hovertemplate=words.PREFERENCE_HOVER,
     )
     figure = plain(go.Figure(bars), 70 + 24 * len(table))
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(
-        title="router's preference, %", range=room_for_numbers(table["share"])
-    )
+    return figure.update_xaxes(title=words.PREFERENCE, range=room_for_numbers(table["share"]))
 
 
 def moved_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
@@ -88,27 +87,27 @@ def moved_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         x=100 * table["before"],
         y=table["expert"],
         orientation="h",
-        name="before",
+        name=words.BEFORE,
         # Without a change it would only repeat the other bar, so it is invisible.
         marker=grey if moved else {"color": "rgba(0,0,0,0)"},
-        hovertemplate="%{y}, before: %{x:.1f} %<extra></extra>" if moved else None,
+        hovertemplate=words.BEFORE_HOVER if moved else None,
         hoverinfo=None if moved else "skip",
     )
     after = go.Bar(
         x=100 * table["after"],
         y=table["expert"],
         orientation="h",
-        name="now",
+        name=words.NOW,
         marker={"color": hues, "line": EDGE},
         text=_weights(table),
         **OUTSIDE,
-        hovertemplate="%{y}, now: %{x:.1f} %<extra></extra>",
+        hovertemplate=words.NOW_HOVER,
     )
     figure = plain(go.Figure([after, before]), 70 + 34 * len(table))
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0, showlegend=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     largest = table[["before", "after"]].max(axis=1)
-    title = "router's preference, %" + (" (grey: before)" if moved else "")
+    title = words.PREFERENCE_MOVED if moved else words.PREFERENCE
     return figure.update_xaxes(title=title, range=room_for_numbers(largest))
 
 
@@ -124,11 +123,11 @@ def class_bars(table: pd.DataFrame, true: str | None = None) -> go.Figure:
         marker_color=hues,
         text=[f"{p:.0%}" for p in table["probability"]],
         **OUTSIDE,
-        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+        hovertemplate=words.PERCENT_HOVER,
     )
     figure = plain(go.Figure(bars), 60 + 26 * len(table))
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(**PERCENTS, title="probability, %")
+    return figure.update_xaxes(**PERCENTS, title=words.PROBABILITY)
 
 
 def count_map(counts: pd.DataFrame, of: str) -> go.Figure:
@@ -152,7 +151,7 @@ def count_map(counts: pd.DataFrame, of: str) -> go.Figure:
         ygap=2,
         showscale=not few,
         hoverongaps=False,
-        hovertemplate=f"%{{y}} · {of} %{{x}}: %{{z}} images<extra></extra>",
+        hovertemplate=words.count_hover(of),
     )
     traces = [heat, _cell_numbers(counts)] if few else [heat]
     figure = plain(go.Figure(traces), 110 + 30 * len(counts))
@@ -164,7 +163,7 @@ def confusion_map(counts: pd.DataFrame) -> go.Figure:
     """Returns a heat map of images: true classes down, predicted ones across.
 
     What is right is blue and what is wrong is red, each by its own largest number: beside the
-    many right ones, mistakes would else be too faint to see.
+    many right ones, mistakes would otherwise be too faint to see.
 
     Args:
         counts: from `tables.confusion_table`.
@@ -183,20 +182,17 @@ def confusion_map(counts: pd.DataFrame) -> go.Figure:
             ygap=2,
             showscale=False,
             hoverongaps=False,
-            hovertemplate=f"%{{y}} {said} %{{x}}: %{{z}} images<extra></extra>",
+            hovertemplate=words.CONFUSION_HOVER,
         )
-        for part, hue, said in (
-            (on_diagonal, TRAIN, "told to be"),
-            (~on_diagonal, WRONG, "taken for"),
-        )
+        for part, hue in ((on_diagonal, TRAIN), (~on_diagonal, WRONG))
     ]
     figure = plain(go.Figure([*traces, _cell_numbers(counts)]), 130 + 26 * len(counts))
-    figure.update_yaxes(autorange="reversed", showgrid=False, title="true class")
-    return figure.update_xaxes(showgrid=False, tickangle=-40, title="predicted class")
+    figure.update_yaxes(autorange="reversed", showgrid=False, title=words.TRUE_CLASS)
+    return figure.update_xaxes(showgrid=False, tickangle=-40, title=words.PREDICTED_CLASS)
 
 
 def mistake_bars(table: pd.DataFrame) -> go.Figure:
-    """Returns how often classes are taken for others, the most frequent first.
+    """Returns how often classes are confused, the most frequent mistakes first.
 
     Args:
         table: from `tables.mistakes_table`, as many rows as are to be shown.
@@ -208,11 +204,11 @@ def mistake_bars(table: pd.DataFrame) -> go.Figure:
         marker_color=WRONG,
         text=table["images"],
         **OUTSIDE,
-        hovertemplate="%{y}: %{x} images<extra></extra>",
+        hovertemplate=words.MISTAKES_HOVER,
     )
     figure = plain(go.Figure(bars), 90 + 24 * len(table))
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(title="images", rangemode="tozero")
+    return figure.update_xaxes(title=words.IMAGES, rangemode="tozero")
 
 
 def _cell_numbers(counts: pd.DataFrame) -> go.Scatter:
@@ -245,11 +241,11 @@ def routing_value_bars(table: pd.DataFrame) -> go.Figure:
         text=[f"{value:.1f}" for value in table["accuracy"]],
         **OUTSIDE,
         customdata=table["meaning"],
-        hovertemplate="%{y}: %{x:.1f} %<br>%{customdata}<extra></extra>",
+        hovertemplate=words.VALUE_HOVER,
     )
     figure = plain(go.Figure(bars), 60 + 34 * len(table))
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(**PERCENTS, title="accuracy on the test images, %")
+    return figure.update_xaxes(**PERCENTS, title=words.ACCURACY)
 
 
 def accuracy_bars(table: pd.DataFrame) -> go.Figure:
@@ -260,15 +256,13 @@ def accuracy_bars(table: pd.DataFrame) -> go.Figure:
         y=ordered["right"],
         marker_color=[WRONG if value < 50 else TRAIN for value in ordered["right"]],
         customdata=ordered[["images", "most often mistaken for"]],
-        hovertemplate=(
-            "%{x}: %{y:.0f} % of %{customdata[0]} images<br>%{customdata[1]}<extra></extra>"
-        ),
+        hovertemplate=words.ACCURACY_HOVER,
     )
     figure = plain(go.Figure(bars), 260)
     figure.update_xaxes(tickangle=-40)
-    return figure.update_yaxes(range=[0, 100], title="% right")
+    return figure.update_yaxes(range=[0, 100], title=words.PERCENT_RIGHT)
 
 
 def _weights(table: pd.DataFrame) -> list[str]:
     """Returns the text beside each bar: the expert's mixture weight if it was chosen."""
-    return [f"weight {weight:.0%}" if weight > 0 else "" for weight in table["weight"]]
+    return [words.weight(share) for share in table["weight"]]

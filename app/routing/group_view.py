@@ -13,6 +13,7 @@ from app.common import access, state
 from app.common.theme import expert_colours
 from app.common.words import escape_markdown, groups_to_rows
 from app.routing import typed_figures, typed_tables
+from app.routing import typed_words as words
 from app.ui import layout
 from app.ui.parts import show_figure
 from mocoop.classifiers.prompts import MixtureClassifier
@@ -35,7 +36,7 @@ def edit_group(run: Run, choice: str, item: Item) -> None:
     if len(setup.experts) == 1:
         return
     part = st.expander(
-        "Edit a group's hard prompts",
+        words.EDIT_GROUP,
         key=state.TYPED_EDIT,
         icon=":material/edit_note:",
         bind=state.QUERY,
@@ -45,18 +46,12 @@ def edit_group(run: Run, choice: str, item: Item) -> None:
     with part:
         classifier = run_caches.classifier(run)
         if not isinstance(classifier, MixtureClassifier) or setup.config.tune_layer_norms:
-            st.info(
-                "This run tuned the image tower, so that its router cannot be combined with other "
-                "hard prompts here. Choose a run with a frozen image tower."
-            )
+            st.info(words.TUNED_TOWER)
             return
-        st.caption(
-            "The hard prompts of a group give its prototype, and the prototypes tell the router "
-            "in training which expert an image should go to. One sentence per line."
-        )
+        st.caption(words.EDIT_CAPTION)
         left, right = layout.wrapping_columns([2, 3], "edit-group")
         with left:
-            group = st.selectbox("Group", setup.experts, key=state.TYPED_GROUP)
+            group = st.selectbox(words.GROUP, setup.experts, key=state.TYPED_GROUP)
             templates = edited_templates(run, setup, group)
         if templates is None:
             return
@@ -69,7 +64,7 @@ def edit_group(run: Run, choice: str, item: Item) -> None:
 def edited_templates(run: Run, setup: RunSetup, group: str) -> tuple[str, ...] | None:
     """Returns the edited sentences of a group, or None after saying what is wrong with them."""
     text = st.text_area(
-        "Its hard prompts",
+        words.ITS_PROMPTS,
         "\n".join(setup.groups[group]),
         key=f"{state.TYPED_TEMPLATES} {run.name} {group}",
         height=120,
@@ -122,8 +117,7 @@ def show_effect(
     st.caption(target_in_words(setup, images, before, after, item))
     table = typed_tables.target_table(setup.experts, was, now)
     figure = typed_figures.target_bars(table, expert_colours(setup.experts))
-    alt = "How many images the routing target sends to each group first, before and after"
-    show_figure(figure, "routing-target", alt, table)
+    show_figure(figure, "routing-target", words.TARGET_ALT, table)
 
 
 def target_in_words(
@@ -142,16 +136,14 @@ def target_in_words(
         setup.experts[int(guide_scores(feature, prototypes, label)[0].argmax())]
         for prototypes in (before, after)
     )
-    if first == now:
-        return escape_markdown(f"For the picture shown, the target's first choice stays {now}.")
-    return escape_markdown(f"For the picture shown, the target moves from {first} to {now}.")
+    return words.target_moves(first, now)
 
 
 def train_with(setup: RunSetup, group: str, templates: tuple[str, ...]) -> None:
     """Shows the button that opens the Train page with the edited group."""
     if access.read_only() or templates == setup.groups[group]:
         return
-    if st.button("Train with this group", icon=":material/model_training:"):
+    if st.button(words.TRAIN_WITH_GROUP, icon=":material/model_training:"):
         data = setup.config.data
         groups = setup.groups | {group: templates}
         st.session_state[f"{state.TEMPLATES_EDITED} {data}"] = groups_to_rows(groups)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
+from app.routing import words
 from mocoop.analysis.neighbours import nearest
 from mocoop.runs.run import Run
 
@@ -23,16 +24,11 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
     known = run_caches.training_images(run)
     setup = run_caches.setup_of(run)
     names, data = setup.class_names, setup.config.data
-    st.markdown(
-        "**Nearest training images**",
-        help="The training images of this run whose CLIP features have the largest cosine "
-        "similarity to the feature of this picture. 1 means the same direction.",
-    )
+    st.markdown(words.NEAREST, help=words.NEAREST_HELP)
     with st.container(horizontal=True, gap="small"):
         for near in nearest(query, known.features, known.items, COUNT):
             item, label = near.item, names[near.item.label]
             with st.container(width=SIDE, gap="xsmall"):
                 png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
-                st.image(png, width=SIDE, alt=f"{label}, {item.style or 'a training image'}")
-                style = f", {item.style}" if item.style else ""
-                st.caption(f"{label}{style}  \ncosine {near.cosine:.2f}")
+                st.image(png, width=SIDE, alt=words.training_image(label, item.style))
+                st.caption(words.near(label, item.style, near.cosine))

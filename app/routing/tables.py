@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from app.routing import words
 from mocoop.classifiers.base import Routed
 from mocoop.evaluation.class_measures import distinct, frequent_mistakes
 from mocoop.evaluation.evaluate import RoutedItems
@@ -59,7 +60,7 @@ def accuracy_by(table: pd.DataFrame, by: str) -> pd.DataFrame:
 def confusion_table(
     confusion: Mapping[str, Mapping[str, int]], class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """Returns how many images of each true class (rows) are told to be of each (columns).
+    """Returns how many images of each true class (rows) are predicted as each (columns).
 
     Args:
         confusion: true class → predicted class → images, as in an `Evaluation`.
@@ -117,36 +118,8 @@ def share_table(before: Routed, after: Routed) -> pd.DataFrame:
 
 def routing_value_table(value: RoutingValue) -> pd.DataFrame:
     """Returns a row per way to choose the experts: its accuracy and its meaning."""
-    chosen = f"chosen on the {value.chosen_on} images"
-    rows = [
-        ("the router", value.router, "what this run does"),
-        ("all experts equally", value.uniform, "the mean of all experts, without a router"),
-        ("a random expert", value.random, "expected if one expert is drawn for every image"),
-        (
-            "the best single expert",
-            value.best_single,
-            f"{value.best_expert!r} for every image, {chosen}",
-        ),
-        (
-            "perfect choice",
-            value.oracle,
-            "at least one expert is right: an upper bound that uses the true classes",
-        ),
-    ]
+    rows = words.ways_to_choose(value)
     return pd.DataFrame(rows, columns=["choice", "accuracy", "meaning"])
-
-
-def nmi_in_words(nmi: float | None) -> str:
-    """Returns the meaning of a normalised mutual information of experts and styles."""
-    if nmi is None:
-        return "how experts and styles are related cannot be measured here"
-    if nmi < 0.1:
-        return "the experts do not follow the styles"
-    if nmi < 0.3:
-        return "the experts follow the styles a little"
-    if nmi < 0.6:
-        return "the experts clearly follow the styles"
-    return "the experts follow the styles closely"
 
 
 def styles_in_words(table: pd.DataFrame) -> str:
@@ -164,20 +137,4 @@ def styles_in_words(table: pd.DataFrame) -> str:
     counts = pd.crosstab(known["style"], known["expert"])
     own = 100 * counts.max(axis=1).sum() / len(known)
     alone = 100 * counts.sum().max() / len(known)
-    return (
-        f"For {own:.0f} % of the images the first choice is the expert used most for their "
-        f"style. If styles had no influence, it would be {alone:.0f} %."
-    )
-
-
-def routing_in_words(value: RoutingValue) -> str:
-    """Returns whether the router beats the best choice without one, with the sampling error."""
-    side = "better" if value.gain >= 0 else "worse"
-    text = (
-        f"The router is {abs(value.gain):.1f} points {side} than the best choice without a router"
-    )
-    margin = 2 * value.gain_error
-    if abs(value.gain) <= margin:
-        return f"{text}: **too close to call** on these images (±{margin:.1f})."
-    verdict = "it helps here" if value.gain > 0 else "it does not help here"
-    return f"{text} (±{margin:.1f}): **{verdict}**."
+    return words.styles(own, alone)

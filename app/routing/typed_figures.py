@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from app.common.plotting import EDGE, FAINT, OUTSIDE, PERCENTS, plain, transparent
 from app.common.theme import NEUTRAL, TRAIN
+from app.routing import figure_words as words
 from app.routing.typed_tables import PLAIN, TYPED
 
 
@@ -30,7 +31,7 @@ def part_bars(table: pd.DataFrame) -> go.Figure:
         margin_t=30,
     )
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(**PERCENTS, title="% right")
+    return figure.update_xaxes(**PERCENTS, title=words.PERCENT_RIGHT)
 
 
 def target_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
@@ -40,15 +41,14 @@ def target_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         table: from `typed_tables.target_table`.
         colours: expert → colour.
     """
-    before = _bars(table["expert"], table["before"], "before", transparent(NEUTRAL, FAINT))
-    after = _bars(table["expert"], table["after"], "now", NEUTRAL)
+    before = _bars(table["expert"], table["before"], words.BEFORE, transparent(NEUTRAL, FAINT))
+    after = _bars(table["expert"], table["after"], words.NOW, NEUTRAL)
     after.marker.color = [colours[name] for name in table["expert"]]
     figure = plain(go.Figure([after, before]), 60 + 30 * len(table))
     figure.update_layout(barmode="group", bargap=0.25, showlegend=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     largest = float(table[["before", "after"]].to_numpy().max())
-    title = "first in the routing target, % of images (grey: before)"
-    return figure.update_xaxes(title=title, range=[0, max(20.0, 1.2 * largest)])
+    return figure.update_xaxes(title=words.TARGET, range=[0, max(20.0, 1.2 * largest)])
 
 
 def _bars(names: pd.Series, values: pd.Series, called: str, colour: str) -> go.Bar:
@@ -60,5 +60,5 @@ def _bars(names: pd.Series, values: pd.Series, called: str, colour: str) -> go.B
         marker={"color": colour, "line": EDGE},
         text=[f"{value:.0f}" for value in values],
         **OUTSIDE,
-        hovertemplate=f"%{{y}}, {called}: %{{x:.1f}} %<extra></extra>",
+        hovertemplate=words.bar_hover(called),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mocoop.evaluation.paired import PairTest
+from app.routing import typed_words as words
 from mocoop.evaluation.typed_prompt import GroupEffect, PartScore
 
 TYPED, PLAIN = "your prompt", "zero-shot"  # columns
@@ -38,23 +38,7 @@ def best_and_worst(table: pd.DataFrame) -> str:
     if parts.empty:
         return ""
     ordered = parts.sort_values("difference", kind="stable")
-    worst, best = ordered.iloc[0], ordered.iloc[-1]
-    said = []
-    if best["difference"] > 0:
-        said.append(f"It gains most on {best['part']} ({best['difference']:+.1f} points)")
-    if worst["difference"] < 0:
-        said.append(f"it loses most on {worst['part']} ({worst['difference']:+.1f} points)")
-    text = "; ".join(said)
-    return f"{text[0].upper()}{text[1:]}." if text else "No part of the test images changes."
-
-
-def against_zero_shot(test: PairTest) -> str:
-    """Returns whether the typed prompt beats zero-shot, with the interval of the difference."""
-    interval = f"[{test.interval.low:+.1f}, {test.interval.high:+.1f}]"
-    text = f"{test.difference:+.1f} points against zero-shot {interval}"
-    if test.p_value >= 0.05:
-        return f"{text}: too close to call"
-    return f"{text}: {'better' if test.difference > 0 else 'worse'}"
+    return words.best_and_worst(dict(zip(ordered["part"], ordered["difference"], strict=True)))
 
 
 def effect_table(
@@ -69,20 +53,12 @@ def effect_table(
         expert: index of the edited group.
     """
     rows = [
-        ("cosine to the old prototype", "1.000", f"{cosine:.3f}"),
-        ("this group's prompts alone, % right", f"{before.alone:.1f}", f"{after.alone:.1f}"),
-        (
-            "all groups with this run's router, % right",
-            f"{before.mixed:.1f}",
-            f"{after.mixed:.1f}",
-        ),
-        (
-            "images the routing target sends here first, %",
-            f"{before.target[expert]:.1f}",
-            f"{after.target[expert]:.1f}",
-        ),
+        (words.EFFECTS["cosine"], "1.000", f"{cosine:.3f}"),
+        (words.EFFECTS["alone"], f"{before.alone:.1f}", f"{after.alone:.1f}"),
+        (words.EFFECTS["mixed"], f"{before.mixed:.1f}", f"{after.mixed:.1f}"),
+        (words.EFFECTS["target"], f"{before.target[expert]:.1f}", f"{after.target[expert]:.1f}"),
     ]
-    return pd.DataFrame(rows, columns=["measure", "as in the run", "edited"])
+    return pd.DataFrame(rows, columns=list(words.EFFECT_COLUMNS))
 
 
 def target_table(experts: Sequence[str], before: GroupEffect, after: GroupEffect) -> pd.DataFrame:

@@ -15,10 +15,12 @@ from app.common import state
 from app.common.theme import METHOD_COLOURS, TRAIN
 from app.common.words import escape_markdown
 from app.routing import typed_figures, typed_tables
+from app.routing import typed_words as words
 from app.routing.group_view import edit_group
 from app.ui import chips, layout
 from app.ui.parts import errors_in_words, show_figure
 from app.ui.prompt_box import examples, learn_from_here, prompt_box
+from app.ui.words import test_image
 from mocoop.config import TrainConfig
 from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.evaluation.paired import pair_test
@@ -47,7 +49,7 @@ def type_a_prompt(run: Run, tested: RoutedItems, index: int, choice: str) -> Non
     template = prompt_box(config)
     first = [group[0] for group in templates.groups.values()]
     if template is None:
-        st.caption("Nothing is trained here: CLIP compares your sentence with every image. Try:")
+        st.caption(words.TYPE_SOMETHING)
     examples(first[:EXAMPLES])
     if template is not None:
         left, right = layout.wrapping_columns([2, 3], "typed")
@@ -67,15 +69,14 @@ def on_the_picture(
     truth, picture = data.class_names[item.label], data.image(item)
     together = st.container(horizontal=True, gap="medium")  # columns would be stacked in here
     with together, st.container(width=IMAGE_WIDTH, gap="small"):
-        style = f", {item.style}" if item.style else ""
         st.image(
             data_caches.as_png(picture, 240),
             width="stretch",
-            alt=f"{truth}, {item.style or 'a test image'}",
+            alt=test_image(truth, item.style),
         )
-        st.caption(escape_markdown(f"True class: {truth}{style}"))
+        st.caption(words.typed_truth(truth, item.style))
         st.button(
-            "Another picture",
+            words.ANOTHER_PICTURE,
             icon=":material/shuffle:",
             on_click=another_picture,
             args=(len(tested.items),),
@@ -83,8 +84,8 @@ def on_the_picture(
     feature = plain_feature(config.backbone, config.precision, picture)[None]
     with together, st.container(width="stretch"):
         for title, text, colour in (
-            ("Your prompt", template, TRAIN),
-            ("Zero-shot", data.templates.zero_shot, METHOD_COLOURS["zero-shot"]),
+            (words.YOUR_PROMPT, template, TRAIN),
+            (words.ZERO_SHOT, data.templates.zero_shot, METHOD_COLOURS["zero-shot"]),
         ):
             scores = _scores(config, text, feature, truth, choice, colour)
             st.html(chips.small_title(title, text, colour) + scores)
@@ -106,18 +107,13 @@ def on_test_images(config: TrainConfig, template: str, choice: str) -> None:
     whole = table.iloc[0]
     together = st.container(horizontal=True, gap="medium", vertical_alignment="center")
     with together:
-        st.metric("On the test images", f"{whole[typed_tables.TYPED]:.1f} %", width="content")
+        st.metric(words.ON_TEST_IMAGES, f"{whole[typed_tables.TYPED]:.1f} %", width="content")
     with together, st.container(width="stretch", gap="xsmall"):
-        words = typed_tables.against_zero_shot(pair_test(mine_right, plain_right))
-        st.markdown(
-            escape_markdown(words),
-            help="Zero-shot is the data set's plain prompt. The brackets hold a paired bootstrap "
-            "interval of the difference; McNemar's exact test says whether it is clear.",
-        )
+        verdict = words.against_zero_shot(pair_test(mine_right, plain_right))
+        st.markdown(escape_markdown(verdict), help=words.AGAINST_HELP)
         st.caption(escape_markdown(typed_tables.best_and_worst(table)))
     figure = typed_figures.part_bars(table)
-    alt = "Accuracy of the typed prompt and of zero-shot, by style and by role"
-    show_figure(figure, "typed-prompt", alt, table)
+    show_figure(figure, "typed-prompt", words.PARTS_ALT, table)
 
 
 def tested_with(config: TrainConfig, template: str, choice: str) -> RoutedItems:

@@ -15,7 +15,7 @@ from app.caches.pictures import picture_feature
 from app.common import state
 from app.common.theme import expert_colours
 from app.common.words import escape_markdown
-from app.routing import effects, figures, tables
+from app.routing import effects, figures, tables, words
 from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
@@ -26,14 +26,7 @@ from mocoop.runs.run import Run
 from mocoop.storage.images import GROUNDS, TRANSPARENT
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
-SOURCES = ("A test image", "My files", "Camera")
-SLIDERS = {
-    "blur": "Blur",
-    "pixelate": "Pixelate",
-    "darken": "Darken",
-    "grey": "Remove colour",
-    "sketch": "Sketch",
-}
+SOURCES = (words.TEST_IMAGE, words.MY_FILES, words.CAMERA)
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,12 @@ def try_a_picture(run: Run, picture: Picture) -> None:
         picture: the test image to start with.
     """
     source = st.segmented_control(
-        "Picture", SOURCES, default=SOURCES[0], required=True, key=state.SOURCE, bind=state.QUERY
+        words.PICTURE,
+        SOURCES,
+        default=SOURCES[0],
+        required=True,
+        key=state.SOURCE,
+        bind=state.QUERY,
     )
     classifier = run_caches.classifier_of_known(run)
     pictures = [picture] if source == SOURCES[0] else own_pictures(source)
@@ -73,7 +71,7 @@ def try_a_picture(run: Run, picture: Picture) -> None:
     if len(pictures) > 1:  # a single picture is only shown large, beside its sliders
         cards(pictures, routed)
         names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
-        picked = st.selectbox("Change which one?", names, key=state.CHANGED)
+        picked = st.selectbox(words.WHICH_TO_CHANGE, names, key=state.CHANGED)
         chosen = names.index(picked)
     before = classifier.classify(features[chosen : chosen + 1])
     change(pictures[chosen], before, classifier, run)
@@ -81,18 +79,18 @@ def try_a_picture(run: Run, picture: Picture) -> None:
 
 def own_pictures(source: str) -> list[Picture]:
     """Returns the uploaded pictures or the photo; shows which files cannot be read, and why."""
-    if source == "Camera":
-        photo = st.camera_input("Take a photo", key=state.CAMERA)
+    if source == words.CAMERA:
+        photo = st.camera_input(words.TAKE_PHOTO, key=state.CAMERA)
         given = [] if photo is None else [photo]
     else:
         given = st.file_uploader(
-            f"Up to {MAX_FILES} pictures in any common format",
+            words.uploader(MAX_FILES),
             accept_multiple_files=True,
             max_upload_size=MAX_MEGABYTES,
             key=state.UPLOADS,
         )
         if len(given) > MAX_FILES:
-            st.warning(f"You uploaded {len(given)} files; only the first {MAX_FILES} are shown.")
+            st.warning(words.too_many(len(given), MAX_FILES))
     pictures = []
     for file in given[:MAX_FILES]:
         try:
@@ -102,7 +100,7 @@ def own_pictures(source: str) -> list[Picture]:
     if not any(picture.is_transparent for _, picture in pictures):
         return [picture for _, picture in pictures]
     ground = st.segmented_control(
-        "Behind transparent parts", GROUNDS, default="white", required=True, key=state.GROUND
+        words.GROUND, GROUNDS, default="white", required=True, key=state.GROUND
     )
     return [read_picture(file.getvalue(), picture.name, ground) for file, picture in pictures]
 
@@ -140,20 +138,22 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
     left, middle, right = st.columns([2, 2, 3], gap="medium")
     with left:
         amounts = {
-            name: st.slider(SLIDERS[name], 0, 100, step=5, key=name, bind=state.QUERY)
+            name: st.slider(words.SLIDERS[name], 0, 100, step=5, key=name, bind=state.QUERY)
             for name in state.EFFECTS
         }
         wanted = effects.Effects(**amounts)
-        st.button("Reset", icon=":material/restart_alt:", on_click=reset, disabled=not wanted.any)
+        st.button(
+            words.RESET, icon=":material/restart_alt:", on_click=reset, disabled=not wanted.any
+        )
     changed = effects.apply_effects(picture.image, wanted)
     feature = picture_feature(run, changed)
     now = classifier.classify(feature[None]) if wanted.any else before
     with middle:
-        st.image(data_caches.as_png(changed, 320), width="stretch", alt="The changed picture")
+        st.image(data_caches.as_png(changed, 320), width="stretch", alt=words.CHANGED_ALT)
         if wanted.any:
             st.html(
-                _prediction("before", before, picture.truth)
-                + _prediction("now", now, picture.truth)
+                _prediction(words.BEFORE, before, picture.truth)
+                + _prediction(words.NOW, now, picture.truth)
             )
         else:
             st.html(_prediction("", before, picture.truth))
@@ -163,12 +163,11 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
         moved = tables.share_table(before, now)
         if len(before.experts) > 1:
             figure = figures.moved_bars(moved, expert_colours(before.experts))
-            alt = "The router's preference for every expert before and after the change"
-            show_figure(figure, "routing-moved", alt, moved)
+            show_figure(figure, "routing-moved", words.MOVED_ALT, moved)
         else:
             best = tables.top_classes(now, 0)
             figure = figures.class_bars(best, picture.truth)
-            show_figure(figure, "classes-now", "Most probable classes of the picture", best)
+            show_figure(figure, "classes-now", words.PICTURE_CLASSES_ALT, best)
     beside_run(run, changed, picture.truth, "picture")
     nearest_training_images(run, feature)
 

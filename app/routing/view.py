@@ -12,12 +12,13 @@ from app.caches import runs as run_caches
 from app.common import galleries, state
 from app.common.methods import how_it_answers, method_name
 from app.common.theme import expert_colours
-from app.routing import cached, figures, tables
+from app.routing import cached, figures, tables, words
 from app.routing.class_view import class_numbers
 from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
 from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
+from app.ui.words import test_image
 from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
 from mocoop.evaluation.evaluate import Evaluation, RoutedItems
@@ -26,21 +27,14 @@ from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.run import Run, RunSetup
 
 PER_PAGE = 12
-# The tabs. A run without a router has RIGHTS instead of EXPERTS, COUNTS and VALUE.
-IMAGES, EXPERTS, COUNTS = "Test images", "Expert by expert", "Who gets what"
-VALUE, TRY, TYPE = "Does it matter?", "Try a picture", "Type a prompt"
-LOOK_CLOSER = "Look closer"
-MANY = "Many pictures"
-RIGHTS = "What it gets right"
 SIDE = 192  # pixels of a thumbnail
-RIGHT = {"right": st.column_config.ProgressColumn("right", format="%.0f %%", max_value=100)}
+RIGHT = {"right": st.column_config.ProgressColumn(words.RIGHT, format="%.0f %%", max_value=100)}
 OWN = {
-    "score": st.column_config.NumberColumn("raw score", format="%.2f"),
-    "share": st.column_config.NumberColumn("preference", format="percent"),
-    "weight": st.column_config.NumberColumn("weight", format="percent"),
-    "probability": st.column_config.NumberColumn("probability", format="percent"),
+    "score": st.column_config.NumberColumn(words.RAW_SCORE, format="%.2f"),
+    "share": st.column_config.NumberColumn(words.PREFERENCE, format="percent"),
+    "weight": st.column_config.NumberColumn(words.WEIGHT, format="percent"),
+    "probability": st.column_config.NumberColumn(words.PROBABILITY, format="percent"),
 }
-WORDS = {"all": "all classes", "base": "trained classes", "new": "new classes"}
 
 
 def pick_classes(setup: RunSetup) -> str:
@@ -48,20 +42,17 @@ def pick_classes(setup: RunSetup) -> str:
     if setup.config.classes == "all":
         return "all"
     if knows_trained_only(setup):
-        st.caption(
-            f"{method_name(setup.config)} can only predict the classes it was trained on. Only "
-            "their images are shown."
-        )
+        st.caption(words.trained_only(method_name(setup.config)))
         return "base"
     return st.segmented_control(
-        "Classes",
+        words.CLASSES,
         ["base", "new", "all"],
         default="base",
         required=True,
-        format_func=WORDS.__getitem__,
+        format_func=words.CLASS_CHOICES.__getitem__,
         key=state.CLASSES,
         bind=state.QUERY,
-        help="The prediction is one of these classes only.",
+        help=words.CLASSES_HELP,
     )
 
 
@@ -79,57 +70,42 @@ def overview(
     with left, st.container(gap="xsmall"):
         wrong = int((~table["right"]).sum())
         first, second = st.columns(2)
-        first.metric("Accuracy", f"{100 * table['right'].mean():.1f} %")
+        first.metric(words.ACCURACY, f"{100 * table['right'].mean():.1f} %")
         if nmi is not None:
-            second.metric(
-                "Experts match styles",
-                f"{nmi:.2f} (NMI)",
-                help="Normalised mutual information of the first-choice expert and the picture's "
-                "style: 0 means that they are independent, 1 means that one determines the "
-                "other.",
-            )
+            second.metric(words.MATCH_STYLES, words.nmi_value(nmi), help=words.MATCH_STYLES_HELP)
         class_numbers(result)
         chosen = chosen_on_test(config, run.results())
         if chosen:
             st.warning(in_words(chosen), icon=":material/info:")
         untrained = run.results().get(result.classes, {}).get("zero_shot")
-        others = "" if untrained is None else f"zero-shot {untrained:.1f} %, "
+        guessing = 100 / len(tested.routed.class_names)
         st.caption(
-            f"{len(table):,} test images, {wrong:,} of them wrong. "
-            f"For comparison: {others}random guessing "
-            f"{100 / len(tested.routed.class_names):.1f} %.",
-            help="Zero-shot is one hand-written prompt without any training.",
+            words.how_many_wrong(len(table), wrong, untrained, guessing),
+            help=words.ZERO_SHOT_HELP,
         )
         if nmi is not None:
-            text = tables.nmi_in_words(nmi)
+            text = words.nmi_in_words(nmi)
             st.caption(f"{text[0].upper()}{text[1:]}. {tables.styles_in_words(table)}")
     with right:
         if several:
             usage = tables.usage_table(tested)
-            st.markdown(
-                "**Which experts are chosen?** Full colour: first choice · faint: also chosen"
-            )
+            st.markdown(words.WHICH_CHOSEN)
             figure = figures.usage_bars(usage, expert_colours(tested.routed.experts))
-            alt = "Share of the test images for which each expert is chosen"
-            show_figure(figure, "experts", alt, usage)
+            show_figure(figure, "experts", words.WHICH_CHOSEN_ALT, usage)
         else:
-            st.info(
-                f"{method_name(config)} has no router, so there is no routing to show. "
-                f"{how_it_answers(config)} Its predictions are below. Choose a MoCoOp run to see "
-                "several experts."
-            )
+            st.info(words.no_router(method_name(config), how_it_answers(config)))
 
 
 def gallery(data: str, tested: RoutedItems, table: pd.DataFrame) -> None:
     """Shows the filtered and sorted test images as cards, one page at a time."""
     shown = galleries.select_images(table, gallery_filter(tested.routed, table))
     if shown.empty:
-        st.info("No image matches these filters. Remove one of them.")
+        st.info(words.NO_MATCH)
         return
     pages = -(-len(shown) // PER_PAGE)
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
-        st.caption(f"{len(shown):,} of {len(table):,} images", width="content")
+        st.caption(words.images_shown(len(shown), len(table)), width="content")
         page = st.pagination(pages, key=state.PAGE, bind=state.QUERY) if pages > 1 else 1
         csv_button(galleries.gallery_csv(shown), "images")
     start = (min(page, pages) - 1) * PER_PAGE
@@ -148,14 +124,16 @@ def gallery_filter(routed: Routed, table: pd.DataFrame) -> galleries.GalleryFilt
 
     def pick(label: str, options: Sequence[str], key: str) -> str | None:
         return next(columns).selectbox(
-            label, options, index=None, placeholder="any", key=key, bind=state.QUERY
+            label, options, index=None, placeholder=words.ANY, key=key, bind=state.QUERY
         )
 
-    expert = pick("Chosen expert", routed.experts, state.ONLY_EXPERT) if several else None
-    style = pick("True style", styles, state.ONLY_STYLE) if styles else None
-    class_name = pick("True class", routed.class_names, state.ONLY_CLASS)
-    outcome = pick("Prediction", galleries.OUTCOMES, state.OUTCOME)
-    order = next(columns).selectbox("Order", galleries.ORDERS, key=state.ORDER, bind=state.QUERY)
+    expert = pick(words.CHOSEN_EXPERT, routed.experts, state.ONLY_EXPERT) if several else None
+    style = pick(words.TRUE_STYLE, styles, state.ONLY_STYLE) if styles else None
+    class_name = pick(words.TRUE_CLASS, routed.class_names, state.ONLY_CLASS)
+    outcome = pick(words.PREDICTION, galleries.OUTCOMES, state.OUTCOME)
+    order = next(columns).selectbox(
+        words.ORDER, galleries.ORDERS, key=state.ORDER, bind=state.QUERY
+    )
     return galleries.GalleryFilter(expert, style, class_name, outcome, order)
 
 
@@ -179,7 +157,7 @@ def card(
     st.image(
         data_caches.thumbnail(data, item.id, item.label, item.style, SIDE),
         width="stretch",
-        alt=f"{row['true']}, {row['style'] or 'a test image'}",
+        alt=test_image(row["true"], row["style"]),
     )
     html = chips.verdict(row["predicted"], row["probability"], row["true"])
     if len(tested.routed.experts) > 1:
@@ -187,7 +165,7 @@ def card(
         html += chips.expert_chips(pairs, colours)
     st.html(html)
     st.button(
-        f"{LOOK_CLOSER} at image {row['row'] + 1}",
+        words.look_closer(row["row"] + 1),
         key=f"look-{gallery_name}-{item.id}",
         type="tertiary",
         on_click=open_image,
@@ -208,10 +186,10 @@ def close_image() -> None:
 
 def try_image() -> None:
     """Opens the tab in which the image of the dialog can be changed."""
-    st.session_state[state.VIEW] = TRY
+    st.session_state[state.VIEW] = words.TRY
 
 
-@st.dialog(LOOK_CLOSER, width="large", on_dismiss=close_image)
+@st.dialog(words.LOOK_CLOSER, width="large", on_dismiss=close_image)
 @errors_in_words()
 def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) -> None:
     """Shows prediction and routing of one test image; the user can force one expert."""
@@ -221,14 +199,14 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
     left, right = st.columns([1, 2], gap="medium")
     with left:
         png = data_caches.thumbnail(data, item.id, item.label, item.style, 320)
-        st.image(png, width="stretch", alt=f"{truth}, {item.style or 'a test image'}")
-        st.caption(f"True class: **{truth}**" + (f", style: {item.style}" if item.style else ""))
-        if st.button("Change this picture", icon=":material/tune:", on_click=try_image):
+        st.image(png, width="stretch", alt=test_image(truth, item.style))
+        st.caption(words.true_class(truth, item.style))
+        if st.button(words.CHANGE_PICTURE, icon=":material/tune:", on_click=try_image):
             st.rerun()
         forced = None
         if several:
             forced = st.pills(
-                "Force one expert (none: the mixture predicts)",
+                words.ONE_EXPERT,
                 routed.experts,
                 key=state.FORCED,
                 bind=state.QUERY,
@@ -236,20 +214,17 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
             )
     with right:
         one = routed if forced is None else routed.forced(routed.experts.index(forced))
-        who = "The mixture predicts" if forced is None else f"Expert {forced!r} alone predicts"
-        who = who if several else f"{method_name(config)} predicts"
         best = tables.top_classes(one, index)
-        right_or_wrong = "right" if best["class"][0] == truth else "wrong"
-        st.markdown(f"{who} **{best['class'][0]}**: {right_or_wrong}.")
+        method = None if several else method_name(config)
+        st.markdown(words.predicts(method, forced, best["class"][0], truth))
         figure = figures.class_bars(best, truth)
-        show_figure(figure, "closer-classes", "Most probable classes of the image", best)
+        show_figure(figure, "closer-classes", words.CLASSES_ALT, best)
         if several:
             experts = tables.experts_table(routed, index)
             figure = figures.score_bars(experts, expert_colours(routed.experts))
-            alt = "The router's preference for every expert on this image"
-            show_figure(figure, "closer-scores", alt, experts)
+            show_figure(figure, "closer-scores", words.PREFERENCE_ALT, experts)
     if several:
-        with st.expander("What each expert predicts alone"):
+        with st.expander(words.EACH_ALONE):
             show_table(experts, "experts-of-image", column_config=OWN)
     first = item.label - int(tested.labels[index])  # the labels that could be predicted
     labels = range(first, first + len(routed.class_names))
@@ -265,17 +240,15 @@ def count_tables(tested: RoutedItems, table: pd.DataFrame) -> None:
     for by, called, names in [*kinds, ("true", "class", classes)]:
         if len(experts) > 1:
             counts = tables.expert_counts(table, by, experts, names)
-            st.markdown(
-                f"**Experts by {called}**: number of images with the expert as first choice"
-            )
-            alt = f"How many images of each {called} have each expert as first choice"
+            st.markdown(words.experts_by(called))
+            alt = words.experts_by_alt(called)
             name = f"experts-by-{called}"
             show_figure(figures.count_map(counts, called), name, alt, counts, index=True)
         right = tables.accuracy_by(table, by)
-        st.markdown(f"**Accuracy by {called}**, worst first")
-        alt = f"Accuracy on the images of each {called}, in percent"
+        st.markdown(words.accuracy_by(called))
+        alt = words.accuracy_by_alt(called)
         show_figure(figures.accuracy_bars(right), f"right-by-{called}-figure", alt)
-        with st.expander(f"As a table, with the most frequent mistake of each {called}"):
+        with st.expander(words.as_table(called)):
             show_table(right, f"right-by-{called}", column_config=RIGHT)
 
 
@@ -283,9 +256,9 @@ def value_of_routing(run: Run, choice: str) -> None:
     """Shows the router's accuracy, that of choices without a router, and an upper bound."""
     value = cached.value_of_routing(run, choice)
     table = tables.routing_value_table(value)
-    st.markdown(tables.routing_in_words(value))
-    alt = "Accuracy with the router, without one, and with a perfect choice of experts"
-    show_figure(figures.routing_value_bars(table), "value-of-routing-figure", alt)
+    st.markdown(words.value_of_routing(value))
+    figure = figures.routing_value_bars(table)
+    show_figure(figure, "value-of-routing-figure", words.VALUE_ALT)
     show_table(
         table,
         "value-of-routing",

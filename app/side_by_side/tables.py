@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from app.side_by_side import words
 from mocoop.classifiers.base import Routed
 
 TOP = 4  # classes per method
@@ -66,16 +67,4 @@ def answers_table(columns: Sequence[Column]) -> pd.DataFrame:
 def in_words(columns: Sequence[Column], truth: str | None) -> str:
     """Returns how many methods agree, and how many are right if the true class is known."""
     said = [column.best[0][0] for column in columns if column.best]
-    if len(said) < 2:
-        return ""
-    if truth is not None:
-        right = sum(name == truth for name in said)
-        if right == len(said):
-            return f"All {len(said)} methods are right."
-        if right == 0:
-            return f"All {len(said)} methods are wrong."
-        return f"{right} of {len(said)} methods {'is' if right == 1 else 'are'} right."
-    different = len(set(said))
-    if different == 1:
-        return f"All {len(said)} methods say the same."
-    return f"{len(said)} methods give {different} different answers."
+    return words.agreement(said, truth)

@@ -13,7 +13,7 @@ from app.caches.pictures import picture_feature, plain_feature
 from app.common import state
 from app.common.methods import method_name
 from app.common.theme import METHOD_COLOURS, NEUTRAL, expert_colours
-from app.common.words import escape_markdown
+from app.side_by_side import words
 from app.side_by_side.tables import Column, answers_table, in_words
 from app.ui import chips, layout
 from app.ui.parts import csv_button
@@ -42,12 +42,12 @@ def beside_run(
         labels: the classes that can be predicted; by default all.
     """
     config = run_caches.setup_of(run).config
-    st.markdown("**Side by side**: what other methods say about this picture")
+    st.markdown(words.TITLE)
     left, right = layout.wrapping_columns([3, 2], f"pick-{name}")
     with left:
         chosen, runs = pick_methods(run)
     with right:
-        template = prompt_box(config, "And your own prompt")
+        template = prompt_box(config, words.OWN_PROMPT)
     columns = [run_column(run, image, labels)]
     if template is not None:
         columns.append(typed_column(config, template, image, labels))
@@ -77,20 +77,16 @@ def pick_methods(run: Run) -> tuple[list[str], dict[str, Run]]:
         st.query_params[state.BESIDE] = st.session_state[state.BESIDE] or [""]
 
     picked = st.multiselect(
-        "Methods and runs beside it",
+        words.OTHERS,
         options,
         format_func=lambda key: called(key, labels),
         key=state.BESIDE,
         on_change=write,
         max_selections=MOST - 1,
-        placeholder="Choose methods and runs of the same data set",
+        placeholder=words.OTHERS_HINT,
     )
     for key in gone:
-        st.caption(
-            escape_markdown(
-                f"{key} is not shown: it was deleted, is not finished, or has other classes."
-            )
-        )
+        st.caption(words.gone(key))
     return picked, runs
 
 
@@ -148,7 +144,7 @@ def run_column(run: Run, image: Image.Image, labels: range | None = None) -> Col
         classifier = run_caches.classifier(run)
         if labels is None and knows_trained_only(setup):
             classifier = run_caches.classifier_of_known(run)
-            note = f"{note}, {setup.trained_classes} classes"
+            note = words.with_classes(note, setup.trained_classes)
         routed = _among(classifier, labels).classify(picture_feature(run, image)[None])
     except UserError as error:
         return Column(title, note, colour, problem=str(error))
@@ -165,7 +161,7 @@ def untrained_column(
         routed = _hard_answer(config, classifier, image, labels)
     except UserError as error:
         return Column(label, "", colour, problem=str(error))
-    return Column(label, "no training", colour, routed)
+    return Column(label, words.NO_TRAINING, colour, routed)
 
 
 def typed_column(
@@ -174,7 +170,7 @@ def typed_column(
     """Returns the answer of a typed prompt, with a run's CLIP and the classes of its data set."""
     classifier = answer_caches.typed(config.backbone, config.data, template)
     routed = _hard_answer(config, classifier, image, labels)
-    return Column("Your prompt", template, NEUTRAL, routed)
+    return Column(words.YOUR_PROMPT, template, NEUTRAL, routed)
 
 
 def row(columns: Sequence[Column], truth: str | None, name: str) -> None:
@@ -200,7 +196,7 @@ def column_html(column: Column, truth: str | None) -> str:
     html += chips.class_bars(column.best, truth, column.colour)
     if column.experts and column.routed is not None:
         colours = expert_colours(column.routed.experts)
-        html += chips.quiet("Experts") + chips.expert_chips(column.experts, colours)
+        html += chips.quiet(words.EXPERTS) + chips.expert_chips(column.experts, colours)
     return html
 
 

@@ -23,7 +23,7 @@ def pick_clip() -> str:
     """Returns the chosen CLIP; below it stand its facts and, if it is missing, its download."""
     key = setting_key("backbone")
     given = st.selectbox(
-        "CLIP",
+        words.CLIP,
         [DEMO, *KNOWN_CLIPS],
         key=key,
         accept_new_options=True,

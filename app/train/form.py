@@ -20,7 +20,7 @@ from app.common.words import (
 )
 from app.jobs import estimates, seeds, trainings
 from app.jobs.estimates import check_together
-from app.train import words
+from app.train import setting_words, words
 from app.train.overfit import default_of
 from app.train.recipe import show_recipe
 from app.train.settings import SHOTS, with_groups, with_start
@@ -52,14 +52,13 @@ def basic_settings() -> TrainConfig:
     shots = _pick_shots() if needs_images else defaults.shots
     line = st.container(horizontal=True)  # on a narrow page the seed moves to the next line
     classes = line.segmented_control(
-        "Train on",
+        setting_words.TRAIN_ON,
         get_args(ClassesChoice),
-        format_func={"all": "All classes", "base": "Base half"}.__getitem__,
+        format_func=setting_words.TRAIN_ON_CHOICES.__getitem__,
         required=True,
         key=state.TRAIN_ON,
         bind=state.QUERY,
-        help="Base half: the method trains only on the first half of the classes. It is then "
-        "also tested on the other half, which it has never seen.",
+        help=setting_words.TRAIN_ON_HELP,
         **default_of(state.TRAIN_ON, default="all"),
     )
     seed = _pick_seed(line) if needs_images else defaults.seed
@@ -68,7 +67,7 @@ def basic_settings() -> TrainConfig:
 
 def _pick_shots() -> int:
     shots = st.segmented_control(
-        "Training images per class",
+        setting_words.SHOTS,
         SHOTS,
         format_func=shots_value,
         required=True,
@@ -81,13 +80,13 @@ def _pick_shots() -> int:
 
 def _pick_seed(line: DeltaGenerator) -> int:
     seed = line.number_input(
-        "Seed",
+        setting_words.SEED,
         0,
         2**32 - 1,
         width=110,
         key=state.SEED,
         bind=state.QUERY,
-        help="Number that starts the random generator. Another seed draws other training images.",
+        help=setting_words.SEED_HELP,
         **default_of(state.SEED, value=1),
     )
     return int(seed)
@@ -101,7 +100,7 @@ def pick_method() -> str:
         st.query_params[state.METHOD] = menu_label(METHODS[key])  # a link of an earlier version
         st.rerun()
     method = st.selectbox(
-        "Method",
+        setting_words.METHOD,
         list(MENU),
         format_func=lambda name: menu_label(METHODS[name]),
         key=state.METHOD,
@@ -109,16 +108,16 @@ def pick_method() -> str:
     )
     with st.container(gap="xsmall"):
         st.caption(f"{METHODS[method].summary} {METHODS[method].use}")
-        if st.button("Which method for what?", icon=":material/help:", type="tertiary"):
+        if st.button(setting_words.WHICH_METHOD, icon=":material/help:", type="tertiary"):
             explain_methods()
         if METHODS[method].published.settings and st.button(
-            "Is this the published recipe?", icon=":material/menu_book:", type="tertiary"
+            setting_words.IS_PUBLISHED, icon=":material/menu_book:", type="tertiary"
         ):
             show_recipe(METHODS[method])
     return method
 
 
-@st.dialog("Which method for what?", width="large")
+@st.dialog(setting_words.WHICH_METHOD, width="large")
 def explain_methods() -> None:
     """Shows what every method does and when it is useful."""
     rows: list[tuple[str, ...]] = []
@@ -129,18 +128,14 @@ def explain_methods() -> None:
             rows.append((f"*{family}*", "", ""))
         rows.append((f"**{method.label}**", method.summary, method.use))
     with st.container(height=480, border=False):  # keeps the dialog's end on the screen
-        st.markdown(markdown_table(("Method", "What it does", "What it is for"), rows))
+        st.markdown(markdown_table(setting_words.METHOD_COLUMNS, rows))
 
 
 def template_table(config: TrainConfig, dataset: Dataset) -> Rows | None:
     """Returns the rows of the table of template groups; None if the method has no experts."""
     if not METHODS[config.method].is_mixture:
         return None
-    st.caption(
-        "Each row becomes one expert. Its prompt starts from the first template. All templates "
-        "of the row, separated by `|`, keep the prompt close to their meaning. `{}` stands for "
-        "the class name."
-    )
+    st.caption(setting_words.TEMPLATES_CAPTION)
     return _template_table(config.data, groups_to_rows(dataset.templates.groups))
 
 
@@ -156,12 +151,12 @@ def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) ->
     label = METHODS[config.method].label
     if METHODS[config.method].learns_prompts:
         sentence = st.text_input(
-            "Start the prompt from a sentence",
+            setting_words.START,
             key=state.START,
             bind=state.QUERY,
             placeholder=templates.zero_shot,
             max_chars=4000,
-            help="Any sentence, with {} where the class name goes. Empty: the usual start.",
+            help=setting_words.START_HELP,
         )
         if sentence.strip():
             try:
@@ -170,13 +165,9 @@ def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) ->
                 raise UserError(escape_markdown(str(error))) from error
     (used,) = expert_groups(config, templates).values()
     start = used[0] if config.groups else templates.zero_shot
-    st.caption(
-        escape_markdown(
-            f"{label} has no groups of templates. It starts from {start_of(config, start)}"
-        )
-    )
+    st.caption(escape_markdown(setting_words.no_groups(label, start_of(config, start))))
     if len(used) > 1:
-        st.caption(escape_markdown("It uses these hard templates: " + " · ".join(used)))
+        st.caption(escape_markdown(setting_words.hard_templates(used)))
     return config
 
 
@@ -189,10 +180,11 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     size = check_together(config, dataset)
     seconds = estimates.estimate_seconds(config, size, list_runs([default_runs()]))
     waiting = bool(trainings.active_runs())
-    begin = "Test it" if METHODS[config.method].learns == "nothing" else "Start training"
+    untrained = METHODS[config.method].learns == "nothing"
+    begin = setting_words.TEST_IT if untrained else setting_words.START_TRAINING
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
-            "Add to the queue" if waiting else begin,
+            setting_words.ADD_TO_QUEUE if waiting else begin,
             key="start",
             type="primary",
             icon=":material/playlist_add:" if waiting else ":material/play_arrow:",
@@ -202,15 +194,12 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
         st.caption(words.time_needed(seconds))
     if METHODS[config.method].needs_images:
         _three_seeds_button(config, seconds)
-    parts = [f"{size.classes} classes"]
-    if learns_prompts(config):
-        parts.append("1 prompt" if size.experts == 1 else f"{size.experts} experts")
-    if config.style:
-        parts.append(f"{size.images:,} images")
-    st.caption(", ".join(parts))
+    experts = size.experts if learns_prompts(config) else None
+    images = size.images if config.style else None
+    st.caption(setting_words.size(size.classes, experts, images))
     typed = str(st.session_state.get(state.START) or "").strip()
     if typed and not METHODS[config.method].is_mixture:
-        st.caption(escape_markdown(f"Starts from your sentence: {typed}"))
+        st.caption(escape_markdown(setting_words.your_sentence(typed)))
     missing = shots_missing(config, size.classes, size.images)
     if missing is not None and METHODS[config.method].needs_images:
         st.caption(f":material/info: {missing}")
@@ -258,5 +247,5 @@ def _template_table(data: str, defaults: list[dict[str, str]]) -> Rows:
         memory.pop(edited, None)
         memory[resets] = memory.get(resets, 0) + 1
 
-    st.button("Reset the table", icon=":material/restart_alt:", on_click=reset)
+    st.button(setting_words.RESET, icon=":material/restart_alt:", on_click=reset)
     return memory[edited]

@@ -12,6 +12,7 @@ from app.common.methods import has_epochs, learns_prompts
 from app.common.words import duration, run_title
 from app.jobs import estimates, trainings
 from app.train import curves
+from app.train import panel_words as words
 from app.train.results import show_accuracies
 from app.train.settings import overfitting
 from app.train.words import PARTS, WATCH_OVERFITTING
@@ -29,14 +30,14 @@ Colour = Literal["blue", "gray", "green", "orange", "red"]
 POLL_SECONDS = 1.0
 RECENT = 4  # earlier runs listed below the panel
 CHART_CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage"]]}  # shown on hover
-BADGES: dict[str, tuple[str, Colour, str]] = {
-    "starting": ("starting", "blue", ":material/hourglass_top:"),
-    "queued": ("waiting", "gray", ":material/hourglass_empty:"),
-    "running": ("training", "blue", ":material/play_arrow:"),
-    "finished": ("finished", "green", ":material/check:"),
-    "cancelled": ("cancelled", "orange", ":material/cancel:"),
-    "failed": ("failed", "red", ":material/error:"),
-    "interrupted": ("interrupted", "orange", ":material/power_off:"),
+BADGES: dict[str, tuple[Colour, str]] = {
+    "starting": ("blue", ":material/hourglass_top:"),
+    "queued": ("gray", ":material/hourglass_empty:"),
+    "running": ("blue", ":material/play_arrow:"),
+    "finished": ("green", ":material/check:"),
+    "cancelled": ("orange", ":material/cancel:"),
+    "failed": ("red", ":material/error:"),
+    "interrupted": ("orange", ":material/power_off:"),
 }
 
 
@@ -65,15 +66,11 @@ def _panel(polling: bool) -> None:
 
 def _nothing_yet() -> None:
     if access.read_only():
-        st.info("There is no run here yet.")
+        st.info(words.NO_RUN)
         return
     with st.container(border=True):
-        st.header("No training yet")
-        st.markdown(
-            "Press **Start training**. The curves appear here while the method learns. The "
-            "expected time is beside the button. You can leave the page, reload it or close the "
-            "browser in the meantime."
-        )
+        st.header(words.NOTHING_YET)
+        st.markdown(words.HOW_TO_START)
 
 
 def _show_run(run: Run) -> None:
@@ -84,7 +81,7 @@ def _show_run(run: Run) -> None:
         _badge("starting" if status.state == QUEUED else status.state)
         st.space("stretch")
         if status.active and not access.read_only():
-            _cancel_button(run, "Cancel")
+            _cancel_button(run, words.CANCEL)
     if config == overfitting():
         st.caption(WATCH_OVERFITTING)
     setup = None
@@ -105,18 +102,18 @@ def _show_progress(status: Status, records: Records, config: TrainConfig | None)
     `config` is None if the settings cannot be read yet; then the epochs are shown.
     """
     if status.state == QUEUED:
-        st.progress(0.0, "Starting: loading CLIP …")
+        st.progress(0.0, words.LOADING_CLIP)
         return
     if not status.epochs or (config is not None and not has_epochs(config)):
-        st.progress(0.0, f"{status.message.capitalize()} …")
+        st.progress(0.0, words.progress(status.message))
         return
     done = status.epoch / status.epochs if status.epochs else 0.0
-    text = f"Epoch {status.epoch} of {status.epochs}"
+    text = words.epoch(status.epoch, status.epochs)
     left = estimates.seconds_left(status, records)
     if status.message != "training":
-        text = f"{text}: {status.message} …"
+        text = words.doing(text, status.message)
     elif left is not None:
-        text = f"{text} · {duration(left)} left"
+        text = words.time_left(text, duration(left))
     st.progress(done, text)
 
 
@@ -126,12 +123,11 @@ def _show_results(run: Run, setup: RunSetup, records: Records) -> None:
     if not has_epochs(config):
         _explain_no_curves(setup, records)
     with st.container(horizontal=True):
-        routing = "See the routing" if METHODS[config.method].is_mixture else "See the predictions"
+        routed = METHODS[config.method].is_mixture
+        routing = words.SEE_ROUTING if routed else words.SEE_PREDICTIONS
         if st.button(routing, type="primary", icon=":material/alt_route:"):
             st.switch_page("pages/routing.py", query_params={state.RUN: run.name})
-        if learns_prompts(config) and st.button(
-            "See the prompt space", icon=":material/scatter_plot:"
-        ):
+        if learns_prompts(config) and st.button(words.SEE_PROMPTS, icon=":material/scatter_plot:"):
             st.switch_page("pages/prompt_space.py", query_params={state.RUN: run.name})
 
 
@@ -141,35 +137,32 @@ def _explain_no_curves(setup: RunSetup, records: Records) -> None:
     method = METHODS[config.method]
     name = method.label
     if not method.needs_images or method.learns_prompts:
-        text = f"{name} learned nothing here, so there are no curves: this is CLIP unchanged."
+        text = words.nothing_learned(name)
     else:
-        text = f"{name} is fitted in one step, so there are no curves."
+        text = words.one_step(name)
     accuracy = next((record["val_accuracy"] for record in records), None)
     if accuracy is not None:
-        text += f" Validation accuracy: {accuracy:.1f} %."
+        text += f" {words.validation_accuracy(accuracy)}"
     if knows_trained_only(setup):
-        text += (
-            f" {name} cannot be tested on the new half: it cannot predict a class without "
-            "training images."
-        )
+        text += f" {words.trained_only(name)}"
     st.caption(text)
 
 
 def _show_stopped(run: Run, status: Status) -> None:
     """Says why a run stopped, shows its process's output, and offers to train it again."""
     if status.state == CANCELLED:
-        after = f" after epoch {status.epoch}" if status.epochs else ""
-        st.info(f"Cancelled{after}.", icon=":material/cancel:")
+        after = status.epoch if status.epochs else None
+        st.info(words.cancelled(after), icon=":material/cancel:")
     else:
-        st.warning(f"Stopped: {status.message}", icon=":material/error:")
+        st.warning(words.stopped(status.message), icon=":material/error:")
         if log := trainings.log_tail(run):
-            with st.expander("What the training printed"):
+            with st.expander(words.PRINTED):
                 st.code(log, language=None)
     if access.read_only():
         return
     with st.container(horizontal=True):
         _resume_button(run)
-        if st.button("Train it again", icon=":material/replay:", key=f"again {run.name}"):
+        if st.button(words.TRAIN_AGAIN, icon=":material/replay:", key=f"again {run.name}"):
             trainings.start_run(trainings.requested(run))
             st.rerun()
 
@@ -178,13 +171,13 @@ def _show_curves(records: Records, setup: RunSetup, over: bool) -> None:
     """Shows the curves of a run; when it is over, they can be saved."""
     epochs, experts = setup.config.epochs, setup.experts
     figures = {
-        "Accuracy": curves.accuracy_figure(records, epochs),
-        "Losses": curves.loss_figure(records, epochs),
+        words.ACCURACY: curves.accuracy_figure(records, epochs),
+        words.LOSSES: curves.loss_figure(records, epochs),
     }
     if len(experts) > 1:
         figures |= {
-            "Which experts are used": curves.usage_figure(records, epochs, experts),
-            "How uncertain the router is": curves.entropy_figure(records, epochs, len(experts)),
+            words.EXPERTS_USED: curves.usage_figure(records, epochs, experts),
+            words.UNCERTAINTY: curves.entropy_figure(records, epochs, len(experts)),
         }
     for start in range(0, len(figures), 2):
         pairs = list(figures.items())[start : start + 2]
@@ -192,7 +185,7 @@ def _show_curves(records: Records, setup: RunSetup, over: bool) -> None:
             with column:
                 st.markdown(f"**{title}**")
                 if over:
-                    show_figure(figure, f"curve {title}", f"{title}, by epoch")
+                    show_figure(figure, f"curve {title}", words.by_epoch(title))
                 else:
                     st.plotly_chart(figure, key=f"curve {title}", config=CHART_CONFIG)
 
@@ -204,14 +197,14 @@ def _show_waiting(run: Run) -> None:
         st.markdown(_title(run, _requested(run)))
         st.space("stretch")
         if not access.read_only():
-            _cancel_button(run, "Remove")
+            _cancel_button(run, words.REMOVE)
 
 
 def _show_recent(runs: list[Run]) -> None:
     """Shows earlier runs, one line each."""
     if not runs:
         return
-    st.markdown("**Earlier runs**")
+    st.markdown(words.EARLIER)
     for run in runs:
         with errors_in_words(), st.container(horizontal=True, vertical_alignment="center"):
             status = run.status()
@@ -228,11 +221,11 @@ def _resume_button(run: Run) -> None:
     """Offers to continue a run that stopped, if that is possible."""
     saved = trainings.resumes_after(run)
     if saved is not None and st.button(
-        f"Continue after epoch {saved}",
+        words.continue_after(saved),
         icon=":material/resume:",
         key=f"resume {run.name}",
         type="primary",
-        help="Continues from the last saved state. The result is the same as without the stop.",
+        help=words.CONTINUE_HELP,
     ):
         trainings.resume_run(run)
         st.rerun()
@@ -240,14 +233,14 @@ def _resume_button(run: Run) -> None:
 
 def _cancel_button(run: Run, label: str) -> None:
     if st.button(label, icon=":material/stop:", key=f"cancel {run.name}"):
-        with st.spinner("Stopping …"):
+        with st.spinner(words.STOPPING):
             trainings.cancel_run(run)
         st.rerun()
 
 
 def _badge(state: str) -> None:
-    label, colour, icon = BADGES[state]
-    st.badge(label, color=colour, icon=icon)
+    colour, icon = BADGES[state]
+    st.badge(words.STATES[state], color=colour, icon=icon)
 
 
 def _requested(run: Run) -> TrainConfig | None:

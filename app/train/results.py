@@ -28,11 +28,15 @@ def show_accuracies(run: Run, config: TrainConfig) -> None:
             if part in results:
                 _metric(label, results[part], config)
         if "harmonic_mean" in results:
-            st.metric("Harmonic mean", f"{results['harmonic_mean']:.1f} %", width="content")
+            st.metric(
+                words.MEASURES["harmonic_mean"],
+                f"{results['harmonic_mean']:.1f} %",
+                width="content",
+            )
         seconds = results.get("training_seconds")  # may be missing in a damaged run
         if seconds is not None:
             spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-            st.metric("Training time", spent, width="content")
+            st.metric(words.TRAINING_TIME, spent, width="content")
     lines = [
         _in_words(label, results[part], config)
         for part, label in words.PARTS.items()
@@ -76,7 +80,7 @@ def _metric(label: str, result: Part, config: TrainConfig) -> None:
         delta_color="normal" if clear else "off",
         delta_arrow="auto" if clear else "off",
         width="content",
-        help=f"Zero-shot (one hand-written prompt, no training) reaches {untrained:.1f} %."
+        help=words.zero_shot_reaches(untrained)
         + ("" if clear or test is None else f" {words.NOISE_HELP}"),
     )
 

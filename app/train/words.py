@@ -1,4 +1,4 @@
-"""The sentences of the Train page about results, seeds, overfitting and the CLIPs."""
+"""The texts of the Train page about results, seeds, overfitting and the CLIPs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ PATTERN = "open_clip_*"  # matches the weights, whatever their format
 PARTS = {"all": "Test accuracy", "base": "Trained half", "new": "New half"}
 MEASURES = PARTS | {"harmonic_mean": "Harmonic mean"}
 
+TRAINING_TIME = "Training time"
+CLIP = "CLIP"
 WITHIN_NOISE = "within noise of zero-shot"
 NOISE_HELP = (
-    "So small a difference can come from the choice of the test images alone: it is no evidence "
+    "Such a small difference can come from the choice of the test images alone. It is no evidence "
     "that one of the two is better."
 )
 NOT_TESTED = (
@@ -32,13 +34,12 @@ THREE_SEEDS_HELP = (
 )
 OVERFIT_ME = "Overfit me"
 OVERFIT_HELP = (
-    "Fills in settings that overfit: CoOp learns one prompt from a single image per class, at "
-    "four times its own learning rate. Then press *Start training*."
+    "Fills in settings that lead to overfitting: CoOp learns one prompt from a single image per "
+    "class, at four times its own learning rate. Then press *Start training*."
 )
 WATCH_OVERFITTING = (
-    "**Watch:** the training accuracy climbs far above the validation accuracy, and in the end "
-    "the test accuracy is below zero-shot on both halves: the prompt has learned its few images "
-    "by heart."
+    "**Watch:** the training accuracy rises far above the validation accuracy. In the end, the "
+    "test accuracy is below zero-shot on both halves: the prompt has memorised its few images."
 )
 ZERO_SHOT = "zero-shot (validation)"
 
@@ -51,7 +52,7 @@ CLIP_HELP = (
 WHICH_CLIP = "Which CLIPs are there?"
 CLIPS_IN_WORDS = (
     "`demo` is small and knows only the scenes that this project draws. For photographs choose a "
-    "full CLIP. A larger one is usually more accurate, and takes longer."
+    "full CLIP. A larger one is usually more accurate, but takes longer."
 )
 CLIP_COLUMNS = (
     "CLIP", "Trained on", "Parameters", "Image size", "Download", "Licence", "Where it is",
@@ -64,9 +65,10 @@ SIZE_HELP = (
 HERE, MISSING = "on this machine", "not on this machine"
 DOWNLOAD = "Download"
 DOWNLOAD_HELP = (
-    "Goes on if you leave the page. Without it, the first training with this CLIP downloads it."
+    "The download goes on if you leave the page. Without this button, the first training with "
+    "this CLIP downloads it."
 )
-DOWNLOAD_CANCELLED = "The download was cancelled, and the part that had arrived was removed."
+DOWNLOAD_CANCELLED = "The download was cancelled. The part that was already here was removed."
 
 
 def size(number: int) -> str:
@@ -99,7 +101,7 @@ def clip_row(clip: KnownClip, page: str, cached: bool) -> tuple[str, ...]:
 def download_progress(received: int, total: int) -> str:
     """Returns how much of a file has arrived."""
     if not total:
-        return "Asking for the file …"
+        return "Waiting for the server …"
     return f"{size(received)} of {size(total)}"
 
 
@@ -118,12 +120,17 @@ def offline(weights: HubWeights) -> str:
     )
 
 
-SEEDS_DONE = "seeds 1 to 3 are there"
+SEEDS_DONE = "seeds 1 to 3 are trained"
 
 
 def time_needed(seconds: float | None) -> str:
     """Returns the estimated time, to stand beside a button."""
     return "time unknown" if seconds is None else duration(seconds)
+
+
+def zero_shot_reaches(accuracy: float) -> str:
+    """Returns the accuracy of zero-shot, and what zero-shot is."""
+    return f"Zero-shot (one hand-written prompt, no training) reaches {accuracy:.1f} %."
 
 
 def gain(test: PairTest | None, difference: float) -> str:
@@ -173,5 +180,5 @@ def seeds_in_words(seeds: Sequence[int], means: Mapping[str, SeedMean]) -> str:
     ]
     return (
         f"**Mean over seeds {names}:** {', '.join(parts)}. The ± is the sample standard deviation "
-        "(n − 1): how much it matters which training images are drawn."
+        "(n − 1). It shows how much depends on which training images are drawn."
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from app.common.theme import TRAIN, WRONG
+from app.ui import words
 
 _EDGE = "box-shadow:0 0 0 1px rgba(139,148,163,.6)"  # makes dark colours visible on a dark page
 _BAR = f"height:6px;border-radius:3px;overflow:hidden;display:flex;margin:3px 0 5px;{_EDGE}"
@@ -37,7 +38,7 @@ def verdict(predicted: str, probability: float, true: str | None) -> str:
     if predicted == true:
         return f'<div style="{_LINE}"><span style="color:{TRAIN}">✓</span> {prediction}</div>'
     mark = f'<span style="color:{WRONG}">✗</span>'
-    truth = f'<br><span style="opacity:.75">truth: {escape(true)}</span>'
+    truth = f'<br><span style="opacity:.75">{escape(words.truth(true))}</span>'
     return f'<div style="{_LINE}">{mark} {prediction}{truth}</div>'
 
 

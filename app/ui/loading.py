@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 import streamlit as st
 
 from app.common.words import data_label
+from app.ui import words
 from mocoop.config import TrainConfig
 
 
@@ -18,7 +19,4 @@ def loading(config: TrainConfig) -> AbstractContextManager[None]:
     Args:
         config: the settings of a run.
     """
-    return st.spinner(
-        f"Loading the CLIP {config.backbone} and the test images of {data_label(config.data)}. "
-        "The first time can take a minute, and then it is quick …"
-    )
+    return st.spinner(words.loading(config.backbone, data_label(config.data)))

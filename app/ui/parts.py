@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,23 +11,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.common import state
-from app.ui import layout
+from app.ui import layout, words
+from app.ui.figure_page import figure_page
 from mocoop.errors import UserError
 
 PICTURES = ("PNG", "SVG")
-
-
-# In a saved page, Plotly itself exports the figure, so nothing else needs to be installed.
-_BUTTONS = """
-for (const format of ["png", "svg"]) {
-  const button = document.createElement("button");
-  button.textContent = "Save as " + format.toUpperCase();
-  button.style.margin = "8px";
-  const options = {format: format, filename: NAME, scale: 2};
-  button.onclick = () => Plotly.downloadImage("{plot_id}", options);
-  document.body.prepend(button);
-}
-"""
 
 
 @contextmanager
@@ -70,12 +56,12 @@ def show_figure(
     with (
         together,
         layout.low_line(key, "right"),
-        st.popover("Save", icon=":material/download:", type="tertiary"),
+        st.popover(words.SAVE, icon=":material/download:", type="tertiary"),
     ):
         if table is not None:
             csv_button(table, key, index)
         st.download_button(
-            "HTML page (interactive; it can also save PNG and SVG)",
+            words.HTML_PAGE,
             lambda: figure_page(figure, key, alt),
             f"{key}.html",
             "text/html",
@@ -84,9 +70,7 @@ def show_figure(
             type="tertiary",
             on_click="ignore",
         )
-        st.segmented_control(
-            "The camera above the figure saves", PICTURES, default=PICTURES[0], key=picture
-        )
+        st.segmented_control(words.CAMERA, PICTURES, default=PICTURES[0], key=picture)
     return shown
 
 
@@ -101,7 +85,7 @@ def show_table(table: pd.DataFrame, name: str, **options: Any) -> None:
 def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
     """Shows the button that downloads a table as `name`.csv."""
     st.download_button(
-        "CSV",
+        words.CSV,
         table.to_csv(index=index).encode(),
         f"{name}.csv",
         "text/csv",
@@ -110,22 +94,3 @@ def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
         type="tertiary",
         on_click="ignore",
     )
-
-
-def figure_page(figure: go.Figure, name: str, title: str) -> str:
-    """Returns an HTML page with the figure and buttons for PNG and SVG; it works offline.
-
-    Args:
-        figure: the figure.
-        name: name of the files that the buttons save, without suffix.
-        title: title of the page, which says what the figure shows.
-    """
-    page: str = figure.to_html(
-        include_plotlyjs=True,
-        full_html=True,
-        auto_play=False,  # a figure with frames moves only when its reader starts it
-        default_width="100%",
-        config={"displaylogo": False, "responsive": True},
-        post_script=_BUTTONS.replace("NAME", json.dumps(name)),
-    )
-    return page.replace("<head>", f"<head><title>{html.escape(title)}</title>", 1)

@@ -11,6 +11,7 @@ from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import access, state
 from app.common.words import data_label
+from app.ui import words
 from mocoop.datasets import BENCHMARKS, is_builtin
 from mocoop.errors import UserError
 from mocoop.runs.run import Run
@@ -34,18 +35,14 @@ def pick_data() -> str:
         memory[state.DATA_LAST] = memory[state.DATA]
 
     chosen = st.selectbox(
-        "Data set",
+        words.DATA_SET,
         data_caches.data_choices(),
         format_func=data_label,
         key=state.DATA,
         bind=state.QUERY,
         on_change=remember,
         accept_new_options=typed,
-        help="Choose a built-in set or a benchmark on this machine, or use your own images: type "
-        "the path of a folder with one folder of images per class, or of a CSV file that lists "
-        "images. To upload a zip, use the Data page."
-        if typed
-        else None,
+        help=words.DATA_SET_HELP if typed else None,
     )
     remember()
     return data_name(chosen or "")
@@ -76,20 +73,17 @@ def pick_run(what_for: str) -> Run:
     for run in run_caches.finished_runs():
         runs.setdefault(run.name, run)
     if not runs and access.read_only():
-        st.info(f"There is no finished run here yet. This page shows {what_for}.")
+        st.info(words.no_run_to_look_at(what_for))
         st.stop()
     if not runs:
-        st.info(f"There is no finished run yet. Train one (about 20 seconds) to see {what_for}.")
-        st.page_link("pages/train.py", label="Train a run", icon=":material/model_training:")
+        st.info(words.no_run(what_for))
+        st.page_link("pages/train.py", label=words.TRAIN_A_RUN, icon=":material/model_training:")
         st.stop()
     asked, chosen = st.query_params.get(state.RUN), st.session_state.get(state.RUN)
     if asked not in runs:
         name = chosen if chosen in runs else first_choice(runs)
         if asked is not None:
-            st.warning(
-                f"The link asks for run {asked!r}, which does not exist here or is not finished. "
-                "Another run is shown."
-            )
+            st.warning(words.other_run(asked))
         st.query_params[state.RUN] = asked = name
     # The code below keeps the address up to date; Streamlit's `bind` would write the label there.
     st.session_state[state.RUN] = asked
@@ -98,7 +92,7 @@ def pick_run(what_for: str) -> Run:
         st.query_params[state.RUN] = st.session_state[state.RUN]
 
     st.selectbox(
-        "Run",
+        words.RUN,
         list(runs),
         format_func=run_caches.labels_of(runs).__getitem__,
         key=state.RUN,

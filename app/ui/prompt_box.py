@@ -9,6 +9,7 @@ import streamlit as st
 from app.caches import answers as answer_caches
 from app.common import access, state
 from app.common.words import escape_markdown
+from app.ui import words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluation.typed_prompt import EXAMPLE, typed_template
@@ -18,7 +19,7 @@ from mocoop.methods import MENU, METHODS
 LONGEST = 4000  # letters that the box takes; every CLIP reads fewer
 
 
-def prompt_box(config: TrainConfig, label: str = "Your prompt") -> str | None:
+def prompt_box(config: TrainConfig, label: str = words.YOUR_PROMPT) -> str | None:
     """Returns the typed template, checked for a run's CLIP and class names.
 
     None if nothing is typed, or if it cannot be used: then a sentence says what to do.
@@ -33,8 +34,7 @@ def prompt_box(config: TrainConfig, label: str = "Your prompt") -> str | None:
         bind=state.QUERY,
         placeholder=EXAMPLE,
         max_chars=LONGEST,
-        help="Any sentence, with {} where the class name goes. It is tried at once, without "
-        "training.",
+        help=words.PROMPT_HELP,
     )
     return checked(config, text) if text.strip() else None
 
@@ -79,10 +79,9 @@ def learn_from_here(config: TrainConfig, template: str) -> None:
     one_prompt = METHODS[config.method].family == ONE_PROMPT
     method = config.method if one_prompt else "coop"
     if st.button(
-        "Learn from here",
+        words.LEARN_FROM_HERE,
         icon=":material/model_training:",
-        help=f"Opens Train with {MENU[method].label} and this sentence as the start of its "
-        "prompt. Nothing is trained until you press the button there.",
+        help=words.learn_from_here_help(MENU[method].label),
     ):
         st.session_state[state.DATA_NEXT] = config.data
         st.switch_page(

@@ -71,9 +71,9 @@ RULES: dict[str, Rule] = {
         _some(6, 0),
         _every_style("large"),
         Card(
-            "The main thing, large in the middle; others stand around it or behind it.",
-            "To ask for the large thing: the plain words leave open which thing is meant.",
-            "Little beyond that: one prompt serves all pictures.",
+            "The large thing in the middle. Other things are around it or behind it.",
+            "To ask for the large thing. The plain prompt does not say which thing is meant.",
+            "Little more: one prompt suits all pictures.",
         ),
         _ROLE_WORDS,
         _STYLE_WORDS,
@@ -82,9 +82,9 @@ RULES: dict[str, Rule] = {
         _some(4, 1),
         _every_style("small"),
         Card(
-            "The small thing in a corner, whatever else is in the picture.",
-            "To ask for the small thing. Without training the large one is named most often.",
-            "Nothing more: one prompt serves all pictures, so that a mixture gains little.",
+            "The small thing in a corner. The other things in the picture do not count.",
+            "To ask for the small thing. Without training, the large one is named most often.",
+            "Little more: one prompt suits all pictures, so a mixture gains little.",
         ),
         _ROLE_WORDS,
         _STYLE_WORDS,
@@ -93,9 +93,11 @@ RULES: dict[str, Rule] = {
         _some(4, 0),
         _DECIDES,
         Card(
-            "Photos mean the large thing, sketches the small one, dark pictures the many.",
-            "A mixture: a prompt for each role, and a router that tells the styles apart.",
-            "A single prompt cannot be right: what it asks for is wrong in two styles of three.",
+            "In photos the large thing, in sketches the small one, in dark pictures the thing "
+            "that appears many times.",
+            "A mixture can learn a prompt for each role, and a router that knows the styles.",
+            "A single prompt cannot suit all pictures: what it asks for is wrong in two of the "
+            "three styles.",
         ),
         ("large", "small", "many"),
         ("photo", "sketch", "dark"),
@@ -105,11 +107,12 @@ RULES: dict[str, Rule] = {
         _some(4, 2),
         _DECIDES,
         Card(
-            "Photos mean the large thing, sketches the small one, dark pictures the many. Most "
-            "pictures of the base classes are sketches, most of the new classes are photos.",
-            "A mixture that goes by the style is right on the new classes too.",
-            "A single prompt learns on the base classes to ask for the small thing, which is "
-            "wrong for most pictures of the new ones.",
+            "In photos the large thing, in sketches the small one, in dark pictures the thing "
+            "that appears many times. Most pictures of the base classes are sketches. Most "
+            "pictures of the new classes are photos.",
+            "A mixture can learn to follow the style. It is then right on the new classes too.",
+            "A single prompt cannot suit both halves. On the base classes it learns to ask for "
+            "the small thing, which is wrong for most pictures of the new classes.",
         ),
         ("large", "small", "many"),
         ("photo", "sketch", "dark"),
@@ -121,9 +124,9 @@ RULES: dict[str, Rule] = {
         tuple(face.name for face in faces()),
         _every_style("large"),
         Card(
-            "The large face; other faces are small, framed or many.",
-            "To ask for the large face. The names differ in little, and so do the faces.",
-            "Which features of a face count: that is in the image features, or it is not.",
+            "The large face. Other faces are small, in a frame, or there are many of them.",
+            "To ask for the large face. The names are similar, and so are the faces.",
+            "Differences between faces that the image features do not contain.",
         ),
         _ROLE_WORDS,
         _STYLE_WORDS,
@@ -133,9 +136,9 @@ RULES: dict[str, Rule] = {
         tuple(digit.name for digit in digits()),
         _every_style("large"),
         Card(
-            "The large digit, written by hand; printed digits stand around it or behind it.",
-            "To ask for the large digit, and a little of how handwriting differs from print.",
-            "To read handwriting that the frozen image tower does not tell apart.",
+            "The large digit, which is handwritten. Printed digits are around it or behind it.",
+            "To ask for the large digit, and a little about how handwriting differs from print.",
+            "To tell apart handwritten digits that are the same for the frozen image tower.",
         ),
         _ROLE_WORDS,
         _STYLE_WORDS,
@@ -145,9 +148,9 @@ RULES: dict[str, Rule] = {
         tuple(sorted(pictograph_glyphs())),
         _every_style("large", "small", "cropped"),
         Card(
-            "The one thing that is there: large, small or a close-up.",
-            "Its size, and its style: there is only one thing that the words could mean.",
-            "What is meant is never in doubt: the control, with little to do for one prompt.",
+            "The only thing in the picture: large, small or a close-up.",
+            "To name its size and its style. There is only one thing that the words can mean.",
+            "Little more: it is always clear which thing is meant. This set is the control.",
         ),
         ("large", "small", "cropped"),
         STYLES,

@@ -36,10 +36,10 @@ def in_words(chosen: str) -> str:
     """Returns a sentence that says so, for people.
 
     >>> in_words("α and β")
-    'α and β were chosen on validation images that are the test images: the numbers flatter it.'
+    'α and β were chosen on validation images that are the test images: the numbers are too good.'
     """
     verb = "were" if " and " in chosen else "was"
     return (
-        f"{chosen} {verb} chosen on validation images that are the test images: the numbers "
-        "flatter it."
+        f"{chosen} {verb} chosen on validation images that are the test images: the numbers are "
+        "too good."
     )

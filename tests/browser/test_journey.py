@@ -108,7 +108,7 @@ def test_a_method_without_prompts_shows_what_it_has(start_app, browser_page):
     expect(page.get_by_text("Tip-Adapter has no router")).to_be_visible()
     page.get_by_role("tab", name="Try a picture").click()
     settled(page)
-    expect(page.get_by_role("tab", name="Does it matter?")).to_have_count(0)
+    expect(page.get_by_role("tab", name="Does the router help?")).to_have_count(0)
     go_to(page, "Prompt space")
     expect(page.get_by_text("Tip-Adapter learns no soft prompts")).to_be_visible()
 

@@ -101,7 +101,7 @@ def test_odd_pictures_get_cards_and_broken_ones_a_sentence(one_app, browser_page
         expect(page.get_by_role("img", name=name)).to_be_visible()
     changed = page.get_by_role("img", name="The changed picture")
     before = changed.get_attribute("src")
-    choose(page, "Change which one?", "4. clear.png")
+    choose(page, "Picture to change", "4. clear.png")
     expect(changed).not_to_have_attribute("src", before)
     assert looks(page, "The changed picture")["colour"] == pytest.approx((0, 0, 255), abs=6)
 

@@ -17,7 +17,13 @@ from tests.support.page_fixtures import open_page
 MIXTURES = ("mocoop", "mocoop-all", "mocoop-ln", "mocoop-all-ln")
 NO_PROMPTS = ("zero-shot", "ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
 FAR_APART = ("zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln")
-TABS = ("Test images", "Who gets what", "Does it matter?", "What it gets right", "Try a picture")
+TABS = (
+    "Test images",
+    "Experts by class",
+    "Does the router help?",
+    "Accuracy by class",
+    "Try a picture",
+)
 
 
 def texts(elements):
@@ -97,8 +103,8 @@ def test_routing_shows_what_there_is(show, method, view):
         asks = state.ONLY_EXPERT in [box.key for box in app.selectbox]
         assert asks == (method in MIXTURES)
     labels = [tab.label for tab in app.tabs]
-    assert ("Does it matter?" in labels) == (method in MIXTURES)
-    assert ("What it gets right" in labels) == (method not in MIXTURES)
+    assert ("Does the router help?" in labels) == (method in MIXTURES)
+    assert ("Accuracy by class" in labels) == (method not in MIXTURES)
 
 
 @pytest.mark.parametrize("method", ["cocoop", "linear-probe", "tip-adapter-f"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.compare.view import MEANS
+from app.compare.words import MEANS
 from mocoop.api import preset
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment

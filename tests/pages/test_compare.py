@@ -16,7 +16,7 @@ from app.common.theme import METHOD_COLOURS
 from app.compare import documents, run_files, view, words
 from app.compare.figures import Curve, training_curves
 from app.compare.tables import RunFilter, run_row, run_table, select_runs, why_no_curve
-from app.compare.view import CURVES, MEANS
+from app.compare.words import CURVES, MEANS
 from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.runs.export_zip import archive_bytes

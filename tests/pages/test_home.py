@@ -12,7 +12,7 @@ import torch
 from app.common import state
 from app.common.methods import experts_in_words
 from app.home.pipeline import pipeline_svg, pipeline_view
-from app.home.story import NBSP
+from app.home.words import NBSP
 from app.lab.lessons import LESSONS
 from mocoop.classifiers.hard import hard_classifier
 from mocoop.classifiers.saved import open_classifier
@@ -132,7 +132,7 @@ def test_single_prompt_has_no_story_but_a_word_on_wrong_predictions(shipped):
         said = texts(app)
         assert not answers(app)
         assert "data:image/png" in said
-        assert ("Here CoOp is wrong: it says" in said) == ("✗" in said)
+        assert ("Here CoOp is wrong. It predicts" in said) == ("✗" in said)
         assert ("right on 29 % of the test images" in said) == ("✗" in said)
         seen.add("✗" in said)
     assert True in seen

@@ -12,7 +12,7 @@ from app.bench import words
 from app.bench.opening import given_pictures
 from app.bench.tables import labels_of
 from app.common import state
-from app.routing.view import MANY, TRY
+from app.routing.words import MANY, TRY
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from tests.support.compare_example import copy_run

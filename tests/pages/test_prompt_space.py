@@ -46,8 +46,8 @@ def test_loaded_shows_numbers_map_and_words(one_run):
     assert drift["expert"].tolist() == list(one_run.setup().experts)
     assert drift["own cosine"].between(-1, 1).all()
     assert "Trustworthiness" in texts(app.markdown)
-    assert "hardly on distances between clusters" in texts(app.markdown)
-    assert "Do not read too much into these" in texts(app.caption)
+    assert "Distances between clusters say little" in texts(app.markdown)
+    assert "Take care with these words" in texts(app.caption)
     assert len(app.multiselect(key=state.MAP_CLASSES).value) == 5
     # It opens on an expert that gets images of the class.
     got = re.search(r"\*\*(\d+) of \d+\*\* test images", texts(app.markdown))
@@ -131,7 +131,7 @@ def test_a_map_per_group_with_a_frame_per_epoch(one_run):
     assert titles == list(setup.experts)
     assert [frame["name"] for frame in chart["frames"]] == ["0", "1", "2", "3"]
     assert chart["layout"]["sliders"][0]["active"] == 1
-    assert "An arrow is the way of a soft prompt from epoch 0" in texts(app.caption)
+    assert "An arrow shows the path of a soft prompt from epoch 0" in texts(app.caption)
 
 
 def test_own_group_is_nearest_in_words(one_run):

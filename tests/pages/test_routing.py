@@ -131,8 +131,8 @@ def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
 @pytest.mark.parametrize(
     ("view", "words", "figures"),
     [
-        ("Who gets what", "**Experts by style**", 5),
-        ("Does it matter?", "router", 1),
+        ("Experts by class", "**Experts by style**", 5),
+        ("Does the router help?", "router", 1),
         (TRY, "Nearest training images", 1),
     ],
 )
@@ -145,6 +145,12 @@ def test_every_tab_shows_what_it_is_called_after(one_run, view, words, figures):
     assert len(app.get("plotly_chart")) == 1 + figures
 
 
+def test_a_link_with_a_tab_s_earlier_name_opens_it(one_run):
+    app = open_page(PAGE, run=one_run.name, view="Does it matter?")
+    assert not app.exception
+    assert "The router is" in texts(app.markdown)
+
+
 def test_every_class_counts_alike_in_numbers_beside_the_accuracy(page, one_run):
     found = one_run.results()["base"]
     numbers = [found[key] for key in ("macro_f1", "mean_class_accuracy", "top5_accuracy")]
@@ -153,8 +159,8 @@ def test_every_class_counts_alike_in_numbers_beside_the_accuracy(page, one_run):
 
 
 def test_many_classes_show_the_most_frequent_mistakes(one_run):
-    app = open_page(PAGE, run=one_run.name, view="Who gets what")
-    assert "true classes down, predicted ones across" in texts(app.markdown)
+    app = open_page(PAGE, run=one_run.name, view="Experts by class")
+    assert "rows are true classes, columns are predicted classes" in texts(app.markdown)
     app.get("button_group")[0].set_value("all").run()
     assert not app.exception
     assert "the 20 most frequent of" in texts(app.markdown)
@@ -200,7 +206,7 @@ def test_too_many_files_are_counted(one_run):
     many = [(f"{n}.png", png(), "image/png") for n in range(upload_view.MAX_FILES + 2)]
     app.get("file_uploader")[0].set_value(many).run()
     assert not app.exception
-    assert "You uploaded 14 files; only the first 12 are shown" in texts(app.warning)
+    assert "You uploaded 14 files. Only the first 12 are shown" in texts(app.warning)
 
 
 def test_one_picture_stands_beside_its_sliders_alone(one_run):

@@ -8,7 +8,7 @@ import pytest
 
 from app.caches import answers as answer_caches
 from app.common import state
-from app.compare.view import BESIDE
+from app.compare.words import BESIDE
 from mocoop.errors import UserError
 from mocoop.runs.writer import queue_run
 from mocoop.storage.atomic import read_tensors, write_tensors
@@ -157,7 +157,7 @@ def test_a_run_trained_again_while_it_is_compared(two, one_run):
     (again / "status.json").touch()
     app.run()
     assert not app.exception
-    assert "too close to call" in texts(app.markdown)
+    assert "no clear difference" in texts(app.markdown)
 
 
 def test_data_that_changed_take_only_their_run_along(two, monkeypatch):

@@ -11,7 +11,7 @@ from app.common import state
 from app.common.methods import menu_label, method_called
 from app.common.words import run_title
 from app.jobs import trainings
-from app.train import more_settings
+from app.train import setting_words
 from mocoop.config import TrainConfig
 from mocoop.method_record import FAMILIES
 from mocoop.methods import MENU, METHODS
@@ -160,7 +160,7 @@ def test_what_has_no_recipe_has_no_such_button(started):
 
 def test_methods_are_explained_on_request(started):
     app = open_page(PAGE)
-    next(b for b in app.button if b.label == "Which method for what?").click().run()
+    next(b for b in app.button if b.label == "What is each method for?").click().run()
     assert not app.exception
     said = texts(app.markdown)
     assert all(method.use in said for method in METHODS.values())
@@ -255,15 +255,15 @@ def test_a_linear_probe_without_validation_images_is_told_before_it_starts(start
 
 def test_choices_of_the_form_are_the_settings_own():
     for name, words in (
-        ("context_init", more_settings.CONTEXTS),
-        ("name_position", more_settings.POSITIONS),
-        ("text_classes", more_settings.TEXT_CLASSES),
-        ("text_scale", more_settings.TEXT_SCALES),
-        ("text_target", more_settings.TEXT_TARGETS),
-        ("text_templates", more_settings.TEXT_TEMPLATES),
-        ("text_softmax", more_settings.TEXT_SOFTMAX),
-        ("gate_target", more_settings.GATE_TARGETS),
-        ("precision", more_settings.PRECISIONS),
+        ("context_init", setting_words.CONTEXTS),
+        ("name_position", setting_words.POSITIONS),
+        ("text_classes", setting_words.TEXT_CLASSES),
+        ("text_scale", setting_words.TEXT_SCALES),
+        ("text_target", setting_words.TEXT_TARGETS),
+        ("text_templates", setting_words.TEXT_TEMPLATES),
+        ("text_softmax", setting_words.TEXT_SOFTMAX),
+        ("gate_target", setting_words.GATE_TARGETS),
+        ("precision", setting_words.PRECISIONS),
     ):
         for value in words:
             config = TrainConfig(**{"context_init": "words", name: value})

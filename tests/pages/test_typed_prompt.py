@@ -49,7 +49,7 @@ def test_scores_on_the_picture_and_on_the_test_images(one_run):
     zero_shot = one_run.results()["base"]["zero_shot"]
     (found,) = [m for m in app.metric if m.label == "On the test images"]
     assert found.value == f"{zero_shot:.1f} %"  # the sentence is the zero-shot prompt
-    assert "+0.0 points against zero-shot [+0.0, +0.0]: too close to call" in texts(app.markdown)
+    assert "+0.0 points against zero-shot [+0.0, +0.0]: no clear difference" in texts(app.markdown)
     said = html(app)
     assert "Your prompt" in said
     assert "Zero-shot" in said
@@ -99,7 +99,7 @@ def test_an_edited_group_moves_target_and_accuracy(one_run):
     app = typing(one_run, edit="true")
     table = next(e.value for e in app.dataframe if "as in the run" in e.value.columns)
     assert (table["as in the run"] == table["edited"]).all()
-    assert "first choice stays" in texts(app.caption)
+    assert "first choice is still" in texts(app.caption)
     app.selectbox(key=state.TYPED_GROUP).set_value("sketch").run()
     app.text_area[0].set_value("a photo of many {}.\n\na {} pattern.").run()
     assert not app.exception

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.compare import beside_figures, beside_tables
+from app.compare import beside_figures, beside_tables, words
 from app.compare.beside_tables import ALL_RIGHT, ALL_WRONG, DISAGREE, EVERY
 from mocoop.datasets.base import Item
-from mocoop.evaluation.paired import Interval, PairTest
+from mocoop.evaluation.paired import Interval, PairTest, p_in_words
 from mocoop.evaluation.side_by_side import SideBySide
 from mocoop.presets import preset
 from mocoop.runs.run import RunSetup
@@ -71,25 +71,25 @@ def test_every_choice_of_images(lined, wanted, images):
 
 def test_a_pair_in_words():
     clear = PairTest(100, 271, 5, 200, 1e-70, 46.2, Interval(42.1, 50.2))
-    said = beside_tables.pair_in_words("MoCoOp", "CoOp", clear)
+    said = words.pair("MoCoOp", "CoOp", clear)
     assert said == (
-        "MoCoOp is right on 271 images on which CoOp is wrong, CoOp on 5 on which MoCoOp is "
-        "wrong; p < 0.001. The difference is +46.2 points [+42.1, +50.2]: MoCoOp is better."
+        "MoCoOp is right on 271 images on which CoOp is wrong. CoOp is right on 5 images on which "
+        "MoCoOp is wrong. The difference is +46.2 points [+42.1, +50.2], p < 0.001: MoCoOp is "
+        "better."
     )
     close = PairTest(10, 1, 2, 5, 1.0, -5.6, Interval(-22.0, 11.0))
-    said = beside_tables.pair_in_words("A", "B", close)
+    said = words.pair("A", "B", close)
     assert "A is right on 1 image on which B is wrong" in said
-    assert said.endswith("p = 1.00. The difference is -5.6 points [-22.0, +11.0]: too close to "
-                         "call on 18 images.")  # fmt: skip
+    assert said.endswith("-5.6 points [-22.0, +11.0], p = 1.00: no clear difference on 18 images.")
     lost = replace(clear, difference=-46.2)
-    assert beside_tables.pair_in_words("A", "B", lost).endswith("B is better.")
+    assert words.pair("A", "B", lost).endswith("B is better.")
 
 
 @pytest.mark.parametrize(
-    ("p", "words"), [(0.0, "p < 0.001"), (0.0123, "p = 0.012"), (0.25, "p = 0.25")]
+    ("p", "said"), [(0.0, "p < 0.001"), (0.0123, "p = 0.012"), (0.25, "p = 0.25")]
 )
-def test_p_in_words(p, words):
-    assert beside_tables.p_in_words(p) == words
+def test_p_in_words(p, said):
+    assert p_in_words(p) == said
 
 
 def test_names_are_short_where_they_can_be():

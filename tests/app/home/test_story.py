@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from app.home import story
+from app.home import story, words
 from app.lab.lessons import LESSONS
 from app.lab.tabs import FIRST_LESSON
 from mocoop.datasets.base import Item
@@ -105,23 +105,23 @@ def test_what_a_prediction_names():
 
 
 def test_how_often_a_run_is_right():
-    assert story.right_in_words({}) == ""
+    assert words.how_often_right({}) == ""
     whole = {"all": {"accuracy": 79.7}, "base": {"accuracy": 1.0}}
-    assert story.right_in_words(whole) == "right on 80 % of the test images"
+    assert words.how_often_right(whole) == "right on 80 % of the test images"
     halves = {"base": {"accuracy": 90.0}, "new": {"accuracy": 40.0}}
-    assert story.right_in_words(halves) == (
+    assert words.how_often_right(halves) == (
         "right on 90 % of the test images of the base classes and "
         "40 % of the test images of the new classes"
     )
 
 
 def test_a_wrong_prediction_in_words():
-    said = story.wrong_in_words("CoOp", "a*b", "key", "right on 29 % of the test images")
+    said = words.wrong("CoOp", "a*b", "key", "right on 29 % of the test images")
     assert said == (
-        "Here CoOp is wrong: it says **a\\*b**, the true class is **key**. "
+        "Here CoOp is wrong. It predicts **a\\*b**, but the true class is **key**. "
         "It is right on 29 % of the test images."
     )
-    assert story.wrong_in_words("CoOp", "bee", "key", "").endswith("**key**.")
+    assert words.wrong("CoOp", "bee", "key", "").endswith("**key**.")
 
 
 def test_the_button_leads_to_the_first_lesson():

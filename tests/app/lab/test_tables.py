@@ -178,7 +178,7 @@ def test_trainings_that_go_off_are_counted():
     runs = {"coop": (steady, steady), "mocoop": (steady, fallen)}
     assert lab_tables.gone_off(runs, 12) == {"mocoop": (1, pytest.approx(20.0))}
     assert lab_tables.gone_off(runs, 6) == {}
-    text = words.went_off(lab_tables.gone_off(runs, 12), 2)
+    text = words.diverged(lab_tables.gone_off(runs, 12), 2)
     assert "MoCoOp with 1 of 2 seeds (by up to 20 points)" in text
     assert "not overfitting" in text
 
@@ -261,7 +261,9 @@ def test_lesson_on_overfitting_is_of_its_set_and_the_own_rate_and_tells_the_othe
     table = pd.concat([overfitting(5, -9), *others], ignore_index=True)
     assert PROMPTS.answer(table) == 2
     assert "**−9.0** on the new classes" in PROMPTS.reveal(table)
-    assert "own learning rate, 0.2; it is −4.0 at rate 0.8." in PROMPTS.reveal(table)
+    assert "own learning rate, 0.2. At the other rates it is −4.0 (rate 0.8)." in PROMPTS.reveal(
+        table
+    )
 
 
 def supervised(base: float, new: float, drift_of_most: float = 0.1):

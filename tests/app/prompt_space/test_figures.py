@@ -7,7 +7,7 @@ import pytest
 from app.common.theme import expert_colours
 from app.prompt_space import figures, key, tables
 from app.prompt_space.group_figures import group_maps
-from app.ui.parts import figure_page
+from app.ui.figure_page import figure_page
 from tests.support.routed_example import CLASSES, GROUPS, small_map
 
 COLOURS = expert_colours(list(GROUPS))

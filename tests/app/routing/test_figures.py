@@ -149,7 +149,7 @@ def test_chips_escape_names():
     html = chips.expert_chips([("<b>x</b>", 0.7), ("y", 0.3)], {"<b>x</b>": "#000000", "y": TRAIN})
     assert "&lt;b&gt;x&lt;/b&gt; 70%" in html
     assert "<b>x" not in html
-    assert "truth: &lt;i&gt;" in chips.verdict("a", 0.5, "<i>")
+    assert "true class: &lt;i&gt;" in chips.verdict("a", 0.5, "<i>")
     assert "✓" in chips.verdict("a", 0.5, "a")
 
 

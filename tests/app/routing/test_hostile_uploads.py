@@ -172,7 +172,7 @@ def test_odd_but_sound_pictures_are_shown_under_harmless_names(try_files):
 
 def test_a_hundred_at_once(try_files):
     app = try_files({f"{number}.png": GOOD_PNG for number in range(100)})
-    warning = f"You uploaded 100 files; only the first {MAX_FILES} are shown."
+    warning = f"You uploaded 100 files. Only the first {MAX_FILES} are shown."
     assert warning in [shown.value for shown in app.warning]
 
 

@@ -11,7 +11,7 @@ import pytest
 from app.common import galleries
 from app.common.galleries import GalleryFilter
 from app.prompt_space import tables as space_tables
-from app.routing import tables
+from app.routing import tables, words
 from mocoop.analysis.drift import Drift, NearWord
 from mocoop.evaluation.routing_value import RoutingValue
 from tests.support.routed_example import CLASSES, EXPERTS, GROUPS, routed_items
@@ -119,12 +119,12 @@ def test_shares_before_and_after(found):
 
 
 @pytest.mark.parametrize(
-    ("gain", "error", "words"),
-    [(3.0, 1.0, "it helps here"), (-3.0, 1.0, "does not help"), (1.0, 1.0, "too close to call")],
+    ("gain", "error", "said"),
+    [(3.0, 1.0, "it helps here"), (-3.0, 1.0, "does not help"), (1.0, 1.0, "no clear difference")],
 )
-def test_value_of_routing_in_words(gain, error, words):
+def test_value_of_routing_in_words(gain, error, said):
     value = RoutingValue(60, 59, 50, 57, "dark", "validation", 70, gain, error, {"dark": 57})
-    assert words in tables.routing_in_words(value)
+    assert said in words.value_of_routing(value)
     table = tables.routing_value_table(value)
     assert table["accuracy"].tolist() == [60, 59, 50, 57, 70]
     assert "'dark' for every image, chosen on the validation images" in table["meaning"][3]
@@ -132,7 +132,7 @@ def test_value_of_routing_in_words(gain, error, words):
 
 
 @pytest.mark.parametrize(
-    ("nmi", "words"),
+    ("nmi", "said"),
     [
         (None, "cannot be measured"),
         (0.0, "do not follow"),
@@ -141,8 +141,8 @@ def test_value_of_routing_in_words(gain, error, words):
         (0.9, "closely"),
     ],
 )
-def test_style_nmi_in_words(nmi, words):
-    assert words in tables.nmi_in_words(nmi)
+def test_style_nmi_in_words(nmi, said):
+    assert said in words.nmi_in_words(nmi)
 
 
 def test_map_table_says_what_each_point_is(projection):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.routing import typed_figures, typed_tables
+from app.routing import typed_figures, typed_tables, typed_words
 from mocoop.evaluation.paired import Interval, PairTest
 from mocoop.evaluation.typed_prompt import GroupEffect, PartScore
 
@@ -19,7 +19,7 @@ def test_parts_stand_beside_zero_shot():
     assert table["part"].tolist() == ["all", "role: many", "role: large"]
     assert table["difference"].tolist() == [10, 60, -23]
     assert typed_tables.best_and_worst(table) == (
-        "It gains most on role: many (+60.0 points); it loses most on role: large (-23.0 points)."
+        "It gains most on role: many (+60.0 points). It loses most on role: large (-23.0 points)."
     )
     figure = typed_figures.part_bars(table)
     assert [list(bars.x) for bars in figure.data] == [[40, 90, 7], [30, 30, 30]]
@@ -27,7 +27,10 @@ def test_parts_stand_beside_zero_shot():
 
 def test_parts_that_do_not_change():
     table = typed_tables.parts_table(PLAIN, PLAIN)
-    assert typed_tables.best_and_worst(table) == "No part of the test images changes."
+    assert (
+        typed_tables.best_and_worst(table)
+        == "The accuracy is the same on every part of the test images."
+    )
     assert typed_tables.best_and_worst(table.head(1)) == ""
     lost = typed_tables.parts_table([PLAIN[0], replace(PLAIN[1], accuracy=10.0)], PLAIN[:2])
     assert typed_tables.best_and_worst(lost) == "It loses most on role: many (-20.0 points)."
@@ -35,12 +38,14 @@ def test_parts_that_do_not_change():
 
 def test_against_zero_shot():
     clear = PairTest(0, 9, 1, 5, 0.02, 53.3, Interval(20.0, 80.0))
-    assert typed_tables.against_zero_shot(clear) == (
+    assert typed_words.against_zero_shot(clear) == (
         "+53.3 points against zero-shot [+20.0, +80.0]: better"
     )
     lost = replace(clear, difference=-53.3)
-    assert typed_tables.against_zero_shot(lost).endswith("worse")
-    assert typed_tables.against_zero_shot(replace(clear, p_value=0.4)).endswith("close to call")
+    assert typed_words.against_zero_shot(lost).endswith("worse")
+    assert typed_words.against_zero_shot(replace(clear, p_value=0.4)).endswith(
+        "no clear difference"
+    )
 
 
 def test_an_edited_group_beside_the_run():

@@ -58,6 +58,6 @@ def test_how_many_are_right(columns):
     assert in_words(columns, "cat") == "1 of 2 methods is right."
     assert in_words(columns, "cow") == "All 2 methods are wrong."
     assert in_words(columns[:1] * 2, "cat") == "All 2 methods are right."
-    assert in_words(columns, None) == "2 methods give 2 different answers."
-    assert in_words(columns[:1] * 3, None) == "All 3 methods say the same."
+    assert in_words(columns, None) == "2 methods predict 2 different classes."
+    assert in_words(columns[:1] * 3, None) == "All 3 methods predict the same class."
     assert in_words(columns[:1], "cat") == ""

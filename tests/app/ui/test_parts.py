@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from app.ui.parts import figure_page
+from app.ui.figure_page import figure_page
 
 
 def test_figure_page_stands_alone():

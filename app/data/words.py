@@ -1,0 +1,144 @@
+"""The texts of the Data page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+FEW_NAMES = 3  # up to this number, all class names are listed
+
+TITLE = "Data"
+CAPTION = "The images that prompts are learned from. Choose a data set, or upload your own images."
+TRAIN_ON_IT = "Train on it"
+PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check"  # the tabs
+
+# Upload.
+UPLOAD = "Upload a zip"
+UPLOADER = "Zip of class folders"
+USE_IT = "Use it"
+EXTRACTING = "Extracting …"
+
+# Size and card.
+NUMBER_OF_CLASSES, NUMBER_OF_STYLES = "Classes", "Styles"
+SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
+LABEL_MEANS = "What a label means"
+CAN_BE_LEARNED = "What can be learned"
+CANNOT_BE_LEARNED = "What cannot be learned"
+
+# Images.
+SPLIT, CLASS, STYLE = "Split", "Class", "Style"
+ALL = "all"
+NO_MATCH = "No image matches these filters. Remove one of them."
+
+# Class names.
+SAVE_NAMES = "Save the names"
+
+# Templates.
+GROUPS = "Groups of templates; one expert starts from each group:"
+STARTS_FROM, KEPT_CLOSE_TO = "starts from", "kept close to"
+WHICH_GROUPS = "Which groups suit these pictures?"
+WHICH_GROUPS_CAPTION = (
+    "CLIP searches for the groups of templates that together classify the training images best. "
+    "It stops when one more group does not help. The small built-in CLIP knows few words. For "
+    "photographs, use a full CLIP."
+)
+CLIP, MAXIMUM = "CLIP", "Maximum number of groups"
+PROPOSE = "Propose groups"
+COMPARING = "Comparing …"
+NO_SECOND_GROUP = (
+    "A second group does not help on these images. The groups of the data set stay as they are."
+)
+BEST_FIT = "images that fit it best"
+ADDS = "gain in log probability, nats"
+ADDS_HELP = "How much this group increases the mean log probability of the true classes."
+USE_FOR_TRAINING = "Use them for the next training"
+SAVE_WITH_DATA = "Save them with the data set"
+NOW_IN_TABLE = "They are now in the table of templates: go to the Train page"
+
+# The check.
+OPEN_EVERY = "Open every image"
+OPENING = "Opening images …"
+ALL_READABLE = "All images exist and can be read."
+MISSING, UNREADABLE, DUPLICATE = "missing", "cannot be read", "also in training"
+NO_FILE = "no such file"
+
+# All data sets.
+ALL_SETS = "All data sets, and how to get the missing ones"
+STATES = {"built in": "ready", "ready": "ready", "broken": "incomplete", "missing": "missing"}
+DATA_SET, STATE, CONTENTS, NEXT_STEP = "data set", "state", "contents", "next step"
+WHERE = (
+    "Benchmark data sets are in the folder `data`, or in the folder that MOCOOP_DATA names. "
+    "`mocoop data download NAME` shows the terms of use, and then downloads a data set."
+)
+
+
+def upload_limits(megabytes: int, entries: int, gigabytes: float) -> str:
+    """Returns what a zip must contain, and how large it may be."""
+    return (
+        "The zip needs one folder of images per class, or folders train/, val/ and test/ that "
+        f"contain such folders. Limits: {megabytes} MB, {entries:,} files, {gigabytes:g} GB "
+        "unpacked. The zip stays on this machine."
+    )
+
+
+def halves(base: Sequence[str], new: Sequence[str]) -> str:
+    """Returns how the classes are split for the base-to-new protocol.
+
+    Args:
+        base: names of the classes in the base half.
+        new: those in the new half.
+    """
+    return f"Base half: {_named(base, 'the first')}. New half: {_named(new, 'the other')}."
+
+
+def _named(names: Sequence[str], which: str) -> str:
+    """Returns up to `FEW_NAMES` names, or the number of names with the first and the last one."""
+    if len(names) > FEW_NAMES:
+        return f"{which} {len(names):,} classes, {names[0]} to {names[-1]}"
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
+
+
+def images(count: int) -> str:
+    """Returns how many images pass the filters."""
+    return f"{count:,} images"
+
+
+def change_names(file: str) -> str:
+    """Returns what a class name is for, and where a changed one is saved."""
+    return (
+        "Every prompt contains the class name. Change a name here if it does not say what the "
+        f"images show. The change is saved in `{file}` in the folder of the images."
+    )
+
+
+def zero_shot(template: str) -> str:
+    """Returns the template of zero-shot."""
+    return f"Zero-shot template: *{template}* (`{{}}` stands for the class name)"
+
+
+def what_is_checked(count: int) -> str:
+    """Returns what the check does."""
+    return (
+        f"This opens all {count:,} images. It compares the numbers of images with the published "
+        "ones, if there are any. It also looks for images that are both in the training split and "
+        "in the test split."
+    )
+
+
+def use_command_line(source: str) -> str:
+    """Returns the command that checks a large data set."""
+    return f"For so many images, use the command line: `mocoop data check {source}`."
+
+
+def opened(done: int, total: int) -> str:
+    """Returns how many images have been opened."""
+    return f"{done:,} of {total:,} images"
+
+
+def other_count(what: str, found: int, published: int) -> str:
+    """Returns that a number of images is not the published one."""
+    return f"{what}: {found:,} here, {published:,} published."
+
+
+def leave_out(count: int) -> str:
+    """Returns the label of the button that leaves out broken images."""
+    return "Leave this image out" if count == 1 else f"Leave these {count} images out"

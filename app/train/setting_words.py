@@ -1,0 +1,175 @@
+"""The texts of the Train page's form: the settings, their values and what they mean."""
+
+from __future__ import annotations
+
+# The first settings.
+TRAIN_ON = "Train on"
+TRAIN_ON_CHOICES = {"all": "All classes", "base": "Base half"}
+TRAIN_ON_HELP = (
+    "Base half: the method trains only on the first half of the classes. It is then also tested "
+    "on the other half, which it has never seen."
+)
+SHOTS = "Training images per class"
+SEED = "Seed"
+SEED_HELP = "Number that starts the random generator. Another seed draws other training images."
+METHOD = "Method"
+WHICH_METHOD = "What is each method for?"
+METHOD_COLUMNS = ("Method", "What it does", "What it is for")
+
+# Templates.
+TEMPLATES_CAPTION = (
+    "Each row becomes one expert. Its prompt starts from the first template. All templates of the "
+    "row, separated by `|`, keep the prompt close to their meaning. `{}` stands for the class "
+    "name."
+)
+RESET = "Reset the table"
+START = "Start the prompt from a sentence"
+START_HELP = "Any sentence, with {} where the class name goes. Empty: the usual start."
+
+# The button.
+TEST_IT, START_TRAINING, ADD_TO_QUEUE = "Test it", "Start training", "Add to the queue"
+
+# The published recipe.
+IS_PUBLISHED = "Is this the published recipe?"
+DIFFERENT_COLUMNS = ("Setting", "Published", "Ours", "Source")
+THE_SAME = "**The same in both**"
+SAME_COLUMNS = ("Setting", "Value", "Source")
+
+# The less common settings.
+CLIP = "CLIP"
+MORE = "More settings"
+TRAINING, FITTING, PROMPT, ROUTER = "Training", "Fitting", "Prompt", "Router"
+CLOSE_TO_PLAIN = "Staying close to the plain prompt"
+CLOSE_TO_HARD = "Staying close to the hard prompts"
+STYLE, EVERY_STYLE = "Train on images of", "every style"
+STYLE_HELP = (
+    "Training images of one style only. The test then shows how well the method works on styles "
+    "it has never seen (domain generalisation)."
+)
+LABELS = {
+    "epochs": "Epochs",
+    "learning_rate": "Learning rate",
+    "batch_size": "Images per step",
+    "views": "Views per image",
+    "layer_norm_rate": "LayerNorm rate",
+    "precision": "Precision",
+    "augment": "Random crops",
+    "search": "Values tried",
+    "key_views": "Crops per stored image",
+    "context_init": "Starts from",
+    "context_words": "Words",
+    "context_tokens": "Tokens",
+    "name_position": "Class name",
+    "class_context": "A separate prompt for every class",
+    "num_chosen": "Experts per image",
+    "gate_rate": "Router's rate",
+    "gate_weight": "Gating loss weight",
+    "gate_target": "Router learns from",
+    "align_weight": "λ",
+    "align_temperature": "Temperature",
+    "anchor_weight": "Anchor weight",
+    "text_weight": "Text loss weight",
+    "text_classes": "Names in text loss",
+    "text_scale": "Text loss scale",
+    "text_target": "Compared with",
+    "text_templates": "Templates",
+    "text_softmax": "Softmax",
+    "text_noise": "Noise",
+}
+"""Setting → its label."""
+HELP = {
+    "views": "1 is the image itself. More views add random crops and mirrored images.",
+    "layer_norm_rate": "Learning rate of the LayerNorms, as a multiple of the prompts' rate.",
+    "precision": "Number format inside CLIP's encoders. fp16 is faster on a GPU; bf16 is faster "
+    "on a GPU and on processors with AMX. `auto` uses bf16 there and fp32 elsewhere.",
+    "augment": "Crops and mirrors every image at random, anew in every epoch.",
+    "key_views": "An image is the mean of this number of random crops. 0 is the image itself.",
+    "context_words": "The words before the class name.",
+    "context_tokens": "CoOp's M: the number of learned tokens.",
+    "class_context": "CoOp's CSC. It needs images of every class, so train on all classes.",
+    "num_chosen": "K: how many experts the router picks for each image.",
+    "gate_rate": "Learning rate of the router, as a multiple of the prompts' rate.",
+    "gate_weight": "Weight of the loss that teaches the router which templates suit an image.",
+    "gate_target": "The scores that the router imitates: those of the hard prompts with 10 added "
+    "to the K best (as in the paper), those of the hard prompts times CLIP's own scale, or those "
+    "of the soft prompts with 10 added to the K best.",
+    "align_weight": "How much is removed of the part of the gradient that contradicts the plain "
+    "prompt. 1 removes all of it. With 0 this is CoOp.",
+    "align_temperature": "Temperature of the predictions whose difference gives the plain "
+    "prompt's direction.",
+    "anchor_weight": "KgCoOp's λ: how strongly the prompt is kept close to the hard prompt. With "
+    "0 this is CoOp.",
+    "text_weight": "Weight of the loss that asks each soft prompt to be most similar to the hard "
+    "prompts of its own class.",
+    "text_classes": "Only matters if you train on half of the classes.",
+    "text_scale": "Inverse temperature of the loss. With 1, as in the authors' code, the loss "
+    "constrains the prompts only weakly.",
+    "text_softmax": "Each soft prompt chooses among the hard prompts of all classes, or each hard "
+    "prompt chooses among the soft ones.",
+    "text_noise": "Standard deviation of noise on the hard prompts' features, in half of the "
+    "steps. LASP's code has 0.05.",
+}
+"""Setting → what it means."""
+CONTEXTS = {"template": "plain prompt", "words": "other words", "random": "random tokens"}
+POSITIONS = {"end": "at the end", "middle": "in the middle", "front": "in front"}
+TEXT_CLASSES = {"seen": "trained classes", "all": "all classes"}
+TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (as the authors)"}
+TEXT_TEMPLATES = {"own": "the data set's", "fixed": "LASP's 35"}
+TEXT_SOFTMAX = {"hard": "over hard prompts", "soft": "over soft prompts (LASP's code)"}
+TEXT_TARGETS = {"prototype": "mean of a group", "templates": "every template"}
+GATE_TARGETS = {"hard": "hard, +10", "scaled": "hard, scaled", "soft": "soft, +10"}
+SEARCHES = {"own": "our own", "published": "as published"}
+PRECISIONS = {
+    "auto": "auto: the fastest here",
+    "fp32": "fp32 (exact)",
+    "bf16": "bf16",
+    "fp16": "fp16",
+}
+
+
+def no_groups(method: str, start: str) -> str:
+    """Returns that a method has no groups of templates, and what it starts from."""
+    return f"{method} has no groups of templates. It starts from {start}"
+
+
+def hard_templates(templates: tuple[str, ...]) -> str:
+    """Returns the hard templates that a method uses."""
+    return f"It uses these hard templates: {' · '.join(templates)}"
+
+
+def size(classes: int, experts: int | None, images: int | None) -> str:
+    """Returns the size of a training.
+
+    Args:
+        classes: number of classes.
+        experts: number of learned prompts; None if the method learns none.
+        images: number of images; None to leave it out.
+    """
+    parts = [f"{classes} classes"]
+    if experts is not None:
+        parts.append("1 prompt" if experts == 1 else f"{experts} experts")
+    if images is not None:
+        parts.append(f"{images:,} images")
+    return ", ".join(parts)
+
+
+def your_sentence(sentence: str) -> str:
+    """Returns that a training starts from a typed sentence."""
+    return f"Starts from your sentence: {sentence}"
+
+
+def trains_as_published(method: str) -> str:
+    """Returns how far a method's recipe is the published one, as Markdown."""
+    return (
+        f"With every CLIP except the built-in one, **{method}** trains as published, except for "
+        "the settings in the table's column *Ours*. The built-in CLIP is far smaller. It has its "
+        "own recipe, which was chosen on validation images."
+    )
+
+
+def values_of(chosen: str) -> str:
+    """Returns which values of a method's numbers are compared."""
+    return (
+        f"The values of {chosen} that are compared on validation images: our own, or those of "
+        "the authors' code."
+    )

@@ -1,0 +1,78 @@
+"""The texts of the parts that several pages share, and the names of the pages in the menu."""
+
+from __future__ import annotations
+
+HOME, DATA, TRAIN = "Home", "Data", "Train"
+ROUTING, PROMPT_SPACE = "Routing", "Prompt space"
+OVERFITTING_LAB, COMPARE = "Overfitting lab", "Compare"
+STARTING = "Starting …"
+
+# Figures and tables.
+SAVE, SAVE_AS = "Save", "Save as"
+HTML_PAGE = "HTML page (interactive; it can also save PNG and SVG)"
+CAMERA = "The camera button above the figure saves"
+CSV = "CSV"
+
+# Choosing a data set or a run.
+DATA_SET = "Data set"
+DATA_SET_HELP = (
+    "Choose a built-in set or a benchmark on this machine. For your own images, type the path of "
+    "a folder with one folder of images per class, or the path of a CSV file that lists images. "
+    "To upload a zip, use the Data page."
+)
+RUN = "Run"
+TRAIN_A_RUN = "Train a run"
+
+# A typed prompt.
+YOUR_PROMPT = "Your prompt"
+PROMPT_HELP = "Any sentence, with {} where the class name goes. It is tried without training."
+LEARN_FROM_HERE = "Learn from here"
+
+
+def loading(clip: str, data: str) -> str:
+    """Returns which CLIP and whose test images are being loaded."""
+    return (
+        f"Loading the CLIP {clip} and the test images of {data}. The first time can take a "
+        "minute. After that it is quick …"
+    )
+
+
+def no_run_to_look_at(what_for: str) -> str:
+    """Returns that a read-only server has no finished run, and what the page would show."""
+    return f"There is no finished run here yet. This page shows {what_for}."
+
+
+def no_run(what_for: str) -> str:
+    """Returns that there is no finished run, and why to train one."""
+    return f"There is no finished run yet. Train one (about 20 seconds) to see {what_for}."
+
+
+def other_run(asked: str) -> str:
+    """Returns that a link names a run that cannot be shown."""
+    return (
+        f"The link asks for run {asked!r}, which does not exist here or is not finished. Another "
+        "run is shown."
+    )
+
+
+def learn_from_here_help(method: str) -> str:
+    """Returns what the button for a training from a typed prompt does."""
+    return (
+        f"Opens the Train page with {method} and this sentence as the start of its prompt. The "
+        "training starts when you press the button there."
+    )
+
+
+def truth(class_name: str) -> str:
+    """Returns the true class below a wrong prediction."""
+    return f"true class: {class_name}"
+
+
+def test_image(class_name: str, style: str | None) -> str:
+    """Returns what a test image shows, for screen readers."""
+    return f"{class_name}, {style or 'a test image'}"
+
+
+def with_style(class_name: str, style: str | None) -> str:
+    """Returns a class with the style of an image, if that is known."""
+    return f"{class_name}, {style}" if style else class_name
