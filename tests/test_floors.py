@@ -18,7 +18,7 @@ FLOORS = (
     ("mocoop.clip", "mocoop.datasets", "mocoop.runs"),
     ("mocoop.features", "mocoop.model"),
     ("mocoop.analysis", "mocoop.catalog", "mocoop.classifiers"),
-    ("mocoop.evaluation", "mocoop.small_clip"),
+    ("mocoop.evaluation", "mocoop.service", "mocoop.small_clip"),
     ("mocoop.training",),
     ("mocoop.bench", "mocoop.protocols"),
     ("mocoop.report", "mocoop.results"),

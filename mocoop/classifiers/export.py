@@ -3,7 +3,7 @@
 classifier.json         class names, experts, logit scale, name of the image tower
 classifier.safetensors  text features, router, trained LayerNorms of the image tower
 head.onnx               image features → probabilities, for any ONNX runtime
-README.md               what the classifier is and how to use it
+README.md               what the classifier is and how to use it: a model card for the hub
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mocoop.classifiers.base import Routed
+from mocoop.classifiers.card import classifier_card
 from mocoop.classifiers.onnx import check_onnx, write_onnx
 from mocoop.classifiers.pictures import ImageClassifier
 from mocoop.classifiers.prompts import MixtureClassifier
@@ -161,7 +162,7 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
         write_onnx(folder / "head.onnx", classifier)
         files.append(folder / "head.onnx")
     write_tensors(files[0], tensors)
-    write_text(folder / "README.md", _readme(described, onnx))
+    write_text(folder / "README.md", classifier_card(run, described.dim, onnx))
     write_json(folder / "classifier.json", asdict(described) | {"format": FORMAT})
     return [*files, folder / "README.md", folder / "classifier.json"]
 
@@ -212,30 +213,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a JSON object of settings. Export the run again.")
     return values
-
-
-def _readme(setup: ExportSetup, onnx: bool) -> str:
-    """Returns the folder's README."""
-    classes, experts = len(setup.class_names), len(setup.experts)
-    head = f"""
-## head.onnx
-
-Input: `image_features` (batch, {setup.dim}), the L2-normalised features of this image tower.
-Outputs: `probabilities` and `logits` (batch, {classes}), and the router's `weights` and `scores`
-(batch, {experts}). Labels are indices into `class_names` in `classifier.json`.
-"""
-    return f"""# A classifier of {classes} classes
-
-Made by `mocoop export` from the run `{setup.run}` ({setup.method}, mocoop {setup.version}). It
-holds the text features and the router, and needs no text tower. Images are encoded by the CLIP
-`{setup.backbone}` (fingerprint `{setup.backbone_fingerprint}`). If the LayerNorms of the image
-tower were trained, `classifier.safetensors` has them too (names that start with `{_NORMS}`).
-
-```python
-import mocoop
-
-exported = mocoop.load_export(".")
-routed = exported.predict(["picture.jpg"])
-print(routed.class_names[routed.probabilities[0].argmax()])
-```
-{head if onnx else ""}"""

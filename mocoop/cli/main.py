@@ -23,6 +23,7 @@ from mocoop.cli import (
     lab_grid,
     predict,
     protocols,
+    push,
     runs,
     serve,
     train,
@@ -52,6 +53,7 @@ and see which expert the router chooses for an image.
   results    make the results page  mocoop results --workers 2
   lab-grid   train the runs of the app's overfitting lab (about 25 minutes on a core)
   export     write a classifier     mocoop export RUN --out my-classifier
+  push       upload a classifier    mocoop push RUN my-name/my-classifier
   serve      answer over HTTP       mocoop serve RUN
   bench      measure the speed      mocoop bench --quick
   data       list, check, download  mocoop data list
@@ -78,6 +80,7 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "results": (protocols.ResultsCommand, protocols.results),
     "lab-grid": (lab_grid.LabGridCommand, lab_grid.lab_grid),
     "export": (archive.ExportCommand, archive.export),
+    "push": (push.PushCommand, push.push),
     "serve": (serve.ServeCommand, serve.serve),
     "bench": (bench.BenchCommand, bench.bench),
     "data": (data.DataCommand, data.data),

@@ -32,23 +32,9 @@ def model_card(run: Run) -> str:
         f"# {one_line(title)}",
         "A run of [MoCoOp](https://arxiv.org/abs/2409.12011), made with mocoop "
         f"{setup.version or '(unknown version)'}.",
-        markdown_table(
-            ("", ""),
-            [
-                ("Method", config.method),
-                ("Data", data),
-                ("Classes", _classes(config, setup.trained_classes, len(setup.class_names))),
-                ("Training images per class", shots),
-                *([("Style", config.style)] if config.style else []),
-                *_names_in_text_loss(config),
-                ("Seed", config.seed),
-                ("Experts", ", ".join(setup.experts)),
-                ("CLIP", config.backbone),
-                ("Fingerprint of the CLIP's weights", f"`{setup.backbone_fingerprint}`"),
-            ],
-        ),
+        settings_table(run),
         "## Results on test images",
-        _results(results),
+        results_table(results),
         *([in_words(chosen)] if chosen else []),
         "## Settings that differ from the method's preset",
         _differences(config),
@@ -66,6 +52,27 @@ def model_card(run: Run) -> str:
         ", ".join(one_line(name) for name in setup.class_names),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def settings_table(run: Run) -> str:
+    """Returns the main settings of a run as a table."""
+    setup = run.setup()
+    config = setup.config
+    return markdown_table(
+        ("", ""),
+        [
+            ("Method", config.method),
+            ("Data", Path(config.data).name),
+            ("Classes", _classes(config, setup.trained_classes, len(setup.class_names))),
+            ("Training images per class", shots_value(config.shots)),
+            *([("Style", config.style)] if config.style else []),
+            *_names_in_text_loss(config),
+            ("Seed", config.seed),
+            ("Experts", ", ".join(setup.experts)),
+            ("CLIP", config.backbone),
+            ("Fingerprint of the CLIP's weights", f"`{setup.backbone_fingerprint}`"),
+        ],
+    )
 
 
 def _differences(config: TrainConfig) -> str:
@@ -91,7 +98,8 @@ def _classes(config: TrainConfig, trained: int, known: int) -> str:
     return str(known)
 
 
-def _results(results: dict[str, Any]) -> str:
+def results_table(results: dict[str, Any]) -> str:
+    """Returns the test results of a run as a table, or the sentence that there are none."""
     rows = [
         (
             words,

@@ -51,7 +51,9 @@ def write_card(folder: Path, remark: str = "") -> Path:
     }
     write_json(folder / "accuracy.json", numbers)
     sides = " | ".join(f"{side} px" for side in SIZES)
-    settings = ", ".join(f"{key} {value}" for key, value in note["settings"].items())
+    settings = ", ".join(
+        f"{key} {value}" for key, value in note["settings"].items() if value != ""
+    )
     text = f"""# The small CLIP of scenes
 
 An open_clip `CLIP` of {size:.1f} M parameters (64 px, patch 8, width {width}, \

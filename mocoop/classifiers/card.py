@@ -1,0 +1,115 @@
+"""The model card of an exported classifier, with the head that the Hugging Face Hub reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mocoop.clip.known import weights_of
+from mocoop.markdown import markdown_table, one_line
+from mocoop.runs.chosen_on_test import chosen_on_test, in_words
+from mocoop.runs.model_card import results_table, settings_table
+from mocoop.runs.run import Run, RunSetup
+from mocoop.shots import shots_value
+
+TAGS = ("clip", "prompt-learning", "few-shot")
+MIXTURE = "mixture-of-experts"
+_METRICS = {"all": "Accuracy", "base": "Accuracy (base classes)", "new": "Accuracy (new classes)"}
+
+
+def classifier_card(run: Run, dim: int, onnx: bool) -> str:
+    """Returns the model card of a run's exported classifier, as Markdown with a head in YAML.
+
+    Args:
+        run: the finished run.
+        dim: size of its image features.
+        onnx: whether head.onnx is beside the card.
+    """
+    setup, results = run.setup(), run.results()
+    config = setup.config
+    classes, experts = len(setup.class_names), len(setup.experts)
+    shots = shots_value(config.shots)
+    chosen = chosen_on_test(config, results)
+    parts = [
+        f"# A classifier of {classes} classes",
+        f"Made by `mocoop export` from the run `{one_line(run.name)}` ({config.method}, mocoop "
+        f"{setup.version or '(unknown version)'}). It holds the text features and the router, and "
+        f"needs no text tower. Images are encoded by the CLIP `{one_line(config.backbone)}` "
+        f"(fingerprint `{setup.backbone_fingerprint}`), whose weights are not in this repository. "
+        "If the LayerNorms of the image tower were trained, `classifier.safetensors` has them.",
+        "## Use",
+        "```python\nimport mocoop\n\n"
+        'exported = mocoop.load_export(".")\n'
+        'routed = exported.predict(["picture.jpg"])\n'
+        "print(routed.class_names[routed.probabilities[0].argmax()])\n```",
+        "`mocoop serve .` answers pictures over HTTP.",
+        *([_head(dim, classes, experts)] if onnx else []),
+        "## Results on test images",
+        results_table(results),
+        *([in_words(chosen)] if chosen else []),
+        "## Training",
+        settings_table(run),
+        "## Limits",
+        f"- It always answers with one of its {classes} classes, also for a picture of something "
+        "else.\n"
+        f"- It was trained on {shots} of `{one_line(Path(config.data).name)}`, and tested on "
+        "images of the same set. Other pictures may be classified less well.\n"
+        "- The probabilities are not calibrated beyond the calibration error above.",
+        *([_experts(setup)] if experts > 1 else []),
+        "## Class names",
+        ", ".join(one_line(name) for name in setup.class_names),
+        "## Source",
+        "Mixture of Prompt Learning for Vision Language Models, "
+        "[arXiv 2409.12011](https://arxiv.org/abs/2409.12011).",
+    ]
+    return _front_matter(run, setup, results) + "\n\n".join(parts) + "\n"
+
+
+def _front_matter(run: Run, setup: RunSetup, results: Mapping[str, Any]) -> str:
+    """Returns what the hub reads: tags, task, base model, and the results."""
+    weights = weights_of(setup.config.backbone)
+    tags = [*TAGS, *([MIXTURE] if len(setup.experts) > 1 else [])]
+    values: dict[str, Any] = {
+        "library_name": "mocoop",
+        "pipeline_tag": "image-classification",
+        "tags": tags,
+    }
+    if weights is not None:
+        values["base_model"] = weights.repository
+    data = Path(setup.config.data).name
+    measured = [
+        {"type": "accuracy", "name": name, "value": round(results[part]["accuracy"], 2)}
+        for part, name in _METRICS.items()
+        if part in results
+    ]
+    if measured:
+        result = {
+            "task": {"type": "image-classification"},
+            "dataset": {"name": data, "type": data, "split": "test"},
+            "metrics": measured,
+        }
+        values["model-index"] = [{"name": run.name, "results": [result]}]
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return f"---\n{text}---\n\n"
+
+
+def _head(dim: int, classes: int, experts: int) -> str:
+    return (
+        "## head.onnx\n\n"
+        f"Input: `image_features` (batch, {dim}), the L2-normalised features of this image tower. "
+        f"Outputs: `probabilities` and `logits` (batch, {classes}), and the router's `weights` "
+        f"and `scores` (batch, {experts}). Labels are indices into `class_names` in "
+        "`classifier.json`."
+    )
+
+
+def _experts(setup: RunSetup) -> str:
+    """Returns the section about the experts and the templates that each was started from."""
+    rows = [
+        (name, "; ".join(f"`{one_line(template)}`" for template in templates))
+        for name, templates in setup.groups.items()
+    ]
+    return "## Experts\n\n" + markdown_table(("expert", "hard prompts"), rows)
