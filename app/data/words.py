@@ -59,6 +59,7 @@ OPEN_EVERY = "Open every image"
 OPENING = "Opening images …"
 ALL_READABLE = "All images exist and can be read."
 MISSING, UNREADABLE, DUPLICATE = "missing", "cannot be read", "also in training"
+TWO_CLASSES, LEFT_ASIDE = "also in another class", "left aside"
 NO_FILE = "no such file"
 
 # All data sets.

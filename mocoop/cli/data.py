@@ -158,6 +158,8 @@ def _print_report(report: Report) -> None:
     _print_some("cannot be read", _reasons(report.unreadable))
     pairs = [f"{trained} = {tested}" for trained, tested in report.duplicates]
     _print_some("warning: the same image in training and test", pairs)
+    pairs = [f"{one} = {other}" for one, other in report.two_classes]
+    _print_some("warning: the same training image in two classes", pairs)
     if report.clean:
         print("  clean: every image exists and can be read")
 
@@ -252,6 +254,8 @@ def _show(command: ShowData) -> None:
         "classes": len(dataset.class_names),
         "splits": {split: len(items) for split, items in dataset.splits.items()},
         "styles": list(dataset.styles),
+        "layout": getattr(dataset, "layout", ""),
+        "left_aside": getattr(dataset, "aside", {}),
         "remarks": list(dataset.remarks),
         "class_names": list(dataset.class_names),
         "zero_shot": dataset.templates.zero_shot,

@@ -22,6 +22,7 @@ from mocoop.templates import Groups, TemplateSet, as_groups
 EDITS_FILE = "mocoop.yaml"
 BACKUP_FILE = "mocoop.yaml.bak"
 SKIP_FILE = "mocoop-skip.txt"
+OWN_FILES = (EDITS_FILE, BACKUP_FILE, SKIP_FILE)
 _KEYS = ("classes", "zero_shot", "groups")
 _SKIP_HEAD = "# Images that MoCoOp skips: one path per line, then a tab and the reason.\n"
 

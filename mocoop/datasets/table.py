@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from mocoop.datasets.base import SPLITS, Contents, Item
 from mocoop.datasets.class_folders import tidy
-from mocoop.datasets.folder import SPLIT_FOLDERS, FolderDataset, assemble
+from mocoop.datasets.folder import FolderDataset, assemble
+from mocoop.datasets.split_folders import split_of
 from mocoop.datasets.splits import RULE, SPLIT_SEED, split_items, with_val
 from mocoop.errors import UserError, did_you_mean
 from mocoop.templates import load_templates
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 _COLUMNS = ("path", "label", "split", "style")
-_SPLIT_OF = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
 
 
 class Row(NamedTuple):
@@ -63,7 +63,7 @@ def _splits_of(
     """Returns the splits that the rows name."""
     splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
     for row, item in zip(rows, items, strict=True):
-        split = _SPLIT_OF.get(row.split.lower())
+        split = split_of(row.split)
         if split is None:
             raise _row_error(file, row, "a split train, val or test", row.split or "none")
         splits[split].append(item)

@@ -266,8 +266,12 @@ def _safe_path(text: str, name: str, advice: str) -> PurePosixPath:
 
 def is_content(path: PurePosixPath) -> bool:
     """Returns whether a path is neither hidden nor a file that operating systems add."""
-    hidden = any(part.startswith(".") or part in _IGNORED for part in path.parts)
-    return bool(path.parts) and not hidden
+    return bool(path.parts) and all(map(is_content_name, path.parts))
+
+
+def is_content_name(name: str) -> bool:
+    """Returns whether a name is neither hidden nor one that operating systems add."""
+    return not name.startswith(".") and name not in _IGNORED
 
 
 def _remove_wrapper(folder: Path) -> None:
