@@ -19,8 +19,9 @@ from mocoop.catalog.check import Report, check
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, check_class_names
 from mocoop.datasets.class_folders import tidy
-from mocoop.datasets.edits import EDITS_FILE, add_skipped, read_edits, write_edits
+from mocoop.datasets.edits import EDITS_FILE, read_edits, write_edits
 from mocoop.datasets.folder import FolderDataset
+from mocoop.datasets.skip_list import add_skipped
 from mocoop.features.cache import FeatureCache, default_cache
 
 MOST_ROWS = 11  # longest table that is shown without scrolling

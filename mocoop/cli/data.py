@@ -37,7 +37,7 @@ class CheckData(DataOptions):
     name: SetName = ""
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
     skip: bool = False
-    """Skip unreadable and missing images from now on: write their names to mocoop-skip.txt."""
+    """Skip unreadable and missing images from now on: write their names to mocoop-skip.jsonl."""
     workers: MaybeInt = None
     """Processes that decode images; by default a number that suits this machine."""
 
@@ -114,7 +114,7 @@ def _list(command: ListData) -> None:
 
 def _check(command: CheckData) -> None:
     from mocoop.datasets import load_dataset
-    from mocoop.datasets.edits import add_skipped
+    from mocoop.datasets.skip_list import add_skipped
     from mocoop.datasets.folder import FolderDataset
 
     dataset = load_dataset(_named(command.name), command.root, whole=False)

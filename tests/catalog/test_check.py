@@ -16,7 +16,7 @@ from mocoop.catalog.inventory import find, inventory
 from mocoop.catalog.sources import SOURCES
 from mocoop.cli.main import main
 from mocoop.datasets import BENCHMARKS, BUILTIN, load_dataset
-from mocoop.datasets.edits import SKIP_FILE
+from mocoop.datasets.skip_list import SKIP_FILE
 from mocoop.errors import UserError
 from tests.support.benchmark_files import DATA, add_coop, add_imagenet, add_shifted
 from tests.support.image_files import add_files, picture_bytes
