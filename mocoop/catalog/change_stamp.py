@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mocoop.datasets.benchmarks import BENCHMARKS, TABLE, data_root
 from mocoop.datasets.builtin import is_builtin
-from mocoop.datasets.class_folders import subfolders
 from mocoop.datasets.edits import OWN_FILES
+from mocoop.datasets.tree import subfolders
 
 _FEW_FOLDERS = 12  # more subfolders than this must be classes, not splits or domains
 

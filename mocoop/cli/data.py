@@ -114,12 +114,12 @@ def _list(command: ListData) -> None:
 
 def _check(command: CheckData) -> None:
     from mocoop.datasets import load_dataset
-    from mocoop.datasets.skip_list import add_skipped
     from mocoop.datasets.folder import FolderDataset
+    from mocoop.datasets.skip_list import add_skipped
 
     dataset = load_dataset(_named(command.name), command.root, whole=False)
     from mocoop.catalog.check import check
-    from mocoop.features.cache import default_cache
+    from mocoop.storage.cache_folder import default_cache
 
     with progress_bar(not command.json, "opening images") as progress:
         report = check(dataset, default_cache(), command.workers, progress)

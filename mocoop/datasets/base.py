@@ -53,6 +53,8 @@ class Contents(NamedTuple):
     """How the images were laid out, in words."""
     warnings: tuple[str, ...] = ()
     """What may have been read otherwise than it was meant."""
+    list_file: str = ""
+    """Name of the file that lists the images; empty if the folders say it all."""
 
 
 @dataclass(frozen=True)

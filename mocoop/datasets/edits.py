@@ -86,7 +86,9 @@ class Edits:
                 f"{SKIP_FILE} skips every image of {names[label]!r}. Add readable images of this "
                 "class, or remove the class."
             )
-        count = len({i.id for items in splits.values() for i in items if nfc(i.id) in self.skipped})
+        count = len(
+            {i.id for items in splits.values() for i in items if nfc(i.id) in self.skipped}
+        )
         return kept, count
 
 

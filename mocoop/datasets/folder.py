@@ -37,6 +37,8 @@ class FolderDataset(Dataset):
     """How the images were laid out, in words; empty for a benchmark set."""
     warnings: tuple[str, ...] = ()
     """What may have been read otherwise than it was meant."""
+    list_file: str = ""
+    """Name of the file that lists the images; empty if the folders say it all."""
     aside: Aside = field(default_factory=dict)
     """Files beside the images that are not used: reason → paths."""
 
@@ -154,6 +156,7 @@ def assemble(
         path=path.absolute(),
         layout=contents.layout,
         warnings=contents.warnings,
+        list_file=contents.list_file,
         aside=aside or {},
     )
     return dataset.edited(edits, folder)

@@ -14,7 +14,7 @@ from mocoop.datasets.base import Contents, Item
 from mocoop.datasets.class_folders import class_files, tidy
 from mocoop.datasets.names import in_order, name_key
 from mocoop.datasets.split_folders import HOLDERS, loose_splits, split_folders, split_of, with_rest
-from mocoop.datasets.splits import RULE, SPLIT_SEED, items_of, split_items, with_val
+from mocoop.datasets.splits import RULE, complete_splits, items_of, split_items
 from mocoop.datasets.tree import Folder
 from mocoop.errors import PathError
 
@@ -105,23 +105,6 @@ def _read_splits(top: Folder, parts: Mapping[str, Folder]) -> Contents:
     splits, note = complete_splits(items, "your own split")
     names = tuple(map(tidy, labels))
     return Contents(tuple(labels), names, splits, note, f"parts of a split ({words})")
-
-
-def complete_splits(
-    given: Mapping[str, tuple[Item, ...]], note: str
-) -> tuple[dict[str, tuple[Item, ...]], str]:
-    """Returns training, validation and test items, and the note with what was added.
-
-    Without validation items, a fifth of the training items becomes the validation split. Without
-    test items, the validation items are tested on, and are not used for anything else.
-    """
-    val, test = given.get("val", ()), given.get("test", ())
-    if val and test:
-        return {"train": tuple(given["train"]), "val": val, "test": test}, note
-    splits = with_val({"train": given["train"], "test": test or val})
-    if not test:
-        note = f"{note}; no test images: the validation images are tested on"
-    return splits, f"{note}; validation: a fifth of train, seed {SPLIT_SEED}"
 
 
 def _splits_in_classes(top: Folder) -> bool:
@@ -218,9 +201,7 @@ def _read_domains(top: Folder, domains: Sequence[Folder]) -> Contents:
     styles = list(map(tidy, names))
     for style in styles:
         if styles.count(style) > 1:
-            raise PathError(
-                top.path, f" has two domains called {style!r}. Rename or merge them."
-            )
+            raise PathError(top.path, f" has two domains called {style!r}. Rename or merge them.")
     files = [class_files(domain) for domain in domains]
     # The same class may be spelled differently: its first name counts.
     first: dict[str, str] = {}

@@ -17,15 +17,18 @@ _NAMED = 3  # files that a remark names of each kind
 Aside = Mapping[str, tuple[str, ...]]  # reason → paths, sorted
 
 
-def left_in_tree(top: Folder, root: Path, splits: Mapping[str, Iterable[Item]]) -> Aside:
+def left_in_tree(
+    top: Folder, root: Path, splits: Mapping[str, Iterable[Item]], lists: Iterable[str] = ()
+) -> Aside:
     """Returns the files in a folder that no split has.
 
     Args:
         top: the folder, with everything below it.
         root: folder that the items' paths are relative to.
         splits: the items of all splits.
+        lists: names of files that are lists themselves.
     """
-    used = _used(root, splits)
+    used, known = _used(root, splits), {*OWN_FILES, *lists}
     unread, unused = [], []
     for folder in top.walk():
         inside = folder.path.relative_to(top.path).as_posix()
@@ -35,7 +38,7 @@ def left_in_tree(top: Folder, root: Path, splits: Mapping[str, Iterable[Item]]) 
         unread += [
             before + n
             for n in folder.others
-            if os.path.join(whole, n) not in used and n not in OWN_FILES
+            if os.path.join(whole, n) not in used and n not in known
         ]
     return _aside(unread, unused)
 

@@ -52,6 +52,14 @@ def read_tree(root: Path) -> Folder:
     return _read(root, frozenset())
 
 
+def subfolders(folder: Path) -> list[Path]:
+    """Returns the subfolders of a folder, sorted, with links to folders, without hidden ones."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            Path(entry.path) for entry in entries if is_content_name(entry.name) and entry.is_dir()
+        )
+
+
 def _read(path: Path, above: frozenset[tuple[int, int]]) -> Folder:
     status = os.stat(path)
     identity = (status.st_dev, status.st_ino)

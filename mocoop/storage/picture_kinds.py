@@ -39,7 +39,9 @@ def kind_of(head: bytes) -> str | None:
         return "HEIF" if head[8:12] in _HEIF_BRANDS else None
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"
-    number = head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in (b" ", b"\n", b"\r", b"\t")
+    number = (
+        head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in (b" ", b"\n", b"\r", b"\t")
+    )
     return "PPM" if number and head[3:4] in b"#0123456789" and len(head) > 3 else None
 
 

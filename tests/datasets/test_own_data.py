@@ -192,7 +192,7 @@ def test_table_in_parquet_and_absolute_paths(tmp_path):
     ("text", "message"),
     [
         ("", r"has no column 'path': expected path and label.*got none"),
-        ("file,label\na.png,cat\n", r"has no column 'path': .*got file, label"),
+        ("width,label\na.png,cat\n", r"has no column 'path': .*got width, label"),
         ("path,label\n", "has no row"),
         ("path,label\na.png,\n", r"line 2: expected a label for a.png; got none"),
         ("path,label\na.png,cat\n,dog\n", r"line 3: expected the path of an image"),
@@ -227,8 +227,10 @@ def test_a_table_in_another_encoding(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pets.zip", r"is an archive\. Extract it and give the folder, or upload it"),
-        ("pets.txt", r"is not a data set\. Expected a folder of class folders, or a table"),
+        ("pets.zip", r"is damaged or not a supported archive"),
+        ("pets.7z", r"is an archive of another kind\. Extract it"),
+        ("pets.json", r"pets.json is not a split file of CoOp"),
+        ("pets.txt", r"is not a data set\. Expected a folder of class folders, a zip"),
     ],
 )
 def test_other_files(tmp_path, name, message):
@@ -351,7 +353,9 @@ def test_skipped_images(pets):
     assert set(data.items("val")) <= set(before.items("val"))
 
 
-@pytest.mark.parametrize("name", ["#1 fan", "a\tb", "line\nend", "two\u2028lines", '"quoted"', "#"])
+@pytest.mark.parametrize(
+    "name", ["#1 fan", "a\tb", "line\nend", "two\u2028lines", '"quoted"', "#"]
+)
 def test_skipping_holds_for_any_name(tmp_path, name):
     add_files(tmp_path, *(f"{c}/{n}.png" for c in (f"{name} x", "dog") for n in range(4)))
     every = {i.id for part in load_dataset(str(tmp_path)).splits.values() for i in part}

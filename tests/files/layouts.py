@@ -81,7 +81,9 @@ LAYOUTS = {
         {"caf\u00e9": 3, "cafe\u0301": 3, "dog": 3}, classes=("caf\u00e9", "dog")
     ),
     "a vehicle called train": Layout(
-        {"bus": 3, "train": 3}, classes=("bus", "train"), says="warning: train/ was read as a class"
+        {"bus": 3, "train": 3},
+        classes=("bus", "train"),
+        says="warning: train/ was read as a class",
     ),
     "a folder called images": Layout(
         {"cat": 3, "images": 3}, classes=("cat", "images"), says="warning: images/ was read"
@@ -93,7 +95,8 @@ LAYOUTS = {
         {str(number): 2 for number in range(12)}, classes=tuple(map(str, range(12)))
     ),
     "loose pictures": Layout(
-        {"cat": 3, "dog": 3, ".": 2}, says="2 files were left aside (not in the layout or the list)"
+        {"cat": 3, "dog": 3, ".": 2},
+        says="2 files were left aside (not in the layout or the list)",
     ),
 }
 """Name → an odd folder that is read."""
