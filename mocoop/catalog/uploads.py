@@ -33,7 +33,7 @@ def keep_upload(
     limits: Limits = LIMITS,
     encoding: str = "",
 ) -> FolderDataset:
-    """Stores an uploaded zip or tar as a data set, which `uploaded_sets` then lists, and returns it.
+    """Stores an uploaded zip or tar and returns its data set, which `uploaded_sets` lists.
 
     Args:
         source: the archive.

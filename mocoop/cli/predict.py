@@ -85,8 +85,9 @@ def predict(command: PredictCommand) -> None:
     classifier = open_classifier(run, loaded=encoder.backbone)
     table = command.csv is not None
     training = _training(run) if table else None
+    white = _white(run, found)
     pictures = [
-        GivenPicture(name, partial(open_image, Path(file)))
+        GivenPicture(name, partial(open_image, Path(file), white=white))
         for name, file in zip(distinct_names(files), files, strict=True)
     ]
     answers: list[dict[str, Any]] = []
@@ -145,6 +146,28 @@ def _labels(given: str | None, files: Sequence[str]) -> dict[str, str] | None:
     if not found:
         raise UserError(f"{given} names none of the images. Give their paths or file names.")
     return found
+
+
+def _white(run: Any, files: Sequence[Path]) -> float | None:
+    """Returns the value that is white in the run's training images, if the given files need it."""
+    from mocoop.datasets import load_dataset
+    from mocoop.datasets.brightness import any_deep
+    from mocoop.datasets.folder import FolderDataset
+
+    if not any_deep(files):
+        return None
+    try:
+        dataset = load_dataset(run.setup().config.data)
+    except UserError:
+        dataset = None
+    if isinstance(dataset, FolderDataset) and dataset.white is not None:
+        return dataset.white.value
+    print(
+        "Some images have more than 8 bits. The run's training images do not say which value is "
+        "white, so it is guessed for each image alone.",
+        file=sys.stderr,
+    )
+    return None
 
 
 def _training(run: Any) -> TrainingDistances | None:

@@ -73,10 +73,10 @@ def load_extracted(folder: Path, name: str = "") -> FolderDataset:
     for part in dataset.splits.values():
         for item in part:
             path = PurePosixPath(item.id)
-            if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+            if path.is_absolute() or ".." in path.parts or path.parts[0][1:2] == ":":
                 raise UserError(
-                    f"A list in {dataset.name} names {item.id}, which is not in the archive. Lists "
-                    "in archives need paths inside of it."
+                    f"A list in {dataset.name} names {item.id}, which is not in the archive. "
+                    "Lists in archives need paths inside of it."
                 )
     return dataset
 

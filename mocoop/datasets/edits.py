@@ -1,11 +1,12 @@
 """Changes that users make to a data set without changing its images: two files beside them.
 
-`mocoop.yaml` renames classes and can set templates for this data set. The skip list names images to
-skip (see `skip_list`).
+`mocoop.yaml` renames classes and can set templates for this data set. The skip list names images
+to skip (see `skip_list`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from mocoop.templates import Groups, TemplateSet, as_groups
 EDITS_FILE = "mocoop.yaml"
 BACKUP_FILE = "mocoop.yaml.bak"
 OWN_FILES = (EDITS_FILE, BACKUP_FILE, SKIP_FILE, OLD_SKIP_FILE)
-_KEYS = ("classes", "zero_shot", "groups")
+_KEYS = ("classes", "zero_shot", "groups", "white")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Edits:
     """The groups of templates."""
     skipped: frozenset[str] = frozenset()
     """Paths of images to skip, in Unicode NFC."""
+    white: float | None = None
+    """The value that is white in images of more than 8 bits; None to find it out."""
 
     def templates(self, defaults: TemplateSet) -> TemplateSet:
         """Returns the templates that the files set, and the defaults for those they do not set."""
@@ -117,12 +120,21 @@ def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
             ": expected zero_shot to be one template, such as 'a photo of a {}.'; "
             f"got {zero_shot!r}.",
         )
+    white = values.get("white")
+    is_number = isinstance(white, (int, float)) and not isinstance(white, bool)
+    if white is not None and not (is_number and 0 < white < math.inf):
+        raise PathError(
+            file,
+            ": expected white to be the value that is white in images of more than 8 bits, such "
+            f"as 4095; got {white!r}.",
+        )
     groups = values.get("groups")
     try:
         edits = Edits(
             {str(label): str(name).strip() for label, name in classes.items()},
             zero_shot,
             None if groups is None else as_groups(groups),
+            white=None if white is None else float(white),
         )
         if zero_shot is not None:
             edits.templates(TemplateSet({"photo": (zero_shot,)}, zero_shot))
@@ -147,6 +159,8 @@ def write_edits(folder: Path, edits: Edits) -> Path:
         values["zero_shot"] = edits.zero_shot
     if edits.groups is not None:
         values["groups"] = {name: list(templates) for name, templates in edits.groups.items()}
+    if edits.white is not None:
+        values["white"] = edits.white
     file = folder / EDITS_FILE
     old_values = _yaml_values(file)
     old = _as_edits(old_values, file)

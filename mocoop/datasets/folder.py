@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -9,6 +10,7 @@ from typing import Self
 from PIL import Image
 
 from mocoop.datasets.base import Contents, Dataset, Item, Stamp, file_key, file_stamp
+from mocoop.datasets.brightness import White, white_level
 from mocoop.datasets.edits import SKIP_FILE, Edits, read_edits
 from mocoop.datasets.layouts import read_layout, without_wrappers
 from mocoop.datasets.left_aside import Aside, in_words, left_in_tree
@@ -39,20 +41,29 @@ class FolderDataset(Dataset):
     """What may have been read otherwise than it was meant."""
     list_file: str = ""
     """Name of the file that lists the images; empty if the folders say it all."""
+    white: White | None = None
+    """What is white in images of more than 8 bits; None if there are none."""
     aside: Aside = field(default_factory=dict)
     """Files beside the images that are not used: reason → paths."""
 
     def image(self, item: Item) -> Image.Image:
         """Returns the file's image in RGB."""
-        return open_image(self.root / item.id)[0]
+        white = self.white.value if self.white else None
+        return open_image(self.root / item.id, white=white)[0]
 
     def content_key(self, item: Item) -> str:
-        """Returns the SHA-256 of the file's bytes."""
-        return file_key(self.root / item.id)
+        """Returns the SHA-256 of the file's bytes, and of the value that is white if it counts."""
+        key = file_key(self.root / item.id)
+        if self.white is None:
+            return key
+        return hashlib.sha256(f"{key}|white {self.white.value!r}".encode()).hexdigest()
 
     def stamp(self, item: Item) -> Stamp:
         """Returns the file's stamp: path, size and times."""
-        return file_stamp(self.root / item.id)
+        stamp = file_stamp(self.root / item.id)
+        if self.white is None:
+            return stamp
+        return stamp._replace(text=f"{stamp.text}|white {self.white.value!r}")
 
     @property
     def source(self) -> str:
@@ -65,7 +76,8 @@ class FolderDataset(Dataset):
         number = "1 image is" if self.left_out == 1 else f"{self.left_out} images are"
         skipped = (f"{number} skipped (listed in {SKIP_FILE})",) if self.left_out else ()
         note = (self.note,) if self.note else ()
-        return (*self._read_as(), *note, *self.warnings, *in_words(self.aside), *skipped)
+        white = (self.white.in_words(),) if self.white else ()
+        return (*self._read_as(), *note, *self.warnings, *white, *in_words(self.aside), *skipped)
 
     def _read_as(self) -> tuple[str, ...]:
         """Returns a sentence with the layout and the number of images of each part."""
@@ -89,6 +101,7 @@ class FolderDataset(Dataset):
             templates=edits.templates(self.templates),
             edits_folder=folder,
             left_out=left_out,
+            white=self.white if edits.white is None else White(edits.white, 0),
         )
 
 
@@ -159,4 +172,7 @@ def assemble(
         list_file=contents.list_file,
         aside=aside or {},
     )
-    return dataset.edited(edits, folder)
+    changed = dataset.edited(edits, folder)
+    if changed.white is not None:  # set by the user
+        return changed
+    return replace(changed, white=white_level(root, changed.items("train")))

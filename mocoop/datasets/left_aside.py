@@ -29,7 +29,8 @@ def left_in_tree(
         lists: names of files that are lists themselves.
     """
     used, known = _used(root, splits), {*OWN_FILES, *lists}
-    unread, unused = [], []
+    unread: list[str] = []
+    unused: list[str] = []
     for folder in top.walk():
         inside = folder.path.relative_to(top.path).as_posix()
         before = "" if inside == "." else f"{inside}/"
@@ -54,7 +55,8 @@ def left_beside(root: Path, splits: Mapping[str, Iterable[Item]], lists: Iterabl
         lists: names of files that are lists themselves.
     """
     used, known = _used(root, splits), {*OWN_FILES, *lists}
-    unread, unused = [], []
+    unread: list[str] = []
+    unused: list[str] = []
     for folder in sorted({os.path.dirname(path) for path in used}):
         if not os.path.isdir(folder):
             continue
@@ -70,7 +72,7 @@ def left_beside(root: Path, splits: Mapping[str, Iterable[Item]], lists: Iterabl
 
 
 def in_words(aside: Aside) -> tuple[str, ...]:
-    """Returns a sentence for each reason: how many files were left aside, and the first of them."""
+    """Returns a sentence for each reason: how many files were left aside, and which first."""
     sentences = []
     for reason, files in aside.items():
         named = ", ".join(_shown(file) for file in files[:_NAMED])

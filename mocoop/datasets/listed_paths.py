@@ -10,9 +10,9 @@ from mocoop.datasets.names import nfc
 
 
 class ListedPaths:
-    """Turns the paths in a list into paths that can be opened, relative to a folder.
+    r"""Turns the paths in a list into paths that can be opened, relative to a folder.
 
-    `./img/x.jpg`, `img//x.jpg` and, on Windows, `img\\x.jpg` are the file `img/x.jpg`. Accents may
+    `./img/x.jpg`, `img//x.jpg` and, on Windows, `img\x.jpg` are the file `img/x.jpg`. Accents may
     be stored in another way on disk than in the list.
     """
 
@@ -34,7 +34,7 @@ class ListedPaths:
         return os.path.exists(os.path.join(self._folder, path))
 
     def _on_disk(self, path: str) -> str:
-        """Returns the path with every name as it is on disk, if there is one that looks the same."""
+        """Returns the path with every name as it is on disk, if one looks the same."""
         found: list[str] = []
         for name in path.split("/"):
             folder = posixpath.join(self._folder, *found)

@@ -116,8 +116,8 @@ def columns(file: Path, found: Sequence[str]) -> dict[str, str]:
     if missing:
         raise UserError(
             f"{file} has no column {missing[0]!r}: expected path and label, perhaps split and "
-            f"style; got {', '.join(found) or 'none'}. The first line must name the columns. Other "
-            f"names for {missing[0]} are {', '.join(COLUMNS[missing[0]][1:])}."
+            f"style; got {', '.join(found) or 'none'}. The first line must name the columns. "
+            f"Other names for {missing[0]} are {', '.join(COLUMNS[missing[0]][1:])}."
         )
     return {column: name for column, name in known.items() if name is not None}
 

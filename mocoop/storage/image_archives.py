@@ -27,7 +27,7 @@ def archive_suffix(name: str) -> str:
 def extract_images(
     source: Path | IO[bytes], target: Path, limits: Limits, name: str, encoding: str = ""
 ) -> None:
-    """Extracts an untrusted zip or tar of images into a new folder; after an error nothing is left.
+    """Extracts an untrusted zip or tar of images into a new folder; all or nothing.
 
     Args:
         source: the archive, as a path or an open file; what it is, its content says.

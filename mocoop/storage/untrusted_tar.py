@@ -7,7 +7,7 @@ import gzip
 import lzma
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from mocoop.errors import UserError
 from mocoop.storage.archives import (
@@ -40,11 +40,12 @@ def extract_tar(source: IO[bytes], folder: Path, limits: Limits, name: str) -> i
         UserError: for a file that is no tar, is damaged or above the limits; for links, paths
             that lead out of the folder, or a path that occurs twice.
     """
-    left, entries, files, seen = limits.unpacked, 0, 0, set()
+    left, entries, files = limits.unpacked, 0, 0
+    seen: set[str] = set()
     with (
         explain_errors(name, IMAGES_ADVICE),
         _unpacked(source) as stream,
-        tarfile.open(fileobj=_Guarded(stream, name), mode="r:") as tar,  # type: ignore[arg-type]
+        tarfile.open(fileobj=cast(IO[bytes], _Guarded(stream, name)), mode="r:") as tar,
     ):
         for member in tar:
             entries += 1
