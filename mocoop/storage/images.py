@@ -18,8 +18,18 @@ from mocoop.storage.picture_kinds import HEAD, kind_of
 MAX_PIXELS = 200_000_000  # MOCOOP_MAX_PIXELS sets another limit
 LARGE = 50_000_000  # pixels; larger JPEGs are decoded at a reduced scale
 REDUCED = 1024  # pixels that the shorter side of a reduced JPEG has at least
-# What Pillow's readers raise on damaged files.
-DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
+# What Pillow's readers raise on damaged files; RuntimeError comes from the reader of AVIF.
+DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 # Only formats that are decoded in this process. For others, such as EPS, Pillow starts other
 # programs, to which untrusted files must not be passed.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "AVIF")
