@@ -77,8 +77,9 @@ def upload_limits(megabytes: int, entries: int, gigabytes: float) -> str:
     """Returns what a zip must contain, and how large it may be."""
     return (
         "The zip or tar needs one folder of images per class, or folders train/, val/ and test/ "
-        f"that contain such folders; or a table beside the images. Limits: {megabytes} MB, {entries:,} files, {gigabytes:g} GB "
-        "unpacked. The zip stays on this machine."
+        "that contain such folders; or a table beside the images. Limits: "
+        f"{megabytes} MB, {entries:,} files, {gigabytes:g} GB unpacked. The zip stays on this "
+        "machine."
     )
 
 

@@ -237,7 +237,7 @@ def explain_errors(name: str, advice: str) -> Iterator[None]:
         yield
     except tarfile.FilterError as error:
         raise UserError(f"{name} is not safe to extract: {error}. Do not use it.") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, UnicodeError) as error:
         raise UserError(
             f"{name} is damaged or not a supported archive ({error}). {advice}"
         ) from error

@@ -71,7 +71,7 @@ def names_in(stream: IO[bytes], encoding: str = "") -> ZipNames:
     try:
         with zipfile.ZipFile(stream) as archive:
             names = zip_names(archive.infolist(), encoding)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError):
+    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, UnicodeError):
         names = ZipNames()
     stream.seek(0)
     return names

@@ -69,7 +69,7 @@ def test_what_is_wrong_is_named_and_can_be_left_out(pets, capsys):
     assert code == 0
     assert "3 images are skipped from now on" in out
     listed = (pets / SKIP_FILE).read_text()
-    assert "val/cat/9.png\tno such file" in listed
+    assert '{"image": "val/cat/9.png", "reason": "no such file"}' in listed
     assert run(capsys, "check", pets)[0] == 0
     assert load_dataset(str(pets)).left_out == 3
 
