@@ -110,6 +110,7 @@ def open_lazily(source: Path | bytes) -> Image.Image:
         formats = ("HEIF",)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", UserWarning)  # on damaged camera data
         try:
             return Image.open(_stream(source), formats=formats)
         except Image.DecompressionBombError:
