@@ -19,9 +19,11 @@ from mocoop.catalog.check import Report, check
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, check_class_names
 from mocoop.datasets.class_folders import tidy
-from mocoop.datasets.edits import EDITS_FILE, add_skipped, read_edits, write_edits
+from mocoop.datasets.edits import EDITS_FILE, read_edits, write_edits
 from mocoop.datasets.folder import FolderDataset
-from mocoop.features.cache import FeatureCache, default_cache
+from mocoop.datasets.skip_list import add_skipped
+from mocoop.features.cache import FeatureCache
+from mocoop.storage.cache_folder import default_cache
 
 MOST_ROWS = 11  # longest table that is shown without scrolling
 MANY = 20_000  # with more images, the check is better done on the command line

@@ -123,6 +123,8 @@ def problem_table(report: Report) -> pd.DataFrame:
     rows = [(words.MISSING, path, words.NO_FILE) for path in report.missing]
     rows += [(words.UNREADABLE, path, why) for path, why in report.unreadable.items()]
     rows += [(words.DUPLICATE, tested, trained) for trained, tested in report.duplicates]
+    rows += [(words.TWO_CLASSES, one, other) for one, other in report.two_classes]
+    rows += [(words.LEFT_ASIDE, f, why) for why, files in report.left_aside.items() for f in files]
     return pd.DataFrame(rows, columns=["problem", "image", "reason"])
 
 

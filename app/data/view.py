@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import IO
+
 import pandas as pd
 import streamlit as st
 
 from app.caches import data as data_caches
 from app.common import access, state
+from app.common.words import escape_markdown
 from app.data import tables, words
 from app.ui import layout
 from app.ui.parts import csv_button, errors_in_words
@@ -17,9 +20,11 @@ from mocoop.datasets.base import SPLITS, Item
 from mocoop.datasets.builtin import SceneDataset, SceneItem
 from mocoop.datasets.builtin_cards import Card
 from mocoop.errors import UserError
+from mocoop.storage.image_archives import names_in
 
 PER_PAGE, SIDE = 32, 192  # of the 64 px scenes a whole multiple, so that they stay sharp
 MAX_MEGABYTES = 200
+ARCHIVE_TYPES = ["zip", "tar", "gz", "tgz", "bz2", "xz"]
 
 
 def upload() -> None:
@@ -34,19 +39,34 @@ def upload() -> None:
         st.caption(words.upload_limits(MAX_MEGABYTES, LIMITS.entries, LIMITS.unpacked / 2**30))
         given = st.file_uploader(
             words.UPLOADER,
-            type="zip",
+            type=ARCHIVE_TYPES,
             max_upload_size=MAX_MEGABYTES,
             key=state.DATA_UPLOAD,
             label_visibility="collapsed",
         )
-        if given is None or not st.button(words.USE_IT, type="primary", icon=":material/check:"):
+        if given is None:
+            return
+        encoding = _names_encoding(given)
+        if not st.button(words.USE_IT, type="primary", icon=":material/check:"):
             return
         with errors_in_words(), st.spinner(words.EXTRACTING):
             access.check_may_change()
-            made = keep_upload(given, given.name)
+            made = keep_upload(given, given.name, encoding=encoding)
             st.session_state[state.DATA_NEXT] = made.source
             st.session_state[state.DATA_TAKEN] = True
             st.rerun()
+
+
+def _names_encoding(given: IO[bytes]) -> str:
+    """Lets the user choose how the names in a zip are read, if the zip does not say it."""
+    names = names_in(given)
+    if not names.encoding:
+        return ""
+    return st.selectbox(
+        words.WHICH_NAMES,
+        list(names.examples),
+        format_func=lambda encoding: f"{', '.join(names.examples[encoding])} ({encoding})",
+    )
 
 
 def overview(dataset: Dataset) -> None:
@@ -61,7 +81,8 @@ def overview(dataset: Dataset) -> None:
         _card(dataset.card)
         st.caption(tables.halves_in_words(dataset))
         return
-    remarks = [f"{remark[0].upper()}{remark[1:]}." for remark in dataset.remarks]
+    said = [escape_markdown(remark) for remark in dataset.remarks]  # file names may hold any sign
+    remarks = [f"{remark[0].upper()}{remark[1:]}." for remark in said]
     st.caption(" ".join([*remarks, tables.halves_in_words(dataset)]))
 
 

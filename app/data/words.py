@@ -13,7 +13,8 @@ PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check
 
 # Upload.
 UPLOAD = "Upload a zip"
-UPLOADER = "Zip of class folders"
+UPLOADER = "Zip or tar of images"
+WHICH_NAMES = "The zip does not say how its names are stored. Which are right?"
 USE_IT = "Use it"
 EXTRACTING = "Extracting …"
 
@@ -59,6 +60,7 @@ OPEN_EVERY = "Open every image"
 OPENING = "Opening images …"
 ALL_READABLE = "All images exist and can be read."
 MISSING, UNREADABLE, DUPLICATE = "missing", "cannot be read", "also in training"
+TWO_CLASSES, LEFT_ASIDE = "also in another class", "left aside"
 NO_FILE = "no such file"
 
 # All data sets.
@@ -74,9 +76,10 @@ WHERE = (
 def upload_limits(megabytes: int, entries: int, gigabytes: float) -> str:
     """Returns what a zip must contain, and how large it may be."""
     return (
-        "The zip needs one folder of images per class, or folders train/, val/ and test/ that "
-        f"contain such folders. Limits: {megabytes} MB, {entries:,} files, {gigabytes:g} GB "
-        "unpacked. The zip stays on this machine."
+        "The zip or tar needs one folder of images per class, or folders train/, val/ and test/ "
+        "that contain such folders; or a table beside the images. Limits: "
+        f"{megabytes} MB, {entries:,} files, {gigabytes:g} GB unpacked. The zip stays on this "
+        "machine."
     )
 
 

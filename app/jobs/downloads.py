@@ -22,7 +22,6 @@ from app.jobs.processes import start_process, stop_process
 from mocoop.clip.hub import cached_file, remove_leftovers
 from mocoop.clip.known import weights_of
 from mocoop.errors import UserError
-from mocoop.features.cache import default_cache
 from mocoop.runs.status import (
     CANCELLED,
     INTERRUPTED,
@@ -33,6 +32,7 @@ from mocoop.runs.status import (
     with_process,
 )
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
+from mocoop.storage.cache_folder import default_cache
 
 FOLDER, LOG = "downloads", "log.txt"
 

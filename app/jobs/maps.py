@@ -17,9 +17,9 @@ from pathlib import Path
 
 from mocoop.analysis.projection import MapSettings, is_ready, projection_of
 from mocoop.errors import UserError
-from mocoop.features.cache import default_cache
 from mocoop.runs.run import Run, open_run
 from mocoop.storage.atomic import exclusive_lock
+from mocoop.storage.cache_folder import default_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -21,9 +21,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mocoop.errors import UserError, choose_from
-from mocoop.features.cache import default_cache
 from mocoop.runs.run import Run, SavedFeatures
 from mocoop.storage.atomic import write_tensors
+from mocoop.storage.cache_folder import default_cache
 
 Method = Literal["umap", "pca"]
 HARD, PROTOTYPE, SOFT = 0, 1, 2  # kinds of points

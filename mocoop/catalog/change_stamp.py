@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mocoop.datasets.benchmarks import BENCHMARKS, TABLE, data_root
 from mocoop.datasets.builtin import is_builtin
-from mocoop.datasets.class_folders import subfolders
-from mocoop.datasets.edits import EDITS_FILE, SKIP_FILE
+from mocoop.datasets.edits import OWN_FILES
+from mocoop.datasets.tree import subfolders
 
 _FEW_FOLDERS = 12  # more subfolders than this must be classes, not splits or domains
 
@@ -38,7 +38,7 @@ def _watched(path: Path) -> Iterator[Path]:
     """Yields the files and folders whose times change with the data set."""
     folder = path if path.is_dir() else path.parent
     yield path
-    yield from (folder / EDITS_FILE, folder / SKIP_FILE)
+    yield from (folder / name for name in OWN_FILES)
     if not path.is_dir():
         return
     children = subfolders(path)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mocoop.datasets.base import SPLITS, Dataset, Item
 from mocoop.datasets.benchmarks import BenchmarkDataset
+from mocoop.datasets.folder import FolderDataset
 from mocoop.features.content_keys import ContentKeys
 from mocoop.features.decoding import batches
 
@@ -51,6 +52,12 @@ class Report:
     """Path of an existing image that cannot be read → why."""
     duplicates: tuple[tuple[str, str], ...]
     """Pairs of a training and a test or validation image with the same content."""
+    two_classes: tuple[tuple[str, str], ...] = ()
+    """Pairs of training images with the same content in different classes."""
+    layout: str = ""
+    """How the images were laid out; empty for sets that are known by name."""
+    left_aside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Files beside the images that are not used: reason → paths."""
 
     @property
     def clean(self) -> bool:
@@ -91,6 +98,9 @@ def check(
         missing,
         unreadable,
         _duplicates(dataset, by_id),
+        _two_classes(dataset, by_id),
+        dataset.layout if isinstance(dataset, FolderDataset) else "",
+        dataset.aside if isinstance(dataset, FolderDataset) else {},
     )
 
 
@@ -138,3 +148,15 @@ def _duplicates(dataset: Dataset, contents: dict[str, str]) -> tuple[tuple[str, 
         if item.id in contents and contents[item.id] in trained
     )
     return tuple(pair for pair in pairs if pair[0] != pair[1])
+
+
+def _two_classes(dataset: Dataset, contents: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """Returns pairs of training items with the same content and different classes."""
+    first: dict[str, Item] = {}
+    pairs = []
+    for item in dataset.items("train"):
+        if item.id in contents:
+            known = first.setdefault(contents[item.id], item)
+            if known.label != item.label:
+                pairs.append((known.id, item.id))
+    return tuple(pairs)

@@ -1,4 +1,4 @@
-"""Zips that users upload, stored as data sets below the data root."""
+"""Zips and tars that users upload, stored as data sets below the data root."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from mocoop.datasets.archive import archive_name, load_extracted
 from mocoop.datasets.benchmarks import data_root
-from mocoop.datasets.folder import FolderDataset, load_folder
+from mocoop.datasets.folder import FolderDataset
 from mocoop.errors import PathError, UserError
-from mocoop.storage.archives import Limits, extract_zip
+from mocoop.storage.archives import Limits
+from mocoop.storage.image_archives import extract_images
 
 UPLOADS = "uploads"  # folder below the data root
 LIMITS = Limits()
@@ -25,25 +27,30 @@ def uploaded_sets(root: Path | None = None) -> list[Path]:
 
 
 def keep_upload(
-    source: IO[bytes], file_name: str, root: Path | None = None, limits: Limits = LIMITS
+    source: IO[bytes],
+    file_name: str,
+    root: Path | None = None,
+    limits: Limits = LIMITS,
+    encoding: str = "",
 ) -> FolderDataset:
-    """Stores an uploaded zip as a data set, which `uploaded_sets` then lists, and returns it.
+    """Stores an uploaded zip or tar and returns its data set, which `uploaded_sets` lists.
 
     Args:
-        source: the zip.
+        source: the archive.
         file_name: name of the uploaded file. The set gets this name, with a number if it is
             already in use.
         root: the data root; `data_root()` if None.
-        limits: how much the zip may contain.
+        limits: how much the archive may contain.
+        encoding: encoding of a zip's names that are not UTF-8; by default it is detected.
 
     Raises:
-        UserError: for a zip that is unsafe, damaged or too large, or has no class folders;
+        UserError: for an archive that is unsafe, damaged or too large, or holds no data set;
             nothing of it is kept.
     """
     target = _free_folder((root or data_root()) / UPLOADS, file_name)
-    extract_zip(source, target, limits, _base_name(file_name))
+    extract_images(source, target, limits, _base_name(file_name), encoding)
     try:
-        return load_folder(target)
+        return load_extracted(target)
     except UserError as error:
         shutil.rmtree(target, ignore_errors=True)
         if not isinstance(error, PathError):
@@ -55,7 +62,10 @@ def keep_upload(
 
 def _free_folder(folder: Path, file_name: str) -> Path:
     """Returns the path of a folder that does not exist yet, named after a file."""
-    stem = re.sub(r"[^\w-]+", "-", Path(_base_name(file_name)).stem).strip("-_")[:60] or "images"
+    stem = (
+        re.sub(r"[^\w-]+", "-", archive_name(Path(_base_name(file_name)))).strip("-_")[:60]
+        or "images"
+    )
     names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 10_000))
     return next(path for path in map(folder.joinpath, names) if not path.exists())
 

@@ -37,7 +37,7 @@ class CheckData(DataOptions):
     name: SetName = ""
     """Built-in or benchmark set, folder of images, or table (CSV, TSV, Parquet)."""
     skip: bool = False
-    """Skip unreadable and missing images from now on: write their names to mocoop-skip.txt."""
+    """Skip unreadable and missing images from now on: write their names to mocoop-skip.jsonl."""
     workers: MaybeInt = None
     """Processes that decode images; by default a number that suits this machine."""
 
@@ -114,12 +114,12 @@ def _list(command: ListData) -> None:
 
 def _check(command: CheckData) -> None:
     from mocoop.datasets import load_dataset
-    from mocoop.datasets.edits import add_skipped
     from mocoop.datasets.folder import FolderDataset
+    from mocoop.datasets.skip_list import add_skipped
 
     dataset = load_dataset(_named(command.name), command.root, whole=False)
     from mocoop.catalog.check import check
-    from mocoop.features.cache import default_cache
+    from mocoop.storage.cache_folder import default_cache
 
     with progress_bar(not command.json, "opening images") as progress:
         report = check(dataset, default_cache(), command.workers, progress)
@@ -158,6 +158,8 @@ def _print_report(report: Report) -> None:
     _print_some("cannot be read", _reasons(report.unreadable))
     pairs = [f"{trained} = {tested}" for trained, tested in report.duplicates]
     _print_some("warning: the same image in training and test", pairs)
+    pairs = [f"{one} = {other}" for one, other in report.two_classes]
+    _print_some("warning: the same training image in two classes", pairs)
     if report.clean:
         print("  clean: every image exists and can be read")
 
@@ -252,6 +254,8 @@ def _show(command: ShowData) -> None:
         "classes": len(dataset.class_names),
         "splits": {split: len(items) for split, items in dataset.splits.items()},
         "styles": list(dataset.styles),
+        "layout": getattr(dataset, "layout", ""),
+        "left_aside": getattr(dataset, "aside", {}),
         "remarks": list(dataset.remarks),
         "class_names": list(dataset.class_names),
         "zero_shot": dataset.templates.zero_shot,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mocoop.evaluation.unlike_training import TrainingDistances
 
 FOLDERS = "folders"  # value of --labels
+NAMED = 3  # how many files that are no pictures are named
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def predict(command: PredictCommand) -> None:
             be read.
     """
     path = find_run(command.run)
-    files = [str(file) for file in _image_files(command.images)]
+    found, aside = _image_files(command.images)
+    files = [str(file) for file in found]
     check_file("--csv", command.csv)
     labels = _labels(command.labels, files)
     from mocoop.classifiers.saved import open_classifier, run_encoder
@@ -83,8 +85,9 @@ def predict(command: PredictCommand) -> None:
     classifier = open_classifier(run, loaded=encoder.backbone)
     table = command.csv is not None
     training = _training(run) if table else None
+    white = _white(run, found)
     pictures = [
-        GivenPicture(name, partial(open_image, Path(file)))
+        GivenPicture(name, partial(open_image, Path(file), white=white))
         for name, file in zip(distinct_names(files), files, strict=True)
     ]
     answers: list[dict[str, Any]] = []
@@ -108,7 +111,8 @@ def predict(command: PredictCommand) -> None:
         write_text(command.csv, many_csv(rows, unreadable))
     if command.json:
         more = {} if result is None else {"labelled": asdict(result)}
-        print_json({"run": str(path), "images": answers, "unreadable": unreadable} | more)
+        done = {"run": str(path), "images": answers, "unreadable": unreadable, "left_aside": aside}
+        print_json(done | more)
     else:
         _summary(rows, command.csv, result)
     if unreadable:
@@ -142,6 +146,28 @@ def _labels(given: str | None, files: Sequence[str]) -> dict[str, str] | None:
     if not found:
         raise UserError(f"{given} names none of the images. Give their paths or file names.")
     return found
+
+
+def _white(run: Any, files: Sequence[Path]) -> float | None:
+    """Returns the value that is white in the run's training images, if the given files need it."""
+    from mocoop.datasets import load_dataset
+    from mocoop.datasets.brightness import any_deep
+    from mocoop.datasets.folder import FolderDataset
+
+    if not any_deep(files):
+        return None
+    try:
+        dataset = load_dataset(run.setup().config.data)
+    except UserError:
+        dataset = None
+    if isinstance(dataset, FolderDataset) and dataset.white is not None:
+        return dataset.white.value
+    print(
+        "Some images have more than 8 bits. The run's training images do not say which value is "
+        "white, so it is guessed for each image alone.",
+        file=sys.stderr,
+    )
+    return None
 
 
 def _training(run: Any) -> TrainingDistances | None:
@@ -192,13 +218,13 @@ def _summary(rows: Sequence[PictureRow], file: Path | None, result: LabelledResu
         print(f"  mistake {true} → {predicted}: {counted(images, 'image')}")
 
 
-def _image_files(given: Sequence[Path]) -> list[Path]:
-    """Returns the given files and the images in the given folders, sorted within each folder.
+def _image_files(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Returns the given files with the images in the given folders, and the other files there.
 
     Raises:
         UserError: if no path is given, none exists, or a folder holds no image.
     """
-    from mocoop.storage.images import SUFFIXES
+    from mocoop.datasets.tree import read_tree
 
     if not given:
         raise UserError("Expected at least one image file or folder of images after the run.")
@@ -207,15 +233,28 @@ def _image_files(given: Sequence[Path]) -> list[Path]:
             f"{given[0]}: no such file. Expected the path of an image or of a folder of images."
         )
     files: list[Path] = []
+    aside: list[str] = []
     for path in given:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        tree = read_tree(path)
+        aside += [str(folder.path / name) for folder in tree.walk() for name in folder.others]
+        inside = tree.images()
         if not inside:
-            raise UserError(f"{path} holds no image: expected {', '.join(SUFFIXES)}.")
+            raise UserError(
+                f"{path} holds no image. Expected files such as JPEG, PNG, WebP, HEIC or AVIF."
+            )
         files += inside
-    return files
+    if aside:
+        more = f" and {len(aside) - NAMED} more" if len(aside) > NAMED else ""
+        named = ", ".join(aside[:NAMED])
+        print(
+            f"left aside, not pictures that MoCoOp reads: {counted(len(aside), 'file')} "
+            f"({named}{more})",
+            file=sys.stderr,
+        )
+    return files, aside
 
 
 def _tell_unreadable(unreadable: Mapping[str, str], told: int) -> int:

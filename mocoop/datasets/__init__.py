@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mocoop.config import GIVEN
+from mocoop.datasets.archive import archive_name, load_archive
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.benchmarks import (
     BENCHMARKS,
@@ -14,13 +15,16 @@ from mocoop.datasets.benchmarks import (
     split_templates,
 )
 from mocoop.datasets.builtin import BUILTIN, PROMPTS_MATTER, is_builtin, load_builtin
-from mocoop.datasets.coop_split import has_split, load_coop_split
+from mocoop.datasets.coop_split import load_coop_split
 from mocoop.datasets.edits import read_edits
-from mocoop.datasets.folder import load_folder
+from mocoop.datasets.path import load_directory
 from mocoop.datasets.table import SUFFIXES as TABLES
 from mocoop.datasets.table import load_table
 from mocoop.errors import UserError, choose_from
 from mocoop.older import check_not_old_set
+from mocoop.storage.image_archives import archive_suffix
+
+SPLIT_SUFFIX = ".json"  # of CoOp's split files
 
 __all__ = [
     "BENCHMARKS",
@@ -40,14 +44,19 @@ def dataset_name(name: str) -> str:
     if is_builtin(name) or name in BENCHMARKS:
         return name
     path = Path(name).expanduser()
-    return path.stem if path.suffix.lower() in TABLES else path.name
+    if path.suffix.lower() == SPLIT_SUFFIX and path.is_file():
+        return path.resolve().parent.name
+    if path.is_dir() or not (archive_suffix(path.name) or path.suffix.lower() in TABLES):
+        return path.name
+    return archive_name(path)
 
 
 def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dataset:
     """Returns the built-in or benchmark set of this name, or the images at this path.
 
     A folder with one of CoOp's split files uses that split. Other folders are read by their
-    layout. A CSV, TSV or Parquet file needs the columns path and label, and may have split.
+    layout. A CSV, TSV or Parquet file needs the columns path and label, and may have split. A zip
+    or tar is extracted into the cache and read like a folder.
 
     Args:
         name: name of the set, or a path.
@@ -65,7 +74,7 @@ def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dat
     if path.is_file():
         return _load_file(path)
     if path.is_dir():
-        return load_coop_split(path, split_templates) if has_split(path) else load_folder(path)
+        return load_directory(path)
     check_not_old_set(name)
     raise _unknown(name)
 
@@ -84,7 +93,8 @@ def check_name(name: str) -> None:
     if not path.exists():
         check_not_old_set(name)
         raise _unknown(name)
-    read_edits(path if path.is_dir() else path.parent)
+    if path.is_dir() or not archive_suffix(path.name):
+        read_edits(path if path.is_dir() else path.parent)
 
 
 def _unknown(name: str) -> UserError:
@@ -103,16 +113,20 @@ def _unknown(name: str) -> UserError:
 
 
 def _load_file(path: Path) -> Dataset:
-    """Returns the data set that a table of images lists."""
+    """Returns the data set of a table, a split file or an archive."""
     suffix = path.suffix.lower()
     if suffix in TABLES:
         return load_table(path)
-    if suffix in (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar"):
+    if suffix == SPLIT_SUFFIX:
+        return load_coop_split(path, split_templates)
+    if archive_suffix(path.name):
+        return load_archive(path)
+    if suffix in (".gz", ".xz", ".bz2", ".7z", ".rar"):
         raise UserError(
-            f"{path} is an archive. Extract it and give the folder, or upload it (a zip) on the "
-            "app's Data page."
+            f"{path} is an archive of another kind. Extract it and give the folder, or make a zip "
+            "or a tar.gz."
         )
     raise UserError(
-        f"{path} is not a data set. Expected a folder of class folders, or a table of images that "
-        f"ends in {', '.join(TABLES)}."
+        f"{path} is not a data set. Expected a folder of class folders, a zip or tar of one, or a "
+        f"table of images that ends in {', '.join(TABLES)}."
     )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from mocoop.datasets.names import name_key
 from mocoop.errors import UserError
 from mocoop.templates import TemplateSet
 
@@ -48,6 +49,12 @@ class Contents(NamedTuple):
     splits: dict[str, tuple[Item, ...]]
     note: str
     """A description of the split, for people."""
+    layout: str = ""
+    """How the images were laid out, in words."""
+    warnings: tuple[str, ...] = ()
+    """What may have been read otherwise than it was meant."""
+    list_file: str = ""
+    """Name of the file that lists the images; empty if the folders say it all."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ def check_class_names(names: Sequence[str]) -> None:
     """Raises UserError unless there are two or more names, all different."""
     if len(names) < 2:
         raise UserError(f"Expected at least two classes, got {len(names)}. Add another class.")
-    folded = Counter(" ".join(name.lower().replace("_", " ").split()) for name in names)
+    folded = Counter(map(name_key, names))
     twice = [name for name, count in folded.items() if count > 1]
     if twice:
         raise UserError(

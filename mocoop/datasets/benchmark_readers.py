@@ -64,9 +64,9 @@ def read_coop(benchmark: Benchmark, root: Path) -> Contents:
     """Returns the contents with CoOp's split; without its file, with a seeded split."""
     file, images = root / benchmark.split, root / benchmark.images
     if file.is_file():
-        names, splits = read_split(file)
-        check_class_names(names)
-        return Contents(names, names, splits, f"CoOp's split, {file.name}")
+        contents = read_split(file)
+        check_class_names(contents.class_names)
+        return contents
     if not benchmark.class_folders:
         raise UserError(
             f"{file}: no such file. The images of this set are not in class folders, so no "

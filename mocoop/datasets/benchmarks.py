@@ -180,17 +180,17 @@ def load_benchmark(name: str, root: Path, whole: bool = True) -> BenchmarkDatase
         raise choose_from("benchmark set", name, BENCHMARKS)
     benchmark = TABLE[name]
     images = images_folder(name, root)
-    labels, names, splits, note = benchmark.read(benchmark, root)
+    contents = benchmark.read(benchmark, root)
     folder = root / benchmark.folder
     read = BenchmarkDataset(
         name,
-        names,
-        splits,
+        contents.class_names,
+        contents.splits,
         load_templates(benchmark.templates or name),
         images,
-        labels,
+        contents.labels,
         folder,
-        note,
+        contents.note,
         published=benchmark.published,
     )
     dataset = read.edited(read_edits(folder), folder)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mocoop.datasets.base import SPLITS, Contents, Item
 from mocoop.datasets.folder import FolderDataset, assemble
+from mocoop.datasets.left_aside import left_beside
+from mocoop.datasets.listed_paths import ListedPaths
+from mocoop.datasets.names import nfc
+from mocoop.datasets.splits import complete_splits
+from mocoop.datasets.tree import subfolders
 from mocoop.errors import UserError
 from mocoop.templates import TemplateSet
 
@@ -20,33 +26,44 @@ def has_split(root: Path) -> bool:
     return any(root.glob(PATTERN))
 
 
-def load_coop_split(root: Path, templates: Callable[[str], TemplateSet]) -> FolderDataset:
+def load_coop_split(path: Path, templates: Callable[[str], TemplateSet]) -> FolderDataset:
     """Returns the data set of a split file, with the file's items, labels and class names.
 
-    The paths in the file are relative to the folder itself or to one of its subfolders, such as
+    The paths in the file are relative to its folder or to one of the folders there, such as
     `101_ObjectCategories` beside `split_zhou_Caltech101.json`.
 
     Args:
-        root: the folder that contains the file.
+        path: the file, or the folder that contains it.
         templates: function that returns the templates for the name of a split file.
 
     Raises:
         UserError: for several split files, a damaged one, or missing images.
     """
-    files = sorted(root.glob(PATTERN))
+    root = path if path.is_dir() else path.parent
+    files = [path] if path.is_file() else sorted(root.glob(PATTERN))
     if len(files) > 1:
         raise UserError(
             f"{root} has {len(files)} split files ({files[0].name}, {files[1].name} ...), but "
             "only one can be used. Keep one of them there."
         )
-    names, splits = read_split(files[0])
-    images = _image_folder(root, files[0], splits["train"][0].id)
-    contents = Contents(names, names, splits, f"CoOp's split, {files[0].name}")
-    return assemble(root.resolve().name, contents, templates(files[0].name), images, root)
+    file = files[0]
+    contents = read_split(file)
+    images = _image_folder(root, file, contents.splits["train"][0].id)
+    paths = ListedPaths(images)
+    splits = {
+        split: tuple(replace(item, id=paths.of(item.id)) for item in items)
+        for split, items in contents.splits.items()
+    }
+    aside = left_beside(images, splits, (file.name,))
+    found = contents._replace(splits=splits)
+    name = root.resolve().name
+    return assemble(name, found, templates(file.name), images, path, aside)
 
 
-def read_split(file: Path) -> tuple[tuple[str, ...], dict[str, tuple[Item, ...]]]:
-    """Returns the class names of a split file in label order, and the items of its splits.
+def read_split(file: Path) -> Contents:
+    """Returns the classes of a split file in label order, and the items of its splits.
+
+    If it has no validation items, a fifth of the training items becomes the validation split.
 
     Raises:
         UserError: for a damaged file, or one whose labels and names do not match.
@@ -62,35 +79,40 @@ def read_split(file: Path) -> tuple[tuple[str, ...], dict[str, tuple[Item, ...]]
                 )
     if sorted(names) != list(range(len(names))):
         raise UserError(f"{file} skips labels: expected 0 to {len(names) - 1}.")
-    splits = {
-        split: tuple(Item(path, label) for path, label, _ in rows[split]) for split in SPLITS
-    }
-    return tuple(names[label].replace("_", " ") for label in range(len(names))), splits
+    given = {split: tuple(Item(path, label) for path, label, _ in rows[split]) for split in SPLITS}
+    splits, note = complete_splits(given, f"CoOp's split, {file.name}")
+    in_words = tuple(names[label].replace("_", " ") for label in range(len(names)))
+    layout = f"the split file {file.name}"
+    return Contents(in_words, in_words, splits, note, layout, list_file=file.name)
 
 
 def _read(file: Path) -> dict[str, list[tuple[str, int, str]]]:
     """Returns split → rows of (path, label, class name)."""
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        content: Any = json.loads(file.read_text(encoding="utf-8-sig"))
         rows = {
-            split: [(str(path), int(label), str(name)) for path, label, name in content[split]]
+            split: [
+                (str(path), int(label), nfc(str(name)))
+                for path, label, name in content.get(split) or ()
+            ]
             for split in SPLITS
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise UserError(
             f"{file} is not a split file of CoOp ({type(error).__name__}: {error}). Expected "
             "train, val and test, each with rows of path, label and class name. Get it again."
         ) from error
     if not rows["train"]:
         raise UserError(f"{file} lists no training image. Get the file again.")
+    if not rows["test"] and not rows["val"]:
+        raise UserError(f"{file} lists no test image. Get the file again.")
     return rows
 
 
 def _image_folder(root: Path, file: Path, first: str) -> Path:
     """Returns the folder that the split's paths are relative to."""
-    subfolders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for folder in (root, *subfolders):
-        if (folder / first).is_file():
+    for folder in (root, *subfolders(root)):
+        if (folder / ListedPaths(folder).of(first)).is_file():
             return folder
     raise UserError(
         f"{file.name} lists {first}, which is neither in {root} nor in one of its folders. "

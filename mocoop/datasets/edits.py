@@ -1,11 +1,12 @@
 """Changes that users make to a data set without changing its images: two files beside them.
 
-`mocoop.yaml` renames classes and can set templates for this data set. `mocoop-skip.txt` lists
-images to skip, one path per line.
+`mocoop.yaml` renames classes and can set templates for this data set. The skip list names images
+to skip (see `skip_list`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,16 +15,16 @@ from typing import Any
 import yaml
 
 from mocoop.datasets.base import Item
+from mocoop.datasets.names import nfc
+from mocoop.datasets.skip_list import OLD_SKIP_FILE, SKIP_FILE, read_skipped, write_beside
 from mocoop.errors import PathError, UserError, did_you_mean
-from mocoop.storage.atomic import write_text
 from mocoop.storage.yaml_text import with_values
 from mocoop.templates import Groups, TemplateSet, as_groups
 
 EDITS_FILE = "mocoop.yaml"
 BACKUP_FILE = "mocoop.yaml.bak"
-SKIP_FILE = "mocoop-skip.txt"
-_KEYS = ("classes", "zero_shot", "groups")
-_SKIP_HEAD = "# Images that MoCoOp skips: one path per line, then a tab and the reason.\n"
+OWN_FILES = (EDITS_FILE, BACKUP_FILE, SKIP_FILE, OLD_SKIP_FILE)
+_KEYS = ("classes", "zero_shot", "groups", "white")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Edits:
     groups: Groups | None = None
     """The groups of templates."""
     skipped: frozenset[str] = frozenset()
-    """Paths of images to skip."""
+    """Paths of images to skip, in Unicode NFC."""
+    white: float | None = None
+    """The value that is white in images of more than 8 bits; None to find it out."""
 
     def templates(self, defaults: TemplateSet) -> TemplateSet:
         """Returns the templates that the files set, and the defaults for those they do not set."""
@@ -54,16 +57,15 @@ class Edits:
         Raises:
             UserError: if the file renames a class that the set does not have.
         """
-        known = set(labels)
-        unknown = [label for label in self.classes if label not in known]
+        known = set(map(nfc, labels))
+        unknown = [label for label in self.classes if nfc(label) not in known]
         if unknown:
             raise UserError(
                 f"{EDITS_FILE} renames {unknown[0]!r}, but no class folder or label has this name."
                 f"{did_you_mean(unknown[0], labels)}"
             )
-        return tuple(
-            self.classes.get(label, name) for label, name in zip(labels, names, strict=True)
-        )
+        new = {nfc(label): name for label, name in self.classes.items()}
+        return tuple(new.get(nfc(label), name) for label, name in zip(labels, names, strict=True))
 
     def without_skipped(
         self, splits: Mapping[str, tuple[Item, ...]], names: Sequence[str]
@@ -76,7 +78,7 @@ class Edits:
         if not self.skipped:
             return dict(splits), 0
         kept = {
-            split: tuple(item for item in items if item.id not in self.skipped)
+            split: tuple(item for item in items if nfc(item.id) not in self.skipped)
             for split, items in splits.items()
         }
         before, after = (
@@ -87,7 +89,9 @@ class Edits:
                 f"{SKIP_FILE} skips every image of {names[label]!r}. Add readable images of this "
                 "class, or remove the class."
             )
-        count = len({i.id for items in splits.values() for i in items if i.id in self.skipped})
+        count = len(
+            {i.id for items in splits.values() for i in items if nfc(i.id) in self.skipped}
+        )
         return kept, count
 
 
@@ -98,7 +102,7 @@ def read_edits(folder: Path) -> Edits:
         UserError: for a file that cannot be read, an unknown key or an invalid value.
     """
     edits = _as_edits(_yaml_values(folder / EDITS_FILE), folder / EDITS_FILE)
-    return replace(edits, skipped=_read_skipped(folder / SKIP_FILE))
+    return replace(edits, skipped=read_skipped(folder))
 
 
 def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
@@ -116,12 +120,21 @@ def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
             ": expected zero_shot to be one template, such as 'a photo of a {}.'; "
             f"got {zero_shot!r}.",
         )
+    white = values.get("white")
+    is_number = isinstance(white, (int, float)) and not isinstance(white, bool)
+    if white is not None and not (is_number and 0 < white < math.inf):
+        raise PathError(
+            file,
+            ": expected white to be the value that is white in images of more than 8 bits, such "
+            f"as 4095; got {white!r}.",
+        )
     groups = values.get("groups")
     try:
         edits = Edits(
             {str(label): str(name).strip() for label, name in classes.items()},
             zero_shot,
             None if groups is None else as_groups(groups),
+            white=None if white is None else float(white),
         )
         if zero_shot is not None:
             edits.templates(TemplateSet({"photo": (zero_shot,)}, zero_shot))
@@ -146,38 +159,19 @@ def write_edits(folder: Path, edits: Edits) -> Path:
         values["zero_shot"] = edits.zero_shot
     if edits.groups is not None:
         values["groups"] = {name: list(templates) for name, templates in edits.groups.items()}
+    if edits.white is not None:
+        values["white"] = edits.white
     file = folder / EDITS_FILE
     old_values = _yaml_values(file)
     old = _as_edits(old_values, file)
     for key in old_values:
         if getattr(old, key) == getattr(edits, key):
             values[key] = old_values[key]  # as in the file: its `1: one` renames the class "1"
-    before = file.read_text(encoding="utf-8") if file.is_file() else ""
+    before = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
     text, lost = with_values(before, values)
     if lost:
-        _write(folder / BACKUP_FILE, before)
-    return _write(file, text)
-
-
-def add_skipped(folder: Path, reasons: Mapping[str, str]) -> Path:
-    """Adds images to the list of images to skip and returns the path of the list.
-
-    Args:
-        folder: folder of the data set.
-        reasons: path of an image, as in the set's items → why it is skipped.
-
-    Raises:
-        UserError: if the folder is not writable.
-    """
-    file = folder / SKIP_FILE
-    known = _read_skipped(file)
-    before = file.read_text(encoding="utf-8") if file.is_file() else _SKIP_HEAD
-    lines = [
-        f"{path}\t{' '.join(reason.split())}"
-        for path, reason in reasons.items()
-        if path not in known
-    ]
-    return _write(file, before.rstrip("\n") + "\n" + "".join(f"{line}\n" for line in lines))
+        write_beside(folder / BACKUP_FILE, before)
+    return write_beside(file, text)
 
 
 def _yaml_values(file: Path) -> dict[str, Any]:
@@ -185,7 +179,7 @@ def _yaml_values(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(file.read_text(encoding="utf-8-sig")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise PathError(file, f" cannot be read: {reason}. Fix or remove it.") from error
@@ -205,27 +199,3 @@ def _yaml_values(file: Path) -> dict[str, Any]:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, (str, int)) and bool(str(value).strip())
-
-
-def _read_skipped(file: Path) -> frozenset[str]:
-    """Returns the paths in the list of images to skip; none without the file."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return frozenset()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PathError(file, f" cannot be read ({error}). Fix or remove it.") from error
-    paths = (line.partition("\t")[0].strip() for line in lines if not line.startswith("#"))
-    return frozenset(path for path in paths if path)
-
-
-def _write(file: Path, text: str) -> Path:
-    try:
-        write_text(file, text)
-    except OSError as error:
-        raise PathError(
-            file,
-            f" cannot be written ({error.strerror}). Make its folder writable, or copy the "
-            "data set to a writable folder.",
-        ) from error
-    return file

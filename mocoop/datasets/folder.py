@@ -1,28 +1,23 @@
-"""Your own folders of images: `class/*.jpg`, with or without `train/` and `test/` or domains."""
+"""Images in files, and your own folders of images by the layout of the folders."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from PIL import Image
 
 from mocoop.datasets.base import Contents, Dataset, Item, Stamp, file_key, file_stamp
-from mocoop.datasets.class_folders import class_files, only_images, subfolders, tidy
+from mocoop.datasets.brightness import White, white_level
 from mocoop.datasets.edits import SKIP_FILE, Edits, read_edits
-from mocoop.datasets.splits import RULE, SPLIT_SEED, items_of, split_by_rule, split_items, with_val
+from mocoop.datasets.layouts import read_layout, without_wrappers
+from mocoop.datasets.left_aside import Aside, in_words, left_in_tree
+from mocoop.datasets.tree import Folder, read_tree
 from mocoop.errors import PathError
 from mocoop.storage.images import open_image
 from mocoop.templates import TemplateSet, load_templates
-
-# Common names of the splits' folders.
-SPLIT_FOLDERS: dict[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
 
 
 @dataclass(frozen=True)
@@ -40,18 +35,35 @@ class FolderDataset(Dataset):
     """How many images are skipped."""
     path: Path | None = None
     """The path that loads this set; None for a set that is loaded by its name."""
+    layout: str = ""
+    """How the images were laid out, in words; empty for a benchmark set."""
+    warnings: tuple[str, ...] = ()
+    """What may have been read otherwise than it was meant."""
+    list_file: str = ""
+    """Name of the file that lists the images; empty if the folders say it all."""
+    white: White | None = None
+    """What is white in images of more than 8 bits; None if there are none."""
+    aside: Aside = field(default_factory=dict)
+    """Files beside the images that are not used: reason → paths."""
 
     def image(self, item: Item) -> Image.Image:
         """Returns the file's image in RGB."""
-        return open_image(self.root / item.id)[0]
+        white = self.white.value if self.white else None
+        return open_image(self.root / item.id, white=white)[0]
 
     def content_key(self, item: Item) -> str:
-        """Returns the SHA-256 of the file's bytes."""
-        return file_key(self.root / item.id)
+        """Returns the SHA-256 of the file's bytes, and of the value that is white if it counts."""
+        key = file_key(self.root / item.id)
+        if self.white is None:
+            return key
+        return hashlib.sha256(f"{key}|white {self.white.value!r}".encode()).hexdigest()
 
     def stamp(self, item: Item) -> Stamp:
         """Returns the file's stamp: path, size and times."""
-        return file_stamp(self.root / item.id)
+        stamp = file_stamp(self.root / item.id)
+        if self.white is None:
+            return stamp
+        return stamp._replace(text=f"{stamp.text}|white {self.white.value!r}")
 
     @property
     def source(self) -> str:
@@ -60,10 +72,19 @@ class FolderDataset(Dataset):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """A description of the split, and how many images are skipped."""
+        """The layout with its numbers, the split, warnings, what was left aside or skipped."""
         number = "1 image is" if self.left_out == 1 else f"{self.left_out} images are"
         skipped = (f"{number} skipped (listed in {SKIP_FILE})",) if self.left_out else ()
-        return (*((self.note,) if self.note else ()), *skipped)
+        note = (self.note,) if self.note else ()
+        white = (self.white.in_words(),) if self.white else ()
+        return (*self._read_as(), *note, *self.warnings, *white, *in_words(self.aside), *skipped)
+
+    def _read_as(self) -> tuple[str, ...]:
+        """Returns a sentence with the layout and the number of images of each part."""
+        if not self.layout:
+            return ()
+        counts = ", ".join(f"{len(items):,} {split}" for split, items in self.splits.items())
+        return (f"read as {self.layout}: {len(self.class_names):,} classes; {counts}",)
 
     def edited(self, edits: Edits, folder: Path) -> Self:
         """Returns the set with these changes, which were read from `folder`.
@@ -80,16 +101,18 @@ class FolderDataset(Dataset):
             templates=edits.templates(self.templates),
             edits_folder=folder,
             left_out=left_out,
+            white=self.white if edits.white is None else White(edits.white, 0),
         )
 
 
 def load_folder(root: Path) -> FolderDataset:
-    """Returns the data set in a folder; classes are sorted by folder name.
+    """Returns the data set in a folder, by the layout of its folders.
 
-    If there are folders `train/` and `test/`, these splits are used. If `val/` is missing, a
-    seeded fifth of `train/` becomes the validation split. Without these folders, a seeded split
-    by class is made: 50 % train, 20 % validation, 30 % test. If several folders contain the same
-    class folders (`photo/dog`, `sketch/dog`), they are domains and become the images' styles.
+    Folders such as `train/` and `test/`, in any case and of any usual name, are splits. If
+    `val/` is missing, a seeded fifth of `train/` becomes the validation split. Without these
+    folders, a seeded split by class is made: 50 % train, 20 % validation, 30 % test. If several
+    folders contain the same class folders (`photo/dog`, `sketch/dog`), they are domains and
+    become the images' styles. Single folders around everything else do not matter.
 
     Raises:
         UserError: for a missing or empty folder, an empty class, classes of the same name, or
@@ -97,21 +120,25 @@ def load_folder(root: Path) -> FolderDataset:
     """
     if not root.is_dir():
         raise PathError(root, ": no such folder. Expected a folder of class folders.")
-    parts = _split_folders(root)
-    if parts:
-        contents = _read_splits(root, parts)
-    elif has_domains(root):
-        contents = read_domains(root)
-    else:
-        by_class = class_files(root)
-        names = tuple(map(tidy, by_class))
-        note = f"a split made by MoCoOp: {RULE}"
-        contents = Contents(tuple(by_class), names, split_by_rule(root, by_class), note)
-    return assemble(root.resolve().name, contents, load_templates("photos"), root, root)
+    return load_tree(read_tree(root), root)
+
+
+def load_tree(tree: Folder, root: Path) -> FolderDataset:
+    """Returns the data set in a folder that was read already; see `load_folder`."""
+    top = without_wrappers(tree)
+    contents = read_layout(top)
+    aside = left_in_tree(tree, top.path, contents.splits)
+    name = root.resolve().name
+    return assemble(name, contents, load_templates("photos"), top.path, root, aside)
 
 
 def assemble(
-    name: str, contents: Contents, templates: TemplateSet, root: Path, path: Path
+    name: str,
+    contents: Contents,
+    templates: TemplateSet,
+    root: Path,
+    path: Path,
+    aside: Aside | None = None,
 ) -> FolderDataset:
     """Returns a data set of the user's own, with the changes of the files beside it.
 
@@ -121,100 +148,31 @@ def assemble(
         templates: its templates, unless the changes set others.
         root: folder that the items' paths are relative to.
         path: the folder or file that the set is loaded from.
+        aside: which files beside the images are not used, and why.
 
     Raises:
         UserError: if the changes do not match the set.
     """
-    labels, names, splits, note = contents
     folder = path if path.is_dir() else path.parent
     edits = read_edits(folder)
     # Rename before the names are checked: this is how users fix two classes of the same name.
-    unique = edits.rename(labels, names)
+    unique = edits.rename(contents.labels, contents.class_names)
     dataset = FolderDataset(
-        name, unique, splits, templates, root, labels, folder, note, path=path.absolute()
+        name,
+        unique,
+        contents.splits,
+        templates,
+        root,
+        contents.labels,
+        folder,
+        contents.note,
+        path=path.absolute(),
+        layout=contents.layout,
+        warnings=contents.warnings,
+        list_file=contents.list_file,
+        aside=aside or {},
     )
-    return dataset.edited(edits, folder)
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    """Returns split → its folder, for the splits that have one."""
-    parts = {}
-    for split, names in SPLIT_FOLDERS.items():
-        paths = [root / name for name in names if (root / name).is_dir()]
-        if len(paths) > 1:
-            raise PathError(
-                root, f" has {paths[0].name}/ and {paths[1].name}/, which mean the same. Keep one."
-            )
-        if paths:
-            parts[split] = paths[0]
-    return parts
-
-
-def _read_splits(root: Path, parts: Mapping[str, Path]) -> Contents:
-    """Returns the contents of a folder with one folder per split."""
-    missing = [split for split in ("train", "test") if split not in parts]
-    if missing:
-        raise PathError(
-            root,
-            f" has {', '.join(f'{p.name}/' for p in parts.values())} but no {missing[0]}/. "
-            "Add it, or put the class folders directly into the folder: MoCoOp then makes the "
-            "splits.",
-        )
-    files = {split: class_files(path) for split, path in parts.items()}
-    folders = list(files["train"])
-    for split, by_class in files.items():
-        if list(by_class) != folders:
-            different = sorted(set(by_class) ^ set(folders))[0]
-            raise PathError(
-                root,
-                f": {split}/ and train/ must have the same class folders; {different!r} is "
-                "only in one of them. Add or remove it.",
-            )
-    splits = {split: items_of(root, by_class) for split, by_class in files.items()}
-    note = "your own split"
-    if "val" not in splits:
-        splits, note = (
-            with_val(splits),
-            f"{note}; validation: a fifth of train/, seed {SPLIT_SEED}",
-        )
-    return Contents(tuple(folders), tuple(map(tidy, folders)), splits, note)
-
-
-def has_domains(root: Path) -> bool:
-    """Returns whether the subfolders of a folder are domains rather than classes.
-
-    They are domains if there are at least two of them, none contains an image directly, and they
-    share at least two class folders, which are at least half of all class folders.
-    """
-    domains = subfolders(root)
-    if len(domains) < 2:
-        return False
-    if any(only_images(path.name for path in domain.iterdir()) for domain in domains):
-        return False
-    classes = [{folder.name for folder in subfolders(domain)} for domain in domains]
-    shared, total = set.intersection(*classes), set.union(*classes)
-    return len(shared) >= 2 and 2 * len(shared) >= len(total)
-
-
-def read_domains(root: Path) -> Contents:
-    """Returns the contents of a folder of domains; a class may be missing in some domains.
-
-    Raises:
-        UserError: for a class folder without an image, or two domains of the same name.
-    """
-    files = {domain.name: class_files(domain) for domain in subfolders(root)}
-    styles = [tidy(domain) for domain in files]
-    for style in styles:
-        if styles.count(style) > 1:
-            raise PathError(root, f" has two domains called {style!r}. Rename or merge them.")
-    folders = sorted({folder for by_class in files.values() for folder in by_class})
-    labels = {folder: label for label, folder in enumerate(folders)}
-    items, strata = [], []  # one stratum per domain and class
-    for domain, (style, by_class) in enumerate(zip(styles, files.values(), strict=True)):
-        for folder, paths in by_class.items():
-            label = labels[folder]
-            items += [Item(path.relative_to(root).as_posix(), label, style) for path in paths]
-            strata += [domain * len(folders) + label] * len(paths)
-    names = tuple(map(tidy, folders))
-    note = f"a split made by MoCoOp: in each domain {RULE}"
-    return Contents(tuple(folders), names, split_items(items, strata), note)
+    changed = dataset.edited(edits, folder)
+    if changed.white is not None:  # set by the user
+        return changed
+    return replace(changed, white=white_level(root, changed.items("train")))

@@ -125,6 +125,23 @@ def with_val(splits: Mapping[str, Sequence[Item]]) -> dict[str, tuple[Item, ...]
     }
 
 
+def complete_splits(
+    given: Mapping[str, tuple[Item, ...]], note: str
+) -> tuple[dict[str, tuple[Item, ...]], str]:
+    """Returns training, validation and test items, and the note with what was added.
+
+    Without validation items, a fifth of the training items becomes the validation split. Without
+    test items, the validation items are tested on, and are not used for anything else.
+    """
+    val, test = given.get("val", ()), given.get("test", ())
+    if val and test:
+        return {"train": tuple(given["train"]), "val": val, "test": test}, note
+    splits = with_val({"train": given["train"], "test": test or val})
+    if not test:
+        note = f"{note}; no test images: the validation images are tested on"
+    return splits, f"{note}; validation: a fifth of train, seed {SPLIT_SEED}"
+
+
 def class_range(choice: str, num_classes: int) -> range:
     """Returns the labels of all classes, of the base classes or of the new classes.
 

@@ -7,7 +7,6 @@ interrupted extraction continues where it stopped. Several processes may compute
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from mocoop.errors import UserError
 from mocoop.features.content_keys import ContentKeys
 from mocoop.features.decoding import batches
 from mocoop.features.encode import ImageEncoder, random_views, view_of
+from mocoop.storage.cache_folder import default_cache
 from mocoop.storage.shards import Shards, short_key
 
 Progress = Callable[[int, int], None]  # done, total
@@ -33,12 +33,6 @@ Wanted: TypeAlias = tuple[int, int, bytes]  # index of an item, view, key of the
 SHARD_ROWS = 2048
 SHARD_SECONDS = 30.0
 NAMED = 3  # how many unreadable images a message names
-
-
-def default_cache() -> Path:
-    """Returns the cache folder: MOCOOP_CACHE, or ~/.cache/mocoop."""
-    chosen = os.environ.get("MOCOOP_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "mocoop"
 
 
 class UnreadableImagesError(UserError):

@@ -8,6 +8,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mocoop.errors import UserError
+from mocoop.storage.zip_names import ZipNames, zip_names
 
-_CHUNK = 2**20
-_UTF8_FLAG = 0x800
+CHUNK = 2**20
 _ENCRYPTED_FLAG = 0x1
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 IMAGES_ADVICE = (
@@ -73,10 +74,10 @@ class UntrustedZip:
         """
         size, digest = 0, hashlib.sha256()
         with self.archive.open(self.entries[path]) as packed, file.open("xb") as unpacked:
-            while chunk := packed.read(_CHUNK):
+            while chunk := packed.read(CHUNK):
                 size += len(chunk)
                 if size > left:
-                    raise _too_large(self.name, self.limits, self.advice)
+                    raise too_large(self.name, self.limits, self.advice)
                 digest.update(chunk)
                 unpacked.write(chunk)
         return size, digest.hexdigest()
@@ -89,6 +90,7 @@ def untrusted_zip(
     advice: str,
     limits: Limits,
     counts: Callable[[PurePosixPath], bool] = lambda path: True,
+    names: ZipNames | None = None,
 ) -> Iterator[UntrustedZip]:
     """Yields an untrusted zip with checked entries; errors in reading it become UserError.
 
@@ -98,54 +100,60 @@ def untrusted_zip(
         advice: a sentence that says how to make a valid zip.
         limits: how much it may contain.
         counts: returns whether a path is used; other entries are ignored without a check.
+        names: how the names of entries are read; by default this is detected.
 
     Raises:
         UserError: for a file that is not a zip, is damaged, encrypted or above the limits; for
             paths that lead out of the folder, links, or a path that occurs twice; if the disk is
             full.
     """
-    with _explain_errors(name, advice), zipfile.ZipFile(source) as archive:
+    with explain_errors(name, advice), zipfile.ZipFile(source) as archive:
         infos = archive.infolist()
         if len(infos) > limits.entries:
             raise UserError(
                 f"{name} has {len(infos)} entries; at most {limits.entries} are allowed. {advice}"
             )
         entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
-        lower_case: set[str] = set()
+        seen: set[str] = set()
+        read = (names or zip_names(infos)).read
         for info in infos:
-            path = _safe_path(_entry_name(info), name, advice)
+            path = safe_path(read(info), name, advice)
             if not path.parts or info.is_dir() or not counts(path):
                 continue
             _check_kind(info, path, name, advice)
-            if str(path).casefold() in lower_case:
+            if same_path_key(path) in seen:
                 raise UserError(f"{name} contains {path} twice. {advice}")
-            lower_case.add(str(path).casefold())
+            seen.add(same_path_key(path))
             entries[path] = info
         if sum(info.file_size for info in entries.values()) > limits.unpacked:
-            raise _too_large(name, limits, advice)
+            raise too_large(name, limits, advice)
         yield UntrustedZip(name, advice, limits, archive, entries)
 
 
 def extract_zip(
-    source: Path | IO[bytes], target: Path, limits: Limits, name: str = "the zip"
+    source: Path | IO[bytes],
+    target: Path,
+    limits: Limits,
+    name: str = "the zip",
+    names: ZipNames | None = None,
 ) -> None:
     """Extracts an untrusted zip of images into a new folder; after an error nothing is left.
 
-    Hidden files and files that operating systems add are left out. If a single folder contains
-    everything else, it is removed and its content moves up.
+    Hidden files and files that operating systems add are left out.
 
     Args:
         source: the zip, as a path or an open file.
         target: the new folder; it must not exist.
         limits: how much the zip may contain.
         name: name of the zip in messages.
+        names: how the names of entries are read; by default this is detected.
 
     Raises:
         UserError: for the same reasons as `untrusted_zip`, and for a zip without files.
     """
     with (
         new_folder(target) as folder,
-        untrusted_zip(source, name, IMAGES_ADVICE, limits, is_content) as archive,
+        untrusted_zip(source, name, IMAGES_ADVICE, limits, is_content, names) as archive,
     ):
         left = limits.unpacked
         for path in archive.entries:
@@ -156,7 +164,6 @@ def extract_zip(
             raise UserError(
                 f"{name} contains no file. Expected a folder of images for each class."
             )
-        _remove_wrapper(folder)
 
 
 def _check_kind(info: zipfile.ZipInfo, path: PurePosixPath, name: str, advice: str) -> None:
@@ -171,7 +178,8 @@ def _check_kind(info: zipfile.ZipInfo, path: PurePosixPath, name: str, advice: s
         raise UserError(f"{name}: {path} has an unusual compression. {advice}")
 
 
-def _too_large(name: str, limits: Limits, advice: str) -> UserError:
+def too_large(name: str, limits: Limits, advice: str) -> UserError:
+    """Returns the error for an archive with more bytes than allowed."""
     return UserError(
         f"{name} contains more than {limits.unpacked / 2**30:g} GB of files. {advice}"
     )
@@ -185,11 +193,12 @@ def extract_trusted(archive: Path, target: Path) -> None:
     Raises:
         UserError: for a damaged or unsafe file, or if the disk is full.
     """
-    with new_folder(target) as folder, _explain_errors(archive.name, "Get it again."):
+    with new_folder(target) as folder, explain_errors(archive.name, "Get it again."):
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
+                read = zip_names(packed.infolist()).read
                 for entry in packed.infolist():
-                    if is_content(_safe_path(_entry_name(entry), archive.name, "Do not use it.")):
+                    if is_content(safe_path(read(entry), archive.name, "Do not use it.")):
                         packed.extract(entry, folder)
         else:
             with tarfile.open(archive) as tar:
@@ -222,13 +231,13 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _explain_errors(name: str, advice: str) -> Iterator[None]:
+def explain_errors(name: str, advice: str) -> Iterator[None]:
     """Raises UserError with an explanation for errors in reading an archive."""
     try:
         yield
     except tarfile.FilterError as error:
         raise UserError(f"{name} is not safe to extract: {error}. Do not use it.") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, UnicodeError) as error:
         raise UserError(
             f"{name} is damaged or not a supported archive ({error}). {advice}"
         ) from error
@@ -241,17 +250,7 @@ def _explain_errors(name: str, advice: str) -> Iterator[None]:
         ) from error
 
 
-def _entry_name(entry: zipfile.ZipInfo) -> str:
-    """Returns the name of a zip's entry; many programs write UTF-8 without setting its flag."""
-    if entry.flag_bits & _UTF8_FLAG:
-        return entry.filename
-    try:
-        return entry.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return entry.filename
-
-
-def _safe_path(text: str, name: str, advice: str) -> PurePosixPath:
+def safe_path(text: str, name: str, advice: str) -> PurePosixPath:
     """Returns the relative path of an entry.
 
     Raises:
@@ -264,21 +263,16 @@ def _safe_path(text: str, name: str, advice: str) -> PurePosixPath:
     return path
 
 
+def same_path_key(path: PurePosixPath) -> str:
+    """Returns the key of a path: paths of one key are one file on some operating system."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
 def is_content(path: PurePosixPath) -> bool:
     """Returns whether a path is neither hidden nor a file that operating systems add."""
-    hidden = any(part.startswith(".") or part in _IGNORED for part in path.parts)
-    return bool(path.parts) and not hidden
+    return bool(path.parts) and all(map(is_content_name, path.parts))
 
 
-def _remove_wrapper(folder: Path) -> None:
-    """Removes single folders around everything else; their content moves up."""
-    children = list(folder.iterdir())
-    while len(children) == 1 and children[0].is_dir():
-        wrapper = children[0]
-        if not any(path.is_dir() for path in wrapper.iterdir()):
-            return  # the only folder is a class
-        renamed = wrapper.rename(folder / ".wrapper")
-        for path in list(renamed.iterdir()):
-            path.rename(folder / path.name)
-        renamed.rmdir()
-        children = list(folder.iterdir())
+def is_content_name(name: str) -> bool:
+    """Returns whether a name is neither hidden nor one that operating systems add."""
+    return not name.startswith(".") and name not in _IGNORED

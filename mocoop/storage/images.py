@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import threading
 import warnings
 from pathlib import Path
 
@@ -11,31 +13,50 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mocoop.errors import UserError, choose_from
+from mocoop.storage.picture_kinds import HEAD, kind_of
 
-MAX_PIXELS = 50_000_000
-# What Pillow's readers raise on damaged files.
-DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
-# Only formats that Pillow decodes itself. For others, such as EPS, it starts other programs, to
-# which untrusted files must not be passed.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+MAX_PIXELS = 200_000_000  # MOCOOP_MAX_PIXELS sets another limit
+LARGE = 50_000_000  # pixels; larger JPEGs are decoded at a reduced scale
+REDUCED = 1024  # pixels that the shorter side of a reduced JPEG has at least
+# What Pillow's readers raise on damaged files; RuntimeError comes from the reader of AVIF.
+DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+# Only formats that are decoded in this process. For others, such as EPS, Pillow starts other
+# programs, to which untrusted files must not be passed.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "AVIF")
 TRANSPARENT = "transparent: shown on"  # how a note on transparency starts
 GROUNDS = {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
 """What transparent parts can be shown on → its colour."""
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_pillow_limit = threading.Lock()
 
 
 def open_image(
-    source: Path | bytes, name: str | None = None, ground: str = "white"
+    source: Path | bytes,
+    name: str | None = None,
+    ground: str = "white",
+    white: float | None = None,
 ) -> tuple[Image.Image, list[str]]:
     """Returns an RGB image, and notes that say what was changed to make it RGB.
 
-    Transparent images get a plain background, 16-bit images are scaled to 8 bits, and CMYK is
-    converted. The first frame of an animation is used, and the camera's orientation is applied.
+    Transparent images get a plain background, images of more than 8 bits are scaled to 8, and
+    CMYK is converted. The first frame of an animation is used, and the camera's orientation is
+    applied. JPEGs of more than 50 million pixels are decoded at a reduced scale.
 
     Args:
         source: a path, or the file's bytes.
         name: name of the image in messages; the path by default.
         ground: what transparent parts are shown on, one of GROUNDS.
+        white: the value that is shown as white in images of more than 8 bits; by default it is
+            guessed from the image alone.
 
     Raises:
         UserError: for another ground, and for a file that is missing, not an image, damaged, in
@@ -50,34 +71,104 @@ def open_image(
         raise UserError(f"{label}: the file is empty. Copy or export it again.")
     notes: list[str] = []
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(
-                io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-            )
-        if image.width * image.height > MAX_PIXELS:
-            raise UserError(
-                f"{label}: {image.width} × {image.height} pixels; at most {MAX_PIXELS // 10**6} "
-                "million are allowed. Make it smaller first."
-            )
+        image = open_lazily(source)
+        check_size(image, label)
+        if image.format in ("JPEG", "MPO") and image.width * image.height > LARGE:
+            whole = image.size
+            image.draft(image.mode, (REDUCED, REDUCED))
+            notes.append(f"{whole[0]} × {whole[1]} pixels: decoded at {image.width} px width")
         if getattr(image, "n_frames", 1) > 1:
             notes.append("animated: the first frame is used")
             image.seek(0)
         image.load()
-        image = ImageOps.exif_transpose(image)
     except UserError:
         raise
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{label}: far too many pixels to read. Make it smaller first.") from error
     except UnidentifiedImageError as error:
         raise UserError(
-            f"{label}: this file is not a readable image. Use JPEG, PNG, BMP, GIF, TIFF or WebP."
+            f"{label}: this file is not a readable image. Use JPEG, PNG, BMP, GIF, TIFF, WebP, "
+            "HEIC or AVIF."
         ) from error
     except DAMAGED as error:
         raise UserError(
             f"{label}: the image is damaged or cut short ({error}). Copy or export it again."
         ) from error
-    return _as_rgb(image, notes, ground), notes
+    return _as_rgb(_upright(image, notes), notes, ground, white), notes
+
+
+def open_lazily(source: Path | bytes) -> Image.Image:
+    """Returns an image whose header was read; its pixels are decoded later.
+
+    Raises:
+        OSError: for a file that is no image; damaged files raise one of DAMAGED.
+    """
+    head = source[:HEAD] if isinstance(source, bytes) else _head(source)
+    formats: tuple[str, ...] = FORMATS
+    if kind_of(head) == "HEIF":
+        import pillow_heif  # a large library, loaded only for its files
+
+        pillow_heif.register_heif_opener()
+        formats = ("HEIF",)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", UserWarning)  # on damaged camera data
+        try:
+            return Image.open(_stream(source), formats=formats)
+        except Image.DecompressionBombError:
+            # Pillow's limit is below ours and can be changed only for the whole process. Nothing
+            # is decoded while it is off: the header is read, and `check_size` refuses the rest.
+            with _pillow_limit:
+                limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                try:
+                    return Image.open(_stream(source), formats=formats)
+                finally:
+                    Image.MAX_IMAGE_PIXELS = limit
+
+
+def check_size(image: Image.Image, name: str) -> None:
+    """Raises UserError for an image with more pixels than allowed."""
+    most = max_pixels()
+    if image.width * image.height > most:
+        raise UserError(
+            f"{name}: {image.width} × {image.height} pixels; at most {most // 10**6} million are "
+            "allowed. Make it smaller first, or set MOCOOP_MAX_PIXELS to a larger number."
+        )
+
+
+def max_pixels() -> int:
+    """Returns the largest number of pixels of an image: MOCOOP_MAX_PIXELS, or 200 million.
+
+    Raises:
+        UserError: if MOCOOP_MAX_PIXELS is not a whole number above 0.
+    """
+    given = os.environ.get("MOCOOP_MAX_PIXELS")
+    if not given:
+        return MAX_PIXELS
+    digits = given.replace("_", "").strip()
+    if not digits.isdecimal() or not int(digits):
+        raise UserError(
+            f"MOCOOP_MAX_PIXELS is {given!r}: expected a number of pixels, such as 200000000."
+        )
+    return int(digits)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _stream(source: Path | bytes) -> io.BytesIO | Path:
+    return io.BytesIO(source) if isinstance(source, bytes) else source
+
+
+def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Returns the image with the camera's orientation applied, if that can be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's on damaged camera data
+            return ImageOps.exif_transpose(image)
+    except DAMAGED:
+        notes.append("the camera's data are damaged: the orientation is as stored")
+        return image
 
 
 def as_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -90,24 +181,23 @@ def as_rgb(image: Image.Image, name: str) -> Image.Image:
         raise UserError(f"{name}: the image is empty: {image.width} × {image.height} pixels.")
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
     except DAMAGED as error:
         raise UserError(
             f"{name}: the image is damaged or cut short ({error}). Copy or export it again."
         ) from error
+    upright = _upright(image, [])
     return upright if upright.mode == "RGB" else _as_rgb(upright, [])
 
 
-def _as_rgb(image: Image.Image, notes: list[str], ground: str = "white") -> Image.Image:
+def _as_rgb(
+    image: Image.Image, notes: list[str], ground: str = "white", white: float | None = None
+) -> Image.Image:
     """Returns the image as 8-bit RGB; appends to `notes` what was changed."""
-    if image.mode.startswith("I") or image.mode == "F":
+    if is_deep(image):
         values = np.asarray(image, dtype=np.float64)
-        # Values above 255 mean that the file uses the range of 16 bits.
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        if image.mode == "F" and values.max(initial=0) <= 1.0:
-            top = 1.0
+        top = white or white_of(float(values.max(initial=0)), image.mode)
         notes.append("more than 8 bits per channel: scaled to 8")
-        scaled = np.clip(values / top * 255.0, 0, 255).astype(np.uint8)
+        scaled = np.clip(np.nan_to_num(values) / top * 255.0, 0, 255).astype(np.uint8)
         return Image.fromarray(scaled).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         notes.append(f"{TRANSPARENT} {ground}")
@@ -117,3 +207,18 @@ def _as_rgb(image: Image.Image, notes: list[str], ground: str = "white") -> Imag
     if image.mode == "CMYK":
         notes.append("CMYK: converted to RGB")
     return image.convert("RGB")
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Returns whether an image has more than 8 bits per channel."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def white_of(brightest: float, mode: str) -> float:
+    """Returns the value that is white in a single image, guessed from its brightest pixel.
+
+    Values above 255 mean that the file uses the range of 16 bits.
+    """
+    if mode == "F" and brightest <= 1.0:
+        return 1.0
+    return 65535.0 if brightest > 255 else 255.0

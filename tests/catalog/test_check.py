@@ -16,7 +16,7 @@ from mocoop.catalog.inventory import find, inventory
 from mocoop.catalog.sources import SOURCES
 from mocoop.cli.main import main
 from mocoop.datasets import BENCHMARKS, BUILTIN, load_dataset
-from mocoop.datasets.edits import SKIP_FILE
+from mocoop.datasets.skip_list import SKIP_FILE
 from mocoop.errors import UserError
 from tests.support.benchmark_files import DATA, add_coop, add_imagenet, add_shifted
 from tests.support.image_files import add_files, picture_bytes
@@ -69,7 +69,7 @@ def test_what_is_wrong_is_named_and_can_be_left_out(pets, capsys):
     assert code == 0
     assert "3 images are skipped from now on" in out
     listed = (pets / SKIP_FILE).read_text()
-    assert "val/cat/9.png\tno such file" in listed
+    assert '{"image": "val/cat/9.png", "reason": "no such file"}' in listed
     assert run(capsys, "check", pets)[0] == 0
     assert load_dataset(str(pets)).left_out == 3
 

@@ -86,20 +86,22 @@ def test_missing_val_is_taken_from_train(split):
     assert all(item.id.startswith("train/") for item in data.splits["val"])
 
 
-@pytest.mark.parametrize(
-    ("kept", "message"),
-    [
-        (("train", "val"), r"has train/, val/ but no test/\. Add it, or"),
-        (("test",), r"has test/ but no train/\. Add it, or"),
-    ],
-)
-def test_missing_split(tmp_path, kept, message):
-    """Neither training nor test images may be missing."""
-    for part in kept:
-        for name in ("cat", "dog"):
-            add_images(tmp_path / part / name, 2)
-    with pytest.raises(UserError, match=message):
+def test_missing_training_images(tmp_path):
+    for name in ("cat", "dog"):
+        add_images(tmp_path / "test" / name, 2)
+    with pytest.raises(UserError, match=r"has test/ but no train/\. Add it, or"):
         load_dataset(str(tmp_path))
+
+
+def test_without_test_images_those_of_validation_are_tested_on(tmp_path):
+    """They are then used for nothing else."""
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            add_images(tmp_path / part / name, 5)
+    data = load_dataset(str(tmp_path))
+    assert counts(data) == {"train": [4, 4], "val": [1, 1], "test": [5, 5]}
+    assert all(item.id.startswith("val/") for item in data.items("test"))
+    assert "no test images: the validation images are tested on" in data.note
 
 
 @pytest.mark.parametrize("part", ["val", "test"])

@@ -1,7 +1,8 @@
-"""The user's own images: domains, tables, class names, mocoop.yaml and mocoop-skip.txt."""
+"""The user's own images: domains, tables, class names, mocoop.yaml and the skip list."""
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 
@@ -13,12 +14,11 @@ from mocoop.datasets.class_folders import tidy
 from mocoop.datasets.edits import (
     BACKUP_FILE,
     EDITS_FILE,
-    SKIP_FILE,
     Edits,
-    add_skipped,
     read_edits,
     write_edits,
 )
+from mocoop.datasets.skip_list import OLD_SKIP_FILE, SKIP_FILE, add_skipped
 from mocoop.errors import UserError
 from tests.support.image_files import add_files, picture_bytes
 
@@ -192,7 +192,7 @@ def test_table_in_parquet_and_absolute_paths(tmp_path):
     ("text", "message"),
     [
         ("", r"has no column 'path': expected path and label.*got none"),
-        ("file,label\na.png,cat\n", r"has no column 'path': .*got file, label"),
+        ("width,label\na.png,cat\n", r"has no column 'path': .*got width, label"),
         ("path,label\n", "has no row"),
         ("path,label\na.png,\n", r"line 2: expected a label for a.png; got none"),
         ("path,label\na.png,cat\n,dog\n", r"line 3: expected the path of an image"),
@@ -227,8 +227,10 @@ def test_a_table_in_another_encoding(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pets.zip", r"is an archive\. Extract it and give the folder, or upload it"),
-        ("pets.txt", r"is not a data set\. Expected a folder of class folders, or a table"),
+        ("pets.zip", r"is damaged or not a supported archive"),
+        ("pets.7z", r"is an archive of another kind\. Extract it"),
+        ("pets.json", r"pets.json is not a split file of CoOp"),
+        ("pets.txt", r"is not a data set\. Expected a folder of class folders, a zip"),
     ],
 )
 def test_other_files(tmp_path, name, message):
@@ -342,15 +344,46 @@ def test_skipped_images(pets):
     assert ids == {i.id for items in before.splits.values() for i in items} - set(gone)
     assert data.left_out == 2
     assert data.remarks[-1] == f"2 images are skipped (listed in {SKIP_FILE})"
-    lines = (pets / SKIP_FILE).read_text().splitlines()
-    assert lines[1:] == [f"{gone[0]}\tdamaged file", f"{gone[1]}\tagain"]
+    lines = [json.loads(line) for line in (pets / SKIP_FILE).read_text().splitlines()]
+    assert lines == [
+        {"image": gone[0], "reason": "damaged file"},
+        {"image": gone[1], "reason": "again"},
+    ]
     # Skipping does not move the other images between the splits.
     assert set(data.items("val")) <= set(before.items("val"))
 
 
+@pytest.mark.parametrize(
+    "name", ["#1 fan", "a\tb", "line\nend", "two\u2028lines", '"quoted"', "#"]
+)
+def test_skipping_holds_for_any_name(tmp_path, name):
+    add_files(tmp_path, *(f"{c}/{n}.png" for c in (f"{name} x", "dog") for n in range(4)))
+    every = {i.id for part in load_dataset(str(tmp_path)).splits.values() for i in part}
+    add_skipped(tmp_path, {f"{name} x/1.png": "damaged"})
+    add_skipped(tmp_path, {f"{name} x/2.png": "damaged"})
+    data = load_dataset(str(tmp_path))
+    left = {item.id for part in data.splits.values() for item in part}
+    assert every - left == {f"{name} x/1.png", f"{name} x/2.png"}
+
+
+def test_skip_lists_of_before_are_still_read(pets):
+    old = "# Images that MoCoOp skips: one path per line.\ncat/0.png\tdamaged\n\ncat/1.png\n"
+    (pets / OLD_SKIP_FILE).write_text(old + "#1 fan/3.png\tdamaged\n")
+    assert read_edits(pets).skipped == {"cat/0.png", "cat/1.png", "#1 fan/3.png"}
+    add_skipped(pets, {"cat/0.png": "known", "cat/2.png": "new"})
+    assert load_dataset(str(pets)).left_out == 3
+    assert len((pets / SKIP_FILE).read_text().splitlines()) == 1
+
+
+def test_a_damaged_skip_list_is_named(pets):
+    (pets / SKIP_FILE).write_text('{"image": "cat/0.png"}\ncat/1.png\n')
+    with pytest.raises(UserError, match=r"mocoop-skip.jsonl, line 2: expected .*Fix or remove"):
+        load_dataset(str(pets))
+
+
 def test_a_class_without_any_image_left(pets):
     add_skipped(pets, {f"cat/{n}.png": "bad" for n in range(6)})
-    with pytest.raises(UserError, match=r"mocoop-skip.txt skips every image of 'cat'"):
+    with pytest.raises(UserError, match=r"mocoop-skip.jsonl skips every image of 'cat'"):
         load_dataset(str(pets))
 
 

@@ -15,7 +15,8 @@ from app.data.view import PER_PAGE
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.catalog.uploads import keep_upload, uploaded_sets
 from mocoop.datasets import BUILTIN, load_dataset
-from mocoop.datasets.edits import EDITS_FILE, SKIP_FILE, read_edits
+from mocoop.datasets.edits import EDITS_FILE, read_edits
+from mocoop.datasets.skip_list import SKIP_FILE
 from mocoop.errors import UserError
 from mocoop.storage.archives import Limits
 from tests.support.benchmark_files import add_coop

@@ -56,7 +56,7 @@ def test_class_folders(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "set"]
 
 
-def test_what_systems_add_is_left_out_and_wrappers_are_taken_away(tmp_path):
+def test_what_systems_add_is_left_out(tmp_path):
     files = {
         "My pets/": b"",
         "My pets/pets/cat/1.png": b"x",
@@ -66,17 +66,7 @@ def test_what_systems_add_is_left_out_and_wrappers_are_taken_away(tmp_path):
         "My pets/pets/cat/Thumbs.db": b"junk",
     }
     extract_zip(zipped(files), tmp_path / "set", LIMITS)
-    assert names_in(tmp_path / "set") == ["cat/1.png", "dog/1.png"]
-
-
-def test_a_wrapper_with_the_name_of_what_it_holds(tmp_path):
-    extract_zip(zipped({"cat/cat/1.png": b"x", "cat/dog/1.png": b"y"}), tmp_path / "set", LIMITS)
-    assert names_in(tmp_path / "set") == ["cat/1.png", "dog/1.png"]
-
-
-def test_the_only_class_is_no_wrapper(tmp_path):
-    extract_zip(zipped({"cat/1.png": b"x"}), tmp_path / "set", LIMITS)
-    assert names_in(tmp_path / "set") == ["cat/1.png"]
+    assert names_in(tmp_path / "set") == ["My pets/pets/cat/1.png", "My pets/pets/dog/1.png"]
 
 
 @pytest.mark.parametrize(

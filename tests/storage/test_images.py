@@ -134,10 +134,26 @@ def test_too_many_pixels(monkeypatch, picture):
         open_image(encoded(picture, "PNG"))
 
 
-def test_decompression_bomb(monkeypatch, picture):
-    """What Pillow itself refuses to open is reported in the same way."""
+def test_the_limit_is_ours_and_not_pillows(monkeypatch, picture):
+    """What Pillow refuses to open is read up to our limit; Pillow's own limit stays as it was."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(UserError, match="far too many pixels to read"):
+    assert open_image(encoded(picture, "PNG"))[0].size == (20, 12)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+@pytest.mark.parametrize(("given", "read"), [("240", True), ("239", False), ("1_000", True)])
+def test_the_limit_can_be_set(monkeypatch, picture, given, read):
+    monkeypatch.setenv("MOCOOP_MAX_PIXELS", given)
+    if read:
+        assert open_image(encoded(picture, "PNG"))[0].size == (20, 12)
+    else:
+        with pytest.raises(UserError, match="set MOCOOP_MAX_PIXELS to a larger number"):
+            open_image(encoded(picture, "PNG"))
+
+
+def test_a_limit_that_is_no_number(monkeypatch, picture):
+    monkeypatch.setenv("MOCOOP_MAX_PIXELS", "many")
+    with pytest.raises(UserError, match="MOCOOP_MAX_PIXELS is 'many': expected a number"):
         open_image(encoded(picture, "PNG"))
 
 

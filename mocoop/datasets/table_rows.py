@@ -1,0 +1,190 @@
+"""Rows of a CSV, TSV or Parquet file, with the usual names of columns and ways of writing."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from mocoop.datasets.names import nfc
+from mocoop.errors import UserError
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "filepaths",
+             "image", "image_path", "imagepath", "image_name", "img", "img_path", "images"),
+    "label": ("label", "labels", "class", "class_name", "classname", "category", "target"),
+    "split": ("split", "set", "subset", "partition", "data_set", "dataset", "part"),
+    "style": ("style", "domain"),
+}  # fmt: skip
+"""Column → the names that it may have, the first that a file has counts."""
+
+
+class Row(NamedTuple):
+    """One row of a table."""
+
+    number: int
+    """Line number in a CSV file; row number from 1 in a Parquet file."""
+    path: str
+    label: str
+    split: str
+    style: str
+
+
+def read_rows(file: Path) -> Iterator[Row]:
+    """Yields the rows of a table that are not empty, one at a time.
+
+    Raises:
+        UserError: for a table that cannot be read, or without the columns path and label.
+    """
+    yield from _parquet(file) if file.suffix.lower() == ".parquet" else _csv(file)
+
+
+def _csv(file: Path) -> Iterator[Row]:
+    """Yields the rows of a CSV or TSV file."""
+    try:
+        with file.open(encoding=_encoding(file), newline="") as lines:
+            delimiter, before = _delimiter(file, lines)
+            reader = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
+            names = columns(file, reader.fieldnames or ())
+            for values in reader:
+                if any(values.get(name) for name in names.values()):
+                    yield _row(before + reader.line_num, values, names)
+    except UnicodeError as error:
+        raise UserError(
+            f"{file} is not written in UTF-8. Save it as CSV in UTF-8, or convert it with iconv."
+        ) from error
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read as a table: {error}. Save it again.") from error
+
+
+def _encoding(file: Path) -> str:
+    """Returns a text file's encoding: UTF-16 if it starts with its mark, else UTF-8."""
+    with file.open("rb") as opened:
+        start = opened.read(2)
+    return "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _delimiter(file: Path, lines: IO[str]) -> tuple[str, int]:
+    """Returns what separates the columns, and how many lines before the header were read.
+
+    A first line `sep=;`, as Excel writes it, says it; else the header shows it.
+    """
+    first = lines.readline()
+    told = re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)
+    if told:
+        return told[1], 1
+    lines.seek(0)
+    return "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=first.count), 0
+
+
+def _parquet(file: Path) -> Iterator[Row]:
+    """Yields the rows of a Parquet file."""
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise UserError(
+            f"Reading {file.name} needs pyarrow: pip install pyarrow. Or save the table as CSV."
+        ) from error
+    try:
+        opened = parquet.ParquetFile(file)
+        names = columns(file, opened.schema_arrow.names)
+        number = 0
+        for batch in opened.iter_batches(columns=list(names.values())):
+            for values in batch.to_pylist():
+                number += 1
+                yield _row(number, values, names)
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:  # pyarrow's errors are subclasses
+        raise UserError(f"{file} cannot be read as a Parquet file: {error}.") from error
+
+
+def columns(file: Path, found: Sequence[str]) -> dict[str, str]:
+    """Returns column → its name in the file, where case, spaces and hyphens do not matter.
+
+    Raises:
+        UserError: if there is no column for the path or for the label.
+    """
+    names = {re.sub(r"[\s-]+", "_", nfc(name).strip().lower()): name for name in found if name}
+    known = {
+        column: next((names[word] for word in words if word in names), None)
+        for column, words in COLUMNS.items()
+    }
+    missing = [column for column in ("path", "label") if known[column] is None]
+    if missing:
+        raise UserError(
+            f"{file} has no column {missing[0]!r}: expected path and label, perhaps split and "
+            f"style; got {', '.join(found) or 'none'}. The first line must name the columns. "
+            f"Other names for {missing[0]} are {', '.join(COLUMNS[missing[0]][1:])}."
+        )
+    return {column: name for column, name in known.items() if name is not None}
+
+
+def renamed(names: Mapping[str, str]) -> str:
+    """Returns the columns of other names in words, such as ` (path: image)`; may be empty."""
+    words = [f"{column}: {name}" for column, name in names.items() if name.lower() != column]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def header(file: Path) -> dict[str, str]:
+    """Returns column → its name in the file.
+
+    Raises:
+        UserError: as `read_rows`.
+    """
+    if file.suffix.lower() == ".parquet":
+        import pyarrow.parquet as parquet
+
+        try:
+            return columns(file, parquet.read_schema(file).names)
+        except OSError as error:
+            raise UserError(f"{file} cannot be read as a Parquet file: {error}.") from error
+    with file.open(encoding=_encoding(file), newline="") as lines:
+        delimiter, _ = _delimiter(file, lines)
+        return columns(file, next(csv.reader(lines, delimiter=delimiter), []))
+
+
+def _row(number: int, values: Mapping[str, object], names: Mapping[str, str]) -> Row:
+    texts = [_text(values.get(names[c])) if c in names else "" for c in COLUMNS]
+    return Row(number, texts[0], nfc(texts[1]), texts[2], nfc(texts[3]))
+
+
+def _text(value: object) -> str:
+    """Returns a cell as text; 3.0 becomes "3"."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def row_error(file: Path, row: Row, wanted: str, got: str) -> UserError:
+    """Returns the error for a row that is not as expected."""
+    return UserError(f"{file}, line {row.number}: expected {wanted}; got {got}. Fix the line.")
+
+
+def checked_rows(file: Path, rows: Iterable[Row]) -> list[Row]:
+    """Returns the rows after checking that each names an image of its own, and a label.
+
+    Raises:
+        UserError: for a row without path or label, a path listed twice, or a table without rows.
+    """
+    checked: list[Row] = []
+    first: dict[str, int] = {}
+    for row in rows:
+        if not row.path:
+            raise row_error(file, row, "the path of an image", "none")
+        if not row.label:
+            raise row_error(file, row, f"a label for {row.path}", "none")
+        if row.path in first:
+            raise UserError(
+                f"{file}, line {row.number}: {row.path} is already listed in line "
+                f"{first[row.path]}. Keep one of the two."
+            )
+        first[row.path] = row.number
+        checked.append(row)
+    if not checked:
+        raise UserError(f"{file} has no row. Expected rows with a path and a label.")
+    return checked

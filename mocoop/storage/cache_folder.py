@@ -1,0 +1,12 @@
+"""Where files are kept that can be made again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def default_cache() -> Path:
+    """Returns the cache folder: MOCOOP_CACHE, or ~/.cache/mocoop."""
+    chosen = os.environ.get("MOCOOP_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "mocoop"
