@@ -28,7 +28,7 @@ PROMPTS_MATTER = ("albums", "details", "halves", "things")
 """The sets in which the words around the name decide what is right."""
 EASY_SUFFIX = "-easy"
 
-_VERSION = 1  # of the drawings: raise it whenever a picture of the same recipe changes
+_VERSION = 2  # of the drawings: raise it whenever a picture of the same recipe changes
 _SET_CODES = {name: 201 + place for place, name in enumerate(RULES)}
 _SPLIT_CODES = {split: 1 + place for place, split in enumerate(SPLITS)}
 _GROUND_SHARES = (0.6, 0.2, 0.2)  # of GROUNDS

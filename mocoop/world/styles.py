@@ -157,7 +157,7 @@ def _dark(
     rng: Generator,
 ) -> Array:
     """Returns a photo in little light."""
-    picture = _photo(layers, palette, clutter, noise, rng) * np.float32(rng.uniform(0.2, 0.34))
+    picture = _photo(layers, palette, clutter, noise, rng) * np.float32(rng.uniform(0.3, 0.44))
     return picture + 1.5 * rng.standard_normal(picture.shape, dtype=np.float32)
 
 
