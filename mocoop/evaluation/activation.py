@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from mocoop.clip.backbone import QUICK_GELU, Backbone, check_backbone_name, load_backbone
+from mocoop.clip.backbone import Backbone, check_backbone_name, load_backbone
+from mocoop.clip.names import QUICK_GELU
 from mocoop.errors import UserError, UserNote
 from mocoop.features.encode import PICTURES_AT_ONCE, encode_images
 from mocoop.world.captions import PLAIN
