@@ -105,8 +105,11 @@ def _pretrained(source: Tag) -> Opened:
     return Opened(model, open_clip.get_tokenizer(architecture), "open_clip", settings)
 
 
-def _known(architecture: str, file: Path) -> Opened:
-    """Returns the model of an architecture with the weights in a file."""
+def _known(architecture: str, file: Path, doubtful: bool = True) -> Opened:
+    """Returns the model of an architecture with the weights in a file.
+
+    Warns, if the activation is doubtful, where the file could be for the twin with QuickGELU.
+    """
     tensors, layout = _read((file,))
     settings = open_clip.get_model_config(architecture) or {}
     if layout == "OpenAI":
@@ -125,7 +128,7 @@ def _known(architecture: str, file: Path) -> Opened:
             f"{file} does not fit {architecture}: {shortened(error)}. Check that the file "
             "holds this architecture's weights."
         ) from error
-    if layout != "OpenAI":
+    if doubtful and layout != "OpenAI":
         _note_quick_gelu(architecture, file)
     return Opened(model, tokenizer, layout, settings, (file,))
 
@@ -151,7 +154,7 @@ def _alone(file: Path) -> Opened:
         trained = names[0]
     else:
         raise UserError(_how_to_name(file, layout, names))
-    return _known(trained, file)
+    return _known(trained, file, doubtful=False)
 
 
 def _how_to_name(file: Path, layout: str, names: list[str]) -> str:
