@@ -57,7 +57,7 @@ and see which expert the router chooses for an image.
   serve      answer over HTTP       mocoop serve RUN
   bench      measure the speed      mocoop bench --quick
   data       list, check, download  mocoop data list
-  backbone   check a CLIP's file    mocoop backbone check weights.safetensors --name ViT-B-32
+  backbone   list, check, convert   mocoop backbone check weights.safetensors --name ViT-B-32
   demo-clip  train the small CLIP that the built-in demo uses (an estimated two hours on 2 cores)
 
 `mocoop COMMAND --help` explains every option. The built-in data sets and the built-in CLIP
@@ -129,7 +129,7 @@ def parse(name: str, kind: Any, arguments: list[str]) -> Any:
     extra: dict[str, Any] = {}
     if kind is train.TrainCommand:
         extra["default"], arguments = _starting_point(arguments)
-    several = "Work with data sets. Every subcommand has its own --help."
+    several = "Every subcommand has its own --help."
     description = inspect.cleandoc(kind.__doc__ or "") if isinstance(kind, type) else several
     return tyro.cli(
         kind,

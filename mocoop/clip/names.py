@@ -68,20 +68,18 @@ def find_source(name: str) -> Source:
         return Folder(path)
     if path.is_file():
         return WeightsOf("", path)
-    if name.startswith(HUB):
-        repository = name.removeprefix(HUB)
-        if not _REPOSITORY.fullmatch(repository):
-            raise UserError(
-                f"Backbone {name!r}: expected {HUB}OWNER/NAME, such as "
-                f"{HUB}laion/CLIP-ViT-B-32-laion2B-s34B-b79K."
-            )
+    repository = repository_in(name)
+    if repository:
         return Repository(repository)
+    if name.startswith(HUB):
+        raise UserError(
+            f"Backbone {name!r}: expected {HUB}OWNER/NAME, such as "
+            f"{HUB}laion/CLIP-ViT-B-32-laion2B-s34B-b79K."
+        )
     architecture, _, tag = name.partition("/")
     known = open_clip.list_models()
     if architecture in known:
         return _known(architecture, tag)
-    if _REPOSITORY.fullmatch(name) and "clip" in tag.lower() and path.suffix not in SUFFIXES:
-        return Repository(name)
     if path.suffix in SUFFIXES and (not architecture or architecture.startswith((".", "~"))):
         raise UserError(f"No such weights file: {path}. Check the path.")
     raise UserError(
@@ -89,6 +87,20 @@ def find_source(name: str) -> Source:
         "ViT-B-16-quickgelu/openai, a file of weights, a checkpoint folder, or "
         f"{HUB}OWNER/NAME." + did_you_mean(_as_open_clip(name), [DEMO, *known])
     )
+
+
+def repository_in(name: str) -> str:
+    """Returns the repository of the hub, `owner/name`, that a CLIP's name means; "" if none.
+
+    `hf-hub:` says so. Without it, what follows the slash must have "clip" in it.
+    """
+    bare = name.removeprefix(HUB)
+    if not _REPOSITORY.fullmatch(bare):
+        return ""
+    owner, _, rest = bare.partition("/")
+    said = "clip" in rest.lower() and Path(rest).suffix not in SUFFIXES
+    own = owner in open_clip.list_models() or Path(name).expanduser().exists()
+    return bare if bare != name or (said and not own) else ""
 
 
 def absolute_name(name: str) -> str:
