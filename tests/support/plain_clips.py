@@ -62,8 +62,11 @@ def as_openai_stores(sd):
     return half | {name: torch.tensor(value) for name, value in ENTRIES.items()}
 
 
-def openai_features(sd, images, tokens, act=quick_gelu, head=64):
-    """Returns image and text features (batch, dim), not normalised, in fp32."""
+def openai_features(sd, images, tokens, act=quick_gelu, head=64, ends=None):
+    """Returns image and text features (batch, dim), not normalised, in fp32.
+
+    `ends` is where a text is read; by default its token with the largest number, [EOS].
+    """
     sd = {name: value.float() for name, value in sd.items()}
 
     def norm(x, name):
@@ -94,7 +97,8 @@ def openai_features(sd, images, tokens, act=quick_gelu, head=64):
     seen = norm(x[:, 0], "visual.ln_post") @ sd["visual.proj"]
     x = sd["token_embedding.weight"][tokens] + sd["positional_embedding"]
     x = norm(tower(x, "transformer", causal=True), "ln_final")
-    read = x[torch.arange(len(tokens)), tokens.argmax(dim=-1)] @ sd["text_projection"]
+    ends = tokens.argmax(dim=-1) if ends is None else ends
+    read = x[torch.arange(len(tokens)), ends] @ sd["text_projection"]
     return seen, read
 
 
