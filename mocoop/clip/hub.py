@@ -173,9 +173,7 @@ def _check_answer() -> None:
             raise
 
 
-def _download_if_there(
-    weights: HubWeights, name: str, progress: Progress | None
-) -> Path | None:
+def _download_if_there(weights: HubWeights, name: str, progress: Progress | None) -> Path | None:
     """Downloads one file and returns its path; None if the repository has no such file."""
     try:
         return _download_file(weights, name, progress)

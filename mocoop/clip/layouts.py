@@ -97,8 +97,8 @@ def hugging_face_settings(config: Settings) -> dict[str, Any]:
     """
     if config.get("model_type") != "clip":
         raise UserError(
-            f"config.json describes a model of type {config.get('model_type')!r}: expected 'clip', "
-            "Hugging Face's CLIPModel."
+            f"config.json describes a model of type {config.get('model_type')!r}: expected "
+            "'clip', Hugging Face's CLIPModel."
         )
     text, vision = dict(config.get("text_config") or {}), dict(config.get("vision_config") or {})
     acts = {tower.get("hidden_act", "quick_gelu") for tower in (text, vision)}

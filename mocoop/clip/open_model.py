@@ -1,4 +1,4 @@
-"""Makes open_clip's model of a CLIP from any source: the weights of exactly one place, complete."""
+"""Makes open_clip's model of a CLIP from any source: all weights, from exactly one place."""
 
 from __future__ import annotations
 
@@ -116,9 +116,7 @@ def _known(architecture: str, file: Path, doubtful: bool = True) -> Opened:
         check_activation_of(architecture, str(file), weights_quick=True)
     try:
         with _quiet():
-            model = open_clip.create_model(
-                architecture, load_weights=False, pretrained_text=False
-            )
+            model = open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
         _load(model, tensors, f"{file} does not fit {architecture}")
         tokenizer = open_clip.get_tokenizer(architecture)
     except MISFITS as error:

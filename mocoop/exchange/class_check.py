@@ -1,4 +1,4 @@
-"""Whose words a checkpoint was trained with: it stores the embeddings of [SOS] and of the names."""
+"""Whose words a checkpoint was trained with: it stores the embeddings of [SOS] and names."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def check_same_clip(file: CoOpFile, table: TokenTable, width: int, backbone: str
     own = file.before[0].shape[-1]
     if own != width:
         raise UserError(
-            f"The prompt's tokens have {own} numbers, and those of {backbone} have {width}: it was "
-            "trained with another CLIP. ViT-B and RN50 have 512, ViT-L 768, ViT-H 1024. Choose "
-            "that one with --backbone."
+            f"The prompt's tokens have {own} numbers, and those of {backbone} have {width}: it "
+            "was trained with another CLIP. ViT-B and RN50 have 512, ViT-L 768, ViT-H 1024. "
+            "Choose that one with --backbone."
         )
     for start in file.starts:
         if not _same(start, table.embed([table.start])):
             raise UserError(
                 f"The prompt was trained with another CLIP than {backbone}: its [SOS] token "
-                "differs. CoOp's own are trained with OpenAI's weights. Choose the right ones with "
-                "--backbone."
+                "differs. CoOp's own are trained with OpenAI's weights. Choose the right ones "
+                "with --backbone."
             )
 
 

@@ -100,8 +100,9 @@ def read_coop_file(path: Path) -> CoOpFile:
         kind = CONDITIONAL if others else ONE
         if learned or (others and (len(others) < len(META_NET) or context.ndim == 3)):
             raise _other_layout(path, sorted(learned) or list(META_NET))
-        starts, suffixes = _parts(tensors, "token_prefix", [""]), _parts(
-            tensors, "token_suffix", [""]
+        starts, suffixes = (
+            _parts(tensors, "token_prefix", [""]),
+            _parts(tensors, "token_suffix", [""]),
         )
         return CoOpFile(kind, epoch, (context,), (), others, norms, starts, suffixes)
     return _mixture(path, tensors, learned, norms, epoch)
@@ -121,12 +122,15 @@ def _mixture(
     before = tuple(learned.pop(f"ctx_before_{i}") for i in range(count))
     after = tuple(learned.pop(f"ctx_after_{i}") for i in range(count))
     others = _take(learned, {name: name for name in _GATE})
-    others |= {name: value.reshape(-1) for name, value in _take(learned, {"w": "correction"}).items()}
+    others |= {
+        name: value.reshape(-1) for name, value in _take(learned, {"w": "correction"}).items()
+    }
     if count < 2 or learned or not set(_GATE) <= set(others):
         raise _other_layout(path, sorted(learned) or ["a context that is no CoOp's"])
     places = [f"_{i}" for i in range(count)]
-    starts, suffixes = _parts(tensors, "token_prefix", places), _parts(
-        tensors, "token_suffix", places
+    starts, suffixes = (
+        _parts(tensors, "token_prefix", places),
+        _parts(tensors, "token_suffix", places),
     )
     return CoOpFile(EXPERTS, epoch, before, after, others, norms, starts, suffixes)
 
@@ -148,7 +152,7 @@ def _take(learned: dict[str, Tensor], names: Mapping[str, str]) -> dict[str, Ten
 def _other_layout(path: Path, names: list[str]) -> UserError:
     listed = ", ".join(names[:_LISTED]) + (" …" if len(names) > _LISTED else "")
     return UserError(
-        f"{path} is no checkpoint of CoOp, CoCoOp or MoCoOp: it has {listed or 'nothing learned'}. "
-        "Expected `ctx` (CoOp), with `meta_net` (CoCoOp), or `ctx_before_0`, `ctx_after_0` … with "
-        "`gate` (MoCoOp)."
+        f"{path} is no checkpoint of CoOp, CoCoOp or MoCoOp: it has "
+        f"{listed or 'nothing learned'}. Expected `ctx` (CoOp), with `meta_net` (CoCoOp), or "
+        "`ctx_before_0`, `ctx_after_0` … with `gate` (MoCoOp)."
     )

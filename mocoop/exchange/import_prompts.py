@@ -60,9 +60,7 @@ def import_prompts(
     tuned = changed_norms(found, backbone)
     method = _WITH_NORMS if tuned else _METHOD[found.kind]
     own = {name: getattr(config, name) for name in ("data", "backbone", "shots", "seed", "device")}
-    config = replace(
-        preset(method, config.backbone), groups=config.groups, epochs=0, **own
-    )
+    config = replace(preset(method, config.backbone), groups=config.groups, epochs=0, **own)
     if found.kind == EXPERTS:
         groups = config.groups or dataset.templates.groups
         config, weights, endings = _placed_mixture(found, config, groups, tower.tokens)
@@ -132,8 +130,9 @@ def _placed_mixture(
     """
     if len(groups) != len(file.before):
         raise UserError(
-            f"The checkpoint has {len(file.before)} experts, and there are {len(groups)} groups of "
-            "templates. Give the groups that it was trained with, in their order: --templates FILE."
+            f"The checkpoint has {len(file.before)} experts, and there are {len(groups)} groups "
+            "of templates. Give the groups that it was trained with, in their order: --templates "
+            "FILE."
         )
     weights, endings, placed = {}, [], {}
     for number, (name, templates) in enumerate(groups.items()):
@@ -142,9 +141,9 @@ def _placed_mixture(
         stored = [len(part) for part in (file.before[number], file.after[number])]
         if stored != sizes:
             raise UserError(
-                f"Expert {number + 1} ({name}) has {stored[0]} tokens before and {stored[1]} after "
-                f"the name, and {first!r} has {sizes[0]} and {sizes[1]}. Either it was trained "
-                "with another template (give the groups with --templates FILE), or the authors' "
+                f"Expert {number + 1} ({name}) has {stored[0]} tokens before and {stored[1]} "
+                f"after the name, and {first!r} has {sizes[0]} and {sizes[1]}. Either it was "
+                "trained with another template (give the groups with --templates FILE), or the authors' "
                 "code miscounted: it counts words, and also trained [EOS] after words that follow "
                 "a space. Such an expert cannot be imported exactly."
             )
@@ -201,4 +200,3 @@ def _check_sizes(file: CoOpFile, dim: int) -> None:
 
 def _note(text: str) -> None:
     warnings.warn(text, UserNote, stacklevel=4)
-

@@ -1,10 +1,10 @@
 """Reads the tensors of a torch archive as plain data, without running anything that is in it.
 
-Files of `torch.save` and of TorchScript are zip archives: the tensors' bytes, and a pickle that says
-how they belong together. A pickle is a program, and unpickling runs it. Here it is only read: its
-instructions build dictionaries, lists and numbers, the few names that stand for a tensor give that
-tensor, and whatever else it would call becomes a `Named` with the name and the arguments. Nothing is
-imported, called or compiled, so it does not matter what the file asks for.
+Files of `torch.save` and of TorchScript are zip archives: the tensors' bytes, and a pickle that
+says how they belong together. A pickle is a program, and unpickling runs it. Here it is only read:
+its instructions build dictionaries, lists and numbers, the few names that stand for a tensor give
+that tensor, and whatever else it would call becomes a `Named` with the name and the arguments.
+Nothing is imported, called or compiled, so it does not matter what the file asks for.
 """
 
 from __future__ import annotations

@@ -31,7 +31,14 @@ SAFE = ".safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 SUFFIXES = (SAFE, *PICKLES)
 # Objects of a training that lie beside the weights in Dassl's files; only described, never made.
-HARMLESS = ("torch.optim.", "dassl.optim.", "numpy", "torch Size", "torch device", "_codecs encode")
+HARMLESS = (
+    "torch.optim.",
+    "dassl.optim.",
+    "numpy",
+    "torch Size",
+    "torch device",
+    "_codecs encode",
+)
 
 
 @dataclass(frozen=True)
@@ -102,9 +109,9 @@ def _without_objects(
         return archive.content
     named = ", ".join(name.replace(" ", ".") for name in (strange or archive.names)[:3])
     raise UserError(
-        f"{path} holds pickled objects ({named or 'of an unknown kind'}), which could run code when "
-        "loaded: it is not opened. Expected only tensors, as torch.save(model.state_dict(), FILE) "
-        "or safetensors write them."
+        f"{path} holds pickled objects ({named or 'of an unknown kind'}), which could run code "
+        "when loaded: it is not opened. Expected only tensors, as torch.save(model.state_dict(), "
+        "FILE) or safetensors write them."
     ) from error
 
 

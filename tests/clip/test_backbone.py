@@ -218,7 +218,7 @@ def test_a_file_beside_its_configuration(folder):
     [
         ("ViT-B-61/openai", r"Unknown backbone 'ViT-B-61/openai'.* Did you mean 'ViT-B-16"),
         ("dmeo", r"Unknown backbone 'dmeo'.* Did you mean 'demo'\?"),
-        ("qqqqqqqq", r"Unknown backbone 'qqqqqqqq': expected 'demo'.*checkpoint folder, or hf-hub:OWNER/NAME\.$"),
+        ("qqqqqqqq", r"Unknown backbone 'qqqqqqqq': expected 'demo'.*, or hf-hub:OWNER/NAME\.$"),
         ("no/such/folder", r"Unknown backbone 'no/such/folder'.*a checkpoint folder, or"),
         ("ViT-B-32", r"'ViT-B-32' needs weights after a slash.*laion2b_s34b_b79k.*got none"),
         ("ViT-B-32/w.pt", r"No such weights file: w\.pt"),
@@ -336,7 +336,9 @@ def test_local_file_of_another_architecture(folder, architecture):
     """Weights of another architecture are refused by its name."""
     weights = folder / "other.safetensors"
     save_file(half_weights(tiny_clip(layers=3)), weights)
-    with pytest.raises(UserError, match=r"other\.safetensors does not fit Tiny-Test: transformer.* not known"):
+    with pytest.raises(
+        UserError, match=r"other\.safetensors does not fit Tiny-Test: transformer.* not known"
+    ):
         load_backbone(f"{architecture}/{weights}")
 
 

@@ -1,4 +1,4 @@
-"""Every format of a CLIP's weights loads, and gives the features of its original's forward pass."""
+"""Every format of a CLIP's weights gives the features of its original's forward pass."""
 
 from __future__ import annotations
 
@@ -166,8 +166,13 @@ def hugging_face_folder(path, act="quick_gelu", kind="model.safetensors"):
     config, weights = hugging_face_clip(act=act)
     path.mkdir(parents=True)
     (path / "config.json").write_text(json.dumps(config))
-    transform = {"size": {"shortest_edge": IMAGE}, "crop_size": {"height": IMAGE, "width": IMAGE},
-                 "resample": 2, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}  # fmt: skip
+    transform = {
+        "size": {"shortest_edge": IMAGE},
+        "crop_size": {"height": IMAGE, "width": IMAGE},
+        "resample": 2,
+        "image_mean": [0.5, 0.4, 0.3],
+        "image_std": [0.2, 0.3, 0.4],
+    }
     (path / "preprocessor_config.json").write_text(json.dumps(transform))
     if kind == "sharded":
         names = sorted(weights)

@@ -159,5 +159,7 @@ def test_mistakes_are_told(twin, tmp_path, capsys):
     ):
         assert main(["backbone", "check", *arguments]) == 2
         assert words in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"Expected a file of weights.*got 'ViT-B-32-quickgelu/openai'"):
+    with pytest.raises(
+        UserError, match=r"Expected a file of weights.*got 'ViT-B-32-quickgelu/openai'"
+    ):
         split_name("ViT-B-32-quickgelu/openai", "")

@@ -96,7 +96,7 @@ def text_features(clip, rows, ends):
 
 
 def coop_features(clip, state, position, names=CLASSES):
-    """Returns CoOp's text features (classes, dim): its construction of the prompts, then CLIP's."""
+    """Returns CoOp's text features (classes, dim): its prompts, then CLIP's text tower."""
     context = state["ctx"].float()
     tokens = context.shape[-2]
     context = context.expand(len(names), tokens, WIDTH)
@@ -168,7 +168,9 @@ def test_cocoop(place, clip, tmp_path):
     pictures = F.normalize(drawn(2, DIM, seed=9), dim=-1)
     found = open_classifier(run, loaded=clip).classify(pictures).probabilities
     for picture, probabilities in zip(pictures, found, strict=True):
-        hidden = (state["meta_net.linear1.weight"] @ picture + state["meta_net.linear1.bias"]).relu()
+        hidden = (
+            state["meta_net.linear1.weight"] @ picture + state["meta_net.linear1.bias"]
+        ).relu()
         shift = state["meta_net.linear2.weight"] @ hidden + state["meta_net.linear2.bias"]
         features = coop_features(clip, state | {"ctx": state["ctx"] + shift}, "end")
         expected = (clip.logit_scale * features @ picture).softmax(dim=-1)
@@ -251,9 +253,7 @@ def test_mocoop(place, clip, tmp_path, tuned):
     for row, picture in enumerate(pictures):
         text = (best[row].softmax(dim=0)[:, None, None] * expected[chosen[row]]).sum(dim=0)
         probabilities = (clip.logit_scale * text @ picture).softmax(dim=-1)
-        torch.testing.assert_close(
-            routed.probabilities[row], probabilities, atol=1e-5, rtol=0
-        )
+        torch.testing.assert_close(routed.probabilities[row], probabilities, atol=1e-5, rtol=0)
     setup = run.setup()
     assert setup.config.tune_layer_norms is tuned
     assert setup.experts == tuple(GROUPS)
@@ -296,9 +296,11 @@ def test_what_does_not_fit(place, clip, tmp_path):
         (cocoop_state(clip) | {"meta_net.linear1.weight": drawn(1, 9)}, "features of 9 numbers"),
     ):
         with pytest.raises(UserError, match=said):
-            import_prompts(dassl_file(tmp_path / "m", state), config, tmp_path / "r", backbone=clip)
+            import_prompts(
+                dassl_file(tmp_path / "m", state), config, tmp_path / "r", backbone=clip
+            )
+    changed = settings(place, groups=GROUPS | {"front": ("{} texture.",)})
     with pytest.raises(UserError, match=r"counts words, and also trained \[EOS\]"):
-        changed = settings(place, groups=GROUPS | {"front": ("{} texture.",)})
         import_prompts(dassl_file(tmp_path / "m", counted), changed, backbone=clip)
     with pytest.raises(UserError, match=r"is a folder\. Expected the checkpoint in it"):
         read_coop_file(tmp_path)
@@ -310,8 +312,8 @@ def test_other_class_names_are_noted(place, clip, tmp_path):
     state = coop_state(clip, drawn(4, WIDTH), ["cat", "dog"])
     with pytest.warns(UserNote, match="with other class names than those of"):
         import_prompts(dassl_file(tmp_path / "m", state), settings(place), backbone=clip)
+    bare = dassl_file(tmp_path / "m", {"ctx": drawn(4, WIDTH)})
     with pytest.warns(UserNote, match="does not say which class names"):
-        bare = dassl_file(tmp_path / "m", {"ctx": drawn(4, WIDTH)})
         import_prompts(bare, settings(place), backbone=clip)
 
 
