@@ -119,7 +119,7 @@ def export(command: ExportCommand) -> None:
     """
     path = find_run(command.run)
     check_folder("--out", command.out)
-    if command.layout == "coop":
+    if command.layout != "classifier":
         _export_prompts(path, command)
         return
     if command.onnx:

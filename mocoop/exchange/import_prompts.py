@@ -143,9 +143,9 @@ def _placed_mixture(
             raise UserError(
                 f"Expert {number + 1} ({name}) has {stored[0]} tokens before and {stored[1]} "
                 f"after the name, and {first!r} has {sizes[0]} and {sizes[1]}. Either it was "
-                "trained with another template (give the groups with --templates FILE), or the authors' "
-                "code miscounted: it counts words, and also trained [EOS] after words that follow "
-                "a space. Such an expert cannot be imported exactly."
+                "trained with another template (give the groups with --templates FILE), or the "
+                "authors' code miscounted: it counts words, and also trained [EOS] after words "
+                "that follow a space. Such an expert cannot be imported exactly."
             )
         weights[f"prompts.before.{number}"] = file.before[number]
         weights[f"prompts.after.{number}"] = file.after[number]
