@@ -152,7 +152,8 @@ def load_backbone(name: AnyPath = "demo", device: str = "auto") -> Backbone:
     """Returns a frozen CLIP.
 
     Args:
-        name: `demo`, an open_clip `NAME/TAG`, or the path of a local checkpoint.
+        name: `demo`, an open_clip `NAME/TAG`, the path of a local checkpoint, or
+            `hf-hub:OWNER/NAME`.
         device: `auto` (a GPU if there is one), `cpu`, `cuda` …
 
     Raises:

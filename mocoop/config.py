@@ -59,8 +59,9 @@ class TrainConfig:
     method: Annotated[str, tyro.conf.arg(help=_method_help())] = "mocoop"
     """The method, a preset of the settings below: a key of `mocoop.methods.METHODS`."""
     backbone: str = "demo"
-    """The CLIP: `demo`, an open_clip `NAME/TAG` such as `ViT-B-16-quickgelu/openai`, or the path
-    of a local checkpoint folder (`open_clip_config.json` and a `.safetensors` file)."""
+    """The CLIP: `demo`, an open_clip `NAME/TAG` such as `ViT-B-16-quickgelu/openai`, a file of
+    OpenAI's, `NAME/FILE` with weights of open_clip's, a folder with a configuration (of open_clip
+    or Hugging Face) and weights, or `hf-hub:OWNER/NAME`."""
     shots: Shots = 16
     """Training images per class, or `all`. A class with fewer images has all of them."""
     validation: Validation = "few"

@@ -46,8 +46,9 @@ ZERO_SHOT = "zero-shot (validation)"
 
 CLIP_HELP = (
     "`demo` is built in. The others are full CLIPs, which are downloaded once. You can also type "
-    "another open_clip NAME/TAG, NAME/FILE.safetensors with a local file, or the path of a "
-    "checkpoint folder. With another CLIP than `demo` the defaults are the published settings."
+    "another open_clip NAME/TAG, NAME/FILE or FILE with local weights, the path of a checkpoint "
+    "folder, or hf-hub:OWNER/NAME. With another CLIP than `demo` the defaults are the published "
+    "settings."
 )
 WHICH_CLIP = "Which CLIPs are there?"
 CLIPS_IN_WORDS = (

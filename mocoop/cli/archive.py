@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -52,7 +52,7 @@ class UnpackCommand:
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Write a finished run as a classifier that needs no text tower.
+    """Write a finished run as a classifier that needs no text tower, or as CoOp's checkpoint.
 
     The folder holds the text features and the router, as safetensors and as ONNX (image
     features in, probabilities out), the class names, and the name of the image tower.
@@ -60,6 +60,7 @@ class ExportCommand:
     Examples:
         mocoop export runs/my-run --out my-classifier
         mocoop export runs/my-run --out my-classifier --no-onnx
+        mocoop export runs/my-run --out coop-output --layout coop
     """
 
     run: RunName
@@ -68,6 +69,9 @@ class ExportCommand:
     """The new folder."""
     onnx: bool = True
     """Also write the ONNX file head.onnx."""
+    layout: Literal["classifier", "coop"] = "classifier"
+    """`classifier`, or `coop`: the prompt as CoOp's own code loads it, for runs with one prompt
+    (prompt_learner/model.pth.tar-EPOCH)."""
     json: bool = False
     """Print one JSON document."""
 
@@ -115,6 +119,9 @@ def export(command: ExportCommand) -> None:
     """
     path = find_run(command.run)
     check_folder("--out", command.out)
+    if command.layout != "classifier":
+        _export_prompts(path, command)
+        return
     if command.onnx:
         from mocoop.classifiers.onnx import check_onnx
 
@@ -127,3 +134,18 @@ def export(command: ExportCommand) -> None:
         print_json({"folder": str(command.out), "files": [file.name for file in files]})
     else:
         print(f"exported to {command.out}: {', '.join(file.name for file in files)}")
+
+
+def _export_prompts(path: Path, command: ExportCommand) -> None:
+    """Writes a run's prompt in CoOp's layout."""
+    from mocoop.clip.backbone import load_backbone
+    from mocoop.exchange.export_prompts import export_prompts
+    from mocoop.runs.run import Run
+
+    run = Run(path)
+    run.require_finished()
+    files = export_prompts(run, command.out, load_backbone(run.setup().config.backbone, "cpu"))
+    if command.json:
+        print_json({"folder": str(command.out), "files": [file.name for file in files]})
+    else:
+        print(f"exported to {files[0]}; CoOp's code loads it with --model-dir {command.out}")

@@ -20,6 +20,7 @@ from mocoop.cli import (
     bench,
     data,
     documents,
+    exchange,
     lab_grid,
     predict,
     protocols,
@@ -55,9 +56,10 @@ and see which expert the router chooses for an image.
   export     write a classifier     mocoop export RUN --out my-classifier
   push       upload a classifier    mocoop push RUN my-name/my-classifier
   serve      answer over HTTP       mocoop serve RUN
+  import     prompts of CoOp's code mocoop import model.pth.tar-50 --data dtd --backbone CLIP
   bench      measure the speed      mocoop bench --quick
   data       list, check, download  mocoop data list
-  backbone   check a CLIP's file    mocoop backbone check weights.safetensors --name ViT-B-32
+  backbone   list, check, convert   mocoop backbone check weights.safetensors --name ViT-B-32
   demo-clip  train the small CLIP that the built-in demo uses (an estimated two hours on 2 cores)
 
 `mocoop COMMAND --help` explains every option. The built-in data sets and the built-in CLIP
@@ -82,6 +84,7 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "export": (archive.ExportCommand, archive.export),
     "push": (push.PushCommand, push.push),
     "serve": (serve.ServeCommand, serve.serve),
+    "import": (exchange.ImportCommand, exchange.import_run),
     "bench": (bench.BenchCommand, bench.bench),
     "data": (data.DataCommand, data.data),
     "backbone": (backbone.BackboneCommand, backbone.backbone),
@@ -129,7 +132,7 @@ def parse(name: str, kind: Any, arguments: list[str]) -> Any:
     extra: dict[str, Any] = {}
     if kind is train.TrainCommand:
         extra["default"], arguments = _starting_point(arguments)
-    several = "Work with data sets. Every subcommand has its own --help."
+    several = "Every subcommand has its own --help."
     description = inspect.cleandoc(kind.__doc__ or "") if isinstance(kind, type) else several
     return tyro.cli(
         kind,
@@ -173,4 +176,9 @@ def _settings_in(file: Path) -> TrainConfig:
         raise UserError(f"Settings file {file} cannot be read: {error}.") from error
     if not isinstance(values, dict):
         raise UserError(f"Settings file {file}: expected a JSON object of settings.")
+    if values.get("imported"):
+        raise UserError(
+            f"{file} is of a run whose prompts were imported ({values['imported']}): its settings "
+            "do not repeat it. Import the file again with `mocoop import`."
+        )
     return settings_of_run(values["config"]) if "config" in values else settings_from(values)

@@ -97,7 +97,7 @@ def train(command: TrainCommand) -> None:
 
     config = command.settings
     if command.templates is not None:
-        config = _with_templates(config, command.templates)
+        config = with_templates(config, command.templates)
     if command.run is None or not (command.run / STATUS_FILE).exists():
         check_name(config.data)  # for a queued run, run_experiment checks and records a failure
     from mocoop.runs.run import new_run_path
@@ -215,7 +215,7 @@ def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
         print(f"for more: mocoop evaluate {short_name(path)}, or the app's page Routing")
 
 
-def _with_templates(config: TrainConfig, path: Path) -> TrainConfig:
+def with_templates(config: TrainConfig, path: Path) -> TrainConfig:
     """Returns the settings with the template groups in a YAML file."""
     try:
         groups = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -45,6 +45,8 @@ class HubWeights:
     """Its name, `owner/name`."""
     files: tuple[str, ...]
     """Names of the file that holds the weights, in the order in which open_clip looks for them."""
+    beside: tuple[str, ...] = ()
+    """Small files, such as the configuration, that are downloaded too where they exist."""
 
     @property
     def page(self) -> str:
@@ -124,13 +126,12 @@ def download(weights: HubWeights, progress: Progress | None = None) -> Path:
     try:
         _check_answer()
         remove_leftovers(weights)
+        for name in weights.beside:
+            _download_if_there(weights, name, None)
         for name in weights.files:
-            try:
-                return _download_file(weights, name, progress)
-            except errors.LocalEntryNotFoundError:
-                raise  # the connection was lost
-            except errors.EntryNotFoundError:
-                pass  # the repository has another of the files
+            path = _download_if_there(weights, name, progress)
+            if path is not None:
+                return path
     except (URLError, TimeoutError, errors.LocalEntryNotFoundError) as error:
         raise _offline(error) from error
     except errors.HfHubHTTPError as error:
@@ -170,6 +171,16 @@ def _check_answer() -> None:
     except URLError as error:
         if not isinstance(error.reason, ssl.SSLError):  # the client has its own certificates
             raise
+
+
+def _download_if_there(weights: HubWeights, name: str, progress: Progress | None) -> Path | None:
+    """Downloads one file and returns its path; None if the repository has no such file."""
+    try:
+        return _download_file(weights, name, progress)
+    except errors.LocalEntryNotFoundError:
+        raise  # the connection was lost
+    except errors.EntryNotFoundError:
+        return None
 
 
 def _download_file(weights: HubWeights, name: str, progress: Progress | None) -> Path:

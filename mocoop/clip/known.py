@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import open_clip
 
 from mocoop.clip.hub import HubWeights, hub_weights
+from mocoop.clip.names import repository_in
+from mocoop.clip.snapshots import repository_weights
 
 BYTES = 4  # of a parameter, in 32 bits
 LAION, DATACOMP, METACLIP = "LAION-2B", "DataComp-1B", "MetaCLIP, 2.5 billion pairs"
@@ -58,5 +60,8 @@ KNOWN_CLIPS = {clip.name: clip for clip in _LISTED}
 
 def weights_of(name: str) -> HubWeights | None:
     """Returns where the hub has the weights of a backbone; None for local or unknown ones."""
+    repository = repository_in(name)
+    if repository:
+        return repository_weights(repository)
     architecture, _, tag = name.partition("/")
     return hub_weights(open_clip.get_pretrained_cfg(architecture, tag) or {})

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from mocoop.clip.backbone import QUICK_GELU, Backbone, check_backbone_name, load_backbone
+from mocoop.clip.backbone import Backbone, load_backbone
+from mocoop.clip.names import QUICK_GELU, WeightsOf, find_source
 from mocoop.errors import UserError, UserNote
 from mocoop.features.encode import PICTURES_AT_ONCE, encode_images
 from mocoop.world.captions import PLAIN
@@ -92,21 +93,13 @@ def split_name(file: str, name: str) -> tuple[str, Path]:
     Raises:
         UserError: for an unknown architecture or a missing file.
     """
-    if not name and Path(file).expanduser().is_file():
+    source = find_source(f"{name}/{file}" if name else file)
+    if not isinstance(source, WeightsOf) or not source.architecture:
         raise UserError(
-            f"{file} does not say which architecture it is for: give it with --name, such as "
-            "--name ViT-B-32."
+            f"Expected a file of weights and its architecture, got {file!r}: the activation of "
+            "others is known, or they have a configuration."
         )
-    architecture, path = (
-        (name, file) if name else file.split("/", 1) if "/" in file else (file, "")
-    )
-    check_backbone_name(f"{architecture}/{path}")
-    if Path(path).suffix != ".safetensors":
-        raise UserError(
-            f"Expected a .safetensors file, got {path!r}: the activation of open_clip's own "
-            "weights is known, and a wrong name for them is refused."
-        )
-    return architecture.removesuffix(QUICK_GELU), Path(path).expanduser()
+    return source.architecture.removesuffix(QUICK_GELU), source.file
 
 
 def has_twin(architecture: str) -> bool:

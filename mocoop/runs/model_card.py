@@ -67,6 +67,7 @@ def settings_table(run: Run) -> str:
             ("Training images per class", shots_value(config.shots)),
             *([("Style", config.style)] if config.style else []),
             *_names_in_text_loss(config),
+            *([("Imported from", one_line(setup.imported))] if setup.imported else []),
             ("Seed", config.seed),
             ("Experts", ", ".join(setup.experts)),
             ("CLIP", config.backbone),

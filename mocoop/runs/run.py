@@ -48,6 +48,8 @@ class RunSetup:
     backbone_fingerprint: str
     version: str = ""
     """The version of mocoop that trained the run."""
+    imported: str = ""
+    """Where the prompts are from if another program trained them; empty for runs of our own."""
 
     @property
     def experts(self) -> tuple[str, ...]:
@@ -133,6 +135,7 @@ class Run:
                 float(values["logit_scale"]),
                 str(values["backbone_fingerprint"]),
                 str(values["version"]),
+                str(values.get("imported", "")),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise PathError(

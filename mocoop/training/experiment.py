@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +53,30 @@ Gates = dict[int, dict[str, torch.Tensor]]
 """Epoch → the router's parameters."""
 
 
+@dataclass(frozen=True)
+class Imported:
+    """Prompts that another program trained: a run starts from them instead of its settings'."""
+
+    source: str
+    """Where they are from, in words."""
+    weights: Mapping[str, torch.Tensor]
+    """All learned parameters by name, as a run saves them."""
+
+    def put_into(self, model: PromptMixture) -> None:
+        """Puts the parameters into a model.
+
+        Raises:
+            UserError: if they are not those of the model.
+        """
+        try:
+            model.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            raise UserError(
+                f"The prompts of {self.source} do not fit the run's settings: "
+                f"{' '.join(str(error).split())[:200]}."
+            ) from error
+
+
 class Cancelled(BaseException):
     """Raised inside a training to stop it on request; it is not an error."""
 
@@ -64,6 +88,7 @@ def run_experiment(
     encoding: Progress | None = None,
     dataset: Dataset | None = None,
     backbone: Backbone | None = None,
+    imported: Imported | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains and evaluates a run in a folder and yields a record per epoch.
 
@@ -78,13 +103,14 @@ def run_experiment(
             encoded.
         dataset: the data; if None they are loaded by the name in the settings.
         backbone: the CLIP named in the settings; if None it is loaded onto their device.
+        imported: prompts to start from; with `epochs` 0 they are only tested.
 
     Raises:
         UserError: for settings, data or weights that do not fit together: nothing is written,
             but a queued run is marked failed. Also for a full disk: the run is marked failed.
     """
     inputs = partial(prepare, config, dataset, backbone)
-    yield from _run_with_status(inputs, path, cache_folder, None, encoding)
+    yield from _run_with_status(inputs, path, cache_folder, None, encoding, imported)
 
 
 def resume_experiment(
@@ -112,6 +138,7 @@ def _run_with_status(
     cache_folder: Path | None,
     snapshot: Snapshot | None,
     encoding: Progress | None,
+    imported: Imported | None = None,
 ) -> Iterator[EpochRecord]:
     """Prepares, trains and tests a run, and keeps its status up to date."""
     try:
@@ -124,7 +151,9 @@ def _run_with_status(
     try:
         with explain_write_errors(path), deterministic(prepared.config.deterministic):
             progress = _status_progress(writer, encoding)
-            yield from _train_and_test(prepared, writer, cache_folder, snapshot, progress)
+            yield from _train_and_test(
+                prepared, writer, cache_folder, snapshot, progress, imported
+            )
     except (Cancelled, KeyboardInterrupt, GeneratorExit):
         writer.update(state=CANCELLED, message="stopped on request")
         raise
@@ -139,12 +168,15 @@ def _train_and_test(
     cache_folder: Path | None,
     snapshot: Snapshot | None,
     progress: Progress,
+    imported: Imported | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains and tests a prepared run, writes its files and yields a record per epoch."""
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
     done = 0 if snapshot is None else snapshot.epoch
     writer.update(message="encoding the hard prompts", epoch=done, epochs=config.epochs)
     setup = prepared.setup()
+    if imported is not None:
+        setup = replace(setup, imported=imported.source)
     writer.save_setup(setup)
     hard = hard_features(backbone.text, prepared.groups, dataset.class_names)
     prototypes = group_prototypes(hard)  # (experts, classes, dim)
@@ -165,6 +197,8 @@ def _train_and_test(
         generator = torch.Generator().manual_seed(config.seed)
         count = len(prepared.trained)
         model = build_model(config, backbone, prepared.groups, generator, count)
+        if imported is not None:
+            imported.put_into(model)
         data = training_data(prepared, hard, prototypes, cache)
         untrained_accuracy = zero_shot_accuracy(
             dataset, backbone, cache, prepared.val_items, prepared.trained

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mocoop import __version__
-from mocoop.clip.backbone import DEMO, Backbone, choose_device, load_backbone
+from mocoop.clip.backbone import Backbone, choose_device, load_backbone
 from mocoop.clip.device import choose_precision
+from mocoop.clip.names import absolute_name
 from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, Dataset, is_builtin, load_dataset
@@ -71,7 +72,7 @@ def prepare(
     groups = expert_groups(config, dataset.templates)
     if METHODS[config.method].learns_prompts:
         check_learnable(config, groups)
-    config = replace(config, data=data, backbone=_absolute(config.backbone), groups=groups)
+    config = replace(config, data=data, backbone=absolute_name(config.backbone), groups=groups)
     trained = class_range(config.classes, len(dataset.class_names))
     if len(trained) < 2:
         raise UserError(
@@ -144,7 +145,7 @@ def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
 
 
 def _absolute(name: str) -> str:
-    """Returns a folder's absolute path, so that a run works from any folder; names are kept."""
+    """Returns a data folder's absolute path, so that a run works anywhere; names are kept."""
     path = Path(name).expanduser()
-    is_name = is_builtin(name) or name in (*BENCHMARKS, DEMO)
+    is_name = is_builtin(name) or name in BENCHMARKS
     return str(path.resolve()) if path.is_dir() and not is_name else name

@@ -121,23 +121,26 @@ def test_fingerprint_follows_weights_and_transform(tokenizer):
 def test_folder_without_config(folder):
     """The configuration must be there."""
     (folder / "open_clip_config.json").unlink()
-    with pytest.raises(UserError, match=r"has no open_clip_config\.json.*one \.safetensors file"):
+    with pytest.raises(UserError, match=r"no open_clip_config\.json, and.*one \.safetensors file"):
         load_backbone(str(folder))
 
 
 def test_folder_without_weights(folder):
     """The weights must be there."""
     (folder / "open_clip_model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"needs weights in a \.safetensors file; found none"):
+    with pytest.raises(UserError, match=r"needs weights in a \.safetensors file.*found none"):
         load_backbone(str(folder))
 
 
 @pytest.mark.parametrize("name", ["open_clip_pytorch_model.bin", "model.pt", "model.pth"])
 def test_pickled_weights(folder, name):
-    """Weights that could run code are refused, not loaded."""
+    """Weights in a pickle are loaded if it holds nothing but tensors."""
+    expected = load_backbone(str(folder)).fingerprint
     (folder / "open_clip_model.safetensors").unlink()
     torch.save(half_weights(tiny_clip()), folder / name)
-    with pytest.raises(UserError, match=rf"found {name}, which could run code when loaded"):
+    assert load_backbone(str(folder)).fingerprint == expected
+    torch.save(tiny_clip(), folder / name)
+    with pytest.raises(UserError, match=r"does not load: .*pickled objects .*not opened"):
         load_backbone(str(folder))
 
 
@@ -159,14 +162,14 @@ def test_several_weights(folder):
     loaded = load_backbone(str(folder)).model.token_embedding.weight
     assert torch.equal(loaded, expected)
     usual.rename(folder / "b.safetensors")
-    with pytest.raises(UserError, match=r"found 2 of them; rename the right one to"):
+    with pytest.raises(UserError, match=r"found 2 of them.*Rename the right one to"):
         load_backbone(str(folder))
 
 
 @pytest.mark.parametrize(
     ("model_cfg", "message"),
     [
-        (tiny_config(layers=3), r"does not load.*Missing key"),
+        (tiny_config(layers=3), r"transformer\.resblocks\.2\.ln_1\.weight is missing"),
         (tiny_config(width=64), r"does not load.*belong together"),
         (tiny_config(heads=3), r"does not load.*divisible"),
         (tiny_config(no_such_setting=1), r"does not load.*no_such_setting"),
@@ -198,16 +201,16 @@ def test_damaged_weights(folder, architecture, content):
     """A weights file that is empty or only a pointer is refused."""
     weights = folder / "open_clip_model.safetensors"
     weights.write_bytes(content)
-    with pytest.raises(UserError, match=r"does not load.*Check that"):
+    with pytest.raises(UserError, match=r"does not load.*cut off.*Check that"):
         load_backbone(str(folder))
-    with pytest.raises(UserError, match=r"does not fit Tiny-Test.*Check that"):
+    with pytest.raises(UserError, match=r"is cut off, or no file of weights.*download it again"):
         load_backbone(f"{architecture}/{weights}")
 
 
-def test_a_file_is_no_backbone(folder):
-    """Weights alone need their architecture."""
-    with pytest.raises(UserError, match=r"is a file. Expected its folder.*ARCHITECTURE/FILE"):
-        load_backbone(str(folder / "open_clip_model.safetensors"))
+def test_a_file_beside_its_configuration(folder):
+    """It is the same as its folder."""
+    alone = load_backbone(str(folder / "open_clip_model.safetensors"))
+    assert alone.fingerprint == load_backbone(str(folder)).fingerprint
 
 
 @pytest.mark.parametrize(
@@ -215,10 +218,10 @@ def test_a_file_is_no_backbone(folder):
     [
         ("ViT-B-61/openai", r"Unknown backbone 'ViT-B-61/openai'.* Did you mean 'ViT-B-16"),
         ("dmeo", r"Unknown backbone 'dmeo'.* Did you mean 'demo'\?"),
-        ("qqqqqqqq", r"Unknown backbone 'qqqqqqqq': expected 'demo'.*checkpoint folder\.$"),
-        ("no/such/folder", r"Unknown backbone 'no/such/folder'.*or a checkpoint folder"),
+        ("qqqqqqqq", r"Unknown backbone 'qqqqqqqq': expected 'demo'.*, or hf-hub:OWNER/NAME\.$"),
+        ("no/such/folder", r"Unknown backbone 'no/such/folder'.*a checkpoint folder, or"),
         ("ViT-B-32", r"'ViT-B-32' needs weights after a slash.*laion2b_s34b_b79k.*got none"),
-        ("ViT-B-32/w.pt", r"or a local \.safetensors file; got the file w\.pt"),
+        ("ViT-B-32/w.pt", r"No such weights file: w\.pt"),
         ("ViT-B-32/opnai", r"Unknown weights tag for ViT-B-32 'opnai'.*Did you mean 'openai'\?"),
         ("ViT-B-32/no.safetensors", r"No such weights file: no\.safetensors.*ViT-B-32/"),
         ("ViT-B-16/openai", r"QuickGELU.*Use ViT-B-16-quickgelu/openai\."),
@@ -333,7 +336,9 @@ def test_local_file_of_another_architecture(folder, architecture):
     """Weights of another architecture are refused by its name."""
     weights = folder / "other.safetensors"
     save_file(half_weights(tiny_clip(layers=3)), weights)
-    with pytest.raises(UserError, match=r"other\.safetensors does not fit Tiny-Test.*Unexpected"):
+    with pytest.raises(
+        UserError, match=r"other\.safetensors does not fit Tiny-Test: transformer.* not known"
+    ):
         load_backbone(f"{architecture}/{weights}")
 
 
@@ -369,7 +374,7 @@ def test_missing_demo(monkeypatch, tmp_path):
         ("ViT-B-32", "needs weights after a slash"),
         ("ViT-B-32/nonsense", "Unknown weights tag for ViT-B-32 'nonsense'"),
         ("ViT-B-32/openai", "trained with QuickGELU"),
-        ("ViT-B-32/weights.bin", "or a local .safetensors file"),
+        ("ViT-B-32/weights.bin", "No such weights file: weights.bin"),
         ("ViT-B-32/gone.safetensors", "No such weights file"),
     ],
 )

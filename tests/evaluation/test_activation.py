@@ -151,7 +151,7 @@ def test_mistakes_are_told(twin, tmp_path, capsys):
     other = tmp_path / "tiny.safetensors"
     save_file({k: v.contiguous() for k, v in tiny_clip().state_dict().items()}, other)
     for arguments, words in (
-        ([str(other)], "give it with --name"),
+        ([str(other)], "or give ARCHITECTURE/FILE"),
         ([str(tmp_path / "no.safetensors"), "--name", NAME], "No such weights file"),
         ([str(other), "--name", "ViT-B-61"], "Unknown backbone"),
         ([str(other), "--name", NAME], "does not fit Small-Test"),
@@ -159,5 +159,7 @@ def test_mistakes_are_told(twin, tmp_path, capsys):
     ):
         assert main(["backbone", "check", *arguments]) == 2
         assert words in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"Expected a \.safetensors file, got 'openai'"):
+    with pytest.raises(
+        UserError, match=r"Expected a file of weights.*got 'ViT-B-32-quickgelu/openai'"
+    ):
         split_name("ViT-B-32-quickgelu/openai", "")

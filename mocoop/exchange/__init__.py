@@ -1,0 +1,1 @@
+"""Prompts that other programs trained, as runs; and runs as files that those programs read."""

@@ -1,0 +1,202 @@
+"""Makes a run of prompts that another program trained: settings, weights, tests."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mocoop.clip.backbone import Backbone, choose_device, load_backbone
+from mocoop.config import NamePosition, TrainConfig
+from mocoop.datasets import Dataset, load_dataset
+from mocoop.errors import UserError, UserNote
+from mocoop.exchange.class_check import check_same_clip, same_classes
+from mocoop.exchange.coop_files import CONDITIONAL, EXPERTS, ONE, CoOpFile, Kind, read_coop_file
+from mocoop.methods import METHODS
+from mocoop.model.soft_prompts import STOP
+from mocoop.presets import preset
+from mocoop.prompt_encoder.tokens import TokenTable
+from mocoop.runs.run import Run, new_run_path
+from mocoop.templates import SLOT, Groups
+from mocoop.training.experiment import Imported, run_experiment
+
+_METHOD: dict[Kind, str] = {ONE: "coop", CONDITIONAL: "cocoop", EXPERTS: "mocoop"}
+_WITH_NORMS = "mocoop-ln"
+Placed = tuple[TrainConfig, dict[str, Tensor], list[str]]
+"""Settings, weights, and what the file must hold after each expert's context."""
+
+
+def import_prompts(
+    file: Path,
+    config: TrainConfig,
+    path: Path | None = None,
+    position: NamePosition = "end",
+    dataset: Dataset | None = None,
+    backbone: Backbone | None = None,
+) -> Run:
+    """Returns the run of a checkpoint's prompts, tested on the data set's test images.
+
+    Args:
+        file: a checkpoint of CoOp, CoCoOp or the authors' MoCoOp.
+        config: data, backbone, shots, seed, device, and for a mixture the groups of templates;
+            the other settings follow from the file.
+        path: the new run's folder; None gives it a new name among the other runs.
+        position: where the class name stands in CoOp's context; the file does not say it.
+        dataset: the data; if None they are loaded by the name in the settings.
+        backbone: the CLIP; if None it is loaded by the name in the settings.
+
+    Raises:
+        UserError: for a file that cannot be read, or does not fit the CLIP, the classes or the
+            templates.
+    """
+    found = read_coop_file(file)
+    dataset = dataset or load_dataset(config.data)
+    backbone = backbone or load_backbone(config.backbone, choose_device(config.device))
+    tower = backbone.text
+    check_same_clip(found, tower.tokens, tower.width, backbone.name)
+    tuned = changed_norms(found, backbone)
+    method = _WITH_NORMS if tuned else _METHOD[found.kind]
+    own = {name: getattr(config, name) for name in ("data", "backbone", "shots", "seed", "device")}
+    config = replace(preset(method, config.backbone), groups=config.groups, epochs=0, **own)
+    if found.kind == EXPERTS:
+        groups = config.groups or dataset.templates.groups
+        config, weights, endings = _placed_mixture(found, config, groups, tower.tokens)
+    else:
+        config, weights, endings = _placed_prompt(found, config, position)
+    weights |= {f"norms.values.{name.replace('.', '/')}": v for name, v in tuned.items()}
+    trained = same_classes(found, tower.tokens, dataset.class_names, endings)
+    config = _with_classes(found, config, dataset, trained)
+    _check_sizes(found, tower.dim)
+    imported = Imported(f"{file.name}, {found.epoch} epochs", weights | dict(found.others))
+    path = path or new_run_path(config)
+    for _ in run_experiment(config, path, None, None, dataset, backbone, imported):
+        pass
+    return Run(path)
+
+
+def changed_norms(file: CoOpFile, backbone: Backbone) -> dict[str, Tensor]:
+    """Returns the LayerNorms of a checkpoint that has trained them; none if they are the CLIP's.
+
+    Raises:
+        UserError: if the file's image tower has other LayerNorms than the CLIP has.
+    """
+    own = dict(backbone.model.visual.named_parameters())
+    if any(name not in own or own[name].shape != v.shape for name, v in file.norms.items()):
+        raise UserError(
+            f"The checkpoint has another image tower than {backbone.name}. Choose the CLIP that "
+            "it was trained with by --backbone."
+        )
+    same = all(
+        torch.allclose(own[name].cpu().float(), value, atol=1e-6)
+        for name, value in file.norms.items()
+    )
+    return {} if same else dict(file.norms)
+
+
+def _placed_prompt(file: CoOpFile, config: TrainConfig, position: NamePosition) -> Placed:
+    """Returns settings and weights of one prompt, with the context around the name."""
+    (context,) = file.before
+    tokens = context.shape[-2]
+    if position != "end" and METHODS[config.method].settings.get("conditional"):
+        raise UserError("CoCoOp's context stands before the name: expected --position end.")
+    if position == "middle" and tokens < 2:
+        raise UserError("The context has one token: it cannot stand on both sides of the name.")
+    config = replace(
+        config,
+        context_init="random",
+        context_tokens=tokens,
+        name_position=position,
+        class_context=file.own_classes > 0,
+    )
+    split = {"end": tokens, "middle": tokens // 2, "front": 0}[position]
+    weights = {
+        "prompts.before.0": context[..., :split, :].clone(),
+        "prompts.after.0": context[..., split:, :].clone(),
+    }
+    return config, weights, [SLOT + STOP]
+
+
+def _placed_mixture(
+    file: CoOpFile, config: TrainConfig, groups: Groups, table: TokenTable
+) -> Placed:
+    """Returns settings and weights of a mixture.
+
+    The authors' prompts start from each group's first template without its full stop, which is
+    then the first template here. Their code counts words where tokens are meant: where the two
+    differ, it trained other tokens than those of the template, [EOS] among them.
+    """
+    if len(groups) != len(file.before):
+        raise UserError(
+            f"The checkpoint has {len(file.before)} experts, and there are {len(groups)} groups "
+            "of templates. Give the groups that it was trained with, in their order: --templates "
+            "FILE."
+        )
+    weights, endings, placed = {}, [], {}
+    for number, (name, templates) in enumerate(groups.items()):
+        first = templates[0].replace(STOP, "")
+        sizes = [len(table.encode(part)) for part in first.split(SLOT)]
+        stored = [len(part) for part in (file.before[number], file.after[number])]
+        if stored != sizes:
+            raise UserError(
+                f"Expert {number + 1} ({name}) has {stored[0]} tokens before and {stored[1]} "
+                f"after the name, and {first!r} has {sizes[0]} and {sizes[1]}. Either it was "
+                "trained with another template (give the groups with --templates FILE), or the "
+                "authors' code miscounted: it counts words, and also trained [EOS] after words "
+                "that follow a space. Such an expert cannot be imported exactly."
+            )
+        weights[f"prompts.before.{number}"] = file.before[number]
+        weights[f"prompts.after.{number}"] = file.after[number]
+        endings.append(SLOT + first.split(SLOT)[1])
+        placed[name] = tuple(dict.fromkeys((first, *templates)))
+    return (
+        replace(config, groups=placed, correction="correction" in file.others, num_chosen=2),
+        weights,
+        endings,
+    )
+
+
+def _with_classes(
+    file: CoOpFile, config: TrainConfig, dataset: Dataset, trained: int | None
+) -> TrainConfig:
+    """Returns the settings with the classes that were trained; notes what the file leaves open.
+
+    Raises:
+        UserError: for contexts of single classes that are not those of the data set.
+    """
+    total = len(dataset.class_names)
+    if file.own_classes and (file.own_classes != total or trained == 0):
+        raise UserError(
+            f"Every class has a context of its own in this checkpoint, {file.own_classes} in all, "
+            f"and {dataset.name} has {total} classes"
+            + (" with other names or in another order" if file.own_classes == total else "")
+            + ". Such prompts are for the classes that they were trained with, in their order."
+        )
+    if trained is not None and 0 < trained == (total + 1) // 2 < total:
+        return replace(config, classes="base")
+    if trained is None:
+        _note("The checkpoint does not say which class names it was trained with.")
+    elif trained != total:
+        _note(
+            f"The checkpoint was trained with other class names than those of {dataset.name}: it "
+            "is tested as a transfer to new classes."
+        )
+    return config
+
+
+def _check_sizes(file: CoOpFile, dim: int) -> None:
+    """Raises UserError for a router, meta-net or correction of another feature width."""
+    inputs = {"gate.weight": 1, "shift.squeeze.weight": 1, "correction": 0}
+    for name, axis in inputs.items():
+        value = file.others.get(name)
+        if value is not None and value.shape[axis] != dim:
+            raise UserError(
+                f"The checkpoint's {name} is for features of {value.shape[axis]} numbers, and the "
+                f"CLIP gives {dim}. Choose the CLIP that it was trained with by --backbone."
+            )
+
+
+def _note(text: str) -> None:
+    warnings.warn(text, UserNote, stacklevel=4)
