@@ -5,7 +5,7 @@ import streamlit as st
 from app.common import state
 from app.jobs.trainings import stand_by
 from app.ui import words
-from app.ui.entry import import_slow_modules
+from app.ui.entry import import_slow_modules, warn_of_new_code
 from mocoop.assets import asset
 
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
@@ -28,5 +28,6 @@ page = st.navigation(
 st.markdown(f"<style>{asset('app.css').read_text()}</style>", unsafe_allow_html=True)
 with st.spinner(words.STARTING):  # only visible once, because the imports stay in memory
     import_slow_modules()
+warn_of_new_code()
 page.run()
 stand_by()

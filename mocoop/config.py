@@ -184,7 +184,7 @@ class TrainConfig:
     deterministic: bool = False
     """Use only operations that give the same bits every time on a GPU too. It costs time (a
     training step takes longer) and memory; an operation without such a form stops the run. On a
-    CPU results are the same without it."""
+    CPU, results are the same without it as long as the number of threads is the same."""
     device: str = "auto"
     """The torch device: `auto` (a GPU if there is one), `cpu`, `cuda` ..."""
 

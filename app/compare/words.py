@@ -72,7 +72,7 @@ EXPORT = "Export as zip"
 EXPORT_HELP = "Settings, metrics, weights and a model card, for another machine."
 LOOK = "Look at its predictions"
 DELETE = "Delete …"
-WILL_BE_DELETED = "These runs will be deleted for good, with their weights and metrics:"
+WILL_BE_DELETED = "This will be deleted for good, with its weights and metrics:"
 IMPORT_RUN, IMPORT = "Import a run", "Import"
 IMPORT_CAPTION = (
     "Choose a zip that this page or `mocoop pack` wrote. It is checked before anything is saved."

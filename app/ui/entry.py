@@ -5,14 +5,20 @@ from __future__ import annotations
 import gc
 import runpy
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
 import streamlit as st
 
 from app.common import state
+from app.ui import words
 
 SLOW = ("torch", "open_clip")
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("app", "mocoop", "pages")
+LOOK_SECONDS = 10  # between two looks at the files
+STARTED = time.time()
 
 
 def inside_the_app() -> None:
@@ -22,7 +28,7 @@ def inside_the_app() -> None:
     runs the page's file alone and builds another menu from the files in `pages/`.
     """
     if state.ENTERED not in st.session_state:
-        runpy.run_path(str(Path(__file__).parents[2] / "streamlit_app.py"))
+        runpy.run_path(str(ROOT / "streamlit_app.py"))
         st.stop()
 
 
@@ -42,3 +48,19 @@ def import_slow_modules() -> None:
         gc.freeze()
     finally:
         gc.enable()
+
+
+def warn_of_new_code() -> None:
+    """Says so if the program was updated since this server was started.
+
+    Pages are read anew at every run, but modules are kept: old and new code may not fit.
+    """
+    if _newest_code(str(ROOT)) > STARTED:
+        st.warning(words.UPDATED, icon=":material/restart_alt:")
+
+
+@st.cache_data(ttl=LOOK_SECONDS, show_spinner=False)
+def _newest_code(root: str) -> float:
+    """Returns the time of the last change of the program's files, in seconds since 1970."""
+    files = (file for folder in CODE for file in Path(root, folder).rglob("*.py"))
+    return max((file.stat().st_mtime for file in files), default=0.0)

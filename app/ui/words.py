@@ -76,3 +76,9 @@ def test_image(class_name: str, style: str | None) -> str:
 def with_style(class_name: str, style: str | None) -> str:
     """Returns a class with the style of an image, if that is known."""
     return f"{class_name}, {style}" if style else class_name
+
+
+UPDATED = (
+    "MoCoOp was updated while the app was running. Pages and trainings may fail until you stop "
+    "the app and start it again. Trainings that run now go on."
+)

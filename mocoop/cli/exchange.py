@@ -68,4 +68,4 @@ def import_run(command: ImportCommand) -> None:
         return
     print(f"run: {run.path}")
     print_results(run.results())
-    print(f"for more: mocoop evaluate {run.name}, or the app's page Routing")
+    print(f"for more: mocoop evaluate {run.name}, or open it in the app")

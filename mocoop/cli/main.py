@@ -60,7 +60,7 @@ and see which expert the router chooses for an image.
   bench      measure the speed      mocoop bench --quick
   data       list, check, download  mocoop data list
   backbone   list, check, convert   mocoop backbone check weights.safetensors --name ViT-B-32
-  demo-clip  train the small CLIP that the built-in demo uses (an estimated two hours on 2 cores)
+  demo-clip  train the small CLIP that the built-in demo uses (below 3.5 hours on 2 cores)
 
 `mocoop COMMAND --help` explains every option. The built-in data sets and the built-in CLIP
 need no download. To start the app: streamlit run streamlit_app.py

@@ -212,7 +212,7 @@ def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
         missing = drawn and shots_missing(setup.config, setup.trained_classes, drawn)
         if missing:
             print(f"trained on {missing}")
-        print(f"for more: mocoop evaluate {short_name(path)}, or the app's page Routing")
+        print(f"for more: mocoop evaluate {short_name(path)}, or open it in the app")
 
 
 def with_templates(config: TrainConfig, path: Path) -> TrainConfig:

@@ -127,12 +127,21 @@ def class_of_label(label: str, class_names: Sequence[str]) -> str | None:
 def with_truth(
     rows: Sequence[PictureRow], labels: Mapping[str, str], class_names: Sequence[str]
 ) -> list[PictureRow]:
-    """Returns the rows with the true class of each picture whose label is one of the classes."""
+    """Returns the rows with the true class of each picture that has a label.
+
+    A label that is not a class is kept as a note.
+    """
     classes = {label: class_of_label(label, class_names) for label in set(labels.values())}
-    return [
-        replace(row, truth=classes[labels[row.name]]) if row.name in labels else row
-        for row in rows
-    ]
+
+    def with_label(row: PictureRow) -> PictureRow:
+        if row.name not in labels:
+            return row
+        label = labels[row.name]
+        if classes[label] is None:
+            return replace(row, notes=(*row.notes, f"label {label!r}: no class has this name"))
+        return replace(row, truth=classes[label])
+
+    return [with_label(row) for row in rows]
 
 
 def labelled_result(

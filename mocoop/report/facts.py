@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mocoop import __version__
+from mocoop.config import TrainConfig
 from mocoop.errors import PathError
 from mocoop.evaluation.paired import Interval, wilson_interval
 from mocoop.methods import METHODS
@@ -128,6 +129,7 @@ def settings(known: Facts) -> list[tuple[str, str]]:
         ("Seed", str(config.seed)),
         ("Experts", ", ".join(setup.experts)),
         ("Epochs", str(config.epochs)),
+        *_values(config),
         ("CLIP", config.backbone),
         ("Fingerprint of the CLIP's weights", setup.backbone_fingerprint),
         ("Trained with", f"mocoop {setup.version or '(unknown version)'}"),
@@ -136,6 +138,20 @@ def settings(known: Facts) -> list[tuple[str, str]]:
         rows.insert(5, ("Style of the training images", config.style))
     changed = differences(config).items()
     rows += [(f"Setting {name} (differs from the preset)", str(value)) for name, value in changed]
+    return rows
+
+
+def _values(config: TrainConfig) -> list[tuple[str, str]]:
+    """Returns the values that a training step depends on, of methods that have steps."""
+    method = METHODS[config.method]
+    if not method.needs_images or not config.epochs:
+        return []
+    rows = [("Learning rate", f"{config.learning_rate:g}"), ("Batch size", str(config.batch_size))]
+    if method.is_mixture:
+        rows.append(("Experts per image", str(config.num_chosen)))
+        rows.append(("Weight of the gating loss", f"{config.gate_weight:g}"))
+    if config.text_weight:
+        rows.append(("Weight of the text loss", f"{config.text_weight:g}"))
     return rows
 
 

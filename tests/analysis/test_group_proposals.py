@@ -80,7 +80,7 @@ def test_a_second_group_that_does_not_help_is_not_offered():
 
 def test_proposed_groups(demo_backbone, tmp_path):
     """They are the same every time, and each one after the second helps."""
-    data, cache = load_dataset("albums"), FeatureCache(demo_backbone, tmp_path)
+    data, cache = load_dataset("details"), FeatureCache(demo_backbone, tmp_path)
     found = propose_groups(demo_backbone, data, cache, count=5)
     assert found.enough
     assert len(found.groups) <= 5
