@@ -36,6 +36,10 @@ DRIFT_OF_LASP = (
     "LASP is compared with the mean of all hard prompts, not with the prompt that it starts from, "
     "so its drift is not 0 at the start."
 )
+DRIFT_WITHIN = (
+    "Compare drift only within one method, at different weights of the text loss. One method can "
+    "drift farther than another and still do better on the new classes."
+)
 CALIBRATION = (
     "Expected calibration error: the mean gap between confidence and accuracy. Lower is better."
 )
@@ -51,10 +55,13 @@ NUMBERS = {
 DRIFT = "drift, new"
 DRIFT_HELP = (
     "How far the learned prompts have moved from their hand-written (hard) prompts: 1 − cosine, "
-    f"mean over new classes. 0 means that they did not move. {DRIFT_OF_LASP}"
+    f"mean over new classes. 0 means that they did not move. {DRIFT_WITHIN} "
+    f"{DRIFT_OF_LASP}"
 )
 RELIABILITY = "**Does confidence match accuracy?** Below the dashed line, confidence is too high"
 DRIFT_AND_ACCURACY = "**Drift and accuracy on new classes**, from the start to this epoch"
+
+OVERFIT_ON_TRAIN = "Press “Overfit me” on Train"
 
 # Missing trainings.
 TRAIN_NOW, CANCEL = "Train now", "Cancel"

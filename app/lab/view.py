@@ -42,6 +42,8 @@ class LabTrainings:
 
     runs: Mapping[str, tuple[LabRun, ...]]
     """Method → measured trainings, one for each seed that exists."""
+    seeds: Mapping[str, tuple[int, ...]]
+    """Method → the seeds of its trainings, in the same order."""
     missing: Mapping[Wanted, TrainConfig]
     """Method and seed → settings of a training that does not exist yet."""
 
@@ -73,7 +75,13 @@ def find(chosen: Sequence[LabSettings]) -> LabTrainings:
         m: tuple(found[key] for key in every if key in found and key[0] == m) for m in LAB_METHODS
     }
     ordered = {method: several for method, several in trained.items() if several}
-    return LabTrainings(ordered, {k: config for k, config in asked.items() if k not in found})
+    seeds = {
+        m: tuple(seed for method, seed in every if (method, seed) in found and method == m)
+        for m in ordered
+    }
+    return LabTrainings(
+        ordered, seeds, {k: config for k, config in asked.items() if k not in found}
+    )
 
 
 def _in_grid(method: str, settings: LabSettings) -> LabRun | None:
@@ -166,11 +174,14 @@ def _player(
     start = tables.zero_shot(table)
     figure = figures.accuracy_lines(table, epoch, last, start)
     show_figure(figure, "accuracy-by-epoch", table=table)
-    off = tables.gone_off(lab.runs, epoch)
+    if any(len(several) > 1 for several in lab.seeds.values()):
+        st.caption(words.BAND)
+    off = tables.gone_off(lab.runs, lab.seeds, epoch)
     if off:
-        st.warning(words.diverged(off, len(seeds)), icon=":material/trending_down:")
+        st.warning(words.diverged(off), icon=":material/trending_down:")
     if start:
-        st.markdown(words.against_zero_shot(tables.against_zero_shot(table, epoch), SAME))
+        gains = tables.against_zero_shot(table, epoch)
+        st.markdown(words.against_zero_shot(gains, SAME, off))
     st.markdown(words.after_epochs(epoch, seeds))
     columns = {
         name: st.column_config.NumberColumn(label, format="%.1f", help=meaning)
@@ -189,6 +200,7 @@ def _player(
     with right:
         st.markdown(experiment_words.DRIFT_AND_ACCURACY)
         show_figure(figures.drift_paths(table, epoch), "drift-and-new-classes")
+        st.caption(experiment_words.DRIFT_WITHIN)
         if LASP in lab.runs:
             st.caption(experiment_words.DRIFT_OF_LASP)
     # This comes last, because the slider must receive its value before the run ends.
