@@ -95,7 +95,7 @@ def _bars(axes: Axes, trace: Any, place: int, count: int) -> None:
     axes.bar_label(bars, list(trace.text), padding=2, fontsize=8)
     ticks = axes.set_yticks if flat else axes.set_xticks
     ticks(range(len(names)), list(names))
-    axes.margins(**({"x": 0.12} if flat else {"y": 0.12}))
+    axes.margins(x=0.12) if flat else axes.margins(y=0.12)
     if flat and not axes.yaxis_inverted():
         axes.invert_yaxis()
 

@@ -16,12 +16,14 @@ from app.common.words import duration
 from app.jobs import estimates, trainings
 from app.lab import experiment_words, figures, runs, tables, words
 from app.lab.findings import SAME
+from app.lab.ready import nearest
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
+from mocoop.errors import UserError
 from mocoop.methods import METHODS
 from mocoop.presets import preset
-from mocoop.protocols.lab import LASP, LabRun, LabSettings, measure
+from mocoop.protocols.lab import LASP, SUPERVISED, LabRun, LabSettings, measure
 from mocoop.protocols.lab import METHODS as LAB_METHODS
 from mocoop.protocols.lab_grid import Grid, read_grid
 from mocoop.runs.run import Run, open_run
@@ -99,6 +101,28 @@ def _measured(path: str, stamp: float) -> LabRun:
     return measure(run, data_caches.dataset(config.data), data_caches.backbone(config.backbone))
 
 
+def ready_line(data: str) -> None:
+    """Says for which positions of the sliders trainings are ready."""
+    try:
+        axes = grid().axes
+    except UserError:
+        return  # the page says so where it looks for trainings
+    if data in axes.data:
+        st.caption(experiment_words.ready(axes))
+
+
+def nearest_ready(lab: LabTrainings, chosen: tuple[LabSettings, ...]) -> tuple[LabSettings, ...]:
+    """Returns the settings to show: the nearest ready ones where no method with a text loss is.
+
+    Those methods depend on every slider. So what was drawn before stays while a slider moves, or
+    while trainings are made.
+    """
+    if not lab.missing or any(method in lab.runs for method in SUPERVISED):
+        return chosen
+    ready = nearest(chosen, grid().axes)
+    return ready if ready and not find(ready).missing else chosen
+
+
 def missing_panel(lab: LabTrainings, data: str) -> None:
     """Says which trainings are missing; offers to make them, or shows their progress."""
     if not lab.missing:
@@ -125,9 +149,25 @@ def missing_panel(lab: LabTrainings, data: str) -> None:
         ):
             runs.start(lab.missing)
             st.rerun()
-    for (method, _), run in existing.items():
-        status = run.status()
-        st.warning(experiment_words.ended(METHODS[method].label, status.state, status.message))
+    _stopped(existing)
+
+
+def _stopped(existing: Mapping[Wanted, Run]) -> None:
+    """Says in one box why trainings have no result; a button removes them."""
+    if not existing:
+        return
+    with st.container(border=True):
+        told = []
+        for (method, seed), run in existing.items():
+            status = run.status()
+            name = experiment_words.with_seed(METHODS[method].label, seed)
+            told.append(experiment_words.ended(name, status.state, status.message))
+        st.warning("  \n".join(told))
+        if not access.read_only() and st.button(
+            experiment_words.REMOVE, icon=":material/close:", key="lab remove"
+        ):
+            runs.remove(existing.values())
+            st.rerun()
 
 
 def _progress(active: Mapping[Wanted, Run]) -> None:
@@ -152,6 +192,7 @@ def _progress(active: Mapping[Wanted, Run]) -> None:
     ):
         for run in active.values():
             trainings.cancel_run(run)
+        runs.remove(active.values())
         st.rerun()
 
 

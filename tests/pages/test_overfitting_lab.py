@@ -198,7 +198,10 @@ def test_what_the_grid_lacks_is_trained_when_asked(empty_runs, started):
     app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
     assert "**LASP and MoCoOp**" in texts(app.markdown)
-    assert numbers(app).index.tolist() == ["Zero-shot", "CoOp"]  # what there is stays
+    # What was drawn stays, with a word about its settings.
+    assert numbers(app).index.tolist() == ["Zero-shot", "CoOp", "LASP", "MoCoOp"]
+    assert "nearest settings that are ready: 16 images per class" in texts(app.info)
+    assert "text weight 5, seed 1" in texts(app.info)
     button(app, "Train now").click().run()
     wanted = LabSettings(text_weight=10.0)
     assert started == [wanted.config("lasp"), wanted.config("mocoop")]
@@ -240,9 +243,39 @@ def test_a_training_that_stopped_says_why(empty_runs, started, monkeypatch):
     mark_cancelled(run)
     app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
-    assert "LASP is cancelled: stopped on request" in texts(app.warning)
+    assert "LASP, seed 1 is cancelled: stopped on request" in texts(app.warning)
     button(app, "Train now").click().run()
     assert len(started) == 2
+    button(app, "Remove").click().run()
+    assert not app.warning
+    assert not run.path.exists()
+
+
+def test_cancelled_trainings_of_the_lab_are_removed(empty_runs, monkeypatch):
+    config = LabSettings(text_weight=10.0).config("lasp")
+    run = queue_run(default_runs() / "waiting")
+    lab_view.trainings.write_json(run.path / trainings.REQUEST, config.to_dict())
+    app = open_page(PAGE, text_weight="10", draw="1")
+
+    def cancel(stopped):
+        monkeypatch.setattr("mocoop.runs.status.Status.process", lambda status: None)
+        mark_cancelled(stopped)
+
+    monkeypatch.setattr(trainings, "cancel_run", cancel)
+    button(app, "Cancel").click().run()
+    assert not app.exception
+    assert not run.path.exists()
+    assert not app.warning
+
+
+def test_a_step_of_a_slider_keeps_curves_with_a_word(page):
+    page.select_slider(key=state.LAB_SHOTS).set_value(8).run()
+    assert not page.exception
+    assert numbers(page).index.tolist() == ["Zero-shot", "CoOp", "LASP", "MoCoOp"]
+    assert "ready: 16 images per class" in texts(page.info)
+    assert "Ready at once: 2, 16 images per class" in texts(page.caption)
+    page.select_slider(key=state.LAB_SHOTS).set_value(2).run()
+    assert not page.info
 
 
 def test_a_longer_training_than_the_grid_has_is_offered_with_its_time(empty_runs, started):
