@@ -17,10 +17,15 @@ from app.ui.parts import errors_in_words
 
 def experiment() -> None:
     chosen = pick_settings()
+    view.ready_line(chosen[0].data)
     found = view.find(chosen)
     view.missing_panel(found, chosen[0].data)
+    shown = view.nearest_ready(found, chosen)
+    if shown != chosen:
+        st.info(words.nearest(shown), icon=":material/info:")
+        found = view.find(shown)
     if found.runs:
-        view.player(found, chosen)
+        view.player(found, shown)
     st.caption(words.ONLY_FOR_LOOKING)
     recipe()
 

@@ -92,5 +92,8 @@ LAB_WEIGHT, LAB_RATE, LAB_LENGTH = "text_weight", "rate", "length"
 LAB_EPOCH = "until"  # how many epochs are shown
 LAB_PLAYING, LAB_TICKED = "lab playing", "lab ticked"  # kept for the session only
 LAB_ARRIVED = "lab arrived"  # the epoch at which the animation ended, until the page has shown it
-LESSON, ANSWER, REVEALED = "lesson", "answer", "revealed"
-PREDICTED = "predicted"  # lesson → the user's prediction; kept for the session only
+LESSON = "lesson"
+# Kept for the session only, so that a link tells no answer: the choice that is marked in a lesson,
+# its radio buttons, the lessons whose answer is shown, first predictions, number of further tries.
+CHOSEN, ANSWER, REVEALED = "chosen", "answer", "revealed"
+PREDICTED, TRIES = "predicted", "tries"

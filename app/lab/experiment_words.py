@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.common.words import escape_markdown
+from mocoop.protocols.lab import LabSettings
 from mocoop.protocols.lab_grid import Axes
 
 TITLE = "Overfitting lab"
@@ -36,6 +39,10 @@ DRIFT_OF_LASP = (
     "LASP is compared with the mean of all hard prompts, not with the prompt that it starts from, "
     "so its drift is not 0 at the start."
 )
+DRIFT_WITHIN = (
+    "Compare drift only within one method, at different weights of the text loss. One method can "
+    "drift farther than another and still do better on the new classes."
+)
 CALIBRATION = (
     "Expected calibration error: the mean gap between confidence and accuracy. Lower is better."
 )
@@ -51,13 +58,16 @@ NUMBERS = {
 DRIFT = "drift, new"
 DRIFT_HELP = (
     "How far the learned prompts have moved from their hand-written (hard) prompts: 1 − cosine, "
-    f"mean over new classes. 0 means that they did not move. {DRIFT_OF_LASP}"
+    f"mean over new classes. 0 means that they did not move. {DRIFT_WITHIN} "
+    f"{DRIFT_OF_LASP}"
 )
 RELIABILITY = "**Does confidence match accuracy?** Below the dashed line, confidence is too high"
 DRIFT_AND_ACCURACY = "**Drift and accuracy on new classes**, from the start to this epoch"
 
+OVERFIT_ON_TRAIN = "Press “Overfit me” on Train"
+
 # Missing trainings.
-TRAIN_NOW, CANCEL = "Train now", "Cancel"
+TRAIN_NOW, CANCEL, REMOVE = "Train now", "Cancel", "Remove"
 STARTING, WAITING = "starting", "waiting for its turn"
 HOW_TRAINED = "How these were trained"
 
@@ -95,6 +105,26 @@ def no_seed(typed: str, most: int) -> str:
 def missing(names: str, time: str) -> str:
     """Returns which methods have no training with these settings, and how long one takes."""
     return f"There is no training of **{names}** with these settings yet ({time})."
+
+
+def ready(axes: Axes) -> str:
+    """Returns for which positions of the sliders trainings are ready."""
+    shots, seeds = (", ".join(map(str, values)) for values in (axes.shots, axes.seeds))
+    weights = ", ".join(f"{value:g}" for value in axes.text_weights)
+    return (
+        f"Ready at once: {shots} images per class, text weights {weights}, seeds {seeds}, up to "
+        f"{axes.epochs} epochs. Anything else is trained here when you ask for it."
+    )
+
+
+def nearest(shown: Sequence[LabSettings]) -> str:
+    """Returns whose curves are shown while those of the sliders' positions are missing."""
+    one, seeds = shown[0], ", ".join(str(settings.seed) for settings in shown)
+    return (
+        f"Below are the nearest settings that are ready: {one.shots} images per class, learning "
+        f"rate {one.learning_rate:g}, text weight {one.text_weight:g}, seed {seeds}, "
+        f"{one.epochs} epochs."
+    )
 
 
 def several_trainings(count: int, time: str) -> str:

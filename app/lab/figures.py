@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,6 +16,10 @@ from mocoop.protocols.lab import COOP, MOCOOP
 
 TITLES = {"base": "Base classes (trained on)", "new": "New classes (never seen)"}
 PANELS = {"train": "Training images"} | TITLES
+SCALE = ("#a9dfbf", "#5cbb8a", "#2f8f66", "#1d6b4f", "#124a38")
+"""From a small to a large weight; none is the colour of a method."""
+HUES = ("#8a6fc9", "#4aa564", "#b58a2b", "#c86fa0", "#5b8a8a")
+"""Of data sets; none is the colour of a method of the lab."""
 LINE = {"color": NEUTRAL, "dash": "dash", "width": 1.5}
 
 
@@ -122,26 +126,6 @@ def drift_paths(table: pd.DataFrame, epoch: int) -> go.Figure:
     return figure.update_layout(uirevision="drift")
 
 
-def change_lines(curves: pd.DataFrame, methods: Sequence[str]) -> go.Figure:
-    """Returns mean change of accuracy by epoch, with a band of ± one standard deviation.
-
-    Args:
-        curves: from `tables.mean_curves`.
-        methods: the methods that are drawn.
-    """
-    figure = _halves("points gained or lost")
-    for column, half in enumerate(TITLES, start=1):
-        for method in methods:
-            rows = curves[(curves["half"] == half) & (curves["method"] == method)]
-            lower, upper = rows["mean"] - rows["std"], rows["mean"] + rows["std"]
-            figure.add_trace(_band(method, rows["epoch"], lower, upper), row=1, col=column)
-            line = _line(method, rows["epoch"], rows["mean"], column == 1)
-            line.update(hovertemplate=f"%{{y:+.1f}}<extra>{METHODS[method].label}</extra>")
-            figure.add_trace(line, row=1, col=column)
-    figure.update_xaxes(title="epochs trained", tickformat="d")
-    return figure.add_hline(0, line=LINE)
-
-
 def weight_lines(means: pd.DataFrame) -> go.Figure:
     """Returns mean accuracy by the weight of the text loss, on base and on new classes.
 
@@ -169,21 +153,21 @@ def weight_lines(means: pd.DataFrame) -> go.Figure:
 def scatter(
     table: pd.DataFrame, x: str, y: str, titles: tuple[str, str], colour_by: str = "method"
 ) -> go.Figure:
-    """Returns a scatter plot with one point per training.
+    """Returns a scatter plot with one point per row.
 
     Args:
-        table: from `tables.final_table`.
+        table: trainings, from `tables.final_table`, or means over some of them.
         x: column on the horizontal axis.
         y: column on the vertical axis.
         titles: titles of the two axes.
         colour_by: the column that gives the colour: "method" or one of the settings.
     """
     figure = go.Figure()
-    hues = ["#3b82c4", "#e07b39", "#4aa564", "#8a6fc9", "#b58a2b"]
     for index, (value, rows) in enumerate(table.groupby(colour_by, sort=True)):
         known = colour_by == "method"
-        colour = METHOD_COLOURS[str(value)] if known else hues[index % len(hues)]
         number = pd.api.types.is_number(value)
+        hues = SCALE if number else HUES
+        colour = METHOD_COLOURS[str(value)] if known else hues[index % len(hues)]
         words = f"{colour_by} {float(str(value)):g}" if number else str(value)
         name = METHODS[str(value)].label if known else words
         figure.add_trace(
@@ -192,7 +176,7 @@ def scatter(
                 y=rows[y],
                 mode="markers",
                 name=name,
-                marker={"color": colour, "size": 7, "opacity": 0.65},
+                marker={"color": colour, "size": 8, "opacity": 0.8},
                 customdata=_settings(rows),
                 hovertemplate=f"%{{customdata}}<br>%{{x:.3g}}, %{{y:.1f}}<extra>{name}</extra>",
             )
@@ -202,11 +186,19 @@ def scatter(
 
 
 def _settings(rows: pd.DataFrame) -> list[str]:
-    """Returns the settings of trainings in words."""
-    columns = (rows[name] for name in ("data", "shots", "rate", "weight", "seed"))
+    """Returns the settings of trainings, or of means over them, in words."""
+    named = {
+        "data": "{}",
+        "shots": "{} per class",
+        "rate": "rate {:g}",
+        "weight": "text weight {:g}",
+        "seed": "seed {}",
+    }
+    known = [name for name in named if name in rows]
+    columns = (rows[name] for name in known)
     return [
-        f"{data} · {shots} per class · rate {rate:g} · text weight {weight:g} · seed {seed}"
-        for data, shots, rate, weight, seed in zip(*columns, strict=True)
+        " · ".join(named[name].format(value) for name, value in zip(known, values, strict=True))
+        for values in zip(*columns, strict=True)
     ]
 
 

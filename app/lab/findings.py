@@ -51,18 +51,13 @@ def trainings_of(
 def change(
     finals: pd.DataFrame, method: str, half: str, rate: float = OWN_RATE, data: str = HALVES
 ) -> float:
-    """Returns the mean change of accuracy on a set from first to last epoch, in points."""
-    rows = trainings_of(finals, method, half, data, rate=rate)
-    return float((rows["after"] - rows["before"]).mean())
+    """Returns a method's mean gain over zero-shot on a half of a set after training, in points.
 
-
-def over_zero_shot(finals: pd.DataFrame, method: str, half: str, data: str) -> float:
-    """Returns the mean gain of a method over zero-shot on a half of a set, in points.
-
-    Zero-shot is CoOp before training, which starts from the zero-shot template.
+    Zero-shot is the set's untrained prompt. The line is the same for all methods, whatever a
+    method starts from.
     """
-    start = trainings_of(finals, COOP, half, data)["before"].mean()
-    return float(trainings_of(finals, method, half, data)["after"].mean() - start)
+    rows = trainings_of(finals, method, half, data, rate=rate)
+    return float((rows["after"] - rows["zero-shot"]).mean())
 
 
 def coop_changes(finals: pd.DataFrame, sets: Sequence[str]) -> pd.DataFrame:
@@ -92,14 +87,23 @@ def by_weight(finals: pd.DataFrame, data: str = HALVES) -> pd.DataFrame:
     rows = finals[(finals["shots"] == SHOTS) & (finals["rate"] == OWN_RATE)]
     rows = rows[rows["data"] == data]
     keys = ["method", "half", "weight"]
-    return rows.groupby(keys, sort=False)[["before", "after", "drift"]].mean().reset_index()
+    return rows.groupby(keys, sort=False)[["zero-shot", "after", "drift"]].mean().reset_index()
 
 
-def drifts_of_lasp(finals: pd.DataFrame) -> pd.DataFrame:
-    """Returns all trainings of LASP on `HALVES`, with their `change` on the new classes."""
+def drifts(finals: pd.DataFrame, method: str = LASP) -> pd.DataFrame:
+    """Returns all trainings of a method on `HALVES`, with their `change` on the new classes."""
     rows = finals[(finals["half"] == "new") & (finals["data"] == HALVES)]
-    rows = rows[rows["method"] == LASP]
-    return rows.assign(change=rows["after"] - rows["before"])
+    rows = rows[rows["method"] == method]
+    return rows.assign(change=rows["after"] - rows["zero-shot"])
+
+
+def drift_correlations(finals: pd.DataFrame, method: str = LASP) -> list[float]:
+    """Returns for every rate and number of images how drift and change on new classes go together.
+
+    Each is a rank correlation over a method's text weights and seeds on `HALVES`.
+    """
+    by_setting = drifts(finals, method).groupby(["shots", "rate"])
+    return [rank_correlation(rows["drift"], rows["change"]) for _, rows in by_setting]
 
 
 def rank_correlation(first: pd.Series, second: pd.Series) -> float:

@@ -1,4 +1,4 @@
-"""A lesson on paper: the question with room for predictions, and the answer on a second page."""
+"""A lesson on paper: the question with room for predictions; the answer on pages of its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import html
 import re
 
 import pandas as pd
-import plotly.graph_objects as go
-import plotly.io
-from plotly.offline import get_plotlyjs
 
 from app.lab import words
 from app.lab.lesson import Lesson, robustness
 from app.lab.lesson_figures import Figures
+from app.lab.paper import as_svg
 
 _STYLE = """
 @page { size: A4; margin: 18mm; }
@@ -28,10 +26,9 @@ li::before { content: "\\2610"; display: inline-block; width: 8mm; text-indent: 
   padding-bottom: 1mm; }
 .answer { break-before: page; border-top: 1px solid #ccc; padding-top: 6mm; }
 figure { margin: 3mm 0; break-inside: avoid; } figcaption { font-size: 10pt; color: #444; }
-footer { font-size: 9pt; color: #555; margin-top: 5mm; }
+figure svg { width: 100%; height: auto; } footer { font-size: 9pt; color: #555; margin-top: 5mm; }
 @media print { .answer { border: 0; padding: 0; } body { padding: 0; } }
 """
-_WIDTH = 660  # pixels of a figure, the width of the text
 
 
 def handout(
@@ -40,8 +37,9 @@ def handout(
     number: int,
     figures: Figures,
     note: str,
+    solved: bool,
 ) -> str:
-    """Returns a lesson as an HTML page to print: two sheets, which need no network.
+    """Returns a lesson as an HTML page to print, which needs no network.
 
     Args:
         lesson: the lesson.
@@ -49,28 +47,30 @@ def handout(
         number: the lesson's number.
         figures: those of the answer.
         note: a line in Markdown about the trainings, for the end.
+        solved: whether the answer follows, on pages of its own.
     """
     right = lesson.choices[lesson.answer(finals)]
     choices = "".join(f"<li>{as_html(choice)}</li>" for choice in lesson.choices)
     drawn = "".join(
-        f"<figure>{_figure(figure, name)}<figcaption>{as_html(caption)}</figcaption></figure>"
-        for name, (caption, figure) in figures.items()
+        f"<figure>{as_svg(figure)}<figcaption>{as_html(caption)}</figcaption></figure>"
+        for caption, figure in figures.values()
     )
     title = f"{number}. {lesson.title}"
     lines = '<div class="line"></div>' * 4
     told = [lesson.reveal(finals), robustness(lesson, finals)]
+    answer = f"""
+<section class="answer"><h1>{html.escape(title)}</h1><h2>{words.PRINTED_ANSWER}</h2>
+<p><strong>{as_html(right)}.</strong></p>
+{"".join(f"<p>{as_html(text)}</p>" for text in told)}{drawn}
+<h2>{words.PRINTED_MEANING}</h2><p>{as_html(lesson.takeaway(finals))}</p>
+<footer>{as_html(note)}</footer></section>"""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
-<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>
-<script>{get_plotlyjs()}</script></head><body>
+<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>
 <main><section class="question"><p class="who"><span>Name</span><span>Date</span></p>
 <h1>{html.escape(title)}</h1><p>{as_html(lesson.story)}</p>
 <h2>{words.PRINTED_QUESTION}</h2><p>{as_html(lesson.question)}</p><ol>{choices}</ol>
-<h2>{words.PRINTED_REASON}</h2>{lines}</section>
-<section class="answer"><h2>{words.PRINTED_ANSWER}</h2><p><strong>{as_html(right)}.</strong></p>
-{"".join(f"<p>{as_html(text)}</p>" for text in told)}{drawn}
-<h2>{words.PRINTED_MEANING}</h2><p>{as_html(lesson.takeaway(finals))}</p>
-<footer>{as_html(note)}</footer></section></main></body></html>"""
+<h2>{words.PRINTED_REASON}</h2>{lines}</section>{answer if solved else ""}</main></body></html>"""
 
 
 def as_html(text: str) -> str:
@@ -78,16 +78,3 @@ def as_html(text: str) -> str:
     safe = html.escape(text, quote=False)
     bold = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
     return re.sub(r"\*(.+?)\*", r"<em>\1</em>", bold)
-
-
-def _figure(figure: go.Figure, name: str) -> str:
-    """Returns the HTML of a figure that cannot be moved, as wide as the text."""
-    fixed = go.Figure(figure).update_layout(width=_WIDTH, height=280, template="plotly_white")
-    part: str = plotly.io.to_html(
-        fixed,
-        include_plotlyjs=False,
-        full_html=False,
-        div_id=name,
-        config={"staticPlot": True},
-    )
-    return part

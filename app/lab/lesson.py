@@ -27,6 +27,15 @@ class Lesson:
     """Returns what happened, in numbers."""
     takeaway: Callable[[pd.DataFrame], str]
     """Returns the conclusion that these numbers allow."""
+    data: tuple[str, ...] = ()
+    """The sets whose pictures are shown with the question."""
+    terms: tuple[str, ...] = ()
+    """The terms that are explained, by their names in `terms_words.TERMS`."""
+
+
+def three_ways(value: float, same: float) -> int:
+    """Returns 0 for more, 1 for about the same, 2 for less."""
+    return 0 if value > same else 2 if value < -same else 1
 
 
 def answers_by_setting(lesson: Lesson, finals: pd.DataFrame) -> dict[tuple[int, float], int]:

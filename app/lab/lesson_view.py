@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from app.common import state
-from app.lab import tables, words
-from app.lab.experiment_words import ONLY_FOR_LOOKING
-from app.lab.findings import DETAILS, HALVES, SINGLE, by_weight, coop_changes, router_conditions
+from app.lab import answers, tables, words
+from app.lab.examples import examples
+from app.lab.experiment_words import ONLY_FOR_LOOKING, OVERFIT_ON_TRAIN
+from app.lab.findings import (
+    DETAILS,
+    HALVES,
+    SINGLE,
+    WEIGHT,
+    by_weight,
+    coop_changes,
+    router_conditions,
+)
 from app.lab.handout import handout
 from app.lab.lesson import Lesson, robustness
-from app.lab.lesson_figures import figures_of, lesson_curves
+from app.lab.lesson_figures import figures_of, lesson_numbers
 from app.lab.lessons import LESSONS
+from app.lab.sliders import own_weights
 from app.lab.tabs import EXPERIMENT
+from app.lab.terms_words import COLUMNS, terms
 from app.lab.view import grid
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.methods import METHODS
 from mocoop.protocols.lab import OWN_RATE
+
+FEW_IMAGES = 2
+"""Images per class with which training images are memorised."""
 
 
 def lessons() -> None:
@@ -43,18 +58,24 @@ def lessons() -> None:
     )
     index = list(titles).index(chosen or LESSONS[0].key)
     lesson = LESSONS[index]
+    answers.forget_links_of_before()
     _lesson(lesson, finals)
-    st.download_button(
-        words.HANDOUT,
-        lambda: _printed(lesson, finals, index + 1),
-        f"lesson-{index + 1}-{lesson.key}.html",
-        "text/html",
-        icon=":material/print:",
-        type="tertiary",
-        help=words.HANDOUT_HELP,
-        on_click="ignore",
-    )
-    if not _revealed(lesson):
+    with st.container(horizontal=True):
+        for name, suffix, solved in (
+            (words.HANDOUT, "", False),
+            (words.HANDOUT_SOLVED, "-with-solution", True),
+        ):
+            st.download_button(
+                name,
+                partial(_printed, lesson, finals, index + 1, solved),
+                f"lesson-{index + 1}-{lesson.key}{suffix}.html",
+                "text/html",
+                icon=":material/print:",
+                type="tertiary",
+                help=words.HANDOUT_HELP,
+                on_click="ignore",
+            )
+    if not answers.is_revealed(lesson):
         return
     if index + 1 < len(LESSONS):
         following = LESSONS[index + 1]
@@ -76,47 +97,96 @@ def _finals() -> pd.DataFrame:
 def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
     st.header(lesson.title)
     st.markdown(lesson.story)
+    examples(lesson.data)
     with st.container(border=True):
         st.markdown(words.predict(lesson.question))
-        answer = st.radio(
-            words.PRINTED_QUESTION,
-            range(len(lesson.choices)),
-            format_func=lesson.choices.__getitem__,
-            index=None,
-            key=_answer(lesson),
-            bind=state.QUERY,
-            label_visibility="collapsed",
-        )
-        if not _revealed(lesson):
-            pressed = st.button(words.SHOW, type="primary", disabled=answer is None, key="reveal")
+        answer = _choice(lesson)
+        if answers.is_revealed(lesson):
+            st.button(
+                words.TRY_AGAIN,
+                icon=":material/replay:",
+                help=words.TRY_AGAIN_HELP,
+                on_click=answers.try_again,
+                args=(lesson,),
+            )
+        else:
+            st.button(
+                words.SHOW,
+                type="primary",
+                disabled=answer is None,
+                key="reveal",
+                on_click=answers.reveal,
+                args=(lesson,),
+            )
             if answer is None:
                 st.caption(words.PREDICT_FIRST)
-            if not pressed:
-                return
-            st.session_state.setdefault(state.PREDICTED, {})[lesson.key] = answer
-            st.query_params[state.REVEALED] = [*_revealed_keys(), lesson.key]
-            st.rerun()
+    if not answers.is_revealed(lesson):
+        return
     _verdict(lesson, finals, answer)
     _show_figures(lesson, finals)
-    table, percents = _numbers(lesson, finals)
     st.info(lesson.takeaway(finals), icon=":material/lightbulb:")
     st.markdown(robustness(lesson, finals))
+    if lesson.key == LESSONS[0].key:
+        _classic_gap()
+    with st.expander(words.TERMS, icon=":material/dictionary:"):
+        st.markdown(terms(lesson.terms))
     with st.expander(words.NUMBERS, icon=":material/table_rows:"):
-        rounded = {name: st.column_config.NumberColumn(format="%.1f") for name in percents}
-        show_table(_named(table), f"lesson-{lesson.key}", column_config=rounded)
-    st.caption(f"{words.how_trained(OWN_RATE)} {ONLY_FOR_LOOKING}")
+        table = _numbers(lesson, finals)
+        shown = table.rename(columns={name: title for name, (title, *_) in COLUMNS.items()})
+        config = {
+            title: st.column_config.NumberColumn(format=format_, help=meaning)
+            for title, meaning, format_ in COLUMNS.values()
+            if format_
+        }
+        show_table(_named(shown), f"lesson-{lesson.key}", column_config=config)
+    st.caption(f"{words.how_trained(OWN_RATE, WEIGHT, own_weights())} {ONLY_FOR_LOOKING}")
 
 
-def _printed(lesson: Lesson, finals: pd.DataFrame, number: int) -> str:
-    return handout(
-        lesson, finals, number, figures_of(lesson.key, grid(), finals), words.how_trained(OWN_RATE)
+def _choice(lesson: Lesson) -> int | None:
+    """Shows the choices and returns the marked one; after the answer it cannot be changed."""
+    key = f"{state.ANSWER}_{lesson.key}_{answers.tries(lesson)}"
+    revealed = answers.is_revealed(lesson)
+    # A lesson that was left loses its buttons, but not the choice.
+    st.session_state.setdefault(key, answers.chosen(lesson))
+    choice = st.radio(
+        words.PRINTED_QUESTION,
+        range(len(lesson.choices)),
+        format_func=lesson.choices.__getitem__,
+        index=None,
+        key=key,
+        disabled=revealed,
+        label_visibility="collapsed",
     )
+    if not revealed:
+        answers.choose(lesson, choice)
+    return answers.chosen(lesson)
+
+
+def _classic_gap() -> None:
+    """Shows where training images are memorised: the lab with two images, and Train."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            words.few_images(FEW_IMAGES),
+            icon=":material/science:",
+            on_click=_to_few_images,
+        )
+        st.page_link("pages/train.py", label=OVERFIT_ON_TRAIN, icon=":material/model_training:")
+
+
+def _to_few_images() -> None:
+    _go_to(state.LAB_SHOTS, FEW_IMAGES)
+    _go_to(state.LAB_TAB, EXPERIMENT)
+
+
+def _printed(lesson: Lesson, finals: pd.DataFrame, number: int, solved: bool) -> str:
+    note = words.how_trained(OWN_RATE, WEIGHT, own_weights())
+    made = figures_of(lesson.key, grid(), finals) if solved else {}
+    return handout(lesson, finals, number, made, note, solved)
 
 
 def _end(finals: pd.DataFrame) -> None:
     """Shows how many predictions were right, and a button that leads to the experiment."""
-    given = st.session_state.get(state.PREDICTED, {})
-    answered = [(lesson, given[lesson.key]) for lesson in LESSONS if lesson.key in given]
+    answered = answers.first_predictions(LESSONS)
     right = sum(lesson.answer(finals) == choice for lesson, choice in answered)
     if answered:
         st.markdown(words.score(right, len(answered)))
@@ -130,9 +200,10 @@ def _end(finals: pd.DataFrame) -> None:
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
     """Returns a table with the methods' labels instead of their keys."""
-    if "method" not in table:
+    title = COLUMNS["method"][0]
+    if title not in table:
         return table
-    return table.assign(method=[METHODS[method].label for method in table["method"]])
+    return table.assign(**{title: [METHODS[method].label for method in table[title]]})
 
 
 def _verdict(lesson: Lesson, finals: pd.DataFrame, answer: int | None) -> None:
@@ -140,6 +211,8 @@ def _verdict(lesson: Lesson, finals: pd.DataFrame, answer: int | None) -> None:
     was = lesson.choices[right]
     if answer is None:
         st.markdown(words.what_happened(was))
+    elif answers.tries(lesson):
+        st.info(words.not_counted(_small(was)), icon=":material/replay:")
     elif answer == right:
         st.success(words.as_predicted(_small(was)), icon=":material/check:")
     else:
@@ -153,17 +226,13 @@ def _small(choice: str) -> str:
     return f"{choice[0].lower()}{choice[1:]}"
 
 
-Numbers = tuple[pd.DataFrame, tuple[str, ...]]
-"""A lesson's table, and the names of its columns that are in percent or points."""
-
-
-def _numbers(lesson: Lesson, finals: pd.DataFrame) -> Numbers:
+def _numbers(lesson: Lesson, finals: pd.DataFrame) -> pd.DataFrame:
     """Returns the numbers behind a lesson's figures."""
-    made: dict[str, Callable[[], Numbers]] = {
-        "prompts": lambda: (lesson_curves(grid()), ("mean", "std")),
-        "text": lambda: (by_weight(finals), ("before", "after")),
-        "router": lambda: (router_conditions(finals), ("gain", "headroom")),
-        "control": lambda: (coop_changes(finals, (SINGLE, HALVES, DETAILS)), ("change",)),
+    made: dict[str, Callable[[], pd.DataFrame]] = {
+        "prompts": lambda: lesson_numbers(grid()),
+        "text": lambda: by_weight(finals),
+        "router": lambda: router_conditions(finals),
+        "control": lambda: coop_changes(finals, (SINGLE, HALVES, DETAILS)),
     }
     return made[lesson.key]()
 
@@ -179,17 +248,5 @@ def _show_figures(lesson: Lesson, finals: pd.DataFrame) -> None:
             show_figure(figure, name)
 
 
-def _answer(lesson: Lesson) -> str:
-    return f"{state.ANSWER}_{lesson.key}"
-
-
-def _revealed_keys() -> list[str]:
-    return st.query_params.get_all(state.REVEALED)
-
-
-def _revealed(lesson: Lesson) -> bool:
-    return lesson.key in _revealed_keys()
-
-
-def _go_to(key: str, value: str) -> None:
+def _go_to(key: str, value: str | int) -> None:
     st.session_state[key] = value

@@ -16,88 +16,22 @@ from app.lab.findings import (
     HALVES,
     LARGE,
     SAME,
-    SHOTS,
-    WEIGHT,
     by_weight,
-    change,
-    drifts_of_lasp,
+    drift_correlations,
+    drifts,
     rank_correlation,
     router_conditions,
     router_gain,
     supervision_gains,
-    trainings_of,
     ways,
 )
-from app.lab.lesson import Lesson
-from mocoop.protocols.lab import COOP, LASP, MOCOOP, OWN_RATE
-
-
-def _three_ways(value: float, same: float = SAME) -> int:
-    """Returns 0 for more, 1 for about the same, 2 for less."""
-    return 0 if value > same else 2 if value < -same else 1
+from app.lab.lesson import Lesson, three_ways
+from app.lab.overfitting import OVERFITTING
+from mocoop.protocols.lab import LASP, MOCOOP
 
 
 def _correlation(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
-
-
-# Lesson 1 ---------------------------------------------------------------------------------------
-
-
-def _overfit_answer(finals: pd.DataFrame) -> int:
-    return _three_ways(change(finals, COOP, "new"))
-
-
-def _overfit_reveal(finals: pd.DataFrame) -> str:
-    rows = trainings_of(finals, COOP, "new")
-    train = float((rows["train after"] - rows["train before"]).mean())
-    return (
-        f"On *{HALVES}*, mean over {rows['seed'].nunique()} seeds, in points: "
-        f"**{_points(train)}** on the training images (since the first epoch), "
-        f"**{_points(change(finals, COOP, 'base'))}** on other images of the base classes, "
-        f"**{_points(change(finals, COOP, 'new'))}** on the new classes. {_other_rates(finals)} "
-        f"With text weight {WEIGHT:g}, LASP changes by **{_points(change(finals, LASP, 'new'))}** "
-        f"and MoCoOp by **{_points(change(finals, MOCOOP, 'new'))}** on the new classes."
-    )
-
-
-def _other_rates(finals: pd.DataFrame) -> str:
-    """Returns what CoOp gains or loses on the new classes at the other learning rates."""
-    rates = sorted(rate for rate in finals["rate"].unique() if rate != OWN_RATE)
-    if not rates:
-        return ""
-    each = [f"{_points(change(finals, COOP, 'new', rate))} (rate {rate:g})" for rate in rates]
-    own = f"That was at CoOp's own learning rate, {OWN_RATE:g}."
-    return f"{own} At the other rates it is {' and '.join(each)}."
-
-
-def _overfit_takeaway(finals: pd.DataFrame) -> str:
-    base, new = change(finals, COOP, "base"), change(finals, COOP, "new")
-    if new >= -SAME:
-        return (
-            "Here CoOp did not overfit: what it learned from the base classes did not harm the "
-            "new ones. That is not always so: with other CLIPs and data it loses many points."
-        )
-    gap = (
-        "Most base pictures are sketches, in which the small thing counts. Most new pictures are "
-        "photos, in which the large one counts. A single prompt learns the rule of the base "
-        "classes. It also applies this rule to the new classes, where it is wrong. This is "
-        "overfitting to classes."
-    )
-    if base > SAME:
-        return f"{gap} It gained on the base classes, so their accuracy alone hides the loss."
-    if base >= -SAME:
-        return (
-            f"{gap} The accuracy on test images of the base classes hardly changes "
-            f"({_points(base)} points), so it does not show the loss."
-        )
-    return (
-        f"{gap} At this learning rate the base classes lost too ({_points(base)} points), but "
-        f"less than the new ones ({_points(new)})."
-        if base > new
-        else f"At this learning rate CoOp lost on both halves ({_points(base)} points on base, "
-        f"{_points(new)} on new): it forgot more than it learned."
-    )
 
 
 # Lesson 2 ---------------------------------------------------------------------------------------
@@ -130,32 +64,50 @@ def _text_reveal(finals: pd.DataFrame) -> str:
 
 
 def _text_takeaway(finals: pd.DataFrame) -> str:
-    """Returns how drift and accuracy of LASP are related over all trainings on the set."""
-    lost = drifts_of_lasp(finals)
-    together = rank_correlation(lost["drift"], lost["change"])
+    """Returns how drift and accuracy of LASP go together, and that methods are not compared."""
+    every, each = drifts(finals), drift_correlations(finals)
+    together = rank_correlation(every["drift"], every["change"])
     base, gain = supervision_gains(finals)
+    lost = sum(value < 0 for value in each)
     text = (
-        f"Over all {len(lost)} trainings of LASP on *{HALVES}*, at every rate and number of "
-        "images, drift and change on new classes have a rank correlation of "
-        f"{_correlation(together)}: "
+        f"Over all {len(every)} trainings of LASP on *{HALVES}*, drift and change on new classes "
+        f"have a rank correlation of {_correlation(together)}. "
     )
     if together < -0.3:
-        text += "the farther a prompt drifts from its words, the more it loses on new classes. "
+        where = f"at {'all ' if lost == len(each) else f'{lost} of '}{len(each)}"
+        text += (
+            "The farther LASP's prompt drifts from its words, the more it loses on new classes, "
+            f"{where} combinations of learning rate and images per class. "
+        )
     elif together > 0.3:
-        text += "here, drift did not reduce the accuracy on new classes. "
+        text += "Here, drift did not reduce the accuracy on new classes. "
     else:
-        text += "drift alone says little about the new classes. "
+        text += "Drift alone says little about the new classes. "
+    text += f"{_other_drifts(finals)}"
     if gain > SAME:
         kept = "without a loss on base classes" if base > -SAME else "with a loss on base classes"
         return f"{text}Text supervision keeps the meaning of names without images, {kept}."
     return f"{text}Text supervision kept the prompts near their words, but gained little here."
 
 
+def _other_drifts(finals: pd.DataFrame) -> str:
+    """Returns that drift does not compare methods, with MoCoOp's numbers."""
+    found = drifts(finals, MOCOOP)
+    if found.empty:
+        return ""
+    mixture = rank_correlation(found["drift"], found["change"])
+    return (
+        "Compare drift only within one method, at different weights: methods differ in what they "
+        "start from and in how many prompts they have, so one method can drift farther than "
+        f"another and still gain. Within MoCoOp the same number is {_correlation(mixture)}. "
+    )
+
+
 # Lesson 3 ---------------------------------------------------------------------------------------
 
 
 def _router_answer(finals: pd.DataFrame) -> int:
-    return _three_ways(router_gain(finals, ALBUMS) - router_gain(finals, DETAILS), LARGE)
+    return three_ways(router_gain(finals, ALBUMS) - router_gain(finals, DETAILS), LARGE)
 
 
 def _router_reveal(finals: pd.DataFrame) -> str:
@@ -173,12 +125,12 @@ def _router_reveal(finals: pd.DataFrame) -> str:
 def _router_takeaway(finals: pd.DataFrame) -> str:
     table = router_conditions(finals)
     best, worst = table.iloc[0], table.iloc[-1]
-    rows = finals[(finals["method"] == MOCOOP) & (finals["rate"] == OWN_RATE)]
-    together = rank_correlation(rows["headroom"], rows["gain"])
+    together = rank_correlation(table["headroom"], table["gain"])
     number = f"(rank correlation {_correlation(together)})"
     text = (
-        f"Over all sets and settings, the router brings {_points(best['gain'])} points at best "
-        f"({_setting(best)}) and {_points(worst['gain'])} at worst ({_setting(worst)}). "
+        f"In the mean over seeds and halves, the router brings {_points(best['gain'])} points at "
+        f"best ({_setting(best)}) and {_points(worst['gain'])} at worst ({_setting(worst)}): the "
+        "highest and the lowest dot of the figure. "
     )
     if together > 0.3:
         text += f"It gains more where the experts differ more {number}. "
@@ -204,25 +156,7 @@ def _setting(row: pd.Series) -> str:
 
 
 LESSONS = (
-    Lesson(
-        "prompts",
-        "Why prompts overfit",
-        f"CoOp replaces the words *a photo of a* by vectors, learned from {SHOTS} images of each "
-        f"**base** class of the set *{HALVES}*. The other half of the classes, the **new** ones, "
-        "use the same vectors before their names, but CoOp never sees an image of them. In both "
-        "halves the style decides which thing in the picture counts. But most base pictures are "
-        "sketches, and most new ones are photos.",
-        "After 40 epochs at its own learning rate, how does CoOp do on test images of the *new* "
-        "classes, compared with the untrained prompt?",
-        (
-            f"Better, by more than {SAME:g} points: a good prompt suits all names",
-            f"About the same, within {SAME:g} points: nothing was learned about them",
-            f"Worse, by more than {SAME:g} points",
-        ),
-        _overfit_answer,
-        _overfit_reveal,
-        _overfit_takeaway,
-    ),
+    OVERFITTING,
     Lesson(
         "text",
         "What text supervision preserves",
@@ -241,6 +175,8 @@ LESSONS = (
         _text_answer,
         _text_reveal,
         _text_takeaway,
+        (HALVES,),
+        ("hard prompt", "text loss", "drift", "cosine", "rank correlation", "seed", "point"),
     ),
     Lesson(
         "router",
@@ -260,6 +196,8 @@ LESSONS = (
         _router_answer,
         _router_reveal,
         _router_takeaway,
+        (ALBUMS, DETAILS),
+        ("expert", "router", "text loss", "rank correlation", "seed", "point"),
     ),
     CONTROL,
 )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from app.common.access import check_may_change
 from app.jobs import estimates, trainings
 from app.jobs.estimates import check_together
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.errors import UserError
 from mocoop.model.hard_prompts import expert_groups
+from mocoop.runs.delete import delete_run, why_kept
 from mocoop.runs.run import Run, default_runs, list_runs
 from mocoop.runs.status import FINISHED
 
@@ -53,6 +55,18 @@ def start(missing: Mapping[Key, TrainConfig]) -> None:
     """Starts trainings, one after the other."""
     for config in missing.values():
         trainings.start_run(config)
+
+
+def remove(stopped: Iterable[Run]) -> None:
+    """Deletes the lab's own trainings that have no result; those that are still active stay.
+
+    Raises:
+        UserError: if the server is read-only, or a run cannot be deleted.
+    """
+    check_may_change()
+    for run in stopped:
+        if why_kept(run) is None:
+            delete_run(run)
 
 
 def seconds(missing: Mapping[Key, TrainConfig], dataset: Dataset) -> float | None:

@@ -62,17 +62,25 @@ def _epochs_of(run: LabRun) -> pd.DataFrame:
     return table
 
 
-def gone_off(runs: Trainings, epoch: int) -> dict[str, tuple[int, float]]:
-    """Returns method → number of its trainings that went off by an epoch, and the largest fall.
+def gone_off(
+    runs: Trainings, seeds: Mapping[str, Sequence[int]], epoch: int
+) -> dict[str, dict[int, float]]:
+    """Returns method → seed → fall of its trainings that went off by an epoch.
 
     Methods none of whose trainings went off are left out. The fall is in points of training
     accuracy.
+
+    Args:
+        runs: the trainings.
+        seeds: method → the seeds of its trainings, in the same order.
+        epoch: the last epoch that counts.
     """
     found = {}
     for method, trained in runs.items():
-        falls = [run.fall(epoch) for run in trained if run.went_off(epoch)]
+        pairs = zip(seeds[method], trained, strict=True)
+        falls = {seed: run.fall(epoch) for seed, run in pairs if run.went_off(epoch)}
         if falls:
-            found[method] = (len(falls), max(falls))
+            found[method] = falls
     return found
 
 
@@ -141,17 +149,19 @@ def reliability_frame(runs: Trainings, epoch: int) -> pd.DataFrame:
 def final_table(grid: Grid) -> pd.DataFrame:
     """Returns a row per training of the grid and half, with values before and after training.
 
+    `zero-shot` is the accuracy of the untrained prompt on this half, the same for all methods.
     `gain` is the router's accuracy minus that of the better of two ways without a router: all
     experts equally, or the best single one. `headroom` is the accuracy of a perfect choice of one
     expert minus that of a random one. Both are in points, and missing for methods with one expert.
     """
-    rows = []
+    rows, start = [], _zero_shot_of(grid)
     for key, run in grid.runs.items():
         for half in HALVES:
             accuracy, routing = run.accuracy(half), run.routing_of(half)
             row = {
                 **key._asdict(),
                 "half": half,
+                "zero-shot": start.get((key.data, half), float("nan")),
                 "before": float(accuracy[0]),
                 "after": float(accuracy[-1]),
                 "drift": float(run.drift(half)[-1]),
@@ -170,32 +180,32 @@ def final_table(grid: Grid) -> pd.DataFrame:
 WAYS = ("router", "uniform", "random", "best_single", "oracle")
 
 
-def mean_curves(grid: Grid, data: str, shots: int, weight: float, rate: float) -> pd.DataFrame:
-    """Returns a row per method, half and epoch: the change since the start, in points.
-
-    `mean` and `std` (n - 1) are over the seeds.
+def trainings_of(grid: Grid, data: str, shots: int, rate: float, weight: float) -> Trainings:
+    """Returns method → its trainings with these settings, one for each seed.
 
     Args:
         grid: the trainings.
         data: the data set.
         shots: training images per class.
-        weight: weight of the text loss, for methods that have one.
         rate: the learning rate.
+        weight: weight of the text loss, for methods that have one.
     """
-    parts = []
+    found: dict[str, list[LabRun]] = {}
     for key, run in grid.runs.items():
         own = weight if key.method in SUPERVISED else 0.0
-        if (key.data, key.shots, key.weight, key.rate) != (data, shots, own, rate):
-            continue
-        for half in HALVES:
-            accuracy = run.accuracy(half)
-            change = (accuracy - accuracy[0]).tolist()
-            values = {"method": key.method, "half": half, "epoch": range(len(change))}
-            parts.append(pd.DataFrame(values | {"change": change}))
-    every = pd.concat(parts, ignore_index=True)
-    keys = ["method", "half", "epoch"]
-    curves = every.groupby(keys, sort=False)["change"].agg(["mean", "std"]).reset_index()
-    return curves.fillna({"std": 0.0})
+        if (key.data, key.shots, key.weight, key.rate) == (data, shots, own, rate):
+            found.setdefault(key.method, []).append(run)
+    return found
+
+
+def _zero_shot_of(grid: Grid) -> dict[tuple[str, str], float]:
+    """Returns data set and half → zero-shot accuracy in percent."""
+    return {
+        (key.data, half): float(run.accuracy(half)[0])
+        for key, run in grid.runs.items()
+        if key.method == START
+        for half in HALVES
+    }
 
 
 def _first_number(run: LabRun) -> float:

@@ -16,12 +16,14 @@ from app.common.words import duration
 from app.jobs import estimates, trainings
 from app.lab import experiment_words, figures, runs, tables, words
 from app.lab.findings import SAME
+from app.lab.ready import nearest
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
+from mocoop.errors import UserError
 from mocoop.methods import METHODS
 from mocoop.presets import preset
-from mocoop.protocols.lab import LASP, LabRun, LabSettings, measure
+from mocoop.protocols.lab import LASP, SUPERVISED, LabRun, LabSettings, measure
 from mocoop.protocols.lab import METHODS as LAB_METHODS
 from mocoop.protocols.lab_grid import Grid, read_grid
 from mocoop.runs.run import Run, open_run
@@ -42,6 +44,8 @@ class LabTrainings:
 
     runs: Mapping[str, tuple[LabRun, ...]]
     """Method → measured trainings, one for each seed that exists."""
+    seeds: Mapping[str, tuple[int, ...]]
+    """Method → the seeds of its trainings, in the same order."""
     missing: Mapping[Wanted, TrainConfig]
     """Method and seed → settings of a training that does not exist yet."""
 
@@ -73,7 +77,13 @@ def find(chosen: Sequence[LabSettings]) -> LabTrainings:
         m: tuple(found[key] for key in every if key in found and key[0] == m) for m in LAB_METHODS
     }
     ordered = {method: several for method, several in trained.items() if several}
-    return LabTrainings(ordered, {k: config for k, config in asked.items() if k not in found})
+    seeds = {
+        m: tuple(seed for method, seed in every if (method, seed) in found and method == m)
+        for m in ordered
+    }
+    return LabTrainings(
+        ordered, seeds, {k: config for k, config in asked.items() if k not in found}
+    )
 
 
 def _in_grid(method: str, settings: LabSettings) -> LabRun | None:
@@ -89,6 +99,28 @@ def _measured(path: str, stamp: float) -> LabRun:
     run = open_run(path)
     config = run.setup().config
     return measure(run, data_caches.dataset(config.data), data_caches.backbone(config.backbone))
+
+
+def ready_line(data: str) -> None:
+    """Says for which positions of the sliders trainings are ready."""
+    try:
+        axes = grid().axes
+    except UserError:
+        return  # the page says so where it looks for trainings
+    if data in axes.data:
+        st.caption(experiment_words.ready(axes))
+
+
+def nearest_ready(lab: LabTrainings, chosen: tuple[LabSettings, ...]) -> tuple[LabSettings, ...]:
+    """Returns the settings to show: the nearest ready ones where no method with a text loss is.
+
+    Those methods depend on every slider. So what was drawn before stays while a slider moves, or
+    while trainings are made.
+    """
+    if not lab.missing or any(method in lab.runs for method in SUPERVISED):
+        return chosen
+    ready = nearest(chosen, grid().axes)
+    return ready if ready and not find(ready).missing else chosen
 
 
 def missing_panel(lab: LabTrainings, data: str) -> None:
@@ -117,9 +149,25 @@ def missing_panel(lab: LabTrainings, data: str) -> None:
         ):
             runs.start(lab.missing)
             st.rerun()
-    for (method, _), run in existing.items():
-        status = run.status()
-        st.warning(experiment_words.ended(METHODS[method].label, status.state, status.message))
+    _stopped(existing)
+
+
+def _stopped(existing: Mapping[Wanted, Run]) -> None:
+    """Says in one box why trainings have no result; a button removes them."""
+    if not existing:
+        return
+    with st.container(border=True):
+        told = []
+        for (method, seed), run in existing.items():
+            status = run.status()
+            name = experiment_words.with_seed(METHODS[method].label, seed)
+            told.append(experiment_words.ended(name, status.state, status.message))
+        st.warning("  \n".join(told))
+        if not access.read_only() and st.button(
+            experiment_words.REMOVE, icon=":material/close:", key="lab remove"
+        ):
+            runs.remove(existing.values())
+            st.rerun()
 
 
 def _progress(active: Mapping[Wanted, Run]) -> None:
@@ -144,6 +192,7 @@ def _progress(active: Mapping[Wanted, Run]) -> None:
     ):
         for run in active.values():
             trainings.cancel_run(run)
+        runs.remove(active.values())
         st.rerun()
 
 
@@ -166,11 +215,14 @@ def _player(
     start = tables.zero_shot(table)
     figure = figures.accuracy_lines(table, epoch, last, start)
     show_figure(figure, "accuracy-by-epoch", table=table)
-    off = tables.gone_off(lab.runs, epoch)
+    if any(len(several) > 1 for several in lab.seeds.values()):
+        st.caption(words.BAND)
+    off = tables.gone_off(lab.runs, lab.seeds, epoch)
     if off:
-        st.warning(words.diverged(off, len(seeds)), icon=":material/trending_down:")
+        st.warning(words.diverged(off), icon=":material/trending_down:")
     if start:
-        st.markdown(words.against_zero_shot(tables.against_zero_shot(table, epoch), SAME))
+        gains = tables.against_zero_shot(table, epoch)
+        st.markdown(words.against_zero_shot(gains, SAME, off))
     st.markdown(words.after_epochs(epoch, seeds))
     columns = {
         name: st.column_config.NumberColumn(label, format="%.1f", help=meaning)
@@ -189,6 +241,7 @@ def _player(
     with right:
         st.markdown(experiment_words.DRIFT_AND_ACCURACY)
         show_figure(figures.drift_paths(table, epoch), "drift-and-new-classes")
+        st.caption(experiment_words.DRIFT_WITHIN)
         if LASP in lab.runs:
             st.caption(experiment_words.DRIFT_OF_LASP)
     # This comes last, because the slider must receive its value before the run ends.

@@ -13,11 +13,15 @@ SEED_HELP = (
     "Each seed draws other training images. *1 to 3* shows the mean of three seeds as a line, and "
     "from the lowest to the highest of them as a band. You can also type another seed."
 )
-HANDOUT = "Handout (HTML, to print)"
+BAND = "A line is the mean over the seeds; its band is from the lowest to the highest seed."
+HANDOUT, HANDOUT_SOLVED = "Handout (to print)", "Handout with solution"
 HANDOUT_HELP = (
-    "One page with the question and room for predictions, and a second page with the answer and "
-    "its figures. Open it in a browser and print it."
+    "A small HTML page with the question and room for predictions. With solution, the answer and "
+    "its figures follow on pages of their own. Open it in a browser and print it."
 )
+TRY_AGAIN = "Try again"
+TRY_AGAIN_HELP = "Hides the answer. Only your first prediction counts."
+TERMS = "Words"
 LESSON, NUMBERS = "Lesson", "The numbers"
 SHOW = "Show what happened"
 PREDICT_FIRST = "Predict first, then reveal. You remember a result better if you predicted it."
@@ -27,12 +31,44 @@ PRINTED_ANSWER = "What happened"
 PRINTED_MEANING = "What it means"
 
 
-def how_trained(rate: float) -> str:
-    """Returns how the trainings of the lessons were made."""
+def how_trained(rate: float, weight: float, own_weights: str) -> str:
+    """Returns how the trainings of the lessons were made.
+
+    Args:
+        rate: the methods' own learning rate.
+        weight: weight of the text loss where a lesson does not vary it.
+        own_weights: each method's own weight in words.
+    """
     return (
         f"The trainings of the lessons have the methods' own learning rate of {rate:g}, which was "
-        "chosen on validation images. The rate is constant, without warm-up or decay."
+        "chosen on validation images. The rate is constant, without warm-up or decay. Where a "
+        f"lesson says no weight of the text loss, it is {weight:g}; the weights that were chosen "
+        f"on validation images are {own_weights}. CoOp has no text loss."
     )
+
+
+def not_counted(answer: str) -> str:
+    """Returns the answer of a lesson for a prediction that was made after seeing it."""
+    return f"The answer: {answer}. This try is not counted, because you had seen the answer."
+
+
+def few_images(shots: int) -> str:
+    """Returns the label of the button to the lab with few images per class."""
+    return f"In the lab: {shots} images per class"
+
+
+_COUNTS = {"large": "the large thing", "small": "the small thing", "many": "the pattern"}
+
+
+def what_counts(style: str, role: str, name: str) -> str:
+    """Returns the caption of an example: its style, what counts in it, and its class."""
+    counts = f"{_COUNTS[role]} counts" if role in _COUNTS else "the only thing counts"
+    return f"*{style}*: {counts}: **{name}**"
+
+
+def more_pictures(data: str) -> str:
+    """Returns the label of the link to a set's page."""
+    return f"All pictures of {data}"
 
 
 def next_lesson(title: str) -> str:
@@ -71,34 +107,54 @@ def after_epochs(epoch: int, seeds: Sequence[int]) -> str:
     return f"**After {epoch} epochs**, in percent{whose}"
 
 
-def diverged(found: Mapping[str, tuple[int, float]], seeds: int) -> str:
+def diverged(found: Mapping[str, Mapping[int, float]]) -> str:
     """Returns which trainings diverged, and that this is not overfitting.
 
     Args:
         found: from `tables.gone_off`; not empty.
-        seeds: number of trainings of each method.
     """
-    parts = []
-    for method, (number, fall) in found.items():
-        which = f" with {number} of {seeds} seeds" if seeds > 1 else ""
-        parts.append(f"{METHODS[method].label}{which} (by up to {fall:.0f} points)")
+    parts = [
+        f"{METHODS[method].label}, seed {seed} ({fall:.0f} points below its best)"
+        for method, falls in found.items()
+        for seed, fall in falls.items()
+    ]
     return (
-        f"**Training diverged: {', '.join(parts)}.** The accuracy on the *training* images "
-        "fell, so this is not overfitting. The learning rate is too high."
+        f"**Training diverged: {'; '.join(parts)}.** The accuracy on the *training* images of "
+        "this seed fell, so this is not overfitting: the learning rate is too high. In the mean "
+        "line the other seeds can hide the fall; the lower edge of the band shows it."
     )
 
 
-def against_zero_shot(changes: Mapping[str, tuple[float, float]], same: float) -> str:
+def against_zero_shot(
+    changes: Mapping[str, tuple[float, float]],
+    same: float,
+    off: Mapping[str, Mapping[int, float]],
+) -> str:
     """Returns in one sentence per method what it gained on base and new classes.
 
     Args:
         changes: method → points gained over zero-shot on base and on new classes.
         same: at most this many points count as about the same.
+        off: from `tables.gone_off`; a mean with a training that diverged is not judged.
     """
     return "  \n".join(
         f"**{METHODS[method].label}**: {signed(base)} points on base and {signed(new)} on new "
-        f"classes against zero-shot: {_verdict(base, new, same)}."
+        f"classes against zero-shot: "
+        f"{_not_judged(off[method]) if method in off else _verdict(base, new, same)}."
         for method, (base, new) in changes.items()
+    )
+
+
+def _not_judged(falls: Mapping[int, float]) -> str:
+    seeds = ", ".join(map(str, falls))
+    return f"not judged, because the training of seed {seeds} diverged"
+
+
+def lesson_curves(data: str, shots: int) -> str:
+    """Returns the caption of the curves of the first lesson."""
+    return (
+        f"**Accuracy after each epoch** on *{data}*, {shots} images per class. {BAND} The dashed "
+        "line is zero-shot, the untrained prompt."
     )
 
 

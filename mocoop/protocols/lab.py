@@ -130,7 +130,8 @@ class LabRun:
     def fall(self, epoch: int | None = None) -> float:
         """Returns how far the training accuracy has fallen from its best, in points; 0 or more.
 
-        Means over `SMOOTHED` epochs are compared, because a single epoch is noisy.
+        Means over `SMOOTHED` epochs are compared, because a single epoch is noisy. A training
+        whose last epoch is high again has recovered, so that epoch counts if it is the higher.
 
         Args:
             epoch: the last epoch that counts; the last of all by default.
@@ -140,7 +141,7 @@ class LabRun:
         if len(known) < SMOOTHED:
             return 0.0
         means = known.unfold(0, SMOOTHED, 1).mean(-1)  # (epochs - SMOOTHED + 1,)
-        return float(means.max() - means[-1])
+        return max(0.0, float(means.max() - torch.maximum(means[-1], known[-1])))
 
     def went_off(self, epoch: int | None = None) -> bool:
         """Returns whether the training went off: its training accuracy fell by `FALL` or more."""

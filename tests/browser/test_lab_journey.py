@@ -23,10 +23,13 @@ def test_a_lesson_then_play_then_delete_a_run(start_app, browser_page, tmp_path)
     expect(page.locator(".js-plotly-plot")).to_have_count(1)
     settled(page)
     with page.expect_download() as handout:
-        page.get_by_role("button", name="Handout").click()
-    assert LESSONS[0].title in Path(handout.value.path()).read_text(encoding="utf-8")
-    page.reload()  # the address holds prediction and reveal
-    expect(page.get_by_text(re.compile("As you predicted|You predicted"))).to_be_visible()
+        page.get_by_role("button", name="Handout with solution").click()
+    printed = Path(handout.value.path())
+    assert LESSONS[0].title in printed.read_text(encoding="utf-8")
+    assert printed.stat().st_size < 200_000
+    assert "answer" not in page.url  # a link tells neither the prediction nor the answer
+    assert "revealed" not in page.url
+    expect(page.get_by_role("radio", name=LESSONS[0].choices[1])).to_be_disabled()
     page.get_by_role("button", name=f"Next: {LESSONS[1].title}").click()
     expect(page.get_by_role("heading", name=LESSONS[1].title)).to_be_visible()
 

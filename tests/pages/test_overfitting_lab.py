@@ -55,6 +55,8 @@ def test_loaded_shows_the_last_epoch_of_shipped_trainings(page):
     assert "diverged" not in texts(page.warning)
     assert shown.loc["Zero-shot", "base"] == pytest.approx(float(run.accuracy("base")[0]))
     assert len(page.get("plotly_chart")) == 3
+    assert "its band is from the lowest to the highest seed" in texts(page.caption)
+    assert "Compare drift only within one method" in texts(page.caption)
     assert "for illustration only" in texts(page.caption)
     assert not page.error
     assert not [b for b in page.button if b.label == "Train now"]
@@ -85,7 +87,8 @@ def test_the_rates_are_those_of_the_grid_and_one_is_marked_as_the_methods_own(pa
 def test_a_training_that_goes_off_is_said_to(empty_runs):
     app = open_page(PAGE, rate="0.8", set="albums")
     assert not app.exception
-    assert "MoCoOp with 1 of 3 seeds" in texts(app.warning)
+    assert "MoCoOp, seed 3" in texts(app.warning)
+    assert "not judged, because the training of seed 3 diverged" in texts(app.markdown)
     assert "not overfitting" in texts(app.warning)
 
 
@@ -195,7 +198,10 @@ def test_what_the_grid_lacks_is_trained_when_asked(empty_runs, started):
     app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
     assert "**LASP and MoCoOp**" in texts(app.markdown)
-    assert numbers(app).index.tolist() == ["Zero-shot", "CoOp"]  # what there is stays
+    # What was drawn stays, with a word about its settings.
+    assert numbers(app).index.tolist() == ["Zero-shot", "CoOp", "LASP", "MoCoOp"]
+    assert "nearest settings that are ready: 16 images per class" in texts(app.info)
+    assert "text weight 5, seed 1" in texts(app.info)
     button(app, "Train now").click().run()
     wanted = LabSettings(text_weight=10.0)
     assert started == [wanted.config("lasp"), wanted.config("mocoop")]
@@ -237,9 +243,39 @@ def test_a_training_that_stopped_says_why(empty_runs, started, monkeypatch):
     mark_cancelled(run)
     app = open_page(PAGE, text_weight="10", draw="1")
     assert not app.exception
-    assert "LASP is cancelled: stopped on request" in texts(app.warning)
+    assert "LASP, seed 1 is cancelled: stopped on request" in texts(app.warning)
     button(app, "Train now").click().run()
     assert len(started) == 2
+    button(app, "Remove").click().run()
+    assert not app.warning
+    assert not run.path.exists()
+
+
+def test_cancelled_trainings_of_the_lab_are_removed(empty_runs, monkeypatch):
+    config = LabSettings(text_weight=10.0).config("lasp")
+    run = queue_run(default_runs() / "waiting")
+    lab_view.trainings.write_json(run.path / trainings.REQUEST, config.to_dict())
+    app = open_page(PAGE, text_weight="10", draw="1")
+
+    def cancel(stopped):
+        monkeypatch.setattr("mocoop.runs.status.Status.process", lambda status: None)
+        mark_cancelled(stopped)
+
+    monkeypatch.setattr(trainings, "cancel_run", cancel)
+    button(app, "Cancel").click().run()
+    assert not app.exception
+    assert not run.path.exists()
+    assert not app.warning
+
+
+def test_a_step_of_a_slider_keeps_curves_with_a_word(page):
+    page.select_slider(key=state.LAB_SHOTS).set_value(8).run()
+    assert not page.exception
+    assert numbers(page).index.tolist() == ["Zero-shot", "CoOp", "LASP", "MoCoOp"]
+    assert "ready: 16 images per class" in texts(page.info)
+    assert "Ready at once: 2, 16 images per class" in texts(page.caption)
+    page.select_slider(key=state.LAB_SHOTS).set_value(2).run()
+    assert not page.info
 
 
 def test_a_longer_training_than_the_grid_has_is_offered_with_its_time(empty_runs, started):
@@ -297,7 +333,9 @@ def test_lessons_ask_before_they_tell(empty_runs, lesson):
     assert texts(right).startswith("As you predicted: " if app.success else "You predicted: ")
     assert lesson.takeaway(shipped_finals()) in texts(app.info)
     assert app.get("plotly_chart")
-    assert lesson.key in app.query_params[state.REVEALED]
+    assert app.radio[0].disabled  # what was predicted cannot be changed any more
+    assert state.REVEALED not in app.query_params
+    assert not [name for name in app.query_params if name.startswith(state.ANSWER)]
 
 
 def shipped_finals():
@@ -318,19 +356,55 @@ def test_the_animation_stops_when_the_lessons_are_opened(page):
     assert page.session_state[state.LAB_PLAYING] is False
 
 
-def test_a_link_of_before_opens_the_lessons(empty_runs):
-    app = open_page(PAGE, lab="Three lessons", revealed="prompts")
+def test_a_link_of_before_opens_the_lessons_and_tells_no_answer(empty_runs):
+    app = open_page(PAGE, lab="Three lessons", revealed="prompts", answer_prompts="0")
     assert not app.exception
-    assert "What happened:" in texts(app.markdown)
+    assert button(app, "Show what happened").disabled
+    assert "revealed" not in app.query_params
+    assert "answer_prompts" not in app.query_params
 
 
-def test_a_link_to_a_revealed_lesson_shows_it_and_leads_on(empty_runs):
-    app = open_page(PAGE, lab=LESSON_TAB, revealed="prompts")
+def answered(app, choice):
+    app.radio[0].set_value(choice).run()
+    button(app, "Show what happened").click().run()
     assert not app.exception
-    assert "What happened:" in texts(app.markdown)
-    button(app, f"Next: {LESSONS[1].title}").click().run()
+
+
+def test_coming_back_to_a_lesson_keeps_choice_and_answer(empty_runs):
+    app = open_page(PAGE, lab=LESSON_TAB)
+    answered(app, 1)
+    app.segmented_control(key=state.LESSON).set_value(LESSONS[1].key).run()
+    app.radio[0].set_value(2).run()
+    app.segmented_control(key=state.LESSON).set_value(LESSONS[0].key).run()
     assert not app.exception
-    assert LESSONS[1].title in texts(app.header)
+    assert app.radio[0].value == 1
+    assert LESSONS[0].takeaway(shipped_finals()) in texts(app.info)
+    app.segmented_control(key=state.LESSON).set_value(LESSONS[1].key).run()
+    assert app.radio[0].value == 2
+    assert not button(app, "Show what happened").disabled
+
+
+def test_a_second_try_is_not_counted(empty_runs):
+    app = open_page(PAGE, lab=LESSON_TAB)
+    right = lesson_answer(LESSONS[0])
+    answered(app, (right + 1) % 3)
+    button(app, "Try again").click().run()
+    assert app.radio[0].value is None
+    assert button(app, "Show what happened").disabled
+    answered(app, right)
+    assert not app.success
+    assert "not counted" in texts(app.info)
+    assert app.session_state[state.PREDICTED] == {"prompts": (right + 1) % 3}
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.key)
+def test_lessons_show_pictures_of_their_sets(empty_runs, lesson):
+    app = open_page(PAGE, lab=LESSON_TAB, lesson=f"{LESSONS.index(lesson) + 1}. {lesson.title}")
+    captions = [caption.value for caption in app.caption if "counts" in caption.value]
+    assert len(captions) == 3 * len(lesson.data)
+    if "halves" in lesson.data:
+        assert any("sketch" in text and "the small thing" in text for text in captions)
+    assert not app.exception
 
 
 def test_after_the_last_lesson_predictions_are_counted(empty_runs):

@@ -45,4 +45,6 @@ def finals(rows) -> pd.DataFrame:
     defaults = {"data": "halves", "shots": 16, "rate": OWN_RATE, "seed": 1}
     defaults |= {"drift": 0.1, "error": 5.0}
     defaults |= {"train before": 50.0, "train after": 60.0}
-    return pd.DataFrame([defaults | row for row in rows])
+    # Methods start from zero-shot unless a row says otherwise.
+    starts = [{"zero-shot": row["before"]} if "before" in row else {} for row in rows]
+    return pd.DataFrame([defaults | start | row for start, row in zip(starts, rows, strict=True)])

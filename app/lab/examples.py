@@ -1,0 +1,40 @@
+"""Pictures of a lesson's sets: one per style, with what counts in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.caches import data as data_caches
+from app.common import state
+from app.lab import words
+from app.ui import layout
+from app.ui.words import with_style
+from mocoop.datasets.builtin import SceneItem
+
+SIDE = 192  # of the 64 px scenes a whole multiple, so that they stay sharp
+MOST = 3  # pictures of a set
+
+
+def examples(sets: Sequence[str]) -> None:
+    """Shows a picture per style of each set, and links to their Data pages."""
+    for data in sets:
+        dataset = data_caches.dataset(data)
+        first: dict[str | None, SceneItem] = {}
+        for item in dataset.items("test"):
+            if isinstance(item, SceneItem):
+                first.setdefault(item.style, item)
+        with layout.tiles("small", f"examples-{data}"):
+            for item in list(first.values())[:MOST]:
+                name = dataset.class_names[item.label]
+                picture = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
+                with st.container(gap=None):
+                    st.image(picture, width="stretch", alt=with_style(name, item.style))
+                    st.caption(words.what_counts(item.style or "", item.role, name))
+        st.page_link(
+            "pages/data.py",
+            label=words.more_pictures(data),
+            icon=":material/photo_library:",
+            query_params={state.DATA: data},
+        )
