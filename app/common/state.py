@@ -11,6 +11,8 @@ CLASSES = "classes"  # all, base or new; also in the address
 PICTURE = "picture"  # "<this> <figure>": PNG or SVG, the format that a figure's camera saves
 QUERY: Final = "query-params"  # value of a widget's `bind` that keeps its value in the address
 HOME_RUN = "home run"  # Home's choice of a run; Home writes it into the address as `run`
+KEPT_RUN = "kept run"  # the last run that was chosen by hand or by a link; for the session
+RUN_OF_PAGE = "run of the page"  # the run that a page chose by itself and wrote into the address
 SAMPLE = "sample"  # number of Home's sample image; in the address
 
 

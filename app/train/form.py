@@ -24,7 +24,7 @@ from app.train import setting_words, words
 from app.train.overfit import default_of
 from app.train.recipe import show_recipe
 from app.train.settings import SHOTS, with_groups, with_start
-from app.ui.pickers import pick_data
+from app.ui.pickers import forget_run, pick_data
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.datasets.splits import shots_missing
@@ -190,6 +190,7 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
             icon=":material/playlist_add:" if waiting else ":material/play_arrow:",
         ):
             trainings.start_run(config)
+            forget_run()
             st.rerun()  # so that the button and the panel show the new training
         st.caption(words.time_needed(seconds))
     if METHODS[config.method].needs_images:
@@ -217,6 +218,7 @@ def _three_seeds_button(config: TrainConfig, seconds: float | None) -> None:
             help=words.THREE_SEEDS_HELP,
         ):
             seeds.start_seeds(config)
+            forget_run()
             st.rerun()
         total = None if seconds is None else left * seconds
         st.caption(words.time_needed(total) if left else words.SEEDS_DONE)
