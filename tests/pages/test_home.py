@@ -197,7 +197,7 @@ def test_home_draws_a_test_image_of_the_run(one_run):
     app = open_page(PAGE)
     assert not app.exception
     (label,) = app.selectbox[0].options
-    assert label.startswith("details · MoCoOp · 2 shots")
+    assert label.startswith("details · MoCoOp · 2 images per class")
     assert label.endswith(one_run.name)
     first = texts(app)
     assert "<svg" in first

@@ -48,7 +48,7 @@ def test_empty_says_what_to_do(empty_runs):
 def test_loaded_shows_numbers_and_cards(page, one_run):
     results = one_run.results()
     assert page.metric[0].value == f"{results['base']['accuracy']:.1f} %"
-    assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} (NMI)"
+    assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} of 1"
     assert "the expert used most for their style" in texts(page.caption)
     assert len([b for b in page.button if b.label.startswith("Look closer at image")]) == 12
     assert "288 of 288 images" in texts(page.caption)
@@ -92,7 +92,9 @@ def test_a_run_is_chosen_by_what_it_is_and_linked_by_its_name(one_run):
     shutil.copytree(one_run.path, one_run.path.parent / "again")
     app = open_page(PAGE, run=one_run.name)
     choice = app.selectbox(key=state.RUN)
-    assert all(label.startswith("details · MoCoOp · 2 shots") for label in choice.options)
+    assert all(
+        label.startswith("details · MoCoOp · 2 images per class") for label in choice.options
+    )
     assert {one_run.name in label for label in choice.options} == {True, False}
     choice.set_value("again").run()
     assert not app.exception
