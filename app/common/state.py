@@ -56,6 +56,7 @@ SOURCE = "source"  # where the picture to try comes from
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay in the session
 GROUND = "ground"  # behind transparent parts of uploads
 CHANGED = "changed"  # which of the uploaded pictures the sliders change
+CHANGED_OF = "changed of"  # of how many; the newest is chosen when there are others
 EFFECTS = ("blur", "pixelate", "darken", "grey", "sketch")
 TYPED = "prompt"  # the typed prompt, on Prompt space too
 TYPED_EDIT = "edit"  # whether the part is open in which a group is edited
@@ -79,6 +80,7 @@ COMPARE_VIEW = "table"  # the open tab
 ONLY_DATA, ONLY_METHOD, ONLY_SHOTS = "datasets", "methods", "shot"  # which runs are listed
 ONLY_TRAINED, ONLY_STATE = "trained", "states"
 PICKED = "runs"  # names of the selected runs; set by the table
+PICKED_HERE = "runs picked here"  # the same selection as a box; not in the address
 BESIDE_UNTRAINED = "without_training"  # methods without a run that are compared too
 # The classes (followed by the first choice), the pair and the images of the tab "Side by side".
 BESIDE_CLASSES, BESIDE_FIRST, BESIDE_SECOND = "beside_classes", "beside_first", "beside_second"

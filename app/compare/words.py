@@ -85,9 +85,10 @@ CHOOSE_ZIP = "Choose a zip file first."
 BELOW_THE_FILE = "below the file"
 
 # Side by side.
+SELECTED_RUNS, SELECT_HERE = "Selected runs", "Choose one run or more"
 SELECT_ONE = (
-    "Select one run or more on the tab *Runs*, with the boxes on the left of the table. They are "
-    "compared here image by image, with each other and with zero-shot."
+    "Select one run or more: here, or on the tab *Runs* with the boxes on the left of the table. "
+    "They are compared image by image, with each other and with zero-shot."
 )
 WITHOUT_TRAINING = "Without training"
 NOTHING_LEFT = "There is nothing to compare with. Select another run, or zero-shot."
@@ -171,8 +172,8 @@ def runs_left_out(names: Sequence[str], why: str) -> str:
 def select_for_curves(most: int) -> str:
     """Returns how to see the curves of runs."""
     return (
-        f"Select up to {most} runs on the tab *{RUNS}*, with the boxes on the left of the table. "
-        "Their curves then appear here in one figure."
+        f"Select up to {most} runs: here, or on the tab *{RUNS}* with the boxes on the left of the "
+        "table. Their curves then appear in one figure."
     )
 
 

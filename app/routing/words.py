@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.common.words import NO_CLEAR_DIFFERENCE
+from mocoop.evaluation.picture_content import FLAT, NOISE
 from mocoop.evaluation.routing_value import RoutingValue
 
 TITLE = "Routing"
@@ -112,6 +113,14 @@ RESET = "Reset"
 CHANGED_ALT = "The changed picture"
 BEFORE, NOW = "before", "now"
 MOVED_ALT = "The router's preference for every expert before and after the change"
+NO_CONTENT = {
+    FLAT: "This picture is of one colour. It shows nothing that could be recognised.",
+    NOISE: "This picture looks like pure noise. It shows nothing that could be recognised.",
+}
+UNLIKE = (
+    "This picture is unlike the training images of this run. Its probabilities say little: it is "
+    "farther from every training image than 95 % of them are from each other."
+)
 PICTURE_CLASSES_ALT = "Most probable classes of the picture"
 
 
@@ -295,6 +304,14 @@ def tested_on(choice: str, classes: int) -> str:
     return (
         f"Measured on the test images of {CLASS_CHOICES[choice]} ({classes}), and only these can "
         "be predicted. On other classes, as in the lessons, the numbers differ."
+    )
+
+
+def always_one_of(classes: int) -> str:
+    """Returns that a run always names one of its classes, whatever a picture shows."""
+    return (
+        f"The answer is always one of the {classes} classes, whatever the picture shows. The "
+        "probabilities only compare these classes with each other."
     )
 
 

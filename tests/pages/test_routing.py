@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -261,3 +262,21 @@ def test_a_damaged_run_does_not_hide_the_others(one_run):
     app.selectbox(key=state.RUN).set_value("broken").run()
     assert not app.exception
     assert "config.json cannot be read" in texts(app.error)
+
+
+def test_uploads_without_content_are_told_and_the_newest_is_chosen(one_run):
+    """A run always names a class; noise and a flat picture do not show one."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    files = [("solid.png", png(), "image/png"), ("noise.png", buffer.getvalue(), "image/png")]
+    app = open_page(PAGE, run=one_run.name, view="Try a picture", source="My files")
+    app.get("file_uploader")[0].set_value(files[:1]).run()
+    assert "The answer is always one of the 32 classes" in texts(app.caption)
+    assert "**solid.png:** This picture is of one colour." in texts(app.caption)
+    app.get("file_uploader")[0].set_value(files).run()
+    assert not app.exception
+    assert "**noise.png:** This picture looks like pure noise." in texts(app.caption)
+    assert app.selectbox(key=state.CHANGED).value == "2. noise.png"
+    app.selectbox(key=state.CHANGED).set_value("1. solid.png").run()
+    assert app.selectbox(key=state.CHANGED).value == "1. solid.png"

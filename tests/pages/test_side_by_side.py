@@ -55,6 +55,14 @@ def test_nothing_selected_says_what_to_do(one_run):
     assert "Select one run or more" in texts(app.info)
 
 
+def test_runs_are_selected_on_the_tab_itself(one_run):
+    app = beside()
+    app.multiselect(key=state.PICKED_HERE).set_value([one_run.name]).run()
+    assert not app.exception
+    assert app.query_params[state.PICKED] == one_run.name
+    assert "**Accuracy** on the same 288 images" in texts(app.markdown)
+
+
 def test_one_run_stands_beside_zero_shot(one_run):
     app = beside(one_run.name)
     assert "**Accuracy** on the same 288 images" in texts(app.markdown)
