@@ -172,7 +172,7 @@ def runs_left_out(names: Sequence[str], why: str) -> str:
 def select_for_curves(most: int) -> str:
     """Returns how to see the curves of runs."""
     return (
-        f"Select up to {most} runs: here, or on the tab *{RUNS}* with the boxes on the left of the "
+        f"Select up to {most} runs: here, or on the tab *{RUNS}* with the boxes left of the "
         "table. Their curves then appear in one figure."
     )
 

@@ -26,3 +26,15 @@ def test_the_first_click_shows_another_image(one_app, browser_page):
 def shown(page) -> str:
     """Returns the address of the picture of the story."""
     return page.get_by_test_id("stMain").locator("img").first.get_attribute("src")
+
+
+def test_start_is_in_sight_without_scrolling(one_app, browser_page):
+    """On a laptop's screen, with the line below the button that says what the training does."""
+    page = browser_page
+    page.goto(f"{one_app.address}/train")
+    heading(page, "Train")
+    button = page.get_by_role("button", name="Start training")
+    expect(button).to_be_in_viewport()
+    page.get_by_role("button", name="Overfit me").click()
+    expect(page.get_by_text("Predict first:")).to_be_visible()
+    expect(page.get_by_text("1 image per class, base classes only")).to_be_visible()
