@@ -37,10 +37,10 @@ def page() -> None:
             view.means([runs[name] for name in shown["run"] if name in runs])
     if tabs[words.BESIDE].open:
         with tabs[words.BESIDE]:
-            beside_view.beside(view.picked_names(), runs)
+            beside_view.beside(view.pick_runs(runs), runs)
     if tabs[words.CURVES].open:
         with tabs[words.CURVES]:
-            view.curves(view.open_picked(view.picked_names(), runs))
+            view.curves(view.open_picked(view.pick_runs(runs), runs))
 
 
 inside_the_app()

@@ -12,7 +12,7 @@ from app.home.pipeline import pipeline_svg, pipeline_view
 from app.lab.tabs import FIRST_LESSON, LESSON_TAB
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
-from app.ui.pickers import first_choice
+from app.ui.pickers import choose_run, run_to_show
 from mocoop.datasets.builtin import SceneItem
 from mocoop.runs.run import Run, list_runs
 
@@ -34,16 +34,19 @@ def pick(runs: dict[str, Run]) -> tuple[str, int]:
     """Returns the chosen run's name and the number of the picture; both are in the address."""
     explore = st.button(words.EXPLORE, icon=":material/alt_route:")
     st.space("stretch")
-    asked = st.query_params.get(state.RUN, "")
-    names = list(runs)
     # Not bound to the address: `switch_page` refuses to leave with a bound parameter.
-    chosen = st.selectbox(
+    st.session_state[state.HOME_RUN] = chosen = run_to_show(runs, story_view.first_choice)
+
+    def choose() -> None:
+        choose_run(st.session_state[state.HOME_RUN])
+
+    st.selectbox(
         words.RUN,
-        names,
-        index=names.index(asked if asked in runs else first_choice(runs)),
+        list(runs),
         format_func=run_caches.labels_of(runs).__getitem__,
         key=state.HOME_RUN,
-        width=320,
+        on_change=choose,
+        width=460,
         label_visibility="collapsed",
     )
     text = st.query_params.get(state.SAMPLE, "")
@@ -51,9 +54,8 @@ def pick(runs: dict[str, Run]) -> tuple[str, int]:
     if st.button(words.ANOTHER_IMAGE, icon=":material/shuffle:"):
         number += 1
         st.query_params[state.SAMPLE] = str(number)
-    if chosen != asked:
-        st.query_params[state.RUN] = chosen
     if explore:
+        choose_run(chosen)
         st.switch_page("pages/routing.py", query_params={state.RUN: chosen})
     return chosen, number
 
@@ -77,6 +79,7 @@ def picture_of(run: Run, runs: dict[str, Run], number: int) -> None:
         st.markdown(words.wrong(method_name(setup.config), view.answer[0][0], label, often))
     # st.html would drop the SVG.
     st.markdown(pipeline_svg(view, with_image=told is None), unsafe_allow_html=True)
+    st.caption(f"{words.HOW_TO_READ} {words.WHY_IT_COUNTS if role else ''}")
 
 
 inside_the_app()

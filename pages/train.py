@@ -10,9 +10,10 @@ from app.train.more_settings import more_settings
 from app.train.overfit import form_is_shown, overfit_button
 from app.train.panel import training_panel
 from app.train.settings import overfitting
-from app.train.words import WATCH_OVERFITTING
+from app.train.words import filled_in
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
+from mocoop.methods import METHODS
 
 inside_the_app()
 st.title(words.TITLE)
@@ -28,8 +29,10 @@ if access.read_only():
     st.stop()
 
 with form, errors_in_words():
-    overfit_button()
     config = widgets.basic_settings()
+    start = st.container()  # here it is in sight; it is filled when all settings are known
+    overfit_button()
+    widgets.about_the_method(config.method)
     dataset = data_caches.dataset(config.data)
     with templates:
         rows = widgets.template_table(config, dataset)
@@ -37,9 +40,11 @@ with form, errors_in_words():
     with templates:
         config = widgets.apply_templates(config, dataset, rows)
     form_is_shown()
-    if config == overfitting():
-        st.info(WATCH_OVERFITTING, icon=":material/visibility:")
-    widgets.start_button(config, dataset)
+    with start:
+        if config == overfitting():
+            told = filled_in(config, METHODS[config.method].label)
+            st.info(told, icon=":material/visibility:")
+        widgets.start_button(config, dataset)
 
 with progress:
     training_panel()

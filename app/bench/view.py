@@ -92,7 +92,7 @@ def _classified(
     bar = st.progress(0.0, words.progress(0, len(pictures)))
     training, why_not = None, ""
     try:
-        training = _training(str(run.path), run_caches.stamp_of(run))
+        training = distances_of(run)
     except UserError as error:
         why_not = str(error)
 
@@ -109,6 +109,15 @@ def _classified(
     )
     bar.empty()
     return outcome, why_not, time.monotonic() - started
+
+
+def distances_of(run: Run) -> TrainingDistances:
+    """Returns how near a run's training images are to each other.
+
+    Raises:
+        UserError: for a method without training images, or if they are not here any more.
+    """
+    return _training(str(run.path), run_caches.stamp_of(run))
 
 
 @st.cache_resource(show_spinner=words.ENCODING_TRAINING, max_entries=8)

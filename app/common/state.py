@@ -11,6 +11,8 @@ CLASSES = "classes"  # all, base or new; also in the address
 PICTURE = "picture"  # "<this> <figure>": PNG or SVG, the format that a figure's camera saves
 QUERY: Final = "query-params"  # value of a widget's `bind` that keeps its value in the address
 HOME_RUN = "home run"  # Home's choice of a run; Home writes it into the address as `run`
+KEPT_RUN = "kept run"  # the last run that was chosen by hand or by a link; for the session
+RUN_OF_PAGE = "run of the page"  # the run that a page chose by itself and wrote into the address
 SAMPLE = "sample"  # number of Home's sample image; in the address
 
 
@@ -54,6 +56,7 @@ SOURCE = "source"  # where the picture to try comes from
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay in the session
 GROUND = "ground"  # behind transparent parts of uploads
 CHANGED = "changed"  # which of the uploaded pictures the sliders change
+CHANGED_OF = "changed of"  # of how many; the newest is chosen when there are others
 EFFECTS = ("blur", "pixelate", "darken", "grey", "sketch")
 TYPED = "prompt"  # the typed prompt, on Prompt space too
 TYPED_EDIT = "edit"  # whether the part is open in which a group is edited
@@ -77,6 +80,7 @@ COMPARE_VIEW = "table"  # the open tab
 ONLY_DATA, ONLY_METHOD, ONLY_SHOTS = "datasets", "methods", "shot"  # which runs are listed
 ONLY_TRAINED, ONLY_STATE = "trained", "states"
 PICKED = "runs"  # names of the selected runs; set by the table
+PICKED_HERE = "runs picked here"  # the same selection as a box; not in the address
 BESIDE_UNTRAINED = "without_training"  # methods without a run that are compared too
 # The classes (followed by the first choice), the pair and the images of the tab "Side by side".
 BESIDE_CLASSES, BESIDE_FIRST, BESIDE_SECOND = "beside_classes", "beside_first", "beside_second"

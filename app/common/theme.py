@@ -25,6 +25,7 @@ EXPERT_COLOURS = (
     "#5f7d41",
 )
 TRAIN, VALIDATION, NEUTRAL, WRONG = "#3579c4", "#fe8702", "#8b94a3", "#c8385a"
+INTERVAL = "#4d5766"  # seen on bars of all colours, NEUTRAL too, and on both pages
 
 
 # The template groups that come with the project → index of their colour. Two groups with the

@@ -12,7 +12,7 @@ from mocoop.clip.backbone import DEMO
 from mocoop.config import TrainConfig
 from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
-from mocoop.shots import shots_text
+from mocoop.shots import ALL_SHOTS
 from mocoop.templates import Groups, as_groups
 
 GROUP, TEMPLATES = "Group", "Templates"  # columns of the table of templates
@@ -78,12 +78,35 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 3600:.0f} h"
 
 
+def images_per_class(shots: int) -> str:
+    """Returns a number of training images per class: '1 image per class', 'all images'."""
+    if shots == ALL_SHOTS:
+        return "all images"
+    return f"{shots} image{'s' * (shots != 1)} per class"
+
+
+def more_differs(settings: Mapping[str, Mapping[str, str]]) -> str:
+    """Returns that runs differ in more than the method, as Markdown; empty if they do not.
+
+    Args:
+        settings: setting → name of a run → its value in words.
+    """
+    if not settings:
+        return ""
+    names = {"shots": "images per class", "backbone": "CLIP", "classes": "trained classes"}
+    kinds = ", ".join(names.get(name, name.replace("_", " ")) for name in settings)
+    return (
+        f"These runs differ in more than the method: {kinds}. So a difference between them is not "
+        "the method's alone."
+    )
+
+
 def run_title(config: TrainConfig) -> str:
-    """Returns a run's settings in one line: 'albums · MoCoOp · 16 shots · seed 1'.
+    """Returns a run's settings in one line: 'albums · MoCoOp · 16 images per class · seed 1'.
 
     The line names the CLIP if it is not the demo.
     """
-    shots = shots_text(config.shots)
+    shots = images_per_class(config.shots)
     parts = [Path(config.data).name, method_name(config), shots, f"seed {config.seed}"]
     if config.classes == "base":
         parts.append("base classes")

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.common.plotting import EDGE, plain
-from app.common.theme import NEUTRAL
+from app.common.theme import INTERVAL
 from app.compare import words
 
 
@@ -29,7 +29,7 @@ def accuracy_intervals(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Fi
             "symmetric": False,
             "array": table["high"] - table["accuracy"],
             "arrayminus": table["accuracy"] - table["low"],
-            "color": NEUTRAL,
+            "color": INTERVAL,
             "thickness": 2,
             "width": 5,
         },

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.common.methods import method_name
 from app.compare import words
 from app.compare.words import ALL_RIGHT, ALL_WRONG, DISAGREE, EVERY
 from mocoop.evaluation.paired import agreement, wilson_interval
 from mocoop.evaluation.side_by_side import SideBySide
-from mocoop.runs.run import RunSetup
-
-
-def short_names(setups: Mapping[str, RunSetup]) -> dict[str, str]:
-    """Returns run → a short name: its method, with the run's name if several have the method."""
-    methods = {name: method_name(setup.config) for name, setup in setups.items()}
-    counts = Counter(methods.values())
-    return {
-        name: method if counts[method] == 1 else f"{method} ({name})"
-        for name, method in methods.items()
-    }
 
 
 def accuracy_table(lined: SideBySide) -> pd.DataFrame:

@@ -10,8 +10,9 @@ from app.caches import answers as answer_caches
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.common import state
+from app.common.run_differences import differing_settings, short_labels
 from app.common.theme import METHOD_COLOURS
-from app.common.words import escape_markdown
+from app.common.words import escape_markdown, more_differs
 from app.compare import beside_figures, beside_tables, words
 from app.compare.documents import report_button
 from app.ui import chips, layout
@@ -73,7 +74,10 @@ def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
             key=state.BESIDE_UNTRAINED,
             bind=state.QUERY,
         )
-    names = beside_tables.short_names(setups)
+    configs = {name: setup.config for name, setup in setups.items()}
+    names = short_labels(configs)
+    if differs := more_differs(differing_settings(configs)):
+        st.caption(f":material/info: {differs}")
     found, colours = all_answers(setups, names, runs, choice, also)
     if len(found) < 2:
         st.info(words.NOTHING_LEFT)

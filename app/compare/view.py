@@ -133,6 +133,25 @@ def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
     return chosen
 
 
+def pick_runs(runs: Mapping[str, Run]) -> list[str]:
+    """Shows a box in which runs are selected too, and returns the names of the selected ones."""
+    known = [name for name in picked_names() if name in runs]
+    gone = [name for name in picked_names() if name not in runs]
+    st.session_state[state.PICKED_HERE] = known
+
+    def write() -> None:
+        _remember(st.session_state[state.PICKED_HERE] + gone)
+
+    st.multiselect(
+        words.SELECTED_RUNS,
+        list(runs),
+        key=state.PICKED_HERE,
+        on_change=write,
+        placeholder=words.SELECT_HERE,
+    )
+    return picked_names()
+
+
 def picked_names() -> list[str]:
     """Returns the names of the selected runs, which are in the address."""
     return st.query_params.get_all(state.PICKED)

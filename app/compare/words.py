@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.common.words import NO_CLEAR_DIFFERENCE
+from app.common.words import NO_CLEAR_DIFFERENCE, signed
 from mocoop.evaluation.paired import PairTest, p_in_words
 
 TITLE = "Compare"
@@ -19,13 +19,14 @@ RUNS, MEANS, BESIDE, CURVES = "Runs", "Means over seeds", "Side by side", "Curve
 READING, AVERAGING = "Reading the runs …", "Averaging over seeds …"
 
 # The table of runs.
-DATA, METHOD, SHOTS, TRAINED_ON, STATE = "Data", "Method", "Shots", "Trained on", "State"
+DATA, METHOD, SHOTS, TRAINED_ON = "Data", "Method", "Images per class", "Trained on"
+STATE = "State"
 NO_FILTER = "all"
 HARMONIC = "HM is the harmonic mean of base and new: it is high only if both are high."
 PERCENT_HELP = {
     "all": "Test accuracy on all classes.",
-    "base": "Test accuracy on the base half, where only base classes can be predicted.",
-    "new": "Test accuracy on the new half, whose classes had no images in training.",
+    "base": "Test accuracy on the base classes; only these can be predicted.",
+    "new": "Test accuracy on the new classes, which had no images in training.",
     "HM": "Harmonic mean of base and new: it is high only if both are high.",
     "error": "Expected calibration error (ECE) on the trained classes: the mean gap between "
     "confidence and accuracy. Lower is better, 0 is perfect.",
@@ -34,7 +35,7 @@ OTHER_SETTINGS = "other settings"
 OTHER_SETTINGS_HELP = "Settings that differ from the method's preset, or the reason of an error."
 LAST_CHANGE = "last change"
 LAST_CHANGE_HELP = "When the run was trained, continued or imported."
-TRAINED_CLASSES = {"all": "all classes", "base": "base half"}
+TRAINED_CLASSES = {"all": "all classes", "base": "base classes"}
 
 # Means over seeds.
 NOTHING_TO_AVERAGE = (
@@ -84,9 +85,10 @@ CHOOSE_ZIP = "Choose a zip file first."
 BELOW_THE_FILE = "below the file"
 
 # Side by side.
+SELECTED_RUNS, SELECT_HERE = "Selected runs", "Choose one run or more"
 SELECT_ONE = (
-    "Select one run or more on the tab *Runs*, with the boxes on the left of the table. They are "
-    "compared here image by image, with each other and with zero-shot."
+    "Select one run or more: here, or on the tab *Runs* with the boxes on the left of the table. "
+    "They are compared image by image, with each other and with zero-shot."
 )
 WITHOUT_TRAINING = "Without training"
 NOTHING_LEFT = "There is nothing to compare with. Select another run, or zero-shot."
@@ -94,7 +96,7 @@ TEST_CLASSES = "Test classes"
 TEST_CLASSES_HELP = (
     "Only the images of these classes are tested, and only these classes can be predicted."
 )
-CLASS_CHOICES = {"all": "all classes", "base": "base half", "new": "new half"}
+CLASS_CHOICES = {"all": "all classes", "base": "base classes", "new": "new classes"}
 ACCURACY_HOVER = (  # Plotly puts the values in
     "%{y}: %{x:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}], %{customdata[2]} images"
     "<extra></extra>"
@@ -170,8 +172,8 @@ def runs_left_out(names: Sequence[str], why: str) -> str:
 def select_for_curves(most: int) -> str:
     """Returns how to see the curves of runs."""
     return (
-        f"Select up to {most} runs on the tab *{RUNS}*, with the boxes on the left of the table. "
-        "Their curves then appear here in one figure."
+        f"Select up to {most} runs: here, or on the tab *{RUNS}* with the boxes left of the "
+        "table. Their curves then appear in one figure."
     )
 
 
@@ -284,7 +286,8 @@ def pair(first: str, second: str, test: PairTest) -> str:
     text = (
         f"{first} is right on {_images(test.only_first)} on which {second} is wrong. {second} is "
         f"right on {_images(test.only_second)} on which {first} is wrong. The difference is "
-        f"{test.difference:+.1f} points [{low:+.1f}, {high:+.1f}], {p_in_words(test.p_value)}"
+        f"{signed(test.difference)} points [{signed(low)}, {signed(high)}], "
+        f"{p_in_words(test.p_value)}"
     )
     if not test.clear:
         return f"{text}: {NO_CLEAR_DIFFERENCE} on {_images(test.images)}."

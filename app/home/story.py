@@ -45,18 +45,16 @@ class Told:
 def story_pair(
     chosen: Run, runs: Iterable[Run], setup_of: Callable[[Run], RunSetup]
 ) -> Run | None:
-    """Returns the shipped run of one learned prompt to tell beside a shipped mixture.
+    """Returns the shipped run of one learned prompt to tell beside a mixture, shipped or not.
 
-    None if the chosen run is no shipped mixture, or has no such partner with the same CLIP, data
-    set, training images per class and classes.
+    None if the chosen run is no mixture, or has no such partner with the same CLIP, data set,
+    training images per class and classes.
 
     Args:
         chosen: the run that Home shows.
         runs: the finished runs.
         setup_of: returns the setup of a run.
     """
-    if not chosen.shipped:
-        return None
     own = setup_of(chosen)
     if len(own.experts) == 1 or knows_trained_only(own):
         return None

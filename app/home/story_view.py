@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import streamlit as st
 
@@ -19,20 +20,30 @@ from app.home.story import (
 )
 from app.side_by_side.tables import Column, in_words
 from app.side_by_side.view import run_column, untrained_column
-from app.ui import chips
+from app.ui import chips, pickers
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.datasets.base import Item
 from mocoop.datasets.builtin import SceneItem
+from mocoop.errors import UserError
 from mocoop.runs.run import Run, open_run
 
 SIDE = 320  # pixels of the picture
 
 
+def first_choice(runs: dict[str, Run]) -> str:
+    """Returns the run that Home shows by itself: one with a story, or else the usual one."""
+    for name, run in runs.items():
+        with suppress(UserError):  # the page reports a damaged run when the user chooses it
+            if run.shipped and story_pair(run, runs.values(), run_caches.setup_of) is not None:
+                return name
+    return pickers.first_choice(runs)
+
+
 def told_about(run: Run, runs: Mapping[str, Run], number: int) -> Told | None:
     """Returns a picture with the answers of three methods; None if there is nothing to tell.
 
-    Number 0 is the picture that tells the story. The other numbers go through the test images in
-    the order of Home, whatever the methods say about them.
+    Number 0 is the picture that tells the story, if there is one. The other numbers go through
+    the other test images in the order of Home, whatever the methods say about them.
 
     Args:
         run: the run that Home shows.
@@ -68,7 +79,10 @@ def _told(
         return [said(column) for column in columns(item)]
 
     names = data.class_names
-    item = items[number % len(items)] if number else choose_picture(items, says, names)
+    story = choose_picture(items, says, names)
+    # The story comes first and only once: else the button for another image could show it again.
+    order = items if story is None else [story, *(item for item in items if item != story)]
+    item = order[number % len(order)]
     if not isinstance(item, SceneItem):
         return None
     answers = columns(item)
@@ -87,6 +101,7 @@ def show(told: Told) -> None:
     """Shows the picture, a sentence about it, and the answers of the three methods in a row."""
     picture, text = st.columns([1, 5], gap="medium")
     picture.image(told.image, width="stretch", alt=f"{told.truth}, {told.item.style}")
+    picture.caption(words.below_picture(told.truth, told.item.style, told.item.role))
     with text, st.container(gap="small"):
         st.markdown(_sentences(told))
         tiles = st.columns(len(told.columns), border=True)

@@ -8,19 +8,21 @@ from typing import Any
 from app.common.words import escape_markdown, role_in_words
 
 NBSP = "\u00a0"  # a number and its % stay on one line
-_STYLES = {"photo": "a photo", "sketch": "a sketch", "dark": "a dark picture"}
+_STYLES = {"photo": "a photo-like drawing", "sketch": "a sketch", "dark": "a dark picture"}
 
 TITLE = "MoCoOp: a mixture of prompts"
 INTRO = (
     "CLIP recognises what is in an image by comparing it with sentences such as *a photo of a "
     "cat*. MoCoOp **learns** several such prompts from a few images per class. Each prompt is an "
     "**expert**, for example for sketches, or for the small thing in a corner. For every image, a "
-    "small **router** chooses the experts that suit it and mixes their predictions."
+    "small **router** chooses the experts that suit it and mixes their predictions. Learned from "
+    "few images, a prompt can **overfit**: it fits the classes it has seen and gets worse on "
+    "others. This app shows when that happens, and what helps."
 )
 
 # The buttons.
 FIRST_LESSON = "First lesson"
-TRAIN_ONE = "Train one now (about 20 s)"
+TRAIN_ONE = "Go to Train"
 EXPLORE = "Explore a finished run"
 RUN = "Run"
 ANOTHER_IMAGE = "Another image"
@@ -28,14 +30,24 @@ ANOTHER_IMAGE = "Another image"
 # Without a run.
 NO_RUN_HERE = "There is no finished run here yet."
 NO_RUN = (
-    "There is no finished run yet. Train one: it takes about 20 seconds, and needs no GPU and no "
-    "network. Images and their predictions then appear here."
+    "There is no finished run yet. Train one: the page *Train* says how long it takes. No GPU and "
+    "no network are needed. Images and their predictions then appear here."
 )
 
 # The story.
 LOOKING = "Looking for a picture …"
 RIGHT, WRONG = "Right", "Wrong"
 NOT_THERE = "names a thing that is not there"
+HOW_TO_READ = (
+    "**How to read this.** *Zero-shot*: CLIP with one hand-written prompt, nothing learned. "
+    "*CoOp*: one learned prompt. *Images per class*: how many training images each class has. "
+    "*Seed*: which ones were drawn. `{}` in a prompt stands for the class name. A colour belongs "
+    "to an expert: the bar in the router's list, the dash at its box and the band between them."
+)
+WHY_IT_COUNTS = (
+    "Each picture shows several things. How it is drawn (like a photo, as a sketch, dark, …) "
+    "decides which of them is its label, so that no single prompt is right for all pictures."
+)
 
 # The figure of the pipeline.
 IMAGE, ROUTER, EXPERTS, MIXED_ANSWER = "Image", "Router", "Experts", "Mixed answer"
@@ -126,6 +138,12 @@ def drawn_as(style: str | None) -> str:
 def what_counts(role: str) -> str:
     """Returns what counts in the image; empty if it is not known."""
     return f"what counts: {role_in_words(role)}" if role else ""
+
+
+def below_picture(truth: str, style: str | None, role: str) -> str:
+    """Returns the lines below the picture of the story, as Markdown."""
+    lines = [f"**{escape_markdown(truth)}**", drawn_as(style), what_counts(role)]
+    return "  \n".join(line for line in lines if line)
 
 
 def weight(share: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.common.words import NO_CLEAR_DIFFERENCE, escape_markdown
+from app.common.words import NO_CLEAR_DIFFERENCE, escape_markdown, signed
 from mocoop.evaluation.paired import PairTest
 
 TYPE_SOMETHING = "Nothing is trained here: CLIP compares your sentence with every image. Try:"
@@ -47,8 +47,8 @@ def typed_truth(class_name: str, style: str | None) -> str:
 
 def against_zero_shot(test: PairTest) -> str:
     """Returns whether the typed prompt beats zero-shot, with the interval of the difference."""
-    interval = f"[{test.interval.low:+.1f}, {test.interval.high:+.1f}]"
-    text = f"{test.difference:+.1f} points against zero-shot {interval}"
+    interval = f"[{signed(test.interval.low)}, {signed(test.interval.high)}]"
+    text = f"{signed(test.difference)} points against zero-shot {interval}"
     if test.p_value >= 0.05:
         return f"{text}: {NO_CLEAR_DIFFERENCE}"
     return f"{text}: {'better' if test.difference > 0 else 'worse'}"
@@ -66,9 +66,9 @@ def best_and_worst(gains: Mapping[str, float]) -> str:
     (worst, loss), (best, gain) = parts[0], parts[-1]
     sentences = []
     if gain > 0:
-        sentences.append(f"It gains most on {best} ({gain:+.1f} points).")
+        sentences.append(f"It gains most on {best} ({signed(gain)} points).")
     if loss < 0:
-        sentences.append(f"It loses most on {worst} ({loss:+.1f} points).")
+        sentences.append(f"It loses most on {worst} ({signed(loss)} points).")
     return " ".join(sentences) or NO_PART_CHANGES
 
 

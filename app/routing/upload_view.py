@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import streamlit as st
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from app.bench.opening import open_upload, shown_name
+from app.bench.view import distances_of
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.caches.pictures import picture_feature
@@ -22,6 +24,7 @@ from app.ui import chips, layout
 from app.ui.parts import errors_in_words, show_figure
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.errors import UserError
+from mocoop.evaluation.picture_content import without_content
 from mocoop.runs.run import Run
 from mocoop.storage.images import GROUNDS, TRANSPARENT
 
@@ -68,13 +71,34 @@ def try_a_picture(run: Run, picture: Picture) -> None:
     features = torch.stack([picture_feature(run, one.image) for one in pictures])
     routed = classifier.classify(features)
     chosen = 0
+    if source != SOURCES[0]:
+        st.caption(words.always_one_of(len(classifier.class_names)))
+        warn(run, pictures, features)
     if len(pictures) > 1:  # a single picture is only shown large, beside its sliders
         cards(pictures, routed)
         names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
+        if len(names) != st.session_state.get(state.CHANGED_OF):  # the newest is the last one
+            st.session_state[state.CHANGED_OF] = len(names)
+            st.session_state[state.CHANGED] = names[-1]
         picked = st.selectbox(words.WHICH_TO_CHANGE, names, key=state.CHANGED)
         chosen = names.index(picked)
     before = classifier.classify(features[chosen : chosen + 1])
     change(pictures[chosen], before, classifier, run)
+
+
+def warn(run: Run, pictures: list[Picture], features: torch.Tensor) -> None:
+    """Says which pictures show nothing, or are unlike the training images of a run."""
+    unlike = [False] * len(pictures)
+    with suppress(UserError):  # the method has no training images, or they are gone
+        training = distances_of(run)
+        unlike = training.unlike(training.distances(features)).tolist()
+    for picture, far in zip(pictures, unlike, strict=True):
+        told = words.NO_CONTENT.get(without_content(picture.image)) or (
+            words.UNLIKE if far else ""
+        )
+        if told:
+            name = escape_markdown(picture.name)
+            st.caption(f":material/warning: **{name}:** {told}")
 
 
 def own_pictures(source: str) -> list[Picture]:
@@ -124,7 +148,11 @@ def cards(pictures: list[Picture], routed: Routed) -> None:
     with layout.tiles("card", "mine"):
         for index, picture in enumerate(pictures):
             with st.container(border=True, gap="xsmall", height="stretch"):
-                st.image(data_caches.as_png(picture.image, 240), width="stretch", alt=picture.name)
+                # A tall picture would make all cards of its row as tall.
+                square = ImageOps.pad(
+                    picture.image.convert("RGBA"), (240, 240), color=(0, 0, 0, 0)
+                )
+                st.image(data_caches.as_png(square, 240), width="stretch", alt=picture.name)
                 best = tables.top_classes(routed, index, 1)
                 html = chips.verdict(best["class"][0], best["probability"][0], picture.truth)
                 if len(routed.experts) > 1:

@@ -167,7 +167,7 @@ def card(
     st.button(
         words.look_closer(row["row"] + 1),
         key=f"look-{gallery_name}-{item.id}",
-        type="tertiary",
+        icon=":material/zoom_in:",
         on_click=open_image,
         args=(item.id,),
     )
@@ -257,6 +257,10 @@ def value_of_routing(run: Run, choice: str) -> None:
     value = cached.value_of_routing(run, choice)
     table = tables.routing_value_table(value)
     st.markdown(words.value_of_routing(value))
+    setup = run_caches.setup_of(run)
+    trained, known = setup.trained_classes, len(setup.class_names)
+    counts = {"all": known, "base": trained, "new": known - trained}
+    st.caption(words.tested_on(choice, counts[choice]))
     figure = figures.routing_value_bars(table)
     show_figure(figure, "value-of-routing-figure", words.VALUE_ALT)
     show_table(

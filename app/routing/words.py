@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.common.words import NO_CLEAR_DIFFERENCE
+from mocoop.evaluation.picture_content import FLAT, NOISE
 from mocoop.evaluation.routing_value import RoutingValue
 
 TITLE = "Routing"
@@ -28,13 +29,13 @@ TESTING_CHOICES = "Testing other choices of experts …"
 
 # The overview.
 CLASSES = "Classes"
-CLASS_CHOICES = {"all": "all classes", "base": "trained classes", "new": "new classes"}
+CLASS_CHOICES = {"all": "all classes", "base": "base classes", "new": "new classes"}
 CLASSES_HELP = "Only these classes can be predicted."
 ACCURACY = "Accuracy"
 MATCH_STYLES = "Experts match styles"
 MATCH_STYLES_HELP = (
-    "Normalised mutual information of the first-choice expert and the picture's style. 0 means "
-    "that they are independent. 1 means that one determines the other."
+    "NMI, the normalised mutual information of the first-choice expert and the picture's style: 0 "
+    "means that they are independent. 1 means that one determines the other."
 )
 ZERO_SHOT_HELP = "Zero-shot is one hand-written prompt without any training."
 WHICH_CHOSEN = "**Which experts are chosen?** Full colour: first choice · faint: also chosen"
@@ -112,6 +113,14 @@ RESET = "Reset"
 CHANGED_ALT = "The changed picture"
 BEFORE, NOW = "before", "now"
 MOVED_ALT = "The router's preference for every expert before and after the change"
+NO_CONTENT = {
+    FLAT: "This picture is of one colour. It shows nothing that could be recognised.",
+    NOISE: "This picture looks like pure noise. It shows nothing that could be recognised.",
+}
+UNLIKE = (
+    "This picture is unlike the training images of this run. Its probabilities say little: it is "
+    "farther from every training image than 95 % of them are from each other."
+)
 PICTURE_CLASSES_ALT = "Most probable classes of the picture"
 
 
@@ -121,8 +130,8 @@ def trained_only(method: str) -> str:
 
 
 def nmi_value(nmi: float) -> str:
-    """Returns a normalised mutual information as a number with its name."""
-    return f"{nmi:.2f} (NMI)"
+    """Returns a normalised mutual information as a number on its scale."""
+    return f"{nmi:.2f} of 1"
 
 
 def nmi_in_words(nmi: float | None) -> str:
@@ -267,16 +276,43 @@ def ways_to_choose(value: RoutingValue) -> list[tuple[str, float, str]]:
 
 
 def value_of_routing(value: RoutingValue) -> str:
-    """Returns whether the router beats the best choice without one, with the sampling error."""
-    side = "better" if value.gain >= 0 else "worse"
-    text = (
-        f"The router is {abs(value.gain):.1f} points {side} than the best choice without a router"
-    )
+    """Returns whether the router beats the best choice without one, with the sampling error.
+
+    The error is known for the better of all experts equally and the best single expert. A random
+    expert is named too where it is better than both.
+    """
+    rivals = {"all experts equally": value.uniform, "the best single expert": value.best_single}
+    best = max(rivals, key=rivals.__getitem__)
+    text = f"The router is {_points(value.gain)} than {best}"
+    least, more = value.gain, ""
+    if value.random > rivals[best]:
+        least = value.router - value.random
+        more = f" Than a random expert, the best of the other bars, it is {_points(least)}."
     margin = 2 * value.gain_error
-    if abs(value.gain) <= margin:
-        return f"{text}: **{NO_CLEAR_DIFFERENCE}** on these images (±{margin:.1f})."
-    verdict = "it helps here" if value.gain > 0 else "it does not help here"
-    return f"{text} (±{margin:.1f}): **{verdict}**."
+    if abs(least) <= margin:
+        return f"{text}: **{NO_CLEAR_DIFFERENCE}** on these images (±{margin:.1f}).{more}"
+    verdict = "it helps here" if least > 0 else "it does not help here"
+    return f"{text} (±{margin:.1f}): **{verdict}**.{more}"
+
+
+def _points(difference: float) -> str:
+    return f"{abs(difference):.1f} points {'better' if difference >= 0 else 'worse'}"
+
+
+def tested_on(choice: str, classes: int) -> str:
+    """Returns on which classes these numbers were measured."""
+    return (
+        f"Measured on the test images of {CLASS_CHOICES[choice]} ({classes}), and only these can "
+        "be predicted. On other classes, as in the lessons, the numbers differ."
+    )
+
+
+def always_one_of(classes: int) -> str:
+    """Returns that a run always names one of its classes, whatever a picture shows."""
+    return (
+        f"The answer is always one of the {classes} classes, whatever the picture shows. The "
+        "probabilities only compare these classes with each other."
+    )
 
 
 def near(class_name: str, style: str | None, cosine: float) -> str:

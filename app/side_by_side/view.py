@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import streamlit as st
 from PIL import Image
@@ -12,7 +13,9 @@ from app.caches import runs as run_caches
 from app.caches.pictures import picture_feature, plain_feature
 from app.common import state
 from app.common.methods import method_name
+from app.common.run_differences import differing_settings
 from app.common.theme import METHOD_COLOURS, NEUTRAL, expert_colours
+from app.common.words import more_differs
 from app.side_by_side import words
 from app.side_by_side.tables import Column, answers_table, in_words
 from app.ui import chips, layout
@@ -48,15 +51,28 @@ def beside_run(
         chosen, runs = pick_methods(run)
     with right:
         template = prompt_box(config, words.OWN_PROMPT)
-    columns = [run_column(run, image, labels)]
+    shown = {run.name: run} | {key: runs[key] for key in chosen if key in runs}
+    notes = run_caches.labels_of(shown)  # of all at once, so that they differ
+    columns = [run_column(run, image, labels, notes[run.name])]
     if template is not None:
         columns.append(typed_column(config, template, image, labels))
     for key in chosen:
         if key.startswith(MARK):
             columns.append(untrained_column(config, key.removeprefix(MARK), image, labels))
         else:
-            columns.append(run_column(runs[key], image, labels))
+            columns.append(run_column(runs[key], image, labels, notes[key]))
+    if differs := more_differs(differing_settings(configs_of(shown))):
+        st.caption(f":material/info: {differs}")
     row(columns, truth, name)
+
+
+def configs_of(runs: Mapping[str, Run]) -> dict[str, TrainConfig]:
+    """Returns the settings of runs by name, without those that were deleted in the meantime."""
+    found = {}
+    for name, run in runs.items():
+        with suppress(UserError):
+            found[name] = run_caches.setup_of(run).config
+    return found
 
 
 def pick_methods(run: Run) -> tuple[list[str], dict[str, Run]]:
@@ -131,12 +147,22 @@ def usual(run: Run, runs: Mapping[str, Run]) -> list[str]:
     return [*both, *(name for *_, name in sorted(found.values()))][: DEFAULT_COLUMNS - 1]
 
 
-def run_column(run: Run, image: Image.Image, labels: range | None = None) -> Column:
-    """Returns a run's answer, or why it has none: it may have been deleted just now."""
+def run_column(
+    run: Run, image: Image.Image, labels: range | None = None, label: str = ""
+) -> Column:
+    """Returns a run's answer, or why it has none: it may have been deleted just now.
+
+    Args:
+        run: the run.
+        image: the picture, RGB.
+        labels: the classes that can be predicted; by default all.
+        label: the run's label beside others; by default that of its settings.
+    """
     try:
         setup = run_caches.setup_of(run)
         title, colour = method_name(setup.config), METHOD_COLOURS[setup.config.method]
-        note = run_caches.labels_of({run.name: run})[run.name].replace(f"{title} · ", "")
+        label = label or run_caches.labels_of({run.name: run})[run.name]
+        note = label.replace(f"{title} · ", "", 1)
     except UserError as error:
         return Column(run.name, "", NEUTRAL, problem=str(error))
     try:

@@ -22,7 +22,8 @@ LOSS_NAMES = {
     "general": ("divergence from the plain prompt", "#b9303a"),
     "total": ("weighted sum", NEUTRAL),
 }
-HEIGHT, TALL = 250, 285
+PLOT, TALL = 210, 285  # pixels; the legend comes on top of the first
+ROW, LONG_NAME = 20, 22  # pixels of a row of the legend; letters that fill half a row
 LEAST_SPAN = 20  # percentage points of the accuracy axis, so that small changes look small
 
 
@@ -43,7 +44,7 @@ def loss_figure(records: Records, epochs: int) -> go.Figure:
         values = [record["losses"].get(term) for record in trained]
         line = _line(_epochs(trained), values, name, colour, ".3f")
         figure.add_trace(line.update(visible="legendonly" if term == "total" else True))
-    return figure.update_yaxes(rangemode="tozero")
+    return _with_legend(figure).update_yaxes(rangemode="tozero")
 
 
 def accuracy_figure(records: Records, epochs: int) -> go.Figure:
@@ -65,7 +66,7 @@ def accuracy_figure(records: Records, epochs: int) -> go.Figure:
         line = _line([0, max(epochs, 1)], [level] * 2, ZERO_SHOT, NEUTRAL, ".1f")
         figure.add_trace(line.update(line={"dash": "dash", "width": 1.5}))
     values = [value for trace in figure.data for value in trace.y]
-    return figure.update_yaxes(range=_percent_range(values), nticks=6)
+    return _with_legend(figure).update_yaxes(range=_percent_range(values), nticks=6)
 
 
 def _percent_range(values: Sequence[float]) -> list[float]:
@@ -116,6 +117,26 @@ def entropy_figure(records: Records, epochs: int, num_experts: int) -> go.Figure
     return figure.update_yaxes(range=[0, 1.2 * largest])
 
 
+def _with_legend(figure: go.Figure) -> go.Figure:
+    """Returns the figure with its legend above the plot, in rows that hide no curve."""
+    names = [trace.name for trace in figure.data]
+    columns = 1 if any(len(name) > LONG_NAME for name in names) else 2
+    above = 12 + ROW * math.ceil(len(names) / columns)
+    return figure.update_layout(
+        height=PLOT + above,
+        margin_t=above,
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "entrywidth": 0.98 / columns,
+            "entrywidthmode": "fraction",
+        },
+    )
+
+
 def _epochs(records: Records) -> list[int]:
     return [record["epoch"] for record in records]
 
@@ -142,11 +163,10 @@ def _figure(unit: str, epochs: int) -> go.Figure:
     """Returns an empty figure whose epoch axis already spans the whole training."""
     figure = go.Figure()
     figure.update_layout(
-        height=HEIGHT,
+        height=PLOT + ROW,
         margin={"l": 8, "r": 8, "t": 30, "b": 8},
         hovermode="x unified",
         showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         modebar=CLEAR_BAR,
         uirevision="keep",  # zoom and hidden lines stay when a new epoch arrives
     )

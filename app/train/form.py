@@ -22,9 +22,10 @@ from app.jobs import estimates, seeds, trainings
 from app.jobs.estimates import check_together
 from app.train import setting_words, words
 from app.train.overfit import default_of
+from app.train.panel import status_line
 from app.train.recipe import show_recipe
 from app.train.settings import SHOTS, with_groups, with_start
-from app.ui.pickers import pick_data
+from app.ui.pickers import forget_run, pick_data
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.datasets.splits import shots_missing
@@ -93,7 +94,7 @@ def _pick_seed(line: DeltaGenerator) -> int:
 
 
 def pick_method() -> str:
-    """Returns the key of the chosen method; a line explains it, and a dialog the others."""
+    """Returns the key of the chosen method; a line explains it."""
     asked = st.query_params.get(state.METHOD, "")
     key = method_called(asked)
     if key is not None and asked != menu_label(METHODS[key]):
@@ -106,15 +107,19 @@ def pick_method() -> str:
         key=state.METHOD,
         bind=state.QUERY,
     )
+    st.caption(f"{METHODS[method].summary} {METHODS[method].use}")
+    return method
+
+
+def about_the_method(method: str) -> None:
+    """Shows the buttons that explain all methods and a method's published recipe."""
     with st.container(gap="xsmall"):
-        st.caption(f"{METHODS[method].summary} {METHODS[method].use}")
         if st.button(setting_words.WHICH_METHOD, icon=":material/help:", type="tertiary"):
             explain_methods()
         if METHODS[method].published.settings and st.button(
             setting_words.IS_PUBLISHED, icon=":material/menu_book:", type="tertiary"
         ):
             show_recipe(METHODS[method])
-    return method
 
 
 @st.dialog(setting_words.WHICH_METHOD, width="large")
@@ -190,8 +195,10 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
             icon=":material/playlist_add:" if waiting else ":material/play_arrow:",
         ):
             trainings.start_run(config)
+            forget_run()
             st.rerun()  # so that the button and the panel show the new training
         st.caption(words.time_needed(seconds))
+    status_line()
     if METHODS[config.method].needs_images:
         _three_seeds_button(config, seconds)
     experts = size.experts if learns_prompts(config) else None
@@ -207,7 +214,8 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
 
 def _three_seeds_button(config: TrainConfig, seconds: float | None) -> None:
     """Offers to train the seeds 1 to 3 that are missing, with the time that they take."""
-    left = len(seeds.missing_seeds(config))
+    missing = seeds.missing_seeds(config)
+    left = len(missing)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
             words.THREE_SEEDS,
@@ -217,9 +225,11 @@ def _three_seeds_button(config: TrainConfig, seconds: float | None) -> None:
             help=words.THREE_SEEDS_HELP,
         ):
             seeds.start_seeds(config)
+            forget_run()
             st.rerun()
         total = None if seconds is None else left * seconds
-        st.caption(words.time_needed(total) if left else words.SEEDS_DONE)
+        told = words.seeds_to_train(missing, seeds.SEEDS, words.time_needed(total))
+        st.caption(told if left else words.SEEDS_DONE)
 
 
 def _template_table(data: str, defaults: list[dict[str, str]]) -> Rows:

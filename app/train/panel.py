@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import streamlit as st
 
 from app.common import access, state
 from app.common.methods import has_epochs, learns_prompts
-from app.common.words import duration, run_title
-from app.jobs import estimates, trainings
+from app.common.words import run_title
+from app.jobs import trainings
 from app.train import curves
 from app.train import panel_words as words
-from app.train.results import show_accuracies
-from app.train.settings import overfitting
-from app.train.words import PARTS, WATCH_OVERFITTING
+from app.train.progress import progress_of
+from app.train.results import pair_tests, show_accuracies
+from app.train.settings import is_overfitting
+from app.train.words import PARTS, WATCH_OVERFITTING, what_came_out
 from app.ui.parts import errors_in_words, show_figure
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
@@ -82,7 +84,7 @@ def _show_run(run: Run) -> None:
         st.space("stretch")
         if status.active and not access.read_only():
             _cancel_button(run, words.CANCEL)
-    if config == overfitting():
+    if status.active and config is not None and is_overfitting(config):
         st.caption(WATCH_OVERFITTING)
     setup = None
     if status.active:
@@ -97,29 +99,34 @@ def _show_run(run: Run) -> None:
 
 
 def _show_progress(status: Status, records: Records, config: TrainConfig | None) -> None:
-    """Shows the progress of a training: its epochs, or its message if it has no epochs.
+    """Shows the progress of a training as a bar with a line of text."""
+    st.progress(*progress_of(status, records, config))
 
-    `config` is None if the settings cannot be read yet; then the epochs are shown.
-    """
-    if status.state == QUEUED:
-        st.progress(0.0, words.LOADING_CLIP)
-        return
-    if not status.epochs or (config is not None and not has_epochs(config)):
-        st.progress(0.0, words.progress(status.message))
-        return
-    done = status.epoch / status.epochs if status.epochs else 0.0
-    text = words.epoch(status.epoch, status.epochs)
-    left = estimates.seconds_left(status, records)
-    if status.message != "training":
-        text = words.doing(text, status.message)
-    elif left is not None:
-        text = words.time_left(text, duration(left))
-    st.progress(done, text)
+
+def status_line() -> None:
+    """Shows what the current training does, in one line; for below the button that starts it."""
+    polling = bool(trainings.active_runs())
+    if polling:
+        st.fragment(_status_line, run_every=POLL_SECONDS)()
+
+
+def _status_line() -> None:
+    with suppress(UserError):  # the run was deleted in the meantime
+        active = trainings.active_runs()
+        if active:
+            run = active[0]
+            _, text = progress_of(run.status(), run.records(), _requested(run))
+            st.caption(f":material/hourglass_top: {words.in_progress(text, len(active) - 1)}")
 
 
 def _show_results(run: Run, setup: RunSetup, records: Records) -> None:
     config = setup.config
     show_accuracies(run, config)
+    if is_overfitting(config):
+        last = records[-1] if records else {}
+        tests = pair_tests(run.results())
+        accuracies = last.get("train_accuracy"), last.get("val_accuracy")
+        st.info(what_came_out(*accuracies, tests), icon=":material/visibility:")
     if not has_epochs(config):
         _explain_no_curves(setup, records)
     with st.container(horizontal=True):

@@ -42,6 +42,12 @@ def epoch(number: int, epochs: int) -> str:
     return f"Epoch {number} of {epochs}"
 
 
+def in_progress(text: str, waiting: int) -> str:
+    """Returns the line below the start button: what the training does, and how many wait."""
+    queue = f" · {waiting} more in the queue" if waiting else ""
+    return f"{text}{queue}. Details: tab *{PROGRESS}*."
+
+
 def doing(text: str, message: str) -> str:
     """Returns the epoch with what is done besides training."""
     return f"{text}: {message} …"
@@ -68,10 +74,10 @@ def validation_accuracy(accuracy: float) -> str:
 
 
 def trained_only(method: str) -> str:
-    """Returns that a method cannot be tested on the new half."""
+    """Returns that a method cannot be tested on the new classes."""
     return (
-        f"{method} cannot be tested on the new half: it cannot predict a class without training "
-        "images."
+        f"{method} cannot be tested on the new classes: it cannot predict a class without "
+        "training images."
     )
 
 

@@ -37,17 +37,27 @@ def show_accuracies(run: Run, config: TrainConfig) -> None:
         if seconds is not None:
             spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
             st.metric(words.TRAINING_TIME, spent, width="content")
+    tests = pair_tests(results) if _learns(config) else {}
     lines = [
-        _in_words(label, results[part], config)
-        for part, label in words.PARTS.items()
-        if part in results
+        words.against_zero_shot(words.PARTS[part], test, results[part]["zero_shot"])
+        for part, test in tests.items()
     ]
-    st.markdown("  \n".join(lines))
-    if _learns(config) and any(_pair(results[part]) is None for part in _parts(results)):
+    if lines:
+        st.markdown("  \n".join(lines))
+    if _learns(config) and len(tests) < len(_parts(results)):
         st.caption(words.NOT_TESTED)
-    else:
+    with st.expander(words.HOW_SURE):
+        for part in _parts(results):
+            accuracy = _with_interval(results[part])
+            st.markdown(words.tested(words.PARTS[part], accuracy, tests.get(part)))
         st.caption(words.HOW_TESTED)
     _show_seeds(run)
+
+
+def pair_tests(results: Part) -> dict[str, PairTest]:
+    """Returns "all", "base" or "new" → the paired test against zero-shot, where it is known."""
+    found = {part: _pair(results[part]) for part in _parts(results)}
+    return {part: test for part, test in found.items() if test is not None}
 
 
 def _parts(results: Part) -> list[str]:
@@ -73,28 +83,25 @@ def _metric(label: str, result: Part, config: TrainConfig) -> None:
         return
     test = _pair(result)
     clear = test is not None and test.clear
+    rises = result["accuracy"] >= untrained
     st.metric(
         label,
         f"{result['accuracy']:.1f} %",
         words.gain(test, result["accuracy"] - untrained),
-        delta_color="normal" if clear else "off",
-        delta_arrow="auto" if clear else "off",
+        # Streamlit would read the sign, but it does not know the minus of the text.
+        delta_color="off" if not clear else "green" if rises else "red",
+        delta_arrow="off" if not clear else "up" if rises else "down",
         width="content",
         help=words.zero_shot_reaches(untrained)
         + ("" if clear or test is None else f" {words.NOISE_HELP}"),
     )
 
 
-def _in_words(label: str, result: Part, config: TrainConfig) -> str:
-    """Returns an accuracy with its interval and number of images, and its paired test."""
+def _with_interval(result: Part) -> str:
+    """Returns an accuracy with its interval and number of images."""
     images = int(result["num_images"])
     right = round(result["accuracy"] * images / 100)
-    interval = wilson_interval(right, images)
-    text = f"{label}: {words.interval_of(result['accuracy'], interval, images)}"
-    test = _pair(result) if _learns(config) else None
-    return (
-        text if test is None else f"{text}; {words.against_zero_shot(test, result['zero_shot'])}"
-    )
+    return words.interval_of(result["accuracy"], wilson_interval(right, images), images)
 
 
 def _show_seeds(run: Run) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 # The first settings.
 TRAIN_ON = "Train on"
-TRAIN_ON_CHOICES = {"all": "All classes", "base": "Base half"}
+TRAIN_ON_CHOICES = {"all": "All classes", "base": "Base classes"}
 TRAIN_ON_HELP = (
-    "Base half: the method trains only on the first half of the classes. It is then also tested "
-    "on the other half, which it has never seen."
+    "Base classes: the method trains only on the first half of the classes. It is then also "
+    "tested on the new classes, the other half, which it has never seen."
 )
-SHOTS = "Training images per class"
+SHOTS = "Images per class"
 SEED = "Seed"
 SEED_HELP = "Number that starts the random generator. Another seed draws other training images."
 METHOD = "Method"
@@ -68,7 +68,7 @@ LABELS = {
     "align_weight": "λ",
     "align_temperature": "Temperature",
     "anchor_weight": "Anchor weight",
-    "text_weight": "Text loss weight",
+    "text_weight": "Text weight",
     "text_classes": "Names in text loss",
     "text_scale": "Text loss scale",
     "text_target": "Compared with",

@@ -47,6 +47,11 @@ def overfitting() -> TrainConfig:
     )
 
 
+def is_overfitting(config: TrainConfig) -> bool:
+    """Returns whether settings are those that overfit, with whatever seed."""
+    return replace(config, seed=overfitting().seed) == overfitting()
+
+
 def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:
     """Returns the method's preset for a CLIP; data, shots, seed and classes do not change.
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from app.common.words import duration, signed
 from mocoop.clip.hub import HubWeights
 from mocoop.clip.known import KnownClip
+from mocoop.config import TrainConfig
 from mocoop.evaluation.over_seeds import SeedMean
 from mocoop.evaluation.paired import CLEAR, Interval, PairTest, p_in_words
 
 PATTERN = "open_clip_*"  # matches the weights, whatever their format
-PARTS = {"all": "Test accuracy", "base": "Trained half", "new": "New half"}
+PARTS = {"all": "Test accuracy", "base": "Base classes", "new": "New classes"}
 MEASURES = PARTS | {"harmonic_mean": "Harmonic mean"}
 
 TRAINING_TIME = "Training time"
@@ -34,12 +35,12 @@ THREE_SEEDS_HELP = (
 )
 OVERFIT_ME = "Overfit me"
 OVERFIT_HELP = (
-    "Fills in settings that lead to overfitting: CoOp learns one prompt from a single image per "
-    "class, at four times its own learning rate. Then press *Start training*."
+    "Fills in settings that make a prompt overfit. Nothing starts yet: you press *Start training*."
 )
 WATCH_OVERFITTING = (
-    "**Watch:** the training accuracy rises far above the validation accuracy. In the end, the "
-    "test accuracy is below zero-shot on both halves: the prompt has memorised its few images."
+    "**Predict first:** will the accuracy on the training images and on the validation images "
+    "stay close to each other? And will the learned prompt beat zero-shot, on the base classes "
+    "and on the new ones? Then press *Start training*."
 )
 ZERO_SHOT = "zero-shot (validation)"
 
@@ -137,15 +138,13 @@ def zero_shot_reaches(accuracy: float) -> str:
 def gain(test: PairTest | None, difference: float) -> str:
     """Returns the text below an accuracy: its difference from zero-shot, or that it is noise.
 
-    Its minus is a hyphen: by it Streamlit chooses arrow and colour.
-
     Args:
         test: the paired test; None if it is not known.
         difference: accuracy minus that of zero-shot, in points.
     """
     if test is not None and not test.clear:
         return WITHIN_NOISE
-    return f"{round(difference, 1) + 0.0:+.1f} vs zero-shot"
+    return f"{signed(difference)} vs zero-shot"
 
 
 def interval_of(accuracy: float, interval: Interval, images: int) -> str:
@@ -156,20 +155,71 @@ def interval_of(accuracy: float, interval: Interval, images: int) -> str:
     )
 
 
-def against_zero_shot(test: PairTest, zero_shot: float) -> str:
-    """Returns the difference from zero-shot with its interval, p-value and verdict."""
-    verdict = "within noise" if not test.clear else "better" if test.difference > 0 else "worse"
-    ends = f"{signed(test.interval.low)}, {signed(test.interval.high)}"
+def verdict(test: PairTest) -> str:
+    """Returns how an accuracy compares with zero-shot, as Markdown."""
+    if not test.clear:
+        return f"**{WITHIN_NOISE}**"
+    return "**better than zero-shot**" if test.difference > 0 else "**worse than zero-shot**"
+
+
+def against_zero_shot(label: str, test: PairTest, zero_shot: float) -> str:
+    """Returns how an accuracy compares with zero-shot, in points and with an interval."""
+    ends = f"{signed(test.interval.low)} to {signed(test.interval.high)}"
     return (
-        f"zero-shot {zero_shot:.1f} %, difference {signed(test.difference)} points [{ends}], "
-        f"{p_in_words(test.p_value)}: **{verdict}**"
+        f"{label}: {verdict(test)}, by {signed(test.difference)} points ({ends}). "
+        f"Zero-shot: {zero_shot:.1f} %."
     )
 
 
+def tested(label: str, accuracy: str, test: PairTest | None) -> str:
+    """Returns an accuracy with its interval, and the p-value of its test against zero-shot."""
+    return f"{label}: {accuracy}" + ("" if test is None else f"; {p_in_words(test.p_value)}")
+
+
+HOW_SURE = "How sure is this?"
 HOW_TESTED = (
-    "In brackets: 95 % intervals, Wilson's for an accuracy and the paired bootstrap's for a "
-    f"difference. p: McNemar's exact test on the same images; *within noise* means p ≥ {CLEAR:g}."
+    "The intervals hold 95 %: Wilson's for an accuracy, the paired bootstrap's for a difference. "
+    f"p: McNemar's exact test on the same images; *within noise* means p ≥ {CLEAR:g}."
 )
+
+
+def filled_in(config: TrainConfig, method: str) -> str:
+    """Returns what the button for overfitting has set, and what to press now, as Markdown."""
+    images = "1 image" if config.shots == 1 else f"{config.shots} images"
+    return (
+        f"**Set:** {method} on *{config.data}*, {images} per class, base classes only, learning "
+        f"rate {config.learning_rate:g}, {config.epochs} epochs. {WATCH_OVERFITTING}"
+    )
+
+
+def what_came_out(
+    training: float | None, validation: float | None, tests: Mapping[str, PairTest]
+) -> str:
+    """Returns what a training with the settings for overfitting has shown, as measured.
+
+    Args:
+        training: accuracy on the training images after the last epoch, in percent.
+        validation: the same on the validation images.
+        tests: "base" or "new" → the test against zero-shot.
+    """
+    parts = []
+    if training is not None and validation is not None:
+        parts.append(
+            f"In the end {training:.0f} % of the training images are right, and "
+            f"{validation:.0f} % of the validation images."
+        )
+    for part, test in tests.items():
+        change = f"{signed(test.difference)} points"
+        parts.append(f"{PARTS[part]}: {verdict(test)} ({change}).")
+    return f"**What came out:** {' '.join(parts)}"
+
+
+def seeds_to_train(missing: Sequence[int], seeds: Sequence[int], time: str) -> str:
+    """Returns which of some seeds are trained by the button, with the time for them."""
+    if len(missing) == len(seeds):
+        return time
+    there = ", ".join(str(seed) for seed in seeds if seed not in missing)
+    return f"{time}; already there or in the queue: seed {there}"
 
 
 def seeds_in_words(seeds: Sequence[int], means: Mapping[str, SeedMean]) -> str:

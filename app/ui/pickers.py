@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,17 +80,15 @@ def pick_run(what_for: str) -> Run:
         st.info(words.no_run(what_for))
         st.page_link("pages/train.py", label=words.TRAIN_A_RUN, icon=":material/model_training:")
         st.stop()
-    asked, chosen = st.query_params.get(state.RUN), st.session_state.get(state.RUN)
-    if asked not in runs:
-        name = chosen if chosen in runs else first_choice(runs)
-        if asked is not None:
-            st.warning(words.other_run(asked))
-        st.query_params[state.RUN] = asked = name
+    asked = st.query_params.get(state.RUN)
+    if asked is not None and asked not in runs:
+        st.warning(words.other_run(asked))
+    asked = run_to_show(runs, first_choice)
     # The code below keeps the address up to date; Streamlit's `bind` would write the label there.
     st.session_state[state.RUN] = asked
 
     def write() -> None:
-        st.query_params[state.RUN] = st.session_state[state.RUN]
+        choose_run(st.session_state[state.RUN])
 
     st.selectbox(
         words.RUN,
@@ -101,6 +100,41 @@ def pick_run(what_for: str) -> Run:
         label_visibility="collapsed",
     )
     return runs[asked]
+
+
+def run_to_show(runs: dict[str, Run], default: Callable[[dict[str, Run]], str]) -> str:
+    """Returns the name of the run to show, and writes it into the address.
+
+    It is the run of the address; without one, the run that was chosen last in this session, on
+    whatever page; else the page's default.
+
+    Args:
+        runs: the finished runs by name.
+        default: returns the name of the run that the page shows by itself.
+    """
+    memory, asked = st.session_state, st.query_params.get(state.RUN)
+    if asked in runs:
+        if asked != memory.get(state.RUN_OF_PAGE):
+            choose_run(asked)
+        return asked
+    kept = memory.get(state.KEPT_RUN)
+    if kept in runs:
+        choose_run(kept)
+        return str(kept)
+    name = default(runs)
+    memory[state.RUN_OF_PAGE] = st.query_params[state.RUN] = name
+    return name
+
+
+def choose_run(name: str) -> None:
+    """Keeps a run as the one that all pages show in this session; the address names it too."""
+    st.session_state[state.KEPT_RUN] = st.query_params[state.RUN] = name
+    st.session_state.pop(state.RUN_OF_PAGE, None)
+
+
+def forget_run() -> None:
+    """Lets the pages choose a run by themselves again, because a new one is on its way."""
+    st.session_state.pop(state.KEPT_RUN, None)
 
 
 def first_choice(runs: dict[str, Run]) -> str:

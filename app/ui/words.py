@@ -44,7 +44,7 @@ def no_run_to_look_at(what_for: str) -> str:
 
 def no_run(what_for: str) -> str:
     """Returns that there is no finished run, and why to train one."""
-    return f"There is no finished run yet. Train one (about 20 seconds) to see {what_for}."
+    return f"There is no finished run yet. Train one to see {what_for}."
 
 
 def other_run(asked: str) -> str:

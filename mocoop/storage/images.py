@@ -90,7 +90,7 @@ def open_image(
         ) from error
     except DAMAGED as error:
         raise UserError(
-            f"{label}: the image is damaged or cut short ({error}). Copy or export it again."
+            f"{label}: the image is damaged or cut short. Copy or export it again."
         ) from error
     return _as_rgb(_upright(image, notes), notes, ground, white), notes
 
@@ -183,7 +183,7 @@ def as_rgb(image: Image.Image, name: str) -> Image.Image:
         image.load()
     except DAMAGED as error:
         raise UserError(
-            f"{name}: the image is damaged or cut short ({error}). Copy or export it again."
+            f"{name}: the image is damaged or cut short. Copy or export it again."
         ) from error
     upright = _upright(image, [])
     return upright if upright.mode == "RGB" else _as_rgb(upright, [])

@@ -14,7 +14,7 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
     page, server = browser_page, start_app()
     page.goto(server.address)
     heading(page, "MoCoOp")
-    page.get_by_role("button", name="Train one now").click()
+    page.get_by_role("button", name="Go to Train").click()
     heading(page, "Train")
 
     train_small_run(page)

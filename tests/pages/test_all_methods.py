@@ -142,8 +142,8 @@ def test_linear_probe_of_the_base_half_knows_no_other(show, view):
     for page in ("pages/home.py", "pages/train.py"):
         app = show(page, "linear-probe", "probe-base", base, sample="3")
         assert not app.error
-    assert [metric.label for metric in app.metric][:2] == ["Trained half", "Training time"]
-    assert "cannot be tested on the new half" in texts(app.caption)
+    assert [metric.label for metric in app.metric][:2] == ["Base classes", "Training time"]
+    assert "cannot be tested on the new classes" in texts(app.caption)
 
 
 def test_tuned_layer_norms_are_read_once_and_used(run_of, empty_runs):

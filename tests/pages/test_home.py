@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 import streamlit as st
 import torch
+from streamlit.testing.v1 import AppTest
 
 from app.common import state
 from app.common.methods import experts_in_words
@@ -20,7 +22,7 @@ from mocoop.clip.backbone import load_backbone
 from mocoop.datasets import load_dataset
 from mocoop.features.encode import ImageEncoder
 from mocoop.runs.run import open_run
-from tests.support.page_fixtures import open_page
+from tests.support.page_fixtures import APP, open_page
 
 PAGE = "pages/home.py"
 
@@ -34,7 +36,7 @@ def test_empty_home_says_what_to_do(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
     assert "no finished run yet" in app.info[0].value
-    assert [button.label for button in app.button] == ["Train one now (about 20 s)"]
+    assert [button.label for button in app.button] == ["Go to Train"]
     assert "pictographs" in texts(app)
     assert "0 finished of 0" in texts(app)
 
@@ -59,6 +61,11 @@ def shipped(workspace, tmp_path, monkeypatch):
     return {method: open_run(f"albums-{method}-16shot") for method in ("coop", "mocoop")}
 
 
+def captions(app) -> str:
+    """Returns all captions of a page."""
+    return "\n".join(element.value for element in app.caption)
+
+
 def answers(app) -> list[str]:
     """Returns the texts of the tiles with the methods' answers."""
     return [re.sub("<[^>]+>", " ", element.proto.body) for element in app.get("html")]
@@ -70,8 +77,12 @@ def test_home_opens_with_the_story(shipped):
     assert not app.exception
     said = texts(app)
     (true,) = re.findall(r"counts, here the \*\*(.+?)\*\*", said)
-    style, role = re.findall(r"In a (photo|sketch) the (large|small) thing counts", said)[0]
+    ((style, role),) = re.findall(
+        r"In a (photo|sketch)\S* .*?the (large|small) thing counts", said
+    )
     assert (style, role) in [("photo", "large"), ("sketch", "small")]
+    assert f"drawn as: {style}" in captions(app)
+    assert f"what counts: the {role} thing" in captions(app)
     data = load_dataset("albums")
     label = data.class_names.index(true)
     clip = load_backbone("demo", "cpu")
@@ -115,6 +126,50 @@ def test_other_images_of_the_shipped_run_are_judged_too(shipped):
     assert seen == {True, False}
 
 
+def test_every_other_image_is_another_one(shipped):
+    """The picture of the story does not come again: the first click showed the same one."""
+    app = open_page(PAGE)
+    story = texts(app), answers(app)
+    (button,) = [button for button in app.button if button.label == "Another image"]
+    button.click().run()
+    assert app.query_params[state.SAMPLE] == "1"
+    assert (texts(app), answers(app)) != story
+    assert not [n for n in range(1, 12) if texts(open_page(PAGE, sample=str(n))) == story[0]]
+
+
+def test_the_story_stays_when_an_own_run_is_newer(shipped, tmp_path):
+    """An own mixture on the same data is compared too; by itself Home shows the shipped story."""
+    own = tmp_path / "runs" / "mine"
+    shutil.copytree(shipped["mocoop"].path, own)
+    app = open_page(PAGE)
+    assert app.query_params[state.RUN] == "albums-mocoop-16shot"
+    assert len(answers(app)) == 3
+    app.selectbox[0].set_value("mine").run()
+    assert not app.exception
+    assert app.query_params[state.RUN] == "mine"
+    assert len(answers(app)) == 3
+    assert "is right" in texts(app)
+
+
+def test_the_chosen_run_is_kept_on_other_pages(shipped, tmp_path):
+    newest = tmp_path / "runs" / "newest"
+    shutil.copytree(shipped["mocoop"].path, newest)
+    status = json.loads((newest / "status.json").read_text())
+    (newest / "status.json").write_text(json.dumps(status | {"started": status["started"] + 99}))
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    app.query_params[state.RUN] = "albums-mocoop-16shot"  # a link
+    app.run()
+    for page in ("pages/routing.py", "pages/prompt_space.py", PAGE):
+        app.query_params.clear()
+        app.switch_page(page).run()
+        assert not app.exception
+        assert app.query_params[state.RUN] == "albums-mocoop-16shot"
+    app.query_params.clear()
+    del app.session_state[state.KEPT_RUN]  # as after the start of a training
+    app.switch_page("pages/prompt_space.py").run()
+    assert app.query_params[state.RUN] == "newest"
+
+
 def test_the_first_lesson_is_one_click_away(shipped):
     app = open_page(PAGE)
     next(button for button in app.button if button.label == "First lesson").click().run()
@@ -142,7 +197,7 @@ def test_home_draws_a_test_image_of_the_run(one_run):
     app = open_page(PAGE)
     assert not app.exception
     (label,) = app.selectbox[0].options
-    assert label.startswith("details · MoCoOp · 2 shots")
+    assert label.startswith("details · MoCoOp · 2 images per class")
     assert label.endswith(one_run.name)
     first = texts(app)
     assert "<svg" in first
@@ -155,7 +210,7 @@ def test_home_draws_a_test_image_of_the_run(one_run):
     assert app.query_params[state.SAMPLE] == "1"
 
 
-@pytest.mark.parametrize(("start", "title"), [("Train one", "Train"), ("Explore", "Routing")])
+@pytest.mark.parametrize(("start", "title"), [("Go to Train", "Train"), ("Explore", "Routing")])
 def test_home_buttons_lead_on(one_run, start, title):
     app = open_page(PAGE)
     assert app.query_params[state.RUN] == one_run.name

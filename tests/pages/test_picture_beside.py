@@ -49,6 +49,15 @@ def test_a_test_image_has_a_column_per_method(two):
     assert "of 4 methods" in texts(app.caption) or "All 4 methods" in texts(app.caption)
 
 
+def test_columns_of_equal_runs_have_different_labels(two):
+    copy_run(two, two.path.parent / "third", method="coop", seed=4)
+    app = tried(two, beside=["second", "third"])
+    said = html(app)
+    assert "second</div>" in said
+    assert "third</div>" in said
+    assert "more than the method: seed" in texts(app.caption)
+
+
 def test_a_link_restores_the_choice(two):
     app = tried(two, beside=["second"])
     assert app.multiselect(key=state.BESIDE).value == ["second"]
@@ -96,10 +105,10 @@ def test_runs_of_other_data_are_not_offered(two):
 def test_a_run_deleted_while_the_row_is_drawn(two, monkeypatch):
     whole = view.run_column
 
-    def deleted_first(run, image, labels=None):
+    def deleted_first(run, image, labels=None, label=""):
         if run.name == "second":
             shutil.rmtree(run.path, ignore_errors=True)
-        return whole(run, image, labels)
+        return whole(run, image, labels, label)
 
     monkeypatch.setattr(view, "run_column", deleted_first)
     app = tried(two, beside=["second", ":zero-shot"])

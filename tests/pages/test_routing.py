@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -48,7 +49,7 @@ def test_empty_says_what_to_do(empty_runs):
 def test_loaded_shows_numbers_and_cards(page, one_run):
     results = one_run.results()
     assert page.metric[0].value == f"{results['base']['accuracy']:.1f} %"
-    assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} (NMI)"
+    assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} of 1"
     assert "the expert used most for their style" in texts(page.caption)
     assert len([b for b in page.button if b.label.startswith("Look closer at image")]) == 12
     assert "288 of 288 images" in texts(page.caption)
@@ -92,7 +93,9 @@ def test_a_run_is_chosen_by_what_it_is_and_linked_by_its_name(one_run):
     shutil.copytree(one_run.path, one_run.path.parent / "again")
     app = open_page(PAGE, run=one_run.name)
     choice = app.selectbox(key=state.RUN)
-    assert all(label.startswith("details · MoCoOp · 2 shots") for label in choice.options)
+    assert all(
+        label.startswith("details · MoCoOp · 2 images per class") for label in choice.options
+    )
     assert {one_run.name in label for label in choice.options} == {True, False}
     choice.set_value("again").run()
     assert not app.exception
@@ -259,3 +262,21 @@ def test_a_damaged_run_does_not_hide_the_others(one_run):
     app.selectbox(key=state.RUN).set_value("broken").run()
     assert not app.exception
     assert "config.json cannot be read" in texts(app.error)
+
+
+def test_uploads_without_content_are_told_and_the_newest_is_chosen(one_run):
+    """A run always names a class; noise and a flat picture do not show one."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    files = [("solid.png", png(), "image/png"), ("noise.png", buffer.getvalue(), "image/png")]
+    app = open_page(PAGE, run=one_run.name, view="Try a picture", source="My files")
+    app.get("file_uploader")[0].set_value(files[:1]).run()
+    assert "The answer is always one of the 32 classes" in texts(app.caption)
+    assert "**solid.png:** This picture is of one colour." in texts(app.caption)
+    app.get("file_uploader")[0].set_value(files).run()
+    assert not app.exception
+    assert "**noise.png:** This picture looks like pure noise." in texts(app.caption)
+    assert app.selectbox(key=state.CHANGED).value == "2. noise.png"
+    app.selectbox(key=state.CHANGED).set_value("1. solid.png").run()
+    assert app.selectbox(key=state.CHANGED).value == "1. solid.png"

@@ -10,6 +10,7 @@ from app.caches import answers as answer_caches
 from app.common import state
 from app.compare.words import BESIDE
 from mocoop.errors import UserError
+from mocoop.presets import preset
 from mocoop.runs.writer import queue_run
 from mocoop.storage.atomic import read_tensors, write_tensors
 from tests.support.compare_example import copy_run
@@ -32,7 +33,14 @@ def beside(*runs, **query):
 @pytest.fixture
 def two(one_run, empty_runs):
     """A finished run, and one whose prompts are another class's: it is wrong everywhere."""
-    second = copy_run(one_run, empty_runs / "second", method="coop")
+    own = one_run.setup().config  # the same but for the method and its preset
+    coop = {"method": "coop"} | {
+        name: getattr(preset("coop"), name)
+        for name in vars(own)
+        if getattr(own, name) == getattr(preset("mocoop", data="details"), name)
+        and name not in ("method", "data")
+    }
+    second = copy_run(one_run, empty_runs / "second", **coop)
     path = second.path / "features.safetensors"
     turned = {
         name: value.roll(1, dims=-2) if name.startswith("soft/") else value
@@ -45,6 +53,14 @@ def two(one_run, empty_runs):
 def test_nothing_selected_says_what_to_do(one_run):
     app = beside()
     assert "Select one run or more" in texts(app.info)
+
+
+def test_runs_are_selected_on_the_tab_itself(one_run):
+    app = beside()
+    app.multiselect(key=state.PICKED_HERE).set_value([one_run.name]).run()
+    assert not app.exception
+    assert app.query_params[state.PICKED] == one_run.name
+    assert "**Accuracy** on the same 288 images" in texts(app.markdown)
 
 
 def test_one_run_stands_beside_zero_shot(one_run):
@@ -87,7 +103,7 @@ def test_a_link_restores_the_choices(two):
         beside_second="Zero-shot",
         beside_show="CoOp wins",
         beside_style="sketch",
-        beside_classes_base="new half",  # Streamlit writes the label
+        beside_classes_base="new classes",  # Streamlit writes the label
     )
     assert app.selectbox(key=state.BESIDE_FIRST).value == "CoOp"
     assert app.selectbox(key=state.BESIDE_SECOND).value == "Zero-shot"

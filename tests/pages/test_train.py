@@ -111,7 +111,7 @@ def test_finished_run_shows_result_and_curves(one_run):
     app = open_page(PAGE)
     assert not app.exception
     assert [metric.label for metric in app.metric][:3] == [
-        "Trained half", "New half", "Harmonic mean",
+        "Base classes", "New classes", "Harmonic mean",
     ]  # fmt: skip
     assert len(app.get("plotly_chart")) == 4
     assert field(app, "button", "See the routing")

@@ -272,4 +272,7 @@ def test_choices_of_the_form_are_the_settings_own():
 
 def test_titles_name_method_and_style():
     config = replace(preset("lasp-v-ln"), data="details", shots=1, style="sketch")
-    assert run_title(config) == "details · LASP-V + LayerNorms · 1 shot · seed 1 · sketch only"
+    assert (
+        run_title(config)
+        == "details · LASP-V + LayerNorms · 1 image per class · seed 1 · sketch only"
+    )

@@ -12,7 +12,7 @@ from app.common import state
 from app.jobs import trainings
 from app.train import words
 from app.train.settings import overfitting
-from mocoop.evaluation.paired import pair_test_of_counts
+from mocoop.evaluation.paired import p_in_words, pair_test_of_counts
 from mocoop.presets import preset
 from tests.pages.test_train import PAGE, captions, field, start, started
 from tests.support.page_fixtures import open_page
@@ -22,6 +22,10 @@ __all__ = ["started"]
 
 def markdown(app) -> str:
     return "\n".join(text.value for text in app.markdown)
+
+
+def infos(app) -> str:
+    return "\n".join(info.value for info in app.info)
 
 
 def change_results(run, **changes):
@@ -35,11 +39,12 @@ def change_results(run, **changes):
 def test_accuracies_have_intervals_and_a_paired_test(one_run):
     app = open_page(PAGE)
     assert not app.exception
-    for half, label in (("base", "Trained half"), ("new", "New half")):
+    for half, label in (("base", "Base classes"), ("new", "New classes")):
         result = one_run.results()[half]
         test = pair_test_of_counts(**result["against_zero_shot"])
         assert f"{label}: {result['accuracy']:.1f} % [" in markdown(app)
-        assert f"on {test.images} images; zero-shot {result['zero_shot']:.1f} %" in markdown(app)
+        assert f"on {test.images} images; {p_in_words(test.p_value)}" in markdown(app)
+        assert f"Zero-shot: {result['zero_shot']:.1f} %" in markdown(app)
     assert words.HOW_TESTED in captions(app)
 
 
@@ -49,12 +54,12 @@ def test_noise_has_no_arrow(one_run):
     change_results(one_run, **values, against_zero_shot=counts)
     app = open_page(PAGE)
     assert not app.exception
-    metric = next(metric for metric in app.metric if metric.label == "Trained half")
+    metric = next(metric for metric in app.metric if metric.label == "Base classes")
     assert metric.delta == "within noise of zero-shot"
     assert metric.proto.color == metric.proto.MetricColor.GRAY
     assert metric.proto.direction == metric.proto.MetricDirection.NONE
-    assert "difference −4.8 points [" in markdown(app)
-    assert "**within noise**" in markdown(app)
+    assert "by −4.8 points (" in markdown(app)
+    assert "**within noise of zero-shot**" in markdown(app)
 
 
 @pytest.mark.parametrize(("won", "lost", "colour"), [(40, 5, "GREEN"), (5, 40, "RED")])
@@ -63,7 +68,7 @@ def test_a_clear_difference_has_its_arrow_and_colour(one_run, won, lost, colour)
     values = {"accuracy": 100 * (10 + won) / 61, "zero_shot": 100 * (10 + lost) / 61}
     change_results(one_run, **values, num_images=61, against_zero_shot=counts)
     app = open_page(PAGE)
-    metric = next(metric for metric in app.metric if metric.label == "Trained half")
+    metric = next(metric for metric in app.metric if metric.label == "Base classes")
     assert metric.proto.color == getattr(metric.proto.MetricColor, colour)
     way = "UP" if won > lost else "DOWN"
     assert metric.proto.direction == getattr(metric.proto.MetricDirection, way)
@@ -98,7 +103,7 @@ def test_three_finished_seeds_are_a_mean_with_its_spread(one_run, empty_runs):
     assert not app.exception
     base = one_run.results()["base"]["accuracy"]
     (told,) = [info.value for info in app.info if "Mean over seeds" in info.value]
-    assert f"trained half **{base:.1f} ± 0.0 %**" in told
+    assert f"base classes **{base:.1f} ± 0.0 %**" in told
 
 
 def test_one_button_fills_in_settings_that_overfit(started):
@@ -108,13 +113,13 @@ def test_one_button_fills_in_settings_that_overfit(started):
     assert not app.exception
     assert not app.warning
     assert app.selectbox(key=state.DATA).value == "albums"
-    assert words.WATCH_OVERFITTING in [info.value for info in app.info]
+    assert words.WATCH_OVERFITTING in infos(app)
     start(app)
     assert started == [overfitting()]
     field(app, "number_input", "Epochs").set_value(3).run()
-    assert words.WATCH_OVERFITTING not in [info.value for info in app.info]
+    assert words.WATCH_OVERFITTING not in infos(app)
     app.button(key="overfit").click().run()
-    assert words.WATCH_OVERFITTING in [info.value for info in app.info]
+    assert words.WATCH_OVERFITTING in infos(app)
 
 
 @pytest.mark.parametrize("method", ["coop", "mocoop"])

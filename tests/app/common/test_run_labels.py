@@ -8,7 +8,7 @@ from app.common.run_labels import LabelledRun, run_labels
 from mocoop.presets import preset
 
 CONFIG = replace(preset("mocoop"), data="details", shots=16, seed=1)
-TITLE = "details · MoCoOp · 16 shots · seed 1"
+TITLE = "details · MoCoOp · 16 images per class · seed 1"
 NAME = "details-mocoop-16shot-seed1-001"
 
 
@@ -32,7 +32,10 @@ def test_a_name_that_was_given_and_another_clip_are_said():
         [LabelledRun("from afar", CONFIG, 0), LabelledRun("my pets-mocoop-1", clip, 0)]
     )
     assert labels["from afar"] == f"{TITLE} · from afar"
-    assert labels["my pets-mocoop-1"] == "my pets · MoCoOp · 1 shot · seed 3 · ViT-B-32/weights"
+    assert (
+        labels["my pets-mocoop-1"]
+        == "my pets · MoCoOp · 1 image per class · seed 3 · ViT-B-32/weights"
+    )
 
 
 def test_a_damaged_run_is_called_by_its_folder():

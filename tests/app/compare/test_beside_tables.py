@@ -12,8 +12,6 @@ from app.compare.beside_tables import ALL_RIGHT, ALL_WRONG, DISAGREE, EVERY
 from mocoop.datasets.base import Item
 from mocoop.evaluation.paired import Interval, PairTest, p_in_words
 from mocoop.evaluation.side_by_side import SideBySide
-from mocoop.presets import preset
-from mocoop.runs.run import RunSetup
 
 LABELS = np.array([0, 1, 0, 1, 0])
 
@@ -80,7 +78,7 @@ def test_a_pair_in_words():
     close = PairTest(10, 1, 2, 5, 1.0, -5.6, Interval(-22.0, 11.0))
     said = words.pair("A", "B", close)
     assert "A is right on 1 image on which B is wrong" in said
-    assert said.endswith("-5.6 points [-22.0, +11.0], p = 1.00: no clear difference on 18 images.")
+    assert said.endswith("−5.6 points [−22.0, +11.0], p = 1.00: no clear difference on 18 images.")
     lost = replace(clear, difference=-46.2)
     assert words.pair("A", "B", lost).endswith("B is better.")
 
@@ -90,14 +88,6 @@ def test_a_pair_in_words():
 )
 def test_p_in_words(p, said):
     assert p_in_words(p) == said
-
-
-def test_names_are_short_where_they_can_be():
-    def setup(method):
-        return RunSetup(preset(method), ("a", "b"), {"p": ("a {}.",)}, 2, 100.0, "")
-
-    names = beside_tables.short_names({"x": setup("coop"), "y": setup("coop"), "z": setup("lasp")})
-    assert names == {"x": "CoOp (x)", "y": "CoOp (y)", "z": "LASP"}
 
 
 def test_the_figure_shows_intervals(lined):

@@ -87,12 +87,14 @@ def test_the_pair_is_of_shipped_runs():
     assert story.story_pair(single, [mixture, single], Run.setup) is None
 
 
-def test_own_and_damaged_runs_make_no_pair(tmp_path, monkeypatch):
+def test_an_own_mixture_has_a_shipped_partner_but_no_own_or_damaged_one(tmp_path, monkeypatch):
     mixture, single = "albums-mocoop-16shot", "albums-coop-16shot"
     for name in (mixture, single):
         shutil.copytree(shipped_runs() / name, tmp_path / name)
     runs = [Run(tmp_path / mixture), Run(tmp_path / single)]
     assert story.story_pair(runs[0], runs, Run.setup) is None
+    both = [*runs, Run(shipped_runs() / single)]
+    assert story.story_pair(runs[0], both, Run.setup) == both[-1]
     monkeypatch.setattr("mocoop.runs.run.shipped_runs", lambda: tmp_path)
     assert story.story_pair(runs[0], runs, Run.setup) == runs[1]
     (tmp_path / single / "config.json").write_text("{")

@@ -131,6 +131,15 @@ def test_value_of_routing_in_words(gain, error, said):
     assert "upper bound" in table["meaning"][4]
 
 
+def test_the_difference_names_the_best_of_the_bars():
+    value = RoutingValue(79.7, 20, 28.6, 28.1, "dark", "validation", 90, 51.6, 2.0, {"dark": 28})
+    said = words.value_of_routing(value)
+    assert "51.6 points better than the best single expert (±4.0): **it helps here**." in said
+    assert "Than a random expert, the best of the other bars, it is 51.1 points better." in said
+    level = RoutingValue(29.0, 20, 28.6, 20.0, "dark", "validation", 90, 9.0, 2.0, {"dark": 28})
+    assert "no clear difference" in words.value_of_routing(level)
+
+
 @pytest.mark.parametrize(
     ("nmi", "said"),
     [

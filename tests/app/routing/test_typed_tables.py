@@ -19,7 +19,7 @@ def test_parts_stand_beside_zero_shot():
     assert table["part"].tolist() == ["all", "role: many", "role: large"]
     assert table["difference"].tolist() == [10, 60, -23]
     assert typed_tables.best_and_worst(table) == (
-        "It gains most on role: many (+60.0 points). It loses most on role: large (-23.0 points)."
+        "It gains most on role: many (+60.0 points). It loses most on role: large (−23.0 points)."
     )
     figure = typed_figures.part_bars(table)
     assert [list(bars.x) for bars in figure.data] == [[40, 90, 7], [30, 30, 30]]
@@ -33,7 +33,7 @@ def test_parts_that_do_not_change():
     )
     assert typed_tables.best_and_worst(table.head(1)) == ""
     lost = typed_tables.parts_table([PLAIN[0], replace(PLAIN[1], accuracy=10.0)], PLAIN[:2])
-    assert typed_tables.best_and_worst(lost) == "It loses most on role: many (-20.0 points)."
+    assert typed_tables.best_and_worst(lost) == "It loses most on role: many (−20.0 points)."
 
 
 def test_against_zero_shot():

@@ -113,3 +113,21 @@ def test_zero_shot_is_a_dashed_line_over_all_epochs():
     assert (list(line.x), list(line.y), line.line.dash) == ([0, 20], [31.25, 31.25], "dash")
     low, high = curves.accuracy_figure(known, 20).layout.yaxis.range
     assert low < 31.25 < high
+
+
+def test_the_legend_stands_above_the_plot():
+    """Its rows have their own room: no curve lies below it."""
+    record = {"epoch": 1, "losses": dict.fromkeys(curves.LOSS_NAMES, 1.0)}
+    for figure in (
+        curves.loss_figure([record], 1),
+        curves.loss_figure(
+            [record | {"losses": {"classification": 1.0, "text": 1.0, "gate": 1.0, "total": 3.0}}],
+            1,
+        ),
+    ):
+        legend, layout = figure.layout.legend, figure.layout
+        assert (legend.yref, legend.y, legend.yanchor) == ("container", 1, "top")
+        columns = round(1 / legend.entrywidth)
+        rows = -(-len(figure.data) // columns)
+        assert layout.margin.t >= curves.ROW * rows
+        assert layout.height - layout.margin.t == curves.PLOT
