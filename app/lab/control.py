@@ -73,5 +73,13 @@ CONTROL = Lesson(
     _reveal,
     _takeaway,
     (SINGLE,),
-    ("prompt", "zero-shot", "base classes", "new classes", "seed", "point", "learning rate"),
+    (
+        "prompt",
+        "zero-shot accuracy",
+        "base classes",
+        "new classes",
+        "seed",
+        "point",
+        "learning rate",
+    ),
 )

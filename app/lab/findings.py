@@ -57,7 +57,7 @@ def change(
     method starts from.
     """
     rows = trainings_of(finals, method, half, data, rate=rate)
-    return float((rows["after"] - rows["zero-shot"]).mean())
+    return float((rows["after"] - rows["untrained"]).mean())
 
 
 def coop_changes(finals: pd.DataFrame, sets: Sequence[str]) -> pd.DataFrame:
@@ -87,14 +87,14 @@ def by_weight(finals: pd.DataFrame, data: str = HALVES) -> pd.DataFrame:
     rows = finals[(finals["shots"] == SHOTS) & (finals["rate"] == OWN_RATE)]
     rows = rows[rows["data"] == data]
     keys = ["method", "half", "weight"]
-    return rows.groupby(keys, sort=False)[["zero-shot", "after", "drift"]].mean().reset_index()
+    return rows.groupby(keys, sort=False)[["untrained", "after", "drift"]].mean().reset_index()
 
 
 def drifts(finals: pd.DataFrame, method: str = LASP) -> pd.DataFrame:
     """Returns all trainings of a method on `HALVES`, with their `change` on the new classes."""
     rows = finals[(finals["half"] == "new") & (finals["data"] == HALVES)]
     rows = rows[rows["method"] == method]
-    return rows.assign(change=rows["after"] - rows["zero-shot"])
+    return rows.assign(change=rows["after"] - rows["untrained"])
 
 
 def drift_correlations(finals: pd.DataFrame, method: str = LASP) -> list[float]:

@@ -85,7 +85,7 @@ def _memorised(finals: pd.DataFrame) -> str:
         text += (
             f" With {fewest} images per class it memorises them, which is the classic kind of "
             f"overfitting: {few:.1f} % of the training images are right, and {tested:.1f} % of "
-            "the others. The links below show it."
+            "the others. The lab shows it at this number of images."
         )
     return text
 
@@ -112,7 +112,7 @@ OVERFITTING = Lesson(
     (
         "prompt",
         "soft prompt",
-        "zero-shot",
+        "zero-shot accuracy",
         "base classes",
         "new classes",
         "epoch",

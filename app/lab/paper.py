@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INCHES = (6.9, 3.0)
+LETTERS = 28  # of the label of a vertical axis in a line
 _DASHES = {"dash": "--", "dot": ":", "solid": "-"}
 _RGBA = re.compile(r"rgba\((\d+),\s*(\d+),\s*(\d+),\s*([\d.]+)\)")
 
@@ -30,7 +32,8 @@ def as_svg(figure: go.Figure) -> str:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel(figure.layout[f"xaxis{suffix}"].title.text or "")
-        axes.set_ylabel(figure.layout[f"yaxis{suffix}"].title.text or "")
+        words = figure.layout[f"yaxis{suffix}"].title.text or ""
+        axes.set_ylabel(textwrap.fill(words, LETTERS))  # two lines where one would be too long
         axes.set_title(titles[index] if index < len(titles) else "", fontsize=9)
         mine = [trace for trace in figure.data if (trace.xaxis or "x") == f"x{suffix}"]
         bars = [trace for trace in mine if trace.type == "bar"]

@@ -149,7 +149,7 @@ def reliability_frame(runs: Trainings, epoch: int) -> pd.DataFrame:
 def final_table(grid: Grid) -> pd.DataFrame:
     """Returns a row per training of the grid and half, with values before and after training.
 
-    `zero-shot` is the accuracy of the untrained prompt on this half, the same for all methods.
+    `untrained` is zero-shot accuracy on this half, the same for all methods.
     `gain` is the router's accuracy minus that of the better of two ways without a router: all
     experts equally, or the best single one. `headroom` is the accuracy of a perfect choice of one
     expert minus that of a random one. Both are in points, and missing for methods with one expert.
@@ -161,7 +161,7 @@ def final_table(grid: Grid) -> pd.DataFrame:
             row = {
                 **key._asdict(),
                 "half": half,
-                "zero-shot": start.get((key.data, half), float("nan")),
+                "untrained": start.get((key.data, half), float("nan")),
                 "before": float(accuracy[0]),
                 "after": float(accuracy[-1]),
                 "drift": float(run.drift(half)[-1]),

@@ -46,5 +46,5 @@ def finals(rows) -> pd.DataFrame:
     defaults |= {"drift": 0.1, "error": 5.0}
     defaults |= {"train before": 50.0, "train after": 60.0}
     # Methods start from zero-shot unless a row says otherwise.
-    starts = [{"zero-shot": row["before"]} if "before" in row else {} for row in rows]
+    starts = [{"untrained": row["before"]} if "before" in row else {} for row in rows]
     return pd.DataFrame([defaults | start | row for start, row in zip(starts, rows, strict=True)])

@@ -102,7 +102,7 @@ def test_every_method_is_compared_with_the_same_zero_shot():
         }
     )
     table = lab_tables.final_table(grid)
-    assert table["zero-shot"].tolist() == [50] * 4
+    assert table["untrained"].tolist() == [50] * 4
     assert lab_findings.change(table, "mocoop", "new", data="a") == 20
     assert lab_findings.change(table, "coop", "new", data="a") == -10
 
