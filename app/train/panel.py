@@ -122,7 +122,8 @@ def _status_line() -> None:
 def _show_results(run: Run, setup: RunSetup, records: Records) -> None:
     config = setup.config
     show_accuracies(run, config)
-    if is_overfitting(config):
+    asked = _requested(run)  # the run's own settings also hold the data set's templates
+    if asked is not None and is_overfitting(asked):
         last = records[-1] if records else {}
         tests = pair_tests(run.results())
         accuracies = last.get("train_accuracy"), last.get("val_accuracy")

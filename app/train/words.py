@@ -38,9 +38,8 @@ OVERFIT_HELP = (
     "Fills in settings that make a prompt overfit. Nothing starts yet: you press *Start training*."
 )
 WATCH_OVERFITTING = (
-    "**Predict first:** will the accuracy on the training images and on the validation images "
-    "stay close to each other? And will the learned prompt beat zero-shot, on the base classes "
-    "and on the new ones? Then press *Start training*."
+    "**Predict first:** will training and validation accuracy stay close to each other? Will the "
+    "prompt beat zero-shot, on base and on new classes? Then press *Start training*."
 )
 ZERO_SHOT = "zero-shot (validation)"
 
@@ -166,7 +165,7 @@ def against_zero_shot(label: str, test: PairTest, zero_shot: float) -> str:
     """Returns how an accuracy compares with zero-shot, in points and with an interval."""
     ends = f"{signed(test.interval.low)} to {signed(test.interval.high)}"
     return (
-        f"{label}: {verdict(test)}, by {signed(test.difference)} points ({ends}). "
+        f"{label}: {verdict(test)}: {signed(test.difference)} points ({ends}). "
         f"Zero-shot: {zero_shot:.1f} %."
     )
 

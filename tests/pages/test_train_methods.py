@@ -30,7 +30,7 @@ STYLE = {"Train on images of"}
 CONTEXT = {"Starts from", "Start the prompt from a sentence"}
 OWN = {"A separate prompt for every class"}
 ROUTER = {"Experts per image", "Router's rate", "Gating loss weight", "Router learns from"}
-TEXT = {"Text loss weight", "Names in text loss", "Text loss scale", "Compared with"}
+TEXT = {"Text weight", "Names in text loss", "Text loss scale", "Compared with"}
 TEXT |= {"Softmax", "Noise"}
 SEARCH, KEYS = {"Values tried"}, {"Crops per stored image"}
 SHOWN = {
@@ -99,7 +99,7 @@ def test_what_has_no_effect_is_not_asked(started, method):
     untouched = method in ("zero-shot", "ensemble")  # by the images that are drawn
     assert ("Seed" not in [widget.label for widget in app.number_input]) == untouched
     asked = [group.proto.label for group in app.get("button_group")]
-    assert ("Training images per class" not in asked) == untouched
+    assert ("Images per class" not in asked) == untouched
     begin = "Start training" if method == "coop" else "Test it"
     assert app.button(key="start").label == begin
 

@@ -58,7 +58,7 @@ def test_noise_has_no_arrow(one_run):
     assert metric.delta == "within noise of zero-shot"
     assert metric.proto.color == metric.proto.MetricColor.GRAY
     assert metric.proto.direction == metric.proto.MetricDirection.NONE
-    assert "by −4.8 points (" in markdown(app)
+    assert "zero-shot**: −4.8 points (" in markdown(app)
     assert "**within noise of zero-shot**" in markdown(app)
 
 
@@ -120,6 +120,18 @@ def test_one_button_fills_in_settings_that_overfit(started):
     assert words.WATCH_OVERFITTING not in infos(app)
     app.button(key="overfit").click().run()
     assert words.WATCH_OVERFITTING in infos(app)
+
+
+def test_what_overfitting_settings_did_is_told_at_the_end(one_run):
+    """It is worded as measured, with whatever seed."""
+    asked = replace(overfitting(), seed=3).to_dict()
+    (one_run.path / trainings.REQUEST).write_text(json.dumps(asked))
+    app = open_page(PAGE)
+    assert not app.exception
+    (told,) = [info.value for info in app.info if "What came out" in info.value]
+    for half, label in (("base", "Base classes"), ("new", "New classes")):
+        test = pair_test_of_counts(**one_run.results()[half]["against_zero_shot"])
+        assert f"{label}: {words.verdict(test)}" in told
 
 
 @pytest.mark.parametrize("method", ["coop", "mocoop"])

@@ -30,7 +30,7 @@ def test_a_small_difference_is_called_noise():
 )
 def test_the_verdict_follows_the_test(test, verdict):
     text = words.against_zero_shot("New classes", test, 55.0)
-    assert text.startswith(f"New classes: **{verdict}**, by ")
+    assert text.startswith(f"New classes: **{verdict}**: ")
     assert text.endswith(" Zero-shot: 55.0 %.")
     assert "-" not in text.replace("ero-shot", "")
     for name in ("p =", "p <", "bootstrap", "McNemar"):  # these are folded away
