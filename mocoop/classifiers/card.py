@@ -35,9 +35,10 @@ def classifier_card(run: Run, dim: int, onnx: bool) -> str:
     chosen = chosen_on_test(config, results)
     parts = [
         f"# A classifier of {classes} classes",
-        f"Made by `mocoop export` from the run `{one_line(run.name)}` ({config.method}, mocoop "
-        f"{setup.version or '(unknown version)'}). It holds the text features and the router, and "
-        f"needs no text tower. Images are encoded by the CLIP `{one_line(config.backbone)}` "
+        f"Made by `mocoop export` from the run `{one_line(run.name)}` (method "
+        f"`{config.method}`, mocoop {setup.version or 'of an unknown version'}). "
+        "It holds the text features and the router, and needs no text tower. "
+        f"Images are encoded by the CLIP `{one_line(config.backbone)}` "
         f"(fingerprint `{setup.backbone_fingerprint}`), whose weights are not in this repository. "
         "If the LayerNorms of the image tower were trained, `classifier.safetensors` has them.",
         "## Use",

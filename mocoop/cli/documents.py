@@ -31,7 +31,11 @@ class ReportCommand:
         mocoop report RUN OTHER-RUN --out comparison.html
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    runs: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN ...", help_behavior_hint=""),
+    ]
     """Folders or names of finished runs."""
     out: MaybePath = None
     """The file; by default the first run's name in the current folder. An existing file is

@@ -40,7 +40,11 @@ class PredictCommand:
 
     run: RunName
     """Folder or name of the run."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    images: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="IMAGE ...", help_behavior_hint=""),
+    ]
     """Image files, or folders of images."""
     top: int = 3
     """Number of labels to print for each image."""

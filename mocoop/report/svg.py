@@ -10,7 +10,7 @@ from html import escape
 WIDTH = 760
 _ROW, _LABEL, _NUMBER, _FOOT = 26, 250, 150, 24
 _LEFT, _RIGHT, _TOP, _LEGEND = 52, 16, 14, 20
-_LONGEST = 34  # characters of a label
+_LONGEST, _END = 30, 12  # characters of a label, and how many of them are its end
 GREY = "#8b94a3"
 
 
@@ -164,7 +164,10 @@ def _text(
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    """Returns a label without its middle if it is long: runs differ at the start and the end."""
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST - _END - 1]}…{text[-_END:]}"
 
 
 def _svg(height: float, alt: str, parts: Sequence[str]) -> str:
