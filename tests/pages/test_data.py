@@ -140,13 +140,13 @@ def test_groups_are_proposed_and_kept(root):
 
 
 def test_proposed_groups_are_used_for_a_training(root):
-    app = open_page(PAGE, data="albums", look_at="Templates")
+    app = open_page(PAGE, data="details", look_at="Templates")
     press(app, "Propose groups")
     press(app, "Use them for the next training")
-    count = len(app.session_state[f"{state.TEMPLATES_EDITED} albums"])
+    count = len(app.session_state[f"{state.TEMPLATES_EDITED} details"])
     assert count >= 2
     app.switch_page("pages/train.py").run()
-    app.selectbox(key=state.DATA).set_value("albums").run()
+    app.selectbox(key=state.DATA).set_value("details").run()
     assert f"32 classes, {count} experts" in said(app)
 
 

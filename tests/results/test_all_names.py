@@ -35,7 +35,7 @@ def rows_of(methods, protocol="base-to-new", measures=("base", "new", "HM")):
 def test_who_saw_all_names(method):
     config = replace(preset(method), classes="base")
     assert names_all_classes(config) == (method in SAW)
-    assert _trained_on(config) == "base half" + (", all names" if method in SAW else "")
+    assert _trained_on(config) == "base classes" + (", all names" if method in SAW else "")
     assert not names_all_classes(replace(config, classes="all"))
 
 

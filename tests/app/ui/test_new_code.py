@@ -8,13 +8,23 @@ from app.ui import entry, words
 from tests.support.page_fixtures import APP
 
 
-def test_updated_while_the_app_runs(empty_runs, monkeypatch):
+def start_of_a_page():
+    from app.ui.entry import warn_of_new_code
+
+    warn_of_new_code()
+
+
+def test_updated_while_the_app_runs(monkeypatch):
     entry._newest_code.clear()
-    app = AppTest.from_file(str(APP), default_timeout=120).run()
-    assert words.UPDATED not in [warning.value for warning in app.warning]
+    app = AppTest.from_function(start_of_a_page).run()
+    assert not app.warning
     monkeypatch.setattr(entry, "STARTED", 0.0)
     app.run()
-    assert words.UPDATED in [warning.value for warning in app.warning]
+    assert [warning.value for warning in app.warning] == [words.UPDATED]
+
+
+def test_every_page_starts_with_it():
+    assert "\nwarn_of_new_code()\npage.run()\n" in APP.read_text()
 
 
 def test_newest_file(tmp_path):
