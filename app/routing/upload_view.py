@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from app.bench.opening import open_upload, shown_name
 from app.bench.view import distances_of
@@ -29,6 +29,11 @@ from mocoop.runs.run import Run
 from mocoop.storage.images import GROUNDS, TRANSPARENT
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
+CARD_WIDTH, TALLEST, THINNEST = (
+    240,
+    1.5,
+    8,
+)  # pixels; height of a card's picture by its width; pixels
 SOURCES = (words.TEST_IMAGE, words.MY_FILES, words.CAMERA)
 
 
@@ -142,17 +147,28 @@ def read_picture(content: bytes, name: str, ground: str = "white") -> Picture:
     return Picture(name, image, tuple(notes))
 
 
+def on_card(image: Image.Image) -> Image.Image:
+    """Returns a picture as cards show it: beside a tall one is transparent space.
+
+    Otherwise one tall picture would make all cards of its row as tall.
+    """
+    height = round(CARD_WIDTH * TALLEST)
+    if image.height <= TALLEST * image.width:
+        return image
+    width = max(THINNEST, round(height * image.width / image.height))
+    canvas = Image.new("RGBA", (CARD_WIDTH, height), (0, 0, 0, 0))
+    canvas.paste(image.resize((width, height)), ((CARD_WIDTH - width) // 2, 0))
+    return canvas
+
+
 def cards(pictures: list[Picture], routed: Routed) -> None:
     """Shows pictures as cards with their predictions and experts."""
     colours = expert_colours(routed.experts)
     with layout.tiles("card", "mine"):
         for index, picture in enumerate(pictures):
             with st.container(border=True, gap="xsmall", height="stretch"):
-                # A tall picture would make all cards of its row as tall.
-                square = ImageOps.pad(
-                    picture.image.convert("RGBA"), (240, 240), color=(0, 0, 0, 0)
-                )
-                st.image(data_caches.as_png(square, 240), width="stretch", alt=picture.name)
+                shown = data_caches.as_png(on_card(picture.image), CARD_WIDTH)
+                st.image(shown, width="stretch", alt=picture.name)
                 best = tables.top_classes(routed, index, 1)
                 html = chips.verdict(best["class"][0], best["probability"][0], picture.truth)
                 if len(routed.experts) > 1:

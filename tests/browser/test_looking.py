@@ -94,7 +94,7 @@ def test_odd_pictures_get_cards_and_broken_ones_a_sentence(one_app, browser_page
     )
     said = page.get_by_test_id("stAlert")
     expect(said).to_have_count(2)
-    expect(said.first).to_contain_text(re.compile(r"cut\.png: .* cut short .*\.$"))
+    expect(said.first).to_contain_text(re.compile(r"cut\.png: .* cut short\. .*\.$"))
     expect(said.last).to_contain_text(re.compile(r"notes\.png: this file is not .*\.$"))
     settled(page)
     for name in colours:

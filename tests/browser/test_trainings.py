@@ -87,20 +87,20 @@ def test_two_browsers_share_a_queue_whose_first_training_dies(one_app, browser_p
     first.get_by_role("button", name="Start training").click()
     second.goto(f"{one_app.address}/routing")
     heading(second, "Routing")
-    expect(first.get_by_text(EPOCH)).to_be_visible()
+    expect(first.get_by_test_id("stProgress").get_by_text(EPOCH)).to_be_visible()
     browse(second)
     assert first.get_by_test_id("stException").count() == 0
 
     open_form(second, one_app, 2, 3)
-    expect(second.get_by_text(EPOCH)).to_be_visible()
+    expect(second.get_by_test_id("stProgress").get_by_text(EPOCH)).to_be_visible()
     second.get_by_role("button", name="Add to the queue").click()
     for page in (first, second):
         expect(page.get_by_role("button", name="Remove")).to_have_count(1)
         expect(page.get_by_text("waiting")).to_be_visible()
-    asked = [f"details · MoCoOp · 2 shots · seed {seed}" for seed in (1, 2)]
+    asked = [f"details · MoCoOp · 2 images per class · seed {seed}" for seed in (1, 2)]
     assert queue_on(first) == queue_on(second) == asked
 
-    before = first.get_by_text(EPOCH).inner_text()
+    before = first.get_by_test_id("stProgress").get_by_text(EPOCH).inner_text()
     expect(first.get_by_text(before, exact=True)).to_have_count(0)  # it is live all the while
     run = run_of(one_app, 1)
     wait_until(lambda: saved_epoch(run.path))
