@@ -24,10 +24,25 @@ MODULES = ("mocoop.cli.main", "mocoop.cli.train", "mocoop.training.experiment")
 def main() -> None:
     """Makes itself ready, waits for a training, and becomes its process."""
     orders: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=lambda: orders.put(sys.stdin.buffer.readline()), daemon=True).start()
+    threading.Thread(target=lambda: orders.put(_read_order()), daemon=True).start()
     _make_ready(orders)
     if line := orders.get():
         _train(json.loads(line))
+
+
+def _read_order() -> bytes:
+    """Returns the line on standard input; empty if the input ends without one.
+
+    It reads without `sys.stdin`: the processes that decode images are forked while this waits,
+    and would wait for the lock of `sys.stdin` for ever when they end.
+    """
+    line = b""
+    while not line.endswith(b"\n"):
+        part = os.read(0, 65536)
+        if not part:
+            return b""
+        line += part
+    return line
 
 
 def _make_ready(orders: SimpleQueue[bytes]) -> None:
