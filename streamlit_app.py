@@ -6,6 +6,7 @@ from app.common import state
 from app.jobs.trainings import stand_by
 from app.ui import words
 from app.ui.entry import import_slow_modules, warn_of_new_code
+from app.ui.parts import errors_in_words
 from mocoop.assets import asset
 
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
@@ -30,4 +31,5 @@ with st.spinner(words.STARTING):  # only visible once, because the imports stay 
     import_slow_modules()
 warn_of_new_code()
 page.run()
-stand_by()
+with errors_in_words():
+    stand_by()

@@ -28,7 +28,8 @@ HOW = (
     f"{METHOD}\n\nThe column *quantile* is the share of the training images that are as near to "
     "another training image, or nearer. With few training images the threshold is rough, so use "
     "it as a hint to look at the picture. It depends on the CLIP: for the small CLIP of the "
-    "project, pure noise looks much like its training images."
+    "project, pure noise looks much like its training images. Pictures of noise or of one colour "
+    "therefore have a note of their own."
 )
 EXPERT_ENTROPY = "In nats: 0 if the router is sure of one expert, higher if it is unsure."
 CLASS_ENTROPY = "In nats: 0 if the run is sure of one class, higher if it is unsure."

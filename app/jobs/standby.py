@@ -22,7 +22,11 @@ VARIABLE = "MOCOOP_STANDBY"
 
 @dataclass
 class Standby:
-    """The process that is ready; all sessions of a server share it."""
+    """The process that is ready; all sessions of a server share it.
+
+    One that has ended by itself is not replaced before the next training, so that a fault does
+    not start processes over and over.
+    """
 
     _process: subprocess.Popen[bytes] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -33,8 +37,8 @@ class Standby:
         Raises:
             UserError: if MOCOOP_STANDBY or MOCOOP_READ_ONLY is neither 1 nor 0.
         """
-        alive = self._process is not None and self._process.poll() is None
-        return not alive and switched_on(VARIABLE, otherwise=True) and not read_only()
+        wanted = switched_on(VARIABLE, otherwise=True) and not read_only()
+        return wanted and self._process is None
 
     def keep_ready(self, environment: Mapping[str, str]) -> None:
         """Starts the process if there is none.
@@ -45,7 +49,7 @@ class Standby:
             environment: the environment variables that trainings have.
         """
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
+            if self._process is not None:
                 return
             try:
                 process = subprocess.Popen(

@@ -154,7 +154,7 @@ def _start_process(run: Run, *options: str) -> None:
         UserError: if the system cannot start another process.
     """
     arguments, log, environment = [str(run.path), *options], run.path / LOG, _environment(run)
-    log.touch()
+    log.touch()  # the process that stands by cannot tell anybody that it cannot be written
     pid = STANDBY.take_over(arguments, log, environment)
     if pid is None:
         module = ["app.jobs.worker", *arguments]

@@ -29,11 +29,9 @@ from mocoop.runs.run import Run
 from mocoop.storage.images import GROUNDS, TRANSPARENT
 
 MAX_FILES, MAX_MEGABYTES = 12, 10
-CARD_WIDTH, TALLEST, THINNEST = (
-    240,
-    1.5,
-    8,
-)  # pixels; height of a card's picture by its width; pixels
+CARD_WIDTH = 240  # pixels
+TALLEST = 1.5  # height of a card's picture, by its width
+THINNEST = 8  # pixels that a tall picture is wide at least
 SOURCES = (words.TEST_IMAGE, words.MY_FILES, words.CAMERA)
 
 

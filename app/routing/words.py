@@ -118,8 +118,8 @@ NO_CONTENT = {
     NOISE: "This picture looks like pure noise. It shows nothing that could be recognised.",
 }
 UNLIKE = (
-    "This picture is unlike the training images of this run. Its probabilities say little: it is "
-    "farther from every training image than 95 % of them are from each other."
+    "This picture is unlike the training images of this run, so its probabilities say little. It "
+    "is farther from the nearest training image than 95 % of the training images are from theirs."
 )
 PICTURE_CLASSES_ALT = "Most probable classes of the picture"
 

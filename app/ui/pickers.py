@@ -105,8 +105,8 @@ def pick_run(what_for: str) -> Run:
 def run_to_show(runs: dict[str, Run], default: Callable[[dict[str, Run]], str]) -> str:
     """Returns the name of the run to show, and writes it into the address.
 
-    It is the run of the address; without one, the run that was chosen last in this session, on
-    whatever page; else the page's default.
+    It is the run of the address; without one, the run that was chosen last in this browser tab,
+    on whatever page; else the page's default.
 
     Args:
         runs: the finished runs by name.
@@ -127,7 +127,7 @@ def run_to_show(runs: dict[str, Run], default: Callable[[dict[str, Run]], str]) 
 
 
 def choose_run(name: str) -> None:
-    """Keeps a run as the one that all pages show in this session; the address names it too."""
+    """Keeps a run as the one that all pages show in this browser tab; the address names it too."""
     st.session_state[state.KEPT_RUN] = st.query_params[state.RUN] = name
     st.session_state.pop(state.RUN_OF_PAGE, None)
 

@@ -32,6 +32,7 @@ from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
 from mocoop.older import check_not_first_demo
+from mocoop.runs.paths import EXPORT_FILE
 from mocoop.runs.run import Run, load_gate
 from mocoop.storage.atomic import write_json, write_tensors, write_text
 
@@ -163,8 +164,8 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
         files.append(folder / "head.onnx")
     write_tensors(files[0], tensors)
     write_text(folder / "README.md", classifier_card(run, described.dim, onnx))
-    write_json(folder / "classifier.json", asdict(described) | {"format": FORMAT})
-    return [*files, folder / "README.md", folder / "classifier.json"]
+    write_json(folder / EXPORT_FILE, asdict(described) | {"format": FORMAT})
+    return [*files, folder / "README.md", folder / EXPORT_FILE]
 
 
 def load_export(folder: Path) -> Exported:
@@ -174,7 +175,7 @@ def load_export(folder: Path) -> Exported:
         UserError: if the folder is not an exported classifier, is damaged, or has another
             format.
     """
-    values = _read(folder / "classifier.json")
+    values = _read(folder / EXPORT_FILE)
     if values.get("format") != FORMAT:
         raise UserError(
             f"{folder} has format {values.get('format')!r}; this version of MoCoOp reads format "

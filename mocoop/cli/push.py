@@ -13,7 +13,7 @@ import tyro
 from mocoop.cli.console import print_json
 from mocoop.cli.option_types import RunName
 from mocoop.errors import UserError
-from mocoop.runs.paths import find_run
+from mocoop.runs.paths import find_run_or_export
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -52,16 +52,14 @@ def push(command: PushCommand) -> None:
         raise UserError(
             f"{command.repository!r}: expected OWNER/NAME, such as my-name/my-classifier."
         )
-    given = Path(command.run)
-    exported = (given / "classifier.json").exists()
-    path = given if exported else find_run(command.run)
+    path, is_export = find_run_or_export(command.run)
     from mocoop.classifiers.export import export_run
     from mocoop.classifiers.push import push_classifier
     from mocoop.runs.run import Run
 
     with tempfile.TemporaryDirectory(prefix="mocoop-push-") as name:
         folder = path
-        if not exported:
+        if not is_export:
             folder = Path(name) / "classifier"
             export_run(Run(path), folder, command.onnx)
         address = push_classifier(folder, command.repository, command.private)

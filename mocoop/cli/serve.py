@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
 
 from mocoop.cli.option_types import RunName
 from mocoop.errors import UserError
-from mocoop.runs.paths import find_run
+from mocoop.runs.paths import find_run_or_export
 
+PACKAGES = ("fastapi", "python_multipart", "uvicorn")
 BACKLOG = 128  # connections that wait to be accepted
 
 
@@ -52,23 +53,16 @@ def serve(command: ServeCommand) -> None:
             raise UserError(f"--{name.replace('_', '-')} must be more than 0.")
     if not 0 <= command.port < 2**16:
         raise UserError(f"--port must be between 0 and 65535; got {command.port}.")
-    try:
-        import fastapi  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise UserError(
-            f"The service needs the package {error.name}. Install it with: pip install "
-            '"mocoop[serve]"'
-        ) from error
-    given = Path(command.run)
-    path = given if (given / "classifier.json").exists() else find_run(command.run)
+    _check_packages()
+    path, is_export = find_run_or_export(command.run)
     with _listening(command.host, command.port) as listener:
+        import uvicorn
+
         from mocoop.service.gate import Limits
         from mocoop.service.service import Served, make_service
 
         limits = Limits(command.megabytes, command.at_once, command.seconds)
-        service = make_service(Served.opened(path), limits, command.batch)
+        service = make_service(Served.opened(path, is_export), limits, command.batch)
         listener.listen(BACKLOG)  # from now on clients are not refused, but wait
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
@@ -77,6 +71,18 @@ def serve(command: ServeCommand) -> None:
             flush=True,
         )
         uvicorn.Server(uvicorn.Config(service, log_level="warning")).run([listener])
+
+
+def _check_packages() -> None:
+    """Raises UserError if a package that only the service needs is missing."""
+    try:
+        for name in PACKAGES:
+            import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"The service needs the package {error.name}. Install it with: pip install "
+            '"mocoop[serve]"'
+        ) from error
 
 
 def _listening(host: str, port: int) -> socket.socket:

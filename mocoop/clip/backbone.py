@@ -74,6 +74,8 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
+    # torch raises AssertionError where it was built without this kind of device, and
+    # NotImplementedError for one that cannot hold numbers, such as "meta".
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(
             f"Device {name!r} cannot be used here. Expected 'auto', 'cpu' or a GPU of this "

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.errors import UserError
+from mocoop.evaluation.picture_content import FLAT, NOISE, without_content
 from mocoop.evaluation.unlike_training import TrainingDistances
 from mocoop.features.encode import PICTURES_AT_ONCE, ImageEncoder
 from mocoop.model.router import routing_entropy
@@ -25,6 +26,9 @@ HEADER = (
     "file", "label", "probability", "experts", "weights", "expert entropy", "class entropy",
     "distance", "quantile", "unlike training", "true label", "right", "notes",
 )  # fmt: skip
+
+NO_CONTENT = {FLAT: "of one colour: it shows nothing", NOISE: "pure noise: it shows nothing"}
+"""What a picture without content is → the note on it."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def classify_many(
             else:
                 inputs.append(encoder.backbone.transform(image))
                 names.append(picture.name)
-                notes.append(tuple(changed))
+                notes.append((*changed, *_without_content(image)))
                 if seen is not None:
                     seen(picture.name, image)
             if progress is not None:
@@ -120,6 +124,12 @@ def classify_many(
                 features = encoder.batch(torch.stack(inputs))
                 routed = classifier.classify(features)
             yield Batch(tuple(names), tuple(notes), features, routed)
+
+
+def _without_content(image: Image.Image) -> tuple[str, ...]:
+    """Returns a note on a picture that shows nothing, which the distances need not see."""
+    found = without_content(image)
+    return (NO_CONTENT[found],) if found else ()
 
 
 def rows_of(batch: Batch, training: TrainingDistances | None = None) -> list[PictureRow]:

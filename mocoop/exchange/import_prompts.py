@@ -21,7 +21,8 @@ from mocoop.presets import preset
 from mocoop.prompt_encoder.tokens import TokenTable
 from mocoop.runs.run import Run, new_run_path
 from mocoop.templates import SLOT, Groups
-from mocoop.training.experiment import Imported, run_experiment
+from mocoop.training.experiment import run_experiment
+from mocoop.training.imported import Imported
 
 _METHOD: dict[Kind, str] = {ONE: "coop", CONDITIONAL: "cocoop", EXPERTS: "mocoop"}
 _WITH_NORMS = "mocoop-ln"

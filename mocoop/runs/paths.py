@@ -10,6 +10,9 @@ from mocoop.assets import asset
 from mocoop.errors import UserError
 from mocoop.runs.status import read_status
 
+EXPORT_FILE = "classifier.json"
+"""By this file a folder of `mocoop export` is recognised."""
+
 
 def default_runs() -> Path:
     """Returns the default folder of runs: MOCOOP_RUNS, or ./runs."""
@@ -36,6 +39,16 @@ def find_run(name: str | Path) -> Path:
         f"No run {str(name)!r}. Expected the folder of a run or its name; `mocoop runs` lists "
         "them."
     )
+
+
+def find_run_or_export(name: str) -> tuple[Path, bool]:
+    """Returns the folder of a run or of an exported classifier, and whether it is an export.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    given = Path(name)
+    return (given, True) if (given / EXPORT_FILE).is_file() else (find_run(name), False)
 
 
 def short_name(path: Path) -> str:

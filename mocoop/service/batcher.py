@@ -65,7 +65,7 @@ class Batcher(Generic[Given, Answer]):
             return
         try:
             answers = self._answer([given for given, _ in batch])
-        except BaseException as error:
+        except BaseException as error:  # passed on to those who wait, who would wait for ever
             for _, future in batch:
                 future.set_exception(error)
             return

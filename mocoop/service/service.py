@@ -37,7 +37,6 @@ from mocoop.service.page import page
 from mocoop.storage.images import open_image
 
 MOST_DECODERS = 4  # a large picture takes much memory while it is decoded
-EXPORT = "classifier.json"  # the file by which an exported classifier is recognised
 NO_FILE = (
     "Send the picture as a form with one file called `file`, for example: curl -F "
     "file=@photo.jpg ADDRESS/predict"
@@ -83,13 +82,17 @@ class Served:
     encoder: ImageEncoder
 
     @classmethod
-    def opened(cls, path: Path) -> Served:
+    def opened(cls, path: Path, is_export: bool = False) -> Served:
         """Returns a finished run, or a classifier written by `mocoop export`.
+
+        Args:
+            path: the folder.
+            is_export: whether it is an exported classifier.
 
         Raises:
             UserError: if it is neither, is damaged, or its CLIP has other weights by now.
         """
-        if (path / EXPORT).exists():
+        if is_export:
             exported = load_export(path)
             return cls(path.name, exported.classifier, exported.encoder())
         run = Run(path)
@@ -137,7 +140,7 @@ def make_service(
 
     @service.post("/predict", responses=problems)
     async def predict(file: UploadFile) -> Answer:
-        """Classifies one picture: JPEG, PNG, BMP, GIF, TIFF or WebP."""
+        """Classifies one picture: JPEG, PNG, BMP, GIF, TIFF, WebP, HEIC or AVIF."""
         nonlocal answered
         content = await file.read()
         decoding = decoders.submit(_input_of, served.encoder, content)

@@ -241,6 +241,7 @@ def explain_errors(name: str, advice: str) -> Iterator[None]:
         raise UserError(
             f"{name} is damaged or not a supported archive ({error}). {advice}"
         ) from error
+    # zipfile raises these for an unknown compression and for an encrypted file.
     except (NotImplementedError, RuntimeError) as error:
         raise UserError(f"{name} cannot be extracted ({error}). Make a standard zip.") from error
     except OSError as error:

@@ -71,6 +71,7 @@ def names_in(stream: IO[bytes], encoding: str = "") -> ZipNames:
     try:
         with zipfile.ZipFile(stream) as archive:
             names = zip_names(archive.infolist(), encoding)
+    # NotImplementedError: of a zip that is split over several disks.
     except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, UnicodeError):
         names = ZipNames()
     stream.seek(0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from mocoop.runs.status import CANCELLED, QUEUED
 from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import fit_baseline
+from mocoop.training.imported import Imported
 from mocoop.training.loop import EpochRecord, TrainingData, fit
 from mocoop.training.optimizer import DivergedError, PromptOptimizer
 from mocoop.training.prepare import Prepared, prepare, training_data
@@ -51,30 +52,6 @@ STATUS_SECONDS = 1.0  # between two status messages about encoded images
 SNAPSHOT_SECONDS = 2.0  # between two snapshots: the most that a stop loses, and cheap to write
 Gates = dict[int, dict[str, torch.Tensor]]
 """Epoch → the router's parameters."""
-
-
-@dataclass(frozen=True)
-class Imported:
-    """Prompts that another program trained: a run starts from them instead of its settings'."""
-
-    source: str
-    """Where they are from, in words."""
-    weights: Mapping[str, torch.Tensor]
-    """All learned parameters by name, as a run saves them."""
-
-    def put_into(self, model: PromptMixture) -> None:
-        """Puts the parameters into a model.
-
-        Raises:
-            UserError: if they are not those of the model.
-        """
-        try:
-            model.load_state_dict(dict(self.weights))
-        except RuntimeError as error:
-            raise UserError(
-                f"The prompts of {self.source} do not fit the run's settings: "
-                f"{' '.join(str(error).split())[:200]}."
-            ) from error
 
 
 class Cancelled(BaseException):

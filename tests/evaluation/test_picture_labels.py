@@ -117,6 +117,25 @@ def opened(finished_run):
     return ImageClassifier.from_run(finished_run)
 
 
+def test_pictures_without_content_and_labels_of_no_class_get_a_note(opened):
+    noise = np.random.default_rng(1).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    slope = np.tile(np.arange(60, dtype=np.uint8)[:, None, None], (1, 60, 3)) * 4
+    images = {
+        "noise": Image.fromarray(noise),
+        "flat": Image.new("RGB", (60, 60), "red"),
+        "slope": Image.fromarray(slope),
+    }
+    pictures = [GivenPicture(name, lambda i=image: (i, [])) for name, image in images.items()]
+    (batch,) = classify_many(opened.classifier, opened.encoder, pictures, {})
+    noisy, flat, slope_row = with_truth(rows_of(batch), {"flat": "dragon"}, NAMES)
+    assert noisy.notes == ("pure noise: it shows nothing",)
+    assert flat.notes == (
+        "of one colour: it shows nothing",
+        "label 'dragon': no class has this name",
+    )
+    assert slope_row.notes == ()
+
+
 def test_batches_equal_one_by_one_and_bad_files_are_named(opened, finished_run, tmp_path):
     generator = np.random.default_rng(0)
     files = []

@@ -77,7 +77,7 @@ def test_answer_is_that_of_the_classifier(client):
 
 def test_exported_classifier_answers_the_same(client, tmp_path):
     export_run(open_run(RUN), tmp_path / "mine", onnx=False)
-    with TestClient(make_service(Served.opened(tmp_path / "mine"))) as other:
+    with TestClient(make_service(Served.opened(tmp_path / "mine", is_export=True))) as other:
         content = picture_bytes("b", size=(64, 64))
         ours, theirs = sent(client, content).json(), sent(other, content).json()
     assert ours["label"] == theirs["label"]

@@ -112,6 +112,14 @@ def test_a_process_that_has_ended_is_replaced_and_never_given_a_training(ready):
     assert process_of(ready).pid != process.pid
 
 
+def test_one_that_fails_by_itself_is_not_started_over_and_over(ready):
+    process = process_of(ready)
+    process.kill()
+    process.wait(20)
+    trainings.stand_by()
+    assert process_of(ready) is process
+
+
 def test_it_ends_with_the_server():
     command = "import sys, time; from app.jobs.standby import Standby; import os\n"
     command += "own = Standby(); own.keep_ready(dict(os.environ)); print(own._process.pid)"
