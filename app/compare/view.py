@@ -123,6 +123,12 @@ def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
+        # Columns that are empty for all runs would push the last ones out of sight.
+        column_order=[
+            name
+            for name in shown.columns
+            if name not in words.PERCENT_HELP or shown[name].notna().any()
+        ],
         column_config=_columns(shown),
         height=460 if len(shown) > 12 else "content",
         placeholder="–",

@@ -87,16 +87,16 @@ def halves(base: Sequence[str], new: Sequence[str]) -> str:
     """Returns how the classes are split for the base-to-new protocol.
 
     Args:
-        base: names of the classes in the base half.
-        new: those in the new half.
+        base: names of the base classes.
+        new: those of the new classes.
     """
-    return f"Base half: {_named(base, 'the first')}. New half: {_named(new, 'the other')}."
+    return f"Base classes: {_named(base, 'the first')}. New classes: {_named(new, 'the other')}."
 
 
 def _named(names: Sequence[str], which: str) -> str:
     """Returns up to `FEW_NAMES` names, or the number of names with the first and the last one."""
     if len(names) > FEW_NAMES:
-        return f"{which} {len(names):,} classes, {names[0]} to {names[-1]}"
+        return f"{which} {len(names):,}, {names[0]} to {names[-1]}"
     return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
 
 

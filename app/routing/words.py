@@ -156,7 +156,7 @@ def styles(own: float, alone: float) -> str:
     """
     return (
         f"For {own:.0f} % of the images the first choice is the expert used most for their "
-        f"style. If styles had no influence, it would be {alone:.0f} %."
+        f"style; experts can share a style. If styles had no influence, it would be {alone:.0f} %."
     )
 
 

@@ -96,7 +96,7 @@ RULES: dict[str, Rule] = {
             "In photos the large thing, in sketches the small one, in dark pictures the thing "
             "that appears many times.",
             "A mixture can learn a prompt for each role, and a router that knows the styles.",
-            "A single prompt cannot suit all pictures: what it asks for is wrong in two of the "
+            "One fixed prompt cannot suit all pictures: what it asks for is wrong in two of the "
             "three styles.",
         ),
         ("large", "small", "many"),

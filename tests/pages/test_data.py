@@ -67,7 +67,7 @@ def test_a_built_in_set(root):
     app = open_page(PAGE)
     assert not app.exception
     assert [m.value for m in app.metric] == ["32", "768", "288", "576", "3"]
-    assert "Base half: the first 16 classes, bee to basketball." in said(app)
+    assert "Base classes: the first 16, bee to basketball." in said(app)
     assert "768 images" in said(app)
     app = open_page(PAGE, data="digits", split="Test", style_of="dark", look_at="Pictures")
     assert not app.exception
@@ -222,7 +222,7 @@ def test_an_upload_becomes_a_data_set(root):
     app.selectbox(key=state.DATA).set_value(f"{made.source}-2").run()
     assert not app.exception
     assert app.selectbox(key=state.DATA).value == f"{made.source}-2"
-    assert "Base half: cat. New half: dog." in said(app)
+    assert "Base classes: cat. New classes: dog." in said(app)
 
 
 def test_the_panel_of_the_upload_closes_once_the_zip_is_taken(root):

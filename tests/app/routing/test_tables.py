@@ -234,8 +234,8 @@ def test_styles_in_words_have_something_to_compare_with(found):
         style=["photo", "photo", "sketch", None], expert=["a", "b", "b", "a"]
     )
     assert tables.styles_in_words(table) == (
-        "For 67 % of the images the first choice is the expert used most for their style. "
-        "If styles had no influence, it would be 67 %."
+        "For 67 % of the images the first choice is the expert used most for their style; experts "
+        "can share a style. If styles had no influence, it would be 67 %."
     )
     apart = table.assign(style=["photo", "sketch", "sketch", "photo"])
     assert tables.styles_in_words(apart).startswith("For 100 % of")
