@@ -21,7 +21,7 @@ def test_train_look_upload_and_map(start_app, browser_page, tmp_path):
 
     train_small_run(page)
     progress = page.get_by_text(re.compile(r"Epoch \d+ of 30|Test accuracy")).first
-    expect(page.get_by_text("Starting: loading CLIP")).to_be_visible()
+    expect(page.get_by_test_id("stProgress").get_by_text("Starting: loading CLIP")).to_be_visible()
     page.reload()  # the training and its progress are on disk
     expect(progress).to_be_visible()
     expect(page.get_by_text("Test accuracy", exact=True)).to_be_visible()

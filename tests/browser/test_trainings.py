@@ -137,6 +137,7 @@ def test_a_clip_that_cannot_be_downloaded_is_told(one_app, browser_page):
     assert status.state == FAILED
     assert status.updated - status.started < 60  # the hub's client alone would try for longer
     expect(page.get_by_role("button", name="Train it again")).to_be_visible()
+    settled(page)  # what is typed while the page still changes can be lost
 
     clip.fill("demo")
     clip.press("Enter")
