@@ -29,6 +29,8 @@ Warmup = Literal["constant", "linear"]
 WarmupGroups = Literal["scaled", "same"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Search = Literal["own", "published"]
+Insertion = Literal["replace", "keys"]
+RouterInput = Literal["tuned", "frozen"]
 
 
 GIVEN = "images-given-to-fit"
@@ -88,6 +90,14 @@ class TrainConfig:
     last."""
     class_context: bool = False
     """Every class has its own context (CoOp's CSC), instead of one for all classes."""
+    learned_tokens: int = 0
+    """Number of tokens before the name that are learned, the first ones; the rest stay as they
+    are (MaPLe). 0 learns all of them."""
+    learn_before: bool = True
+    """Learn the tokens before the name; if not, they stay words (VPT)."""
+    text_depth: int = 1
+    """J: number of the text tower's first blocks with learned tokens of their own; 1 learns only
+    the context. In later blocks they replace the outputs of the tokens before the name."""
     conditional: bool = False
     """A small network computes a vector from the image and adds it to the context (CoCoOp)."""
     learn_after: bool = True
@@ -173,6 +183,22 @@ class TrainConfig:
     """Without the cache: also train `ln_1` and `ln_2` of the image tower's blocks."""
     layer_norm_rate: float = 0.1
     """Learning rate of these LayerNorms, as a multiple of the prompts' rate."""
+    vision_depth: int = 0
+    """Number of the image tower's first blocks with learned tokens (deep visual prompts); 0: the
+    image tower has none."""
+    vision_prompts: int = 4
+    """With vision_depth: number of learned tokens per block."""
+    vision_insertion: Insertion = "replace"
+    """Tokens of later blocks `replace` the outputs of those before, or every block has them only
+    as `keys` and values."""
+    coupling: bool = False
+    """Compute the image tower's tokens from the text tower's, with a linear layer per block
+    (MaPLe)."""
+    vision_rate: float = 1.0
+    """Learning rate of the image tower's tokens, as a multiple of the prompts' rate."""
+    router_input: RouterInput = "tuned"
+    """Image feature that the router sees if the image tower has learned tokens: the `tuned` one,
+    or that of the `frozen` tower."""
     key_views: int = 0
     """Tip-Adapter: random crops whose mean feature is an image's key; 0 takes the centre crop.
     With crops, tip-adapter-f also trains on a new one of each image in every epoch."""
@@ -195,9 +221,9 @@ class TrainConfig:
                 raise choose_from(name, getattr(self, name), get_args(choices))
         if self.shots != ALL_SHOTS and self.shots < 1:
             raise UserError(f"shots must be at least 1, or all; got {self.shots}.")
-        for name in ("num_chosen", "batch_size", "views", "save_every", "context_tokens"):
+        for name in _AT_LEAST_ONE:
             self._at_least(name, 1)
-        for name in (*_NON_NEGATIVE, "epochs", "warmup_epochs", "key_views"):
+        for name in (*_NON_NEGATIVE, *_COUNTS):
             self._at_least(name, 0)
         if self.epochs > 0 and not method.learns_in_epochs:
             raise UserError(
@@ -228,6 +254,11 @@ class TrainConfig:
         """Returns whether the settings have more than one group of templates."""
         return self.groups is not None and len(self.groups) > 1
 
+    @property
+    def tunes_images(self) -> bool:
+        """Whether the image tower learns: then image features change in every step."""
+        return self.tune_layer_norms or self.vision_depth > 0
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain values for JSON."""
         return dataclasses.asdict(self)
@@ -238,6 +269,7 @@ class TrainConfig:
             name
             for name, used in (
                 ("tune_layer_norms", self.tune_layer_norms),
+                ("vision_depth", self.vision_depth > 0),
                 ("augment crops", self.augment != "none"),
             )
             if used
@@ -246,6 +278,12 @@ class TrainConfig:
             raise UserError(
                 f"{live[0]} changes the image features in every step, so they cannot be cached: "
                 "turn image_cache off, or use cached views instead of random crops."
+            )
+        if self.coupling and (self.vision_depth != self.text_depth or self.groups_differ()):
+            raise UserError(
+                f"With coupling the image tower's tokens are computed from those of one prompt, "
+                f"block by block, but text_depth is {self.text_depth} and vision_depth "
+                f"{self.vision_depth}. Give both the same depth, and one group of templates."
             )
         if not self.image_cache and self.views > 1:
             raise UserError(
@@ -259,6 +297,11 @@ class TrainConfig:
             raise UserError(
                 "With class_context every class learns its own context, so that new classes have "
                 "none. Train on all classes, or turn class_context off."
+            )
+        if self.text_depth > 1 and (self.class_context or self.conditional):
+            raise UserError(
+                "Learned tokens in later blocks of the text tower (text_depth) are the same for "
+                "all classes and images: turn class_context and conditional off."
             )
         regularised = self.text_weight > 0 or self.anchor_weight > 0 or self.align_gradient
         if self.conditional and (regularised or self.class_context or self.groups_differ()):
@@ -298,8 +341,16 @@ _CHOICES: dict[str, Any] = {
     "precision": Precision,
     "augment": Augment,
     "search": Search,
+    "vision_insertion": Insertion,
+    "router_input": RouterInput,
 }
+_AT_LEAST_ONE = (
+    "num_chosen", "batch_size", "views", "save_every", "context_tokens", "text_depth",
+    "vision_prompts",
+)  # fmt: skip
+_COUNTS = ("epochs", "warmup_epochs", "key_views", "learned_tokens", "vision_depth")
 _NON_NEGATIVE = (
     "text_weight", "text_noise", "anchor_weight", "align_weight", "gate_weight", "learning_rate",
-    "gate_rate", "layer_norm_rate", "momentum", "weight_decay", "warmup_rate", "clip_norm",
+    "gate_rate", "layer_norm_rate", "vision_rate", "momentum", "weight_decay", "warmup_rate",
+    "clip_norm",
 )  # fmt: skip

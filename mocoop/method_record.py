@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 Settings = Mapping[str, Any]
 """Fields of `TrainConfig` by name."""
-Family = Literal["Mixture", "One prompt", "No learned prompt"]
+Family = Literal["Mixture", "One prompt", "Both towers", "No learned prompt"]
 MIXTURE: Family = "Mixture"
 ONE_PROMPT: Family = "One prompt"
+BOTH_TOWERS: Family = "Both towers"
 NO_PROMPT: Family = "No learned prompt"
-FAMILIES = (MIXTURE, ONE_PROMPT, NO_PROMPT)
+FAMILIES = (MIXTURE, ONE_PROMPT, BOTH_TOWERS, NO_PROMPT)
 """In the order of menus."""
 
 Kind = Literal["prompts", "templates", "linear probe", "image cache"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from mocoop import recipes
 from mocoop.errors import choose_from
 from mocoop.method_record import (
+    BOTH_TOWERS,
     FAMILIES,
     IMAGE_CACHE,
     LINEAR_PROBE,
@@ -35,6 +36,8 @@ LASP = Paper(
 TIP_ADAPTER = Paper(
     "Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification", "2207.09519"
 )
+VPT = Paper("Visual Prompt Tuning", "2203.12119")
+MAPLE = Paper("MaPLe: Multi-modal Prompt Learning", "2210.03117")
 MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
 
 _PLAIN_AND_IMAGES = "“{template}” and training images"
@@ -224,6 +227,59 @@ _RECORDS = (
         recipes.LASP | recipes.ALL_NAMES | recipes.TUNED,
         {"learning_rate": 0.2, "text_weight": 0.2, "layer_norm_rate": 0.03},
         Recipe(recipes.LASP_CODE | recipes.LIVE, recipes.OF_LASP),
+    ),
+    Method(
+        "vpt",
+        "VPT",
+        BOTH_TOWERS,
+        "Learned tokens in the blocks of the image tower; the text stays the plain prompt.",
+        "Shows what learned tokens in the image tower do alone.",
+        VPT,
+        "#7a8f9e",
+        recipes.COOP | recipes.SEES | {"learn_before": False},
+        {"learning_rate": 0.05} | recipes.TOWERS_DEMO,
+        Recipe(
+            recipes.WORDS
+            | recipes.TOWERS
+            | {"vision_prompts": 8, "vision_depth": 12, "learning_rate": 0.0025},
+            recipes.OF_VPT,
+        ),
+    ),
+    Method(
+        "ivlp",
+        "IVLP",
+        BOTH_TOWERS,
+        "Learned tokens in the blocks of both towers, which know nothing of each other.",
+        "The plain form of prompts in both towers: compare MaPLe and PromptSRC with it.",
+        MAPLE,
+        "#5f7f6b",
+        recipes.COOP | recipes.SEES,
+        {"learning_rate": 0.05, "text_depth": 3} | recipes.TOWERS_DEMO,
+        Recipe(
+            recipes.WORDS
+            | recipes.TOWERS
+            | {"learned_tokens": 2, "vision_prompts": 2, "learning_rate": 0.0035}
+            | {"vision_depth": 12, "text_depth": 12},
+            recipes.OF_MAPLE,
+        ),
+    ),
+    Method(
+        "maple",
+        "MaPLe",
+        BOTH_TOWERS,
+        "Learned tokens in the blocks of both towers; those of the image tower are computed from "
+        "those of the text tower.",
+        "Shows what it means that both towers change together.",
+        MAPLE,
+        "#a06a8c",
+        recipes.COOP | recipes.SEES | {"coupling": True, "learned_tokens": 2, "vision_prompts": 2},
+        {"learning_rate": 0.05, "text_depth": 3} | recipes.TOWERS_DEMO,
+        Recipe(
+            recipes.WORDS
+            | recipes.TOWERS
+            | {"vision_depth": 9, "text_depth": 9, "learning_rate": 0.0035},
+            recipes.OF_MAPLE,
+        ),
     ),
     Method(
         "mocoop",

@@ -19,6 +19,7 @@ COOP: dict[str, Any] = {
 LASP = COOP | {"correction": True, "text_weight": 5.0, "text_target": "templates"}
 ALL_NAMES = {"text_classes": "all"}
 TUNED = {"image_cache": False, "tune_layer_norms": True}
+SEES = {"image_cache": False}  # the image tower learns, so that its features change
 UNTRAINED = COOP | {"epochs": 0}
 # The demo CLIP's recipes were chosen on validation images (docs/results.md). Methods that tune the
 # image tower have fewer epochs, because each one encodes the images again.
@@ -70,6 +71,11 @@ COOP_FEW_SHOT = FewShotRecipe(
     fixed={"imagenet": 50},
     source=OF_COOP,
 )
+# MaPLe's and PromptSRC's programs: batches of 4, random crops, tokens in both towers.
+TOWERS = SGD | LIVE | {"batch_size": 4, "epochs": 5}
+TOWERS_DEMO = {"vision_depth": 3, "epochs": 10, "batch_size": 32}
+OF_VPT = "VPT in MaPLe's comparison, arXiv 2210.03117"
+OF_MAPLE = "MaPLe, arXiv 2210.03117"
 OF_TIP = "Tip-Adapter, arXiv 2207.09519"
 TIP = {"search": "published", "key_views": 10}
 ADAMW = {"epochs": 20, "learning_rate": 1e-3, "batch_size": 256}

@@ -20,7 +20,7 @@ def picture_feature(run: Run, image: Image.Image) -> Tensor:
     Runs that share a frozen CLIP share its features.
     """
     config = run_caches.setup_of(run).config
-    if config.tune_layer_norms:
+    if config.tunes_images:
         made, inputs = run_caches.stamp_of(run), run_caches.inputs_of(run)
         return _tuned_feature(str(run.path), made, inputs, image.size, image.tobytes())
     return plain_feature(config.backbone, config.precision, image)

@@ -105,7 +105,7 @@ def _setup(path: str, changed: int) -> RunSetup:
 
 
 def run_backbone(run: Run) -> Backbone:
-    """Returns the CLIP of a run, with the LayerNorms that the run tuned.
+    """Returns the CLIP of a run, with all that the run learned in its image tower.
 
     Raises:
         UserError: if CLIP's weights differ from those that the run was trained with.
@@ -113,7 +113,7 @@ def run_backbone(run: Run) -> Backbone:
     setup = setup_of(run)
     clip = backbone(setup.config.backbone)
     setup.check_backbone(clip.fingerprint)
-    tuned = setup.config.tune_layer_norms
+    tuned = setup.config.tunes_images
     return _tuned_backbone(str(run.path), stamp_of(run), inputs_of(run)) if tuned else clip
 
 

@@ -45,7 +45,7 @@ def edit_group(run: Run, choice: str, item: Item) -> None:
         return
     with part:
         classifier = run_caches.classifier(run)
-        if not isinstance(classifier, MixtureClassifier) or setup.config.tune_layer_norms:
+        if not isinstance(classifier, MixtureClassifier) or setup.config.tunes_images:
             st.info(words.TUNED_TOWER)
             return
         st.caption(words.EDIT_CAPTION)

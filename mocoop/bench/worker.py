@@ -120,7 +120,7 @@ class Bench:
                 self.model, self.tower, self.classes, features, self.labels, self.data, self.config
             )
         else:
-            with torch.set_grad_enabled(self.model.norms is not None):
+            with torch.set_grad_enabled(self.model.tunes_images):
                 features = self.model.image_features(self.backbone.model.visual, self.pictures)
             scale = self.model.logit_scale if self.config.text_scale == "logit" else 1.0
             loss = plain_loss(

@@ -26,7 +26,8 @@ from mocoop.classifiers.prompts import MixtureClassifier
 from mocoop.classifiers.saved import open_classifier
 from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.clip.device import tower_dtype
-from mocoop.clip.image_layer_norms import with_norms
+from mocoop.clip.image_layer_norms import NORMS, names_in_tower
+from mocoop.clip.tuned_tower import TunedTower
 from mocoop.config import Precision
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder

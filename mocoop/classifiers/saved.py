@@ -15,12 +15,12 @@ from mocoop.classifiers.assemble import (
 from mocoop.classifiers.base import Classifier
 from mocoop.clip.backbone import Backbone, choose_device, load_backbone
 from mocoop.clip.device import tower_dtype
-from mocoop.clip.image_layer_norms import with_norms
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
 from mocoop.model.mixture import PromptMixture, build_model
+from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.runs.run import Run, RunSetup
 
 
@@ -61,7 +61,7 @@ def open_classifier(
 
 
 def run_backbone(run: Run, loaded: Backbone | None = None) -> Backbone:
-    """Returns the CLIP that encodes a run's images: its backbone, with the tuned LayerNorms.
+    """Returns the CLIP that encodes a run's images: its backbone, with all that it learned there.
 
     Args:
         run: a finished run.
@@ -73,7 +73,7 @@ def run_backbone(run: Run, loaded: Backbone | None = None) -> Backbone:
     setup = run.setup()
     backbone = loaded or load_backbone(setup.config.backbone, choose_device("auto"))
     setup.check_backbone(backbone.fingerprint)
-    return with_norms(backbone, run.weights()) if setup.config.tune_layer_norms else backbone
+    return tuned_backbone(backbone, setup.config, run.weights())
 
 
 def run_encoder(run: Run, loaded: Backbone | None = None) -> ImageEncoder:

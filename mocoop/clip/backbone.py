@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import open_clip
 import torch
-import torch.nn.functional as F
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor
-from torch.func import functional_call
 
 from mocoop.assets import asset
 from mocoop.clip.frozen_attention import use_frozen_attention
 from mocoop.clip.names import DEMO, Folder, find_source
 from mocoop.clip.open_model import OpenClip, Opened, Tokenizer, open_model
 from mocoop.clip.text_tower import TextTower
+from mocoop.clip.tuned_tower import TunedTower
 from mocoop.clip.weights_in import usual_weights
 from mocoop.errors import UserError
 
@@ -38,10 +37,10 @@ class Backbone:
     fingerprint: str
     """Hash of weights and transform: with equal fingerprints, image features are equal too."""
     device: torch.device
-    image_overrides: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
-    """Parameter name → value, used instead of the image tower's own parameter of that name."""
+    tuned: TunedTower | None = field(default=None, repr=False)
+    """What a run has learned in the image tower; None if it is as it was loaded."""
     original: Backbone | None = field(default=None, repr=False)
-    """With `image_overrides`: the backbone without them, whose text tower is shared."""
+    """With `tuned`: the backbone without it, whose text tower is shared."""
 
     @cached_property
     def text(self) -> TextTower:
@@ -55,12 +54,30 @@ class Backbone:
         """The scale of the logits, exp of CLIP's parameter."""
         return float(self.model.logit_scale.exp())
 
+    @property
+    def feature_dim(self) -> int:
+        """The length of an image's feature: that of the joint embedding, or twice as long where
+        the frozen tower's feature follows the tuned one.
+        """
+        both = self.tuned is not None and self.tuned.with_frozen
+        return self.text.dim * (2 if both else 1)
+
     @torch.no_grad()
     def image_features(self, images: Tensor) -> Tensor:
-        """Returns L2-normalised features (batch, dim), fp32, of transformed images."""
-        overrides = dict(self.image_overrides)
-        features = functional_call(self.model.visual, overrides, (images.to(self.device),))
-        return F.normalize(features.float(), dim=-1)
+        """Returns L2-normalised features (batch, feature_dim), fp32, of transformed images."""
+        tuned = self.tuned or TunedTower()
+        return tuned.features(self.model.visual, images.to(self.device))
+
+    def with_tuned(self, tuned: TunedTower) -> Backbone:
+        """Returns this backbone with an image tower that a run has tuned.
+
+        Without anything learned it is the backbone itself.
+        """
+        learned = tuned.tensors()
+        if not learned:
+            return self
+        fingerprint = fingerprint_with(self.fingerprint + tuned.description(), learned)
+        return replace(self, tuned=tuned, fingerprint=fingerprint, original=self)
 
 
 def choose_device(name: str) -> torch.device:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from mocoop.clip.backbone import Backbone, fingerprint_with
 from mocoop.errors import UserError
 
 # The two LayerNorms of every block, which LASP and the mixture tune; not the LayerNorms before
 # and after all blocks.
 _NORMS = re.compile(r"(^|\.)resblocks\.\d+\.ln_[12]\.(weight|bias)$")
+
+
+NORMS = "norms.values."
+"""What the names of these parameters begin with in a model."""
 
 
 class ImageNorms(nn.Module):
@@ -48,31 +49,13 @@ class ImageNorms(nn.Module):
 
     def by_name(self) -> dict[str, Tensor]:
         """Returns the trained values by their names in the tower."""
-        return {name.replace("/", "."): value for name, value in self.values.items()}
-
-    def forward(self, tower: nn.Module, images: Tensor) -> Tensor:
-        """Returns the tower's features (batch, dim), not normalised, with these LayerNorms."""
-        return functional_call(tower, self.by_name(), (images,))
+        return names_in_tower({NORMS + name: value for name, value in self.values.items()})
 
 
-def with_norms(backbone: Backbone, weights: Mapping[str, Tensor]) -> Backbone:
-    """Returns a backbone whose image tower has a run's trained LayerNorms.
+def names_in_tower(norms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns trained LayerNorms by their names in the tower.
 
     Args:
-        backbone: the frozen CLIP with which the run was trained.
-        weights: the run's weights; if they have no LayerNorms, `backbone` itself is returned.
+        norms: the values by their names in a model, which all begin with `NORMS`.
     """
-    prefix = "norms.values."
-    norms = {
-        name.removeprefix(prefix).replace("/", "."): value.to(backbone.device)
-        for name, value in weights.items()
-        if name.startswith(prefix)
-    }
-    if not norms:
-        return backbone
-    return replace(
-        backbone,
-        image_overrides=norms,
-        fingerprint=fingerprint_with(backbone.fingerprint, norms),
-        original=backbone,
-    )
+    return {name.removeprefix(NORMS).replace("/", "."): value for name, value in norms.items()}

@@ -134,7 +134,17 @@ class TextTower:
     def encode_prompts_plain(self, prompts: PromptBatch) -> Tensor:
         """Returns features of soft prompts by the tower's own forward pass over all 77 tokens."""
         rows, ends = prompts.layout.padded(self.context_length)
-        return self._encode(F.embedding(rows, prompts.table), ends).view(*prompts.shape, -1)
+        embedded = F.embedding(rows, prompts.table)
+        if prompts.deep is None:
+            return self._encode(embedded, ends).view(*prompts.shape, -1)
+        places, which = prompts.layout.deep_places(rows.flatten(), prompts.deep_counts)
+        deep = prompts.deep[:, which]
+        x = embedded + self.positional_embedding[: embedded.shape[1]]
+        for number, block in enumerate(self.transformer.resblocks):
+            if 0 < number <= len(deep):
+                x = x.flatten(0, 1).index_copy(0, places, deep[number - 1]).view_as(x)
+            x = block(x, attn_mask=self.causal_mask)
+        return self._pooled(x, ends).view(*prompts.shape, -1)
 
     def encode_prompts(self, prompts: PromptBatch) -> Tensor:
         """Returns features (experts, classes, dim) of soft prompts, not normalised.
@@ -152,14 +162,19 @@ class TextTower:
             else prompts.table.dtype
         )
         chunks = prompts.layout.chunks(self.chunk_rows)
-        needs_gradient = torch.is_grad_enabled() and prompts.table.requires_grad
+        needs_gradient = torch.is_grad_enabled() and prompts.requires_grad
         memory_left = self.memory if needs_gradient else 0
         parts = []
         for chunk in chunks:
             embedded = F.embedding(chunk.source, prompts.table)
             rows = embedded + self.positional_embedding[chunk.position]
             memory_left -= kept_bytes(chunk, blocks)
-            parts.append(FrozenBlocks.apply(rows, chunk, blocks, memory_left >= 0))
+            places = deep = None
+            if prompts.deep is not None:
+                places, which = prompts.layout.deep_places(chunk.source, prompts.deep_counts)
+                deep = prompts.deep[:, which]
+            keep = memory_left >= 0
+            parts.append(FrozenBlocks.apply(rows, chunk, blocks, keep, places, deep))
         order = torch.cat([chunk.pairs for chunk in chunks]).argsort()
         pooled = self.projection(self.ln_final(torch.cat(parts)[order]))
         return pooled.view(*prompts.shape, -1)
@@ -168,7 +183,11 @@ class TextTower:
         length = embedded.shape[1]
         x = embedded + self.positional_embedding[:length]
         mask = None if self.causal_mask is None else self.causal_mask[:length, :length]
-        x = self.ln_final(self.transformer(x, attn_mask=mask))
+        return self._pooled(self.transformer(x, attn_mask=mask), ends)
+
+    def _pooled(self, x: Tensor, ends: Tensor) -> Tensor:
+        """Returns text features (texts, dim) of the last block's output (texts, tokens, width)."""
+        length, x = x.shape[1], self.ln_final(x)
         rows = torch.arange(len(x), device=x.device)
         position = {"first": torch.zeros_like(ends), "last": torch.full_like(ends, length - 1)}
         return self.projection(x[rows, position.get(self.pool, ends)])

@@ -65,8 +65,8 @@ def measure_on(
     run.require_finished()
     setup = run.setup()
     encoder = run_encoder(run, None if cache is None else cache.backbone)
-    if cache is None or setup.config.tune_layer_norms:
-        keep = not setup.config.tune_layer_norms
+    if cache is None or setup.config.tunes_images:
+        keep = not setup.config.tunes_images
         cache = FeatureCache(encoder.backbone, keep=keep, precision=encoder.precision)
     classifier = classifier_for(run, setup, dataset, encoder.backbone)
     return evaluate(route_items(classifier, dataset, cache, choice, progress=progress), choice)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mocoop.clip.tuned_tower import routed_features
 from mocoop.datasets.base import Item
 from mocoop.datasets.builtin import SceneItem
 from mocoop.errors import UserError
@@ -119,6 +120,7 @@ def group_effect(
         logit_scale: the CLIP's scale.
         num_chosen: K, the number of experts per image.
     """
+    image_features = routed_features(image_features, prototypes.shape[-1])
     alone = (image_features @ prototypes[expert].T).argmax(dim=-1) == labels
     with torch.no_grad():
         mixed = mix(image_features, prototypes, gate, logit_scale, num_chosen).logits

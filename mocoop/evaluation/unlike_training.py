@@ -75,7 +75,7 @@ class TrainingDistances:
         """Returns the distance (pictures,) of each picture to the nearest training image, 0 to 2.
 
         Args:
-            features: of the pictures, (pictures, dim), L2-normalised, by the same CLIP.
+            features: of the pictures, (pictures, dim), by the same CLIP.
         """
         cosines = (features @ self.features.T).max(dim=1).values  # (pictures,)
         return (1.0 - cosines).double().clamp(min=0.0).numpy()

@@ -77,7 +77,9 @@ def _context(run: Run, setup: RunSetup, weights: Mapping[str, Tensor]) -> Tensor
         "no learned prompt": "prompts.before.0" not in weights,
         "several prompts and a router": len(setup.experts) > 1,
         "a correction vector": "correction" in weights,
-        "trained LayerNorms": config.tune_layer_norms,
+        "a tuned image tower": config.tunes_images,
+        "learned tokens in later blocks": config.text_depth > 1,
+        "only some learned tokens": config.learned_tokens > 0 or not config.learn_before,
     }
     found = [words for words, is_so in extra.items() if is_so]
     if not found and config.context_init == "template":

@@ -112,7 +112,7 @@ class FeatureCache:
             for index, content in sorted(contents.items())
             for view in range(views)
         ]
-        features = torch.zeros(len(items), views, self.backbone.text.dim)
+        features = torch.zeros(len(items), views, self.backbone.feature_dim)
         missing = self._look_up(wanted, features)
         if missing:
             report = progress or self._progress

@@ -25,9 +25,12 @@ class ImageEncoder:
     """Number format inside the tower; the returned features are fp32."""
 
     def batch(self, images: Tensor) -> Tensor:
-        """Returns L2-normalised features (batch, dim), fp32, on the CPU, of transformed images."""
+        """Returns L2-normalised features (batch, dim), fp32, on the CPU, of transformed images.
+
+        Their length is the backbone's `feature_dim`.
+        """
         if not len(images):
-            return torch.zeros(0, self.backbone.text.dim)
+            return torch.zeros(0, self.backbone.feature_dim)
         mixed = self.precision != torch.float32
         device = self.backbone.device.type
         with torch.autocast(device, self.precision if mixed else None, enabled=mixed):

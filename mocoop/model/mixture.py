@@ -16,10 +16,12 @@ from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import ImageNorms
 from mocoop.clip.text_tower import TextTower
+from mocoop.clip.tuned_tower import TunedTower, routed_features, seen_features
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.router import top_weights
 from mocoop.model.soft_prompts import MetaNet, SoftPrompts, linear, prompt_starts
+from mocoop.model.vision_prompts import VisionPrompts, tuned_tower, vision_prompts
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import Groups
 
@@ -40,18 +42,21 @@ class PromptMixture(nn.Module):
     """Soft prompts of all experts with their router, over a frozen CLIP.
 
     Args:
+        config: the run's settings.
         prompts: the experts' context tokens.
         gate: router from image features to expert scores; None with one expert.
         correction: vector (dim,) that is added to all text features, or None.
         logit_scale: the frozen CLIP's scale.
         num_chosen: K, the number of experts per image.
         shift: computes the vector that an image adds to the one expert's context, or None.
-        norms: trained LayerNorms of the image tower; None if the tower is frozen.
+        norms: trained LayerNorms of the image tower, or None.
+        vision: learned tokens of the image tower, or None. Without both the tower is frozen.
         precision: dtype inside the towers; fp32 turns autocast off.
     """
 
     def __init__(
         self,
+        config: TrainConfig,
         prompts: SoftPrompts,
         gate: nn.Linear | None,
         correction: nn.Parameter | None,
@@ -59,9 +64,11 @@ class PromptMixture(nn.Module):
         num_chosen: int,
         shift: MetaNet | None = None,
         norms: ImageNorms | None = None,
+        vision: VisionPrompts | None = None,
         precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        self.config = config
         self.prompts = prompts
         self.gate = gate
         self.correction = correction
@@ -69,6 +76,7 @@ class PromptMixture(nn.Module):
         self.num_chosen = num_chosen
         self.shift = shift
         self.norms = norms
+        self.vision = vision
         self.precision = precision
 
     def text_features(
@@ -93,11 +101,20 @@ class PromptMixture(nn.Module):
     def image_features(self, tower: nn.Module, images: Tensor) -> Tensor:
         """Returns L2-normalised features (batch, dim), fp32, of transformed images.
 
-        Gradients flow to the trained LayerNorms, if there are any.
+        Gradients flow to all that is trained in the image tower. With `with_frozen` in
+        `tuned_tower` the features are (batch, 2 dim).
         """
         with self.autocast():
-            features = tower(images) if self.norms is None else self.norms(tower, images)
-        return F.normalize(features.float(), dim=-1)
+            return self.tuned_tower().features(tower, images)
+
+    def tuned_tower(self) -> TunedTower:
+        """Returns what the model learns in the image tower, with its gradients."""
+        return tuned_tower(self.config, dict(self.named_parameters()))
+
+    @property
+    def tunes_images(self) -> bool:
+        """Whether the model learns anything in the image tower."""
+        return self.norms is not None or self.vision is not None
 
     def autocast(self) -> AbstractContextManager:
         """Returns the context manager in which the towers run: autocast, or plain fp32."""
@@ -108,7 +125,8 @@ class PromptMixture(nn.Module):
         """Returns the mixture's logits with the router's scores and weights.
 
         Args:
-            image_features: (batch, dim), L2-normalised.
+            image_features: (batch, dim), L2-normalised, or (batch, 2 dim) from a tuned image tower
+                whose router sees the frozen tower's feature.
             soft: (experts, classes, dim), from `text_features`; (batch, classes, dim) with a
                 conditional context.
         """
@@ -127,13 +145,16 @@ def mix(
     """Returns the weighted logits of the experts that the gate chooses for each image.
 
     `s * sum_k a_k <f, soft[g_k, c]>` is linear in the text features. So the experts' logits are
-    weighted, and the mixed text feature is neither computed nor normalised again.
+    weighted, and the mixed text feature is neither computed nor normalised again. The gate sees
+    the frozen tower's feature where that follows the tuned one: `routed_features`.
     """
-    expert_logits = logit_scale * torch.einsum("bd,gcd->bgc", image_features, soft)
+    dim = soft.shape[-1]
+    seen = seen_features(image_features, dim)
+    expert_logits = logit_scale * torch.einsum("bd,gcd->bgc", seen, soft)
     if gate is None:
         scores = image_features.new_zeros(len(image_features), len(soft))
     else:
-        scores = gate(image_features)
+        scores = gate(routed_features(image_features, dim))
     weights = top_weights(scores, num_chosen)
     logits = torch.einsum("bg,bgc->bc", weights, expert_logits)
     return Mixture(scores, weights, expert_logits, logits)
@@ -183,6 +204,7 @@ def build_model(
     prompts = SoftPrompts(starts, num_classes if config.class_context else None)
     gate = linear(tower.dim, len(groups), generator) if len(groups) > 1 else None
     model = PromptMixture(
+        config,
         prompts,
         gate,
         nn.Parameter(torch.zeros(tower.dim)) if config.correction else None,
@@ -190,6 +212,7 @@ def build_model(
         config.num_chosen,
         MetaNet(tower.dim, tower.width, generator) if config.conditional else None,
         ImageNorms.from_tower(backbone.model.visual) if config.tune_layer_norms else None,
+        vision_prompts(config, backbone.model.visual, tower.width, generator),
         tower_dtype(config.precision, backbone.device),
     )
     return model.to(backbone.device)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mocoop.clip.tuned_tower import routed_features
+
 GUIDE_BONUS = 10.0  # added to the K largest guide scores before the softmax
 
 
@@ -28,10 +30,12 @@ def guide_scores(image_features: Tensor, prototypes: Tensor, labels: Tensor) -> 
     `<f, prototype[g, y]>`, (batch, experts): the router learns from these scores.
 
     Args:
-        image_features: (batch, dim), L2-normalised.
+        image_features: (batch, dim), L2-normalised; the last dim numbers of longer ones, which
+            are the frozen tower's feature.
         prototypes: (experts, classes, dim), L2-normalised.
         labels: true classes, (batch,).
     """
+    image_features = routed_features(image_features, prototypes.shape[-1])
     return torch.stack(
         [(image_features * prototype[labels]).sum(dim=-1) for prototype in prototypes], dim=1
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,17 @@ STOP = "."  # what a context of words or random tokens ends in
 class PromptStart:
     """The initial tokens of one expert's prompt: `before`, the class name, `after`, `tail`."""
 
-    before: Tensor  # (tokens, width), learned
+    before: Tensor  # (tokens, width), learned if `learn_before`
     after: Tensor  # (tokens, width), learned if `learn_after`
     tail: Tensor  # (tokens, width), never learned: the full stop after a context of words
     learn_after: bool
     ending: str
     """The frozen words after the name, tokenised together with it; "" if those tokens learn."""
+    lead: Tensor  # (tokens, width), never learned: words between `before` and the class name
+    learn_before: bool = True
+    deep: Tensor | None = None
+    """Tokens (layers, tokens of `before`, width), learned, that replace the outputs of `before`
+    in front of the text tower's blocks 1 to `layers`; None without any."""
 
 
 class SoftPrompts(nn.Module):
@@ -50,10 +55,15 @@ class SoftPrompts(nn.Module):
                 tokens = tokens.expand(num_classes, -1, -1)  # (classes, tokens, width)
             return nn.Parameter(tokens.clone(), requires_grad=learn)
 
-        self.before = nn.ParameterList([block(start.before, True) for start in starts])
+        self.before = nn.ParameterList(
+            [block(start.before, start.learn_before) for start in starts]
+        )
         self.after = nn.ParameterList([block(start.after, start.learn_after) for start in starts])
         for index, start in enumerate(starts):
             self.register_buffer(f"tail_{index}", start.tail, persistent=False)
+            self.register_buffer(f"lead_{index}", start.lead, persistent=False)
+        deep = [start.deep for start in starts if start.deep is not None]
+        self.deep = nn.ParameterList([nn.Parameter(tokens.clone()) for tokens in deep])
 
     def forward(
         self, tower: TextTower, classes: ClassTokens, shift: Tensor | None = None
@@ -73,11 +83,22 @@ class SoftPrompts(nn.Module):
         self, tower: TextTower, classes: ClassTokens, shift: Tensor | None = None
     ) -> PromptBatch:
         """Returns the prompts of all experts and classes as input of the text tower."""
+        batch = self._packed(tower, classes, shift)
+        return batch.with_deep(list(self.deep)) if len(self.deep) else batch
+
+    def _packed(
+        self, tower: TextTower, classes: ClassTokens, shift: Tensor | None = None
+    ) -> PromptBatch:
+        """Returns the prompts of all experts and classes, without tokens of later blocks."""
         ends = [
-            torch.cat([after, self._tail(index, after)], dim=-2)
+            torch.cat([after, self._fixed("tail", index, after)], dim=-2)
             for index, after in enumerate(self.after)
         ]
-        before, endings = list(self.before), self.endings
+        before = [
+            torch.cat([block, self._fixed("lead", index, block)], dim=-2)
+            for index, block in enumerate(self.before)
+        ]
+        endings = self.endings
         if self.num_classes is not None:
             if len(classes.lengths) != self.num_classes:
                 raise ValueError(f"contexts of {self.num_classes} classes only")
@@ -87,16 +108,18 @@ class SoftPrompts(nn.Module):
             return PromptBatch.build(tower.tokens, classes, own, ends, True, texts)
         if shift is not None:
             offset = shift[:, None]  # (images, 1, width)
-            before = list(before[0] + offset)  # per image (tokens, width)
+            lead = self._fixed("lead", 0, self.before[0])
+            before = [torch.cat([row, lead]) for row in self.before[0] + offset]  # per image
             endings = endings * len(before)
             # The tokens after the name are shifted only if they are learned.
             after = self.after[0] + offset * self.learn_after[0]
-            ends = [torch.cat([row, self._tail(0, row)]) for row in after]
+            ends = [torch.cat([row, self._fixed("tail", 0, row)]) for row in after]
         return PromptBatch.build(tower.tokens, classes, before, ends, endings=endings)
 
-    def _tail(self, index: int, after: Tensor) -> Tensor:
-        tail = self.get_buffer(f"tail_{index}")
-        return tail if self.num_classes is None else tail.expand(len(after), -1, -1)
+    def _fixed(self, part: str, index: int, beside: Tensor) -> Tensor:
+        """Returns an expert's frozen tokens, for each class where `beside` has one block each."""
+        tokens = self.get_buffer(f"{part}_{index}")
+        return tokens if self.num_classes is None else tokens.expand(len(beside), -1, -1)
 
 
 class MetaNet(nn.Module):
@@ -133,6 +156,46 @@ def prompt_starts(
             starts from its group's first template.
         generator: draws random tokens; a CPU generator.
     """
+    return [
+        _with_settings(start, config, generator)
+        for start in _starts(config, tower, groups, generator)
+    ]
+
+
+def _with_settings(
+    start: PromptStart, config: TrainConfig, generator: torch.Generator
+) -> PromptStart:
+    """Returns a prompt's start with the tokens that the settings freeze, or add in later blocks.
+
+    Raises:
+        UserError: if there are fewer tokens before the name than `learned_tokens`, or none to
+            replace in later blocks.
+    """
+    before, lead = start.before, start.lead
+    if config.learned_tokens:
+        if len(before) < config.learned_tokens:
+            raise UserError(
+                f"learned_tokens is {config.learned_tokens}, but the prompt starts with only "
+                f"{len(before)} tokens before the class name. Choose fewer, or start from other "
+                "words (context_init words)."
+            )
+        before, lead = before[: config.learned_tokens], before[config.learned_tokens :]
+    deep = None
+    if config.text_depth > 1:
+        if not len(before):
+            raise UserError(
+                "text_depth is greater than 1, but the prompt starts with no token before the "
+                "class name that later blocks could replace. Use context_init words."
+            )
+        shape = (config.text_depth - 1, *before.shape)
+        deep = (RANDOM_STD * torch.randn(shape, generator=generator)).to(before)
+    return replace(start, before=before, lead=lead, learn_before=config.learn_before, deep=deep)
+
+
+def _starts(
+    config: TrainConfig, tower: TextTower, groups: Groups, generator: torch.Generator
+) -> list[PromptStart]:
+    """Returns every expert's prompt as its words or random tokens, before other settings."""
     if config.context_init == "template":
         first = (templates[0] for templates in groups.values())
         starts = []
@@ -140,7 +203,7 @@ def prompt_starts(
             before, after = soft_tokens(tower.tokens, template)
             ending = "" if config.learn_after else template.split(SLOT)[1]
             tail = after.new_zeros(0, tower.width)
-            starts.append(PromptStart(before, after, tail, config.learn_after, ending))
+            starts.append(PromptStart(before, after, tail, config.learn_after, ending, tail))
         return starts
     _, tail = soft_tokens(tower.tokens, f"{config.context_words} {{}}{STOP}")
     starts = []
@@ -149,7 +212,8 @@ def prompt_starts(
         places = {"end": len(context), "middle": len(context) // 2, "front": 0}
         split = places[config.name_position]
         ending = STOP if split == len(context) else ""
-        starts.append(PromptStart(context[:split], context[split:], tail, True, ending))
+        none = tail[:0]
+        starts.append(PromptStart(context[:split], context[split:], tail, True, ending, none))
     return starts
 
 
@@ -173,7 +237,7 @@ def check_learnable(config: TrainConfig, groups: Groups) -> None:
         groups: one expert each, as `expert_groups` gives them.
     """
     routed = len(groups) > 1
-    if not config.epochs or routed or config.correction or config.tune_layer_norms:
+    if not config.epochs or routed or config.correction or config.tunes_images:
         return
     if config.context_init == "random":
         return

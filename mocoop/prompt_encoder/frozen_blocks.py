@@ -102,6 +102,8 @@ class FrozenBlocks(torch.autograd.Function):
         chunk: Chunk,
         blocks: Sequence[BlockWeights],
         keep: bool,
+        places: Tensor | None = None,
+        deep: Tensor | None = None,
     ) -> Tensor:
         """Returns the last block's output at every pair's [EOS].
 
@@ -112,22 +114,31 @@ class FrozenBlocks(torch.autograd.Function):
             blocks: the tower's weights.
             keep: whether to save tensors for the backward pass; otherwise it encodes the chunk
                 again.
+            places: the rows that have learned tokens in later blocks, (tokens,), or None.
+            deep: these tokens, (layers, tokens, width), fp32: before block l, from 1 to `layers`,
+                the rows in `places` are replaced by deep[l - 1].
         """
         # Every product runs in the weights' dtype; autocast would change some of them.
         with torch.autocast(rows.device.type, enabled=False):
-            output, kept = run_blocks(rows, chunk, blocks, keep)
-        ctx.chunk, ctx.blocks, ctx.keep = chunk, blocks, keep
-        ctx.save_for_backward(*(kept if keep else (rows,)))
+            output, kept = run_blocks(rows, chunk, blocks, keep, places, deep)
+        ctx.chunk, ctx.blocks, ctx.keep, ctx.places = chunk, blocks, keep, places
+        ctx.layers = 0 if deep is None else len(deep)
+        needed = kept if keep else [rows] if deep is None else [rows, deep]
+        ctx.save_for_backward(*needed)
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Returns the gradient with respect to the rows."""
+        """Returns the gradients with respect to the rows and to the later blocks' tokens."""
         kept = list(ctx.saved_tensors)
         with torch.autocast(gradient.device.type, enabled=False):
             if not ctx.keep:
-                _, kept = run_blocks(kept[0], ctx.chunk, ctx.blocks, keep=True)
-            return back_through(gradient, ctx.chunk, ctx.blocks, kept), None, None, None
+                rows, deep = kept if ctx.layers else (kept[0], None)
+                _, kept = run_blocks(rows, ctx.chunk, ctx.blocks, True, ctx.places, deep)
+            d_rows, d_deep = back_through(
+                gradient, ctx.chunk, ctx.blocks, kept, ctx.places, ctx.layers
+            )
+        return d_rows, None, None, None, None, d_deep
 
 
 def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights]) -> int:
@@ -146,14 +157,23 @@ def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights]) -> int:
 
 
 def run_blocks(
-    rows: Tensor, chunk: Chunk, blocks: Sequence[BlockWeights], keep: bool
+    rows: Tensor,
+    chunk: Chunk,
+    blocks: Sequence[BlockWeights],
+    keep: bool,
+    places: Tensor | None = None,
+    deep: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Returns the output at each [EOS] (pairs, width), and tensors for the backward pass."""
+    """Returns the output at each [EOS] (pairs, width), and tensors for the backward pass.
+
+    The arguments are those of `FrozenBlocks`.
+    """
     heads, dtype, width = blocks[0].heads, blocks[0].qkv.dtype, rows.shape[1]
     index = TileIndex.from_chunk(chunk, heads, dtype)
     kept: list[Tensor] = []
     x = rows
-    for block in blocks[:-1]:
+    for number, block in enumerate(blocks[:-1]):
+        x = _replaced(x, number, places, deep)
         normed, *moments_1 = _norm(block.norm_1, x, dtype)
         qkv = torch.addmm(block.qkv_bias, normed, block.qkv)
         mixed, parts = attend(qkv, index, width // heads)
@@ -162,6 +182,7 @@ def run_blocks(
             kept += [*moments_1, *parts, *rest]
     # Only the output at [EOS] of the last block is used.
     block, index = blocks[-1], TileIndex.at_ends(chunk, heads, dtype)
+    x = _replaced(x, len(blocks) - 1, places, deep)
     normed, *moments_1 = _norm(block.norm_1, x, dtype)
     keys_values = torch.addmm(block.qkv_bias[width:], normed, block.qkv[:, width:])
     queries = torch.addmm(block.qkv_bias[:width], normed[chunk.ends], block.qkv[:, :width])
@@ -173,16 +194,27 @@ def run_blocks(
 
 
 def back_through(
-    gradient: Tensor, chunk: Chunk, blocks: Sequence[BlockWeights], kept: list[Tensor]
-) -> Tensor:
-    """Returns the gradient with respect to the rows (rows, width).
+    gradient: Tensor,
+    chunk: Chunk,
+    blocks: Sequence[BlockWeights],
+    kept: list[Tensor],
+    places: Tensor | None = None,
+    layers: int = 0,
+) -> tuple[Tensor, Tensor | None]:
+    """Returns the gradients with respect to the rows (rows, width) and to the learned tokens.
 
     Args:
         gradient: gradient with respect to the output, (pairs, width).
         chunk: the prompt and tile of each row.
         blocks: the tower's weights.
         kept: the tensors that `run_blocks` saved; this function removes them from the list.
+        places: the rows that were replaced before blocks 1 to `layers`; None without any.
+        layers: the number of blocks with such tokens.
+
+    Returns:
+        The gradients (rows, width), and (layers, tokens, width), or None without learned tokens.
     """
+    learned: list[Tensor] = []  # gradients of the tokens of the last of these blocks first
     block, width = blocks[-1], gradient.shape[1]
     heads, dtype = block.heads, block.qkv.dtype
     index = TileIndex.at_ends(chunk, heads, dtype)
@@ -194,14 +226,33 @@ def back_through(
     d_normed.index_add_(0, chunk.ends, torch.mm(d_queries, block.qkv[:, :width].t()))
     gradient = _norm_backward(block.norm_1, d_normed, _pop(kept, 3))
     gradient.index_add_(0, chunk.ends, at_ends)
+    _take_replaced(gradient, len(blocks) - 1, places, layers, learned)
     index = TileIndex.from_chunk(chunk, heads, dtype)
-    for block in reversed(blocks[:-1]):
+    for number, block in reversed(list(enumerate(blocks[:-1]))):
         gradient = _second_half_backward(block, gradient, kept)
         d_mixed = _with_empty_row(gradient, block.out.t())
         d_qkv, _ = attend_backward(d_mixed, index, chunk, _pop(kept, 4))
         d_normed = torch.mm(d_qkv, block.qkv.t())
         gradient = gradient.add_(_norm_backward(block.norm_1, d_normed, _pop(kept, 3)))
-    return gradient
+        _take_replaced(gradient, number, places, layers, learned)
+    return gradient, torch.stack(learned[::-1]) if learned else None
+
+
+def _replaced(x: Tensor, number: int, places: Tensor | None, deep: Tensor | None) -> Tensor:
+    """Returns a block's input with the block's learned tokens, if it has any."""
+    if places is None or deep is None or not 0 < number <= len(deep):
+        return x
+    return x.index_copy(0, places, deep[number - 1])
+
+
+def _take_replaced(
+    gradient: Tensor, number: int, places: Tensor | None, layers: int, learned: list[Tensor]
+) -> None:
+    """Moves the gradient of a block's learned tokens from that of its input to a list."""
+    if places is None or not 0 < number <= layers:
+        return
+    learned.append(gradient[places])
+    gradient.index_fill_(0, places, 0.0)
 
 
 def _bias(bias: Tensor | None, weight: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ no space before its slot. No other name makes a difference.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -105,6 +105,7 @@ class PromptLayout:
     Args:
         prompts: the tokens of each (expert, class) pair, as rows of the table.
         before_lengths: the number of tokens before the name, (experts,).
+        first_before: the row of the first token before a name; the others follow it.
         joined: the ids of names joined with the words after them, one after the other.
         device: the device of the resulting tensors.
     """
@@ -113,11 +114,13 @@ class PromptLayout:
         self,
         prompts: tuple[np.ndarray, ...],
         before_lengths: np.ndarray,
+        first_before: int,
         joined: Tensor,
         device: torch.device,
     ) -> None:
         self.prompts = prompts
         self.before_lengths = before_lengths
+        self.first_before = first_before
         self.joined = joined
         self.device = device
         self._tiled: dict[int, list[Chunk]] = {}
@@ -151,7 +154,8 @@ class PromptLayout:
                 parts = [names[label], after] if own is None else [own]
                 prompts.append(np.concatenate([[0], before, *parts, [1]]))
         joined = classes.ids.new_tensor(ids)
-        return cls(tuple(prompts), np.asarray(before_lengths), joined, classes.ids.device)
+        lengths, device = np.asarray(before_lengths), classes.ids.device
+        return cls(tuple(prompts), lengths, int(blocks[0]), joined, device)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -169,6 +173,30 @@ class PromptLayout:
             self._tiled[limit] = lay_out(self.prompts, self.before_lengths, limit, self.device)
         return self._tiled[limit]
 
+    def deep_places(self, source: Tensor, counts: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Returns which rows have learned tokens in later blocks, and which tokens these are.
+
+        Args:
+            source: the index of each row's token in the table of embeddings, (rows,).
+            counts: for each block of `before` how many of its first tokens have such tokens.
+
+        Returns:
+            Two tensors of the same length: indices of rows, and of the tokens, counted through
+            all blocks.
+        """
+        first = self.first_before
+        starts = first + np.cumsum([0, *self.before_lengths[:-1]])
+        own = np.concatenate([np.arange(a, a + n) for a, n in zip(starts, counts, strict=True)])
+        token = torch.full((first + int(sum(self.before_lengths)),), -1, device=source.device)
+        token[torch.as_tensor(own, device=source.device)] = torch.arange(
+            len(own), device=source.device
+        )
+        # Rows after all blocks of `before` belong to no learned token: they read the last entry.
+        known = torch.cat([token, token.new_tensor([-1])])
+        found = known[source.clamp(max=len(token))]
+        places = (found >= 0).nonzero().flatten()
+        return places, found[places]
+
     def padded(self, length: int) -> tuple[Tensor, Tensor]:
         """Returns the prompts as rows of the table (pairs, length), and each [EOS] position."""
         grid = np.full((len(self.prompts), length), 2)
@@ -184,6 +212,27 @@ class PromptBatch:
 
     table: Tensor  # (distinct tokens, width), the embeddings of all tokens in the prompts
     layout: PromptLayout
+    deep: Tensor | None = None
+    """Learned tokens (layers, tokens, width) that replace the outputs of the first tokens of each
+    block of `before`, in front of the tower's blocks 1 to `layers`; None without any."""
+    deep_counts: tuple[int, ...] = ()
+    """How many of these tokens belong to each block of `before`."""
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether any token is learned."""
+        return self.table.requires_grad or (self.deep is not None and self.deep.requires_grad)
+
+    def with_deep(self, deep: Sequence[Tensor]) -> PromptBatch:
+        """Returns the prompts with learned tokens in later blocks of the text tower.
+
+        Args:
+            deep: for each block of `before` the tokens (layers, tokens, width), at most as many
+                as the block has.
+        """
+        return replace(
+            self, deep=torch.cat(list(deep), dim=1), deep_counts=tuple(d.shape[1] for d in deep)
+        )
 
     @classmethod
     def build(

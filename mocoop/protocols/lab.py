@@ -165,7 +165,7 @@ def measure(run: Run, dataset: Dataset, backbone: Backbone) -> LabRun:
     """
     setup = run.setup()
     check_same_data(run, setup, dataset, backbone)
-    if setup.config.classes != "base" or setup.config.tune_layer_norms:
+    if setup.config.classes != "base" or setup.config.tunes_images:
         raise UserError(
             f"Run {run.path} is not one of the lab's: expected a run trained on the base half, "
             "with a frozen image tower."

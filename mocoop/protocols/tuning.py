@@ -14,7 +14,6 @@ from mocoop.classifiers.assemble import classifier_of_model
 from mocoop.classifiers.base import accuracy_of
 from mocoop.classifiers.prompts import learned_state
 from mocoop.clip.device import tower_dtype
-from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
@@ -22,6 +21,7 @@ from mocoop.method_record import PROMPTS
 from mocoop.methods import find_method
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
+from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset, settings_from
 from mocoop.protocols.plans import check_epochs, with_epochs
 from mocoop.shots import shots_value
@@ -121,8 +121,8 @@ def validation_accuracy(config: TrainConfig) -> float:
     training = training_data(prepared, hard, group_prototypes(hard), cache)
     for _ in fit(model, backbone.text, training, prepared.config, generator):
         pass
-    if config.tune_layer_norms:
-        tuned = with_norms(backbone, learned_state(model))
+    if config.tunes_images:
+        tuned = tuned_backbone(backbone, config, learned_state(model))
         cache = FeatureCache(tuned, keep=False, precision=precision)
     features = cache.features(dataset, items)[:, 0]
     classifier = classifier_of_model(prepared.setup(), model, backbone.text).subset(

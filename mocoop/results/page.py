@@ -46,7 +46,7 @@ def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
     All sets have 16 shots, two of them fewer shots as well. Slow methods, which encode texts or
     images anew in every step, are trained on fewer sets.
     """
-    tuned = tuple(key for key in METHODS if preset(key).tune_layer_norms)
+    tuned = tuple(key for key in METHODS if preset(key).tunes_images)
     usual = tuple(key for key in METHODS if key not in tuned)
     # When all classes are trained on, there are no other names, and LASP-V equals LASP.
     usual_seen, tuned_seen = (

@@ -14,7 +14,6 @@ from mocoop.classifiers.assemble import classifier_of_fit, classifier_of_model
 from mocoop.classifiers.prompts import learned_state
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import deterministic, tower_dtype
-from mocoop.clip.image_layer_norms import with_norms
 from mocoop.config import TrainConfig
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
@@ -28,6 +27,7 @@ from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import PromptMixture, build_model
+from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import Run, SavedFeatures
 from mocoop.runs.status import CANCELLED, QUEUED
@@ -195,8 +195,8 @@ def _train_and_test(
     writer.save_weights(weights)
     writer.update(message="evaluating on the test images")
     test_cache = cache
-    if config.tune_layer_norms:
-        tuned = with_norms(backbone, weights)
+    if config.tunes_images:
+        tuned = tuned_backbone(backbone, config, weights)
         test_cache = FeatureCache(tuned, keep=False, precision=precision, progress=progress)
     untrained = zero_shot_on_test(config, dataset, backbone, cache)
     results = results_on_test(classifier, config, dataset, test_cache, prototypes.cpu(), untrained)

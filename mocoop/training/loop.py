@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mocoop.classifiers.base import accuracy_of
 from mocoop.clip.text_tower import TextTower
+from mocoop.clip.tuned_tower import seen_features
 from mocoop.config import TrainConfig
 from mocoop.model.hard_prompts import HardText
 from mocoop.model.losses import (
@@ -171,7 +172,7 @@ def step_losses(
         model: the model.
         tower: the frozen text tower.
         classes: tokens of `data.class_names`.
-        features: (batch, dim), L2-normalised.
+        features: (batch, dim), L2-normalised; or (batch, 2 dim), as `PromptMixture` takes them.
         labels: (batch,).
         data: gives the hard prompts and the number of trained classes.
         config: weights and temperatures of the losses.
@@ -208,7 +209,9 @@ def step_losses(
     if config.align_gradient:
         untrained = hard.anchors[:, : data.num_trained].mean(dim=0)  # (classes, dim)
         losses["general"] = general_loss(
-            mixture.logits, logit_scale * features @ untrained.T, config.align_temperature
+            mixture.logits,
+            logit_scale * seen_features(features, soft.shape[-1]) @ untrained.T,
+            config.align_temperature,
         )
     return losses | {"total": total}, mixture.logits
 

@@ -25,7 +25,7 @@ class DivergedError(UserError):
 
 
 class PromptOptimizer:
-    """SGD over a model's trainable parameters; router and LayerNorms have their own rates.
+    """SGD over a model's trainable parameters; router and image tower have their own rates.
 
     Args:
         model: the model, on its device.
@@ -37,12 +37,14 @@ class PromptOptimizer:
         self._learned = [p for p in model.parameters() if p.requires_grad]
         router = [] if model.gate is None else list(model.gate.parameters())
         norms = [] if model.norms is None else list(model.norms.parameters())
-        with_own_rate = {id(p) for p in (*router, *norms)}
+        vision = [] if model.vision is None else list(model.vision.parameters())
+        with_own_rate = {id(p) for p in (*router, *norms, *vision)}
         others = [p for p in self._learned if id(p) not in with_own_rate]
         groups = [
             {"params": others, "share": 1.0},
             {"params": router, "share": config.gate_rate},
             {"params": norms, "share": config.layer_norm_rate},
+            {"params": vision, "share": config.vision_rate},
         ]
         self._optimizer = torch.optim.SGD(
             [group for group in groups if group["params"]],
@@ -56,14 +58,14 @@ class PromptOptimizer:
         self._last_finite: list[Tensor] = []
 
     def set_rate(self, rate: float) -> None:
-        """Sets the learning rate of the prompts; those of router and LayerNorms follow it."""
+        """Sets the learning rate of the prompts; those of all other parts follow it."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
 
     def set_epoch(self, epoch: int) -> float:
         """Sets the learning rates of an epoch, from 1; returns that of the prompts.
 
-        With `warmup_groups` `same` router and LayerNorms have a multiple of the peak rate, but
+        With `warmup_groups` `same` all other parts have a multiple of the peak rate, but
         the same rate in the warm-up, as in Dassl.
         """
         config = self._config

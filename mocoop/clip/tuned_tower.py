@@ -1,0 +1,84 @@
+"""What a run has learned in the image tower, which itself stays frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mocoop.clip.prompted_tower import prompted_features
+from mocoop.config import Insertion
+
+
+@dataclass(frozen=True)
+class TunedTower:
+    """Learned parts of an image tower: other values of its parameters, and learned tokens."""
+
+    overrides: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    """Parameter name → value, used instead of the tower's own parameter of that name."""
+    tokens: Tensor | None = field(default=None, repr=False)
+    """The learned tokens of the first blocks, (blocks, tokens, width); None without any."""
+    insertion: Insertion = "replace"
+    """How the tokens enter the blocks, as in `prompted_features`."""
+    with_frozen: bool = False
+    """Whether the frozen tower's feature follows the tuned one: a router may see that one."""
+
+    def features(self, tower: nn.Module, images: Tensor) -> Tensor:
+        """Returns L2-normalised features (batch, dim), fp32, of transformed images.
+
+        With `with_frozen` they are (batch, 2 dim): the tuned tower's feature, then the frozen
+        tower's, each of length 1.
+        """
+        named = {f"tower.{name}": value for name, value in self.overrides.items()}
+        tuned = functional_call(_Tower(tower, self), named, (images,))
+        tuned = F.normalize(tuned.float(), dim=-1)
+        if not self.with_frozen:
+            return tuned
+        with torch.no_grad():
+            frozen = F.normalize(tower(images).float(), dim=-1)
+        return torch.cat([tuned, frozen], dim=-1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns all that was learned, by name."""
+        tokens = {} if self.tokens is None else {"learned tokens": self.tokens}
+        return dict(self.overrides) | tokens
+
+    def description(self) -> str:
+        """Returns how the tensors are used, as a text for a fingerprint; "" if as always."""
+        plain = self.insertion == "replace" and not self.with_frozen
+        return "" if plain else f"{self.insertion} {self.with_frozen}"
+
+
+class _Tower(nn.Module):
+    """The tower with its learned tokens, as one module whose parameters can be overridden."""
+
+    def __init__(self, tower: nn.Module, tuned: TunedTower) -> None:
+        super().__init__()
+        self.tower = tower
+        self._tuned = tuned
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns features (batch, dim), not normalised."""
+        tokens = self._tuned.tokens
+        if tokens is None:
+            return self.tower(images)
+        return prompted_features(self.tower, images, tokens, self._tuned.insertion)
+
+
+def seen_features(features: Tensor, dim: int) -> Tensor:
+    """Returns the features (batch, dim) that are compared with text features.
+
+    Args:
+        features: (batch, dim), or (batch, 2 dim) with the frozen tower's feature behind.
+        dim: the size of CLIP's joint embedding.
+    """
+    return features[..., :dim]
+
+
+def routed_features(features: Tensor, dim: int) -> Tensor:
+    """Returns the features (batch, dim) that a router sees: the frozen tower's, if there."""
+    return features[..., -dim:]

@@ -1,0 +1,129 @@
+"""Learned tokens of the image tower, free ones or computed from the text tower's.
+
+Visual prompt tuning: Jia et al., arXiv 2203.12119. The coupling: MaPLe, Khattak et al., arXiv
+2210.03117, in which a linear layer per block turns the text tower's learned tokens into those of
+the image tower, so that gradients of both sides reach them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mocoop.clip.backbone import Backbone
+from mocoop.clip.image_layer_norms import NORMS, names_in_tower
+from mocoop.clip.prompted_tower import check_can_be_prompted
+from mocoop.clip.tuned_tower import TunedTower
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.model.soft_prompts import RANDOM_STD, linear
+
+VISION = "vision."
+"""What the names of these parameters begin with in a model."""
+COUPLED_TO = ("prompts.before.0", "prompts.deep.0")
+"""The text tower's learned tokens, of block 0 and of the later blocks, in a model."""
+
+
+class VisionPrompts(nn.Module):
+    """The image tower's learned tokens in its first blocks; `tuned_tower` computes with them.
+
+    Args:
+        depth: the number of blocks that get tokens.
+        count: the number of tokens per block.
+        width: the image tower's width.
+        generator: draws the initial values; a CPU generator.
+        text_width: the text tower's width if the tokens are computed from its learned tokens,
+            which must be as many in as many blocks; None for free tokens.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        count: int,
+        width: int,
+        generator: torch.Generator,
+        text_width: int | None = None,
+    ) -> None:
+        super().__init__()
+        if text_width is None:
+            drawn = torch.randn(depth, count, width, generator=generator)
+            self.values = nn.Parameter(RANDOM_STD * drawn)
+            return
+        # The layers of all later blocks start as copies of one.
+        layers = [linear(text_width, width, generator) for _ in range(min(depth, 2))]
+        for _ in range(2, depth):
+            layers.append(linear(text_width, width, generator))
+            layers[-1].load_state_dict(layers[1].state_dict())
+        self.coupling = nn.ModuleList(layers)
+
+
+def vision_prompts(
+    config: TrainConfig, tower: nn.Module, text_width: int, generator: torch.Generator
+) -> VisionPrompts | None:
+    """Returns the untrained tokens that the settings ask for; None if the tower has none.
+
+    Raises:
+        UserError: for an image tower that takes no tokens, or fewer blocks than `vision_depth`.
+    """
+    if config.vision_depth == 0:
+        return None
+    check_can_be_prompted(tower, config.vision_depth)
+    coupled = text_width if config.coupling else None
+    width = int(cast(Tensor, tower.class_embedding).shape[-1])
+    return VisionPrompts(config.vision_depth, config.vision_prompts, width, generator, coupled)
+
+
+def tuned_tower(config: TrainConfig, weights: Mapping[str, Tensor]) -> TunedTower:
+    """Returns what a run has learned in the image tower, from the weights of its model.
+
+    Gradients flow to the weights, if they are parameters.
+
+    Args:
+        config: the run's settings.
+        weights: the model's parameters by name.
+
+    Raises:
+        UserError: if the weights lack learned tokens that the settings have.
+    """
+    norms = {name: value for name, value in weights.items() if name.startswith(NORMS)}
+    tokens = _tokens(config, weights) if config.vision_depth else None
+    routed = tokens is not None and config.router_input == "frozen" and "gate.weight" in weights
+    return TunedTower(names_in_tower(norms), tokens, config.vision_insertion, routed)
+
+
+def tuned_backbone(
+    backbone: Backbone, config: TrainConfig, weights: Mapping[str, Tensor]
+) -> Backbone:
+    """Returns the CLIP that encodes a run's images: with all that it learned in the image tower.
+
+    Args:
+        backbone: the frozen CLIP with which the run was trained.
+        config: the run's settings.
+        weights: the run's weights.
+    """
+    tuned = tuned_tower(config, {n: value.to(backbone.device) for n, value in weights.items()})
+    return backbone.with_tuned(tuned)
+
+
+def _tokens(config: TrainConfig, weights: Mapping[str, Tensor]) -> Tensor:
+    """Returns the image tower's learned tokens (depth, count, width)."""
+    try:
+        if not config.coupling:
+            return weights[f"{VISION}values"]
+        first, *later = [weights[name] for name in COUPLED_TO if name in weights]
+        text = torch.cat([first[None], *later])  # (depth, count, text width)
+        layers = [f"{VISION}coupling.{block}." for block in range(config.vision_depth)]
+        return torch.stack(
+            [
+                nn.functional.linear(row, weights[f"{layer}weight"], weights[f"{layer}bias"])
+                for layer, row in zip(layers, text, strict=True)
+            ]
+        )
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"The run's weights lack the learned tokens of {config.vision_depth} blocks of the "
+            "image tower, which its settings have. Train the run again."
+        ) from error
