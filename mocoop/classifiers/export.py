@@ -9,14 +9,12 @@ README.md               what the classifier is and how to use it: a model card f
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
 
 from mocoop.classifiers.base import Routed
 from mocoop.classifiers.card import classifier_card
@@ -28,17 +26,18 @@ from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import NORMS, names_in_tower
 from mocoop.clip.tuned_tower import TunedTower
-from mocoop.config import Precision
+from mocoop.config import Insertion, Precision
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
+from mocoop.model.vision_prompts import tuned_tower
 from mocoop.older import check_not_first_demo
 from mocoop.runs.paths import EXPORT_FILE
 from mocoop.runs.run import Run, load_gate
 from mocoop.storage.atomic import write_json, write_tensors, write_text
 
 FORMAT = 1  # version of the folder's format
-_NORMS = "norms."  # prefix of the names of trained LayerNorms in a run's weights
+_TOKENS = "vision.tokens"  # the name of the image tower's learned tokens in an export
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,10 @@ class ExportSetup:
     """Version of mocoop that trained the run."""
     precision: Precision = "fp32"
     """Number format inside the image tower; missing in older exports."""
+    vision_insertion: Insertion = "replace"
+    """How learned tokens enter the image tower; missing in older exports."""
+    router_sees_frozen: bool = False
+    """Whether the router sees the frozen tower's feature; missing in older exports."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class Exported:
 
     setup: ExportSetup
     classifier: MixtureClassifier
-    norms: Mapping[str, Tensor]
-    """Trained LayerNorms of the image tower; empty if the tower was frozen."""
+    tuned: TunedTower
+    """What was learned in the image tower; nothing if it was frozen."""
 
     def encoder(self, loaded: Backbone | None = None) -> ImageEncoder:
         """Returns the classifier's encoder of images.
@@ -112,7 +115,7 @@ class Exported:
                 f"The classifier was trained with other weights of {self.setup.backbone!r} than "
                 "those found now. Restore the weights, or export the run again."
             )
-        return with_norms(backbone, self.norms)
+        return backbone.with_tuned(self.tuned)
 
 
 def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
@@ -142,7 +145,10 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
     classifier = open_classifier(run)
     assert isinstance(classifier, MixtureClassifier)
     weights = run.weights()
-    tensors = {name: value for name, value in weights.items() if name.startswith(_NORMS)}
+    tensors = {name: value for name, value in weights.items() if name.startswith(NORMS)}
+    tuned = tuned_tower(setup.config, weights)
+    if tuned.tokens is not None:
+        tensors[_TOKENS] = tuned.tokens
     if classifier.gate is not None:
         tensors |= {name: weights[name] for name in ("gate.weight", "gate.bias")}
     tensors["soft"] = classifier.soft
@@ -158,6 +164,8 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
         run.name,
         setup.version,
         setup.config.precision,
+        setup.config.vision_insertion,
+        tuned.with_frozen,
     )
     files = [folder / "classifier.safetensors"]
     if onnx:
@@ -201,8 +209,14 @@ def load_export(folder: Path) -> Exported:
         setup.logit_scale,
         setup.num_chosen,
     )
-    norms = {name: value for name, value in tensors.items() if name.startswith(_NORMS)}
-    return Exported(setup, classifier, norms)
+    norms = {name: value for name, value in tensors.items() if name.startswith(NORMS)}
+    tuned = TunedTower(
+        names_in_tower(norms),
+        tensors.get(_TOKENS),
+        setup.vision_insertion,
+        setup.router_sees_frozen,
+    )
+    return Exported(setup, classifier, tuned)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def test_same_answers_as_predict(runs, tmp_path, capsys, monkeypatch, method):
         assert got == pytest.approx(answer["probabilities"][name], abs=1e-7)
     assert dict(routed.chosen(0)) == pytest.approx(answer["experts"])
     if method == "mocoop-ln":
-        assert exported.norms
-        plain = replace(exported, norms={})
+        assert exported.tuned.overrides
+        plain = replace(exported, tuned=TunedTower())
         other = encode_images(plain.image_backbone(), [open_image(picture)[0]])
         assert not torch.equal(features, other)
 
