@@ -93,8 +93,8 @@ class TrainConfig:
     learned_tokens: int = 0
     """Number of tokens before the name that are learned, the first ones; the rest stay as they
     are (MaPLe). 0 learns all of them."""
-    learn_before: bool = True
-    """Learn the tokens before the name; if not, they stay words (VPT)."""
+    learn_context: bool = True
+    """Learn the context's tokens; if not, they stay as they are (VPT)."""
     text_depth: int = 1
     """J: number of the text tower's first blocks with learned tokens of their own; 1 learns only
     the context. In later blocks they replace the outputs of the tokens before the name."""

@@ -236,7 +236,7 @@ _RECORDS = (
         "Shows what learned tokens in the image tower do alone.",
         VPT,
         "#7a8f9e",
-        recipes.COOP | recipes.SEES | {"learn_before": False},
+        recipes.COOP | recipes.SEES | {"learn_context": False},
         {"learning_rate": 0.05} | recipes.TOWERS_DEMO,
         Recipe(
             recipes.WORDS

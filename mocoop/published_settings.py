@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from mocoop.method_record import Paper
-from mocoop.methods import CLIP, COCOOP, COOP, KGCOOP, LASP, MOCOOP, PROGRAD, TIP_ADAPTER
+from mocoop.methods import (
+    CLIP,
+    COCOOP,
+    COOP,
+    KGCOOP,
+    LASP,
+    MAPLE,
+    MOCOOP,
+    PROGRAD,
+    TIP_ADAPTER,
+    VPT,
+)
 
 SAME = "the same"
 
@@ -58,6 +69,20 @@ _AMP = Published(
     "precision", "autocast to fp16", "auto: bf16 where it is fast, fp16 on other GPUs, else fp32"
 )
 _NO_CLIPPING = Published("clip_norm", 0.0)
+_MAPLE = "MaPLe's code"
+_TOKENS = Published("first value of learned tokens", "normal, standard deviation 0.02", SAME)
+_TOWERS = (
+    Published("context_init", "words"),
+    *_WORDS,
+    Published("batch_size", 4),
+    Published("epochs", 5),
+    Published("warmup_epochs", 1),
+    _NO_CLIPPING,
+    *_SGD,
+    *_CROPS,
+    _FP16,
+    _TOKENS,
+)
 
 PUBLISHED: dict[Paper, tuple[Published, ...]] = {
     COOP: (
@@ -207,6 +232,23 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         *_SGD,
         *_CROPS,
         _AMP,
+    ),
+    VPT: (
+        Published("vision_prompts", 8, source=_MAPLE),
+        Published("vision_depth", 12, source=_MAPLE),
+        Published("vision_insertion", "replace", source=_MAPLE),
+        Published("learning_rate", 0.0025, source=_MAPLE),
+        *_TOWERS,
+    ),
+    MAPLE: (
+        Published("learned_tokens", 2),
+        Published("vision_prompts", 2),
+        Published("vision_insertion", "replace"),
+        Published("text_depth", "9 (IVLP 12)", SAME),
+        Published("vision_depth", "9 (IVLP 12)", SAME),
+        Published("layers from text to image tokens (MaPLe)", "the deep ones start alike", SAME),
+        Published("learning_rate", 0.0035, except_on="0.0026 for runs on other data sets"),
+        *_TOWERS,
     ),
     TIP_ADAPTER: (
         Published("search", "published"),

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import open_clip
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from mocoop.clip.frozen_attention import FrozenAttention, use_frozen_attention
 from mocoop.clip.image_layer_norms import ImageNorms
@@ -32,7 +33,7 @@ def measure(tower: nn.Module, precision: str, rounds: int) -> None:
 
     def forward() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            return norms(tower, pictures)
+            return functional_call(tower, norms.by_name(), (pictures,))
 
     def both() -> None:
         torch.autograd.grad(forward().sum(), list(norms.parameters()))

@@ -79,7 +79,7 @@ def _context(run: Run, setup: RunSetup, weights: Mapping[str, Tensor]) -> Tensor
         "a correction vector": "correction" in weights,
         "a tuned image tower": config.tunes_images,
         "learned tokens in later blocks": config.text_depth > 1,
-        "only some learned tokens": config.learned_tokens > 0 or not config.learn_before,
+        "only some learned tokens": config.learned_tokens > 0 or not config.learn_context,
     }
     found = [words for words, is_so in extra.items() if is_so]
     if not found and config.context_init == "template":

@@ -189,7 +189,14 @@ def _with_settings(
             )
         shape = (config.text_depth - 1, *before.shape)
         deep = (RANDOM_STD * torch.randn(shape, generator=generator)).to(before)
-    return replace(start, before=before, lead=lead, learn_before=config.learn_before, deep=deep)
+    return replace(
+        start,
+        before=before,
+        lead=lead,
+        learn_before=config.learn_context,
+        learn_after=start.learn_after and config.learn_context,
+        deep=deep,
+    )
 
 
 def _starts(

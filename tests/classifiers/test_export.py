@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from mocoop.classifiers.export import export_run, load_export
 from mocoop.cli.main import main
 from mocoop.clip.text_tower import TextTower
+from mocoop.clip.tuned_tower import TunedTower
 from mocoop.errors import UserError
 from mocoop.features.encode import encode_images
 from mocoop.presets import preset

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from mocoop.clip.frozen_attention import FrozenAttention, use_frozen_attention
 from mocoop.clip.image_layer_norms import ImageNorms
@@ -31,7 +32,7 @@ def passes(tower, pictures, autocast):
     """Returns features, and gradients with respect to the tower's LayerNorms."""
     norms = ImageNorms.from_tower(tower)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        features = norms(tower, pictures)
+        features = functional_call(tower, norms.by_name(), (pictures,))
     weight = torch.linspace(-1, 1, features.shape[1])
     return features, torch.autograd.grad((features * weight).sum(), list(norms.parameters()))
 

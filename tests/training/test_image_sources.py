@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from mocoop.clip.image_layer_norms import with_norms
 from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
+from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
@@ -232,7 +232,7 @@ def test_a_run_with_crops_and_layer_norms_is_tested_with_them(folders, tmp_path,
         logits = run.features().last[0] @ feature
         hits.append(int(logits.argmax()) == item.label)
     assert run.results()["all"]["accuracy"] == pytest.approx(100 * sum(hits) / len(hits))
-    tuned = with_norms(backbone, run.weights())
+    tuned = tuned_backbone(backbone, run.setup().config, run.weights())
     untouched, touched = (FeatureCache(one, cache) for one in (backbone, tuned))
     assert list(untouched.folder.rglob("*.safetensors"))
     assert not list(touched.folder.rglob("*"))

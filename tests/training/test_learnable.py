@@ -9,6 +9,7 @@ import yaml
 
 from mocoop.assets import asset
 from mocoop.errors import UserError
+from mocoop.method_record import BOTH_TOWERS
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.model.mixture import build_model
@@ -19,7 +20,12 @@ from mocoop.training.experiment import run_experiment
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 SETS = list(yaml.safe_load(asset("templates.yaml").read_text(encoding="utf-8")))
-PROMPTS = [key for key, method in METHODS.items() if method.learns_prompts]
+# Prompts in both towers are counted in tests/parity/test_towers.py.
+PROMPTS = [
+    key
+    for key, method in METHODS.items()
+    if method.learns_prompts and method.family != BOTH_TOWERS
+]
 OTHER = "ViT-B-16-quickgelu/openai"
 SINGLE = [key for key in PROMPTS if not METHODS[key].is_mixture]
 WIDTH, DIM = 32, 16  # of the tiny CLIP

@@ -10,10 +10,11 @@ import torch
 
 from mocoop.classifiers.prompts import learned_state
 from mocoop.classifiers.saved import restore_model
-from mocoop.clip.image_layer_norms import with_norms
 from mocoop.errors import UserError
+from mocoop.method_record import BOTH_TOWERS
 from mocoop.methods import METHODS
 from mocoop.model.mixture import IMAGES_AT_ONCE, build_model, predict
+from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import RunSetup
@@ -21,7 +22,12 @@ from mocoop.training.optimizer import learning_rate
 from tests.support import method_cases as cases
 from tests.support.reference_training import plain_rate
 
-TRAINED = tuple(key for key, method in METHODS.items() if method.learns_prompts)
+# Prompts in both towers are compared in tests/parity/test_towers.py.
+TRAINED = tuple(
+    key
+    for key, method in METHODS.items()
+    if method.learns_prompts and method.family != BOTH_TOWERS
+)
 RANDOM = {"context_init": "random", "context_tokens": 5, "learning_rate": 0.02}
 MIDDLE, FRONT = {"name_position": "middle"}, {"name_position": "front"}
 CASES = {method: (method, {}) for method in TRAINED} | {
@@ -164,7 +170,7 @@ def test_tuned_layer_norms_at_test_time(tiny_backbone):
     """A backbone with a run's LayerNorms sees images as a copy of the tower with them does."""
     pair = make("mocoop-ln: LayerNorms at the prompts' rate", tiny_backbone)
     train(pair)
-    tuned = with_norms(tiny_backbone, learned_state(pair.model))
+    tuned = tuned_backbone(tiny_backbone, pair.config, learned_state(pair.model))
     tower = copy.deepcopy(tiny_backbone.model.visual)
     tower.load_state_dict(tower.state_dict() | pair.model.norms.by_name())
     pictures, _ = cases.batch_of(99)
@@ -176,7 +182,7 @@ def test_tuned_layer_norms_at_test_time(tiny_backbone):
     assert (got - tiny_backbone.image_features(pictures)).abs().max() > 1e-3
     assert tuned.fingerprint != tiny_backbone.fingerprint
     assert tuned.text is tiny_backbone.text
-    assert with_norms(tiny_backbone, {}) is tiny_backbone
+    assert tuned_backbone(tiny_backbone, pair.config, {}) is tiny_backbone
 
 
 def test_a_tower_without_such_layer_norms(tiny_backbone, generator):
