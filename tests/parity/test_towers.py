@@ -14,12 +14,13 @@ from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
 from tests.parity import rivals, towers
-from tests.parity.test_rivals import NAMES, assert_close, settings
+from tests.parity.test_rivals import CLOSE, NAMES, assert_close, settings
 from tests.support.deep_clip import DEPTH, deep_backbone
 from tests.support.method_cases import product
 from tests.support.tiny import TINY_CONFIG
 
 EPOCHS = (1, 2, 3, 4, 5)
+LATER = 3 * CLOSE  # after the first step: rounding errors of the steps before add up
 DEPTHS = {"vision_depth": DEPTH, "text_depth": DEPTH}
 
 
@@ -84,15 +85,17 @@ def test_losses_gradients_and_steps_are_equal(case):
             value.grad = gradient
         sgd.param_groups[0]["lr"] = rates[epoch - 1]
         sgd.step()
-        assert_close(losses["total"].detach(), loss.detach(), "loss")
+        close = LATER if number else CLOSE
+        assert_close(losses["total"].detach(), loss.detach(), "loss", close=close)
         own = {n: p for n, p in model.named_parameters() if p.requires_grad and p.numel()}
         applied = as_theirs({name: p.grad for name, p in own.items()})
         after = as_theirs({name: p.detach() for name, p in own.items()})
         assert set(applied) == set(learned)
         largest = max(float(value.grad.abs().max()) for value in learned.values())
         for name, value in learned.items():
-            assert_close(applied[name], value.grad, f"step {number}, gradient of {name}", largest)
-            assert_close(after[name], value.detach(), f"step {number}, {name}")
+            what = f"step {number}, gradient of {name}"
+            assert_close(applied[name], value.grad, what, largest, close)
+            assert_close(after[name], value.detach(), f"step {number}, {name}", close=close)
 
 
 @pytest.mark.parametrize("method", ["vpt", "ivlp", "maple"])
