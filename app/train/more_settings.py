@@ -151,8 +151,14 @@ def _training(form: Form) -> None:
         form.number("views", 1)
     if config.tune_layer_norms:
         form.number("layer_norm_rate", 0.01, format="%.3f")
+    if config.vision_depth:
+        form.number("vision_depth", 1)
+        form.number("vision_prompts", 1)
+        form.number("vision_rate", 0.01, format="%.3f")
+    if config.text_depth > 1:
+        form.number("text_depth", 1)
     form.choice("precision", words.PRECISIONS)
-    if config.tune_layer_norms:
+    if config.tunes_images:
         form.toggle("augment", ("none", "crops"))
 
 

@@ -52,6 +52,11 @@ LABELS = {
     "batch_size": "Images per step",
     "views": "Views per image",
     "layer_norm_rate": "LayerNorm rate",
+    "vision_depth": "Blocks of the image tower",
+    "vision_prompts": "Image tokens per block",
+    "vision_rate": "Image tokens' rate",
+    "text_depth": "Blocks of the text tower",
+    "learned_tokens": "Learned words",
     "precision": "Precision",
     "augment": "Random crops",
     "search": "Values tried",
@@ -80,6 +85,12 @@ LABELS = {
 HELP = {
     "views": "1 is the image itself. More views add random crops and mirrored images.",
     "layer_norm_rate": "Learning rate of the LayerNorms, as a multiple of the prompts' rate.",
+    "vision_depth": "The first blocks of CLIP's image tower that get learned tokens.",
+    "vision_prompts": "Learned tokens beside the image's patches in each of these blocks.",
+    "vision_rate": "Learning rate of the image tokens, as a multiple of the prompts' rate.",
+    "text_depth": "The first blocks of CLIP's text tower that get learned tokens. 1 learns only the "
+    "words of the prompt.",
+    "learned_tokens": "The first words of the prompt that are learned. 0 learns all of them.",
     "precision": "Number format inside CLIP's encoders. fp16 is faster on a GPU; bf16 is faster "
     "on a GPU and on processors with AMX. `auto` uses bf16 there and fp32 elsewhere.",
     "augment": "Crops and mirrors every image at random, anew in every epoch.",

@@ -14,9 +14,9 @@ from mocoop.runs.run import Run
 from tests.support.app_fixtures import train
 from tests.support.page_fixtures import open_page
 
-MIXTURES = ("mocoop", "mocoop-all", "mocoop-ln", "mocoop-all-ln")
+MIXTURES = tuple(key for key, method in METHODS.items() if method.is_mixture)
 NO_PROMPTS = ("zero-shot", "ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
-FAR_APART = ("zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln")
+FAR_APART = ("zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln", "maple")
 TABS = (
     "Test images",
     "Experts by class",
