@@ -167,17 +167,16 @@ def _fit(
     weight, bias, blend = first_values(features, labels, text, factor)
     rate, blend_rate = step_sizes(features, text)
     cosines = features @ text.T  # (images, classes)
-    target = F.one_hot(labels, len(text)).to(features.dtype)
     weight_moved, bias_moved = torch.zeros_like(weight), torch.zeros_like(bias)
     best: BlendedProbe | None = None
     for step in range(1, steps + 1):
         logits = blended_logits(features, weight, bias, blend, text)
-        error = (logits.softmax(dim=-1) - target) / len(labels)  # gradient of the cross-entropy
-        weight_moved = MOMENTUM * weight_moved + error.T @ features
-        bias_moved = MOMENTUM * bias_moved + error.sum(dim=0)
+        of_weight, of_bias, of_blend = gradients(logits, features, labels, cosines)
+        weight_moved = MOMENTUM * weight_moved + of_weight
+        bias_moved = MOMENTUM * bias_moved + of_bias
         weight, bias = weight - rate * weight_moved, bias - rate * bias_moved
         if step % BLEND_EVERY == 0:
-            blend = blend - blend_rate * (error * cosines).sum(dim=0)
+            blend = blend - blend_rate * of_blend
         accuracy = None
         if len(val_labels) > 0:
             seen = blended_logits(val_features, weight, bias, blend, text)
@@ -190,6 +189,22 @@ def _fit(
             "The weights of LP++ became infinite or NaN. Are all image features finite numbers?"
         )
     return best
+
+
+def gradients(
+    logits: Tensor, features: Tensor, labels: Tensor, cosines: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the gradients of the mean cross-entropy by weight, bias and blend.
+
+    Args:
+        logits: (images, classes).
+        features: (images, dim), L2-normalised.
+        labels: (images,).
+        cosines: of the images to the text features, (images, classes).
+    """
+    target = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    error = (logits.softmax(dim=-1) - target) / len(labels)  # (images, classes)
+    return error.T @ features, error.sum(dim=0), (error * cosines).sum(dim=0)
 
 
 def first_values(

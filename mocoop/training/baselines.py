@@ -12,9 +12,9 @@ from torch import Tensor
 from mocoop.classifiers.base import require_two_classes
 from mocoop.classifiers.blended_probe import OWN_FACTORS, PUBLISHED_FACTORS, fit_blended_probe
 from mocoop.classifiers.c_search import own_c, published_c
-from mocoop.classifiers.feature_adapter import FeatureAdapter, adapted_features, new_adapter
+from mocoop.classifiers.feature_adapter import FeatureAdapter
 from mocoop.classifiers.linear_probe import fit_linear_probe
-from mocoop.classifiers.task_residual import TaskResidual, residual_text
+from mocoop.classifiers.task_residual import TaskResidual
 from mocoop.classifiers.tip_adapter import fit_tip_adapter
 from mocoop.classifiers.tip_search import OWN_SEARCH, published_search
 from mocoop.datasets.in_memory import GivenFeatures
@@ -28,7 +28,12 @@ from mocoop.method_record import (
     TASK_RESIDUAL,
 )
 from mocoop.methods import METHODS
-from mocoop.training.feature_training import FeatureData, train_on_features
+from mocoop.training.feature_training import (
+    FeatureData,
+    adapter_learner,
+    residual_learner,
+    train_on_features,
+)
 from mocoop.training.loop import EpochRecord
 from mocoop.training.prepare import Prepared
 
@@ -118,45 +123,23 @@ def _blended_probe(prepared: Prepared, text: Tensor, cache: FeatureCache) -> Fit
 
 
 def _task_residual(prepared: Prepared, text: Tensor, cache: FeatureCache) -> Fit:
-    """Adam on one vector per trained class, which starts at zero."""
     config, device = prepared.config, prepared.backbone.device
-    data, scale = _views(prepared, cache), prepared.backbone.logit_scale
-    base = _raw_text(prepared).to(device)
-    residual = torch.zeros_like(base, requires_grad=True)
-
-    def logits_of(features: Tensor) -> Tensor:
-        return scale * (features @ residual_text(base, residual, config.residual_ratio).T)
-
-    adam = torch.optim.Adam([residual], config.learning_rate, weight_decay=config.weight_decay)
+    data, base = _views(prepared, cache), _raw_text(prepared)
+    learner = residual_learner(base.to(device), prepared.backbone.logit_scale, config)
     generator = torch.Generator().manual_seed(config.seed)
-    yield from train_on_features([residual], logits_of, data, config, adam, generator)
-    learned = TaskResidual(base.cpu(), residual.detach().cpu(), config.residual_ratio)
-    return learned.to_tensors()
+    yield from train_on_features(learner, data, config, generator)
+    (residual,) = learner.learned
+    return TaskResidual(base, residual.detach().cpu(), config.residual_ratio).to_tensors()
 
 
 def _feature_adapter(prepared: Prepared, text: Tensor, cache: FeatureCache) -> Fit:
-    """SGD on the two layers of the adapter; the text features stay as they are."""
     config, device = prepared.config, prepared.backbone.device
-    ratio = config.residual_ratio
-    if ratio > 1:
-        raise UserError(
-            f"residual_ratio is {ratio:g}, but it is the share of the adapted feature. Choose 0 "
-            "to 1 (0.2 in the paper's code)."
-        )
-    data, scale = _views(prepared, cache), prepared.backbone.logit_scale
-    known = text[: len(prepared.trained)].to(device)
     generator = torch.Generator().manual_seed(config.seed)
-    down, up = (part.to(device).requires_grad_() for part in new_adapter(text.shape[1], generator))
-
-    def logits_of(features: Tensor) -> Tensor:
-        return scale * (adapted_features(features, down, up, ratio) @ known.T)
-
-    sgd = torch.optim.SGD(
-        [down, up], config.learning_rate, config.momentum, weight_decay=config.weight_decay
-    )
-    yield from train_on_features([down, up], logits_of, data, config, sgd, generator)
-    adapter = FeatureAdapter(down.detach().cpu(), up.detach().cpu(), ratio)
-    return adapter.to_tensors() | {"text": text}
+    known = text[: len(prepared.trained)].to(device)
+    learner = adapter_learner(known, prepared.backbone.logit_scale, config, generator)
+    yield from train_on_features(learner, _views(prepared, cache), config, generator)
+    down, up = (part.detach().cpu() for part in learner.learned)
+    return FeatureAdapter(down, up, config.residual_ratio).to_tensors() | {"text": text}
 
 
 _FITTERS: dict[str, Callable[[Prepared, Tensor, FeatureCache], Fit]] = {
@@ -205,7 +188,7 @@ def _raw_text(prepared: Prepared) -> Tensor:
     tower = prepared.backbone.text
     templates = [template for group in prepared.groups.values() for template in group]
     found = [tower.encode_template_raw(template, names) for template in templates]
-    return torch.stack(found).mean(dim=0)
+    return torch.stack(found).mean(dim=0).cpu()
 
 
 def _keys(prepared: Prepared, cache: FeatureCache) -> tuple[Tensor, Tensor | None]:

@@ -10,11 +10,74 @@ import torch
 from torch import Tensor
 
 from mocoop.classifiers.base import accuracy_of
+from mocoop.classifiers.feature_adapter import adapted_features, new_adapter
+from mocoop.classifiers.task_residual import residual_text
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.losses import classification_loss
 from mocoop.training.loop import EpochRecord, batches_of
 from mocoop.training.optimizer import learning_rate
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What is learned on image features, and how."""
+
+    learned: Sequence[Tensor]
+    """Leaf tensors that require gradients."""
+    logits_of: Callable[[Tensor], Tensor]
+    """Returns logits (batch, trained classes) of image features (batch, dim)."""
+    optimizer: torch.optim.Optimizer
+
+
+def residual_learner(base: Tensor, logit_scale: float, config: TrainConfig) -> Learner:
+    """Returns how TaskRes learns: Adam on one vector per class, which starts at zero.
+
+    Args:
+        base: raw text features of the trained classes, (classes, dim).
+        logit_scale: factor of the cosines.
+        config: gives `residual_ratio` and `weight_decay`.
+    """
+    residual = torch.zeros_like(base, requires_grad=True)
+
+    def logits_of(features: Tensor) -> Tensor:
+        text = residual_text(base, residual, config.residual_ratio)
+        return logit_scale * (features @ text.T)
+
+    adam = torch.optim.Adam([residual], config.learning_rate, weight_decay=config.weight_decay)
+    return Learner((residual,), logits_of, adam)
+
+
+def adapter_learner(
+    text: Tensor, logit_scale: float, config: TrainConfig, generator: torch.Generator
+) -> Learner:
+    """Returns how CLIP-Adapter learns: SGD on the two layers of its network.
+
+    Args:
+        text: features of the trained classes, (classes, dim), L2-normalised.
+        logit_scale: factor of the cosines.
+        config: gives `residual_ratio`, `momentum` and `weight_decay`.
+        generator: draws the first weights; a CPU generator.
+
+    Raises:
+        UserError: for a `residual_ratio` above 1.
+    """
+    ratio = config.residual_ratio
+    if ratio > 1:
+        raise UserError(
+            f"residual_ratio is {ratio:g}, but it is the share of the adapted feature. Choose 0 "
+            "to 1 (0.2 in the paper's code)."
+        )
+    first = new_adapter(text.shape[1], generator)
+    down, up = (part.to(text.device).requires_grad_() for part in first)
+
+    def logits_of(features: Tensor) -> Tensor:
+        return logit_scale * (adapted_features(features, down, up, ratio) @ text.T)
+
+    sgd = torch.optim.SGD(
+        [down, up], config.learning_rate, config.momentum, weight_decay=config.weight_decay
+    )
+    return Learner((down, up), logits_of, sgd)
 
 
 @dataclass(frozen=True)
@@ -28,12 +91,7 @@ class FeatureData:
 
 
 def train_on_features(
-    learned: Sequence[Tensor],
-    logits_of: Callable[[Tensor], Tensor],
-    data: FeatureData,
-    config: TrainConfig,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
+    learner: Learner, data: FeatureData, config: TrainConfig, generator: torch.Generator
 ) -> Iterator[EpochRecord]:
     """Trains tensors in place with cross-entropy; yields a record before and after each epoch.
 
@@ -41,16 +99,15 @@ def train_on_features(
     training of prompts.
 
     Args:
-        learned: leaf tensors that require gradients.
-        logits_of: returns logits (batch, trained classes) of image features (batch, dim).
-        data: images and labels, on the device of the tensors.
+        learner: what is learned, and how.
+        data: images and labels, on the device of the learned tensors.
         config: the run's settings.
-        optimizer: of the tensors.
         generator: draws batches and views; a CPU generator.
 
     Raises:
         UserError: if the loss becomes infinite or NaN.
     """
+    logits_of, optimizer = learner.logits_of, learner.optimizer
     yield _record(0, logits_of, data)
     num_images, num_views, _ = data.train.shape
     for epoch in range(1, config.epochs + 1):
@@ -74,7 +131,7 @@ def train_on_features(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if config.clip_norm > 0:
-                torch.nn.utils.clip_grad_norm_(learned, config.clip_norm)
+                torch.nn.utils.clip_grad_norm_(learner.learned, config.clip_norm)
             optimizer.step()
             total += loss.item()
             correct += int((logits.argmax(dim=-1) == labels).sum())
