@@ -15,7 +15,7 @@ from tests.support.app_fixtures import train
 from tests.support.page_fixtures import open_page
 
 MIXTURES = ("mocoop", "mocoop-all", "mocoop-ln", "mocoop-all-ln")
-NO_PROMPTS = ("zero-shot", "ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
+NO_PROMPTS = tuple(key for key, method in METHODS.items() if not method.learns_prompts)
 FAR_APART = ("zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln")
 TABS = (
     "Test images",

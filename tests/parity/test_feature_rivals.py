@@ -110,9 +110,8 @@ def test_blended_probe_is_equal():
     """First values, step sizes, gradients of five steps, and weights up to the second blend."""
     images, texts = features_of(12), features_of(4, seed=1)
     plain = LPPlusPlus(images, LABELS, texts)
-    for mine, theirs in zip(
-        first_values(images, LABELS, texts, 250.0), plain.learned, strict=True
-    ):
+    first = first_values(images, LABELS, texts, 250.0)
+    for mine, theirs in zip(first, plain.learned, strict=True):
         torch.testing.assert_close(mine, theirs.detach(), **CLOSE)
     assert step_sizes(images, texts) == pytest.approx((plain.rate, plain.blend_rate), rel=1e-5)
     logits = blended_logits(images, *first, texts)
