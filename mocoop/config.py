@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from mocoop.errors import UserError, choose_from
+from mocoop.method_record import FEATURE_ADAPTER
 from mocoop.methods import MENU, find_method
 from mocoop.shots import ALL_SHOTS, Shots
 from mocoop.templates import Groups, as_groups
@@ -207,6 +208,11 @@ class TrainConfig:
             raise UserError(
                 f"{self.method} is not trained in epochs: epochs must be 0; got {self.epochs}. "
                 "To train a prompt, use a method such as coop."
+            )
+        if method.classifier == FEATURE_ADAPTER and self.residual_ratio > 1:
+            raise UserError(
+                f"residual_ratio is the share of the adapted feature with {self.method}: expected "
+                f"0 to 1, got {self.residual_ratio:g}."
             )
         if not 0 < self.align_temperature < float("inf"):
             raise UserError(

@@ -6,19 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mocoop.method_record import Paper
-from mocoop.methods import (
-    CLIP,
-    CLIP_ADAPTER,
-    COCOOP,
-    COOP,
-    KGCOOP,
-    LASP,
-    LP,
-    MOCOOP,
-    PROGRAD,
-    TASKRES,
-    TIP_ADAPTER,
-)
+from mocoop.methods import COCOOP, COOP, KGCOOP, LASP, MOCOOP, PROGRAD
+from mocoop.methods_on_features import CLIP, CLIP_ADAPTER, LP, TASKRES, TIP_ADAPTER
 
 SAME = "the same"
 

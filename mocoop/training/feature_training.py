@@ -58,16 +58,8 @@ def adapter_learner(
         logit_scale: factor of the cosines.
         config: gives `residual_ratio`, `momentum` and `weight_decay`.
         generator: draws the first weights; a CPU generator.
-
-    Raises:
-        UserError: for a `residual_ratio` above 1.
     """
     ratio = config.residual_ratio
-    if ratio > 1:
-        raise UserError(
-            f"residual_ratio is {ratio:g}, but it is the share of the adapted feature. Choose 0 "
-            "to 1 (0.2 in the paper's code)."
-        )
     first = new_adapter(text.shape[1], generator)
     down, up = (part.to(text.device).requires_grad_() for part in first)
 

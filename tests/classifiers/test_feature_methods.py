@@ -146,8 +146,9 @@ def test_views_are_drawn_from_the_cache(workspace, inputs):
 
 
 def test_what_cannot_be_learned_is_told(workspace, inputs):
-    with pytest.raises(UserError, match=r"residual_ratio is 1\.5, but it is the share.*0 to 1"):
-        fit(inputs("clip-adapter", residual_ratio=1.5))
+    with pytest.raises(UserError, match=r"with clip-adapter: expected 0 to 1, got 1\.5"):
+        inputs("clip-adapter", residual_ratio=1.5)
+    assert inputs("taskres", residual_ratio=1.5).config.residual_ratio == 1.5
     with pytest.raises(UserError, match=r"TaskRes learns on cached image features.*set views"):
         fit(inputs("taskres", image_cache=False, augment="crops"))
     with pytest.raises(UserError, match=r"finite number in epoch 2, step 1.*1e\+38"):
