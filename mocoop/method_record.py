@@ -165,6 +165,11 @@ class Method:
         return self.learns == "in epochs"
 
     @property
+    def reports_epochs(self) -> bool:
+        """Whether a training says after every epoch how it goes."""
+        return self.learns_in_epochs and self.classifier != IMAGE_CACHE
+
+    @property
     def fits_image_features(self) -> bool:
         """Whether it is fitted on cached image features, without soft prompts."""
         return self.classifier not in (PROMPTS, TEMPLATES)

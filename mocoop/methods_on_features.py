@@ -94,7 +94,7 @@ ON_FEATURES = (
         TASKRES,
         "#6b8e9f",
         recipes.COOP,
-        {"epochs": 100},
+        recipes.DEMO | {"learning_rate": 0.2},
         Recipe(
             recipes.TASKRES,
             recipes.OF_TASKRES,
@@ -117,7 +117,7 @@ ON_FEATURES = (
         CLIP_ADAPTER,
         "#9a7bb0",
         recipes.COOP | {"residual_ratio": 0.2},
-        {"epochs": 100},
+        recipes.DEMO | {"learning_rate": 0.2, "residual_ratio": 0.35},
         Recipe(
             recipes.SGD | {"epochs": 200},
             recipes.OF_CLIP_ADAPTER,
