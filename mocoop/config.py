@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from mocoop.errors import UserError, choose_from
+from mocoop.method_record import FEATURE_ADAPTER
 from mocoop.methods import MENU, find_method
 from mocoop.shots import ALL_SHOTS, Shots
 from mocoop.templates import Groups, as_groups
@@ -147,7 +148,7 @@ class TrainConfig:
     """Leave out an epoch's last batch if it is not full, as CoOp's code does. If there are fewer
     images than batch_size, they are one batch."""
     learning_rate: float = 0.5
-    """Peak learning rate of SGD (of AdamW for tip-adapter-f)."""
+    """Peak learning rate of SGD (of AdamW for tip-adapter-f, of Adam for taskres)."""
     gate_rate: float = 20.0
     """Learning rate of the router, as a multiple of the prompts' rate."""
     momentum: float = 0.9
@@ -200,11 +201,15 @@ class TrainConfig:
     """Image feature that the router sees if the image tower has learned tokens: the `tuned` one,
     or that of the `frozen` tower."""
     key_views: int = 0
-    """Tip-Adapter: random crops whose mean feature is an image's key; 0 takes the centre crop.
-    With crops, tip-adapter-f also trains on a new one of each image in every epoch."""
+    """Tip-Adapter and LP++: random crops whose mean feature stands for an image; 0 takes the
+    centre crop. With crops, tip-adapter-f also trains on a new one of each in every epoch."""
     search: Search = "own"
-    """Values tried for Tip-Adapter's α and β, or for the linear probe's C: as the authors'
-    `published` code, or our `own` (a coarser grid; a C nearer to 1 where several are equal)."""
+    """Values tried for Tip-Adapter's α and β, the linear probe's C, or LP++'s first weight of the
+    text: as the authors' `published` code, or our `own` (a coarser grid; a C nearer to 1 where
+    several are equal; several first weights instead of one)."""
+    residual_ratio: float = 0.5
+    """TaskRes: the factor of the learned vectors beside the text features. CLIP-Adapter: the share
+    of the adapted image feature, from 0 to 1."""
     save_every: int = 3
     """Epochs between two saved copies of the soft text features (first and last always)."""
     deterministic: bool = False
@@ -229,6 +234,11 @@ class TrainConfig:
             raise UserError(
                 f"{self.method} is not trained in epochs: epochs must be 0; got {self.epochs}. "
                 "To train a prompt, use a method such as coop."
+            )
+        if method.classifier == FEATURE_ADAPTER and self.residual_ratio > 1:
+            raise UserError(
+                f"residual_ratio is the share of the adapted feature with {self.method}: expected "
+                f"0 to 1, got {self.residual_ratio:g}."
             )
         if not 0 < self.align_temperature < float("inf"):
             raise UserError(
@@ -352,5 +362,5 @@ _COUNTS = ("epochs", "warmup_epochs", "key_views", "learned_tokens", "vision_dep
 _NON_NEGATIVE = (
     "text_weight", "text_noise", "anchor_weight", "align_weight", "gate_weight", "learning_rate",
     "gate_rate", "layer_norm_rate", "vision_rate", "momentum", "weight_decay", "warmup_rate",
-    "clip_norm",
+    "clip_norm", "residual_ratio",
 )  # fmt: skip

@@ -16,7 +16,15 @@ NO_PROMPT: Family = "No learned prompt"
 FAMILIES = (MIXTURE, ONE_PROMPT, BOTH_TOWERS, NO_PROMPT)
 """In the order of menus."""
 
-Kind = Literal["prompts", "templates", "linear probe", "image cache"]
+Kind = Literal[
+    "prompts",
+    "templates",
+    "linear probe",
+    "image cache",
+    "task residual",
+    "feature adapter",
+    "blended probe",
+]
 PROMPTS: Kind = "prompts"
 """Text features of the prompt model, trained or untrained."""
 TEMPLATES: Kind = "templates"
@@ -25,6 +33,12 @@ LINEAR_PROBE: Kind = "linear probe"
 """A linear layer on image features."""
 IMAGE_CACHE: Kind = "image cache"
 """The plain prompt, and a cache of the training images' features."""
+TASK_RESIDUAL: Kind = "task residual"
+"""The plain prompt's text features plus a learned vector per class."""
+FEATURE_ADAPTER: Kind = "feature adapter"
+"""The plain prompt, and a small network that changes the image features."""
+BLENDED_PROBE: Kind = "blended probe"
+"""A linear layer on image features, plus the plain prompt with a learned weight per class."""
 
 Learns = Literal["nothing", "at once", "in epochs"]
 Knows = Literal["any class", "classes of its data set", "trained classes"]
@@ -129,6 +143,9 @@ class Method:
     starts_from: str = ""
     """The starting point in words, if the settings do not say it; `{template}` is the plain
     prompt."""
+    fitted_with: tuple[str, ...] = ()
+    """For methods that are fitted on image features: the settings of `TrainConfig` that they use,
+    besides those of a training in epochs."""
     seconds_per_image: float = 0.0
     """For methods that are fitted on image features: time per training image on a CPU core, with
     the built-in CLIP."""
@@ -149,9 +166,14 @@ class Method:
         return self.learns == "in epochs"
 
     @property
+    def reports_epochs(self) -> bool:
+        """Whether a training says after every epoch how it goes."""
+        return self.learns_in_epochs and self.classifier != IMAGE_CACHE
+
+    @property
     def fits_image_features(self) -> bool:
         """Whether it is fitted on cached image features, without soft prompts."""
-        return self.classifier in (LINEAR_PROBE, IMAGE_CACHE)
+        return self.classifier not in (PROMPTS, TEMPLATES)
 
     @property
     def is_plain_prompt(self) -> bool:

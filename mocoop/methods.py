@@ -10,8 +10,6 @@ from mocoop.errors import choose_from
 from mocoop.method_record import (
     BOTH_TOWERS,
     FAMILIES,
-    IMAGE_CACHE,
-    LINEAR_PROBE,
     MIXTURE,
     NO_PROMPT,
     ONE_PROMPT,
@@ -20,8 +18,8 @@ from mocoop.method_record import (
     Paper,
     Recipe,
 )
+from mocoop.methods_on_features import CLIP, ON_FEATURES
 
-CLIP = Paper("Learning Transferable Visual Models From Natural Language Supervision", "2103.00020")
 COOP = Paper("Learning to Prompt for Vision-Language Models", "2109.01134")
 COCOOP = Paper("Conditional Prompt Learning for Vision-Language Models", "2203.05557")
 PROGRAD = Paper("Prompt-aligned Gradient for Prompt Tuning", "2205.14865")
@@ -33,14 +31,9 @@ LASP = Paper(
     "Models",
     "2210.01115",
 )
-TIP_ADAPTER = Paper(
-    "Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification", "2207.09519"
-)
 VPT = Paper("Visual Prompt Tuning", "2203.12119")
 MAPLE = Paper("MaPLe: Multi-modal Prompt Learning", "2210.03117")
 MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
-
-_PLAIN_AND_IMAGES = "“{template}” and training images"
 
 _RECORDS = (
     Method(
@@ -69,61 +62,7 @@ _RECORDS = (
         needs_images=False,
         starts_from="the mean of all templates",
     ),
-    Method(
-        "linear-probe",
-        "Linear probe",
-        NO_PROMPT,
-        "Logistic regression on image features; the class names are not used.",
-        "Shows what images alone achieve; it cannot predict a class without training images.",
-        CLIP,
-        "#4aa564",
-        recipes.UNTRAINED,
-        published=Recipe({"search": "published"}, recipes.OF_COOP),
-        classifier=LINEAR_PROBE,
-        learns="at once",
-        needs_validation=True,
-        chooses="C",
-        knows="trained classes",
-        answers="A linear probe classifies the image features directly, without any text.",
-        starts_from="no words: weights on image features",
-        seconds_per_image=7e-3,
-    ),
-    Method(
-        "tip-adapter",
-        "Tip-Adapter",
-        NO_PROMPT,
-        "The plain prompt; similar training images add votes for their classes.",
-        "Takes no time: shows what the images add without any training.",
-        TIP_ADAPTER,
-        "#2fa5a0",
-        recipes.UNTRAINED,
-        published=Recipe(recipes.TIP, recipes.OF_TIP),
-        classifier=IMAGE_CACHE,
-        learns="nothing",
-        chooses="α and β",
-        knows="classes of its data set",
-        answers="Every image is compared with the plain prompt and the training images.",
-        starts_from=_PLAIN_AND_IMAGES,
-        seconds_per_image=3e-4,
-    ),
-    Method(
-        "tip-adapter-f",
-        "Tip-Adapter-F",
-        NO_PROMPT,
-        "Tip-Adapter, whose stored image features are then trained.",
-        "A fast alternative to prompt learning if there are many images per class.",
-        TIP_ADAPTER,
-        "#8a6fc9",
-        recipes.COOP,
-        recipes.ADAMW,
-        Recipe(recipes.TIP | recipes.ADAMW, recipes.OF_TIP, {"eurosat": {"epochs": 100}}),
-        classifier=IMAGE_CACHE,
-        chooses="α and β",
-        knows="classes of its data set",
-        answers="Every image is compared with the plain prompt and a trained cache.",
-        starts_from=_PLAIN_AND_IMAGES,
-        seconds_per_image=5e-4,
-    ),
+    *ON_FEATURES,
     Method(
         "coop",
         "CoOp",

@@ -30,6 +30,7 @@ _BEFORE: dict[str, Any] = {
     "deterministic": False,
     "key_views": 0,
     "search": "own",
+    "residual_ratio": 0.5,
 }
 """What version 0.1 did, before these were settings."""
 # Settings that do not change the result, or only its last bits.

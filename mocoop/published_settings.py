@@ -6,18 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mocoop.method_record import Paper
-from mocoop.methods import (
-    CLIP,
-    COCOOP,
-    COOP,
-    KGCOOP,
-    LASP,
-    MAPLE,
-    MOCOOP,
-    PROGRAD,
-    TIP_ADAPTER,
-    VPT,
-)
+from mocoop.methods import COCOOP, COOP, KGCOOP, LASP, MAPLE, MOCOOP, PROGRAD, VPT
+from mocoop.methods_on_features import CLIP, CLIP_ADAPTER, LP, TASKRES, TIP_ADAPTER
 
 SAME = "the same"
 
@@ -42,6 +32,7 @@ class Published:
 
 _DASSL = "Dassl, on which its code is built"
 _COCOOP = "CoCoOp's code"
+_COOP_COMMAND = "CoOp's command for ImageNet, which its README names"
 # What all programs have that are built on Dassl.
 _SGD = (
     Published("momentum", 0.9, source=_DASSL),
@@ -270,6 +261,57 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("optimiser", "AdamW, eps 1e-4, cosine over all steps", SAME, in_epochs=True),
         Published("crops in training", "a new one in every epoch", SAME, in_epochs=True),
         Published("tested epoch", "the best one on the test images", "the last", in_epochs=True),
+    ),
+    TASKRES: (
+        Published("residual_ratio", 0.5, SAME, except_on="1 on Flowers"),
+        Published("text feature", "mean over templates before normalising", SAME),
+        Published("text on ImageNet", "mean over 7 + 1 templates", _PLAIN),
+        Published(
+            "enhanced base",
+            "a second variant first tunes the text projection",
+            "not there: the regular base",
+        ),
+        Published("optimiser", "Adam", SAME),
+        Published("learning_rate", 0.002, SAME, except_on="0.0002 on ImageNet"),
+        Published("epochs", 200, except_on="100 with 1, 2 and 4 shots"),
+        Published("batch_size", 256),
+        Published("warmup_epochs", 1),
+        _NO_CLIPPING,
+        *(row for row in _SGD if row.setting != "momentum"),
+        *_CROPS,
+        _FP16,
+    ),
+    CLIP_ADAPTER: (
+        Published("residual_ratio", 0.2, source="its code; the paper tunes it for each data set"),
+        Published("network", "dim, dim / 4, dim; a ReLU after both layers, no bias", SAME),
+        Published("image features", "as the tower gives them", "L2-normalised: the same result"),
+        Published("optimiser", "SGD", SAME, _COOP_COMMAND),
+        Published("learning_rate", 0.002, source=_COOP_COMMAND),
+        Published("epochs", "50 on ImageNet", "the same; 200 elsewhere", _COOP_COMMAND),
+        Published("batch_size", 32, source=_COOP_COMMAND),
+        Published("warmup_epochs", 1, source=_COOP_COMMAND),
+        _NO_CLIPPING,
+        *_SGD,
+        *_CROPS,
+        Published("precision", "fp32", "auto in the image tower; fp32 in the network"),
+    ),
+    LP: (
+        Published("search", "published"),
+        Published("first weight of the text", "250 × the mean cosine of the classes", SAME),
+        Published("first weights of the layer", "each class's sum of image features", SAME),
+        Published("first biases of the layer", "small random numbers", "0"),
+        Published("step of the layer", "4 N / λ, momentum 0.9, on all images", SAME),
+        Published("step of the text's weights", "N / (4 max Σ cos²), every tenth step", SAME),
+        Published(
+            "gradient of the text's weights",
+            "summed over all steps so far, because it is never set to zero",
+            "that of the step",
+        ),
+        Published("steps", "300; the best on validation images, the last of equal ones", SAME),
+        Published("validation images", "as many as shots", "at most four of each class"),
+        Published("key_views", 1),
+        Published("crops", "50 to 100 % of the picture, bicubic, flip", SAME),
+        Published("text on ImageNet", "mean over 7 templates", _PLAIN),
     ),
     CLIP: (
         Published("search", "published", source="CoOp's code"),

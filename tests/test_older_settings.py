@@ -17,6 +17,7 @@ CLIP = "ViT-B-16-quickgelu/openai"
 NEW = (
     "validation", "text_templates", "text_softmax", "text_noise", "align_weight",
     "align_temperature", "drop_last", "warmup_groups", "deterministic", "key_views", "search",
+    "residual_ratio",
 )  # fmt: skip
 
 

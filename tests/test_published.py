@@ -49,6 +49,7 @@ def test_methods_of_one_paper_are_together():
     }
     assert found["lasp"] == ["lasp", "lasp-v", "lasp-ln", "lasp-v-ln"]
     assert found["tip-adapter"] == ["tip-adapter", "tip-adapter-f"]
+    assert all(found[key] == [key] for key in ("taskres", "clip-adapter", "lp++"))
     assert sum(map(len, found.values())) == len(WITH_RECIPE)
 
 

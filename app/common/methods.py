@@ -37,7 +37,7 @@ def learns_prompts(config: TrainConfig) -> bool:
 
 def has_epochs(config: TrainConfig) -> bool:
     """Returns whether the training reports its progress epoch by epoch."""
-    return config.epochs > 0 and learns_prompts(config)
+    return config.epochs > 0 and METHODS[config.method].reports_epochs
 
 
 def how_it_answers(config: TrainConfig) -> str:

@@ -14,7 +14,7 @@ from app.train.overfit import default_of
 from app.train.settings import setting_key, with_backbone
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
-from mocoop.method_record import IMAGE_CACHE, ONE_PROMPT, Method
+from mocoop.method_record import ONE_PROMPT, Method
 from mocoop.methods import METHODS
 
 LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens")  # settings of at least 1
@@ -164,9 +164,13 @@ def _training(form: Form) -> None:
 
 def _fitting(form: Form, method: Method) -> None:
     form.section(words.FITTING)
-    form.choice("search", words.SEARCHES, help=words.values_of(method.chooses))
-    if method.classifier == IMAGE_CACHE:
-        form.number("key_views", 1)
+    if "search" in method.fitted_with:
+        form.choice("search", words.SEARCHES, help=words.values_of(method.chooses))
+    if "residual_ratio" in method.fitted_with:
+        form.number("residual_ratio", 0.1)
+    for name in ("views", "key_views"):
+        if name in method.fitted_with:
+            form.number(name, 1)
 
 
 def _context(form: Form) -> None:

@@ -130,6 +130,8 @@ def _show_results(run: Run, setup: RunSetup, records: Records) -> None:
         st.info(what_came_out(*accuracies, tests), icon=":material/visibility:")
     if not has_epochs(config):
         _explain_no_curves(setup, records)
+    elif knows_trained_only(setup):
+        st.caption(words.trained_only(METHODS[config.method].label))
     with st.container(horizontal=True):
         routed = METHODS[config.method].is_mixture
         routing = words.SEE_ROUTING if routed else words.SEE_PREDICTIONS

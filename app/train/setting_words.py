@@ -61,6 +61,7 @@ LABELS = {
     "augment": "Random crops",
     "search": "Values tried",
     "key_views": "Crops per stored image",
+    "residual_ratio": "Share of what is learned",
     "context_init": "Starts from",
     "context_words": "Words",
     "context_tokens": "Tokens",
@@ -94,6 +95,8 @@ HELP = {
     "precision": "Number format inside CLIP's encoders. fp16 is faster on a GPU; bf16 is faster "
     "on a GPU and on processors with AMX. `auto` uses bf16 there and fp32 elsewhere.",
     "augment": "Crops and mirrors every image at random, anew in every epoch.",
+    "residual_ratio": "TaskRes: how strongly the learned vectors count beside the text features. "
+    "CLIP-Adapter: the share of the adapted image feature, from 0 to 1.",
     "key_views": "An image is the mean of this number of random crops. 0 is the image itself.",
     "context_words": "The words before the class name.",
     "context_tokens": "CoOp's M: the number of learned tokens.",

@@ -8,11 +8,20 @@ import torch
 from torch import Tensor
 
 from mocoop.classifiers.base import ONE, Classifier
+from mocoop.classifiers.blended_probe import BlendedClassifier, BlendedProbe
+from mocoop.classifiers.feature_adapter import AdapterClassifier, FeatureAdapter
 from mocoop.classifiers.linear_probe import LinearProbe, ProbeClassifier
 from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier, learned_state
+from mocoop.classifiers.task_residual import TaskResidual, TaskResidualClassifier
 from mocoop.classifiers.tip_adapter import TipAdapter, TipClassifier
 from mocoop.clip.text_tower import TextTower
-from mocoop.method_record import IMAGE_CACHE, LINEAR_PROBE
+from mocoop.method_record import (
+    BLENDED_PROBE,
+    FEATURE_ADAPTER,
+    IMAGE_CACHE,
+    LINEAR_PROBE,
+    TASK_RESIDUAL,
+)
 from mocoop.methods import METHODS
 from mocoop.model.mixture import PromptMixture
 from mocoop.prompt_encoder.layout import ClassTokens
@@ -72,6 +81,10 @@ def classifier_of_model(
 def classifier_of_fit(setup: RunSetup, weights: Weights) -> Classifier:
     """Returns the classifier of a method that is fitted on image features, from its weights.
 
+    Args:
+        setup: the setup of the run; its names are those of the classifier.
+        weights: the run's weights by name.
+
     Raises:
         UserError: if the weights belong to another method.
     """
@@ -87,8 +100,25 @@ def _tip_adapter(setup: RunSetup, weights: Weights) -> Classifier:
     return TipClassifier(setup.class_names, ONE, adapter, weights["text"], setup.logit_scale)
 
 
+def _task_residual(setup: RunSetup, weights: Weights) -> Classifier:
+    soft = TaskResidual.from_tensors(weights).text[None]  # (1, trained classes, dim)
+    return TaskResidualClassifier(setup.class_names, ONE, soft, None, setup.logit_scale, 1)
+
+
+def _feature_adapter(setup: RunSetup, weights: Weights) -> Classifier:
+    adapter = FeatureAdapter.from_tensors(weights)
+    return AdapterClassifier(setup.class_names, ONE, adapter, weights["text"], setup.logit_scale)
+
+
+def _blended_probe(setup: RunSetup, weights: Weights) -> Classifier:
+    return BlendedClassifier(setup.class_names, ONE, BlendedProbe.from_tensors(weights))
+
+
 _MAKERS: dict[str, Callable[[RunSetup, Weights], Classifier]] = {
     LINEAR_PROBE: _probe,
     IMAGE_CACHE: _tip_adapter,
+    TASK_RESIDUAL: _task_residual,
+    FEATURE_ADAPTER: _feature_adapter,
+    BLENDED_PROBE: _blended_probe,
 }
 """Kind of classifier that is fitted on image features → function that makes it from weights."""

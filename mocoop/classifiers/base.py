@@ -113,6 +113,36 @@ def accuracy_of(logits: Tensor, labels: Tensor) -> float:
     return 100.0 * int((logits.argmax(dim=-1) == labels).sum()) / len(labels)
 
 
+def require_two_classes(label: str, labels: Tensor) -> None:
+    """Raises UserError unless the training images are of at least two classes.
+
+    Args:
+        label: the method's name in texts, for the message.
+        labels: of the training images, (images,).
+    """
+    present = len(labels.unique())
+    if present < 2:
+        raise UserError(
+            f"{label} needs training images of at least two classes, got {present}. "
+            "Add images of another class, or use zero-shot."
+        )
+
+
+def require_trained(label: str, labels: Sequence[int], count: int) -> None:
+    """Raises UserError if a class has no training images.
+
+    Args:
+        label: the method's name in texts, for the message.
+        labels: the classes that should be predicted.
+        count: number of trained classes; they are the first ones.
+    """
+    if max(labels) >= count:
+        raise UserError(
+            f"{label} knows only the {count} classes it was trained on. For other classes, use a "
+            "method with text features."
+        )
+
+
 def as_tensor(value: float) -> Tensor:
     """Returns a 0-d float64 tensor, whose `item()` is exactly the same number."""
     return torch.tensor(value, dtype=torch.float64)

@@ -137,13 +137,14 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
     run.require_finished()
     setup = run.setup()
     method = setup.config.method
-    if setup.config.conditional or METHODS[method].fits_image_features:
+    classifier = None if setup.config.conditional else open_classifier(run)
+    if not isinstance(classifier, MixtureClassifier):
         raise UserError(
-            f"A {method} run has no fixed text features to export. Expected a method with soft "
-            "prompts that do not depend on the image, such as mocoop or coop."
+            f"A {method} run has no fixed text features to export. Expected a method whose text "
+            "features do not depend on the image, such as mocoop, coop or taskres."
         )
-    classifier = open_classifier(run)
-    assert isinstance(classifier, MixtureClassifier)
+    if METHODS[method].trained_classes_only:
+        classifier = classifier.subset(range(setup.trained_classes))
     weights = run.weights()
     tensors = {name: value for name, value in weights.items() if name.startswith(NORMS)}
     tuned = tuned_tower(setup.config, weights)

@@ -11,7 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifiers.base import SingleClassifier, accuracy_of, as_tensor, require_tensors
+from mocoop.classifiers.base import (
+    SingleClassifier,
+    accuracy_of,
+    as_tensor,
+    require_tensors,
+    require_trained,
+    require_two_classes,
+)
 from mocoop.classifiers.c_search import CSearch, own_c
 from mocoop.errors import UserError
 
@@ -105,12 +112,7 @@ def fit_linear_probe(
             "none. Add validation images to the data, or use a method that needs none: "
             "zero-shot, ensemble, tip-adapter, tip-adapter-f, or any method that learns prompts."
         )
-    present = len(train_labels.unique())
-    if present < 2:
-        raise UserError(
-            f"The linear probe needs training images of at least two classes, got {present}. "
-            "Add images of another class, or use zero-shot."
-        )
+    require_two_classes("The linear probe", train_labels)
     tried: dict[float, LinearProbe] = {}
 
     def measure(exponent: float) -> float:
@@ -175,11 +177,7 @@ class ProbeClassifier(SingleClassifier):
         Raises:
             UserError: if the probe was not trained on one of the classes.
         """
-        if max(labels) >= len(self.probe.weight):
-            raise UserError(
-                f"A linear probe knows only the {len(self.probe.weight)} classes it was trained "
-                "on. For other classes, use a method with text features."
-            )
+        require_trained("A linear probe", labels, len(self.probe.weight))
         kept = list(labels)
         chosen = replace(self.probe, weight=self.probe.weight[kept], bias=self.probe.bias[kept])
         return replace(self, class_names=self.names_of(labels), probe=chosen)

@@ -127,9 +127,12 @@ class TextTower:
 
         Every sentence is tokenised as a whole, as CLIP's tokenizer does it.
         """
-        with torch.no_grad():
-            features = self.encode_tokens(filled_tokens(self.tokens, template, names))
-            return F.normalize(features.float(), dim=-1)
+        return F.normalize(self.encode_template_raw(template, names), dim=-1)
+
+    @torch.no_grad()
+    def encode_template_raw(self, template: str, names: Sequence[str]) -> Tensor:
+        """Returns the features (names, dim), fp32, as the tower gives them, not normalised."""
+        return self.encode_tokens(filled_tokens(self.tokens, template, names)).float()
 
     def encode_prompts_plain(self, prompts: PromptBatch) -> Tensor:
         """Returns features of soft prompts by the tower's own forward pass over all 77 tokens."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from mocoop.classifiers.assemble import classifier_of_features, classifier_of_model
+from mocoop.classifiers.assemble import (
+    classifier_of_features,
+    classifier_of_fit,
+    classifier_of_model,
+)
 from mocoop.classifiers.base import Classifier
 from mocoop.classifiers.saved import open_classifier, restore_model, run_encoder
 from mocoop.clip.backbone import Backbone
@@ -90,6 +94,11 @@ def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbo
     if method.classifier == TEMPLATES:
         soft = group_prototypes(hard_features(backbone.text, setup.groups, names)).cpu()
         return classifier_of_features(setup, soft, {}, names)
+    if method.fits_image_features:
+        text = hard_features(backbone.text, setup.groups, names)[0][0].cpu()
+        return classifier_of_fit(
+            replace(setup, class_names=names), {**run.weights(), "text": text}
+        )
     model = restore_model(setup, run.weights(), backbone)
     return classifier_of_model(setup, model, backbone.text, names)
 

@@ -10,23 +10,23 @@ from typing import Any
 
 import torch
 
-from mocoop.classifiers.assemble import classifier_of_model
-from mocoop.classifiers.base import accuracy_of
+from mocoop.classifiers.assemble import classifier_of_fit, classifier_of_model
+from mocoop.classifiers.base import Classifier, accuracy_of
 from mocoop.classifiers.prompts import learned_state
 from mocoop.clip.device import tower_dtype
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
-from mocoop.method_record import PROMPTS
-from mocoop.methods import find_method
+from mocoop.methods import METHODS, find_method
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import build_model
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset, settings_from
 from mocoop.protocols.plans import check_epochs, with_epochs
 from mocoop.shots import shots_value
+from mocoop.training.baselines import fit_baseline, fitted
 from mocoop.training.loop import fit
-from mocoop.training.prepare import prepare, training_data
+from mocoop.training.prepare import Prepared, prepare, training_data
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ def tune(
 
     Raises:
         UserError: for an unknown setting or value, epochs below 1, data without validation
-            images, or a method without prompt learning.
+            images, or a method that is not trained in epochs.
     """
-    if find_method(method).classifier != PROMPTS:
+    if not find_method(method).learns_in_epochs:
         raise UserError(
-            f"{method} learns no prompt, and it chooses its few settings by itself. Tune a "
-            "method that learns prompts."
+            f"{method} is not trained in epochs, and it chooses its few settings by itself. Tune "
+            "a method that is trained."
         )
     check_epochs(epochs)
     if epochs is not None and "epochs" in grid:
@@ -100,7 +100,7 @@ def validation_accuracy(config: TrainConfig) -> float:
             (ImageNet), or settings that do not fit.
     """
     prepared = prepare(config)
-    dataset, backbone = prepared.dataset, prepared.backbone
+    dataset = prepared.dataset
     items = dataset.items("val", prepared.trained)
     if not items:
         raise UserError(
@@ -111,25 +111,32 @@ def validation_accuracy(config: TrainConfig) -> float:
             f"The validation images of {dataset.name} are its test images: a recipe chosen on "
             "them would be chosen on the test. Choose it on another data set."
         )
-    hard = hard_features(backbone.text, prepared.groups, dataset.class_names)
-    generator = torch.Generator().manual_seed(config.seed)
-    model = build_model(
-        prepared.config, backbone, prepared.groups, generator, len(prepared.trained)
+    classifier, cache = _trained(prepared)
+    features = cache.features(dataset, items)[:, 0]
+    labels = torch.tensor([item.label for item in items])
+    return accuracy_of(
+        classifier.subset(prepared.trained).classify(features).probabilities, labels
     )
+
+
+def _trained(prepared: Prepared) -> tuple[Classifier, FeatureCache]:
+    """Returns a trained classifier, and the features of the images as it sees them."""
+    config, backbone = prepared.config, prepared.backbone
+    hard = hard_features(backbone.text, prepared.groups, prepared.dataset.class_names)
     precision = tower_dtype(config.precision, backbone.device)
     cache = FeatureCache(backbone, precision=precision)
+    if METHODS[config.method].fits_image_features:
+        weights, _ = fitted(fit_baseline(prepared, hard[0][0].cpu(), cache))
+        return classifier_of_fit(prepared.setup(), weights), cache
+    generator = torch.Generator().manual_seed(config.seed)
+    model = build_model(config, backbone, prepared.groups, generator, len(prepared.trained))
     training = training_data(prepared, hard, group_prototypes(hard), cache)
-    for _ in fit(model, backbone.text, training, prepared.config, generator):
+    for _ in fit(model, backbone.text, training, config, generator):
         pass
     if config.tunes_images:
         tuned = tuned_backbone(backbone, config, learned_state(model))
         cache = FeatureCache(tuned, keep=False, precision=precision)
-    features = cache.features(dataset, items)[:, 0]
-    classifier = classifier_of_model(prepared.setup(), model, backbone.text).subset(
-        prepared.trained
-    )
-    labels = torch.tensor([item.label for item in items])
-    return accuracy_of(classifier.classify(features).probabilities, labels)
+    return classifier_of_model(prepared.setup(), model, backbone.text), cache
 
 
 def _value(start: TrainConfig, name: str, text: str) -> Any:

@@ -33,7 +33,7 @@ from mocoop.runs.run import Run, SavedFeatures
 from mocoop.runs.status import CANCELLED, QUEUED
 from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import explain_write_errors
-from mocoop.training.baselines import fit_baseline
+from mocoop.training.baselines import Fit, fit_baseline
 from mocoop.training.imported import Imported
 from mocoop.training.loop import EpochRecord, TrainingData, fit
 from mocoop.training.optimizer import DivergedError, PromptOptimizer
@@ -164,11 +164,8 @@ def _train_and_test(
     method = METHODS[config.method]
     if method.fits_image_features:
         writer.update(message="fitting")
-        weights, record = fit_baseline(prepared, hard[0][0].cpu(), cache)
+        weights = yield from _fit(prepared, hard[0][0].cpu(), cache, writer)
         classifier = classifier_of_fit(setup, weights)
-        writer.add_record(asdict(record))
-        writer.update(epoch=record.epoch)
-        yield record
     else:
         writer.update(message="encoding the training images")
         generator = torch.Generator().manual_seed(config.seed)
@@ -202,6 +199,24 @@ def _train_and_test(
     results = results_on_test(classifier, config, dataset, test_cache, prototypes.cpu(), untrained)
     writer.finish(results | spent)
     drop_snapshot(writer.run.path)
+
+
+def _fit(prepared: Prepared, text: torch.Tensor, cache: FeatureCache, writer: RunWriter) -> Fit:
+    """Fits a method on image features; writes and yields its records, and returns the weights."""
+    fit_steps = fit_baseline(prepared, text, cache)
+    while True:
+        try:
+            record = next(fit_steps)
+        except StopIteration as end:
+            return end.value
+        if record.epoch == 0 and prepared.config.epochs > 0:
+            zero_shot = zero_shot_accuracy(
+                prepared.dataset, prepared.backbone, cache, prepared.val_items, prepared.trained
+            )
+            record = replace(record, zero_shot=zero_shot)
+        writer.add_record(asdict(record))
+        writer.update(epoch=record.epoch, message="training" if record.epoch else "fitting")
+        yield record
 
 
 def _train(

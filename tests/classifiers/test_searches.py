@@ -23,7 +23,7 @@ from mocoop.errors import UserError
 from mocoop.estimator import MoCoOpClassifier
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import few_shot_preset, preset
-from mocoop.training.baselines import fit_baseline
+from mocoop.training.baselines import fit_baseline, fitted
 from mocoop.training.experiment import run_experiment
 from mocoop.training.prepare import prepare
 from tests.support import reference
@@ -137,7 +137,7 @@ def test_keys_are_the_mean_of_random_crops(workspace, tmp_path):
     views = cache.features(inputs.dataset, inputs.train_items, 11, inputs.config.seed)
     expected = F.normalize(views[:, 1:].mean(dim=1), dim=-1)
     text = features_of(3)
-    weights, record = fit_baseline(inputs, text, cache)
+    weights, record = fitted(fit_baseline(inputs, text, cache))
     torch.testing.assert_close(weights["keys"], expected)
     assert not torch.allclose(expected, views[:, 0], atol=1e-3)
     val = cache.features(inputs.dataset, inputs.val_items)[:, 0]
@@ -151,7 +151,7 @@ def test_keys_are_the_mean_of_random_crops(workspace, tmp_path):
 def test_crops_of_an_epoch_are_not_those_of_the_keys(workspace, tmp_path):
     inputs = prepared(tmp_path, "tip-adapter-f", epochs=3, key_views=2)
     cache = FeatureCache(inputs.backbone)
-    weights, _ = fit_baseline(inputs, features_of(3), cache)
+    weights, _ = fitted(fit_baseline(inputs, features_of(3), cache))
     views = cache.features(inputs.dataset, inputs.train_items, 6, inputs.config.seed)
     labels = torch.tensor([item.label for item in inputs.train_items])
     val = cache.features(inputs.dataset, inputs.val_items)[:, 0]
@@ -172,7 +172,11 @@ def test_crops_of_features_are_refused(tmp_path, tiny_backbone):
     names, templates = inputs.dataset.class_names, inputs.dataset.templates
     given = GivenFeatures("given", names, {}, templates, rows=rows)
     with pytest.raises(UserError, match=r"key_views is 10, but random crops need pictures.* to 0"):
-        fit_baseline(replace(inputs, dataset=given), features_of(3), FeatureCache(tiny_backbone))
+        next(
+            fit_baseline(
+                replace(inputs, dataset=given), features_of(3), FeatureCache(tiny_backbone)
+            )
+        )
 
 
 def test_an_estimator_takes_features_as_keys(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -66,11 +67,27 @@ def test_a_transfer_is_kept_with_the_run(tmp_path, workspace, monkeypatch):
     assert evaluate_on(run, load_dataset("details")) == first
 
 
-@pytest.mark.parametrize("method", ["linear-probe", "tip-adapter"])
+@pytest.mark.parametrize("method", ["linear-probe", "tip-adapter", "taskres", "lp++"])
 def test_methods_bound_to_their_classes_refuse_others(method, tmp_path, workspace):
     run = small_run(tmp_path / "run", method)
-    with pytest.raises(UserError, match=f"{method} knows only the classes of digits, and details"):
+    with pytest.raises(
+        UserError, match=re.escape(f"{method} knows only the classes of digits, and details")
+    ):
         evaluate_on(run, load_dataset("details"))
+
+
+def test_an_adapter_classifies_other_classes_by_their_names(tmp_path, workspace):
+    """The network is kept, and the run's own template gets the names of the other data set."""
+    run = small_run(tmp_path / "run", "clip-adapter")
+    details = load_dataset("details")
+    clip = run_backbone(run)
+    found = classifier_for(run, run.setup(), details, clip)
+    assert found.class_names == details.class_names
+    template = run.setup().groups["prompt"][0]
+    text = clip.text.encode_template(template, details.class_names)
+    torch.testing.assert_close(found.text, text)
+    torch.testing.assert_close(found.adapter.up, run.weights()["up"])
+    assert 0 < evaluate_on(run, details)["accuracy"] < 100
 
 
 def test_a_probe_can_tell_some_of_its_own_classes_apart(tmp_path, workspace):

@@ -15,7 +15,7 @@ from tests.support.app_fixtures import train
 from tests.support.page_fixtures import open_page
 
 MIXTURES = tuple(key for key, method in METHODS.items() if method.is_mixture)
-NO_PROMPTS = ("zero-shot", "ensemble", "linear-probe", "tip-adapter", "tip-adapter-f")
+NO_PROMPTS = tuple(key for key, method in METHODS.items() if not method.learns_prompts)
 FAR_APART = ("zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln", "maple")
 TABS = (
     "Test images",
@@ -84,8 +84,10 @@ def test_train_page_shows_a_finished_run_of_every_method(show, method):
     assert ("See the routing" in labels) == (method in MIXTURES)
     assert ("See the prompt space" in labels) == (method not in NO_PROMPTS)
     curves = {True: 4, False: 2}[method in MIXTURES]
-    assert len(app.get("plotly_chart")) == (0 if method in NO_PROMPTS else curves)
-    assert ("no curves" in texts(app.caption)) == (method in NO_PROMPTS)
+    drawn = METHODS[method].reports_epochs
+    assert drawn == (method not in NO_PROMPTS or method in ("taskres", "clip-adapter"))
+    assert len(app.get("plotly_chart")) == (curves if drawn else 0)
+    assert ("no curves" in texts(app.caption)) != drawn
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,18 @@ def test_words_of_a_prompt_for_every_class_are_those_of_the_class(show):
     assert not app.error
     assert "learned tokens for this class" in texts(app.markdown)
     assert len(app.dataframe[-1].value) == 3
+
+
+def test_a_residual_of_the_base_half_says_that_it_knows_no_other(show):
+    """It has curves, and the same note as a probe."""
+    base = {"classes": "base"}
+    app = show("pages/train.py", "taskres", "residual-base", base)
+    assert not app.error
+    assert "cannot be tested on the new classes" in texts(app.caption)
+    assert len(app.get("plotly_chart")) == 2
+    app = show("pages/routing.py", "taskres", "residual-base", base, view=TABS[0], classes="new")
+    assert not app.error
+    assert "can only predict the classes it was trained on" in texts(app.caption)
 
 
 @pytest.mark.parametrize("view", [TABS[0], *TABS[3:]])

@@ -33,12 +33,16 @@ ROUTER = {"Experts per image", "Router's rate", "Gating loss weight", "Router le
 TEXT = {"Text weight", "Names in text loss", "Text loss scale", "Compared with"}
 TEXT |= {"Softmax", "Noise"}
 SEARCH, KEYS = {"Values tried"}, {"Crops per stored image"}
+RESIDUAL = {"Share of what is learned", "Views per image"}
 SHOWN = {
     "zero-shot": set(),
     "ensemble": set(),
     "linear-probe": STYLE | SEARCH,
     "tip-adapter": STYLE | SEARCH | KEYS,
     "tip-adapter-f": STYLE | TRAINING | SEARCH | KEYS,
+    "taskres": STYLE | TRAINING | RESIDUAL,
+    "clip-adapter": STYLE | TRAINING | RESIDUAL,
+    "lp++": STYLE | SEARCH | KEYS,
     "coop": STYLE | CACHED | CONTEXT | OWN,
     "cocoop": STYLE | CACHED | CONTEXT,
     "prograd": STYLE | CACHED | CONTEXT | OWN | {"λ", "Temperature"},
@@ -140,7 +144,7 @@ def test_the_menu_is_grouped():
     assert method_called("") is None
 
 
-@pytest.mark.parametrize("method", ["mocoop", "coop", "tip-adapter-f", "linear-probe"])
+@pytest.mark.parametrize("method", ["mocoop", "coop", "tip-adapter-f", "taskres", "lp++"])
 def test_a_recipe_is_compared_with_the_published_one(started, method):
     """What differs comes first, then what is the same; every line has its source."""
     app = open_method(method)
