@@ -13,6 +13,7 @@ QUERY: Final = "query-params"  # value of a widget's `bind` that keeps its value
 HOME_RUN = "home run"  # Home's choice of a run; Home writes it into the address as `run`
 KEPT_RUN = "kept run"  # the last run that was chosen by hand or by a link; for the session
 RUN_OF_PAGE = "run of the page"  # the run that a page chose by itself and wrote into the address
+BRIGHTEN = "brighten"  # whether dark pictures are shown brighter; kept for the session
 SAMPLE = "sample"  # number of Home's sample image; in the address
 
 

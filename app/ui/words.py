@@ -13,6 +13,13 @@ HTML_PAGE = "HTML page (interactive; it can also save PNG and SVG)"
 CAMERA = "The camera button above the figure saves"
 CSV = "CSV"
 
+# Dark pictures.
+BRIGHTEN = "Brighten dark pictures (display only)"
+BRIGHTEN_HELP = (
+    "For projectors and print. It changes only how dark pictures are shown here. The model always "
+    "gets the original picture."
+)
+
 # Choosing a data set or a run.
 DATA_SET = "Data set"
 DATA_SET_HELP = (

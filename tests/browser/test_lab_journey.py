@@ -10,7 +10,6 @@ from app.lab.lessons import LESSONS
 from mocoop.runs.run import shipped_runs
 from tests.browser.steps import expect, heading, settled
 
-
 # Notes the epoch in the page's text again and again, in a list.
 NOTE_EPOCHS = r"""() => { window.epochs = []; setInterval(() => {
     const shown = document.body.innerText.match(/After (\d+) epoch/);
