@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -27,7 +28,7 @@ def brighten_switch() -> None:
     )
 
 
-def show_picture(png: bytes, alt: str, width: int | str = "stretch") -> None:
+def show_picture(png: bytes, alt: str, width: int | Literal["stretch"] = "stretch") -> None:
     """Shows a picture, brightened if it is dark and the switch is on.
 
     Args:
