@@ -10,7 +10,7 @@ from app.prompt_space import map_view, words
 from app.prompt_space import view as space_view
 from app.prompt_space.group_view import group_by_group
 from app.ui.entry import inside_the_app
-from app.ui.page_words import words_on_this_page
+from app.ui.glossary import words_on_this_page
 from app.ui.parts import errors_in_words
 from app.ui.pickers import pick_run
 from mocoop.runs.run import Run

@@ -10,8 +10,8 @@ from app.caches import runs as run_caches
 from app.common import state
 from app.routing import cached, class_view, expert_view, typed_view, upload_view, view, words
 from app.ui.entry import inside_the_app
+from app.ui.glossary import words_on_this_page
 from app.ui.loading import loading
-from app.ui.page_words import words_on_this_page
 from app.ui.parts import errors_in_words
 from app.ui.pickers import pick_run
 from mocoop.evaluation.evaluate import RoutedItems

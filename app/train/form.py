@@ -25,7 +25,7 @@ from app.train.overfit import default_of
 from app.train.panel import status_line
 from app.train.recipe import show_recipe
 from app.train.settings import SHOTS, with_groups, with_start
-from app.ui.page_words import words_on_this_page
+from app.ui.glossary import words_on_this_page
 from app.ui.pickers import forget_run, pick_data
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
