@@ -9,6 +9,7 @@ from app.common import state
 from app.data import edit_view, words
 from app.data import view as data_view
 from app.ui.entry import inside_the_app
+from app.ui.glossary import words_on_this_page
 from app.ui.parts import errors_in_words
 from app.ui.pickers import pick_data
 
@@ -39,7 +40,9 @@ def page() -> None:
 
 inside_the_app()
 st.title(words.TITLE)
-st.caption(words.CAPTION)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.caption(words.CAPTION, width="content")
+    words_on_this_page("style", "role", "group", "hard prompt")
 with errors_in_words():
     page()
 with st.expander(words.ALL_SETS), errors_in_words():

@@ -13,6 +13,7 @@ from app.lab.tabs import FIRST_LESSON, LESSON_TAB
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
 from app.ui.pickers import choose_run, run_to_show
+from app.ui.pictures import brighten_switch, to_show
 from mocoop.datasets.builtin import SceneItem
 from mocoop.runs.run import Run, list_runs
 
@@ -73,7 +74,7 @@ def picture_of(run: Run, runs: dict[str, Run], number: int) -> None:
     label = routed.class_names[item.label]
     routed, starts = experts_in_words(routed, setup)
     role = item.role if isinstance(item, SceneItem) else ""
-    view = pipeline_view(routed, starts, image, label, item.style, role)
+    view = pipeline_view(routed, starts, to_show(image), label, item.style, role)
     if told is None and not view.right:
         often = words.how_often_right(run.results())
         st.markdown(words.wrong(method_name(setup.config), view.answer[0][0], label, often))
@@ -92,6 +93,7 @@ with st.container(horizontal=True):
     next_steps(bool(runs))
     if runs:
         chosen, number = pick(runs)
+        brighten_switch()
 if runs:
     with errors_in_words():
         picture_of(runs[chosen], runs, number)

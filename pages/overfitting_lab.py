@@ -8,6 +8,7 @@ from app.common import state
 from app.lab import experiment_words as words
 from app.lab import view
 from app.lab.lesson_view import lessons
+from app.lab.player import player
 from app.lab.recipe import recipe
 from app.lab.sliders import pick_settings
 from app.lab.tabs import EXPERIMENT, LESSON_TAB, LESSON_TAB_BEFORE
@@ -17,15 +18,18 @@ from app.ui.parts import errors_in_words
 
 def experiment() -> None:
     chosen = pick_settings()
-    view.ready_line(chosen[0].data)
-    found = view.find(chosen)
-    view.missing_panel(found, chosen[0].data)
-    shown = view.nearest_ready(found, chosen)
-    if shown != chosen:
-        st.info(words.nearest(shown), icon=":material/info:")
-        found = view.find(shown)
+    # These parts come and go. In a container they do not move what is below: a slider that
+    # Streamlit (1.67) draws anew in another position no longer writes into the address.
+    with st.container():
+        view.ready_line(chosen[0].data)
+        found = view.find(chosen)
+        view.missing_panel(found, chosen[0].data)
+        shown = view.nearest_ready(found, chosen)
+        if shown != chosen:
+            st.info(words.nearest(shown), icon=":material/info:")
+            found = view.find(shown)
     if found.runs:
-        view.player(found, shown)
+        player(found, shown)
     st.caption(words.ONLY_FOR_LOOKING)
     recipe()
 

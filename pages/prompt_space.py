@@ -10,6 +10,7 @@ from app.prompt_space import map_view, words
 from app.prompt_space import view as space_view
 from app.prompt_space.group_view import group_by_group
 from app.ui.entry import inside_the_app
+from app.ui.glossary import words_on_this_page
 from app.ui.parts import errors_in_words
 from app.ui.pickers import pick_run
 from mocoop.runs.run import Run
@@ -35,6 +36,8 @@ def page(run: Run) -> None:
 
 inside_the_app()
 st.title(words.TITLE)
-st.caption(words.CAPTION)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.caption(words.CAPTION, width="content")
+    words_on_this_page("soft prompt", "hard prompt", "group", "expert", "style")
 with errors_in_words():
     page(pick_run(words.WHAT_FOR))

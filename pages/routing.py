@@ -10,6 +10,7 @@ from app.caches import runs as run_caches
 from app.common import state
 from app.routing import cached, class_view, expert_view, typed_view, upload_view, view, words
 from app.ui.entry import inside_the_app
+from app.ui.glossary import words_on_this_page
 from app.ui.loading import loading
 from app.ui.parts import errors_in_words
 from app.ui.pickers import pick_run
@@ -76,7 +77,9 @@ def test_picture(data: str, tested: RoutedItems, index: int) -> upload_view.Pict
 
 inside_the_app()
 st.title(words.TITLE)
-st.caption(words.CAPTION)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.caption(words.CAPTION, width="content")
+    words_on_this_page("expert", "router", "style", "role", "group")
 if (renamed := words.RENAMED.get(st.query_params.get(state.VIEW, ""))) is not None:
     st.query_params[state.VIEW] = renamed
     st.rerun()

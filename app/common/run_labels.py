@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from app.common.run_differences import differing_settings
 from app.common.words import run_title
 from mocoop.config import TrainConfig
 
@@ -27,10 +28,11 @@ class LabelledRun:
 def run_labels(runs: Sequence[LabelledRun]) -> dict[str, str]:
     """Returns the name of each run's folder → its label in the menu; all labels differ.
 
-    The label is the run's settings if no other run has the same. Otherwise the start time and
-    the folder's name follow. A folder's name that a user gave is always part of the label.
+    The label is the run's settings if no other run has the same. Otherwise the other settings in
+    which these runs differ follow, and if there are none, the start time and the folder's name.
+    A folder's name that a user gave is always part of the label.
     """
-    titles = {run.name: _title(run) for run in runs}
+    titles = _with_differences(runs, {run.name: _title(run) for run in runs})
     counts = Counter(titles.values())
     labels: dict[str, str] = {}
     for run in runs:
@@ -42,6 +44,21 @@ def run_labels(runs: Sequence[LabelledRun]) -> dict[str, str]:
             parts.append(run.name)
         labels[run.name] = " · ".join(parts)
     return labels
+
+
+def _with_differences(runs: Sequence[LabelledRun], titles: Mapping[str, str]) -> dict[str, str]:
+    """Returns the titles; runs with the same one also have the settings in which they differ."""
+    alike: dict[str, dict[str, TrainConfig]] = {}
+    for run in runs:
+        if run.config is not None:
+            alike.setdefault(titles[run.name], {})[run.name] = run.config
+    longer = dict(titles)
+    for title, configs in alike.items():
+        values = differing_settings(configs).values()
+        for name in configs:
+            own = [value[name] for value in values if name in value]
+            longer[name] = " · ".join((title, *own))
+    return longer
 
 
 def _title(run: LabelledRun) -> str:

@@ -13,6 +13,7 @@ QUERY: Final = "query-params"  # value of a widget's `bind` that keeps its value
 HOME_RUN = "home run"  # Home's choice of a run; Home writes it into the address as `run`
 KEPT_RUN = "kept run"  # the last run that was chosen by hand or by a link; for the session
 RUN_OF_PAGE = "run of the page"  # the run that a page chose by itself and wrote into the address
+BRIGHTEN = "brighten"  # whether dark pictures are shown brighter; kept for the session
 SAMPLE = "sample"  # number of Home's sample image; in the address
 
 
@@ -94,8 +95,10 @@ LAB_TAB = "lab"  # the open tab
 LAB_DATA, LAB_SHOTS, LAB_SEED = "set", "per_class", "draw"
 LAB_WEIGHT, LAB_RATE, LAB_LENGTH = "text_weight", "rate", "length"
 LAB_EPOCH = "until"  # how many epochs are shown
-LAB_PLAYING, LAB_TICKED = "lab playing", "lab ticked"  # kept for the session only
-LAB_ARRIVED = "lab arrived"  # the epoch at which the animation ended, until the page has shown it
+# Kept for the session only: whether the animation plays, the epoch it shows, when it last moved,
+# and the slider that shows it.
+LAB_PLAYING, LAB_SHOWN, LAB_TICKED = "lab playing", "lab shown", "lab ticked"
+LAB_SLIDER = "lab slider"
 LESSON = "lesson"
 # Kept for the session only, so that a link tells no answer: the choice that is marked in a lesson,
 # its radio buttons, the lessons whose answer is shown, first predictions, number of further tries.

@@ -18,6 +18,7 @@ from app.compare.documents import report_button
 from app.ui import chips, layout
 from app.ui import words as ui_words
 from app.ui.parts import csv_button, show_figure, show_table
+from app.ui.pictures import brighten_switch, show_picture
 from mocoop.errors import UserError
 from mocoop.evaluation.side_by_side import (
     Answers,
@@ -226,6 +227,7 @@ def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
         st.caption(words.images_shown(len(rows), len(lined.items)), width="content")
         page = st.pagination(pages, key=state.BESIDE_PAGE, bind=state.QUERY) if pages > 1 else 1
         csv_button(beside_tables.images_table(lined, rows), "side-by-side-images")
+        brighten_switch()
     start = (min(page, pages) - 1) * PER_PAGE
     with layout.tiles("card", "beside"):
         for index in rows[start : start + PER_PAGE]:
@@ -238,7 +240,7 @@ def card(lined: SideBySide, index: int, data: str) -> None:
     item, truth = lined.items[index], lined.class_names[lined.labels[index]]
     try:
         png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
-        st.image(png, width="stretch", alt=ui_words.test_image(truth, item.style))
+        show_picture(png, width="stretch", alt=ui_words.test_image(truth, item.style))
     except UserError as error:
         st.caption(escape_markdown(str(error)))
     described = ui_words.truth(ui_words.with_style(truth, item.style))

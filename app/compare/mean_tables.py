@@ -5,6 +5,7 @@ The tables of single data sets come first, because they do not need the other da
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from mocoop.results.cells import Block, Cell, Line, Table, first_seen
 from mocoop.results.page import tables_of
 from mocoop.results.published import NOT_COMPARABLE, base_to_new_block, published_domain_table
 from mocoop.results.rows import Row
-from mocoop.results.tables import LEFT_OUT
+from mocoop.results.tables import LEFT_OUT, MEAN_OF_SHOTS
 from mocoop.shots import shots_order
 
 
@@ -54,11 +55,12 @@ def mean_tables(rows: Sequence[Row], protocol: str) -> Means:
     together = tables_of(own, protocol, published=False)
     average = _filled(together[0]) if len(together[0].data) > 1 else None
     measures = [_filled(_with_direction(table)) for table in together if _is_other_measure(table)]
+    published = _published(protocol)
     return Means(
-        tuple(table for table in by_data if table is not None),
-        average,
-        tuple(table for table in measures if table is not None),
-        _published(protocol),
+        tuple(in_images(table) for table in by_data if table is not None),
+        None if average is None else in_images(average),
+        tuple(in_images(table) for table in measures if table is not None),
+        None if published is None else in_images(published),
     )
 
 
@@ -122,6 +124,35 @@ def _filled(table: Table) -> Table | None:
         notes += f" {words.DASH}"
     heads = tuple(table.columns[index] for index in columns)
     return replace(table, columns=heads, blocks=(Block(cut),), notes=notes)
+
+
+def in_images(table: Table) -> Table:
+    """Returns a table in the app's words: images per class, where files and options say shots."""
+    blocks = tuple(
+        replace(block, lines=tuple(_line_in_images(line) for line in block.lines))
+        for block in table.blocks
+    )
+    return replace(
+        table,
+        title=_in_images(table.title),
+        notes=_in_images(table.notes),
+        columns=tuple(map(_in_images, table.columns)),
+        blocks=blocks,
+    )
+
+
+def _line_in_images(line: Line) -> Line:
+    return replace(line, labels=tuple(map(_in_images, line.labels)))
+
+
+def _in_images(text: str) -> str:
+    """Returns a text in the app's words.
+
+    >>> _in_images("1 shot, 16 shots, mean of shots")
+    '1 image per class, 16 images per class, mean of these'
+    """
+    text = re.sub(r"\b(\d+) shot(s?)\b", r"\1 image\2 per class", text)
+    return text.replace(MEAN_OF_SHOTS, words.MEAN_OF_THESE)
 
 
 def _or_dash(cell: Cell) -> Cell:

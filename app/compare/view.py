@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from mocoop.results.cells import Table, first_seen
 from mocoop.results.gather import Gathered, gather
 from mocoop.results.markup import to_latex, to_markdown
 from mocoop.results.means import means_csv
-from mocoop.results.rows import PROTOCOLS, to_csv
+from mocoop.results.rows import PROTOCOLS, Row, to_csv
 from mocoop.runs.run import Run, default_runs, list_runs, open_run
 from mocoop.runs.status import STOPPED
 from mocoop.shots import ALL_SHOTS, shots_value
@@ -186,6 +186,7 @@ def _columns(shown: pd.DataFrame) -> Mapping[str, ColumnConfig]:
         "settings": st.column_config.TextColumn(
             words.OTHER_SETTINGS, help=words.OTHER_SETTINGS_HELP
         ),
+        "shots": st.column_config.NumberColumn(words.SHOTS.lower()),
         "changed": st.column_config.DatetimeColumn(
             words.LAST_CHANGE, format="YYYY-MM-DD HH:mm", help=words.LAST_CHANGE_HELP
         ),
@@ -193,7 +194,7 @@ def _columns(shown: pd.DataFrame) -> Mapping[str, ColumnConfig]:
     shots = tables.choices(shown, "shots")
     if ALL_SHOTS in shots:  # a number otherwise
         columns["shots"] = st.column_config.SelectboxColumn(
-            options=shots, format_func=lambda value: shots_value(int(value))
+            words.SHOTS.lower(), options=shots, format_func=lambda value: shots_value(int(value))
         )
     return columns
 
@@ -206,8 +207,9 @@ def means(runs: list[Run]) -> None:
         st.info(words.NOTHING_TO_AVERAGE, icon=":material/functions:")
         return
     there = first_seen(row.protocol for row in gathered.rows)
-    parts = {name: mean_tables(gathered.rows, name) for name in PROTOCOLS if name in there}
-    _files(gathered, [table for several in parts.values() for table in several.all])
+    rows = (*gathered.untrained, *gathered.rows)
+    parts = {name: mean_tables(rows, name) for name in PROTOCOLS if name in there}
+    _files(rows, [table for several in parts.values() for table in several.all])
     for protocol, several in parts.items():
         st.header(words.PROTOCOLS[protocol])
         if protocol == "base-to-new":
@@ -235,13 +237,13 @@ def _say_left_out(gathered: Gathered) -> None:
             st.caption(words.runs_left_out(names, why))
 
 
-def _files(gathered: Gathered, everything: list[Table]) -> None:
+def _files(rows: Sequence[Row], everything: list[Table]) -> None:
     markdown = "\n".join(to_markdown(table) for table in everything)
     latex = "\n".join(to_latex(table) for table in everything)
     with st.container(horizontal=True):
         for label, name, text, kind in (
-            (words.CSV_SEEDS, "results.csv", to_csv(gathered.rows), "text/csv"),
-            (words.CSV_MEANS, "means.csv", means_csv(gathered.rows), "text/csv"),
+            (words.CSV_SEEDS, "results.csv", to_csv(rows), "text/csv"),
+            (words.CSV_MEANS, "means.csv", means_csv(rows), "text/csv"),
             (words.LATEX, "results.tex", latex, "application/x-tex"),
             (words.MARKDOWN, "results.md", markdown, "text/markdown"),
         ):

@@ -55,6 +55,7 @@ PROTOCOLS = {
 }
 BETTER = {1: "Higher is better.", -1: "Lower is better.", 0: "Neither high nor low is better."}
 ONLY_COMPLETE = "Only lines with runs on every data set are shown."
+MEAN_OF_THESE = "mean of these"
 DASH = "A dash means that some or all runs are missing."
 PUBLISHED = "Published, base to new"
 

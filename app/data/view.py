@@ -13,6 +13,7 @@ from app.common.words import escape_markdown
 from app.data import tables, words
 from app.ui import layout
 from app.ui.parts import csv_button, errors_in_words
+from app.ui.pictures import brighten_switch, show_picture
 from app.ui.words import with_style
 from mocoop.catalog.uploads import LIMITS, keep_upload
 from mocoop.datasets import Dataset
@@ -110,6 +111,7 @@ def gallery(name: str, dataset: Dataset) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words.images(len(items)), width="content")
         page = st.pagination(pages, key=state.DATA_PAGE, bind=state.QUERY) if pages > 1 else 1
+        brighten_switch()
     start = (min(page, pages) - 1) * PER_PAGE
     shown = items[start : start + PER_PAGE]
     with layout.tiles("small", "pictures"):
@@ -151,7 +153,7 @@ def _picture(name: str, dataset: Dataset, item: Item) -> None:
     except UserError as error:
         st.caption(f":material/broken_image: {error}")
         return
-    st.image(data, width="stretch", alt=with_style(class_name, item.style))
+    show_picture(data, width="stretch", alt=with_style(class_name, item.style))
     if isinstance(item, SceneItem):
         drawn = f"{drawn}, {item.role}"
     st.caption(f"{class_name}  \n*{drawn}*" if drawn else class_name)

@@ -21,6 +21,7 @@ from app.home.story import (
 from app.side_by_side.tables import Column, in_words
 from app.side_by_side.view import run_column, untrained_column
 from app.ui import chips, pickers
+from app.ui.pictures import show_picture
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.datasets.base import Item
 from mocoop.datasets.builtin import SceneItem
@@ -100,7 +101,8 @@ def _told(
 def show(told: Told) -> None:
     """Shows the picture, a sentence about it, and the answers of the three methods in a row."""
     picture, text = st.columns([1, 5], gap="medium")
-    picture.image(told.image, width="stretch", alt=f"{told.truth}, {told.item.style}")
+    with picture:
+        show_picture(told.image, f"{told.truth}, {told.item.style}")
     picture.caption(words.below_picture(told.truth, told.item.style, told.item.role))
     with text, st.container(gap="small"):
         st.markdown(_sentences(told))

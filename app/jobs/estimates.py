@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.jobs.clip_work import clip_work
 from mocoop.clip.backbone import choose_device
 from mocoop.clip.device import choose_precision
 from mocoop.config import TrainConfig
@@ -47,10 +48,11 @@ class Size:
 
 
 def estimate_seconds(config: TrainConfig, size: Size, history: Sequence[Run] = ()) -> float | None:
-    """Returns the estimated seconds of a training; None if no earlier run allows an estimate.
+    """Returns the estimated seconds of a training; None if nothing allows an estimate.
 
     The work of an epoch is counted in texts. The time per text comes from earlier runs with the
-    same backbone, device and precision.
+    same backbone, device and precision. Without such a run, the time of a full CLIP on a
+    processor is estimated from the size of its towers; on a GPU there is no estimate then.
 
     Args:
         config: the settings of the training.
@@ -60,6 +62,9 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Sequence[Run] = (
     precision = choose_precision(config.precision, choose_device(config.device))
     config = replace(config, precision=precision)
     start = START_SECONDS + _encoding(config, size, history)
+    from_size = _from_the_towers(config, size, history)
+    if from_size is not None:
+        return from_size
     if METHODS[config.method].fits_image_features:
         fit = _fit_seconds(config, size, history)
         return None if fit is None else start + fit
@@ -81,6 +86,28 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Sequence[Run] = (
     else:
         return None
     return start + per_text * (config.epochs * _work(config, size) + _evaluations(config, size))
+
+
+def _from_the_towers(config: TrainConfig, size: Size, history: Sequence[Run]) -> float | None:
+    """Returns the seconds with a full CLIP that was never trained with here, on a processor.
+
+    None for the demo, on other devices, after a first run, and for unknown towers. The numbers
+    of the demo CLIP are scaled, which is rough: large matrices are faster for their size.
+    """
+    if config.backbone == "demo" or choose_device(config.device).type != "cpu":
+        return None
+    work = clip_work(config.backbone)
+    if work is None or any(_finished(run, config) is not None for run in history):
+        return None
+    images = size.images + size.val_images + size.test_images
+    start = START_SECONDS + (ENCODE_SECONDS * work.image * images if config.image_cache else 0.0)
+    method = METHODS[config.method]
+    if method.fits_image_features:
+        return start + method.seconds_per_image * work.feature * size.images
+    live = 0.0 if config.image_cache else DEMO_IMAGE_TEXTS * (work.image - work.text)
+    texts = config.epochs * (_work(config, size) * work.text + live * size.images)
+    tests = _evaluations(config, size) * work.text
+    return start + DEMO_TEXT_SECONDS * (texts + tests)
 
 
 def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float | None:

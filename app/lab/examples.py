@@ -10,6 +10,7 @@ from app.caches import data as data_caches
 from app.common import state
 from app.lab import words
 from app.ui import layout
+from app.ui.pictures import brighten_switch, show_picture
 from app.ui.words import with_style
 from mocoop.datasets.builtin import SceneItem
 
@@ -19,6 +20,13 @@ MOST = 3  # pictures of a set
 
 def examples(sets: Sequence[str]) -> None:
     """Shows a picture per style of each set, and links to their Data pages."""
+    pictures = st.container()
+    brighten_switch()
+    with pictures:
+        _show(sets)
+
+
+def _show(sets: Sequence[str]) -> None:
     for data in sets:
         dataset = data_caches.dataset(data)
         first: dict[str | None, SceneItem] = {}
@@ -30,7 +38,7 @@ def examples(sets: Sequence[str]) -> None:
                 name = dataset.class_names[item.label]
                 picture = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
                 with st.container(gap=None):
-                    st.image(picture, width="stretch", alt=with_style(name, item.style))
+                    show_picture(picture, width="stretch", alt=with_style(name, item.style))
                     st.caption(words.what_counts(item.style or "", item.role, name))
         st.page_link(
             "pages/data.py",

@@ -1,38 +1,28 @@
-"""The experiment of the Overfitting lab: its trainings, those missing, and the animation."""
+"""The experiment of the Overfitting lab: its trainings, and those that are missing."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
 import streamlit as st
 
 from app.caches import data as data_caches
 from app.caches.runs import stamp_of
-from app.common import access, state
+from app.common import access
 from app.common.words import duration
 from app.jobs import estimates, trainings
-from app.lab import experiment_words, figures, runs, tables, words
-from app.lab.findings import SAME
+from app.lab import experiment_words, runs
 from app.lab.ready import nearest
-from app.ui import layout
-from app.ui.parts import show_figure, show_table
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
 from mocoop.presets import preset
-from mocoop.protocols.lab import LASP, SUPERVISED, LabRun, LabSettings, measure
 from mocoop.protocols.lab import METHODS as LAB_METHODS
+from mocoop.protocols.lab import SUPERVISED, LabRun, LabSettings, measure
 from mocoop.protocols.lab_grid import Grid, read_grid
 from mocoop.runs.run import Run, open_run
 from mocoop.runs.status import FINISHED, QUEUED
-
-TICK_SECONDS = 0.35
-TICKS = 40  # steps of the animation from start to end
-MAX_TICKS = 4  # most steps at once after a delay
-
 
 Wanted = tuple[str, int]
 """A method and a seed."""
@@ -194,118 +184,3 @@ def _progress(active: Mapping[Wanted, Run]) -> None:
             trainings.cancel_run(run)
         runs.remove(active.values())
         st.rerun()
-
-
-def player(lab: LabTrainings, chosen: Sequence[LabSettings]) -> None:
-    """Shows accuracy, calibration and drift after an epoch, and an animation over the epochs."""
-    last = min(run.epochs for several in lab.runs.values() for run in several)
-    last = min(last, chosen[0].epochs)
-    seeds = tuple(settings.seed for settings in chosen)
-    table = tables.epoch_table(lab.runs)
-    playing = bool(st.session_state.get(state.LAB_PLAYING))
-    st.fragment(_player, run_every=TICK_SECONDS if playing else None)(
-        lab, table[table["epoch"] <= last], last, playing, seeds
-    )
-
-
-def _player(
-    lab: LabTrainings, table: pd.DataFrame, last: int, ticking: bool, seeds: tuple[int, ...]
-) -> None:
-    epoch = _pick_epoch(last, ticking)
-    start = tables.zero_shot(table)
-    figure = figures.accuracy_lines(table, epoch, last, start)
-    show_figure(figure, "accuracy-by-epoch", table=table)
-    if any(len(several) > 1 for several in lab.seeds.values()):
-        st.caption(words.BAND)
-    off = tables.gone_off(lab.runs, lab.seeds, epoch)
-    if off:
-        st.warning(words.diverged(off), icon=":material/trending_down:")
-    if start:
-        gains = tables.against_zero_shot(table, epoch)
-        st.markdown(words.against_zero_shot(gains, SAME, off))
-    st.markdown(words.after_epochs(epoch, seeds))
-    columns = {
-        name: st.column_config.NumberColumn(label, format="%.1f", help=meaning)
-        for name, (label, meaning) in experiment_words.NUMBERS.items()
-    }
-    columns["drift new"] = st.column_config.NumberColumn(
-        experiment_words.DRIFT, format="%.3f", help=experiment_words.DRIFT_HELP
-    )
-    shown = tables.table_at(table, epoch)
-    show_table(shown, f"lab-epoch-{epoch}", column_config=columns, placeholder="–")
-    left, right = layout.wrapping_columns([3, 2], "calibration")
-    with left:
-        st.markdown(experiment_words.RELIABILITY)
-        frame = tables.reliability_frame(lab.runs, epoch)
-        show_figure(figures.reliability_lines(frame), "reliability")
-    with right:
-        st.markdown(experiment_words.DRIFT_AND_ACCURACY)
-        show_figure(figures.drift_paths(table, epoch), "drift-and-new-classes")
-        st.caption(experiment_words.DRIFT_WITHIN)
-        if LASP in lab.runs:
-            st.caption(experiment_words.DRIFT_OF_LASP)
-    # This comes last, because the slider must receive its value before the run ends.
-    if bool(st.session_state.get(state.LAB_PLAYING)) != ticking:
-        st.rerun()  # runs the whole page again, then with or without the timer
-
-
-def _pick_epoch(last: int, ticking: bool) -> int:
-    """Returns the epoch to show: from the slider, a button, or the animation's next step."""
-    memory = st.session_state
-    if state.LAB_EPOCH not in memory:
-        text = st.query_params.get(state.LAB_EPOCH, "")
-        # The slider cannot have a default, because the animation sets its value.
-        memory[state.LAB_EPOCH] = int(text) if text.isdecimal() else last
-    if not ticking and state.LAB_ARRIVED in memory:
-        # The browser may still send an earlier epoch if it has not received the last one.
-        memory[state.LAB_EPOCH] = memory.pop(state.LAB_ARRIVED)
-    now = memory[state.LAB_EPOCH] = min(int(memory[state.LAB_EPOCH]), last)
-    playing = bool(memory.get(state.LAB_PLAYING))
-    if playing and ticking:
-        clock = time.monotonic()
-        # On a busy machine the timer is late. Larger steps then keep the animation's length.
-        ticks = round((clock - memory.get(state.LAB_TICKED, clock)) / TICK_SECONDS)
-        step = min(MAX_TICKS, max(1, ticks)) * max(1, last // TICKS)
-        now = memory[state.LAB_EPOCH] = min(last, now + step)
-        memory[state.LAB_TICKED] = clock
-        playing = memory[state.LAB_PLAYING] = now < last
-        if not playing:
-            memory[state.LAB_ARRIVED] = now
-
-    def move(epoch: int, play: bool = False) -> None:
-        memory[state.LAB_EPOCH] = epoch
-        memory[state.LAB_PLAYING] = play
-        memory.pop(state.LAB_TICKED, None)
-        memory.pop(state.LAB_ARRIVED, None)
-
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        if playing:
-            st.button(experiment_words.PAUSE, icon=":material/pause:", on_click=move, args=(now,))
-        else:
-            again = 0 if now >= last else now
-            st.button(
-                experiment_words.PLAY,
-                icon=":material/play_arrow:",
-                type="primary",
-                on_click=move,
-                args=(again, True),
-            )
-        st.button(
-            experiment_words.STEP,
-            icon=":material/skip_next:",
-            on_click=move,
-            args=(min(now + 1, last),),
-            disabled=now >= last,
-        )
-        st.button(
-            experiment_words.TO_THE_START, icon=":material/first_page:", on_click=move, args=(0,)
-        )
-        epoch = st.slider(
-            experiment_words.EPOCHS,
-            0,
-            last,
-            key=state.LAB_EPOCH,
-            bind=state.QUERY,
-            help=experiment_words.EPOCHS_HELP,
-        )
-    return int(epoch)

@@ -12,6 +12,7 @@ from app.common import state
 from app.common.words import escape_markdown
 from app.prompt_space import key, tables, words
 from app.ui.linked import linked_choice
+from app.ui.pictures import show_picture
 from mocoop.errors import UserError
 from mocoop.runs.run import RunSetup
 
@@ -67,7 +68,7 @@ def chosen_point(setup: RunSetup) -> None:
         st.caption(words.NO_IMAGES)
     with st.container(horizontal=True, gap="small"):
         for number, png in enumerate(pictures, start=1):
-            st.image(png, width=SIDE // 2, alt=words.at_point(class_name, number))
+            show_picture(png, width=SIDE // 2, alt=words.at_point(class_name, number))
 
 
 def class_pictures(setup: RunSetup, class_name: str, count: int) -> Sequence[bytes]:

@@ -17,6 +17,7 @@ from app.ui import layout
 from app.ui.linked import linked_select
 from app.ui.loading import loading
 from app.ui.parts import show_figure, show_table
+from app.ui.pictures import show_picture
 from app.ui.words import test_image
 from mocoop.config import TrainConfig
 from mocoop.datasets import Item
@@ -129,7 +130,7 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
     with st.container(horizontal=True, gap="small"):
         for item in items[:THUMBNAILS]:
             png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
-            st.image(png, width=SIDE, alt=test_image(class_name, item.style))
+            show_picture(png, width=SIDE, alt=test_image(class_name, item.style))
     if len(items) > THUMBNAILS:
         st.caption(words.only_first(THUMBNAILS))
 

@@ -11,6 +11,7 @@ from app.common.theme import expert_colours
 from app.routing import view as routing_view
 from app.routing import words
 from app.ui import layout
+from app.ui.pictures import brighten_switch
 from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.runs.run import RunSetup
 
@@ -29,7 +30,9 @@ def one_expert(setup: RunSetup, tested: RoutedItems, table: pd.DataFrame) -> Non
         bind=state.QUERY,
     )
     _, starts = experts_in_words(tested.routed, setup)
-    st.caption(words.started_from(starts[expert]))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(words.started_from(starts[expert]), width="content")
+        brighten_switch()
     colours = expert_colours(experts)
     for kind, rows in galleries.expert_galleries(table, expert).items():
         st.markdown(words.expert_row(kind, len(rows)))

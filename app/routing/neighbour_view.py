@@ -8,6 +8,7 @@ from torch import Tensor
 from app.caches import data as data_caches
 from app.caches import runs as run_caches
 from app.routing import words
+from app.ui.pictures import show_picture
 from mocoop.analysis.neighbours import nearest
 from mocoop.runs.run import Run
 
@@ -30,5 +31,5 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
             item, label = near.item, names[near.item.label]
             with st.container(width=SIDE, gap="xsmall"):
                 png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
-                st.image(png, width=SIDE, alt=words.training_image(label, item.style))
+                show_picture(png, width=SIDE, alt=words.training_image(label, item.style))
                 st.caption(words.near(label, item.style, near.cosine))

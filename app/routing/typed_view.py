@@ -19,6 +19,7 @@ from app.routing import typed_words as words
 from app.routing.group_view import edit_group
 from app.ui import chips, layout
 from app.ui.parts import errors_in_words, show_figure
+from app.ui.pictures import brighten_switch, show_picture
 from app.ui.prompt_box import examples, learn_from_here, prompt_box
 from app.ui.words import test_image
 from mocoop.config import TrainConfig
@@ -67,9 +68,10 @@ def on_the_picture(
     """Shows what the typed prompt and the zero-shot prompt say about a test image."""
     item, data = tested.items[index], data_caches.dataset(config.data)
     truth, picture = data.class_names[item.label], data.image(item)
+    brighten_switch()
     together = st.container(horizontal=True, gap="medium")  # columns would be stacked in here
     with together, st.container(width=IMAGE_WIDTH, gap="small"):
-        st.image(
+        show_picture(
             data_caches.as_png(picture, 240),
             width="stretch",
             alt=test_image(truth, item.style),

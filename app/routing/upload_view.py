@@ -22,6 +22,7 @@ from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
 from app.ui.parts import errors_in_words, show_figure
+from app.ui.pictures import brighten_switch, show_picture
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.errors import UserError
 from mocoop.evaluation.picture_content import without_content
@@ -59,14 +60,16 @@ def try_a_picture(run: Run, picture: Picture) -> None:
         run: the run that routes the pictures.
         picture: the test image to start with.
     """
-    source = st.segmented_control(
-        words.PICTURE,
-        SOURCES,
-        default=SOURCES[0],
-        required=True,
-        key=state.SOURCE,
-        bind=state.QUERY,
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        source = st.segmented_control(
+            words.PICTURE,
+            SOURCES,
+            default=SOURCES[0],
+            required=True,
+            key=state.SOURCE,
+            bind=state.QUERY,
+        )
+        brighten_switch()
     classifier = run_caches.classifier_of_known(run)
     pictures = [picture] if source == SOURCES[0] else own_pictures(source)
     if not pictures:
@@ -166,7 +169,7 @@ def cards(pictures: list[Picture], routed: Routed) -> None:
         for index, picture in enumerate(pictures):
             with st.container(border=True, gap="xsmall", height="stretch"):
                 shown = data_caches.as_png(on_card(picture.image), CARD_WIDTH)
-                st.image(shown, width="stretch", alt=picture.name)
+                show_picture(shown, width="stretch", alt=picture.name)
                 best = tables.top_classes(routed, index, 1)
                 html = chips.verdict(best["class"][0], best["probability"][0], picture.truth)
                 if len(routed.experts) > 1:
@@ -191,7 +194,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
     feature = picture_feature(run, changed)
     now = classifier.classify(feature[None]) if wanted.any else before
     with middle:
-        st.image(data_caches.as_png(changed, 320), width="stretch", alt=words.CHANGED_ALT)
+        show_picture(data_caches.as_png(changed, 320), width="stretch", alt=words.CHANGED_ALT)
         if wanted.any:
             st.html(
                 _prediction(words.BEFORE, before, picture.truth)

@@ -18,6 +18,7 @@ from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
 from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
+from app.ui.pictures import brighten_switch, show_picture
 from app.ui.words import test_image
 from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
@@ -108,6 +109,7 @@ def gallery(data: str, tested: RoutedItems, table: pd.DataFrame) -> None:
         st.caption(words.images_shown(len(shown), len(table)), width="content")
         page = st.pagination(pages, key=state.PAGE, bind=state.QUERY) if pages > 1 else 1
         csv_button(galleries.gallery_csv(shown), "images")
+        brighten_switch()
     start = (min(page, pages) - 1) * PER_PAGE
     rows = shown.iloc[start : start + PER_PAGE]
     colours = expert_colours(tested.routed.experts)
@@ -154,7 +156,7 @@ def card(
         gallery_name: name of the gallery that shows the card, which makes the button's key unique.
     """
     item = tested.items[row["row"]]
-    st.image(
+    show_picture(
         data_caches.thumbnail(data, item.id, item.label, item.style, SIDE),
         width="stretch",
         alt=test_image(row["true"], row["style"]),
@@ -199,7 +201,7 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
     left, right = st.columns([1, 2], gap="medium")
     with left:
         png = data_caches.thumbnail(data, item.id, item.label, item.style, 320)
-        st.image(png, width="stretch", alt=test_image(truth, item.style))
+        show_picture(png, width="stretch", alt=test_image(truth, item.style))
         st.caption(words.true_class(truth, item.style))
         if st.button(words.CHANGE_PICTURE, icon=":material/tune:", on_click=try_image):
             st.rerun()

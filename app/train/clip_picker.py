@@ -25,6 +25,7 @@ def pick_clip() -> str:
     given = st.selectbox(
         words.CLIP,
         [DEMO, *KNOWN_CLIPS],
+        format_func=lambda name: words.clip_option(name, is_here(name)),
         key=key,
         accept_new_options=True,
         persist_state="session",
@@ -42,6 +43,14 @@ def pick_clip() -> str:
     if weights is not None:
         _show_weights(name, weights)
     return name
+
+
+def is_here(name: str) -> bool | None:
+    """Returns whether a CLIP's weights are on this machine; None if only loading tells."""
+    if name == DEMO:
+        return True
+    weights = weights_of(name) if name in KNOWN_CLIPS else None
+    return None if weights is None else cached_file(weights) is not None
 
 
 @st.dialog(words.WHICH_CLIP, width="large")

@@ -25,6 +25,7 @@ from app.train.overfit import default_of
 from app.train.panel import status_line
 from app.train.recipe import show_recipe
 from app.train.settings import SHOTS, with_groups, with_start
+from app.ui.glossary import words_on_this_page
 from app.ui.pickers import forget_run, pick_data
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
@@ -120,6 +121,7 @@ def about_the_method(method: str) -> None:
             setting_words.IS_PUBLISHED, icon=":material/menu_book:", type="tertiary"
         ):
             show_recipe(METHODS[method])
+        words_on_this_page("expert", "group", "hard prompt", "router", "style")
 
 
 @st.dialog(setting_words.WHICH_METHOD, width="large")

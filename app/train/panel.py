@@ -10,7 +10,8 @@ import streamlit as st
 
 from app.common import access, state
 from app.common.methods import has_epochs, learns_prompts
-from app.common.words import run_title
+from app.common.run_labels import LabelledRun, run_labels
+from app.common.words import escape_markdown, run_title
 from app.jobs import trainings
 from app.train import curves
 from app.train import panel_words as words
@@ -215,16 +216,27 @@ def _show_recent(runs: list[Run]) -> None:
     if not runs:
         return
     st.markdown(words.EARLIER)
+    labels = _labels(runs)
     for run in runs:
         with errors_in_words(), st.container(horizontal=True, vertical_alignment="center"):
             status = run.status()
             _badge(status.state)
-            st.markdown(_title(run, _requested(run)))
+            st.markdown(labels[run.name])
             st.space("stretch")
             if status.state == FINISHED:
                 st.markdown(_accuracy(run))
             elif not access.read_only():
                 _resume_button(run)
+
+
+def _labels(runs: Sequence[Run]) -> dict[str, str]:
+    """Returns the name of each run's folder → its label, as in menus: all labels differ."""
+    known = []
+    for run in runs:
+        with suppress(UserError):  # it was deleted in the meantime
+            known.append(LabelledRun(run.name, _requested(run), run.status().started))
+    labels = {run.name: run.name for run in runs} | run_labels(known)
+    return {name: escape_markdown(label) for name, label in labels.items()}
 
 
 def _resume_button(run: Run) -> None:

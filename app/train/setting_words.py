@@ -89,8 +89,8 @@ HELP = {
     "vision_depth": "The first blocks of CLIP's image tower that get learned tokens.",
     "vision_prompts": "Learned tokens beside the image's patches in each of these blocks.",
     "vision_rate": "Learning rate of the image tokens, as a multiple of the prompts' rate.",
-    "text_depth": "The first blocks of CLIP's text tower that get learned tokens. 1 learns only the "
-    "words of the prompt.",
+    "text_depth": "The first blocks of CLIP's text tower that get learned tokens. 1 learns only "
+    "the words of the prompt.",
     "learned_tokens": "The first words of the prompt that are learned. 0 learns all of them.",
     "precision": "Number format inside CLIP's encoders. fp16 is faster on a GPU; bf16 is faster "
     "on a GPU and on processors with AMX. `auto` uses bf16 there and fp32 elsewhere.",

@@ -77,6 +77,11 @@ def size(number: int) -> str:
     return f"{number / 1e6:,.0f} MB" if number < 1e9 else f"{number / 1e9:.2f} GB"
 
 
+def clip_option(name: str, here: bool | None) -> str:
+    """Returns a CLIP's entry in the menu, with where it is, if that is known."""
+    return name if here is None else f"{name} · {HERE if here else MISSING}"
+
+
 def clip_facts(clip: KnownClip, page: str) -> str:
     """Returns the facts of a CLIP in one line of Markdown."""
     licence = f"licence [{clip.licence}]({page})" if clip.licence else f"[licence]({page})"
@@ -124,9 +129,12 @@ def offline(weights: HubWeights) -> str:
 SEEDS_DONE = "seeds 1 to 3 are trained"
 
 
+TIME_UNKNOWN = "time unknown before a first training with this CLIP here"
+
+
 def time_needed(seconds: float | None) -> str:
     """Returns the estimated time, to stand beside a button."""
-    return "time unknown" if seconds is None else duration(seconds)
+    return TIME_UNKNOWN if seconds is None else duration(seconds)
 
 
 def zero_shot_reaches(accuracy: float) -> str:

@@ -13,6 +13,30 @@ HTML_PAGE = "HTML page (interactive; it can also save PNG and SVG)"
 CAMERA = "The camera button above the figure saves"
 CSV = "CSV"
 
+# Words on this page.
+WORDS_ON_THIS_PAGE = "Words on this page"
+PAGE_WORDS = {
+    "style": "how a picture is drawn: like a photo, as a sketch, dark, …",
+    "role": "the place of a thing in a picture: the large thing, the small one, the pattern "
+    "(many), the left one, … In some built-in sets the style decides which role counts: the label "
+    "is the thing with this role.",
+    "group": "hard prompts with one meaning, such as sketches: *a sketch of a {}*, *a drawing of "
+    "a {}*.",
+    "expert": "a soft prompt of the mixture. It starts from the first hard prompt of a group, and "
+    "has the group's name.",
+    "router": "the part of the mixture that chooses experts for each picture.",
+    "soft prompt": "learned vectors that take the place of the words before a class name.",
+    "hard prompt": "a sentence of written words, which is not learned.",
+}
+"""Term → what it means."""
+
+# Dark pictures.
+BRIGHTEN = "Brighten dark pictures (display only)"
+BRIGHTEN_HELP = (
+    "For projectors and print. It changes only how dark pictures are shown here. The model always "
+    "gets the original picture."
+)
+
 # Choosing a data set or a run.
 DATA_SET = "Data set"
 DATA_SET_HELP = (

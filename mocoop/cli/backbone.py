@@ -149,7 +149,8 @@ def _list(command: ListBackbones) -> None:
     for row in rows:
         size = "" if row["bytes"] is None else size_text(row["bytes"])
         print(f"{row['name']:<38} {size:>9}  {row['data']}")
-        print(f"{'':<38} {'':>9}  {row['file'] or 'not on this machine'}")
+        here = f"on this machine: {row['file']}" if row["file"] else "not on this machine"
+        print(f"{'':<38} {'':>9}  {here}")
 
 
 def _check(command: CheckBackbone) -> None:

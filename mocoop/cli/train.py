@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 class TrainCommand:
     """Train soft prompts and a router on a few images per class, then test the run.
 
+    Defaults are those of the method's recipe for the CLIP. This help shows them for --method and
+    --backbone as given before --help, otherwise for mocoop with the built-in CLIP: for example
+    `mocoop train --method coop --help`. `mocoop tune --help` says how recipes are chosen.
+
     Examples:
         mocoop train --data albums --method mocoop --shots 16 --seed 1
         mocoop train --data ~/photos --method coop --run runs/my-photos

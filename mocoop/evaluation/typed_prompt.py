@@ -86,7 +86,8 @@ def part_scores(tested: RoutedItems) -> list[PartScore]:
 def known_parts(items: Sequence[Item]) -> dict[str, list[str]]:
     """Returns `style` and `role` → that of every item; a kind is left out unless it differs.
 
-    Roles are known of the built-in sets only.
+    Roles are known of the built-in sets only. Where each style has a role of its own, both kinds
+    would be the same parts; then the style names its role.
     """
     values: dict[str, list[str | None]] = {
         "style": [item.style for item in items],
@@ -97,6 +98,10 @@ def known_parts(items: Sequence[Item]) -> dict[str, list[str]]:
         known = [value for value in of_items if value]
         if len(known) == len(of_items) and len(set(known)) > 1:
             parts[kind] = known
+    if len(parts) == len(values):
+        pairs = list(zip(*parts.values(), strict=True))
+        if all(len(set(names)) == len(set(pairs)) for names in parts.values()):
+            return {"style": [f"{style} (role: {role})" for style, role in pairs]}
     return parts
 
 

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mocoop.config import GIVEN
+from mocoop.datasets import dataset_name
 from mocoop.errors import UserError
+from mocoop.evaluation.measure_table import HALVES
+from mocoop.evaluation.measures import harmonic_mean
 from mocoop.methods import METHODS
 from mocoop.presets import differences
 from mocoop.protocols.plans import Task
@@ -20,6 +23,7 @@ from mocoop.results.rows import Row
 from mocoop.runs.run import Run, RunSetup
 from mocoop.templates import Groups
 
+PLAIN = next(key for key, method in METHODS.items() if method.is_plain_prompt)
 NAMED_GROUPS = 3  # number of groups that a label names; the rest is only counted
 
 
@@ -33,6 +37,8 @@ class Gathered:
     """Names of runs left out because a newer one has the same settings and seed."""
     unreadable: tuple[str, ...]
     """Names of runs left out because their files are damaged."""
+    untrained: tuple[Row, ...] = ()
+    """Zero-shot's accuracies as the runs saved them, for tables without a run of zero-shot."""
 
 
 def gather(runs: Sequence[Run]) -> Gathered:
@@ -79,7 +85,14 @@ def gather(runs: Sequence[Run]) -> Gathered:
             repeated.append(run.name)
         known |= {_identity(row) for row in new}
         rows += new
-    return Gathered(tuple(rows), tuple(repeated), tuple(unreadable))
+    there = {_cell(row) for row in rows}
+    untrained: dict[tuple[object, ...], Row] = {}
+    for run, setup in setups.items():
+        if run.name not in unreadable:
+            for row in untrained_rows(run, setup, _several_clips(setups)):
+                if _cell(row) not in there:  # a run of zero-shot counts instead
+                    untrained.setdefault(_identity(row), row)
+    return Gathered(tuple(rows), tuple(repeated), tuple(unreadable), tuple(untrained.values()))
 
 
 def variant_name(setup: RunSetup) -> str:
@@ -101,7 +114,7 @@ def _labels(setups: dict[Run, RunSetup]) -> dict[Run, str]:
     Labels name the CLIP if the runs use several, and the groups of templates if runs of the
     same method and data set use several.
     """
-    backbones = {setup.config.backbone for setup in setups.values()}
+    several_clips = _several_clips(setups)
     groups: dict[tuple[str, str], list[str]] = {}
     for setup in setups.values():
         seen = groups.setdefault((variant_name(setup), setup.config.data), [])
@@ -117,7 +130,7 @@ def _labels(setups: dict[Run, RunSetup]) -> dict[Run, str]:
             names = [_groups_text(json.loads(text)) for text in seen]
             number = f" ({index + 1})" if names.count(names[index]) > 1 else ""
             label += f", {names[index]}{number}"
-        if len(backbones) > 1:
+        if several_clips:
             label += f", {setup.config.backbone}"
         labels[run] = label
     return labels
@@ -160,6 +173,44 @@ def _tasks(run: Run, setup: RunSetup, label: str, seeds: Sequence[int]) -> Itera
     transferable = not METHODS[config.method].own_classes_only
     if targets and protocol == "few-shot" and transferable:
         yield replace(task, protocol="cross-dataset", targets=tuple(targets))
+
+
+def untrained_rows(run: Run, setup: RunSetup, several_clips: bool) -> list[Row]:
+    """Returns what zero-shot reaches on a run's test images, as the run saved it.
+
+    Nothing if it was not saved; for single styles it never is.
+
+    Args:
+        run: a finished run.
+        setup: its settings.
+        several_clips: whether the label has to name the CLIP.
+    """
+    results, config, protocol = run.results(), setup.config, _protocol(setup)
+    if protocol == "domain-generalization":
+        return []
+    measures = {"all": "accuracy"} if protocol == "few-shot" else {half: half for half in HALVES}
+    found = {
+        measure: float(results[part]["zero_shot"])
+        for part, measure in measures.items()
+        if "zero_shot" in results.get(part, {})
+    }
+    if len(found) == len(HALVES):
+        found["HM"] = harmonic_mean(*found.values())
+    data = dataset_name(config.data)
+    label = f"{PLAIN}, {config.backbone}" if several_clips else PLAIN
+    return [
+        Row(protocol, data, data, label, 0, config.seed, measure, value)
+        for measure, value in found.items()
+    ]
+
+
+def _several_clips(setups: dict[Run, RunSetup]) -> bool:
+    return len({setup.config.backbone for setup in setups.values()}) > 1
+
+
+def _cell(row: Row) -> tuple[object, ...]:
+    """Returns the cell of a table in which a row is averaged over seeds."""
+    return row.protocol, row.data, row.target, row.method, row.shots, row.measure
 
 
 def _identity(row: Row) -> tuple[object, ...]:

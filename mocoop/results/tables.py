@@ -66,7 +66,7 @@ def few_shot_tables(rows: Sequence[Row], measure: str = "accuracy") -> tuple[Tab
             flat = [series for parts in by_shots for series in parts]
             several = (mean_cell(flat),) if len(all_shots) > 1 else ()
             lines.append(Line((method,), (*map(mean_cell, by_shots), *several)))
-        heads = (*map(shots_text, all_shots), "mean of shots")[: len(lines[0].cells)]
+        heads = (*map(shots_text, all_shots), MEAN_OF_SHOTS)[: len(lines[0].cells)]
         table = _table(results, f"Few-shot {measure}", data, heads, lines, measure)
         tables.append(replace(table, mean_last=len(all_shots) > 1))
     return tuple(tables)
@@ -246,6 +246,7 @@ _TRANSFER = {
     "cross-dataset": "Cross-dataset transfer",
 }
 SPREAD = "Mean ± sample standard deviation (n − 1)"
+MEAN_OF_SHOTS = "mean of shots"
 LEFT_OUT = "; averages with missing parts are left out"
 _HM_OF_MEANS = (
     "HM is the harmonic mean of mean base and mean new accuracy of each seed, as papers report "

@@ -10,6 +10,57 @@ from app.lab.lessons import LESSONS
 from mocoop.runs.run import shipped_runs
 from tests.browser.steps import expect, heading, settled
 
+# Notes the epoch in the page's text again and again, in a list.
+NOTE_EPOCHS = r"""() => { window.epochs = []; setInterval(() => {
+    const shown = document.body.innerText.match(/After (\d+) epoch/);
+    if (shown && window.epochs.at(-1) !== +shown[1]) window.epochs.push(+shown[1]);
+}, 100); }"""
+
+
+def slider(page, label: str):
+    """Returns the handle of a slider."""
+    kinds = page.locator("[data-testid=stSlider], [data-testid=stSelectSlider]")
+    return kinds.filter(has_text=label).get_by_role("slider")
+
+
+def press(page, label: str, key: str, times: int) -> None:
+    """Moves a slider by the keyboard, faster than the page can follow."""
+    slider(page, label).focus()
+    for _ in range(times):
+        page.keyboard.press(key)
+        page.wait_for_timeout(60)
+
+
+def test_the_address_follows_fast_sliders_and_playing_ends_at_the_last_epoch(
+    one_app, browser_page
+):
+    page = browser_page
+    page.goto(f"{one_app.address}/overfitting_lab")
+    heading(page, "Overfitting lab")
+    expect(page.get_by_text("After 40 epochs")).to_be_visible()
+    for _ in range(2):  # the second weight is not ready: more is on the page, then less
+        press(page, "Images per class", "ArrowLeft", 3)
+        press(page, "Epochs trained", "ArrowLeft", 6)
+        press(page, "Weight of the text loss", "ArrowLeft", 2)
+        press(page, "Images per class", "ArrowRight", 1)
+        press(page, "Weight of the text loss", "ArrowRight", 2)
+    settled(page)
+    expect(page.get_by_text("After 28 epochs")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"\?per_class=2&until=28$"))
+    assert slider(page, "Images per class").get_attribute("aria-valuetext") == "2"
+    page.get_by_role("button", name="To the start").click()
+    expect(page).to_have_url(re.compile("until=0"))
+    page.evaluate(NOTE_EPOCHS)
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_text("After 40 epochs")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.wait_for_timeout(2000)  # a late tick would come now
+    assert page.get_by_text("After 40 epochs").is_visible()
+    assert slider(page, "Epochs trained").get_attribute("aria-valuetext") == "40"
+    seen = page.evaluate("window.epochs")
+    played = seen[seen.index(0) :]  # the page may still have shown the epoch of before
+    assert played == sorted(played)
+
 
 def test_a_lesson_then_play_then_delete_a_run(start_app, browser_page, tmp_path):
     page, server = browser_page, start_app()

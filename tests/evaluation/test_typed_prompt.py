@@ -86,6 +86,15 @@ def test_roles_are_known_of_scenes():
     ]
 
 
+def test_a_role_that_follows_from_the_style_is_not_a_part_of_its_own():
+    drawn = [("photo", "large"), ("sketch", "small"), ("photo", "large")]
+    items = [SceneItem(str(row), 0, *pair) for row, pair in enumerate(drawn)]
+    named = ["photo (role: large)", "sketch (role: small)", "photo (role: large)"]
+    assert known_parts(items) == {"style": named}
+    mixed = [*items, SceneItem("3", 0, "photo", "small")]
+    assert list(known_parts(mixed)) == ["style", "role"]
+
+
 def test_parts_that_are_not_known_or_all_the_same_are_left_out():
     assert known_parts([Item("a", 0, "dark"), Item("b", 0, None)]) == {}
     assert known_parts([Item("a", 0, "dark"), Item("b", 0, "dark")]) == {}

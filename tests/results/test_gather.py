@@ -85,6 +85,26 @@ def test_zero_shot_stands_for_all_seeds(finished_run, tmp_path):
     assert means(runs)["zero-shot"] == (55.0, 45.0)
 
 
+def test_runs_tell_zero_shot_where_no_run_of_it_does(finished_run, tmp_path):
+    runs = [
+        copy_run(finished_run, tmp_path / name, seed=seed) for seed, name in enumerate("ab", 1)
+    ]
+    saved = runs[0].results()
+    base, new = saved["base"]["zero_shot"], saved["new"]["zero_shot"]
+    found = gather(runs).untrained
+    assert {(row.method, row.shots, row.data) for row in found} == {("zero-shot", 0, "details")}
+    expected = {"base": base, "new": new, "HM": 2 * base * new / (base + new)}
+    for seed in (1, 2):
+        values = {row.measure: row.value for row in found if row.seed == seed}
+        assert values == pytest.approx(expected)
+    config = replace(preset("zero-shot"), data="details", classes="base", shots=2, seed=1)
+    own = copy_run(finished_run, tmp_path / "c", **config.to_dict())
+    assert gather([*runs, own]).untrained == ()
+    del saved["base"]["zero_shot"], saved["new"]["zero_shot"]
+    (runs[0].path / "results.json").write_text(json.dumps(saved))
+    assert {row.seed for row in gather(runs).untrained} == {2}
+
+
 def test_tests_on_other_data_are_a_transfer(finished_run, tmp_path):
     run = copy_run(finished_run, tmp_path / "a", classes="all")
     results = run.results()

@@ -26,6 +26,13 @@ def test_runs_that_look_alike_are_told_apart_by_name_and_time():
     assert labels[second].endswith(f":00 · {second}")
 
 
+def test_runs_that_look_alike_are_told_apart_by_their_other_settings():
+    longer = replace(CONFIG, epochs=60)
+    second = NAME.replace("001", "002")
+    labels = run_labels([LabelledRun(NAME, CONFIG, 0), LabelledRun(second, longer, 0)])
+    assert labels == {NAME: TITLE, second: f"{TITLE} · epochs 60"}
+
+
 def test_a_name_that_was_given_and_another_clip_are_said():
     clip = replace(preset("mocoop", "ViT-B-32/weights"), data="/data/my pets", shots=1, seed=3)
     labels = run_labels(

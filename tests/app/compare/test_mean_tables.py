@@ -36,20 +36,24 @@ def lines(table):
 
 def test_every_data_set_has_a_table_of_what_it_has(few):
     details, faces = mean_tables(few, "few-shot").by_data
-    assert details.columns[:2] == ("2 shots", "16 shots")
-    assert details.columns.index("2 shots") < details.columns.index("16 shots")
+    assert details.columns[:2] == ("2 images per class", "16 images per class")
+    assert details.columns.index("2 images per class") < details.columns.index(
+        "16 images per class"
+    )
     assert list(lines(faces)) == ["MoCoOp"]  # CoOp has nothing there
     assert lines(faces)["MoCoOp"][0].mean == 71.0
     assert list(lines(details)) == ["MoCoOp", "CoOp"]
     coop = lines(details)["CoOp"]
     assert "A dash means that" in details.notes
-    assert faces.columns == ("16 shots",)  # a mean over one number of shots says nothing more
+    assert faces.columns == (
+        "16 images per class",
+    )  # a mean over one number of shots says nothing more
     assert (coop[1].mean, coop[1].bold, coop[0].mean, coop[0].note) == (65.0, True, None, "")
 
 
 def test_the_average_has_only_what_all_data_sets_have(few):
     average = mean_tables(few, "few-shot").average
-    assert average.columns == ("16 shots",)
+    assert average.columns == ("16 images per class",)
     assert {name: cells[0].mean for name, cells in lines(average).items()} == {"MoCoOp": 66.0}
     assert "Only lines with runs on every data set" in average.notes
     none = [row for row in few if (row.data, row.method) != ("details", "mocoop")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from app.jobs.clip_work import DEMO_DIM, DEMO_PATCHES, DEMO_TEXT, DEMO_VISION, clip_work
 from app.jobs.estimates import (
     ENCODE_SECONDS,
     START_SECONDS,
@@ -13,6 +15,7 @@ from app.jobs.estimates import (
     estimate_seconds,
     seconds_left,
 )
+from mocoop.assets import asset
 from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.runs.status import QUEUED, RUNNING, Status
@@ -41,10 +44,29 @@ def test_demo_clip_takes_about_as_long_as_measured_on_a_core(method, measured):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_has_an_estimate_and_none_for_a_clip_never_trained(method):
+def test_every_method_has_an_estimate_also_for_a_clip_never_trained(method):
     assert seconds(method) >= 0
-    elsewhere = preset(method, "ViT-B-32-quickgelu/openai")
-    assert estimate_seconds(elsewhere, ALBUMS) is None
+    sizes = [
+        estimate_seconds(replace(preset(method, name), device="cpu"), ALBUMS)
+        for name in ("ViT-B-32-quickgelu/openai", "ViT-B-16-quickgelu/openai", "ViT-L-14/openai")
+    ]
+    assert START_SECONDS < sizes[0] < sizes[1] < sizes[2]
+    assert estimate_seconds(preset(method, "RN50/weights.pt"), ALBUMS) is None
+    assert estimate_seconds(preset(method, "hf-hub:someone/something"), ALBUMS) is None
+
+
+def test_towers_are_measured_by_the_demo_clip():
+    """12 layers of width 512 for 3 of 128; 12 of width 768 and 50 tokens for 6 of 160 and 65."""
+    work = clip_work("ViT-B-32/weights.safetensors")
+    assert work.text == 64
+    assert work.image == pytest.approx(12 * 768**2 * 50 / (6 * 160**2 * 65))
+    assert work.feature == 4
+    config = json.loads(asset("demo-clip/open_clip_config.json").read_text())["model_cfg"]
+    text, vision = config["text_cfg"], config["vision_cfg"]
+    assert (text["layers"], text["width"]) == DEMO_TEXT
+    assert (vision["layers"], vision["width"]) == DEMO_VISION
+    assert (vision["image_size"] // vision["patch_size"]) ** 2 + 1 == DEMO_PATCHES
+    assert config["embed_dim"] == DEMO_DIM
 
 
 def test_images_are_encoded_once(one_run, empty_runs):
@@ -75,7 +97,7 @@ def test_estimate_follows_earlier_runs(one_run):
     epochs = sorted(record["seconds"] for record in one_run.records()[1:])
     assert short - START_SECONDS == pytest.approx(2 * epochs[1])  # twice the median of 3
     elsewhere = replace(config, backbone="ViT-B-32-quickgelu/openai")
-    assert estimate_seconds(elsewhere, size, [one_run]) is None
+    assert estimate_seconds(elsewhere, size, [one_run]) == estimate_seconds(elsewhere, size)
     assert estimate_seconds(replace(config, precision="bf16"), size, [one_run]) is None
 
 

@@ -72,5 +72,5 @@ def test_seeds_have_mean_and_spread():
 
 
 def test_time_beside_a_button():
-    assert words.time_needed(None) == "time unknown"
+    assert words.time_needed(None) == words.TIME_UNKNOWN
     assert words.time_needed(23) == "about 20 s"

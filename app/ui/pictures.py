@@ -1,0 +1,76 @@
+"""Pictures as the pages show them, and the switch that brightens dark ones."""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from app.common import state
+from app.ui import words
+
+DARK = 0.5
+"""A picture is dark if 99 % of its pixels are darker than this, from 0 (black) to 1 (white)."""
+BRIGHTEST = 0.95  # of those pixels after brightening
+
+
+def brighten_switch() -> None:
+    """Shows the switch that brightens dark pictures; the session remembers it on all pages."""
+    st.toggle(
+        words.BRIGHTEN,
+        key=state.BRIGHTEN,
+        persist_state="session",
+        help=words.BRIGHTEN_HELP,
+        width="content",
+    )
+
+
+def show_picture(png: bytes, alt: str, width: int | Literal["stretch"] = "stretch") -> None:
+    """Shows a picture, brightened if it is dark and the switch is on.
+
+    Args:
+        png: the picture as PNG.
+        alt: what it shows, for screen readers.
+        width: in pixels, or "stretch".
+    """
+    st.image(to_show(png), width=width, alt=alt)
+
+
+def to_show(png: bytes) -> bytes:
+    """Returns a PNG as it is shown: brightened if it is dark and the switch is on.
+
+    Only what is shown changes. Predictions always use the original picture.
+    """
+    return _brightened(png) if st.session_state.get(state.BRIGHTEN) else png
+
+
+@st.cache_data(show_spinner=False, max_entries=1000)
+def _brightened(png: bytes) -> bytes:
+    with Image.open(io.BytesIO(png)) as image:
+        bright = brightened(image)
+    if bright is image:
+        return png
+    buffer = io.BytesIO()
+    bright.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def brightened(image: Image.Image) -> Image.Image:
+    """Returns a dark picture with all pixels made lighter by one factor; others as they are.
+
+    Transparent parts stay transparent.
+    """
+    *colours, alpha = image.convert("RGBA").split()
+    visible = np.asarray(alpha) > 0
+    light = np.asarray(image.convert("RGBA").convert("L"))[visible]
+    most = float(np.percentile(light, 99)) / 255 if light.size else 1.0
+    if most >= DARK:
+        return image
+    factor = BRIGHTEST / max(most, 1 / 255)
+    lighter = [band.point(lambda value: min(255, round(value * factor))) for band in colours]
+    return Image.merge("RGBA", (*lighter, alpha)).convert(
+        image.mode if image.mode in ("RGB", "RGBA") else "RGB"
+    )
