@@ -3,9 +3,10 @@
 import streamlit as st
 
 from app.common import state
-from app.jobs.trainings import stand_by
+from app.common.imports import import_slow
+from app.jobs.standby import stand_by
 from app.ui import words
-from app.ui.entry import import_slow_modules, warn_of_new_code
+from app.ui.entry import warn_of_new_code
 from app.ui.parts import errors_in_words
 from mocoop.assets import asset
 
@@ -27,9 +28,9 @@ page = st.navigation(
 )
 # `st.html` is not used, because its styles can get lost when a page runs again at once.
 st.markdown(f"<style>{asset('app.css').read_text()}</style>", unsafe_allow_html=True)
+with errors_in_words():
+    stand_by()  # before the imports, so that it makes itself ready beside them
 with st.spinner(words.STARTING):  # only visible once, because the imports stay in memory
-    import_slow_modules()
+    import_slow(("torch", "open_clip"))
 warn_of_new_code()
 page.run()
-with errors_in_words():
-    stand_by()
