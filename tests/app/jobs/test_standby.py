@@ -9,10 +9,13 @@ from dataclasses import replace
 
 import psutil
 import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from app.common import imports
 from app.jobs import standby, trainings
 from app.jobs.standby import Standby
+from app.ui import words
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
@@ -21,7 +24,7 @@ from mocoop.training.ahead import encode_ahead
 from mocoop.training.prepare import prepare
 from mocoop.training.snapshots import saved_epoch
 from tests.app.jobs.test_trainings import is_running, long_config, wait_until
-from tests.support.page_fixtures import APP, open_page, tiny_config
+from tests.support.page_fixtures import APP, tiny_config
 
 
 @pytest.fixture
@@ -189,12 +192,27 @@ def test_encoding_ahead_stops_and_keeps_what_it_has(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_app_makes_it_ready_before_it_imports_slow_modules(empty_runs, monkeypatch):
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        (words.HOME, ["torch", words.HOME, "stand by"]),
+        (words.TRAIN, ["stand by", "torch", words.TRAIN, "stand by"]),
+    ],
+)
+def test_app_makes_it_ready(monkeypatch, title, expected):
     order = []
+
+    def navigation(pages, **options):
+        page = next(page for page in pages if page.title == title)
+        monkeypatch.setattr(page, "run", lambda: order.append(title))
+        return page
+
+    monkeypatch.setattr(st, "navigation", navigation)
     monkeypatch.setattr(standby, "stand_by", lambda: order.append("stand by"))
     monkeypatch.setattr(imports, "import_slow", lambda names: order.append(names[0]))
-    open_page("pages/home.py")
-    assert order[:2] == ["stand by", "torch"]
+    app = AppTest.from_file(str(APP), default_timeout=120).run()
+    assert not app.exception
+    assert order == expected
 
 
 def test_what_comes_before_needs_no_torch():
