@@ -92,7 +92,7 @@ def test_what_it_prints_goes_to_the_runs_log(ready):
     run = trainings.start_run(replace(tiny_config(), data="/no/such/folder"))
     wait_until(lambda: not run.status().active)
     assert "/no/such/folder" in run.status().message
-    assert "/no/such/folder" in trainings.log_tail(run)
+    wait_until(lambda: "/no/such/folder" in trainings.log_tail(run))  # printed after the status
 
 
 def test_one_process_stands_by_and_none_while_a_run_trains(ready):
