@@ -1,21 +1,26 @@
 """The app; start it with `streamlit run streamlit_app.py`."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from app.common import state
-from app.jobs.trainings import stand_by
+from app.common.imports import import_slow
+from app.jobs.standby import stand_by
 from app.ui import words
-from app.ui.entry import import_slow_modules, warn_of_new_code
+from app.ui.entry import warn_of_new_code
 from app.ui.parts import errors_in_words
 from mocoop.assets import asset
+from mocoop.errors import UserError
 
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
 st.session_state[state.ENTERED] = True
+train = st.Page("pages/train.py", title=words.TRAIN, icon=":material/model_training:")
 page = st.navigation(
     [
         st.Page("pages/home.py", title=words.HOME, icon=":material/home:", default=True),
         st.Page("pages/data.py", title=words.DATA, icon=":material/photo_library:"),
-        st.Page("pages/train.py", title=words.TRAIN, icon=":material/model_training:"),
+        train,
         st.Page("pages/routing.py", title=words.ROUTING, icon=":material/alt_route:"),
         st.Page("pages/prompt_space.py", title=words.PROMPT_SPACE, icon=":material/scatter_plot:"),
         st.Page(
@@ -27,8 +32,13 @@ page = st.navigation(
 )
 # `st.html` is not used, because its styles can get lost when a page runs again at once.
 st.markdown(f"<style>{asset('app.css').read_text()}</style>", unsafe_allow_html=True)
+# A page is ready sooner alone. But on Train the button can be pressed as soon as it is there, so
+# the process for the training starts before the page.
+if page == train:
+    with suppress(UserError):  # told below
+        stand_by()
 with st.spinner(words.STARTING):  # only visible once, because the imports stay in memory
-    import_slow_modules()
+    import_slow(("torch", "open_clip"))
 warn_of_new_code()
 page.run()
 with errors_in_words():

@@ -11,10 +11,10 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 
+from app.common.imports import import_slow
 from app.jobs import worker
 from mocoop.errors import UserError
 
@@ -47,8 +47,7 @@ def _read_order() -> bytes:
 
 def _make_ready(orders: SimpleQueue[bytes]) -> None:
     """Imports what a training needs and encodes the default one's images, until an order comes."""
-    for name in MODULES:
-        import_module(name)
+    import_slow(MODULES)
     from mocoop.methods import MENU
     from mocoop.presets import preset
     from mocoop.training.ahead import encode_ahead

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from pathlib import Path
 
 from app.common.access import check_may_change
 from app.jobs.processes import start_process, stop_process
-from app.jobs.standby import STANDBY
+from app.jobs.standby import STANDBY, job_environment
 from app.jobs.worker import REQUEST, RESUME
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
@@ -52,12 +51,6 @@ def start_run(config: TrainConfig) -> Run:
             shutil.rmtree(run.path)  # otherwise it would stay in the queue without a process
             raise
     return run
-
-
-def stand_by() -> None:
-    """Makes a process ready for the next training, unless one trains now: both would be slow."""
-    if STANDBY.is_wanted() and not active_runs():
-        STANDBY.keep_ready(_environment())
 
 
 def resume_run(run: Run) -> None:
@@ -153,24 +146,11 @@ def _start_process(run: Run, *options: str) -> None:
         OSError: if the run's folder cannot be written.
         UserError: if the system cannot start another process.
     """
-    arguments, log, environment = [str(run.path), *options], run.path / LOG, _environment(run)
+    arguments, log = [str(run.path), *options], run.path / LOG
+    environment = job_environment(run.path.parent)
     log.touch()  # the process that stands by cannot tell anybody that it cannot be written
     pid = STANDBY.take_over(arguments, log, environment)
     if pid is None:
         module = ["app.jobs.worker", *arguments]
         pid = start_process(module, log, environment, "The training").pid
     hand_over(run, pid)
-
-
-def _environment(run: Run | None = None) -> dict[str, str]:
-    """Returns the environment of a run's process, or of the process that stands by for one."""
-    # The process runs in the project's folder, so relative paths must be made absolute.
-    runs = default_runs().resolve() if run is None else run.path.parent
-    changes = {"MOCOOP_RUNS": str(runs)}
-    if cache := os.environ.get("MOCOOP_CACHE"):
-        changes["MOCOOP_CACHE"] = str(Path(cache).resolve())
-    # One core is left for server and browser. OpenMP's threads wait for each other in busy
-    # loops: with one thread on every core, another process can slow an epoch from 0.4 s to 24 s.
-    if "OMP_NUM_THREADS" not in os.environ:
-        changes["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 2) - 1))
-    return os.environ | changes

@@ -1,12 +1,9 @@
-"""The start of every page: it runs inside the app, and slow modules are imported once."""
+"""The start of every page: it runs inside the app, and says when the program is newer."""
 
 from __future__ import annotations
 
-import gc
 import runpy
-import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
 import streamlit as st
@@ -14,7 +11,6 @@ import streamlit as st
 from app.common import state
 from app.ui import words
 
-SLOW = ("torch", "open_clip")
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("app", "mocoop", "pages")
 LOOK_SECONDS = 10  # between two looks at the files
@@ -30,24 +26,6 @@ def inside_the_app() -> None:
     if state.ENTERED not in st.session_state:
         runpy.run_path(str(ROOT / "streamlit_app.py"))
         st.stop()
-
-
-def import_slow_modules() -> None:
-    """Imports the slow modules if they are not imported yet.
-
-    They create hundreds of thousands of objects that are never freed. The garbage collector is
-    off during the import, where it would take a fifth of the time. Afterwards the objects are
-    frozen, because every later full collection would take 0.2 s to look through them.
-    """
-    if all(name in sys.modules for name in SLOW):
-        return
-    gc.disable()
-    try:
-        for name in SLOW:
-            import_module(name)
-        gc.freeze()
-    finally:
-        gc.enable()
 
 
 def warn_of_new_code() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from mocoop.errors import UserError
@@ -23,14 +24,17 @@ def ahead_of(run: Path) -> list[Path]:
     """
     position = (read_status(run).started, run.name)
     before: list[tuple[bool, float, str, Path]] = []
-    for file in run.parent.glob(f"*/{STATUS_FILE}"):
-        other = file.parent
-        status = _status_or_none(other)
-        if status is None or other == run or not status.active:
+    for other, status in _active(run.parent):
+        if other == run:
             continue
         if status.state == RUNNING or (status.started, other.name) < position:
             before.append((status.state == QUEUED, status.started, other.name, other))
     return [entry[-1] for entry in sorted(before)]
+
+
+def is_busy(runs: Path) -> bool:
+    """Returns whether a run in a folder of runs is running or waiting."""
+    return next(_active(runs), None) is not None
 
 
 def wait_for_turn(run: Path) -> bool:
@@ -43,6 +47,14 @@ def wait_for_turn(run: Path) -> bool:
         if status.pid == os.getpid() and not ahead_of(run):
             return True
         time.sleep(POLL_SECONDS)
+
+
+def _active(runs: Path) -> Iterator[tuple[Path, Status]]:
+    """Yields the runs in a folder that are running or waiting, each with its status."""
+    for file in runs.glob(f"*/{STATUS_FILE}"):
+        status = _status_or_none(file.parent)
+        if status is not None and status.active:
+            yield file.parent, status
 
 
 def _status_or_none(run: Path) -> Status | None:

@@ -9,9 +9,13 @@ from dataclasses import replace
 
 import psutil
 import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
 
+from app.common import imports
 from app.jobs import standby, trainings
 from app.jobs.standby import Standby
+from app.ui import words
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
@@ -20,7 +24,7 @@ from mocoop.training.ahead import encode_ahead
 from mocoop.training.prepare import prepare
 from mocoop.training.snapshots import saved_epoch
 from tests.app.jobs.test_trainings import is_running, long_config, wait_until
-from tests.support.page_fixtures import open_page, tiny_config
+from tests.support.page_fixtures import APP, tiny_config
 
 
 @pytest.fixture
@@ -30,7 +34,8 @@ def ready(empty_runs, monkeypatch, tmp_path):
     monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
     own = Standby()
     monkeypatch.setattr(trainings, "STANDBY", own)
-    trainings.stand_by()
+    monkeypatch.setattr(standby, "STANDBY", own)
+    standby.stand_by()
     yield own
     for run in trainings.active_runs():
         trainings.cancel_run(run, patience=1)
@@ -67,7 +72,7 @@ def test_its_training_can_be_cancelled_and_continued_by_another(ready):
     wait_until(lambda: (saved_epoch(run.path) or 0) > 0)
     trainings.cancel_run(run)
     assert run.status().state == CANCELLED
-    trainings.stand_by()
+    standby.stand_by()
     pid, saved = process_of(ready).pid, trainings.resumes_after(run)
     trainings.resume_run(run)
     assert run.status().pid == pid
@@ -87,15 +92,15 @@ def test_what_it_prints_goes_to_the_runs_log(ready):
     run = trainings.start_run(replace(tiny_config(), data="/no/such/folder"))
     wait_until(lambda: not run.status().active)
     assert "/no/such/folder" in run.status().message
-    assert "/no/such/folder" in trainings.log_tail(run)
+    wait_until(lambda: "/no/such/folder" in trainings.log_tail(run))  # printed after the status
 
 
 def test_one_process_stands_by_and_none_while_a_run_trains(ready):
     pid = process_of(ready).pid
-    trainings.stand_by()
+    standby.stand_by()
     assert process_of(ready).pid == pid
     trainings.start_run(long_config())
-    trainings.stand_by()
+    standby.stand_by()
     assert ready._process is None
     other = trainings.start_run(tiny_config())  # starts a process of its own, which waits
     assert other.status().pid != pid
@@ -108,7 +113,7 @@ def test_a_process_that_has_ended_is_replaced_and_never_given_a_training(ready):
     run = trainings.start_run(tiny_config())
     assert run.status().pid != process.pid
     wait_until(lambda: run.status().state == FINISHED)
-    trainings.stand_by()
+    standby.stand_by()
     assert process_of(ready).pid != process.pid
 
 
@@ -116,7 +121,7 @@ def test_one_that_fails_by_itself_is_not_started_over_and_over(ready):
     process = process_of(ready)
     process.kill()
     process.wait(20)
-    trainings.stand_by()
+    standby.stand_by()
     assert process_of(ready) is process
 
 
@@ -143,7 +148,8 @@ def test_not_wanted(monkeypatch, empty_runs, variables):
         monkeypatch.setenv(name, value)
     own = Standby()
     monkeypatch.setattr(trainings, "STANDBY", own)
-    trainings.stand_by()
+    monkeypatch.setattr(standby, "STANDBY", own)
+    standby.stand_by()
     assert own._process is None
 
 
@@ -186,8 +192,34 @@ def test_encoding_ahead_stops_and_keeps_what_it_has(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_app_makes_it_ready(empty_runs, monkeypatch):
-    asked = []
-    monkeypatch.setattr(trainings, "stand_by", lambda: asked.append(True))
-    open_page("pages/home.py")
-    assert asked
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        (words.HOME, ["torch", words.HOME, "stand by"]),
+        (words.TRAIN, ["stand by", "torch", words.TRAIN, "stand by"]),
+    ],
+)
+def test_app_makes_it_ready(monkeypatch, title, expected):
+    order = []
+
+    def navigation(pages, **options):
+        page = next(page for page in pages if page.title == title)
+        monkeypatch.setattr(page, "run", lambda: order.append(title))
+        return page
+
+    monkeypatch.setattr(st, "navigation", navigation)
+    monkeypatch.setattr(standby, "stand_by", lambda: order.append("stand by"))
+    monkeypatch.setattr(imports, "import_slow", lambda names: order.append(names[0]))
+    app = AppTest.from_file(str(APP), default_timeout=120).run()
+    assert not app.exception
+    assert order == expected
+
+
+def test_what_comes_before_needs_no_torch():
+    lines = [line for line in APP.read_text().splitlines() if line.startswith(("from", "import"))]
+    assert len(lines) > 5
+    command = "\n".join([*lines, "import sys", "print('torch' in sys.modules)"])
+    found = subprocess.run(
+        [sys.executable, "-c", command], cwd=APP.parent, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "False\n"

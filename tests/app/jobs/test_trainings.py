@@ -182,7 +182,7 @@ def test_failed_training_says_why(tmp_path):
     wait_until(lambda: not run.status().active)
     assert run.status().state == "failed"
     assert "no such folder" in run.status().message
-    assert "no such folder" in trainings.log_tail(run)
+    wait_until(lambda: "no such folder" in trainings.log_tail(run))  # printed after the status
 
 
 def test_run_that_nobody_answers_for_does_not_block_the_queue(empty_runs):
