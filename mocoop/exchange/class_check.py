@@ -57,7 +57,7 @@ def same_classes(
     if not file.suffixes:
         return None
     count = len(file.suffixes[0])
-    if count > len(names):
+    if count > len(names) or any(len(suffix) != count for suffix in file.suffixes):
         return 0
     for suffix, template in zip(file.suffixes, templates, strict=True):
         for row, name in zip(suffix, names[:count], strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -73,8 +74,14 @@ def import_prompts(
     _check_sizes(found, tower.dim)
     imported = Imported(f"{file.name}, {found.epoch} epochs", weights | dict(found.others))
     path = path or new_run_path(config)
-    for _ in run_experiment(config, path, None, None, dataset, backbone, imported):
-        pass
+    fresh = not path.exists()
+    try:
+        for _ in run_experiment(config, path, None, None, dataset, backbone, imported):
+            pass
+    except BaseException:
+        if fresh:  # it could not be continued
+            shutil.rmtree(path, ignore_errors=True)
+        raise
     return Run(path)
 
 
@@ -188,15 +195,30 @@ def _with_classes(
 
 
 def _check_sizes(file: CoOpFile, dim: int) -> None:
-    """Raises UserError for a router, meta-net or correction of another feature width."""
-    inputs = {"gate.weight": 1, "shift.squeeze.weight": 1, "correction": 0}
-    for name, axis in inputs.items():
-        value = file.others.get(name)
-        if value is not None and value.shape[axis] != dim:
+    """Raises UserError for a router, meta-net or correction of another shape."""
+    experts, width, hidden = len(file.before), file.before[0].shape[-1], max(1, dim // 16)
+    expected = {
+        "gate.weight": (experts, dim),
+        "gate.bias": (experts,),
+        "correction": (dim,),
+        "shift.squeeze.weight": (hidden, dim),
+        "shift.squeeze.bias": (hidden,),
+        "shift.expand.weight": (width, hidden),
+        "shift.expand.bias": (width,),
+    }
+    for name, value in file.others.items():
+        shape = tuple(value.shape)
+        if shape == expected[name]:
+            continue
+        if len(shape) == len(expected[name]) and expected[name][-1] == dim != shape[-1]:
             raise UserError(
-                f"The checkpoint's {name} is for features of {value.shape[axis]} numbers, and the "
+                f"The checkpoint's {name} is for features of {shape[-1]} numbers, and the "
                 f"CLIP gives {dim}. Choose the CLIP that it was trained with by --backbone."
             )
+        raise UserError(
+            f"The checkpoint's {name} has the shape {shape}, and {expected[name]} fits its "
+            "prompts and the CLIP. Choose the CLIP that it was trained with by --backbone."
+        )
 
 
 def _note(text: str) -> None:
