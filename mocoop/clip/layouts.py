@@ -20,6 +20,7 @@ OPENAI_ENTRIES = ("input_resolution", "context_length", "vocab_size")
 
 HEAD_WIDTH = 64  # of every CLIP of OpenAI's
 SHOWN = 3  # differences that a message names
+SPARE = 200_000_000  # parameters that a configuration may have beyond four times its weights
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 _RESAMPLE = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
@@ -263,7 +264,7 @@ def check_claim(config: Settings, tensors: Tensors) -> None:
         claimed += abs(blocks) * (inner * width**2 + 1)
         claimed += abs(width) * (rows + grid + 3 * patch**2 + abs(config.get("embed_dim", 512)))
     stored = sum(value.numel() for value in tensors.values())
-    if not claimed <= 4 * stored + 10_000_000:
+    if not claimed <= 4 * stored + SPARE:
         raise UserError(
             f"the configuration is of a CLIP of about {claimed:.2g} parameters, and the weights "
             f"have {stored:,}"
