@@ -27,8 +27,9 @@ from mocoop.training.imported import Imported
 
 _METHOD: dict[Kind, str] = {ONE: "coop", CONDITIONAL: "cocoop", EXPERTS: "mocoop"}
 _WITH_NORMS = "mocoop-ln"
-Placed = tuple[TrainConfig, dict[str, Tensor], list[str]]
-"""Settings, weights, and what the file must hold after each expert's context."""
+Placed = tuple[TrainConfig, dict[str, Tensor], list[tuple[str, int]]]
+"""Settings, weights, and each expert's template with the number of its first tokens that are
+learned: the file holds the others."""
 
 
 def import_prompts(
@@ -124,7 +125,7 @@ def _placed_prompt(file: CoOpFile, config: TrainConfig, position: NamePosition) 
         "prompts.before.0": context[..., :split, :].clone(),
         "prompts.after.0": context[..., split:, :].clone(),
     }
-    return config, weights, [SLOT + STOP]
+    return config, weights, [(SLOT + STOP, 0)]
 
 
 def _placed_mixture(
@@ -133,8 +134,10 @@ def _placed_mixture(
     """Returns settings and weights of a mixture.
 
     The authors' prompts start from each group's first template without its full stop, which is
-    then the first template here. Their code counts words where tokens are meant: where the two
-    differ, it trained other tokens than those of the template, [EOS] among them.
+    then the first template here. Their code counts words where tokens are meant. Where a part
+    has fewer words than tokens, its last tokens stayed as they were in CLIP's table, and are put
+    there again. Where it has more, or words follow a name before which they are fewer, other
+    tokens than those of the template were trained, [EOS] among them.
     """
     if len(groups) != len(file.before):
         raise UserError(
@@ -145,9 +148,13 @@ def _placed_mixture(
     weights, endings, placed = {}, [], {}
     for number, (name, templates) in enumerate(groups.items()):
         first = templates[0].replace(STOP, "")
-        sizes = [len(table.encode(part)) for part in first.split(SLOT)]
-        stored = [len(part) for part in (file.before[number], file.after[number])]
-        if stored != sizes:
+        left, right = (table.encode(part) for part in first.split(SLOT))
+        blocks = [file.before[number], file.after[number]]
+        sizes, stored = [len(left), len(right)], [len(block) for block in blocks]
+        # None of several tokens learned is another template rather than a word of many tokens.
+        pairs = list(zip(stored, sizes, strict=True))
+        other = any(own > size or (size and not own) for own, size in pairs)
+        if other or (stored[0] < sizes[0] and right):
             raise UserError(
                 f"Expert {number + 1} ({name}) has {stored[0]} tokens before and {stored[1]} "
                 f"after the name, and {first!r} has {sizes[0]} and {sizes[1]}. Either it was "
@@ -155,9 +162,10 @@ def _placed_mixture(
                 "authors' code miscounted: it counts words, and also trained [EOS] after words "
                 "that follow a space. Such an expert cannot be imported exactly."
             )
-        weights[f"prompts.before.{number}"] = file.before[number]
-        weights[f"prompts.after.{number}"] = file.after[number]
-        endings.append(SLOT + first.split(SLOT)[1])
+        for block, side, tokens in zip(blocks, ("before", "after"), (left, right), strict=True):
+            rest = table.embed(tokens[len(block) :]).cpu().float()
+            weights[f"prompts.{side}.{number}"] = torch.cat([block, rest])
+        endings.append((first, stored[0]))
         placed[name] = tuple(dict.fromkeys((first, *templates)))
     return (
         replace(config, groups=placed, correction="correction" in file.others, num_chosen=2),

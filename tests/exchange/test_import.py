@@ -6,6 +6,7 @@ Each is compared with its authors' forward pass, written out here over a plain t
 from __future__ import annotations
 
 import json
+import warnings
 
 import pytest
 import torch
@@ -212,10 +213,10 @@ def mocoop_state(clip, groups=GROUPS, tuned=False):
     return state
 
 
-def mocoop_features(clip, state):
+def mocoop_features(clip, state, groups=GROUPS):
     """Returns the authors' features of all experts (experts, classes, dim)."""
     found = []
-    for number, (first, *_) in enumerate(GROUPS.values()):
+    for number, (first, *_) in enumerate(groups.values()):
         before, after = first.replace(".", "").split("{}")
         ids, _ = embedded(clip, [f"{before[:-1]} {name}{after}" for name in CLASSES])
         get = lambda name, i=number: state[f"prompt_learner.{name}_{i}"]
@@ -261,6 +262,20 @@ def test_mocoop(place, clip, tmp_path, tuned):
         name = "norms.values.transformer/resblocks/0/ln_1/weight"
         own = clip.model.visual.transformer.resblocks[0].ln_1.weight
         torch.testing.assert_close(run.weights()[name], own + 0.05)
+
+
+def test_words_of_several_tokens(place, clip, tmp_path):
+    """What the authors' code left frozen, because it counts words, is frozen here too."""
+    groups = GROUPS | {"itap": ("itap of a {}.",), "dash": ("a {}, hand-drawn by me.",)}
+    state = mocoop_state(clip, groups)
+    assert [len(state[f"prompt_learner.ctx_{side}_3"]) for side in ("before", "after")] == [3, 0]
+    assert [len(state[f"prompt_learner.ctx_{side}_4"]) for side in ("before", "after")] == [1, 4]
+    file = dassl_file(tmp_path / "m", state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserNote)  # the classes are seen to be the same
+        run = import_prompts(file, settings(place, groups=groups), backbone=clip)
+    expected = mocoop_features(clip, state, groups)
+    torch.testing.assert_close(run.features().last, expected, atol=1e-5, rtol=0)
 
 
 def test_the_command(place, clip, tmp_path, capsys):
