@@ -11,6 +11,7 @@ from mocoop.assets import asset
 from mocoop.errors import UserError, choose_from
 
 SLOT = "{}"
+END = "<end_of_text>"  # CLIP's tokenizer reads it as [EOS]
 
 Groups = dict[str, tuple[str, ...]]
 

@@ -21,7 +21,7 @@ from mocoop.model.soft_prompts import STOP
 from mocoop.presets import preset
 from mocoop.prompt_encoder.tokens import TokenTable
 from mocoop.runs.run import Run, new_run_path
-from mocoop.templates import SLOT, Groups
+from mocoop.templates import END, SLOT, Groups
 from mocoop.training.experiment import run_experiment
 from mocoop.training.imported import Imported
 
@@ -136,8 +136,8 @@ def _placed_mixture(
     The authors' prompts start from each group's first template without its full stop, which is
     then the first template here. Their code counts words where tokens are meant. Where a part
     has fewer words than tokens, its last tokens stayed as they were in CLIP's table, and are put
-    there again. Where it has more, or words follow a name before which they are fewer, other
-    tokens than those of the template were trained, [EOS] among them.
+    there again. Words after a space are one more than their tokens: then [EOS] was trained as
+    well, and the first template here ends in it. Other miscounts put tokens elsewhere.
     """
     if len(groups) != len(file.before):
         raise UserError(
@@ -150,6 +150,10 @@ def _placed_mixture(
         first = templates[0].replace(STOP, "")
         left, right = (table.encode(part) for part in first.split(SLOT))
         blocks = [file.before[number], file.after[number]]
+        started = first
+        if len(first.split(SLOT)[1].split(" ")) == len(right) + 1 == len(blocks[1]):
+            # The space counts as a word: [EOS] was learned too, and the text is read there.
+            started, right = first + END, [*right, table.end]
         sizes, stored = [len(left), len(right)], [len(block) for block in blocks]
         # None of several tokens learned is another template rather than a word of many tokens.
         pairs = list(zip(stored, sizes, strict=True))
@@ -159,14 +163,14 @@ def _placed_mixture(
                 f"Expert {number + 1} ({name}) has {stored[0]} tokens before and {stored[1]} "
                 f"after the name, and {first!r} has {sizes[0]} and {sizes[1]}. Either it was "
                 "trained with another template (give the groups with --templates FILE), or the "
-                "authors' code miscounted: it counts words, and also trained [EOS] after words "
-                "that follow a space. Such an expert cannot be imported exactly."
+                "authors' code, which counts words where tokens are meant, put its tokens "
+                "elsewhere. Such an expert cannot be imported exactly."
             )
         for block, side, tokens in zip(blocks, ("before", "after"), (left, right), strict=True):
             rest = table.embed(tokens[len(block) :]).cpu().float()
             weights[f"prompts.{side}.{number}"] = torch.cat([block, rest])
         endings.append((first, stored[0]))
-        placed[name] = tuple(dict.fromkeys((first, *templates)))
+        placed[name] = tuple(dict.fromkeys((started, *templates)))
     return (
         replace(config, groups=placed, correction="correction" in file.others, num_chosen=2),
         weights,
