@@ -11,6 +11,7 @@ from mocoop.assets import asset
 from mocoop.errors import UserError, choose_from
 
 SLOT = "{}"
+END = "<end_of_text>"  # CLIP's tokenizer reads it as [EOS]
 
 Groups = dict[str, tuple[str, ...]]
 
@@ -54,6 +55,27 @@ def as_groups(value: Mapping[str, Sequence[str]]) -> Groups:
     }
     check_groups(groups)
     return groups
+
+
+def groups_in(content: bytes, name: str) -> Groups:
+    """Returns the groups of templates in a YAML file.
+
+    Args:
+        content: the file's bytes.
+        name: its name in messages.
+
+    Raises:
+        UserError: if it cannot be read, or holds no valid groups.
+    """
+    try:
+        groups = yaml.safe_load(content.decode("utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"Templates file {name} cannot be read: {error}.") from error
+    if not isinstance(groups, dict):
+        raise UserError(
+            f"Templates file {name}: expected lines such as 'photo: [\"a photo of a {{}}.\"]'."
+        )
+    return as_groups(groups)
 
 
 def check_groups(groups: Mapping[str, Sequence[str]]) -> None:

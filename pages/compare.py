@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.common import state
-from app.compare import beside_view, documents, run_files, view, words
+from app.compare import beside_view, documents, prompt_files, run_files, view, words
 from app.compare.tables import select_runs
 from app.ui.entry import inside_the_app
 from app.ui.parts import csv_button, errors_in_words
@@ -17,6 +17,7 @@ def page() -> None:
         st.info(words.NO_RUN)
         st.page_link("pages/train.py", label=words.TRAIN_A_RUN, icon=":material/model_training:")
         run_files.import_panel()
+        prompt_files.import_panel()
         return
     table = view.table_of(runs)
     shown = select_runs(table, view.pick_filter(table))
@@ -32,6 +33,7 @@ def page() -> None:
             run_files.actions(chosen)
             documents.accuracies(chosen)
             run_files.import_panel()
+            prompt_files.import_panel()
     if tabs[words.MEANS].open:
         with tabs[words.MEANS]:
             view.means([runs[name] for name in shown["run"] if name in runs])

@@ -87,6 +87,9 @@ BESIDE_UNTRAINED = "without_training"  # methods without a run that are compared
 BESIDE_CLASSES, BESIDE_FIRST, BESIDE_SECOND = "beside_classes", "beside_first", "beside_second"
 BESIDE_SHOW, BESIDE_STYLE, BESIDE_PAGE = "beside_show", "beside_style", "beside_page"
 IMPORT_FILE, IMPORT_NAME = "import file", "import name"
+PROMPTS_FILE, PROMPTS_DATA, PROMPTS_CLIP = "prompts file", "prompts data", "prompts clip"
+PROMPTS_POSITION, PROMPTS_GROUPS = "prompts position", "prompts groups"
+IMPORT_NOTES = "import notes"  # what a checkpoint left open, until the page has shown it
 IMPORTED = "imported"  # name of the run that was just imported, until the page has shown it
 
 

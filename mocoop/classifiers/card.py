@@ -20,13 +20,14 @@ MIXTURE = "mixture-of-experts"
 _METRICS = {"all": "Accuracy", "base": "Accuracy (base classes)", "new": "Accuracy (new classes)"}
 
 
-def classifier_card(run: Run, dim: int, onnx: bool) -> str:
+def classifier_card(run: Run, dim: int, onnx: bool, tower: bool = False) -> str:
     """Returns the model card of a run's exported classifier, as Markdown with a head in YAML.
 
     Args:
         run: the finished run.
         dim: size of its image features.
         onnx: whether head.onnx is beside the card.
+        tower: whether classifier.onnx and label.py are beside it.
     """
     setup, results = run.setup(), run.results()
     config = setup.config
@@ -47,6 +48,7 @@ def classifier_card(run: Run, dim: int, onnx: bool) -> str:
         'routed = exported.predict(["picture.jpg"])\n'
         "print(routed.class_names[routed.probabilities[0].argmax()])\n```",
         "`mocoop serve .` answers pictures over HTTP.",
+        *([_whole(classes, experts, setup.config.num_chosen)] if tower else []),
         *([_head(dim, classes, experts)] if onnx else []),
         "## Results on test images",
         results_table(results),
@@ -95,6 +97,25 @@ def _front_matter(run: Run, setup: RunSetup, results: Mapping[str, Any]) -> str:
         values["model-index"] = [{"name": run.name, "results": [result]}]
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     return f"---\n{text}---\n\n"
+
+
+def _whole(classes: int, experts: int, chosen: int) -> str:
+    return (
+        "## classifier.onnx\n\n"
+        "The whole way from picture to label, with the image tower's weights inside, in fp32. It "
+        "needs onnxruntime, numpy and Pillow, and no torch:\n\n"
+        "```sh\npython label.py picture.jpg\n```\n\n"
+        "```python\nfrom pathlib import Path\n\n"
+        "from label import label, open_session, read_picture\n\n"
+        'session = open_session(Path("classifier.onnx"))\n'
+        'print(label(session, read_picture(Path("picture.jpg"))))\n```\n\n'
+        "Input: `pictures` (batch, height, width, 3), RGB, uint8, of any size. Resizing, crop and "
+        "normalisation are inside, and equal to Pillow's. Outputs: `label` (batch), "
+        "`probabilities` "
+        f"and `logits` (batch, {classes}), `experts` (batch, {min(chosen, experts)}), the numbers "
+        f"of the chosen experts, and their `weights` (batch, {experts}). The file's metadata has "
+        "the names, `class_names` and `experts`, as JSON."
+    )
 
 
 def _head(dim: int, classes: int, experts: int) -> str:

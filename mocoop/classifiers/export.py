@@ -3,6 +3,8 @@
 classifier.json         class names, experts, logit scale, name of the image tower
 classifier.safetensors  text features, router, trained LayerNorms of the image tower
 head.onnx               image features → probabilities, for any ONNX runtime
+classifier.onnx         if asked for: pictures → label, with the image tower inside
+label.py                beside it: labels a picture with onnxruntime and Pillow alone
 README.md               what the classifier is and how to use it: a model card for the hub
 """
 
@@ -19,9 +21,10 @@ from safetensors.torch import load_file
 from mocoop.classifiers.base import Routed
 from mocoop.classifiers.card import classifier_card
 from mocoop.classifiers.onnx import check_onnx, write_onnx
+from mocoop.classifiers.onnx_whole import check_whole, write_whole
 from mocoop.classifiers.pictures import ImageClassifier
 from mocoop.classifiers.prompts import MixtureClassifier
-from mocoop.classifiers.saved import open_classifier
+from mocoop.classifiers.saved import open_classifier, run_backbone
 from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import NORMS, names_in_tower
@@ -38,6 +41,8 @@ from mocoop.storage.atomic import write_json, write_tensors, write_text
 
 FORMAT = 1  # version of the folder's format
 _TOKENS = "vision.tokens"  # the name of the image tower's learned tokens in an export
+WHOLE = "classifier.onnx"
+_SCRIPT = Path(__file__).with_name("label.py")  # goes with WHOLE; it imports nothing of ours
 
 
 @dataclass(frozen=True)
@@ -118,20 +123,30 @@ class Exported:
         return backbone.with_tuned(self.tuned)
 
 
-def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
+def export_run(
+    run: Run,
+    folder: Path,
+    onnx: bool = True,
+    tower: bool = False,
+    loaded: Backbone | None = None,
+) -> list[Path]:
     """Writes a finished run as a standalone classifier and returns the written files.
 
     Args:
         run: the run.
         folder: the new folder.
         onnx: whether to also write head.onnx.
+        tower: whether to also write classifier.onnx, which has the image tower, and label.py.
+        loaded: with `tower`, the run's backbone, on the CPU, if it is loaded already.
 
     Raises:
-        UserError: if the run has no fixed text features, the folder is not empty, or the
-            package onnx is needed and not installed.
+        UserError: if the run has no fixed text features, the folder is not empty, a package is
+            needed and not installed, or the image tower cannot be written as ONNX.
     """
     if onnx:
         check_onnx()
+    if tower:
+        check_whole()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty. Choose another folder.")
     run.require_finished()
@@ -169,11 +184,16 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
         tuned.with_frozen,
     )
     files = [folder / "classifier.safetensors"]
+    if tower:  # first, because it can fail
+        backbone = run_backbone(run, loaded or load_backbone(setup.config.backbone, "cpu"))
+        write_whole(folder / WHOLE, classifier, backbone)
+        write_text(folder / _SCRIPT.name, _SCRIPT.read_text(encoding="utf-8"))
+        files += [folder / WHOLE, folder / _SCRIPT.name]
     if onnx:
-        write_onnx(folder / "head.onnx", classifier)
+        write_onnx(folder / "head.onnx", classifier, tuned.with_frozen)
         files.append(folder / "head.onnx")
     write_tensors(files[0], tensors)
-    write_text(folder / "README.md", classifier_card(run, described.dim, onnx))
+    write_text(folder / "README.md", classifier_card(run, described.dim, onnx, tower))
     write_json(folder / EXPORT_FILE, asdict(described) | {"format": FORMAT})
     return [*files, folder / "README.md", folder / EXPORT_FILE]
 

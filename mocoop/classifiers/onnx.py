@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mocoop.classifiers.onnx_nodes import FLOAT, Nodes
 from mocoop.errors import UserError
 from mocoop.storage.atomic import atomic_write
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 OPSET = 17
 IR_VERSION = 8  # old enough for runtimes that are some years old
+FEATURES = "image_features"
 
 
 def check_onnx() -> None:
@@ -29,61 +31,33 @@ def check_onnx() -> None:
         )
 
 
-def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
+def write_onnx(path: Path, classifier: MixtureClassifier, with_frozen: bool = False) -> None:
     """Writes the router and the mixture over stored text features as an ONNX file.
-
-    The graph is `model.mix`: `s * sum_k a_k <f, soft[g_k, c]>`.
 
     Args:
         path: the file.
         classifier: the mixture.
+        with_frozen: as in `add_head`.
 
     Raises:
         UserError: if the package onnx is missing.
     """
     check_onnx()
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper
 
-    soft = classifier.soft
-    experts, classes, dim = soft.shape
-    values = {
-        "text": _array(soft).reshape(experts * classes, dim).T * classifier.logit_scale,
-        "by_expert": np.array([-1, experts, classes], dtype=np.int64),
-        "one": np.array([1], dtype=np.int64),
-    }
-    node = helper.make_node
-    nodes = [
-        node("MatMul", ["image_features", "text"], ["flat_logits"]),
-        node("Reshape", ["flat_logits", "by_expert"], ["expert_logits"]),
-    ]
-    if classifier.gate is None:
-        # With one expert, the weight is 1 for every image.
-        values |= {"gate": np.zeros((1, dim), np.float32), "gate_bias": np.zeros(1, np.float32)}
-    else:
-        gate = classifier.gate
-        values |= {"gate": _array(gate.weight), "gate_bias": _array(gate.bias)}
-    values["k"] = np.array([classifier.num_chosen], dtype=np.int64)
-    nodes += [
-        node("Gemm", ["image_features", "gate", "gate_bias"], ["scores"], transB=1),
-        node("TopK", ["scores", "k"], ["best", "chosen"], axis=1),
-        node("Softmax", ["best"], ["chosen_weights"], axis=1),
-        node("Shape", ["scores"], ["scores_shape"]),
-        node("ConstantOfShape", ["scores_shape"], ["none"]),
-        node("ScatterElements", ["none", "chosen", "chosen_weights"], ["weights"], axis=1),
-        node("Unsqueeze", ["weights", "one"], ["row"]),
-        node("MatMul", ["row", "expert_logits"], ["mixed"]),
-        node("Squeeze", ["mixed", "one"], ["logits"]),
-        node("Softmax", ["logits"], ["probabilities"], axis=1),
-    ]
+    experts, classes, dim = classifier.soft.shape
+    new = Nodes("head")
+    add_head(new, classifier, with_frozen)
+    dim *= 2 if with_frozen else 1
     info: Any = helper.make_tensor_value_info
     outputs = {"probabilities": classes, "logits": classes, "weights": experts, "scores": experts}
     graph = helper.make_graph(
-        nodes,
+        new.nodes,
         "mocoop-head",
-        [info("image_features", TensorProto.FLOAT, ["batch", dim])],
-        [info(name, TensorProto.FLOAT, ["batch", size]) for name, size in outputs.items()],
-        [numpy_helper.from_array(np.ascontiguousarray(v), name) for name, v in values.items()],
+        [info(FEATURES, FLOAT, ["batch", dim])],
+        [info(name, FLOAT, ["batch", size]) for name, size in outputs.items()],
+        new.constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = IR_VERSION
@@ -91,6 +65,45 @@ def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
     onnx.checker.check_model(model)
     with atomic_write(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
+
+
+def add_head(new: Nodes, classifier: MixtureClassifier, with_frozen: bool = False) -> None:
+    """Adds `model.mix` over stored text features: `s * sum_k a_k <f, soft[g_k, c]>`.
+
+    From `image_features` (batch, dim) it makes `scores` and `weights` (batch, experts), `experts`
+    (batch, chosen), the numbers of the chosen experts, the largest weight first, and `logits` and
+    `probabilities` (batch, classes).
+
+    Args:
+        new: the graph.
+        classifier: the mixture.
+        with_frozen: whether the features are (batch, 2 dim): behind the tuned tower's stands the
+            frozen one's, which the router sees.
+    """
+    experts, classes, dim = classifier.soft.shape
+    text = _array(classifier.soft).reshape(experts * classes, dim).T * classifier.logit_scale
+    if classifier.gate is None:
+        # With one expert, the weight is 1 for every image.
+        gate, bias = np.zeros((1, dim)), np.zeros(1)
+    else:
+        gate, bias = _array(classifier.gate.weight), _array(classifier.gate.bias)
+    if with_frozen:  # each half is seen by one of the two products
+        text = np.concatenate([text, np.zeros_like(text)])
+        gate = np.concatenate([np.zeros_like(gate), gate], axis=1)
+    one = new.constant([1], np.int64)
+    count = new.constant([classifier.num_chosen], np.int64)
+    by_expert = new.constant([-1, experts, classes], np.int64)
+    flat = new.add("MatMul", FEATURES, new.constant(text, np.float32))
+    expert_logits = new.add("Reshape", flat, by_expert)
+    router = [new.constant(value, np.float32) for value in (gate, bias)]
+    new.add("Gemm", FEATURES, *router, transB=1, output="scores")
+    new.add_to("TopK", ("scores", count), ("head.best", "experts"), axis=1)
+    chosen_weights = new.add("Softmax", "head.best", axis=1)
+    none = new.add("ConstantOfShape", new.add("Shape", "scores"))
+    new.add("ScatterElements", none, "experts", chosen_weights, axis=1, output="weights")
+    mixed = new.add("MatMul", new.add("Unsqueeze", "weights", one), expert_logits)
+    new.add("Squeeze", mixed, one, output="logits")
+    new.add("Softmax", "logits", axis=1, output="probabilities")
 
 
 def _array(tensor: Tensor) -> np.ndarray:

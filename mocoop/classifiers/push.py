@@ -12,7 +12,8 @@ from mocoop.classifiers.export import load_export
 from mocoop.clip.hub import HubOfflineError
 from mocoop.errors import UserError
 
-FILES = ("README.md", "classifier.json", "classifier.safetensors", "*.onnx")
+# Not classifier.onnx, which has the weights of the CLIP inside.
+FILES = ("README.md", "classifier.json", "classifier.safetensors", "head.onnx")
 LOGIN = (
     "Log in with: hf auth login (a token with the right to write), or set HF_TOKEN. "
     "{page}/settings/tokens makes tokens."

@@ -59,6 +59,7 @@ class ExportCommand:
 
     Examples:
         mocoop export runs/my-run --out my-classifier
+        mocoop export runs/my-run --out my-classifier --tower
         mocoop export runs/my-run --out my-classifier --no-onnx
         mocoop export runs/my-run --out coop-output --layout coop
     """
@@ -69,6 +70,9 @@ class ExportCommand:
     """The new folder."""
     onnx: bool = True
     """Also write the ONNX file head.onnx."""
+    tower: bool = False
+    """Also write classifier.onnx, from picture to label with the image tower inside, and label.py,
+    which runs it without torch. It needs: pip install "mocoop[onnx]"."""
     layout: Literal["classifier", "coop"] = "classifier"
     """`classifier`, or `coop`: the prompt as CoOp's own code loads it, for runs with one prompt
     (prompt_learner/model.pth.tar-EPOCH)."""
@@ -129,7 +133,7 @@ def export(command: ExportCommand) -> None:
     from mocoop.classifiers.export import export_run
     from mocoop.runs.run import Run
 
-    files = export_run(Run(path), command.out, command.onnx)
+    files = export_run(Run(path), command.out, command.onnx, command.tower)
     if command.json:
         print_json({"folder": str(command.out), "files": [file.name for file in files]})
     else:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import tyro
-import yaml
 
 from mocoop.assets import asset
 from mocoop.cli.console import print_json, print_results, progress_bar
@@ -24,7 +23,7 @@ from mocoop.errors import UserError
 from mocoop.runs.paths import find_run, short_name
 from mocoop.runs.status import FINISHED, STATUS_FILE, read_status
 from mocoop.small_clip.config import SmallClipConfig
-from mocoop.templates import as_groups
+from mocoop.templates import groups_in
 
 if TYPE_CHECKING:
     from mocoop.training.loop import EpochRecord
@@ -222,14 +221,10 @@ def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
 def with_templates(config: TrainConfig, path: Path) -> TrainConfig:
     """Returns the settings with the template groups in a YAML file."""
     try:
-        groups = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise UserError(f"Templates file {path} cannot be read: {error}.") from error
-    if not isinstance(groups, dict):
-        raise UserError(
-            f"Templates file {path}: expected lines such as 'photo: [\"a photo of a {{}}.\"]'."
-        )
-    return replace(config, groups=as_groups(groups))
+    return replace(config, groups=groups_in(content, str(path)))
 
 
 def demo_clip(command: DemoClipCommand) -> None:

@@ -20,6 +20,7 @@ OPENAI_ENTRIES = ("input_resolution", "context_length", "vocab_size")
 
 HEAD_WIDTH = 64  # of every CLIP of OpenAI's
 SHOWN = 3  # differences that a message names
+SPARE = 200_000_000  # parameters that a configuration may have beyond four times its weights
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 _RESAMPLE = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
@@ -228,6 +229,50 @@ def differences(expected: Tensors, found: Tensors) -> list[str]:
             shapes = tuple(found[name].shape), tuple(value.shape)
             lines.append(f"{name} is {shapes[0]} instead of {shapes[1]}")
     return lines + [f"{name} is not known" for name in sorted(set(found) - set(expected))]
+
+
+def check_numbers(name: str, value: Tensor) -> None:
+    """Raises UserError for weights that are not finite floating-point numbers."""
+    if not value.is_floating_point():
+        kind = str(value.dtype).removeprefix("torch.")
+        raise UserError(
+            f"{name} holds {kind} numbers: expected floating point. Quantized weights must be "
+            "converted back by the program that wrote them."
+        )
+    if not value.float().isfinite().all():
+        raise UserError(
+            f"{name} holds values that are no numbers (NaN or infinite). The file is damaged, or "
+            "its training failed: take another checkpoint."
+        )
+
+
+def check_claim(config: Settings, tensors: Tensors) -> None:
+    """Raises UserError for a configuration of far more parameters than its weights have.
+
+    It would fill the memory before the first difference could be named.
+    """
+    seen, text = dict(config.get("vision_cfg") or {}), dict(config.get("text_cfg") or {})
+    towers = [(seen, 768), *([(text, 512)] if "hf_model_name" not in text else [])]
+    claimed = 0.0
+    for tower, usual in towers:
+        layers, width = tower.get("layers", 12), tower.get("width", usual)
+        blocks = sum(layers) if isinstance(layers, list | tuple) else layers
+        inner = 4 + 2 * tower.get("mlp_ratio", 4.0)
+        rows = tower.get("vocab_size", 0) + tower.get("context_length", 0)
+        patch = tower.get("patch_size", 16)
+        grid = (_largest(tower.get("image_size", 0)) / patch) ** 2
+        claimed += abs(blocks) * (inner * width**2 + 1)
+        claimed += abs(width) * (rows + grid + 3 * patch**2 + abs(config.get("embed_dim", 512)))
+    stored = sum(value.numel() for value in tensors.values())
+    if not claimed <= 4 * stored + SPARE:
+        raise UserError(
+            f"the configuration is of a CLIP of about {claimed:.2g} parameters, and the weights "
+            f"have {stored:,}"
+        )
+
+
+def _largest(size: Any) -> float:
+    return max(size) if isinstance(size, list | tuple) else size
 
 
 def misfit_words(expected: Tensors, found: Tensors) -> str:

@@ -44,7 +44,7 @@ from mocoop.storage.weights_file import read_weights
 # The errors that open_clip raises for a configuration or weights that do not fit.
 MISFITS = (
     RuntimeError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
-    SafetensorError,
+    ArithmeticError, SafetensorError,
 )  # fmt: skip
 OFFLINE_HINT = "The built-in demo works offline: use backbone 'demo'."
 VOCABULARY = 49408  # tokens of CLIP's own tokenizer
@@ -203,6 +203,7 @@ def _in_folder(folder: Path, weights: tuple[Path, ...] = ()) -> Opened:
                 else {}
             )
         tensors, layout = _read(weights)
+        layouts.check_claim(settings, tensors)
         if layout == "OpenAI" and not settings.get("quick_gelu", False):
             raise ValueError(
                 "the weights are OpenAI's, which were trained with QuickGELU, and the "
@@ -287,6 +288,9 @@ def _load(model: OpenClip, tensors: dict[str, Tensor], misfit: str) -> None:
     words = layouts.misfit_words(expected, tensors)
     if words:
         raise UserError(f"{misfit}: {words}")
+    for name, value in expected.items():
+        if value.is_floating_point():
+            layouts.check_numbers(name, tensors[name])
     model.load_state_dict(tensors)
 
 

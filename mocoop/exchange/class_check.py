@@ -41,7 +41,7 @@ def check_same_clip(file: CoOpFile, table: TokenTable, width: int, backbone: str
 
 
 def same_classes(
-    file: CoOpFile, table: TokenTable, names: Sequence[str], templates: Sequence[str]
+    file: CoOpFile, table: TokenTable, names: Sequence[str], templates: Sequence[tuple[str, int]]
 ) -> int | None:
     """Returns how many of the first class names a checkpoint was trained with.
 
@@ -49,7 +49,8 @@ def same_classes(
         file: the checkpoint.
         table: the tokenizer and embeddings of its CLIP.
         names: the data set's class names, in label order.
-        templates: what follows each expert's context, filled with the name: `{}.`.
+        templates: each expert's template, and how many of its first tokens are learned; the file
+            has the embeddings of those that follow.
 
     Returns:
         The number; 0 if its classes are others; None if the file does not say it.
@@ -57,11 +58,12 @@ def same_classes(
     if not file.suffixes:
         return None
     count = len(file.suffixes[0])
-    if count > len(names):
+    if count > len(names) or any(len(suffix) != count for suffix in file.suffixes):
         return 0
-    for suffix, template in zip(file.suffixes, templates, strict=True):
+    for suffix, (template, learned) in zip(file.suffixes, templates, strict=True):
         for row, name in zip(suffix, names[:count], strict=True):
-            tokens = table.embed([*table.encode(fill(template, name)), table.end])
+            ids = table.encode(fill(template, name))[learned:]
+            tokens = table.embed([*ids, table.end])
             if len(row) < len(tokens) or not _same(row[: len(tokens)], tokens):
                 return 0
     return count

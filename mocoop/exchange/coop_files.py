@@ -89,6 +89,12 @@ def read_coop_file(path: Path) -> CoOpFile:
         for name, value in tensors.items()
         if name not in clip and not _FIXED.fullmatch(name)
     }
+    for name, value in learned.items():
+        if not value.isfinite().all():
+            raise UserError(
+                f"{path}: {name} holds values that are no numbers (NaN or infinite): its "
+                "training failed. Take the checkpoint of another epoch."
+            )
     norms = {found[1]: v for name, v in clip.items() if (found := _NORM.fullmatch(name))}
     epoch = file.others.get("epoch", 0)
     epoch = epoch if isinstance(epoch, int) else 0
@@ -125,6 +131,10 @@ def _mixture(
     others |= {
         name: value.reshape(-1) for name, value in _take(learned, {"w": "correction"}).items()
     }
+    blocks = (*before, *after)
+    if any(value.ndim != 2 or value.shape[-1] != blocks[0].shape[-1] for value in blocks):
+        shapes = [f"ctx_before and ctx_after of shapes {[tuple(b.shape) for b in blocks[:4]]}"]
+        raise _other_layout(path, shapes)
     if count < 2 or learned or not set(_GATE) <= set(others):
         raise _other_layout(path, sorted(learned) or ["a context that is no CoOp's"])
     places = [f"_{i}" for i in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +21,15 @@ from mocoop.model.soft_prompts import STOP
 from mocoop.presets import preset
 from mocoop.prompt_encoder.tokens import TokenTable
 from mocoop.runs.run import Run, new_run_path
-from mocoop.templates import SLOT, Groups
+from mocoop.templates import END, SLOT, Groups
 from mocoop.training.experiment import run_experiment
 from mocoop.training.imported import Imported
 
 _METHOD: dict[Kind, str] = {ONE: "coop", CONDITIONAL: "cocoop", EXPERTS: "mocoop"}
 _WITH_NORMS = "mocoop-ln"
-Placed = tuple[TrainConfig, dict[str, Tensor], list[str]]
-"""Settings, weights, and what the file must hold after each expert's context."""
+Placed = tuple[TrainConfig, dict[str, Tensor], list[tuple[str, int]]]
+"""Settings, weights, and each expert's template with the number of its first tokens that are
+learned: the file holds the others."""
 
 
 def import_prompts(
@@ -73,8 +75,14 @@ def import_prompts(
     _check_sizes(found, tower.dim)
     imported = Imported(f"{file.name}, {found.epoch} epochs", weights | dict(found.others))
     path = path or new_run_path(config)
-    for _ in run_experiment(config, path, None, None, dataset, backbone, imported):
-        pass
+    fresh = not path.exists()
+    try:
+        for _ in run_experiment(config, path, None, None, dataset, backbone, imported):
+            pass
+    except BaseException:
+        if fresh:  # it could not be continued
+            shutil.rmtree(path, ignore_errors=True)
+        raise
     return Run(path)
 
 
@@ -117,7 +125,7 @@ def _placed_prompt(file: CoOpFile, config: TrainConfig, position: NamePosition) 
         "prompts.before.0": context[..., :split, :].clone(),
         "prompts.after.0": context[..., split:, :].clone(),
     }
-    return config, weights, [SLOT + STOP]
+    return config, weights, [(SLOT + STOP, 0)]
 
 
 def _placed_mixture(
@@ -126,8 +134,10 @@ def _placed_mixture(
     """Returns settings and weights of a mixture.
 
     The authors' prompts start from each group's first template without its full stop, which is
-    then the first template here. Their code counts words where tokens are meant: where the two
-    differ, it trained other tokens than those of the template, [EOS] among them.
+    then the first template here. Their code counts words where tokens are meant. Where a part
+    has fewer words than tokens, its last tokens stayed as they were in CLIP's table, and are put
+    there again. Words after a space are one more than their tokens: then [EOS] was trained as
+    well, and the first template here ends in it. Other miscounts put tokens elsewhere.
     """
     if len(groups) != len(file.before):
         raise UserError(
@@ -138,20 +148,29 @@ def _placed_mixture(
     weights, endings, placed = {}, [], {}
     for number, (name, templates) in enumerate(groups.items()):
         first = templates[0].replace(STOP, "")
-        sizes = [len(table.encode(part)) for part in first.split(SLOT)]
-        stored = [len(part) for part in (file.before[number], file.after[number])]
-        if stored != sizes:
+        left, right = (table.encode(part) for part in first.split(SLOT))
+        blocks = [file.before[number], file.after[number]]
+        started = first
+        if len(first.split(SLOT)[1].split(" ")) == len(right) + 1 == len(blocks[1]):
+            # The space counts as a word: [EOS] was learned too, and the text is read there.
+            started, right = first + END, [*right, table.end]
+        sizes, stored = [len(left), len(right)], [len(block) for block in blocks]
+        # None of several tokens learned is another template rather than a word of many tokens.
+        pairs = list(zip(stored, sizes, strict=True))
+        other = any(own > size or (size and not own) for own, size in pairs)
+        if other or (stored[0] < sizes[0] and right):
             raise UserError(
                 f"Expert {number + 1} ({name}) has {stored[0]} tokens before and {stored[1]} "
                 f"after the name, and {first!r} has {sizes[0]} and {sizes[1]}. Either it was "
                 "trained with another template (give the groups with --templates FILE), or the "
-                "authors' code miscounted: it counts words, and also trained [EOS] after words "
-                "that follow a space. Such an expert cannot be imported exactly."
+                "authors' code, which counts words where tokens are meant, put its tokens "
+                "elsewhere. Such an expert cannot be imported exactly."
             )
-        weights[f"prompts.before.{number}"] = file.before[number]
-        weights[f"prompts.after.{number}"] = file.after[number]
-        endings.append(SLOT + first.split(SLOT)[1])
-        placed[name] = tuple(dict.fromkeys((first, *templates)))
+        for block, side, tokens in zip(blocks, ("before", "after"), (left, right), strict=True):
+            rest = table.embed(tokens[len(block) :]).cpu().float()
+            weights[f"prompts.{side}.{number}"] = torch.cat([block, rest])
+        endings.append((first, stored[0]))
+        placed[name] = tuple(dict.fromkeys((started, *templates)))
     return (
         replace(config, groups=placed, correction="correction" in file.others, num_chosen=2),
         weights,
@@ -188,15 +207,30 @@ def _with_classes(
 
 
 def _check_sizes(file: CoOpFile, dim: int) -> None:
-    """Raises UserError for a router, meta-net or correction of another feature width."""
-    inputs = {"gate.weight": 1, "shift.squeeze.weight": 1, "correction": 0}
-    for name, axis in inputs.items():
-        value = file.others.get(name)
-        if value is not None and value.shape[axis] != dim:
+    """Raises UserError for a router, meta-net or correction of another shape."""
+    experts, width, hidden = len(file.before), file.before[0].shape[-1], max(1, dim // 16)
+    expected = {
+        "gate.weight": (experts, dim),
+        "gate.bias": (experts,),
+        "correction": (dim,),
+        "shift.squeeze.weight": (hidden, dim),
+        "shift.squeeze.bias": (hidden,),
+        "shift.expand.weight": (width, hidden),
+        "shift.expand.bias": (width,),
+    }
+    for name, value in file.others.items():
+        shape = tuple(value.shape)
+        if shape == expected[name]:
+            continue
+        if len(shape) == len(expected[name]) and expected[name][-1] == dim != shape[-1]:
             raise UserError(
-                f"The checkpoint's {name} is for features of {value.shape[axis]} numbers, and the "
+                f"The checkpoint's {name} is for features of {shape[-1]} numbers, and the "
                 f"CLIP gives {dim}. Choose the CLIP that it was trained with by --backbone."
             )
+        raise UserError(
+            f"The checkpoint's {name} has the shape {shape}, and {expected[name]} fits its "
+            "prompts and the CLIP. Choose the CLIP that it was trained with by --backbone."
+        )
 
 
 def _note(text: str) -> None:

@@ -12,7 +12,7 @@ from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.layout import ClassTokens, PromptBatch, soft_tokens
-from mocoop.templates import SLOT, Groups
+from mocoop.templates import END, SLOT, Groups
 
 RANDOM_STD = 0.02  # standard deviation of random context tokens, as in CoOp
 STOP = "."  # what a context of words or random tokens ends in
@@ -29,6 +29,8 @@ class PromptStart:
     ending: str
     """The frozen words after the name, tokenised together with it; "" if those tokens learn."""
     lead: Tensor  # (tokens, width), never learned: words between `before` and the class name
+    own_end: bool = False
+    """Whether the last token of `after` is [EOS], which no other one follows."""
     learn_before: bool = True
     deep: Tensor | None = None
     """Tokens (layers, tokens of `before`, width), learned, that replace the outputs of `before`
@@ -49,6 +51,7 @@ class SoftPrompts(nn.Module):
         self.num_classes = num_classes
         self.learn_after = [start.learn_after for start in starts]
         self.endings = [start.ending for start in starts]
+        self.own_end = [start.own_end for start in starts]
 
         def block(tokens: Tensor, learn: bool) -> nn.Parameter:
             if num_classes is not None:
@@ -98,23 +101,26 @@ class SoftPrompts(nn.Module):
             torch.cat([block, self._fixed("lead", index, block)], dim=-2)
             for index, block in enumerate(self.before)
         ]
-        endings = self.endings
+        endings, own_end = self.endings, self.own_end
         if self.num_classes is not None:
             if len(classes.lengths) != self.num_classes:
                 raise ValueError(f"contexts of {self.num_classes} classes only")
             own = [row for block in before for row in block]
             ends = [row for block in ends for row in block]
             texts = [ending for ending in self.endings for _ in range(self.num_classes)]
-            return PromptBatch.build(tower.tokens, classes, own, ends, True, texts)
+            lasts = [last for last in self.own_end for _ in range(self.num_classes)]
+            return PromptBatch.build(tower.tokens, classes, own, ends, True, texts, lasts)
         if shift is not None:
             offset = shift[:, None]  # (images, 1, width)
             lead = self._fixed("lead", 0, self.before[0])
             before = [torch.cat([row, lead]) for row in self.before[0] + offset]  # per image
-            endings = endings * len(before)
+            endings, own_end = endings * len(before), own_end * len(before)
             # The tokens after the name are shifted only if they are learned.
             after = self.after[0] + offset * self.learn_after[0]
             ends = [torch.cat([row, self._fixed("tail", 0, row)]) for row in after]
-        return PromptBatch.build(tower.tokens, classes, before, ends, endings=endings)
+        return PromptBatch.build(
+            tower.tokens, classes, before, ends, endings=endings, own_end=own_end
+        )
 
     def _fixed(self, part: str, index: int, beside: Tensor) -> Tensor:
         """Returns an expert's frozen tokens, for each class where `beside` has one block each."""
@@ -153,7 +159,8 @@ def prompt_starts(
         config: `context_init` with the settings that it uses, and `learn_after`.
         tower: the frozen text tower.
         groups: groups of templates, one expert each; with `context_init` `template` an expert
-            starts from its group's first template.
+            starts from its group's first template. Where that ends in `<end_of_text>`, [EOS] is
+            one of the tokens after the name.
         generator: draws random tokens; a CPU generator.
     """
     return [
@@ -210,7 +217,10 @@ def _starts(
             before, after = soft_tokens(tower.tokens, template)
             ending = "" if config.learn_after else template.split(SLOT)[1]
             tail = after.new_zeros(0, tower.width)
-            starts.append(PromptStart(before, after, tail, config.learn_after, ending, tail))
+            own_end = template.endswith(END)
+            starts.append(
+                PromptStart(before, after, tail, config.learn_after, ending, tail, own_end)
+            )
         return starts
     _, tail = soft_tokens(tower.tokens, f"{config.context_words} {{}}{STOP}")
     starts = []

@@ -21,7 +21,7 @@ from torch import Tensor
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.tiles import Chunk, lay_out
 from mocoop.prompt_encoder.tokens import TokenTable
-from mocoop.templates import SLOT, fill
+from mocoop.templates import END, SLOT, fill
 
 
 class ClassTokens:
@@ -86,11 +86,13 @@ class ClassTokens:
         after_lengths: Sequence[int],
         own_class: bool,
         endings: Sequence[str] = (),
+        own_end: Sequence[bool] = (),
     ) -> PromptLayout:
         """Returns the layout of prompts with token blocks of these lengths; cached."""
-        key = (tuple(before_lengths), tuple(after_lengths), own_class, tuple(endings))
+        lengths = tuple(before_lengths), tuple(after_lengths)
+        key = (*lengths, own_class, tuple(endings), tuple(own_end))
         if key not in self._layouts:
-            layout = PromptLayout.build(self, before_lengths, after_lengths, own_class, endings)
+            layout = PromptLayout.build(self, *lengths, own_class, endings, own_end)
             self._layouts[key] = layout
         return self._layouts[key]
 
@@ -133,6 +135,7 @@ class PromptLayout:
         after_lengths: Sequence[int],
         own_class: bool,
         endings: Sequence[str] = (),
+        own_end: Sequence[bool] = (),
     ) -> PromptLayout:
         """Returns the layout of `PromptBatch.build` for token blocks of these lengths."""
         names = np.split(np.arange(len(classes.ids)) + 3, np.cumsum(classes.lengths.tolist())[:-1])
@@ -149,10 +152,11 @@ class PromptLayout:
             before = np.arange(blocks[left], blocks[left + 1])
             after = np.arange(blocks[right], blocks[right + 1])
             ending = endings[expert] if endings else ""
+            last = [] if own_end and own_end[expert] else [1]
             for label in [expert % len(names)] if own_class else range(len(names)):
                 own = rows.get((ending, label))
                 parts = [names[label], after] if own is None else [own]
-                prompts.append(np.concatenate([[0], before, *parts, [1]]))
+                prompts.append(np.concatenate([[0], before, *parts, last]).astype(int))
         joined = classes.ids.new_tensor(ids)
         lengths, device = np.asarray(before_lengths), classes.ids.device
         return cls(tuple(prompts), lengths, int(blocks[0]), joined, device)
@@ -243,6 +247,7 @@ class PromptBatch:
         after: Sequence[Tensor],
         own_class: bool = False,
         endings: Sequence[str] = (),
+        own_end: Sequence[bool] = (),
     ) -> PromptBatch:
         """Returns the prompts; gradients flow to `before` and `after`.
 
@@ -255,12 +260,14 @@ class PromptBatch:
                 only; the shape is then (experts * classes, 1).
             endings: for each block of `after` its words, if it is frozen, or "" if it is learned.
                 A name that the tokenizer reads together with them is tokenised with them.
+            own_end: for each block of `after` whether its last token is [EOS], learned or not, so
+                that the prompt is read there; by default the table's [EOS] follows every block.
 
         Raises:
             UserError: if the longest prompt is longer than the context.
         """
         before_lengths, after_lengths = [len(b) for b in before], [len(a) for a in after]
-        layout = classes.layout(before_lengths, after_lengths, own_class, endings)
+        layout = classes.layout(before_lengths, after_lengths, own_class, endings, own_end)
         table.check_length(layout.longest, "The longest class name with its context")
         special = classes.ids.new_tensor([table.start, table.end, 0])
         fixed = table.embedding(torch.cat([special, classes.ids, layout.joined]))
@@ -293,14 +300,15 @@ def soft_tokens(table: TokenTable, template: str) -> tuple[Tensor, Tensor]:
 def filled_tokens(table: TokenTable, template: str, names: Sequence[str]) -> Tensor:
     """Returns token ids (names, context) of a template filled with each class name.
 
-    Each sentence is tokenised as a whole, as CLIP's tokenizer does it.
+    Each sentence is tokenised as a whole, as CLIP's tokenizer does it. It ends in one [EOS], also
+    if the template has one.
 
     Raises:
         UserError: for a filled template longer than the context.
     """
     tokens = torch.zeros(len(names), table.context_length, dtype=torch.long)
     for row, name in enumerate(names):
-        text = fill(template, name)
+        text = fill(template.removesuffix(END), name)
         ids = [table.start, *table.encode(text), table.end]
         table.check_length(len(ids), text)
         tokens[row, : len(ids)] = torch.tensor(ids)

@@ -30,6 +30,10 @@ from mocoop.storage.torch_archive import (
 SAFE = ".safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 SUFFIXES = (SAFE, *PICKLES)
+LONGEST_NAME = 300  # characters of a tensor's name
+# A few values can be stored as if they were many, by a stride of 0: a small file that would fill
+# the memory. Weights are stored whole.
+SPARE_TIMES, SPARE_BYTES = 4, 64 << 20
 # Objects of a training that lie beside the weights in Dassl's files; only described, never made.
 HARMLESS = (
     "torch.optim.",
@@ -62,6 +66,13 @@ def read_weights(path: Path, with_schedule: bool = False) -> WeightsFile:
     """
     if not path.is_file():
         raise UserError(f"No such weights file: {path}. Check the path.")
+    file = _read(path, with_schedule)
+    _check_plain(path, file.tensors)
+    return file
+
+
+def _read(path: Path, with_schedule: bool) -> WeightsFile:
+    """Returns the tensors of a file, of whatever kind they are."""
     if path.suffix == SAFE:
         return WeightsFile(_safetensors(path))
     archive = read_torch_archive(path) if is_torch_archive(path) else None
@@ -76,6 +87,29 @@ def read_weights(path: Path, with_schedule: bool = False) -> WeightsFile:
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError) as error:
         raise _damaged(path, error) from error
     return _parts(path, content)
+
+
+def _check_plain(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raises UserError for tensors that are no plain numbers, or more than the file can hold."""
+    for name, value in tensors.items():
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise UserError(
+                f"{path} has a tensor whose name is no name: {name[:40]!r}. Expected a state "
+                "dict, as torch.save(model.state_dict(), FILE) writes it."
+            )
+        kind = "without values" if value.is_meta else str(value.layout).removeprefix("torch.")
+        kind = "quantized" if value.is_quantized else kind
+        if kind != "strided":
+            raise UserError(
+                f"{path}: {name} is {kind}. Expected plain tensors of numbers: convert the "
+                "weights with the program that wrote them."
+            )
+    size, claimed = path.stat().st_size, sum(value.nbytes for value in tensors.values())
+    if claimed > SPARE_TIMES * size + SPARE_BYTES:
+        raise UserError(
+            f"{path} has {size:,} bytes, and its tensors would take {claimed:,}: it repeats "
+            "values instead of storing them. Expected weights that are stored whole."
+        )
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

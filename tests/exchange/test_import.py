@@ -6,19 +6,21 @@ Each is compared with its authors' forward pass, written out here over a plain t
 from __future__ import annotations
 
 import json
+import warnings
 
 import pytest
 import torch
 import torch.nn.functional as F
 import yaml
 
-from mocoop.classifiers.saved import open_classifier
+from mocoop.classifiers.saved import open_classifier, restore_model
 from mocoop.cli.main import main
 from mocoop.clip.backbone import load_backbone
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, UserNote
 from mocoop.exchange.coop_files import read_coop_file
 from mocoop.exchange.import_prompts import import_prompts
+from mocoop.prompt_encoder.layout import ClassTokens, filled_tokens
 from mocoop.runs.model_card import model_card
 from mocoop.runs.run import Run
 from tests.support.plain_clips import openai_features
@@ -212,10 +214,10 @@ def mocoop_state(clip, groups=GROUPS, tuned=False):
     return state
 
 
-def mocoop_features(clip, state):
+def mocoop_features(clip, state, groups=GROUPS):
     """Returns the authors' features of all experts (experts, classes, dim)."""
     found = []
-    for number, (first, *_) in enumerate(GROUPS.values()):
+    for number, (first, *_) in enumerate(groups.values()):
         before, after = first.replace(".", "").split("{}")
         ids, _ = embedded(clip, [f"{before[:-1]} {name}{after}" for name in CLASSES])
         get = lambda name, i=number: state[f"prompt_learner.{name}_{i}"]
@@ -263,6 +265,42 @@ def test_mocoop(place, clip, tmp_path, tuned):
         torch.testing.assert_close(run.weights()[name], own + 0.05)
 
 
+def test_words_of_several_tokens(place, clip, tmp_path):
+    """What the authors' code left frozen, because it counts words, is frozen here too."""
+    groups = GROUPS | {"itap": ("itap of a {}.",), "dash": ("a {}, hand-drawn by me.",)}
+    state = mocoop_state(clip, groups)
+    assert [len(state[f"prompt_learner.ctx_{side}_3"]) for side in ("before", "after")] == [3, 0]
+    assert [len(state[f"prompt_learner.ctx_{side}_4"]) for side in ("before", "after")] == [1, 4]
+    file = dassl_file(tmp_path / "m", state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserNote)  # the classes are seen to be the same
+        run = import_prompts(file, settings(place, groups=groups), backbone=clip)
+    expected = mocoop_features(clip, state, groups)
+    torch.testing.assert_close(run.features().last, expected, atol=1e-5, rtol=0)
+
+
+def test_a_learned_end(place, clip, tmp_path):
+    """Words after a space: [EOS] was learned, the text is read there, also for other names."""
+    groups = GROUPS | {"texture": ("{} texture.",), "game": ("a {} in a video game.",)}
+    state = mocoop_state(clip, groups)
+    assert [len(state[f"prompt_learner.ctx_after_{n}"]) for n in (3, 4)] == [2, 5]
+    file = dassl_file(tmp_path / "m", state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserNote)
+        run = import_prompts(file, settings(place, groups=groups), backbone=clip)
+    expected = mocoop_features(clip, state, groups)
+    torch.testing.assert_close(run.features().last, expected, atol=1e-5, rtol=0)
+    assert run.setup().groups["texture"] == ("{} texture<end_of_text>", "{} texture.")
+    model = restore_model(run.setup(), run.weights(), clip)
+    classes = ClassTokens.from_names(clip.text.tokens, CLASSES)
+    again = model.text_features(clip.text, classes)
+    torch.testing.assert_close(again, expected, atol=1e-5, rtol=0)
+    # The hard prompt with the mark is the one without it.
+    table = clip.text.tokens
+    marked = filled_tokens(table, "{} texture<end_of_text>", CLASSES)
+    assert torch.equal(marked, filled_tokens(table, "{} texture", CLASSES))
+
+
 def test_the_command(place, clip, tmp_path, capsys):
     """Whole way on the command line, with groups in a file."""
     file = dassl_file(tmp_path / "m", mocoop_state(clip))
@@ -283,7 +321,7 @@ def test_what_does_not_fit(place, clip, tmp_path):
     whole = coop_state(clip, drawn(4, WIDTH))
     own = coop_state(clip, drawn(3, 4, WIDTH))
     other = coop_state(clip, drawn(3, 4, WIDTH), list(reversed(CLASSES)))
-    counted = mocoop_state(clip, GROUPS | {"front": ("{} texture.",)})
+    counted = mocoop_state(clip, GROUPS | {"front": ("a close-up {}, in a garden.",)})
     for state, said in (
         ({"ctx": drawn(4, 512)}, r"tokens have 512 numbers, and those of .* have 32.*ViT-L 768"),
         (whole | {"token_prefix": whole["token_prefix"] + 1}, "with another CLIP than"),
@@ -299,8 +337,8 @@ def test_what_does_not_fit(place, clip, tmp_path):
             import_prompts(
                 dassl_file(tmp_path / "m", state), config, tmp_path / "r", backbone=clip
             )
-    changed = settings(place, groups=GROUPS | {"front": ("{} texture.",)})
-    with pytest.raises(UserError, match=r"counts words, and also trained \[EOS\]"):
+    changed = settings(place, groups=GROUPS | {"front": ("a close-up {}, in a garden.",)})
+    with pytest.raises(UserError, match="counts words where tokens are meant"):
         import_prompts(dassl_file(tmp_path / "m", counted), changed, backbone=clip)
     with pytest.raises(UserError, match=r"is a folder\. Expected the checkpoint in it"):
         read_coop_file(tmp_path)

@@ -48,7 +48,7 @@ def test_empty_says_what_to_do_and_can_import(empty_runs):
     app = open_page(PAGE)
     assert not app.exception
     assert "There is no run yet" in texts(app.info)
-    assert len(app.get("file_uploader")) == 1
+    assert len(app.get("file_uploader")) == 3
 
 
 def test_loaded_shows_every_run(two_seeds):
@@ -260,7 +260,7 @@ def test_a_run_deleted_while_the_page_is_drawn_takes_nothing_else_along(
         assert app.dataframe[0].value["run"].tolist() == [two_seeds.name, "second"]
     elif before == "run_list":
         assert "second is not a complete run" in texts(app.error)
-        assert len(app.get("file_uploader")) == 1
+        assert len(app.get("file_uploader")) == 3
     elif before == "means":
         assert f"{two_seeds.results()['base']['accuracy']:.1f}" in texts(app.markdown)
     else:

@@ -1,0 +1,32 @@
+"""The words of the form that imports prompts which another program trained."""
+
+from __future__ import annotations
+
+IMPORT_PROMPTS = "Import prompts trained elsewhere"
+CAPTION = (
+    "Choose a checkpoint that CoOp's, CoCoOp's or the MoCoOp authors' code wrote, such as "
+    "`prompt_learner/model.pth.tar-50`. Nothing in it is run. It becomes a run of its own, tested "
+    "on the data set's test images. `mocoop import` does the same."
+)
+CHECKPOINT, CHOOSE_FILE = "Checkpoint", "Choose a checkpoint first."
+DATA_SET, CLIP = "Data set", "CLIP"
+CLIP_HELP = (
+    "The CLIP that the prompts were trained with: CoOp's own are trained with OpenAI's weights. "
+    "You can also type another name, the path of a file of weights, or a checkpoint folder."
+)
+SHOTS, SEED = "Shots", "Seed"
+NAMING_HELP = "As it was trained; only to name and compare the run."
+POSITION = "Class name"
+POSITIONS = {
+    "end": "after the context",
+    "middle": "in its middle",
+    "front": "before the context",
+}
+POSITION_HELP = "Where it stands in CoOp's context (CLASS_TOKEN_POSITION): the file does not say."
+GROUPS = "Groups of templates (YAML)"
+GROUPS_HELP = (
+    "Only for MoCoOp: the groups that it was trained with, one per expert, as for `mocoop import "
+    "--templates`. Without a file, those of the data set."
+)
+IMPORT = "Import and test"
+TESTING = "Reading the prompts, and testing them on the test images …"
