@@ -99,4 +99,5 @@ def _block(transformer: Any, block: nn.Module, x: Tensor) -> Tensor:
 
 def _expanded(tokens: Tensor, x: Tensor) -> Tensor:
     """Returns tokens (count, width) once for each image of a batch, in its dtype."""
-    return tokens.to(x.dtype).expand(len(x), -1, -1)
+    # The shape, not the length, which would fix the number of images in an exported graph.
+    return tokens.to(x.dtype).expand(x.shape[0], -1, -1)
