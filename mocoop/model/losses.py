@@ -126,6 +126,4 @@ def logit_consistency_loss(logits: Tensor, frozen_logits: Tensor) -> Tensor:
         logits: the model's logits, (batch, classes).
         frozen_logits: the frozen CLIP's, of the same shape; they get no gradient.
     """
-    frozen = frozen_logits.detach().log_softmax(dim=-1)
-    learned = logits.log_softmax(dim=-1)
-    return F.kl_div(learned, frozen, reduction="sum", log_target=True) / logits.numel()
+    return general_loss(logits, frozen_logits) / logits.shape[-1]
