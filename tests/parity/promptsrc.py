@@ -1,9 +1,9 @@
 """PromptSRC in plain words, and MoCoOp with its tokens and losses: one sentence, one image each.
 
 Written from the papers and from what the released programs are known to do. Nothing of the library
-is used. The CLIP is in fp64, so that nothing but our own rounding is left. The weights 25 and 10 of
-the means over dimensions hold for 512 of them, so that they are smaller here in the same ratio as
-the CLIP's dimensions are.
+is used. The CLIP is in fp64, so that nothing but our own rounding is left. The weights 25 and 10
+of the means over dimensions hold for 512 of them, so that they are smaller here in the same ratio
+as the CLIP's dimensions are.
 """
 
 from __future__ import annotations

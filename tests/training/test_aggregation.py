@@ -54,8 +54,9 @@ def assert_same(one, other):
     assert one.results() | unlike == other.results() | unlike
 
 
-@pytest.mark.parametrize("method", CASES)
-@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize(
+    ("method", "after"), [("promptsrc", 1), ("mocoop-src", 3), ("mocoop", 1), ("coop", 3)]
+)
 def test_resumed_equals_uninterrupted(method, after, workspace, tmp_path):
     """Stopped within the training, or between the last epoch and the test."""
     config = small(method, **CASES[method])
