@@ -242,6 +242,7 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("epochs", 20),
         Published("warmup_epochs", 1),
         Published("batch_size", 4),
+        _TOKENS,
         _NO_CLIPPING,
         *_SGD,
         *_CROPS,

@@ -165,6 +165,23 @@ def test_losses_gradients_and_steps_are_equal(clip, backbone, case):
             assert_close(after[name], value.detach(), f"step {number}, {name}")
 
 
+@pytest.mark.parametrize("method", ["promptsrc", "mocoop-v", "mocoop-src"])
+def test_rates_of_every_epoch(backbone, method):
+    """Of the learned tokens in both towers and the router; all start alike."""
+    config = settings(method, vision_depth=2, text_depth=2 if method == "promptsrc" else 1)
+    model, _ = ours(config, backbone)
+    stepper = PromptOptimizer(model, config)
+    single = method == "promptsrc"
+    peak, epochs, warmup = (0.0025, 20, 1) if single else (0.032, 50, 5)
+    assert config.epochs == epochs
+    shares = (1.0, 1.0) if single else (1.0, 1.0, 0.1)  # prompts, router, image tower
+    expected = [rivals.schedule(share * peak, epochs, warmup) for share in shares]
+    for epoch in range(1, epochs + 1):
+        stepper.set_epoch(epoch)
+        found = [group["lr"] for group in stepper._optimizer.param_groups]
+        assert found == pytest.approx([rates[epoch - 1] for rates in expected], rel=1e-6)
+
+
 @pytest.mark.parametrize("mean", ["raw", "unit"])
 @pytest.mark.parametrize("which", ["imagenet", "own"])
 def test_frozen_texts(clip, backbone, which, mean):
