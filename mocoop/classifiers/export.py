@@ -170,10 +170,10 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
     )
     files = [folder / "classifier.safetensors"]
     if onnx:
-        write_onnx(folder / "head.onnx", classifier)
+        write_onnx(folder / "head.onnx", classifier, tuned.with_frozen)
         files.append(folder / "head.onnx")
     write_tensors(files[0], tensors)
-    write_text(folder / "README.md", classifier_card(run, described.dim, onnx))
+    write_text(folder / "README.md", classifier_card(run, described.dim, onnx, tuned.with_frozen))
     write_json(folder / EXPORT_FILE, asdict(described) | {"format": FORMAT})
     return [*files, folder / "README.md", folder / EXPORT_FILE]
 

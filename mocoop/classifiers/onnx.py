@@ -29,7 +29,7 @@ def check_onnx() -> None:
         )
 
 
-def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
+def write_onnx(path: Path, classifier: MixtureClassifier, with_frozen: bool = False) -> None:
     """Writes the router and the mixture over stored text features as an ONNX file.
 
     The graph is `model.mix`: `s * sum_k a_k <f, soft[g_k, c]>`.
@@ -37,6 +37,8 @@ def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
     Args:
         path: the file.
         classifier: the mixture.
+        with_frozen: whether the graph's features are twice as long: those of the tuned image
+            tower, then those of the frozen one, which the router sees.
 
     Raises:
         UserError: if the package onnx is missing.
@@ -53,8 +55,14 @@ def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
         "one": np.array([1], dtype=np.int64),
     }
     node = helper.make_node
-    nodes = [
-        node("MatMul", ["image_features", "text"], ["flat_logits"]),
+    seen = routed = "image_features"
+    nodes = []
+    if with_frozen:
+        seen, routed = "tuned_features", "frozen_features"
+        values["sizes"] = np.array([dim, dim], dtype=np.int64)
+        nodes.append(node("Split", ["image_features", "sizes"], [seen, routed], axis=1))
+    nodes += [
+        node("MatMul", [seen, "text"], ["flat_logits"]),
         node("Reshape", ["flat_logits", "by_expert"], ["expert_logits"]),
     ]
     if classifier.gate is None:
@@ -65,7 +73,7 @@ def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
         values |= {"gate": _array(gate.weight), "gate_bias": _array(gate.bias)}
     values["k"] = np.array([classifier.num_chosen], dtype=np.int64)
     nodes += [
-        node("Gemm", ["image_features", "gate", "gate_bias"], ["scores"], transB=1),
+        node("Gemm", [routed, "gate", "gate_bias"], ["scores"], transB=1),
         node("TopK", ["scores", "k"], ["best", "chosen"], axis=1),
         node("Softmax", ["best"], ["chosen_weights"], axis=1),
         node("Shape", ["scores"], ["scores_shape"]),
@@ -81,7 +89,7 @@ def write_onnx(path: Path, classifier: MixtureClassifier) -> None:
     graph = helper.make_graph(
         nodes,
         "mocoop-head",
-        [info("image_features", TensorProto.FLOAT, ["batch", dim])],
+        [info("image_features", TensorProto.FLOAT, ["batch", dim * (1 + with_frozen)])],
         [info(name, TensorProto.FLOAT, ["batch", size]) for name, size in outputs.items()],
         [numpy_helper.from_array(np.ascontiguousarray(v), name) for name, v in values.items()],
     )
