@@ -32,6 +32,9 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Search = Literal["own", "published"]
 Insertion = Literal["replace", "keys"]
 RouterInput = Literal["tuned", "frozen"]
+ConsistencyTemplates = Literal["own", "imagenet"]
+ConsistencyMean = Literal["raw", "unit"]
+Aggregation = Literal["none", "gaussian"]
 
 
 GIVEN = "images-given-to-fit"
@@ -127,6 +130,22 @@ class TrainConfig:
     code: 0.05)."""
     anchor_weight: float = 0.0
     """Weight of 1 - cos between soft features and the first template's (KgCoOp)."""
+    text_consistency: float = 0.0
+    """Weight of the mean absolute difference between soft text features and frozen ones, the mean
+    over templates (PromptSRC). It holds for 512 dimensions; for another number, weight / dim
+    stays the same."""
+    image_consistency: float = 0.0
+    """Weight of the mean absolute difference between the image's feature and that of the frozen
+    image tower for the same view (PromptSRC), for 512 dimensions as text_consistency."""
+    logit_consistency: float = 0.0
+    """Weight of the divergence from the frozen CLIP's prediction, per image and class
+    (PromptSRC)."""
+    consistency_templates: ConsistencyTemplates = "own"
+    """Templates of the frozen text features: the data set's `own`, or the first 60 of the 80
+    `imagenet` templates (PromptSRC's code)."""
+    consistency_mean: ConsistencyMean = "raw"
+    """Frozen text features are the mean of the templates' `raw` features (PromptSRC's code), or of
+    those scaled to `unit` length."""
     align_gradient: bool = False
     """Remove the part of the gradient that contradicts the untrained prompt (ProGrad)."""
     align_weight: float = 1.0
@@ -172,6 +191,14 @@ class TrainConfig:
     """Number format inside the towers: fp32, autocast to bf16, or autocast to fp16 with scaled
     gradients. `auto` chooses a fast one for the device, and the run records the choice. Losses
     and learned parameters are always fp32."""
+
+    aggregation: Aggregation = "none"
+    """Learned parameters of the finished run: those after the last epoch (`none`), or the weighted
+    mean over all epochs, with `gaussian` weights that sum to 1 (PromptSRC)."""
+    aggregation_mean: float = 15.0
+    """With aggregation gaussian: mu, the epoch with the largest weight."""
+    aggregation_std: float = 1.0
+    """With aggregation gaussian: sigma, the standard deviation of the weights, in epochs."""
 
     image_cache: bool = True
     """Compute image features once and cache them; needs a frozen image tower."""
@@ -240,9 +267,13 @@ class TrainConfig:
                 f"residual_ratio is the share of the adapted feature with {self.method}: expected "
                 f"0 to 1, got {self.residual_ratio:g}."
             )
-        if not 0 < self.align_temperature < float("inf"):
+        for name in _POSITIVE:
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"{name} must be greater than 0; got {getattr(self, name)}.")
+        if self.aggregation != "none" and not method.learns_prompts:
             raise UserError(
-                f"align_temperature must be greater than 0; got {self.align_temperature}."
+                f"aggregation averages learned prompts over the epochs, but {self.method} learns "
+                "none. Use aggregation none, or a method such as coop."
             )
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 4294967295; got {self.seed}.")
@@ -269,6 +300,16 @@ class TrainConfig:
         """Whether the image tower learns: then image features change in every step."""
         return self.tune_layer_norms or self.vision_depth > 0
 
+    @property
+    def compares_images(self) -> bool:
+        """Whether a loss compares the image features with the frozen image tower's."""
+        return self.image_consistency > 0 or self.logit_consistency > 0
+
+    @property
+    def compares_texts(self) -> bool:
+        """Whether a loss needs the frozen text features, the mean over templates."""
+        return self.text_consistency > 0 or self.logit_consistency > 0
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain values for JSON."""
         return dataclasses.asdict(self)
@@ -288,6 +329,12 @@ class TrainConfig:
             raise UserError(
                 f"{live[0]} changes the image features in every step, so they cannot be cached: "
                 "turn image_cache off, or use cached views instead of random crops."
+            )
+        if self.image_consistency > 0 and not self.tunes_images:
+            raise UserError(
+                "image_consistency keeps the image tower's features close to the frozen ones, but "
+                "nothing is learned in the image tower. Set it to 0, or give the tower learned "
+                "tokens (vision_depth)."
             )
         if self.coupling and (self.vision_depth != self.text_depth or self.groups_differ()):
             raise UserError(
@@ -353,14 +400,19 @@ _CHOICES: dict[str, Any] = {
     "search": Search,
     "vision_insertion": Insertion,
     "router_input": RouterInput,
+    "consistency_templates": ConsistencyTemplates,
+    "consistency_mean": ConsistencyMean,
+    "aggregation": Aggregation,
 }
 _AT_LEAST_ONE = (
     "num_chosen", "batch_size", "views", "save_every", "context_tokens", "text_depth",
     "vision_prompts",
 )  # fmt: skip
 _COUNTS = ("epochs", "warmup_epochs", "key_views", "learned_tokens", "vision_depth")
+_POSITIVE = ("align_temperature", "aggregation_std")
 _NON_NEGATIVE = (
-    "text_weight", "text_noise", "anchor_weight", "align_weight", "gate_weight", "learning_rate",
+    "text_weight", "text_noise", "anchor_weight", "text_consistency", "image_consistency",
+    "logit_consistency", "aggregation_mean", "align_weight", "gate_weight", "learning_rate",
     "gate_rate", "layer_norm_rate", "vision_rate", "momentum", "weight_decay", "warmup_rate",
     "clip_norm", "residual_ratio",
 )  # fmt: skip

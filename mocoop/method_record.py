@@ -85,6 +85,8 @@ class FewShotRecipe:
     fixed: Mapping[str, int]
     """Data set → epochs, whatever the shots are."""
     source: str
+    by_data: Mapping[str, Settings] = field(default_factory=dict)
+    """Data set → settings that differ there."""
 
     def for_run(self, data: str, shots: int) -> dict[str, Any]:
         """Returns the settings of a run.
@@ -95,7 +97,8 @@ class FewShotRecipe:
         """
         larger = [count for count in sorted(self.epochs) if count >= shots > 0]
         usual = self.epochs[larger[0] if larger else max(self.epochs)]
-        return {**self.settings, "epochs": self.fixed.get(data, usual)}
+        own = self.by_data.get(data, {})
+        return {**self.settings, "epochs": self.fixed.get(data, usual), **own}
 
 
 @dataclass(frozen=True)

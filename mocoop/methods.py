@@ -33,6 +33,9 @@ LASP = Paper(
 )
 VPT = Paper("Visual Prompt Tuning", "2203.12119")
 MAPLE = Paper("MaPLe: Multi-modal Prompt Learning", "2210.03117")
+PROMPTSRC = Paper(
+    "Self-regulating Prompts: Foundational Model Adaptation without Forgetting", "2307.06948"
+)
 MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
 
 _RECORDS = (
@@ -221,6 +224,27 @@ _RECORDS = (
         ),
     ),
     Method(
+        "promptsrc",
+        "PromptSRC",
+        BOTH_TOWERS,
+        "IVLP, whose features and predictions three losses keep close to the frozen CLIP's; the "
+        "learned tokens are a weighted mean over the epochs.",
+        "Shows how much of what prompts in both towers forget can be kept.",
+        PROMPTSRC,
+        "#b0623f",
+        recipes.COOP | recipes.SEES | recipes.CONSISTENT | {"aggregation": "gaussian"},
+        {"learning_rate": 0.05, "text_depth": 3, "aggregation_mean": 7.5} | recipes.TOWERS_DEMO,
+        Recipe(
+            recipes.WORDS
+            | recipes.TOWERS
+            | {"vision_depth": 9, "text_depth": 9, "learning_rate": 0.0025, "epochs": 20}
+            | {"aggregation_mean": 15.0, "aggregation_std": 1.0}
+            | {"consistency_templates": "imagenet"},
+            recipes.OF_PROMPTSRC,
+        ),
+        few_shot=recipes.PROMPTSRC_FEW_SHOT,
+    ),
+    Method(
         "mocoop",
         "MoCoOp",
         MIXTURE,
@@ -269,6 +293,36 @@ _RECORDS = (
         recipes.ALL_NAMES | recipes.TUNED,
         {"learning_rate": 0.2, "layer_norm_rate": 0.01},
         Recipe(recipes.MIXTURE | recipes.LIVE, recipes.OF_MOCOOP),
+    ),
+    Method(
+        "mocoop-v",
+        "MoCoOp + vision prompts",
+        MIXTURE,
+        "MoCoOp, which also learns tokens in the blocks of the image tower, the same for all "
+        "experts; the router sees the frozen image tower.",
+        "Shows whether several text prompts still help once the image tower has prompts too.",
+        MOCOOP,
+        "#2f8fb5",
+        recipes.MIXTURE_SEES,
+        {"learning_rate": 0.2, "vision_rate": 0.25} | recipes.TOWERS_DEMO,
+        published=Recipe(
+            recipes.MIXTURE | recipes.LIVE | {"vision_depth": 9}, recipes.OF_MOCOOP_V
+        ),
+    ),
+    Method(
+        "mocoop-src",
+        "MoCoOp + vision prompts, consistent",
+        MIXTURE,
+        "MoCoOp + vision prompts, whose image features and predictions two losses of PromptSRC "
+        "keep close to the frozen CLIP's.",
+        "For new classes: compare it with PromptSRC, and with MoCoOp + vision prompts.",
+        MOCOOP,
+        "#24708f",
+        recipes.MIXTURE_SEES | {"image_consistency": 10.0, "logit_consistency": 1.0},
+        {"learning_rate": 0.2, "vision_rate": 0.25} | recipes.TOWERS_DEMO,
+        published=Recipe(
+            recipes.MIXTURE | recipes.LIVE | {"vision_depth": 9}, recipes.OF_MOCOOP_V
+        ),
     ),
 )
 METHODS = {record.key: record for record in _RECORDS}

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from mocoop.method_record import Paper
-from mocoop.methods import COCOOP, COOP, KGCOOP, LASP, MAPLE, MOCOOP, PROGRAD, VPT
+from mocoop.methods import (
+    COCOOP,
+    COOP,
+    KGCOOP,
+    LASP,
+    MAPLE,
+    MOCOOP,
+    PROGRAD,
+    PROMPTSRC,
+    VPT,
+)
 from mocoop.methods_on_features import CLIP, CLIP_ADAPTER, LP, TASKRES, TIP_ADAPTER
 
 SAME = "the same"
@@ -195,6 +205,53 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         *_CROPS,
         _AMP,
     ),
+    PROMPTSRC: (
+        Published("context_init", "words"),
+        *_WORDS,
+        Published("vision_prompts", 4),
+        Published("vision_depth", 9, except_on="3 in runs from ImageNet to other sets"),
+        Published("text_depth", 9, except_on="3 in runs from ImageNet to other sets"),
+        Published("vision_insertion", "replace"),
+        Published("text_consistency", 25.0),
+        Published("image_consistency", 10.0),
+        Published("logit_consistency", 1.0),
+        Published(
+            "weights of texts and images",
+            "of a mean over 512 dimensions",
+            "the same there; weight / dimensions is kept for other CLIPs",
+        ),
+        Published("divergence of the logits", "divided by images and by classes", SAME),
+        Published("consistency_templates", "imagenet"),
+        Published("consistency_mean", "raw"),
+        Published("frozen image feature", "of the same random crop", SAME),
+        Published("aggregation", "gaussian"),
+        Published(
+            "what is aggregated",
+            "the whole model, frozen weights too, in fp16",
+            "the learned tokens, in fp32",
+        ),
+        Published("aggregation_mean", 15.0, except_on="6 in runs from ImageNet to other sets"),
+        Published("aggregation_std", 1.0, except_on="10 in runs from ImageNet to other sets"),
+        Published(
+            "few-shot: epochs, aggregation",
+            "50; mean 30 and deviation 30 on ImageNet, Caltech101, Pets, Food101, UCF101 and "
+            "SUN397, 45 and 5 on the others",
+            SAME,
+        ),
+        Published("learning_rate", 0.0025),
+        Published("epochs", 20),
+        Published("warmup_epochs", 1),
+        Published("batch_size", 4),
+        _TOKENS,
+        _NO_CLIPPING,
+        *_SGD,
+        *_CROPS,
+        Published(
+            "precision",
+            "fp16 in the towers, and for the context itself",
+            "learned tokens fp32; auto: bf16 where it is fast, fp16 on other GPUs, else fp32",
+        ),
+    ),
     MOCOOP: (
         Published("groups of templates", "of each data set", SAME),
         Published(
@@ -215,6 +272,10 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("gate_rate", 1.0),
         Published("tune_layer_norms", True),
         Published("layer_norm_rate", 0.1),
+        Published("vision_depth", 0, source="none; the paper names vision prompts as future work"),
+        Published("router_input", "tuned", source="its code: the feature that is classified"),
+        Published("image_consistency", 0.0, source="none of PromptSRC's losses"),
+        Published("logit_consistency", 0.0, source="none of PromptSRC's losses"),
         Published("learning_rate", 0.032),
         Published("epochs", 50, except_on="10, 25 or 300 in other configurations"),
         Published("batch_size", 32),

@@ -76,6 +76,24 @@ TOWERS = SGD | LIVE | {"batch_size": 4, "epochs": 5}
 TOWERS_DEMO = {"vision_depth": 3, "epochs": 10, "batch_size": 32}
 OF_VPT = "VPT in MaPLe's comparison, arXiv 2210.03117"
 OF_MAPLE = "MaPLe, arXiv 2210.03117"
+OF_PROMPTSRC = "PromptSRC, arXiv 2307.06948"
+# PromptSRC's three losses; the weights of the first two hold for 512 dimensions.
+CONSISTENT = {"text_consistency": 25.0, "image_consistency": 10.0, "logit_consistency": 1.0}
+# PromptSRC's few-shot experiments: the epochs' weights are wide on six sets, narrow on five.
+_WIDE = {"aggregation_mean": 30.0, "aggregation_std": 30.0}
+PROMPTSRC_FEW_SHOT = FewShotRecipe(
+    {"aggregation_mean": 45.0, "aggregation_std": 5.0},
+    epochs={16: 50},
+    fixed={},
+    source=OF_PROMPTSRC,
+    by_data=dict.fromkeys(
+        ("imagenet", "caltech101", "oxford_pets", "food101", "ucf101", "sun397"), _WIDE
+    ),
+)
+# A mixture with learned tokens in the image tower is ours: MoCoOp's paper names it as a next step.
+# The router sees the frozen tower, so that its targets, of frozen texts, fit what it sees.
+MIXTURE_SEES = SEES | {"router_input": "frozen", "vision_rate": 0.1}
+OF_MOCOOP_V = "ours: MoCoOp's recipe (arXiv 2409.12011) with tokens in the image tower"
 OF_TIP = "Tip-Adapter, arXiv 2207.09519"
 TIP = {"search": "published", "key_views": 10}
 OF_TASKRES = "TaskRes, arXiv 2211.10277"

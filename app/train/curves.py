@@ -20,6 +20,9 @@ LOSS_NAMES = {
     "gate": ("gating", "#2eb5f1"),
     "anchor": ("distance from the plain prompt", VALIDATION),
     "general": ("divergence from the plain prompt", "#b9303a"),
+    "text_consistency": ("texts: distance from frozen ones", "#c98a1b"),
+    "image_consistency": ("images: distance from frozen ones", "#2f9e6b"),
+    "logit_consistency": ("predictions: divergence from frozen ones", "#a8577e"),
     "total": ("weighted sum", NEUTRAL),
 }
 PLOT, TALL = 210, 285  # pixels; the legend comes on top of the first

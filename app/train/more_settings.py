@@ -42,6 +42,10 @@ def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             _router(form)
         if config.text_weight > 0 or config.anchor_weight > 0:
             _text_loss(form)
+        if config.compares_images or config.compares_texts:
+            _consistency(form)
+        if config.aggregation != "none":
+            _aggregation(form)
         if config.align_gradient:
             _alignment(form)
     return replace(config, **form.chosen)
@@ -199,6 +203,21 @@ def _alignment(form: Form) -> None:
     form.section(words.CLOSE_TO_PLAIN)
     form.number("align_weight", 0.1)
     form.number("align_temperature", 0.1)
+
+
+def _consistency(form: Form) -> None:
+    form.section(words.CLOSE_TO_FROZEN)
+    for name in ("text_consistency", "image_consistency", "logit_consistency"):
+        if getattr(form.config, name) > 0:
+            form.number(name, 1.0)
+    form.choice("consistency_templates", words.CONSISTENCY_TEMPLATES)
+    form.choice("consistency_mean", words.CONSISTENCY_MEANS)
+
+
+def _aggregation(form: Form) -> None:
+    form.section(words.AGGREGATION)
+    form.number("aggregation_mean", 1.0)
+    form.number("aggregation_std", 0.5)
 
 
 def _text_loss(form: Form) -> None:

@@ -41,6 +41,8 @@ MORE = "More settings"
 TRAINING, FITTING, PROMPT, ROUTER = "Training", "Fitting", "Prompt", "Router"
 CLOSE_TO_PLAIN = "Staying close to the plain prompt"
 CLOSE_TO_HARD = "Staying close to the hard prompts"
+CLOSE_TO_FROZEN = "Staying close to the frozen CLIP"
+AGGREGATION = "Weighted mean over the epochs"
 STYLE, EVERY_STYLE = "Train on images of", "every style"
 STYLE_HELP = (
     "Training images of one style only. The test then shows how well the method works on styles "
@@ -81,6 +83,13 @@ LABELS = {
     "text_templates": "Templates",
     "text_softmax": "Softmax",
     "text_noise": "Noise",
+    "text_consistency": "Closeness of texts",
+    "image_consistency": "Closeness of images",
+    "logit_consistency": "Closeness of predictions",
+    "consistency_templates": "Frozen CLIP's templates",
+    "consistency_mean": "Mean over templates",
+    "aggregation_mean": "Epoch with most weight",
+    "aggregation_std": "Spread in epochs",
 }
 """Setting → its label."""
 HELP = {
@@ -122,6 +131,15 @@ HELP = {
     "prompt chooses among the soft ones.",
     "text_noise": "Standard deviation of noise on the hard prompts' features, in half of the "
     "steps. LASP's code has 0.05.",
+    "text_consistency": "PromptSRC: how strongly the soft prompts' features are kept close to "
+    "those of the templates.",
+    "image_consistency": "PromptSRC: how strongly an image's feature is kept close to that of "
+    "the frozen image encoder.",
+    "logit_consistency": "PromptSRC: how strongly the predictions are kept close to the frozen "
+    "CLIP's.",
+    "aggregation_mean": "PromptSRC's μ. The finished prompts are a mean over all epochs; this one "
+    "has the largest weight.",
+    "aggregation_std": "PromptSRC's σ: how many epochs around it count.",
 }
 """Setting → what it means."""
 CONTEXTS = {"template": "plain prompt", "words": "other words", "random": "random tokens"}
@@ -130,6 +148,8 @@ TEXT_CLASSES = {"seen": "trained classes", "all": "all classes"}
 TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (as the authors)"}
 TEXT_TEMPLATES = {"own": "the data set's", "fixed": "LASP's 35"}
 TEXT_SOFTMAX = {"hard": "over hard prompts", "soft": "over soft prompts (LASP's code)"}
+CONSISTENCY_TEMPLATES = {"own": "the data set's", "imagenet": "60 for ImageNet (PromptSRC)"}
+CONSISTENCY_MEANS = {"raw": "of raw features (PromptSRC)", "unit": "of features of length 1"}
 TEXT_TARGETS = {"prototype": "mean of a group", "templates": "every template"}
 GATE_TARGETS = {"hard": "hard, +10", "scaled": "hard, scaled", "soft": "soft, +10"}
 SEARCHES = {"own": "our own", "published": "as published"}

@@ -20,7 +20,9 @@ MIXTURE = "mixture-of-experts"
 _METRICS = {"all": "Accuracy", "base": "Accuracy (base classes)", "new": "Accuracy (new classes)"}
 
 
-def classifier_card(run: Run, dim: int, onnx: bool, tower: bool = False) -> str:
+def classifier_card(
+    run: Run, dim: int, onnx: bool, tower: bool = False, with_frozen: bool = False
+) -> str:
     """Returns the model card of a run's exported classifier, as Markdown with a head in YAML.
 
     Args:
@@ -28,6 +30,7 @@ def classifier_card(run: Run, dim: int, onnx: bool, tower: bool = False) -> str:
         dim: size of its image features.
         onnx: whether head.onnx is beside the card.
         tower: whether classifier.onnx and label.py are beside it.
+        with_frozen: whether the router sees the frozen image tower's features behind the others.
     """
     setup, results = run.setup(), run.results()
     config = setup.config
@@ -41,7 +44,8 @@ def classifier_card(run: Run, dim: int, onnx: bool, tower: bool = False) -> str:
         "It holds the text features and the router, and needs no text tower. "
         f"Images are encoded by the CLIP `{one_line(config.backbone)}` "
         f"(fingerprint `{setup.backbone_fingerprint}`), whose weights are not in this repository. "
-        "If the LayerNorms of the image tower were trained, `classifier.safetensors` has them.",
+        "If LayerNorms or tokens of the image tower were trained, `classifier.safetensors` has "
+        "them.",
         "## Use",
         "```python\nimport mocoop\n\n"
         'exported = mocoop.load_export(".")\n'
@@ -49,7 +53,7 @@ def classifier_card(run: Run, dim: int, onnx: bool, tower: bool = False) -> str:
         "print(routed.class_names[routed.probabilities[0].argmax()])\n```",
         "`mocoop serve .` answers pictures over HTTP.",
         *([_whole(classes, experts, setup.config.num_chosen)] if tower else []),
-        *([_head(dim, classes, experts)] if onnx else []),
+        *([_head(dim, classes, experts, with_frozen)] if onnx else []),
         "## Results on test images",
         results_table(results),
         *([in_words(chosen)] if chosen else []),
@@ -118,10 +122,16 @@ def _whole(classes: int, experts: int, chosen: int) -> str:
     )
 
 
-def _head(dim: int, classes: int, experts: int) -> str:
+def _head(dim: int, classes: int, experts: int, with_frozen: bool) -> str:
+    features = f"(batch, {dim}), the L2-normalised features of this image tower"
+    if with_frozen:
+        features = (
+            f"(batch, {2 * dim}), the L2-normalised features of this image tower, then those of "
+            "the CLIP's own without learned tokens, which the router sees"
+        )
     return (
         "## head.onnx\n\n"
-        f"Input: `image_features` (batch, {dim}), the L2-normalised features of this image tower. "
+        f"Input: `image_features` {features}. "
         f"Outputs: `probabilities` and `logits` (batch, {classes}), and the router's `weights` "
         f"and `scores` (batch, {experts}). Labels are indices into `class_names` in "
         "`classifier.json`."

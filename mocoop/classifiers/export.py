@@ -193,7 +193,8 @@ def export_run(
         write_onnx(folder / "head.onnx", classifier, tuned.with_frozen)
         files.append(folder / "head.onnx")
     write_tensors(files[0], tensors)
-    write_text(folder / "README.md", classifier_card(run, described.dim, onnx, tower))
+    card = classifier_card(run, described.dim, onnx, tower, tuned.with_frozen)
+    write_text(folder / "README.md", card)
     write_json(folder / EXPORT_FILE, asdict(described) | {"format": FORMAT})
     return [*files, folder / "README.md", folder / EXPORT_FILE]
 

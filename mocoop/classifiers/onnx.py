@@ -87,16 +87,17 @@ def add_head(new: Nodes, classifier: MixtureClassifier, with_frozen: bool = Fals
         gate, bias = np.zeros((1, dim)), np.zeros(1)
     else:
         gate, bias = _array(classifier.gate.weight), _array(classifier.gate.bias)
-    if with_frozen:  # each half is seen by one of the two products
-        text = np.concatenate([text, np.zeros_like(text)])
-        gate = np.concatenate([np.zeros_like(gate), gate], axis=1)
+    seen = routed = FEATURES
+    if with_frozen:
+        seen, routed = "head.tuned", "head.frozen"
+        new.add_to("Split", (FEATURES, new.constant([dim, dim], np.int64)), (seen, routed), axis=1)
     one = new.constant([1], np.int64)
     count = new.constant([classifier.num_chosen], np.int64)
     by_expert = new.constant([-1, experts, classes], np.int64)
-    flat = new.add("MatMul", FEATURES, new.constant(text, np.float32))
+    flat = new.add("MatMul", seen, new.constant(text, np.float32))
     expert_logits = new.add("Reshape", flat, by_expert)
     router = [new.constant(value, np.float32) for value in (gate, bias)]
-    new.add("Gemm", FEATURES, *router, transB=1, output="scores")
+    new.add("Gemm", routed, *router, transB=1, output="scores")
     new.add_to("TopK", ("scores", count), ("head.best", "experts"), axis=1)
     chosen_weights = new.add("Softmax", "head.best", axis=1)
     none = new.add("ConstantOfShape", new.add("Shape", "scores"))

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from open_clip import OPENAI_IMAGENET_TEMPLATES
 from torch import Tensor
 
 from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
-from mocoop.templates import Groups, TemplateSet, load_templates
+from mocoop.prompt_encoder.layout import filled_tokens
+from mocoop.templates import SLOT, Groups, TemplateSet, load_templates
+
+IMAGENET_60 = tuple(template(SLOT) for template in OPENAI_IMAGENET_TEMPLATES[:60])
+"""The templates of PromptSRC's code: the first 60 of OpenAI's 80 for ImageNet."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class HardText:
     anchors: Tensor  # (experts, classes, dim), each group's first template
     targets: Tensor  # (targets, classes, dim), with which the text loss compares
     owner: Tensor  # (targets,), each target's expert
+    frozen: Tensor | None = None
+    """(classes, dim), from `frozen_text`; None if no loss compares with it."""
 
     @classmethod
     def from_features(
@@ -51,6 +58,7 @@ class HardText:
             self.anchors.to(device),
             self.targets.to(device),
             self.owner.to(device),
+            None if self.frozen is None else self.frozen.to(device),
         )
 
 
@@ -69,8 +77,7 @@ def expert_groups(config: TrainConfig, templates: TemplateSet) -> Groups:
     if config.text_target == "templates" and config.text_templates == "fixed":
         return load_templates("lasp").groups
     if config.text_target == "templates" or method.classifier == TEMPLATES:
-        every = (template for group in templates.groups.values() for template in group)
-        return {"prompt": tuple(dict.fromkeys((templates.zero_shot, *every)))}
+        return {"prompt": _every_template(templates)}
     return {"prompt": (templates.zero_shot,)}
 
 
@@ -81,6 +88,38 @@ def hard_features(tower: TextTower, groups: Groups, class_names: Sequence[str]) 
         torch.stack([tower.encode_template(template, class_names) for template in templates])
         for templates in groups.values()
     ]
+
+
+@torch.no_grad()
+def frozen_text(
+    config: TrainConfig, tower: TextTower, templates: TemplateSet, class_names: Sequence[str]
+) -> Tensor:
+    """Returns the frozen text features (classes, dim) of the consistency losses, L2-normalised.
+
+    PromptSRC's code (arXiv 2307.06948) averages the features of 60 templates before it normalises
+    them; CLIP's usual ensemble normalises first.
+
+    Args:
+        config: gives `consistency_templates` and `consistency_mean`.
+        tower: the frozen text tower.
+        templates: the data set's templates.
+        class_names: the names of the classes.
+    """
+    own = config.consistency_templates == "own"
+    total = torch.zeros(())
+    for template in _every_template(templates) if own else IMAGENET_60:
+        tokens = filled_tokens(tower.tokens, template, class_names)
+        features = tower.encode_tokens(tokens).float()
+        if config.consistency_mean == "unit":
+            features = F.normalize(features, dim=-1)
+        total = total.to(features.device) + features
+    return F.normalize(total, dim=-1)
+
+
+def _every_template(templates: TemplateSet) -> tuple[str, ...]:
+    """Returns all templates of a data set, the plain one first."""
+    every = (template for group in templates.groups.values() for template in group)
+    return tuple(dict.fromkeys((templates.zero_shot, *every)))
 
 
 def group_prototypes(hard: Sequence[Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PUBLISHED_DIM = 512  # ViT-B/16's joint embedding, for which PromptSRC's weights were published
 NOISY_SHARE = 0.5  # share of the steps whose text loss has noise, as in LASP's code
 
 
@@ -98,3 +99,31 @@ def general_loss(logits: Tensor, general_logits: Tensor, temperature: float = 1.
     learned = (logits / temperature).log_softmax(dim=-1)
     divergence = F.kl_div(learned, general, reduction="batchmean", log_target=True)
     return temperature**2 * divergence
+
+
+def feature_consistency_loss(features: Tensor, frozen: Tensor) -> Tensor:
+    """Returns the mean absolute difference between features and frozen ones, a scalar.
+
+    PromptSRC (Khattak et al., ICCV 2023, arXiv 2307.06948): for texts and for images. The paper
+    takes the mean over all numbers, with weights for 512 dimensions. Here it is the sum over
+    dimensions, divided by 512 whatever their number is, and then the mean over the rest. That is
+    the published loss at 512, and keeps weight / dim constant for other sizes.
+
+    Args:
+        features: (..., dim), L2-normalised.
+        frozen: of a shape that broadcasts to the same one, L2-normalised; they get no gradient.
+    """
+    return (features - frozen.detach()).abs().sum(dim=-1).mean() / PUBLISHED_DIM
+
+
+def logit_consistency_loss(logits: Tensor, frozen_logits: Tensor) -> Tensor:
+    """Returns the divergence KL(frozen || learned), divided by batch and classes, a scalar.
+
+    PromptSRC (arXiv 2307.06948) as in its code: the mean over all images and classes, so that its
+    weight in fact falls with the number of classes.
+
+    Args:
+        logits: the model's logits, (batch, classes).
+        frozen_logits: the frozen CLIP's, of the same shape; they get no gradient.
+    """
+    return general_loss(logits, frozen_logits) / logits.shape[-1]

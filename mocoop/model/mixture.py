@@ -6,7 +6,7 @@ CoOp and related methods are settings of it: one expert, no gate, no correction 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,12 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.router import top_weights
 from mocoop.model.soft_prompts import MetaNet, SoftPrompts, linear, prompt_starts
-from mocoop.model.vision_prompts import VisionPrompts, tuned_tower, vision_prompts
+from mocoop.model.vision_prompts import (
+    VisionPrompts,
+    router_sees_frozen,
+    tuned_tower,
+    vision_prompts,
+)
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import Groups
 
@@ -107,9 +112,26 @@ class PromptMixture(nn.Module):
         with self.autocast():
             return self.tuned_tower().features(tower, images)
 
+    def training_features(self, tower: nn.Module, images: Tensor) -> Tensor:
+        """Returns the image features of a training step, as `step_losses` takes them.
+
+        They are those of `image_features`; where a loss compares tuned features with the frozen
+        tower's, these follow, also if the router does not see them: (batch, 2 dim).
+        """
+        tuned = self.tuned_tower()
+        if self.config.compares_images and self.tunes_images:
+            tuned = replace(tuned, with_frozen=True)
+        with self.autocast():
+            return tuned.features(tower, images)
+
     def tuned_tower(self) -> TunedTower:
         """Returns what the model learns in the image tower, with its gradients."""
         return tuned_tower(self.config, dict(self.named_parameters()))
+
+    @property
+    def router_sees_frozen(self) -> bool:
+        """Whether the router sees the frozen image tower's features."""
+        return router_sees_frozen(self.config, self.gate is not None)
 
     @property
     def tunes_images(self) -> bool:

@@ -90,8 +90,13 @@ def tuned_tower(config: TrainConfig, weights: Mapping[str, Tensor]) -> TunedTowe
     """
     norms = {name: value for name, value in weights.items() if name.startswith(NORMS)}
     tokens = _tokens(config, weights) if config.vision_depth else None
-    routed = tokens is not None and config.router_input == "frozen" and "gate.weight" in weights
+    routed = router_sees_frozen(config, "gate.weight" in weights)
     return TunedTower(names_in_tower(norms), tokens, config.vision_insertion, routed)
+
+
+def router_sees_frozen(config: TrainConfig, has_router: bool) -> bool:
+    """Returns whether a router sees the frozen image tower's feature, beside a tuned one."""
+    return has_router and config.vision_depth > 0 and config.router_input == "frozen"
 
 
 def tuned_backbone(

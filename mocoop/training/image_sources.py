@@ -32,7 +32,9 @@ class ImageSource(Protocol):
     def batch(
         self, model: PromptMixture, chosen: Tensor, epoch: int, generator: torch.Generator
     ) -> Tensor:
-        """Returns features (batch, dim) of the chosen images for a training step."""
+        """Returns features of the chosen images for a training step: (batch, dim), or (batch,
+        2 dim) as `step_losses` takes them.
+        """
 
     def plain(self, model: PromptMixture) -> Tensor:
         """Returns features (images, dim) of all images without augmentation or gradient."""
@@ -151,12 +153,12 @@ class LiveImages:
     def batch(
         self, model: PromptMixture, chosen: Tensor, epoch: int, generator: torch.Generator
     ) -> Tensor:
-        """Returns features (batch, dim) with gradients to the model's LayerNorms."""
+        """Returns features from the model's `training_features`, with gradients."""
         indices, crop_epoch = chosen.tolist(), epoch if self.crop else None
         images = self.prefetcher.take(
             (*indices, crop_epoch), lambda: self._pictures(indices, crop_epoch)
         )
-        return model.image_features(self.tower, images)
+        return model.training_features(self.tower, images)
 
     @torch.no_grad()
     def plain(self, model: PromptMixture) -> Tensor:

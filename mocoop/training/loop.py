@@ -12,14 +12,16 @@ from torch import Tensor
 
 from mocoop.classifiers.base import accuracy_of
 from mocoop.clip.text_tower import TextTower
-from mocoop.clip.tuned_tower import seen_features
+from mocoop.clip.tuned_tower import routed_features, seen_features
 from mocoop.config import TrainConfig
 from mocoop.model.hard_prompts import HardText
 from mocoop.model.losses import (
     anchor_loss,
     classification_loss,
+    feature_consistency_loss,
     gating_loss,
     general_loss,
+    logit_consistency_loss,
     noisy_targets,
     text_supervision_loss,
 )
@@ -57,7 +59,10 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """Measures after an epoch; epoch 0 is before training. Accuracies are in percent."""
+    """Measures after an epoch; epoch 0 is before training. Accuracies are in percent.
+
+    With `aggregation` those of the last epoch are of the aggregated parameters, which are tested.
+    """
 
     epoch: int
     losses: dict[str, float]
@@ -130,6 +135,7 @@ def fit(
             for name, loss in losses.items():
                 totals[name] = totals.get(name, 0.0) + loss.item()
             correct += int((logits.argmax(dim=-1) == labels).sum())
+        optimizer.end_epoch(epoch)
         means = {name: total / steps for name, total in totals.items()}
         accuracy = 100.0 * correct / seen
         seconds = time.perf_counter() - started
@@ -172,7 +178,7 @@ def step_losses(
         model: the model.
         tower: the frozen text tower.
         classes: tokens of `data.class_names`.
-        features: (batch, dim), L2-normalised; or (batch, 2 dim), as `PromptMixture` takes them.
+        features: (batch, dim), L2-normalised; or (batch, 2 dim), from `training_features`.
         labels: (batch,).
         data: gives the hard prompts and the number of trained classes.
         config: weights and temperatures of the losses.
@@ -182,6 +188,9 @@ def step_losses(
         The losses (scalars) and the mixed logits (batch, trained classes). `general` (ProGrad)
         is not part of the total: it only changes the direction of the gradient.
     """
+    both = features
+    if not model.router_sees_frozen:  # then the frozen tower's are for the losses alone
+        features = seen_features(features, data.hard.prototypes.shape[-1])
     soft = model.text_features(tower, classes, features)  # (experts, classes, dim)
     mixture = model(features, soft[:, : data.num_trained])
     losses = {"classification": classification_loss(mixture.logits, labels)}
@@ -199,6 +208,10 @@ def step_losses(
     if config.anchor_weight > 0:
         losses["anchor"] = anchor_loss(soft, hard.anchors)
         total = total + config.anchor_weight * losses["anchor"]
+    consistency = _consistency_losses(soft, mixture.logits, both, data, config, logit_scale)
+    for name, loss in consistency.items():
+        total = total + getattr(config, name) * loss
+    losses |= consistency
     if config.gate_weight > 0 and model.gate is not None:
         guides = soft.detach() if config.gate_target == "soft" else hard.prototypes
         scores = guide_scores(features, guides, labels)
@@ -214,6 +227,43 @@ def step_losses(
             config.align_temperature,
         )
     return losses | {"total": total}, mixture.logits
+
+
+def _consistency_losses(
+    soft: Tensor,
+    logits: Tensor,
+    features: Tensor,
+    data: TrainingData,
+    config: TrainConfig,
+    logit_scale: float,
+) -> dict[str, Tensor]:
+    """Returns PromptSRC's losses that are in use, by the names of their weights.
+
+    Args:
+        soft: (experts, classes, dim).
+        logits: (batch, trained classes).
+        features: (batch, 2 dim), the frozen tower's behind; (batch, dim) of a frozen tower.
+        data: gives the frozen text features.
+        config: the weights.
+        logit_scale: the CLIP's scale.
+    """
+    losses: dict[str, Tensor] = {}
+    if not (config.compares_images or config.compares_texts):
+        return losses
+    dim = soft.shape[-1]
+    assert features.shape[-1] == 2 * dim or not (config.compares_images and config.tunes_images)
+    seen, frozen = seen_features(features, dim), routed_features(features, dim)
+    text = data.hard.frozen
+    if config.text_consistency > 0:
+        assert text is not None
+        losses["text_consistency"] = feature_consistency_loss(soft, text)
+    if config.image_consistency > 0:
+        losses["image_consistency"] = feature_consistency_loss(seen, frozen)
+    if config.logit_consistency > 0:
+        assert text is not None
+        unlearned = logit_scale * frozen @ text[: data.num_trained].T
+        losses["logit_consistency"] = logit_consistency_loss(logits, unlearned)
+    return losses
 
 
 def _predict_monitored(

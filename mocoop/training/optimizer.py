@@ -13,6 +13,7 @@ from torch import Tensor
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.mixture import PromptMixture
+from mocoop.training.aggregation import GaussianAggregate
 
 # A general gradient smaller than the other one by this factor is rounding error: its direction
 # has no meaning.
@@ -56,6 +57,8 @@ class PromptOptimizer:
         # In fp16 small gradients become zero unless they are scaled up.
         self._scaler = torch.amp.GradScaler(device, enabled=config.precision == "fp16")
         self._last_finite: list[Tensor] = []
+        gaussian = config.aggregation == "gaussian"
+        self._aggregate = GaussianAggregate(self._learned, config) if gaussian else None
 
     def set_rate(self, rate: float) -> None:
         """Sets the learning rate of the prompts; those of all other parts follow it."""
@@ -110,6 +113,11 @@ class PromptOptimizer:
         self._scaler.step(self._optimizer)
         self._scaler.update()
 
+    def end_epoch(self, epoch: int) -> None:
+        """Ends an epoch, from 1: with `aggregation` the last one gives the model the sum."""
+        if self._aggregate is not None:
+            self._aggregate.end_epoch(epoch)
+
     def check(self, logits: Tensor, epoch: int) -> None:
         """Checks the logits after an epoch: no loss is computed after its last step.
 
@@ -127,6 +135,8 @@ class PromptOptimizer:
             momentum = self._optimizer.state.get(parameter, {}).get("momentum_buffer")
             if momentum is not None:
                 state[f"momentum/{index}"] = momentum
+        if self._aggregate is not None:
+            state |= self._aggregate.state()
         if self._scaler.is_enabled():
             scale = self._scaler.state_dict()
             state["scale"] = torch.tensor([scale[name] for name in _SCALE], dtype=torch.float64)
@@ -144,6 +154,8 @@ class PromptOptimizer:
             if momentum is not None:
                 moved = momentum.to(parameter.device, copy=True)
                 self._optimizer.state[parameter]["momentum_buffer"] = moved
+        if self._aggregate is not None:
+            self._aggregate.restore(state)
         if self._scaler.is_enabled() and "scale" in state:
             scale, growth = state["scale"].tolist()
             values = dict(zip(_SCALE, (scale, int(growth)), strict=True))

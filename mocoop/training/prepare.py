@@ -21,7 +21,7 @@ from mocoop.datasets.splits import class_range, few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
-from mocoop.model.hard_prompts import HardText, expert_groups
+from mocoop.model.hard_prompts import HardText, expert_groups, frozen_text
 from mocoop.model.soft_prompts import check_learnable
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
@@ -118,6 +118,9 @@ def training_data(
         prototypes[:, :in_text_loss].cpu(),
         config.text_target == "templates",
     )
+    if config.compares_texts:
+        names, tower = dataset.class_names[:in_text_loss], prepared.backbone.text
+        text = replace(text, frozen=frozen_text(config, tower, dataset.templates, names).cpu())
     return TrainingData(
         train,
         torch.tensor([item.label for item in prepared.train_items]),

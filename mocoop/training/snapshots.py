@@ -71,7 +71,8 @@ class Snapshot:
 def training_fingerprint(prepared: Prepared, data: TrainingData) -> str:
     """Returns a hash of everything a run learns from: settings, weights and images.
 
-    The hash covers the images' ids and labels, and their features where these are cached.
+    The hash covers the images' ids and labels, their features where these are cached, and the
+    frozen text features with which losses compare.
     """
     items = [[item.id, item.label] for item in (*prepared.train_items, *prepared.val_items)]
     inputs = [
@@ -84,6 +85,8 @@ def training_fingerprint(prepared: Prepared, data: TrainingData) -> str:
     for images in (data.train, data.val):
         if isinstance(images, CachedImages):
             digest.update(images.features.cpu().contiguous().numpy().tobytes())
+    if data.hard.frozen is not None:
+        digest.update(data.hard.frozen.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

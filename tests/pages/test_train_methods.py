@@ -27,11 +27,17 @@ TRAINING = {"Epochs", "Learning rate", "Images per step"}
 CACHED = TRAINING | {"Views per image", "Precision"}
 LIVE = TRAINING | {"LayerNorm rate", "Precision", "Random crops"}
 STYLE = {"Train on images of"}
-CONTEXT = {"Starts from", "Start the prompt from a sentence"}
+SENTENCE = {"Start the prompt from a sentence"}
+CONTEXT = {"Starts from"} | SENTENCE
 OWN = {"A separate prompt for every class"}
 ROUTER = {"Experts per image", "Router's rate", "Gating loss weight", "Router learns from"}
 TEXT = {"Text weight", "Names in text loss", "Text loss scale", "Compared with"}
 TEXT |= {"Softmax", "Noise"}
+TOKENS = TRAINING | {"Precision", "Random crops", "Blocks of the image tower"}
+TOKENS |= {"Image tokens per block", "Image tokens' rate"}
+CLOSE = {"Closeness of texts", "Closeness of images", "Closeness of predictions"}
+CLOSE |= {"Frozen CLIP's templates", "Mean over templates"}
+MEAN = {"Epoch with most weight", "Spread in epochs"}
 SEARCH, KEYS = {"Values tried"}, {"Crops per stored image"}
 RESIDUAL = {"Share of what is learned", "Views per image"}
 SHOWN = {
@@ -55,6 +61,9 @@ SHOWN = {
     "mocoop-all": STYLE | CACHED | ROUTER | TEXT,
     "mocoop-ln": STYLE | LIVE | ROUTER | TEXT,
     "mocoop-all-ln": STYLE | LIVE | ROUTER | TEXT,
+    "promptsrc": STYLE | TOKENS | {"Blocks of the text tower"} | CLOSE | MEAN | SENTENCE,
+    "mocoop-v": STYLE | TOKENS | ROUTER | TEXT,
+    "mocoop-src": STYLE | TOKENS | ROUTER | TEXT | CLOSE - {"Closeness of texts"},
 }
 
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mocoop.method_record import BOTH_TOWERS
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.presets import preset
@@ -194,10 +193,10 @@ def test_rates_of_every_epoch(tiny_backbone, method):
 
 
 def test_every_published_rate_is_here():
-    """Those of prompts in both towers stand in test_towers.py."""
+    """Those of tokens in the image tower stand in test_towers.py and test_promptsrc.py."""
     trained = {
         key
         for key, method in METHODS.items()
-        if method.learns_prompts and method.family != BOTH_TOWERS
+        if method.learns_prompts and preset(key, OTHER).vision_depth == 0
     }
     assert set(PEAKS) == {key for key in trained if METHODS[key].learns_in_epochs}

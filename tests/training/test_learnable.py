@@ -9,7 +9,6 @@ import yaml
 
 from mocoop.assets import asset
 from mocoop.errors import UserError
-from mocoop.method_record import BOTH_TOWERS
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.model.mixture import build_model
@@ -20,11 +19,11 @@ from mocoop.training.experiment import run_experiment
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 SETS = list(yaml.safe_load(asset("templates.yaml").read_text(encoding="utf-8")))
-# Prompts in both towers are counted in tests/parity/test_towers.py.
+# Tokens in the image tower are counted in tests/parity/test_towers.py and test_promptsrc.py.
 PROMPTS = [
     key
     for key, method in METHODS.items()
-    if method.learns_prompts and method.family != BOTH_TOWERS
+    if method.learns_prompts and preset(key).vision_depth == 0
 ]
 OTHER = "ViT-B-16-quickgelu/openai"
 SINGLE = [key for key in PROMPTS if not METHODS[key].is_mixture]

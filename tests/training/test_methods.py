@@ -11,7 +11,6 @@ import torch
 from mocoop.classifiers.prompts import learned_state
 from mocoop.classifiers.saved import restore_model
 from mocoop.errors import UserError
-from mocoop.method_record import BOTH_TOWERS
 from mocoop.methods import METHODS
 from mocoop.model.mixture import IMAGES_AT_ONCE, build_model, predict
 from mocoop.model.vision_prompts import tuned_backbone
@@ -22,11 +21,11 @@ from mocoop.training.optimizer import learning_rate
 from tests.support import method_cases as cases
 from tests.support.reference_training import plain_rate
 
-# Prompts in both towers are compared in tests/parity/test_towers.py.
+# Tokens in the image tower are compared in tests/parity/test_towers.py and test_promptsrc.py.
 TRAINED = tuple(
     key
     for key, method in METHODS.items()
-    if method.learns_prompts and method.family != BOTH_TOWERS
+    if method.learns_prompts and preset(key).vision_depth == 0
 )
 RANDOM = {"context_init": "random", "context_tokens": 5, "learning_rate": 0.02}
 MIDDLE, FRONT = {"name_position": "middle"}, {"name_position": "front"}
