@@ -33,7 +33,7 @@ from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
 from mocoop.older import check_not_first_demo
 from mocoop.runs.paths import EXPORT_FILE
-from mocoop.runs.run import Run, load_gate
+from mocoop.runs.run import Run, load_gate, white_setting
 from mocoop.storage.atomic import write_json, write_tensors, write_text
 
 FORMAT = 1  # version of the folder's format
@@ -61,6 +61,9 @@ class ExportSetup:
     """Version of mocoop that trained the run."""
     precision: Precision = "fp32"
     """Number format inside the image tower; missing in older exports."""
+    white: float | None = None
+    """The value that is white in images of more than 8 bits, as in the training; None to guess it
+    for each image alone. Missing in older exports."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Exported:
         Raises:
             UserError: if images cannot be read, or the CLIP is not that of the training.
         """
-        return ImageClassifier(self.classifier, self.encoder()).predict(images)
+        return ImageClassifier(self.classifier, self.encoder(), self.setup.white).predict(images)
 
     def image_backbone(self, loaded: Backbone | None = None) -> Backbone:
         """Returns the CLIP that encodes the images, with the trained LayerNorms.
@@ -157,6 +160,7 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
         run.name,
         setup.version,
         setup.config.precision,
+        setup.white,
     )
     files = [folder / "classifier.safetensors"]
     if onnx:
@@ -184,6 +188,7 @@ def load_export(folder: Path) -> Exported:
     values.pop("format")
     try:
         names, experts = tuple(values.pop("class_names")), tuple(values.pop("experts"))
+        values["white"] = white_setting(values.get("white"))
         setup = ExportSetup(names, experts, **values)
         tensors = load_file(folder / "classifier.safetensors")
         soft = tensors["soft"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mocoop.evaluation.many_pictures import Batch, PictureRow
     from mocoop.evaluation.picture_labels import LabelledResult
     from mocoop.evaluation.unlike_training import TrainingDistances
+    from mocoop.runs.run import Run
 
 FOLDERS = "folders"  # value of --labels
 NAMED = 3  # how many files that are no pictures are named
@@ -152,20 +154,23 @@ def _labels(given: str | None, files: Sequence[str]) -> dict[str, str] | None:
     return found
 
 
-def _white(run: Any, files: Sequence[Path]) -> float | None:
-    """Returns the value that is white in the run's training images, if the given files need it."""
+def _white(run: Run, files: Sequence[Path]) -> float | None:
+    """Returns the value that is white in the run's training images, if the given files need it.
+
+    Runs of older versions did not store it: for them it is found out from their data set again.
+    """
     from mocoop.datasets import load_dataset
     from mocoop.datasets.brightness import any_deep
-    from mocoop.datasets.folder import FolderDataset
 
     if not any_deep(files):
         return None
-    try:
-        dataset = load_dataset(run.setup().config.data)
-    except UserError:
-        dataset = None
-    if isinstance(dataset, FolderDataset) and dataset.white is not None:
-        return dataset.white.value
+    setup = run.setup()
+    if setup.white is not None:
+        return setup.white
+    with suppress(UserError):  # the data set may be gone
+        white = load_dataset(setup.config.data).white_value
+        if white is not None:
+            return white
     print(
         "Some images have more than 8 bits. The run's training images do not say which value is "
         "white, so it is guessed for each image alone.",

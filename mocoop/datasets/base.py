@@ -96,6 +96,11 @@ class Dataset(ABC):
         return self.name
 
     @property
+    def white_value(self) -> float | None:
+        """The value that is white in images of more than 8 bits; None if there are none."""
+        return None
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What users should know about the set, such as its split; one sentence each."""
         return ()

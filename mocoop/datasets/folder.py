@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -10,7 +9,7 @@ from typing import Self
 from PIL import Image
 
 from mocoop.datasets.base import Contents, Dataset, Item, Stamp, file_key, file_stamp
-from mocoop.datasets.brightness import White, white_level
+from mocoop.datasets.brightness import White, key_with_white, stamp_with_white, white_level
 from mocoop.datasets.edits import SKIP_FILE, Edits, read_edits
 from mocoop.datasets.layouts import read_layout, without_wrappers
 from mocoop.datasets.left_aside import Aside, in_words, left_in_tree
@@ -48,22 +47,20 @@ class FolderDataset(Dataset):
 
     def image(self, item: Item) -> Image.Image:
         """Returns the file's image in RGB."""
-        white = self.white.value if self.white else None
-        return open_image(self.root / item.id, white=white)[0]
+        return open_image(self.root / item.id, white=self.white_value)[0]
 
     def content_key(self, item: Item) -> str:
         """Returns the SHA-256 of the file's bytes, and of the value that is white if it counts."""
-        key = file_key(self.root / item.id)
-        if self.white is None:
-            return key
-        return hashlib.sha256(f"{key}|white {self.white.value!r}".encode()).hexdigest()
+        return key_with_white(file_key(self.root / item.id), self.white_value)
 
     def stamp(self, item: Item) -> Stamp:
         """Returns the file's stamp: path, size and times."""
-        stamp = file_stamp(self.root / item.id)
-        if self.white is None:
-            return stamp
-        return stamp._replace(text=f"{stamp.text}|white {self.white.value!r}")
+        return stamp_with_white(file_stamp(self.root / item.id), self.white_value)
+
+    @property
+    def white_value(self) -> float | None:
+        """The value that is white in images of more than 8 bits; None if there are none."""
+        return self.white.value if self.white else None
 
     @property
     def source(self) -> str:
