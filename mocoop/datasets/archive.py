@@ -69,7 +69,8 @@ def load_extracted(folder: Path, name: str = "") -> FolderDataset:
     Raises:
         UserError: if it holds no data set, or a list in it names images that are outside of it.
     """
-    dataset = load_directory(folder, name)
+    files = sum(len(names) for _, _, names in os.walk(folder))
+    dataset = load_directory(folder, name, most_rows=files)
     for part in dataset.splits.values():
         for item in part:
             path = PurePosixPath(item.id)

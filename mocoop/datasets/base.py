@@ -19,9 +19,9 @@ from mocoop.templates import TemplateSet
 SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One image of a data set."""
+    """One image of a data set; small, since there may be millions."""
 
     id: str
     """Unique in its data set: a relative path, or what a drawing is made from."""

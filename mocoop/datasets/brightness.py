@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -49,7 +49,8 @@ def white_level(root: Path, items: Sequence[Item]) -> White | None:
         root: folder that the items' paths are relative to.
         items: the training items; up to 64 of them are looked at.
     """
-    return white_of_pictures([root / item.id for item in items])
+    candidates = [item.id for item in items if not item.id.lower().endswith(_ONLY_8_BITS)]
+    return white_of_pictures([root / path for path in _spread(candidates)])
 
 
 def white_of_pictures(pictures: Sequence[Path | Image.Image]) -> White | None:
@@ -63,8 +64,7 @@ def white_of_pictures(pictures: Sequence[Path | Image.Image]) -> White | None:
         pictures: files or open pictures; up to 64 of them are looked at.
     """
     candidates = [picture for picture in pictures if _may_be_deep(picture)]
-    sample = candidates[:: max(1, len(candidates) // MOST)][:MOST]
-    found = [top for top in map(_brightest, sample) if top is not None]
+    found = [top for top in map(_brightest, _spread(candidates)) if top is not None]
     if not found:
         return None
     brightest = max(value for value, _ in found)
@@ -75,6 +75,11 @@ def white_of_pictures(pictures: Sequence[Path | Image.Image]) -> White | None:
         elif brightest < top / 2:
             top = brightest
     return White(top, len(found)) if top > 0 else None
+
+
+def _spread(pictures: Sequence[Any]) -> Sequence[Any]:
+    """Returns 64 pictures from all over a sequence, or all of a shorter one."""
+    return pictures[:: max(1, len(pictures) // MOST)][:MOST]
 
 
 def any_deep(files: Iterable[Path]) -> bool:
