@@ -3,7 +3,8 @@
 python -m tests.measure_table [ROWS]
 
 It writes a CSV of 10 million rows (path, label) or of as many as are said, of 1,000 classes, in
-random order, without the images. It prints the size of the file, processor seconds, and peak memory.
+random order, without the images. It prints the size of the file, processor seconds, and peak
+memory.
 """
 
 from __future__ import annotations

@@ -146,8 +146,8 @@ def _check_listed_once(file: Path, hashes: np.ndarray) -> None:
     twice = in_turn[1:][in_turn[1:] == in_turn[:-1]]
     if not len(twice):
         return
-    wanted, first = set(twice[:_FEW].tolist()), {}
-    paths = ListedPaths(file.parent)
+    wanted, paths = set(twice[:_FEW].tolist()), ListedPaths(file.parent)
+    first: dict[str, int] = {}
     for row in read_rows(file):
         path = paths.of(row.path)
         if hash(path) not in wanted:
