@@ -12,6 +12,7 @@ from mocoop.datasets.class_folders import tidy
 from mocoop.datasets.folder import FolderDataset, assemble
 from mocoop.datasets.left_aside import left_beside
 from mocoop.datasets.listed_paths import ListedPaths
+from mocoop.datasets.packed import Packed
 from mocoop.datasets.split_folders import split_of
 from mocoop.datasets.splits import RULE, complete_splits, split_items
 from mocoop.datasets.table_columns import ListedImages, label_order, read_images
@@ -22,7 +23,7 @@ from mocoop.templates import load_templates
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
-def load_table(file: Path, most: int | None = None) -> FolderDataset:
+def load_table(file: Path, packed: Packed | None = None) -> FolderDataset:
     """Returns the data set of a table; paths are relative to the table's folder.
 
     Labels are class names in order: numbers by value, others as text. A column `split` with
@@ -33,14 +34,15 @@ def load_table(file: Path, most: int | None = None) -> FolderDataset:
 
     Args:
         file: the table.
-        most: how many images it may list; by default MOCOOP_MAX_ROWS, or 20 million.
+        packed: what is different if it was in an archive; else it may list MOCOOP_MAX_ROWS
+            images, or 20 million.
 
     Raises:
         UserError: for a table that cannot be read, a missing column, too many rows, a row
             without path or label, a path listed twice, an unknown split, or a label without
             training images.
     """
-    listed = read_images(file, most)
+    listed = read_images(file, packed.most_rows if packed else None)
     labels = label_order(listed)
     if any(listed.splits.number_of):
         splits, note = complete_splits(_given(file, listed, labels), f"the split of {file.name}")
@@ -56,7 +58,8 @@ def load_table(file: Path, most: int | None = None) -> FolderDataset:
     )
     del listed  # its columns: what follows needs memory of its own
     aside = left_beside(file.parent, splits, (file.name,))
-    return assemble(file.stem, contents, load_templates("photos"), file.parent, file, aside)
+    templates = load_templates("photos")
+    return assemble(file.stem, contents, templates, file.parent, file, aside, packed)
 
 
 def names_images(file: Path) -> bool:
