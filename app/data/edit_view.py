@@ -36,7 +36,7 @@ def classes(dataset: Dataset) -> None:
     if own is None:
         show_table(table.drop(columns=FOLDER), "classes", height=_height(table))
         return
-    st.caption(words.change_names(EDITS_FILE))
+    st.caption(words.change_names(EDITS_FILE, own.edits_folder.name if own.in_use else ""))
     fixed = [column for column in table.columns if column != CLASS]
     edited = st.data_editor(
         table,

@@ -168,7 +168,8 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
         files.append(folder / "head.onnx")
     write_tensors(files[0], tensors)
     write_text(folder / "README.md", classifier_card(run, described.dim, onnx))
-    write_json(folder / EXPORT_FILE, asdict(described) | {"format": FORMAT})
+    values = {name: value for name, value in asdict(described).items() if value is not None}
+    write_json(folder / EXPORT_FILE, values | {"format": FORMAT})
     return [*files, folder / "README.md", folder / EXPORT_FILE]
 
 

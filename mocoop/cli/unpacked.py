@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mocoop.cli.console import counted, print_json, size_text
-from mocoop.cli.groups import DataOptions
 
 if TYPE_CHECKING:
     from mocoop.storage.unpacked import UnpackedArchive
 
 
 @dataclass(frozen=True)
-class UnpackedData(DataOptions):
+class UnpackedData:
     """List the zips and tars that were unpacked into the cache, or remove them with --clear.
 
     Archives that are in use are kept. Your own changes to an archive (class names, templates,
@@ -24,6 +23,8 @@ class UnpackedData(DataOptions):
 
     clear: bool = False
     """Remove all of them that are not in use."""
+    json: bool = False
+    """Print one JSON document."""
 
 
 def show_unpacked(command: UnpackedData) -> None:

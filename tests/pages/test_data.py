@@ -123,6 +123,21 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     assert "All images exist" in app.success[0].value
 
 
+def test_changes_to_an_archive_are_kept_beside_it(root, tmp_path):
+    path = tmp_path / "pets.zip"
+    files = {f"{c}/{n}.png": picture_bytes(f"{c}{n}") for c in ("cat", "dog") for n in range(10)}
+    path.write_bytes(zipped(files | {"cat/broken.png": b"no picture"}).getvalue())
+    app = open_page(PAGE, data=str(path), look_at="Classes")
+    assert not app.exception
+    assert "in the folder `pets.zip.mocoop` beside the archive" in said(app)
+    app = open_page(PAGE, data=str(path), look_at="Check")
+    press(app, "Open every image")
+    press(app, "Leave this image out")
+    assert not app.exception
+    assert "cat/broken.png" in (tmp_path / "pets.zip.mocoop" / SKIP_FILE).read_text()
+    assert "1 image is skipped" in said(app)
+
+
 def test_groups_are_proposed_and_kept(root):
     folder = root / "uploads/scenes"
     albums = load_dataset("albums")
