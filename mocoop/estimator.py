@@ -23,6 +23,7 @@ from mocoop.datasets.given_images import (
     check_pictures,
     read_pictures,
     set_aside,
+    training_white,
     unreadable,
 )
 from mocoop.datasets.given_labels import label_indices, name_classes, read_labels
@@ -156,7 +157,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
                 numbers of images and labels, a single class, features of the wrong width, or
                 invalid settings.
         """
-        given = self._read(images, "images", new=True)
+        white = training_white(images)
+        given = self._read(images, "images", white, new=True)
         column = read_labels(labels, len(given))
         classes, indices = np.unique(column, return_inverse=True)
         names = name_classes(classes.tolist(), self.class_names)
@@ -168,7 +170,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         if (val_images is None) != (val_labels is None):
             raise UserError("Give both val_images and val_labels, or neither.")
         if val_images is not None:
-            val_given = self._read(val_images, "val_images")
+            val_given = self._read(val_images, "val_images", white)
             _check_width(val_given, backbone)
             val_column = read_labels(val_labels, len(val_given), "val_labels")
             val = val_given.items(label_indices(val_column, classes).tolist())
@@ -235,9 +237,11 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         self.run_ = Run(self._folder.path / self.run_.name)
         write_folder(self.run_.path, files)
 
-    def _read(self, images: Any, argument: str, new: bool = False) -> GivenImages:
+    def _read(
+        self, images: Any, argument: str, white: float | None, new: bool = False
+    ) -> GivenImages:
         """Returns the given images or features; with `new` it also sets `n_features_in_`."""
-        pictures = read_pictures(images, argument)
+        pictures = read_pictures(images, argument, white)
         if pictures is not None:
             if new:
                 for name in ("n_features_in_", "feature_names_in_"):
@@ -293,7 +297,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
     def _classify(self, images: Any) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         """Returns probabilities (images, classes), weights (images, experts), and names."""
         check_is_fitted(self, "run_")
-        given = self._read(images, "images")
+        given = self._read(images, "images", self.run_.setup().white)
         if not hasattr(self, "_opened"):
             backbone = self._load_backbone(self.run_.setup().config.backbone)
             self._opened = ImageClassifier.from_run(self.run_, loaded=backbone)

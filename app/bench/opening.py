@@ -27,15 +27,21 @@ class Upload(Protocol):
         """Returns the file's bytes."""
 
 
-def open_upload(content: bytes, name: str, ground: str = "white") -> Opened:
+def open_upload(
+    content: bytes, name: str, ground: str = "white", white: float | None = None
+) -> Opened:
     """Returns an uploaded picture, scaled down if it is large, and notes on what was changed.
 
-    Transparent parts are shown on `ground`, one of `GROUNDS`.
+    Args:
+        content: the file's bytes.
+        name: its name in messages.
+        ground: what transparent parts are shown on, one of `GROUNDS`.
+        white: the value that is white in pictures of more than 8 bits, as in the run's training.
 
     Raises:
         UserError: if the content is not an image, or is damaged.
     """
-    image, notes = open_image(content, name, ground)
+    image, notes = open_image(content, name, ground, white)
     if max(image.size) > LARGEST:
         notes.append(f"{image.width} × {image.height} pixels, scaled down first")
         image = image.copy()
@@ -54,7 +60,9 @@ def is_zip(file: Upload) -> bool:
     return file.name.lower().endswith(".zip")
 
 
-def given_pictures(files: Sequence[Upload]) -> tuple[list[GivenPicture], dict[str, str]]:
+def given_pictures(
+    files: Sequence[Upload], white: float | None = None
+) -> tuple[list[GivenPicture], dict[str, str]]:
     """Returns the pictures of uploads, those inside of zips too, and name → reason of bad zips.
 
     A picture is read when its turn comes. Its name is its path inside of the zip, or the name of
@@ -62,6 +70,7 @@ def given_pictures(files: Sequence[Upload]) -> tuple[list[GivenPicture], dict[st
 
     Args:
         files: pictures and zips of pictures.
+        white: the value that is white in pictures of more than 8 bits, as in the run's training.
     """
     found: list[tuple[str, Callable[[], bytes]]] = []
     refused: dict[str, str] = {}
@@ -77,11 +86,11 @@ def given_pictures(files: Sequence[Upload]) -> tuple[list[GivenPicture], dict[st
         found += entries.items()
     names = distinct_names(shown_name(name, 3 * LONGEST_NAME) for name, _ in found)
     pictures = [
-        GivenPicture(name, partial(_open, read, name))
+        GivenPicture(name, partial(_open, read, name, white))
         for name, (_, read) in zip(names, found, strict=True)
     ]
     return pictures, refused
 
 
-def _open(read: Callable[[], bytes], name: str) -> Opened:
-    return open_upload(read(), name)
+def _open(read: Callable[[], bytes], name: str, white: float | None) -> Opened:
+    return open_upload(read(), name, white=white)

@@ -61,7 +61,7 @@ def many_pictures(run: Run) -> None:
     )
     if not files:
         return
-    pictures, refused = given_pictures(files)
+    pictures, refused = given_pictures(files, run_caches.setup_of(run).white)
     if len(pictures) > words.MOST:
         st.warning(words.too_many(len(pictures)))
         pictures = pictures[: words.MOST]

@@ -19,7 +19,7 @@ from mocoop.catalog.check import Report, check
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, check_class_names
 from mocoop.datasets.class_folders import tidy
-from mocoop.datasets.edits import EDITS_FILE, read_edits, write_edits
+from mocoop.datasets.edits import EDITS_FILE, write_edits
 from mocoop.datasets.folder import FolderDataset
 from mocoop.datasets.skip_list import add_skipped
 from mocoop.features.cache import FeatureCache
@@ -36,7 +36,7 @@ def classes(dataset: Dataset) -> None:
     if own is None:
         show_table(table.drop(columns=FOLDER), "classes", height=_height(table))
         return
-    st.caption(words.change_names(EDITS_FILE))
+    st.caption(words.change_names(EDITS_FILE, own.edits_folder.name if own.in_use else ""))
     fixed = [column for column in table.columns if column != CLASS]
     edited = st.data_editor(
         table,
@@ -47,7 +47,7 @@ def classes(dataset: Dataset) -> None:
         width="stretch",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        before = read_edits(own.edits_folder)
+        before = own.edits()
         renamed = tables.renamed_classes(edited, dataset, before.classes)
         changed = renamed != dict(before.classes)
         if st.button(words.SAVE_NAMES, icon=":material/save:", disabled=not changed):
@@ -106,7 +106,7 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
         used = st.button(words.USE_FOR_TRAINING, icon=":material/model_training:")
         own = _own(dataset)
         if own and st.button(words.SAVE_WITH_DATA, icon=":material/save:"):
-            before = read_edits(own.edits_folder)
+            before = own.edits()
             write_edits(own.edits_folder, replace(before, groups=proposed.groups))
             st.rerun()
     if used:

@@ -105,11 +105,19 @@ def images(count: int) -> str:
     return f"{count:,} images"
 
 
-def change_names(file: str) -> str:
-    """Returns what a class name is for, and where a changed one is saved."""
+def change_names(file: str, beside: str = "") -> str:
+    """Returns what a class name is for, and where a changed one is saved.
+
+    Args:
+        file: name of the file.
+        beside: name of the folder beside an archive; empty for images in a folder.
+    """
+    where = (
+        f"in the folder `{beside}` beside the archive" if beside else "in the folder of the images"
+    )
     return (
         "Every prompt contains the class name. Change a name here if it does not say what the "
-        f"images show. The change is saved in `{file}` in the folder of the images."
+        f"images show. The change is saved in `{file}` {where}."
     )
 
 

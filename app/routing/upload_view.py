@@ -71,7 +71,7 @@ def try_a_picture(run: Run, picture: Picture) -> None:
         )
         brighten_switch()
     classifier = run_caches.classifier_of_known(run)
-    pictures = [picture] if source == SOURCES[0] else own_pictures(source)
+    pictures = [picture] if source == SOURCES[0] else own_pictures(source, run)
     if not pictures:
         return
     features = torch.stack([picture_feature(run, one.image) for one in pictures])
@@ -107,8 +107,9 @@ def warn(run: Run, pictures: list[Picture], features: torch.Tensor) -> None:
             st.caption(f":material/warning: **{name}:** {told}")
 
 
-def own_pictures(source: str) -> list[Picture]:
+def own_pictures(source: str, run: Run) -> list[Picture]:
     """Returns the uploaded pictures or the photo; shows which files cannot be read, and why."""
+    white = run_caches.setup_of(run).white
     if source == words.CAMERA:
         photo = st.camera_input(words.TAKE_PHOTO, key=state.CAMERA)
         given = [] if photo is None else [photo]
@@ -124,7 +125,8 @@ def own_pictures(source: str) -> list[Picture]:
     pictures = []
     for file in given[:MAX_FILES]:
         try:
-            pictures.append((file, read_picture(file.getvalue(), shown_name(file.name))))
+            picture = read_picture(file.getvalue(), shown_name(file.name), white=white)
+            pictures.append((file, picture))
         except UserError as error:
             st.warning(escape_markdown(str(error)), icon=":material/broken_image:")
     if not any(picture.is_transparent for _, picture in pictures):
@@ -132,19 +134,27 @@ def own_pictures(source: str) -> list[Picture]:
     ground = st.segmented_control(
         words.GROUND, GROUNDS, default="white", required=True, key=state.GROUND
     )
-    return [read_picture(file.getvalue(), picture.name, ground) for file, picture in pictures]
+    return [
+        read_picture(file.getvalue(), picture.name, ground, white) for file, picture in pictures
+    ]
 
 
 @st.cache_resource(show_spinner=False, max_entries=48)
-def read_picture(content: bytes, name: str, ground: str = "white") -> Picture:
+def read_picture(
+    content: bytes, name: str, ground: str = "white", white: float | None = None
+) -> Picture:
     """Returns an uploaded picture, scaled down if it is large.
 
-    Transparent parts are shown on `ground`, one of `GROUNDS`.
+    Args:
+        content: the file's bytes.
+        name: its name in messages.
+        ground: what transparent parts are shown on, one of `GROUNDS`.
+        white: the value that is white in pictures of more than 8 bits, as in the run's training.
 
     Raises:
         UserError: if the content is not an image, or is damaged.
     """
-    image, notes = open_upload(content, name, ground)
+    image, notes = open_upload(content, name, ground, white)
     return Picture(name, image, tuple(notes))
 
 

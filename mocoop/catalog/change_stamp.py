@@ -8,7 +8,9 @@ from pathlib import Path
 from mocoop.datasets.benchmarks import BENCHMARKS, TABLE, data_root
 from mocoop.datasets.builtin import is_builtin
 from mocoop.datasets.edits import OWN_FILES
+from mocoop.datasets.packed import edits_beside
 from mocoop.datasets.tree import subfolders
+from mocoop.storage.image_archives import archive_suffix
 
 _FEW_FOLDERS = 12  # more subfolders than this must be classes, not splits or domains
 
@@ -37,6 +39,8 @@ def data_stamp(name: str, root: Path | None = None) -> str:
 def _watched(path: Path) -> Iterator[Path]:
     """Yields the files and folders whose times change with the data set."""
     folder = path if path.is_dir() else path.parent
+    if path.is_file() and archive_suffix(path.name):
+        folder = edits_beside(path)
     yield path
     yield from (folder / name for name in OWN_FILES)
     if not path.is_dir():

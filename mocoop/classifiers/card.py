@@ -64,7 +64,8 @@ def classifier_card(
         "else.\n"
         f"- It was trained on {shots} of `{one_line(Path(config.data).name)}`, and tested on "
         "images of the same set. Other pictures may be classified less well.\n"
-        "- The probabilities are not calibrated beyond the calibration error above.",
+        "- The probabilities are not calibrated beyond the calibration error above."
+        + (_white(setup.white) if setup.white is not None else ""),
         *([_experts(setup)] if experts > 1 else []),
         "## Class names",
         ", ".join(one_line(name) for name in setup.class_names),
@@ -135,6 +136,14 @@ def _head(dim: int, classes: int, experts: int, with_frozen: bool) -> str:
         f"Outputs: `probabilities` and `logits` (batch, {classes}), and the router's `weights` "
         f"and `scores` (batch, {experts}). Labels are indices into `class_names` in "
         "`classifier.json`."
+    )
+
+
+def _white(white: float) -> str:
+    """Returns the line about images of more than 8 bits."""
+    return (
+        f"\n- It was trained on images of more than 8 bits per channel, where {white:g} is white. "
+        "`predict` scales such files in the same way. Pictures in RGB must be scaled before."
     )
 
 

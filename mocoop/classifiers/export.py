@@ -11,7 +11,7 @@ README.md               what the classifier is and how to use it: a model card f
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from mocoop.methods import METHODS
 from mocoop.model.vision_prompts import tuned_tower
 from mocoop.older import check_not_first_demo
 from mocoop.runs.paths import EXPORT_FILE
-from mocoop.runs.run import Run, load_gate
+from mocoop.runs.run import Run, load_gate, white_setting
 from mocoop.storage.atomic import write_json, write_tensors, write_text
 
 FORMAT = 1  # version of the folder's format
@@ -70,6 +70,9 @@ class ExportSetup:
     """How learned tokens enter the image tower; missing in older exports."""
     router_sees_frozen: bool = False
     """Whether the router sees the frozen tower's feature; missing in older exports."""
+    white: float | None = None
+    """The value that is white in images of more than 8 bits, as in the training; None to guess it
+    for each image alone. Missing in older exports."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Exported:
         Raises:
             UserError: if images cannot be read, or the CLIP is not that of the training.
         """
-        return ImageClassifier(self.classifier, self.encoder()).predict(images)
+        return ImageClassifier(self.classifier, self.encoder(), self.setup.white).predict(images)
 
     def image_backbone(self, loaded: Backbone | None = None) -> Backbone:
         """Returns the CLIP that encodes the images, with the trained LayerNorms.
@@ -182,6 +185,7 @@ def export_run(
         setup.config.precision,
         setup.config.vision_insertion,
         tuned.with_frozen,
+        setup.white,
     )
     files = [folder / "classifier.safetensors"]
     if tower:  # first, because it can fail
@@ -195,7 +199,10 @@ def export_run(
     write_tensors(files[0], tensors)
     card = classifier_card(run, described.dim, onnx, tower, tuned.with_frozen)
     write_text(folder / "README.md", card)
-    write_json(folder / EXPORT_FILE, asdict(described) | {"format": FORMAT})
+    # What is as usual is left out, so that earlier versions can read the file too.
+    usual = {field.name: field.default for field in fields(ExportSetup)}
+    values = {name: value for name, value in asdict(described).items() if value != usual[name]}
+    write_json(folder / EXPORT_FILE, values | {"format": FORMAT})
     return [*files, folder / "README.md", folder / EXPORT_FILE]
 
 
@@ -215,6 +222,7 @@ def load_export(folder: Path) -> Exported:
     values.pop("format")
     try:
         names, experts = tuple(values.pop("class_names")), tuple(values.pop("experts"))
+        values["white"] = white_setting(values.get("white"))
         setup = ExportSetup(names, experts, **values)
         tensors = load_file(folder / "classifier.safetensors")
         soft = tensors["soft"]

@@ -30,6 +30,9 @@ class ImageClassifier:
     """Turns image features into probabilities."""
     encoder: ImageEncoder = field(repr=False)
     """Turns images into features, in the number format that the run was trained with."""
+    white: float | None = None
+    """The value that is white in images of more than 8 bits, as in the training; None to guess it
+    for each image alone."""
 
     @classmethod
     def from_run(cls, run: Run, epoch: int | None = None, loaded: Backbone | None = None) -> Self:
@@ -45,7 +48,7 @@ class ImageClassifier:
                 weights have changed since the training.
         """
         encoder = run_encoder(run, loaded)
-        return cls(open_classifier(run, epoch, encoder.backbone), encoder)
+        return cls(open_classifier(run, epoch, encoder.backbone), encoder, run.setup().white)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -68,7 +71,7 @@ class ImageClassifier:
             UserError: if this is not a list of images, or images cannot be read; the message
                 names all of these.
         """
-        given = read_pictures(images)
+        given = read_pictures(images, white=self.white)
         if given is None:
             raise UserError(
                 "Expected a list of images: paths, PIL images or uint8 arrays; got "

@@ -13,6 +13,7 @@ from mocoop.cli.console import counted, print_json, progress_bar
 from mocoop.cli.groups import DataOptions, ProposeGroups, SetName
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
+from mocoop.cli.unpacked import UnpackedData, show_unpacked
 from mocoop.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,12 +73,15 @@ DataCommand = Annotated[
     | Annotated[CheckData, tyro.conf.subcommand("check")]
     | Annotated[DownloadData, tyro.conf.subcommand("download")]
     | Annotated[ShowData, tyro.conf.subcommand("show")]
-    | Annotated[ProposeGroups, tyro.conf.subcommand("groups")],
+    | Annotated[ProposeGroups, tyro.conf.subcommand("groups")]
+    | Annotated[UnpackedData, tyro.conf.subcommand("unpacked")],
     None,
 ]
 
 
-def data(command: ListData | CheckData | DownloadData | ShowData | ProposeGroups) -> None:
+def data(
+    command: ListData | CheckData | DownloadData | ShowData | ProposeGroups | UnpackedData,
+) -> None:
     """Runs a subcommand of `mocoop data`.
 
     Raises:
@@ -97,6 +101,8 @@ def data(command: ListData | CheckData | DownloadData | ShowData | ProposeGroups
 
             _named(command.name)
             propose(command)
+        case UnpackedData():
+            show_unpacked(command)
 
 
 def _list(command: ListData) -> None:

@@ -94,14 +94,14 @@ def propose(command: ProposeGroups) -> None:
 
 def _check_writable(dataset: Dataset, may_replace: bool) -> None:
     """Raises UserError unless groups can be written to the data set's folder."""
-    from mocoop.datasets.edits import BACKUP_FILE, EDITS_FILE, read_edits
+    from mocoop.datasets.edits import BACKUP_FILE, EDITS_FILE
     from mocoop.datasets.folder import FolderDataset
 
     if not isinstance(dataset, FolderDataset):
         raise UserError(
             f"{dataset.name} is built in, and its groups cannot be changed. Leave --write out."
         )
-    if read_edits(dataset.edits_folder).groups is not None and not may_replace:
+    if dataset.edits().groups is not None and not may_replace:
         raise UserError(
             f"{dataset.edits_folder / EDITS_FILE} has groups already. Replace them with "
             f"--replace (the old file is kept as {BACKUP_FILE}), or leave --write out."
@@ -110,12 +110,12 @@ def _check_writable(dataset: Dataset, may_replace: bool) -> None:
 
 def _write(dataset: Dataset, proposed: Proposed, quiet: bool) -> None:
     """Writes groups to the data set's mocoop.yaml."""
-    from mocoop.datasets.edits import read_edits, write_edits
+    from mocoop.datasets.edits import write_edits
     from mocoop.datasets.folder import FolderDataset
 
     assert isinstance(dataset, FolderDataset)
     folder = dataset.edits_folder
-    file = write_edits(folder, replace(read_edits(folder), groups=proposed.groups))
+    file = write_edits(folder, replace(dataset.edits(), groups=proposed.groups))
     if not quiet:
         print(f"# written to {file}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
     from mocoop.evaluation.many_pictures import Batch, PictureRow
     from mocoop.evaluation.picture_labels import LabelledResult
     from mocoop.evaluation.unlike_training import TrainingDistances
+    from mocoop.runs.run import Run
 
 FOLDERS = "folders"  # value of --labels
-NAMED = 3  # how many files that are no pictures are named
+NAMED = 3  # how many files that are left aside are named
 
 
 @dataclass(frozen=True)
 class PredictCommand:
     """Classify images with a finished run: label, probabilities, experts.
 
-    Files that cannot be read are reported and skipped; the exit code is then 2.
+    Pictures that cannot be read are reported and skipped; the exit code is then 2. Other files in
+    folders are left aside. --csv and --json name every one of both kinds, and why.
 
     Examples:
         mocoop predict RUN photo.jpg
@@ -68,8 +71,11 @@ def predict(command: PredictCommand) -> None:
             be read.
     """
     path = find_run(command.run)
-    found, aside = _image_files(command.images)
-    files = [str(file) for file in found]
+    from mocoop.evaluation.given_files import find_files
+
+    found = find_files(command.images)
+    files = [str(file) for file in found.pictures]
+    _tell_aside(found.aside)
     check_file("--csv", command.csv)
     labels = _labels(command.labels, files)
     from mocoop.classifiers.saved import open_classifier, run_encoder
@@ -89,7 +95,7 @@ def predict(command: PredictCommand) -> None:
     classifier = open_classifier(run, loaded=encoder.backbone)
     table = command.csv is not None
     training = _training(run) if table else None
-    white = _white(run, found)
+    white = _white(run, found.pictures)
     pictures = [
         GivenPicture(name, partial(open_image, Path(file), white=white))
         for name, file in zip(distinct_names(files), files, strict=True)
@@ -112,12 +118,14 @@ def predict(command: PredictCommand) -> None:
     if labels is not None:
         rows, result = _compared(rows, labels, classifier.class_names)
     if command.csv is not None:
-        write_text(command.csv, many_csv(rows, unreadable))
+        write_text(command.csv, many_csv(rows, unreadable, found.aside))
     if command.json:
         more = {} if result is None else {"labelled": asdict(result)}
-        done = {"run": str(path), "images": answers, "unreadable": unreadable, "left_aside": aside}
-        print_json(done | more)
+        left = {"unreadable": unreadable, "left_aside": dict(found.aside)}
+        print_json({"run": str(path), "images": answers} | left | more)
     else:
+        if table:
+            _tell_files(len(rows), len(unreadable), len(found.aside))
         _summary(rows, command.csv, result)
     if unreadable:
         raise UserError(f"{len(unreadable)} of {counted(len(files), 'image')} could not be read.")
@@ -152,20 +160,23 @@ def _labels(given: str | None, files: Sequence[str]) -> dict[str, str] | None:
     return found
 
 
-def _white(run: Any, files: Sequence[Path]) -> float | None:
-    """Returns the value that is white in the run's training images, if the given files need it."""
+def _white(run: Run, files: Sequence[Path]) -> float | None:
+    """Returns the value that is white in the run's training images, if the given files need it.
+
+    Runs of older versions did not store it: for them it is found out from their data set again.
+    """
     from mocoop.datasets import load_dataset
     from mocoop.datasets.brightness import any_deep
-    from mocoop.datasets.folder import FolderDataset
 
     if not any_deep(files):
         return None
-    try:
-        dataset = load_dataset(run.setup().config.data)
-    except UserError:
-        dataset = None
-    if isinstance(dataset, FolderDataset) and dataset.white is not None:
-        return dataset.white.value
+    setup = run.setup()
+    if setup.white is not None:
+        return setup.white
+    with suppress(UserError):  # the data set may be gone
+        white = load_dataset(setup.config.data).white_value
+        if white is not None:
+            return white
     print(
         "Some images have more than 8 bits. The run's training images do not say which value is "
         "white, so it is guessed for each image alone.",
@@ -222,43 +233,23 @@ def _summary(rows: Sequence[PictureRow], file: Path | None, result: LabelledResu
         print(f"  mistake {true} → {predicted}: {counted(images, 'image')}")
 
 
-def _image_files(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Returns the given files with the images in the given folders, and the other files there.
+def _tell_files(classified: int, unreadable: int, aside: int) -> None:
+    """Prints what became of all files, if not all were classified."""
+    if unreadable or aside:
+        total = counted(classified + unreadable + aside, "file")
+        print(f"{total}: {classified} classified, {unreadable} not read, {aside} left aside")
 
-    Raises:
-        UserError: if no path is given, none exists, or a folder holds no image.
-    """
-    from mocoop.datasets.tree import read_tree
 
-    if not given:
-        raise UserError("Expected at least one image file or folder of images after the run.")
-    if not any(path.exists() for path in given):
-        raise UserError(
-            f"{given[0]}: no such file. Expected the path of an image or of a folder of images."
-        )
-    files: list[Path] = []
-    aside: list[str] = []
-    for path in given:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        tree = read_tree(path)
-        aside += [str(folder.path / name) for folder in tree.walk() for name in folder.others]
-        inside = tree.images()
-        if not inside:
-            raise UserError(
-                f"{path} holds no image. Expected files such as JPEG, PNG, WebP, HEIC or AVIF."
-            )
-        files += inside
+def _tell_aside(aside: Mapping[str, str]) -> None:
+    """Prints which files in the given folders are left aside, and why, on standard error."""
+    from mocoop.evaluation.given_files import reasons_in_words, told
+
     if aside:
-        more = f" and {len(aside) - NAMED} more" if len(aside) > NAMED else ""
-        named = ", ".join(aside[:NAMED])
         print(
-            f"left aside, not pictures that MoCoOp reads: {counted(len(aside), 'file')} "
-            f"({named}{more})",
+            f"left aside: {counted(len(aside), 'file')} ({reasons_in_words(aside)}): "
+            f"{told(aside, NAMED)}",
             file=sys.stderr,
         )
-    return files, aside
 
 
 def _tell_unreadable(unreadable: Mapping[str, str], told: int) -> int:

@@ -17,6 +17,7 @@ from mocoop.datasets.benchmarks import (
 from mocoop.datasets.builtin import BUILTIN, PROMPTS_MATTER, is_builtin, load_builtin
 from mocoop.datasets.coop_split import load_coop_split
 from mocoop.datasets.edits import read_edits
+from mocoop.datasets.packed import edits_beside
 from mocoop.datasets.path import load_directory
 from mocoop.datasets.table import SUFFIXES as TABLES
 from mocoop.datasets.table import load_table
@@ -93,8 +94,10 @@ def check_name(name: str) -> None:
     if not path.exists():
         check_not_old_set(name)
         raise _unknown(name)
-    if path.is_dir() or not archive_suffix(path.name):
-        read_edits(path if path.is_dir() else path.parent)
+    if path.is_dir():
+        read_edits(path)
+    else:
+        read_edits(edits_beside(path) if archive_suffix(path.name) else path.parent)
 
 
 def _unknown(name: str) -> UserError:

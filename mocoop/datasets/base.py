@@ -19,9 +19,9 @@ from mocoop.templates import TemplateSet
 SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One image of a data set."""
+    """One image of a data set; small, since there may be millions."""
 
     id: str
     """Unique in its data set: a relative path, or what a drawing is made from."""
@@ -94,6 +94,11 @@ class Dataset(ABC):
     def source(self) -> str:
         """The name or path that `load_dataset` needs to load this set."""
         return self.name
+
+    @property
+    def white_value(self) -> float | None:
+        """The value that is white in images of more than 8 bits; None if there are none."""
+        return None
 
     @property
     def remarks(self) -> tuple[str, ...]:

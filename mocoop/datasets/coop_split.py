@@ -13,6 +13,7 @@ from mocoop.datasets.folder import FolderDataset, assemble
 from mocoop.datasets.left_aside import left_beside
 from mocoop.datasets.listed_paths import ListedPaths
 from mocoop.datasets.names import nfc
+from mocoop.datasets.packed import Packed
 from mocoop.datasets.splits import complete_splits
 from mocoop.datasets.tree import subfolders
 from mocoop.errors import UserError
@@ -26,7 +27,9 @@ def has_split(root: Path) -> bool:
     return any(root.glob(PATTERN))
 
 
-def load_coop_split(path: Path, templates: Callable[[str], TemplateSet]) -> FolderDataset:
+def load_coop_split(
+    path: Path, templates: Callable[[str], TemplateSet], packed: Packed | None = None
+) -> FolderDataset:
     """Returns the data set of a split file, with the file's items, labels and class names.
 
     The paths in the file are relative to its folder or to one of the folders there, such as
@@ -35,6 +38,7 @@ def load_coop_split(path: Path, templates: Callable[[str], TemplateSet]) -> Fold
     Args:
         path: the file, or the folder that contains it.
         templates: function that returns the templates for the name of a split file.
+        packed: what is different if it was in an archive.
 
     Raises:
         UserError: for several split files, a damaged one, or missing images.
@@ -57,7 +61,7 @@ def load_coop_split(path: Path, templates: Callable[[str], TemplateSet]) -> Fold
     aside = left_beside(images, splits, (file.name,))
     found = contents._replace(splits=splits)
     name = root.resolve().name
-    return assemble(name, found, templates(file.name), images, path, aside)
+    return assemble(name, found, templates(file.name), images, path, aside, packed)
 
 
 def read_split(file: Path) -> Contents:

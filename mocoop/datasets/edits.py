@@ -95,14 +95,21 @@ class Edits:
         return kept, count
 
 
-def read_edits(folder: Path) -> Edits:
+def read_edits(folder: Path, inside: Path | None = None) -> Edits:
     """Returns the changes that the files in a data set's folder make.
+
+    Args:
+        folder: the folder.
+        inside: a second one, whose `mocoop.yaml` counts if the first has none, and whose list of
+            images to skip counts too: that of an archive which was packed with such files.
 
     Raises:
         UserError: for a file that cannot be read, an unknown key or an invalid value.
     """
-    edits = _as_edits(_yaml_values(folder / EDITS_FILE), folder / EDITS_FILE)
-    return replace(edits, skipped=read_skipped(folder))
+    other = inside or folder
+    file = (folder if (folder / EDITS_FILE).is_file() else other) / EDITS_FILE
+    edits = _as_edits(_yaml_values(file), file)
+    return replace(edits, skipped=read_skipped(folder) | read_skipped(other))
 
 
 def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -10,13 +9,15 @@ from typing import Self
 from PIL import Image
 
 from mocoop.datasets.base import Contents, Dataset, Item, Stamp, file_key, file_stamp
-from mocoop.datasets.brightness import White, white_level
+from mocoop.datasets.brightness import White, key_with_white, stamp_with_white, white_level
 from mocoop.datasets.edits import SKIP_FILE, Edits, read_edits
 from mocoop.datasets.layouts import read_layout, without_wrappers
 from mocoop.datasets.left_aside import Aside, in_words, left_in_tree
+from mocoop.datasets.packed import Packed
 from mocoop.datasets.tree import Folder, read_tree
 from mocoop.errors import PathError
 from mocoop.storage.images import open_image
+from mocoop.storage.unpacked import InUse
 from mocoop.templates import TemplateSet, load_templates
 
 
@@ -45,25 +46,27 @@ class FolderDataset(Dataset):
     """What is white in images of more than 8 bits; None if there are none."""
     aside: Aside = field(default_factory=dict)
     """Files beside the images that are not used: reason → paths."""
+    edits_inside: Path | None = None
+    """Folder of changes that count where `edits_folder` has none: those inside of an archive."""
+    in_use: InUse | None = field(default=None, compare=False, repr=False)
+    """Keeps an unpacked archive in the cache as long as its images may be read."""
 
     def image(self, item: Item) -> Image.Image:
         """Returns the file's image in RGB."""
-        white = self.white.value if self.white else None
-        return open_image(self.root / item.id, white=white)[0]
+        return open_image(self.root / item.id, white=self.white_value)[0]
 
     def content_key(self, item: Item) -> str:
         """Returns the SHA-256 of the file's bytes, and of the value that is white if it counts."""
-        key = file_key(self.root / item.id)
-        if self.white is None:
-            return key
-        return hashlib.sha256(f"{key}|white {self.white.value!r}".encode()).hexdigest()
+        return key_with_white(file_key(self.root / item.id), self.white_value)
 
     def stamp(self, item: Item) -> Stamp:
         """Returns the file's stamp: path, size and times."""
-        stamp = file_stamp(self.root / item.id)
-        if self.white is None:
-            return stamp
-        return stamp._replace(text=f"{stamp.text}|white {self.white.value!r}")
+        return stamp_with_white(file_stamp(self.root / item.id), self.white_value)
+
+    @property
+    def white_value(self) -> float | None:
+        """The value that is white in images of more than 8 bits; None if there are none."""
+        return self.white.value if self.white else None
 
     @property
     def source(self) -> str:
@@ -85,6 +88,10 @@ class FolderDataset(Dataset):
             return ()
         counts = ", ".join(f"{len(items):,} {split}" for split, items in self.splits.items())
         return (f"read as {self.layout}: {len(self.class_names):,} classes; {counts}",)
+
+    def edits(self) -> Edits:
+        """Returns the changes to this set that are on disk now."""
+        return read_edits(self.edits_folder, self.edits_inside)
 
     def edited(self, edits: Edits, folder: Path) -> Self:
         """Returns the set with these changes, which were read from `folder`.
@@ -123,13 +130,13 @@ def load_folder(root: Path) -> FolderDataset:
     return load_tree(read_tree(root), root)
 
 
-def load_tree(tree: Folder, root: Path) -> FolderDataset:
+def load_tree(tree: Folder, root: Path, packed: Packed | None = None) -> FolderDataset:
     """Returns the data set in a folder that was read already; see `load_folder`."""
     top = without_wrappers(tree)
     contents = read_layout(top)
     aside = left_in_tree(tree, top.path, contents.splits)
     name = root.resolve().name
-    return assemble(name, contents, load_templates("photos"), top.path, root, aside)
+    return assemble(name, contents, load_templates("photos"), top.path, root, aside, packed)
 
 
 def assemble(
@@ -139,6 +146,7 @@ def assemble(
     root: Path,
     path: Path,
     aside: Aside | None = None,
+    packed: Packed | None = None,
 ) -> FolderDataset:
     """Returns a data set of the user's own, with the changes of the files beside it.
 
@@ -149,12 +157,14 @@ def assemble(
         root: folder that the items' paths are relative to.
         path: the folder or file that the set is loaded from.
         aside: which files beside the images are not used, and why.
+        packed: what is different in an unpacked archive.
 
     Raises:
         UserError: if the changes do not match the set.
     """
-    folder = path if path.is_dir() else path.parent
-    edits = read_edits(folder)
+    inside = path if path.is_dir() else path.parent
+    folder = packed.edits if packed and packed.edits else inside
+    edits = read_edits(folder, inside)
     # Rename before the names are checked: this is how users fix two classes of the same name.
     unique = edits.rename(contents.labels, contents.class_names)
     dataset = FolderDataset(
@@ -171,6 +181,7 @@ def assemble(
         warnings=contents.warnings,
         list_file=contents.list_file,
         aside=aside or {},
+        edits_inside=inside,
     )
     changed = dataset.edited(edits, folder)
     if changed.white is not None:  # set by the user

@@ -15,6 +15,7 @@ from PIL import Image
 
 from mocoop.config import GIVEN
 from mocoop.datasets.base import Dataset, Item
+from mocoop.datasets.brightness import white_of_pictures
 from mocoop.datasets.in_memory import GivenFeatures, GivenPictures
 from mocoop.datasets.splits import few_shot
 from mocoop.errors import UserError
@@ -32,6 +33,8 @@ class GivenImages:
     """Their names in messages: paths, or indices such as `images[3]`."""
     content: Sequence[Picture] | np.ndarray
     """Pictures, or features (images, dim), fp32."""
+    white: float | None = None
+    """The value that is white in files of more than 8 bits; None to guess it for each alone."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,7 +62,7 @@ class GivenImages:
             )
         if isinstance(self.content, np.ndarray):
             return GivenImages(names, np.concatenate([self.content, others.content]))
-        return GivenImages(names, [*self.content, *others.content])
+        return GivenImages(names, [*self.content, *others.content], self.white)
 
     def dataset(
         self, class_names: tuple[str, ...], templates: TemplateSet, **splits: tuple[Item, ...]
@@ -67,11 +70,33 @@ class GivenImages:
         """Returns the images as a data set; splits that are not given are empty."""
         parts = {"train": (), "val": (), "test": ()} | splits
         by_name = dict(zip(self.names, self.content, strict=True))
-        kind = GivenPictures if self.width is None else GivenFeatures
-        return kind(GIVEN, class_names, parts, templates, by_name)
+        if self.width is None:
+            return GivenPictures(GIVEN, class_names, parts, templates, by_name, self.white)
+        return GivenFeatures(GIVEN, class_names, parts, templates, by_name)
 
 
-def read_pictures(images: Any, argument: str = "images") -> GivenImages | None:
+def training_white(images: Any) -> float | None:
+    """Returns the value that is white in training images of more than 8 bits.
+
+    None if there are none, or if the images are not pictures.
+
+    Args:
+        images: as for `read_pictures`, which also reports what cannot be read.
+    """
+    listed = not isinstance(images, (str, bytes, os.PathLike, Image.Image))
+    entries = _entries(images, "images") if listed else None
+    pictures = [
+        Path(entry).expanduser() if isinstance(entry, (str, os.PathLike)) else entry
+        for entry in entries or ()
+        if isinstance(entry, (str, os.PathLike, Image.Image))
+    ]
+    found = white_of_pictures(pictures)
+    return None if found is None else found.value
+
+
+def read_pictures(
+    images: Any, argument: str = "images", white: float | None = None
+) -> GivenImages | None:
     """Returns the pictures that were passed; None if the images are not pictures.
 
     Args:
@@ -79,6 +104,8 @@ def read_pictures(images: Any, argument: str = "images") -> GivenImages | None:
             (height, width) or with an alpha channel (height, width, 4); or one uint8 array of
             all pictures, (images, height, width, 3). Anything else may be features.
         argument: the argument's name, for messages.
+        white: the value that is white in pictures of more than 8 bits, as in the training; None
+            to guess it for each picture alone.
 
     Raises:
         UserError: for a single picture instead of a list, or for entries that are not pictures;
@@ -96,12 +123,13 @@ def read_pictures(images: Any, argument: str = "images") -> GivenImages | None:
     reasons = []
     for index, entry in enumerate(entries):
         try:
-            pictures.append(_read_picture(entry, f"{argument}[{index}]"))
+            pictures.append(_read_picture(entry, f"{argument}[{index}]", white))
         except UserError as error:
             reasons.append(str(error))
     if reasons:
         raise unreadable(reasons, len(entries))
-    return GivenImages(tuple(name for name, _ in pictures), [picture for _, picture in pictures])
+    names = tuple(name for name, _ in pictures)
+    return GivenImages(names, [picture for _, picture in pictures], white)
 
 
 def unreadable(reasons: Sequence[str], images: int) -> UserError:
@@ -188,7 +216,7 @@ def _is_picture(entry: Any) -> bool:
     return isinstance(entry, (str, os.PathLike, Image.Image)) or np.ndim(entry) > 1
 
 
-def _read_picture(entry: Any, name: str) -> tuple[str, Picture]:
+def _read_picture(entry: Any, name: str, white: float | None) -> tuple[str, Picture]:
     """Returns a picture and its name in messages: its path, or `name` if it has none.
 
     Raises:
@@ -197,7 +225,7 @@ def _read_picture(entry: Any, name: str) -> tuple[str, Picture]:
     if isinstance(entry, (str, os.PathLike)):
         return str(entry), Path(entry).expanduser()
     if isinstance(entry, Image.Image):
-        return name, as_rgb(entry, name)
+        return name, as_rgb(entry, name, white)
     if not hasattr(entry, "__array__"):
         raise UserError(
             f"{name}: expected a path, a PIL picture or an array; got {type(entry).__name__}"

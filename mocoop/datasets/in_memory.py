@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mocoop.datasets.base import Dataset, Item, Stamp, file_key, file_stamp
+from mocoop.datasets.brightness import key_with_white, stamp_with_white
 from mocoop.errors import UserError
 from mocoop.storage.images import open_image
 
@@ -21,17 +22,26 @@ class GivenPictures(Dataset):
 
     pictures: Mapping[str, Path | Image.Image] = field(default_factory=dict, repr=False)
     """Item id → path of its file, or picture in RGB."""
+    white: float | None = None
+    """The value that is white in files of more than 8 bits; None to guess it for each alone."""
+
+    @property
+    def white_value(self) -> float | None:
+        """The value that is white in images of more than 8 bits; None if there are none."""
+        return self.white
 
     def image(self, item: Item) -> Image.Image:
         """Returns the picture in RGB."""
         picture = self.pictures[item.id]
-        return open_image(picture)[0] if isinstance(picture, Path) else picture
+        if isinstance(picture, Path):
+            return open_image(picture, white=self.white)[0]
+        return picture
 
     def content_key(self, item: Item) -> str:
         """Returns the SHA-256 of the file's bytes, or of the picture's size and pixels."""
         picture = self.pictures[item.id]
         if isinstance(picture, Path):
-            return file_key(picture)
+            return key_with_white(file_key(picture), self.white)
         digest = hashlib.sha256(f"RGB {picture.width} x {picture.height}\n".encode())
         digest.update(picture.tobytes())
         return digest.hexdigest()
@@ -39,7 +49,9 @@ class GivenPictures(Dataset):
     def stamp(self, item: Item) -> Stamp | None:
         """Returns the stamp of the picture's file; None for a picture in memory."""
         picture = self.pictures[item.id]
-        return file_stamp(picture) if isinstance(picture, Path) else None
+        if isinstance(picture, Path):
+            return stamp_with_white(file_stamp(picture), self.white)
+        return None
 
 
 @dataclass(frozen=True)

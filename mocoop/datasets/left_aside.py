@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from mocoop.datasets.base import Item
 from mocoop.datasets.edits import OWN_FILES
@@ -28,13 +31,13 @@ def left_in_tree(
         splits: the items of all splits.
         lists: names of files that are lists themselves.
     """
-    used, known = _used(root, splits), {*OWN_FILES, *lists}
+    used, known = _Used(root, splits), {*OWN_FILES, *lists}
     unread: list[str] = []
     unused: list[str] = []
     for folder in top.walk():
         inside = folder.path.relative_to(top.path).as_posix()
         before = "" if inside == "." else f"{inside}/"
-        whole = os.path.normpath(folder.path)
+        whole = os.path.abspath(folder.path)
         unused += [before + n for n in folder.pictures if os.path.join(whole, n) not in used]
         unread += [
             before + n
@@ -54,10 +57,10 @@ def left_beside(root: Path, splits: Mapping[str, Iterable[Item]], lists: Iterabl
         splits: the items of all splits.
         lists: names of files that are lists themselves.
     """
-    used, known = _used(root, splits), {*OWN_FILES, *lists}
+    used, known = _Used(root, splits), {*OWN_FILES, *lists}
     unread: list[str] = []
     unused: list[str] = []
-    for folder in sorted({os.path.dirname(path) for path in used}):
+    for folder in sorted(used.folders):
         if not os.path.isdir(folder):
             continue
         with os.scandir(folder) as entries:
@@ -86,10 +89,31 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _used(root: Path, splits: Mapping[str, Iterable[Item]]) -> set[str]:
-    """Returns the whole paths of all items."""
-    start = str(root)
-    return {os.path.normpath(os.path.join(start, i.id)) for part in splits.values() for i in part}
+class _Used:
+    """The whole paths of all items: one number for each, since there may be millions."""
+
+    def __init__(self, root: Path, splits: Mapping[str, Iterable[Item]]) -> None:
+        self._start = os.path.abspath(root)
+        self.folders = set()
+        """The folders of the items."""
+        hashes = array("q")
+        for part in splits.values():
+            for item in part:
+                path = self._whole(item.id)
+                hashes.append(hash(path))
+                self.folders.add(path.rpartition(os.sep)[0] or os.sep)
+        self._hashes = np.sort(np.frombuffer(hashes, np.int64))
+
+    def __contains__(self, path: str) -> bool:
+        """Returns whether a path is that of an item; two paths hardly ever have one number."""
+        number = hash(path)
+        place = int(np.searchsorted(self._hashes, number))
+        return place < len(self._hashes) and int(self._hashes[place]) == number
+
+    def _whole(self, path: str) -> str:
+        if os.sep == "/" and path[:1] not in ("/", "."):  # the usual case, and quick
+            return f"{self._start.rstrip('/')}/{path}"
+        return os.path.normpath(os.path.join(self._start, path))
 
 
 def _aside(unread: list[str], unused: list[str]) -> Aside:

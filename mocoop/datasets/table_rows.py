@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -46,11 +46,15 @@ def _csv(file: Path) -> Iterator[Row]:
     try:
         with file.open(encoding=_encoding(file), newline="") as lines:
             delimiter, before = _delimiter(file, lines)
-            reader = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
-            names = columns(file, reader.fieldnames or ())
+            reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+            found = next((values for values in reader if values), [])
+            names = columns(file, found)
+            places = [found.index(names[column]) if column in names else -1 for column in COLUMNS]
             for values in reader:
-                if any(values.get(name) for name in names.values()):
-                    yield _row(before + reader.line_num, values, names)
+                cells = [values[i].strip() if -1 < i < len(values) else "" for i in places]
+                if any(cells):
+                    path, label, split, style = cells
+                    yield Row(before + reader.line_num, path, nfc(label), split, nfc(style))
     except UnicodeError as error:
         raise UserError(
             f"{file} is not written in UTF-8. Save it as CSV in UTF-8, or convert it with iconv."
@@ -160,31 +164,6 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
-def row_error(file: Path, row: Row, wanted: str, got: str) -> UserError:
+def row_error(file: Path, number: int, wanted: str, got: str) -> UserError:
     """Returns the error for a row that is not as expected."""
-    return UserError(f"{file}, line {row.number}: expected {wanted}; got {got}. Fix the line.")
-
-
-def checked_rows(file: Path, rows: Iterable[Row]) -> list[Row]:
-    """Returns the rows after checking that each names an image of its own, and a label.
-
-    Raises:
-        UserError: for a row without path or label, a path listed twice, or a table without rows.
-    """
-    checked: list[Row] = []
-    first: dict[str, int] = {}
-    for row in rows:
-        if not row.path:
-            raise row_error(file, row, "the path of an image", "none")
-        if not row.label:
-            raise row_error(file, row, f"a label for {row.path}", "none")
-        if row.path in first:
-            raise UserError(
-                f"{file}, line {row.number}: {row.path} is already listed in line "
-                f"{first[row.path]}. Keep one of the two."
-            )
-        first[row.path] = row.number
-        checked.append(row)
-    if not checked:
-        raise UserError(f"{file} has no row. Expected rows with a path and a label.")
-    return checked
+    return UserError(f"{file}, line {number}: expected {wanted}; got {got}. Fix the line.")

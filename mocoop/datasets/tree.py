@@ -13,6 +13,8 @@ from mocoop.errors import PathError
 from mocoop.storage.archives import is_content_name
 from mocoop.storage.picture_kinds import is_picture
 
+DEEPEST = 200  # folders inside of each other
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -46,8 +48,8 @@ def read_tree(root: Path) -> Folder:
     """Returns a folder with everything below it.
 
     Raises:
-        UserError: for a link to a parent folder, or a name that is not UTF-8.
-        OSError: if a folder cannot be read.
+        UserError: for a link to a parent folder, a name that is not UTF-8, or a folder that
+            cannot be opened or is nested too deeply.
     """
     return _read(root, frozenset())
 
@@ -69,20 +71,42 @@ def _read(path: Path, above: frozenset[tuple[int, int]]) -> Folder:
             " is a link to a folder above it, so its list of images would never end. "
             "Remove the link.",
         )
+    if len(above) > DEEPEST:
+        raise PathError(path, f" is more than {DEEPEST} folders deep. Move its images up.")
     folders, pictures, others = [], [], []
-    with os.scandir(path) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if not is_content_name(entry.name):
-                continue
-            if entry.is_dir():
-                check_unicode(entry.name)
-                folders.append(_read(Path(entry.path), above | {identity}))
-            elif _is_special(entry) or not is_picture(Path(entry.path)):
-                others.append(entry.name)
-            else:
-                check_unicode(entry.name)
-                pictures.append(entry.name)
+    for entry in _entries(path):
+        if not is_content_name(entry.name):
+            continue
+        if _is_folder(entry):
+            check_unicode(entry.name)
+            folders.append(_read(Path(entry.path), above | {identity}))
+        elif _is_special(entry) or not is_picture(Path(entry.path)):
+            others.append(entry.name)
+        else:
+            check_unicode(entry.name)
+            pictures.append(entry.name)
     return Folder(path, tuple(folders), tuple(pictures), tuple(others))
+
+
+def _entries(path: Path) -> list[os.DirEntry[str]]:
+    """Returns a folder's entries, sorted by name.
+
+    Raises:
+        UserError: if the folder cannot be opened.
+    """
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        advice = "Make it readable, or remove it."
+        raise PathError(path, f" cannot be opened ({error.strerror}). {advice}") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -181,8 +181,18 @@ def distinct_names(names: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def many_csv(rows: Sequence[PictureRow], unreadable: dict[str, str]) -> str:
-    """Returns the rows as CSV; pictures that could not be read follow, with only a note."""
+def many_csv(
+    rows: Sequence[PictureRow],
+    unreadable: Mapping[str, str],
+    aside: Mapping[str, str] | None = None,
+) -> str:
+    """Returns the rows as CSV; files without an answer follow, with only a note.
+
+    Args:
+        rows: one for each picture.
+        unreadable: pictures that could not be read: name → reason.
+        aside: files that are no pictures, or were not looked at: path → reason.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
@@ -205,6 +215,8 @@ def many_csv(rows: Sequence[PictureRow], unreadable: dict[str, str]) -> str:
     empty = ("",) * (len(HEADER) - 2)
     for name, why in unreadable.items():
         writer.writerow((cell_text(name), *empty, cell_text(f"not read: {why}")))
+    for name, why in (aside or {}).items():
+        writer.writerow((cell_text(name), *empty, cell_text(f"left aside: {why}")))
     return text.getvalue()
 
 

@@ -11,6 +11,7 @@ results.json          accuracies on the test split
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,9 @@ class RunSetup:
     """The version of mocoop that trained the run."""
     imported: str = ""
     """Where the prompts are from if another program trained them; empty for runs of our own."""
+    white: float | None = None
+    """The value that is white in images of more than 8 bits, from the training images; None if
+    they have 8 bits, and in runs of older versions."""
 
     @property
     def experts(self) -> tuple[str, ...]:
@@ -136,6 +140,7 @@ class Run:
                 str(values["backbone_fingerprint"]),
                 str(values["version"]),
                 str(values.get("imported", "")),
+                white_setting(values.get("white")),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise PathError(
@@ -236,6 +241,19 @@ def open_run(name: str | Path) -> Run:
         UserError: if there is none.
     """
     return Run(find_run(name))
+
+
+def white_setting(value: object) -> float | None:
+    """Returns the value that is white, as a run or an exported classifier stores it.
+
+    Raises:
+        UserError: if it is no number above 0.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UserError(f"Expected white to be a number above 0, such as 4095; got {value!r}.")
+    return float(value)
 
 
 def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:

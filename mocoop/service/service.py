@@ -80,6 +80,9 @@ class Served:
     name: str
     classifier: Classifier
     encoder: ImageEncoder
+    white: float | None = None
+    """The value that is white in pictures of more than 8 bits, as in the training; None to guess
+    it for each picture alone."""
 
     @classmethod
     def opened(cls, path: Path, is_export: bool = False) -> Served:
@@ -94,10 +97,12 @@ class Served:
         """
         if is_export:
             exported = load_export(path)
-            return cls(path.name, exported.classifier, exported.encoder())
+            white = exported.setup.white
+            return cls(path.name, exported.classifier, exported.encoder(), white)
         run = Run(path)
         encoder = run_encoder(run)
-        return cls(run.name, open_classifier(run, loaded=encoder.backbone), encoder)
+        classifier = open_classifier(run, loaded=encoder.backbone)
+        return cls(run.name, classifier, encoder, run.setup().white)
 
     @torch.inference_mode()
     def answers(self, inputs: Sequence[Tensor]) -> list[tuple[Routed, int]]:
@@ -143,7 +148,7 @@ def make_service(
         """Classifies one picture: JPEG, PNG, BMP, GIF, TIFF, WebP, HEIC or AVIF."""
         nonlocal answered
         content = await file.read()
-        decoding = decoders.submit(_input_of, served.encoder, content)
+        decoding = decoders.submit(_input_of, served, content)
         image, notes = await asyncio.wrap_future(decoding)
         routed, index = await asyncio.wrap_future(batcher.submit(image))
         answered += 1
@@ -187,11 +192,11 @@ def make_service(
     return service
 
 
-def _input_of(encoder: ImageEncoder, content: bytes) -> tuple[Tensor, list[str]]:
+def _input_of(served: Served, content: bytes) -> tuple[Tensor, list[str]]:
     """Returns a picture as the encoder takes it, and what was changed to make it RGB.
 
     Raises:
         UserError: if the content is not an image that can be read.
     """
-    image, notes = open_image(content, "the picture")
-    return encoder.backbone.transform(image), notes
+    image, notes = open_image(content, "the picture", white=served.white)
+    return served.encoder.backbone.transform(image), notes

@@ -27,6 +27,7 @@ IMAGES_ADVICE = (
     "Make the zip again from the folder of images, or extract it and give the folder's path."
 )
 _IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")  # added by operating systems
+OWN_SUFFIX = ".mocoop"  # of the folder of changes beside an archive
 
 
 @dataclass(frozen=True)
@@ -275,5 +276,5 @@ def is_content(path: PurePosixPath) -> bool:
 
 
 def is_content_name(name: str) -> bool:
-    """Returns whether a name is neither hidden nor one that operating systems add."""
-    return not name.startswith(".") and name not in _IGNORED
+    """Returns whether a name is neither hidden nor one that operating systems or MoCoOp add."""
+    return not name.startswith(".") and name not in _IGNORED and not name.endswith(OWN_SUFFIX)

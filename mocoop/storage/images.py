@@ -171,8 +171,14 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
         return image
 
 
-def as_rgb(image: Image.Image, name: str) -> Image.Image:
+def as_rgb(image: Image.Image, name: str, white: float | None = None) -> Image.Image:
     """Returns an open image as 8-bit RGB, converted as `open_image` does.
+
+    Args:
+        image: the image.
+        name: its name in messages.
+        white: the value that is shown as white in images of more than 8 bits; by default it is
+            guessed from the image alone.
 
     Raises:
         UserError: for an image without pixels, or one whose file is damaged.
@@ -186,7 +192,7 @@ def as_rgb(image: Image.Image, name: str) -> Image.Image:
             f"{name}: the image is damaged or cut short. Copy or export it again."
         ) from error
     upright = _upright(image, [])
-    return upright if upright.mode == "RGB" else _as_rgb(upright, [])
+    return upright if upright.mode == "RGB" else _as_rgb(upright, [], white=white)
 
 
 def _as_rgb(
@@ -196,7 +202,8 @@ def _as_rgb(
     if is_deep(image):
         values = np.asarray(image, dtype=np.float64)
         top = white or white_of(float(values.max(initial=0)), image.mode)
-        notes.append("more than 8 bits per channel: scaled to 8")
+        known = "as in training" if white else "guessed from this image alone"
+        notes.append(f"more than 8 bits per channel: scaled to 8, {top:g} is white ({known})")
         scaled = np.clip(np.nan_to_num(values) / top * 255.0, 0, 255).astype(np.uint8)
         return Image.fromarray(scaled).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:

@@ -51,6 +51,7 @@ class Prepared:
             self.backbone.logit_scale,
             self.backbone.fingerprint,
             __version__,
+            white=self.dataset.white_value,
         )
 
 
@@ -148,7 +149,7 @@ def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
 
 
 def _absolute(name: str) -> str:
-    """Returns a data folder's absolute path, so that a run works anywhere; names are kept."""
+    """Returns the absolute path of data, so that a run works anywhere; names are kept."""
     path = Path(name).expanduser()
     is_name = is_builtin(name) or name in BENCHMARKS
-    return str(path.resolve()) if path.is_dir() and not is_name else name
+    return str(path.resolve()) if path.exists() and not is_name else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -51,3 +52,23 @@ def test_the_commands_say_the_layout_and_what_was_left_aside(tmp_path, capsys):
         told = json.loads(capsys.readouterr().out)
         assert told["layout"].startswith("parts of a split")
         assert list(told["left_aside"].values()) == [["notes.txt"]]
+
+
+def test_folders_that_cannot_be_opened_or_are_too_deep(tmp_path, monkeypatch):
+    add_files(tmp_path, "cat/1.png", "dog/1.png", "dog/deep/1.png")
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mocoop.datasets.tree.os.scandir", refuse)
+        with pytest.raises(UserError, match=r"dog/deep.* cannot be opened \(Permission denied\)"):
+            load_dataset(str(tmp_path))
+    (tmp_path / "cat" / "itself").symlink_to(tmp_path / "cat" / "itself")
+    assert len(load_dataset(str(tmp_path)).class_names) == 2
+    add_files(tmp_path, "cat/" + "n/" * 250 + "2.png")
+    with pytest.raises(UserError, match="more than 200 folders deep"):
+        load_dataset(str(tmp_path))

@@ -49,7 +49,7 @@ def test_predict_accounts_for_every_file(finished_run, tmp_path, capsys):
     assert main(["predict", str(finished_run.path), str(tmp_path), "--json"]) == 2
     out, err = capsys.readouterr()
     assert "1 of 15 images could not be read" in err
-    assert "left aside, not pictures that MoCoOp reads: 6 files" in err
+    assert "left aside: 6 files (not a picture that MoCoOp reads: 6)" in err
     for name in NO_PICTURES:
         assert name in out
     for name in READ:

@@ -14,6 +14,7 @@ from app.data import tables as data_tables
 from app.data.view import PER_PAGE
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.catalog.uploads import keep_upload, uploaded_sets
+from mocoop.cli.main import main
 from mocoop.datasets import BUILTIN, load_dataset
 from mocoop.datasets.edits import EDITS_FILE, read_edits
 from mocoop.datasets.skip_list import SKIP_FILE
@@ -121,6 +122,19 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     assert "1 image is skipped" in said(app)
     press(app, "Open every image")
     assert "All images exist" in app.success[0].value
+
+
+def test_changes_to_an_archive_are_kept_beside_it(root, tmp_path):
+    path = tmp_path / "pets.zip"
+    files = {f"{c}/{n}.png": picture_bytes(f"{c}{n}") for c in ("cat", "dog") for n in range(10)}
+    path.write_bytes(zipped(files | {"cat/broken.png": b"no picture"}).getvalue())
+    app = open_page(PAGE, data=str(path), look_at="Classes")
+    assert not app.exception
+    assert "in the folder `pets.zip.mocoop` beside the archive" in said(app)
+    assert main(["data", "check", str(path), "--skip"]) == 0
+    assert "cat/broken.png" in (tmp_path / "pets.zip.mocoop" / SKIP_FILE).read_text()
+    app = open_page(PAGE, data=str(path), look_at="Classes")
+    assert "1 image is skipped" in said(app)
 
 
 def test_groups_are_proposed_and_kept(root):

@@ -174,7 +174,9 @@ def test_sixteen_bit_png():
     """16-bit grey is scaled to 8 bits over its whole range."""
     ramp = np.linspace(0, 65535, 240).astype(np.uint16).reshape(12, 20)
     image, notes = open_image(encoded(Image.fromarray(ramp), "PNG"))
-    assert notes == ["more than 8 bits per channel: scaled to 8"]
+    assert notes == [
+        "more than 8 bits per channel: scaled to 8, 65535 is white (guessed from this image alone)"
+    ]
     assert image.mode == "RGB"
     got = np.asarray(image).astype(int)
     assert np.abs(got - (ramp / 257)[..., None]).max() <= 1
@@ -185,7 +187,9 @@ def test_float_tiff():
     """Floats from 0 to 1 use the whole range."""
     ramp = np.linspace(0, 1, 240, dtype=np.float32).reshape(12, 20)
     image, notes = open_image(encoded(Image.fromarray(ramp), "TIFF"))
-    assert notes == ["more than 8 bits per channel: scaled to 8"]
+    assert notes == [
+        "more than 8 bits per channel: scaled to 8, 1 is white (guessed from this image alone)"
+    ]
     assert np.abs(np.asarray(image)[..., 0] - ramp * 255).max() <= 1
 
 
