@@ -33,6 +33,7 @@ LASP = Paper(
 )
 VPT = Paper("Visual Prompt Tuning", "2203.12119")
 MAPLE = Paper("MaPLe: Multi-modal Prompt Learning", "2210.03117")
+CLIP_LORA = Paper("Low-Rank Few-Shot Adaptation of Vision-Language Models", "2405.18541")
 MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
 
 _RECORDS = (
@@ -219,6 +220,20 @@ _RECORDS = (
             | {"vision_depth": 9, "text_depth": 9, "learning_rate": 0.0035},
             recipes.OF_MAPLE,
         ),
+    ),
+    Method(
+        "clip-lora",
+        "CLIP-LoRA",
+        BOTH_TOWERS,
+        "The plain prompt; the attention of both towers learns small (low-rank) changes of its "
+        "weights.",
+        "Shows what changing CLIP itself does: strong on trained classes, weaker on new ones.",
+        CLIP_LORA,
+        "#6d7b3a",
+        recipes.COOP | recipes.SEES | recipes.LORA,
+        recipes.LORA_DEMO,
+        Recipe(recipes.LIVE | recipes.LORA_CODE, recipes.OF_LORA),
+        starts_from="“{template}”",
     ),
     Method(
         "mocoop",

@@ -31,6 +31,13 @@ _BEFORE: dict[str, Any] = {
     "key_views": 0,
     "search": "own",
     "residual_ratio": 0.5,
+    "steps_per_shot": 0,
+    "optimizer": "sgd",
+    "schedule_by": "epoch",
+    "final_rate": 0.0,
+    "lora_rank": 0,
+    "lora_alpha": 1.0,
+    "lora_dropout": 0.25,
 }
 """What version 0.1 did, before these were settings."""
 # Settings that do not change the result, or only its last bits.

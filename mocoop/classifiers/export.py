@@ -25,6 +25,7 @@ from mocoop.classifiers.saved import open_classifier
 from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import NORMS, names_in_tower
+from mocoop.clip.low_rank import low_rank_of
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.config import Insertion, Precision
 from mocoop.errors import UserError
@@ -38,6 +39,7 @@ from mocoop.storage.atomic import write_json, write_tensors, write_text
 
 FORMAT = 1  # version of the folder's format
 _TOKENS = "vision.tokens"  # the name of the image tower's learned tokens in an export
+_UPDATES = "vision.updates"  # the names of its low-rank updates begin so
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class ExportSetup:
     """How learned tokens enter the image tower; missing in older exports."""
     router_sees_frozen: bool = False
     """Whether the router sees the frozen tower's feature; missing in older exports."""
+    lora_scale: float = 0.0
+    """Number by which low-rank updates are multiplied; missing in older exports."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,8 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
     tuned = tuned_tower(setup.config, weights)
     if tuned.tokens is not None:
         tensors[_TOKENS] = tuned.tokens
+    if tuned.updates is not None:
+        tensors |= {f"{_UPDATES}_down": tuned.updates.down, f"{_UPDATES}_up": tuned.updates.up}
     if classifier.gate is not None:
         tensors |= {name: weights[name] for name in ("gate.weight", "gate.bias")}
     tensors["soft"] = classifier.soft
@@ -167,6 +173,7 @@ def export_run(run: Run, folder: Path, onnx: bool = True) -> list[Path]:
         setup.config.precision,
         setup.config.vision_insertion,
         tuned.with_frozen,
+        0.0 if tuned.updates is None else tuned.updates.scale,
     )
     files = [folder / "classifier.safetensors"]
     if onnx:
@@ -216,6 +223,7 @@ def load_export(folder: Path) -> Exported:
         tensors.get(_TOKENS),
         setup.vision_insertion,
         setup.router_sees_frozen,
+        low_rank_of(tensors, _UPDATES, setup.lora_scale) if setup.lora_scale else None,
     )
     return Exported(setup, classifier, tuned)
 

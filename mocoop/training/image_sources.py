@@ -156,7 +156,7 @@ class LiveImages:
         images = self.prefetcher.take(
             (*indices, crop_epoch), lambda: self._pictures(indices, crop_epoch)
         )
-        return model.image_features(self.tower, images)
+        return model.image_features(self.tower, images, generator)
 
     @torch.no_grad()
     def plain(self, model: PromptMixture) -> Tensor:
