@@ -85,27 +85,24 @@ class LowRank:
         drawn = None
         if self.seeds:
             drawn = torch.Generator(queries.device).manual_seed(self.seeds[index])
-        weights, biases = attention.in_proj_weight.chunk(PARTS), attention.in_proj_bias.chunk(PARTS)
+        weight, bias = attention.in_proj_weight, attention.in_proj_bias
+        inputs = (queries, keys, keys)
         if queries is keys:
-            joint = F.linear(keys, attention.in_proj_weight, attention.in_proj_bias)
-            projected = list(joint.chunk(PARTS, dim=-1))
+            projected = F.linear(keys, weight, bias).chunk(PARTS, dim=-1)
         else:
-            inputs = (queries, keys, keys)
-            projected = [
-                F.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True)
-            ]
+            each = zip(inputs, weight.chunk(PARTS), bias.chunk(PARTS), strict=True)
+            projected = tuple(F.linear(x, w, b) for x, w, b in each)
         heads = []
-        for part, x in enumerate((queries, keys, keys)):
+        for part, x in enumerate(inputs):
             low = F.linear(self._dropped(x, drawn), self.down[index, part])
             value = projected[part] + self.scale * F.linear(low, self.up[index, part])
             heads.append(value.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2))
-        bias = None if mask is None else mask.to(heads[0].dtype)
-        mixed = F.scaled_dot_product_attention(*heads, attn_mask=bias)
+        added = None if mask is None else mask.to(heads[0].dtype)
+        q, k, v = heads
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=added)
         return attention.out_proj(mixed.transpose(1, 2).flatten(-2))
 
-    def block(
-        self, index: int, block: nn.Module, x: Tensor, mask: Tensor | None = None
-    ) -> Tensor:
+    def block(self, index: int, block: nn.Module, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the output of a whole block, (batch, tokens, width)."""
         parts: Any = block
         normed = parts.ln_1(x)

@@ -84,5 +84,5 @@ def low_rank_updates(
             f"lora_rank is {config.lora_rank}, but this CLIP's image tower has width {widths[0]} "
             f"and its text tower width {widths[1]}. Choose 1 to {min(widths)}; 2 is usual."
         )
-    sizes = [(len(blocks), width) for blocks, width in zip(stacks, widths, strict=True)]
-    return LowRankUpdates(config.lora_rank, lora_scale(config), *sizes, generator)
+    image, text_side = ((len(blocks), width) for blocks, width in zip(stacks, widths, strict=True))
+    return LowRankUpdates(config.lora_rank, lora_scale(config), image, text_side, generator)

@@ -81,7 +81,8 @@ class PlainLora:
 
     def layers(self, side):
         """Returns the three updated layers of every block."""
-        return [[block.attn.query, block.attn.key, block.attn.value] for block in self.blocks[side]]
+        attentions = [block.attn for block in self.blocks[side]]
+        return [[one.query, one.key, one.value] for one in attentions]
 
     def learned(self):
         """Returns what is learned, under the library's names."""

@@ -1,4 +1,4 @@
-"""CLIP-LoRA beside a plain restatement of it: forward, gradients, weights of five steps, counts."""
+"""CLIP-LoRA beside a plain restatement of it: forward, gradients, five steps, counts."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def step(model, backbone, data, config, batch, generator):
 def test_untrained_is_the_frozen_clip(pool):
     """B is zero at the start, so that nothing has changed yet."""
     backbone = deep_backbone(vision={"pool_type": pool})
-    model, data = cases.product(settings(), backbone, cases.NAMES, cases.NUM_SEEN)
+    model, _ = cases.product(settings(), backbone, cases.NAMES, cases.NUM_SEEN)
     pictures, _ = cases.batch_of(1)
     found = model.image_features(backbone.model.visual, pictures)
     torch.testing.assert_close(found, backbone.image_features(pictures))
@@ -90,7 +90,7 @@ def test_features_equal_the_restatement(pool):
     """The text tower stops at the longest [EOS], the restatement reads all 77 tokens."""
     config = settings(lora_rank=3, lora_alpha=2.0)
     backbone = deep_backbone(vision={"pool_type": pool})
-    model, data = cases.product(config, backbone, cases.NAMES, cases.NUM_SEEN)
+    model, _ = cases.product(config, backbone, cases.NAMES, cases.NUM_SEEN)
     random_up(model)
     sentences = [f"a photo of a {name}." for name in cases.NAMES]
     first = {name: value.detach() for name, value in model.lora.named_parameters()}
@@ -241,7 +241,7 @@ def test_refusals():
     build = lambda clip, **changes: build_model(
         settings(**changes), clip, settings().groups, torch.Generator()
     )
-    with pytest.raises(UserError, match="lora_rank is 33.*Choose 1 to 32"):
+    with pytest.raises(UserError, match=r"lora_rank is 33.*Choose 1 to 32"):
         build(backbone, lora_rank=33)
     build(backbone, lora_rank=32)
     with pytest.raises(UserError, match="lora_dropout"):

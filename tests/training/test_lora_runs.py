@@ -42,7 +42,7 @@ def parts(tmp_path_factory):
 
 
 def test_a_run_has_learned(parts):
-    run, config, _ = parts
+    run, _, _ = parts
     assert run.status().state == "finished"
     weights = run.weights()
     assert weights["lora.image_up"].abs().max() > 0
