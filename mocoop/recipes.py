@@ -78,7 +78,7 @@ OF_VPT = "VPT in MaPLe's comparison, arXiv 2210.03117"
 OF_MAPLE = "MaPLe, arXiv 2210.03117"
 # CLIP-LoRA: nothing but low-rank updates is learned; AdamW, whose rate falls with every step.
 LORA = {
-    "learn_before": False,
+    "learn_context": False,
     "lora_rank": 2,
     "optimizer": "adamw",
     "schedule_by": "step",

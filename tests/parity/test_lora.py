@@ -204,7 +204,7 @@ def test_updates_beside_learned_tokens():
 
 def test_updates_beside_deep_text_tokens():
     """Deep text tokens with updates of zero are those of the frozen tower."""
-    config = settings(learn_before=True, text_depth=3, context_init="words")
+    config = settings(learn_context=True, text_depth=3, context_init="words")
     backbone, model, _, _ = make(config)
     classes = ClassTokens.from_names(backbone.text.tokens, cases.NAMES)
     with_updates = model.text_features(backbone.text, classes)
