@@ -17,13 +17,8 @@ from mocoop.datasets import Dataset
 from mocoop.method_record import ONE_PROMPT, Method
 from mocoop.methods import METHODS
 
-LEAST_ONE = (
-    "batch_size",
-    "num_chosen",
-    "views",
-    "context_tokens",
-    "lora_rank",
-)  # settings of at least 1
+# Settings of at least 1.
+LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens", "lora_rank", "steps_per_shot")
 
 
 def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:

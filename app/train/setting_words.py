@@ -93,13 +93,14 @@ HELP = {
     "vision_depth": "The first blocks of CLIP's image tower that get learned tokens.",
     "vision_prompts": "Learned tokens beside the image's patches in each of these blocks.",
     "vision_rate": "Learning rate of the image tokens, as a multiple of the prompts' rate.",
-    "text_depth": "The first blocks of CLIP's text tower that get learned tokens. 1 learns only the "
-    "words of the prompt.",
-    "lora_rank": "LoRA's r: how many directions each weight matrix can change in. More can fit more, and "
-    "overfit more.",
+    "text_depth": "The first blocks of CLIP's text tower that get learned tokens. 1 learns only "
+    "the words of the prompt.",
+    "lora_rank": "LoRA's r. With a higher rank each weight matrix can change in more ways, and "
+    "overfits more easily.",
     "lora_alpha": "LoRA's α: the changes are multiplied by α / √r.",
     "lora_dropout": "Share of the changes' inputs that is set to zero in training.",
-    "steps_per_shot": "All epochs together have this many steps for each training image of a class.",
+    "steps_per_shot": "All epochs together have this many steps for each training image of a "
+    "class.",
     "learned_tokens": "The first words of the prompt that are learned. 0 learns all of them.",
     "precision": "Number format inside CLIP's encoders. fp16 is faster on a GPU; bf16 is faster "
     "on a GPU and on processors with AMX. `auto` uses bf16 there and fp32 elsewhere.",

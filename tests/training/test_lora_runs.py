@@ -109,6 +109,23 @@ def test_an_export_answers_as_the_run(parts, tmp_path):
     assert torch.equal(one, open_classifier(run).classify(expected).probabilities)
 
 
+def test_updates_beside_a_mixture_of_prompts(parts, tmp_path, monkeypatch):
+    _, config, root = parts
+    monkeypatch.setenv("MOCOOP_CACHE", str(root / "cache"))
+    groups = {"photo": ("a photo of a {}.",), "art": ("art of the {}.",)}
+    both = replace(
+        preset("mocoop"),
+        **{"data": config.data, "backbone": config.backbone, "groups": groups, "shots": 1},
+        **{"epochs": 1, "warmup_epochs": 0, "image_cache": False, "lora_rank": 1},
+    )
+    list(run_experiment(both, tmp_path / "both"))
+    run = Run(tmp_path / "both")
+    assert run.weights()["lora.text_up"].abs().max() > 0
+    assert run.features().last.shape[0] == 2
+    own = measure_on(run, load_dataset(config.data))
+    assert own.accuracy == pytest.approx(run.results()["all"]["accuracy"])
+
+
 def test_steps_and_rates_of_the_published_recipe():
     """500 steps per shot in 20 parts; the rate is that of a cosine over all steps."""
     config = replace(preset("clip-lora", "ViT-B-16-quickgelu/openai"), shots=4)
