@@ -20,7 +20,7 @@ from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
 from tests.parity.lora import PlainLora
 from tests.support import method_cases as cases
-from tests.support.deep_clip import deep_backbone
+from tests.support.deep_clip import deep_backbone, deep_clip
 
 STEPS = 5
 CLOSE = {"rtol": 1e-4, "atol": 1e-6}
@@ -186,6 +186,40 @@ def test_merged_weights_answer_as_the_model():
     with torch.no_grad():
         one = explicit.features(backbone.model.visual, pictures)
     torch.testing.assert_close(merged.image_features(pictures), one, rtol=1e-5, atol=1e-6)
+
+
+def test_towers_with_the_tokens_first():
+    """open_clip's older towers take their tokens as the first axis."""
+    config = settings()
+    backbone, model, _, _ = make(config)
+    random_up(model)
+    pictures, _ = cases.batch_of(2)
+    expected = model.image_features(backbone.model.visual, pictures)
+    visual = deep_clip().visual
+    visual.transformer.batch_first = False
+    for block in visual.transformer.resblocks:
+        block.attn.batch_first = False
+    tuned = model.tuned_tower()
+    explicit = replace(tuned, updates=replace(tuned.updates, seeds=(1,) * 3))
+    for one in (tuned, explicit):
+        torch.testing.assert_close(one.features(visual, pictures), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_updates_in_bf16():
+    """Autocast changes only the towers' products: gradients stay near those of fp32."""
+    backbone = deep_backbone()
+    found = []
+    for precision in ("fp32", "bf16"):
+        config = settings(precision=precision, lora_dropout=0.25)
+        model, data = cases.product(config, backbone, cases.NAMES, cases.NUM_SEEN)
+        random_up(model)
+        generator = torch.Generator().manual_seed(3)
+        losses = step(model, backbone, data, config, cases.batch_of(2), generator)
+        losses["total"].backward()
+        gradients = [value.grad for value in model.lora.parameters()]
+        assert all(value.dtype == torch.float32 for value in gradients)
+        found.append(torch.cat([value.flatten() for value in gradients]))
+    assert torch.cosine_similarity(*found, dim=0) > 0.98
 
 
 def test_updates_beside_learned_tokens():
