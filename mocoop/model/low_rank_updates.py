@@ -76,6 +76,18 @@ def low_rank_updates(
     """
     if config.lora_rank == 0:
         return None
+    image, read = tower_sizes(config, tower, text)
+    return LowRankUpdates(config.lora_rank, lora_scale(config), image, read, generator)
+
+
+def tower_sizes(
+    config: TrainConfig, tower: nn.Module, text: TextTower
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Returns the number of blocks and the width of the image tower, and of the text tower.
+
+    Raises:
+        UserError: for a tower without plain attention, or a rank that is larger than its width.
+    """
     check_can_be_updated(tower, text.transformer)
     stacks: Any = tower.get_submodule("transformer").resblocks, text.transformer.resblocks
     widths = [int(blocks[0].attn.embed_dim) for blocks in stacks]
@@ -84,5 +96,5 @@ def low_rank_updates(
             f"lora_rank is {config.lora_rank}, but this CLIP's image tower has width {widths[0]} "
             f"and its text tower width {widths[1]}. Choose 1 to {min(widths)}; 2 is usual."
         )
-    image, text_side = ((len(blocks), width) for blocks, width in zip(stacks, widths, strict=True))
-    return LowRankUpdates(config.lora_rank, lora_scale(config), image, text_side, generator)
+    image, read = ((len(blocks), width) for blocks, width in zip(stacks, widths, strict=True))
+    return image, read

@@ -12,6 +12,7 @@ from mocoop.classifiers.export import export_run, load_export
 from mocoop.classifiers.saved import open_classifier, restore_model, run_backbone
 from mocoop.clip.backbone import load_backbone
 from mocoop.datasets import load_dataset
+from mocoop.errors import UserError
 from mocoop.evaluation.transfer import classifier_for, measure_on
 from mocoop.features.encode import encode_images
 from mocoop.presets import preset
@@ -124,6 +125,14 @@ def test_updates_beside_a_mixture_of_prompts(parts, tmp_path, monkeypatch):
     assert run.features().last.shape[0] == 2
     own = measure_on(run, load_dataset(config.data))
     assert own.accuracy == pytest.approx(run.results()["all"]["accuracy"])
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(parts, tmp_path):
+    _, config, _ = parts
+    for changes in ({"lora_rank": 33}, {"vision_depth": 2}):
+        with pytest.raises(UserError, match=r"lora_rank is 33|vision_depth is 2"):
+            list(run_experiment(replace(config, **changes), tmp_path / "run"))
+        assert not (tmp_path / "run").exists()
 
 
 def test_steps_and_rates_of_the_published_recipe():
