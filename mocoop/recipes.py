@@ -87,7 +87,7 @@ LORA = {
     "weight_decay": 1e-2,
     "clip_norm": 0.0,
 }
-LORA_DEMO = {"learning_rate": 2e-3, "epochs": 10, "batch_size": 32}
+LORA_DEMO = {"learning_rate": 1e-2, "epochs": 10, "batch_size": 32}
 LORA_CODE = {"learning_rate": 2e-4, "steps_per_shot": 500, "epochs": 20, "batch_size": 32}
 OF_LORA = "CLIP-LoRA, arXiv 2405.18541"
 OF_TIP = "Tip-Adapter, arXiv 2207.09519"
