@@ -25,7 +25,9 @@ TextTemplates = Literal["own", "fixed"]
 TextSoftmax = Literal["hard", "soft"]
 GateTarget = Literal["hard", "scaled", "soft"]
 Augment = Literal["none", "crops"]
+Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["cosine", "constant"]
+ScheduleBy = Literal["epoch", "step"]
 Warmup = Literal["constant", "linear"]
 WarmupGroups = Literal["scaled", "same"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -160,12 +162,18 @@ class TrainConfig:
     prompts with 10 added."""
 
     epochs: int = 12
-    """Number of passes over the few-shot images."""
+    """Number of passes over the few-shot images; with steps_per_shot, of equal parts of the
+    training."""
+    steps_per_shot: int = 0
+    """Train for this many steps per image of a class, whatever the number of images is
+    (CLIP-LoRA); 0: epochs are passes over the images."""
     batch_size: int = 128
     """Images per step; the cost of the text side does not depend on it."""
     drop_last: bool = False
     """Leave out an epoch's last batch if it is not full, as CoOp's code does. If there are fewer
     images than batch_size, they are one batch."""
+    optimizer: Optimizer = "sgd"
+    """`sgd`, or `adamw` with betas 0.9 and 0.999. (tip-adapter-f has AdamW of its own.)"""
     learning_rate: float = 0.5
     """Peak learning rate of SGD (of AdamW for tip-adapter-f, of Adam for taskres)."""
     gate_rate: float = 20.0
@@ -173,9 +181,13 @@ class TrainConfig:
     momentum: float = 0.9
     """Momentum of SGD."""
     weight_decay: float = 5e-4
-    """Weight decay of SGD, on all learned parameters."""
+    """Weight decay, on all learned parameters."""
     schedule: Schedule = "cosine"
-    """Learning rate after the warm-up: `cosine` towards zero, or `constant`."""
+    """Learning rate after the warm-up: `cosine` towards `final_rate`, or `constant`."""
+    schedule_by: ScheduleBy = "epoch"
+    """Change the learning rate once an `epoch`, or with every `step`."""
+    final_rate: float = 0.0
+    """Learning rate at which the cosine ends."""
     warmup_epochs: int = 1
     """Number of first epochs with a smaller learning rate."""
     warmup: Warmup = "constant"
@@ -227,6 +239,13 @@ class TrainConfig:
     router_input: RouterInput = "tuned"
     """Image feature that the router sees if the image tower has learned tokens: the `tuned` one,
     or that of the `frozen` tower."""
+    lora_rank: int = 0
+    """Rank of learned updates of the attention of both towers (LoRA), on the queries, keys and
+    values of every block; 0: there are none. Needs the image cache turned off."""
+    lora_alpha: float = 1.0
+    """With lora_rank r: the updates are multiplied by this number / sqrt(r)."""
+    lora_dropout: float = 0.25
+    """With lora_rank: share of the updates' inputs that is set to zero in training."""
     key_views: int = 0
     """Tip-Adapter and LP++: random crops whose mean feature stands for an image; 0 takes the
     centre crop. With crops, tip-adapter-f also trains on a new one of each in every epoch."""
@@ -282,6 +301,7 @@ class TrainConfig:
             self.check_num_chosen(len(self.groups))
         self._check_image_side()
         self._check_context()
+        self._check_steps()
 
     def check_num_chosen(self, num_experts: int) -> None:
         """Raises UserError if `num_chosen` is larger than the number of experts."""
@@ -298,7 +318,7 @@ class TrainConfig:
     @property
     def tunes_images(self) -> bool:
         """Whether the image tower learns: then image features change in every step."""
-        return self.tune_layer_norms or self.vision_depth > 0
+        return self.tune_layer_norms or self.vision_depth > 0 or self.lora_rank > 0
 
     @property
     def compares_images(self) -> bool:
@@ -321,6 +341,7 @@ class TrainConfig:
             for name, used in (
                 ("tune_layer_norms", self.tune_layer_norms),
                 ("vision_depth", self.vision_depth > 0),
+                ("lora_rank", self.lora_rank > 0),
                 ("augment crops", self.augment != "none"),
             )
             if used
@@ -374,6 +395,23 @@ class TrainConfig:
                 "the prompt's start. Choose context_init words or random."
             )
 
+    def _check_steps(self) -> None:
+        """Raises UserError for numbers of steps, rates or shares that have no meaning."""
+        if not 0 <= self.lora_dropout < 1:
+            raise UserError(
+                f"lora_dropout must be from 0 to less than 1; got {self.lora_dropout}."
+            )
+        if 0 < self.steps_per_shot < self.epochs:
+            raise UserError(
+                f"steps_per_shot is {self.steps_per_shot}, which cannot be divided into "
+                f"{self.epochs} epochs of at least one step. Choose fewer epochs, or more steps."
+            )
+        if self.schedule_by == "step" and self.warmup_epochs > 0:
+            raise UserError(
+                "With schedule_by step the learning rate falls from the first step on, without a "
+                f"warm-up: set warmup_epochs to 0; got {self.warmup_epochs}."
+            )
+
     def _at_least(self, name: str, least: int) -> None:
         """Raises UserError unless a setting is a finite number and at least `least`."""
         value = getattr(self, name)
@@ -392,7 +430,9 @@ _CHOICES: dict[str, Any] = {
     "text_templates": TextTemplates,
     "text_softmax": TextSoftmax,
     "gate_target": GateTarget,
+    "optimizer": Optimizer,
     "schedule": Schedule,
+    "schedule_by": ScheduleBy,
     "warmup": Warmup,
     "warmup_groups": WarmupGroups,
     "precision": Precision,
@@ -408,11 +448,14 @@ _AT_LEAST_ONE = (
     "num_chosen", "batch_size", "views", "save_every", "context_tokens", "text_depth",
     "vision_prompts",
 )  # fmt: skip
-_COUNTS = ("epochs", "warmup_epochs", "key_views", "learned_tokens", "vision_depth")
 _POSITIVE = ("align_temperature", "aggregation_std")
+_COUNTS = (
+    "epochs", "steps_per_shot", "warmup_epochs", "key_views", "learned_tokens", "vision_depth",
+    "lora_rank",
+)  # fmt: skip
 _NON_NEGATIVE = (
     "text_weight", "text_noise", "anchor_weight", "text_consistency", "image_consistency",
     "logit_consistency", "aggregation_mean", "align_weight", "gate_weight", "learning_rate",
     "gate_rate", "layer_norm_rate", "vision_rate", "momentum", "weight_decay", "warmup_rate",
-    "clip_norm", "residual_ratio",
+    "final_rate", "clip_norm", "residual_ratio", "lora_alpha",
 )  # fmt: skip

@@ -36,6 +36,7 @@ MAPLE = Paper("MaPLe: Multi-modal Prompt Learning", "2210.03117")
 PROMPTSRC = Paper(
     "Self-regulating Prompts: Foundational Model Adaptation without Forgetting", "2307.06948"
 )
+CLIP_LORA = Paper("Low-Rank Few-Shot Adaptation of Vision-Language Models", "2405.18541")
 MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
 
 _RECORDS = (
@@ -243,6 +244,20 @@ _RECORDS = (
             recipes.OF_PROMPTSRC,
         ),
         few_shot=recipes.PROMPTSRC_FEW_SHOT,
+    ),
+    Method(
+        "clip-lora",
+        "CLIP-LoRA",
+        BOTH_TOWERS,
+        "The plain prompt; the attention of both towers learns small (low-rank) changes of its "
+        "weights.",
+        "Shows what changing CLIP itself does: strong on trained classes, weaker on new ones.",
+        CLIP_LORA,
+        "#6d7b3a",
+        recipes.COOP | recipes.SEES | recipes.LORA,
+        recipes.LORA_DEMO,
+        Recipe(recipes.LIVE | recipes.LORA_CODE, recipes.OF_LORA),
+        starts_from="“{template}”",
     ),
     Method(
         "mocoop",

@@ -7,6 +7,7 @@ from typing import Any
 
 from mocoop.method_record import Paper
 from mocoop.methods import (
+    CLIP_LORA,
     COCOOP,
     COOP,
     KGCOOP,
@@ -301,6 +302,30 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("layers from text to image tokens (MaPLe)", "the deep ones start alike", SAME),
         Published("learning_rate", 0.0035, except_on="0.0026 for runs on other data sets"),
         *_TOWERS,
+    ),
+    CLIP_LORA: (
+        Published("template", "the data set's own", SAME),
+        Published("lora_rank", 2),
+        Published("lora_alpha", 1.0),
+        Published("scale of the updates", "alpha / √rank", SAME),
+        Published("lora_dropout", 0.25),
+        Published("updated weights", "queries, keys and values, all blocks, both towers", SAME),
+        Published("first values", "A as a linear layer's weights, B zero", SAME),
+        Published("optimizer", "adamw"),
+        Published("learning_rate", 2e-4),
+        Published("schedule", "cosine"),
+        Published("schedule_by", "step"),
+        Published("final_rate", 1e-6),
+        Published("weight_decay", 1e-2),
+        Published("warmup_epochs", 0),
+        Published("batch_size", 32),
+        Published("steps_per_shot", 500),
+        Published("epochs", "none: one row of passes over the images", "20 equal parts"),
+        Published("drop_last", False),
+        _NO_CLIPPING,
+        *_CROPS,
+        Published("tested epoch", "the last", SAME),
+        _AMP,
     ),
     TIP_ADAPTER: (
         Published("search", "published"),

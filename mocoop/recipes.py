@@ -94,6 +94,20 @@ PROMPTSRC_FEW_SHOT = FewShotRecipe(
 # The router sees the frozen tower, so that its targets, of frozen texts, fit what it sees.
 MIXTURE_SEES = SEES | {"router_input": "frozen", "vision_rate": 0.1}
 OF_MOCOOP_V = "ours: MoCoOp's recipe (arXiv 2409.12011) with tokens in the image tower"
+# CLIP-LoRA: nothing but low-rank updates is learned; AdamW, whose rate falls with every step.
+LORA = {
+    "learn_context": False,
+    "lora_rank": 2,
+    "optimizer": "adamw",
+    "schedule_by": "step",
+    "final_rate": 1e-6,
+    "warmup_epochs": 0,
+    "weight_decay": 1e-2,
+    "clip_norm": 0.0,
+}
+LORA_DEMO = {"learning_rate": 1e-2, "epochs": 10, "batch_size": 32}
+LORA_CODE = {"learning_rate": 2e-4, "steps_per_shot": 500, "epochs": 20, "batch_size": 32}
+OF_LORA = "CLIP-LoRA, arXiv 2405.18541"
 OF_TIP = "Tip-Adapter, arXiv 2207.09519"
 TIP = {"search": "published", "key_views": 10}
 OF_TASKRES = "TaskRes, arXiv 2211.10277"

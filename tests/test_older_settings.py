@@ -18,6 +18,8 @@ NEW = (
     "validation", "text_templates", "text_softmax", "text_noise", "align_weight",
     "align_temperature", "drop_last", "warmup_groups", "deterministic", "key_views", "search",
     "residual_ratio",
+    "steps_per_shot", "optimizer", "schedule_by", "final_rate", "lora_rank", "lora_alpha",
+    "lora_dropout",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import FINISHED, RUNNING, Status
+from mocoop.training.loop import step_counts
 
 START_SECONDS = 5.0  # process, imports, backbone, hard prompts, test
 ENCODE_SECONDS = 5e-3  # drawing and encoding an image of the demo's sets, once for all trainings
@@ -188,10 +189,14 @@ def _finished(run: Run, config: TrainConfig) -> RunSetup | None:
 def _work(config: TrainConfig, size: Size) -> float:
     """Returns the work of an epoch in texts: all prompts in all steps, and uncached images."""
     names = size.names if config.text_weight > 0 and config.text_classes == "all" else size.classes
-    steps = math.ceil(size.images / config.batch_size)
-    prompts = size.images if config.conditional else steps * size.experts
+    steps: float = math.ceil(size.images / config.batch_size)
+    images: float = size.images
+    if config.steps_per_shot and config.epochs:
+        steps = sum(step_counts(size.images, size.classes, config)) / config.epochs
+        images = steps * config.batch_size
+    prompts = images if config.conditional else steps * size.experts
     texts = prompts * names * (TWO_GRADIENTS if config.align_gradient else 1)
-    return texts + (0 if config.image_cache else size.images * DEMO_IMAGE_TEXTS)
+    return texts + (0 if config.image_cache else images * DEMO_IMAGE_TEXTS)
 
 
 def _evaluations(config: TrainConfig, size: Size) -> float:

@@ -17,7 +17,8 @@ from mocoop.datasets import Dataset
 from mocoop.method_record import ONE_PROMPT, Method
 from mocoop.methods import METHODS
 
-LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens")  # settings of at least 1
+# Settings of at least 1.
+LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens", "lora_rank", "steps_per_shot")
 
 
 def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
@@ -161,6 +162,12 @@ def _training(form: Form) -> None:
         form.number("vision_rate", 0.01, format="%.3f")
     if config.text_depth > 1:
         form.number("text_depth", 1)
+    if config.lora_rank:
+        form.number("lora_rank", 1)
+        form.number("lora_alpha", 0.5)
+        form.number("lora_dropout", 0.05)
+    if config.steps_per_shot:
+        form.number("steps_per_shot", 50)
     form.choice("precision", words.PRECISIONS)
     if config.tunes_images:
         form.toggle("augment", ("none", "crops"))

@@ -59,6 +59,10 @@ LABELS = {
     "vision_rate": "Image tokens' rate",
     "text_depth": "Blocks of the text tower",
     "learned_tokens": "Learned words",
+    "lora_rank": "Rank of the changes",
+    "lora_alpha": "Strength of the changes",
+    "lora_dropout": "Dropout of the changes",
+    "steps_per_shot": "Steps per image of a class",
     "precision": "Precision",
     "augment": "Random crops",
     "search": "Values tried",
@@ -100,6 +104,12 @@ HELP = {
     "vision_rate": "Learning rate of the image tokens, as a multiple of the prompts' rate.",
     "text_depth": "The first blocks of CLIP's text tower that get learned tokens. 1 learns only "
     "the words of the prompt.",
+    "lora_rank": "LoRA's r. With a higher rank each weight matrix can change in more ways, and "
+    "overfits more easily.",
+    "lora_alpha": "LoRA's α: the changes are multiplied by α / √r.",
+    "lora_dropout": "Share of the changes' inputs that is set to zero in training.",
+    "steps_per_shot": "All epochs together have this many steps for each training image of a "
+    "class.",
     "learned_tokens": "The first words of the prompt that are learned. 0 learns all of them.",
     "precision": "Number format inside CLIP's encoders. fp16 is faster on a GPU; bf16 is faster "
     "on a GPU and on processors with AMX. `auto` uses bf16 there and fp32 elsewhere.",

@@ -28,6 +28,7 @@ from mocoop.classifiers.saved import open_classifier, run_backbone
 from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import NORMS, names_in_tower
+from mocoop.clip.low_rank import low_rank_of
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.config import Insertion, Precision
 from mocoop.errors import UserError
@@ -43,6 +44,7 @@ FORMAT = 1  # version of the folder's format
 _TOKENS = "vision.tokens"  # the name of the image tower's learned tokens in an export
 WHOLE = "classifier.onnx"
 _SCRIPT = Path(__file__).with_name("label.py")  # goes with WHOLE; it imports nothing of ours
+_UPDATES = "vision.updates"  # the names of its low-rank updates begin so
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class ExportSetup:
     white: float | None = None
     """The value that is white in images of more than 8 bits, as in the training; None to guess it
     for each image alone. Missing in older exports."""
+    lora_scale: float = 0.0
+    """Number by which low-rank updates are multiplied; missing in older exports."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,8 @@ def export_run(
     tuned = tuned_tower(setup.config, weights)
     if tuned.tokens is not None:
         tensors[_TOKENS] = tuned.tokens
+    if tuned.updates is not None:
+        tensors |= {f"{_UPDATES}_down": tuned.updates.down, f"{_UPDATES}_up": tuned.updates.up}
     if classifier.gate is not None:
         tensors |= {name: weights[name] for name in ("gate.weight", "gate.bias")}
     tensors["soft"] = classifier.soft
@@ -186,6 +192,7 @@ def export_run(
         setup.config.vision_insertion,
         tuned.with_frozen,
         setup.white,
+        0.0 if tuned.updates is None else tuned.updates.scale,
     )
     files = [folder / "classifier.safetensors"]
     if tower:  # first, because it can fail
@@ -245,6 +252,7 @@ def load_export(folder: Path) -> Exported:
         tensors.get(_TOKENS),
         setup.vision_insertion,
         setup.router_sees_frozen,
+        low_rank_of(tensors, _UPDATES, setup.lora_scale) if setup.lora_scale else None,
     )
     return Exported(setup, classifier, tuned)
 

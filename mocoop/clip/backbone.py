@@ -77,6 +77,7 @@ class Backbone:
         if not learned:
             return self
         fingerprint = fingerprint_with(self.fingerprint + tuned.description(), learned)
+        tuned = tuned.to(self.device)
         return replace(self, tuned=tuned, fingerprint=fingerprint, original=self)
 
 

@@ -14,6 +14,7 @@ import torch
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
+from mocoop.clip.low_rank import LowRank
 from mocoop.config import Insertion
 from mocoop.errors import UserError
 
@@ -37,27 +38,38 @@ def check_can_be_prompted(tower: nn.Module, depth: int) -> None:
 
 
 def prompted_features(
-    tower: nn.Module, images: Tensor, tokens: Tensor, insertion: Insertion = "replace"
+    tower: nn.Module,
+    images: Tensor,
+    tokens: Tensor | None,
+    insertion: Insertion = "replace",
+    updates: LowRank | None = None,
 ) -> Tensor:
     """Returns image features (batch, dim), not normalised, with learned tokens in the blocks.
 
     Args:
         tower: a ViT of open_clip.
         images: transformed images (batch, 3, height, width).
-        tokens: the tokens of the first blocks, (depth, count, width).
+        tokens: the tokens of the first blocks, (depth, count, width); None without any.
         insertion: `replace`: beside the patches in block 0, and in each later block in place of
             the outputs of the tokens before; the last ones pass through all further blocks.
             `keys`: only as keys and values of their own block.
+        updates: low-rank updates of every block's attention, or None.
     """
     vit: Any = tower
     x = vit._embeds(images)  # (batch, patches + 1, width), after ln_pre
-    run = _replacing if insertion == "replace" else _as_keys
-    x = run(vit.transformer, x, tokens, vit.ln_pre)
+    if tokens is None:
+        for index, block in enumerate(vit.transformer.resblocks):
+            x = _block(vit.transformer, index, block, x, updates)
+    else:
+        run = _replacing if insertion == "replace" else _as_keys
+        x = run(vit.transformer, x, tokens, vit.ln_pre, updates)
     pooled, _ = vit._pool(x)
     return pooled if vit.proj is None else pooled @ vit.proj
 
 
-def _replacing(transformer: Any, x: Tensor, tokens: Tensor, norm: nn.Module) -> Tensor:
+def _replacing(
+    transformer: Any, x: Tensor, tokens: Tensor, norm: nn.Module, updates: LowRank | None
+) -> Tensor:
     """Returns the last block's output (batch, patches + 1, width), without learned tokens."""
     own, count = x.shape[1], tokens.shape[1]
     # ln_pre works on each token alone, so that the patches need no second pass through it.
@@ -66,20 +78,24 @@ def _replacing(transformer: Any, x: Tensor, tokens: Tensor, norm: nn.Module) -> 
     for index, block in enumerate(transformer.resblocks):
         if 0 < index < len(tokens):
             x = torch.cat([x[:, :own], _expanded(tokens[index], x)], dim=1)
-        x = _block(transformer, block, x)
+        x = _block(transformer, index, block, x, updates)
     assert x.shape[1] == own + count
     return x[:, :own]
 
 
-def _as_keys(transformer: Any, x: Tensor, tokens: Tensor, norm: nn.Module) -> Tensor:
+def _as_keys(
+    transformer: Any, x: Tensor, tokens: Tensor, norm: nn.Module, updates: LowRank | None
+) -> Tensor:
     """Returns the last block's output (batch, patches + 1, width)."""
     for index, block in enumerate(transformer.resblocks):
         if index >= len(tokens):
-            x = _block(transformer, block, x)
+            x = _block(transformer, index, block, x, updates)
             continue
         queries = block.ln_1(x)
         keys = torch.cat([queries, _expanded(block.ln_1(tokens[index]), queries)], dim=1)
-        if transformer.batch_first:
+        if updates is not None:
+            mixed = updates.attention(index, block, queries, keys)
+        elif transformer.batch_first:
             mixed = block.attention(q_x=queries, k_x=keys, v_x=keys)
         else:
             swapped = keys.transpose(0, 1)
@@ -90,8 +106,12 @@ def _as_keys(transformer: Any, x: Tensor, tokens: Tensor, norm: nn.Module) -> Te
     return x
 
 
-def _block(transformer: Any, block: nn.Module, x: Tensor) -> Tensor:
+def _block(
+    transformer: Any, index: int, block: nn.Module, x: Tensor, updates: LowRank | None
+) -> Tensor:
     """Returns a block's output; some towers take the tokens as the first axis."""
+    if updates is not None:
+        return updates.block(index, block, x)
     if transformer.batch_first:
         return block(x)
     return block(x.transpose(0, 1)).transpose(0, 1)

@@ -9,7 +9,7 @@ Prompts are encoded in chunks (`prompt_encoder/tiles.py`, `prompt_encoder/frozen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from open_clip.transformer import Transformer
 from torch import Tensor, nn
 
 from mocoop.clip.device import activation_memory
+from mocoop.clip.low_rank import LowRank
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.frozen_blocks import CastBlocks, FrozenBlocks, is_supported, kept_bytes
 from mocoop.prompt_encoder.layout import PromptBatch, filled_tokens
@@ -46,6 +47,8 @@ class TextTower:
     """Approximate number of tokens that are encoded together."""
     blocks: CastBlocks = field(repr=False)
     """The weights of the transformer's blocks."""
+    updates: LowRank | None = field(default=None, repr=False)
+    """Low-rank updates of the attention of every block; None without any."""
 
     @classmethod
     def from_model(cls, model: nn.Module, tokenizer: object) -> TextTower:
@@ -106,20 +109,27 @@ class TextTower:
 
     @property
     def shares_prefixes(self) -> bool:
-        """Whether the shared-prefix encoder is exact for this tower."""
+        """Whether the shared-prefix encoder is exact for this tower, whose blocks are frozen."""
         blocks = self.transformer.resblocks
         return (
-            self.causal_mask is not None
-            and self.pool in ("argmax", "eos")
+            self.updates is None
+            and self.can_shorten
             and all(is_supported(block) for block in blocks)
         )
+
+    @property
+    def can_shorten(self) -> bool:
+        """Whether tokens after [EOS] do not change the result: causal, and pooled at [EOS]."""
+        return self.causal_mask is not None and self.pool in ("argmax", "eos")
+
+    def with_updates(self, updates: LowRank | None) -> TextTower:
+        """Returns this tower with low-rank updates; itself without any."""
+        return self if updates is None else replace(self, updates=updates)
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """Returns text features (texts, dim), not normalised, of token ids (texts, context)."""
         ends = self._ends(tokens)
-        # In a causal tower that pools at [EOS], tokens after it do not change the result.
-        can_shorten = self.causal_mask is not None and self.pool in ("argmax", "eos")
-        length = int(ends.max()) + 1 if can_shorten else tokens.shape[1]
+        length = int(ends.max()) + 1 if self.can_shorten else tokens.shape[1]
         return self._encode(self.tokens.embedding(tokens[:, :length]), ends)
 
     def encode_template(self, template: str, names: Sequence[str]) -> Tensor:
@@ -135,24 +145,32 @@ class TextTower:
         return self.encode_tokens(filled_tokens(self.tokens, template, names)).float()
 
     def encode_prompts_plain(self, prompts: PromptBatch) -> Tensor:
-        """Returns features of soft prompts by the tower's own forward pass over all 77 tokens."""
-        rows, ends = prompts.layout.padded(self.context_length)
+        """Returns features of soft prompts by the tower's own forward pass over all 77 tokens.
+
+        With low-rank updates, only over the tokens up to the longest prompt's [EOS].
+        """
+        short = self.updates is not None and self.can_shorten
+        rows, ends = prompts.layout.padded(
+            prompts.layout.longest if short else self.context_length
+        )
         embedded = F.embedding(rows, prompts.table)
         if prompts.deep is None:
             return self._encode(embedded, ends).view(*prompts.shape, -1)
         places, which = prompts.layout.deep_places(rows.flatten(), prompts.deep_counts)
         deep = prompts.deep[:, which]
-        x = embedded + self.positional_embedding[: embedded.shape[1]]
+        length = embedded.shape[1]
+        x, mask = embedded + self.positional_embedding[:length], self._mask(length)
         for number, block in enumerate(self.transformer.resblocks):
             if 0 < number <= len(deep):
                 x = x.flatten(0, 1).index_copy(0, places, deep[number - 1]).view_as(x)
-            x = block(x, attn_mask=self.causal_mask)
+            x = self._block(number, block, x, mask)
         return self._pooled(x, ends).view(*prompts.shape, -1)
 
     def encode_prompts(self, prompts: PromptBatch) -> Tensor:
         """Returns features (experts, classes, dim) of soft prompts, not normalised.
 
-        Uses the shared-prefix encoder if it is exact, else the plain one. In autocast, products
+        Uses the shared-prefix encoder if it is exact, else the plain one. With low-rank updates
+        it is the plain one, since the blocks are not frozen then. In autocast, products
         run in its dtype. Up to `memory` bytes of activations are kept for the backward pass;
         other chunks are encoded twice, which does not change a bit of the result.
         """
@@ -185,8 +203,22 @@ class TextTower:
     def _encode(self, embedded: Tensor, ends: Tensor) -> Tensor:
         length = embedded.shape[1]
         x = embedded + self.positional_embedding[:length]
-        mask = None if self.causal_mask is None else self.causal_mask[:length, :length]
-        return self._pooled(self.transformer(x, attn_mask=mask), ends)
+        mask = self._mask(length)
+        if self.updates is None:
+            return self._pooled(self.transformer(x, attn_mask=mask), ends)
+        for number, block in enumerate(self.transformer.resblocks):
+            x = self._block(number, block, x, mask)
+        return self._pooled(x, ends)
+
+    def _mask(self, length: int) -> Tensor | None:
+        """Returns the causal mask (length, length), or None."""
+        return None if self.causal_mask is None else self.causal_mask[:length, :length]
+
+    def _block(self, number: int, block: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Returns a block's output (texts, tokens, width)."""
+        if self.updates is None:
+            return block(x, attn_mask=mask)
+        return self.updates.lean_block(number, block, x, mask, self.memory)
 
     def _pooled(self, x: Tensor, ends: Tensor) -> Tensor:
         """Returns text features (texts, dim) of the last block's output (texts, tokens, width)."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mocoop.clip.low_rank import LowRank
 from mocoop.clip.prompted_tower import prompted_features
 from mocoop.config import Insertion
 
@@ -26,6 +27,8 @@ class TunedTower:
     """How the tokens enter the blocks, as in `prompted_features`."""
     with_frozen: bool = False
     """Whether the frozen tower's feature follows the tuned one: a router may see that one."""
+    updates: LowRank | None = field(default=None, repr=False)
+    """Low-rank updates of the attention of every block; None without any."""
 
     def features(self, tower: nn.Module, images: Tensor) -> Tensor:
         """Returns L2-normalised features (batch, dim), fp32, of transformed images.
@@ -33,7 +36,10 @@ class TunedTower:
         With `with_frozen` they are (batch, 2 dim): the tuned tower's feature, then the frozen
         tower's, each of length 1.
         """
-        named = {f"tower.{name}": value for name, value in self.overrides.items()}
+        overrides = dict(self.overrides)
+        if self.updates is not None and not self.updates.seeds:
+            overrides |= self.updates.merged(tower)
+        named = {f"tower.{name}": value for name, value in overrides.items()}
         tuned = functional_call(_Tower(tower, self), named, (images,))
         tuned = F.normalize(tuned.float(), dim=-1)
         if not self.with_frozen:
@@ -45,12 +51,25 @@ class TunedTower:
     def tensors(self) -> dict[str, Tensor]:
         """Returns all that was learned, by name."""
         tokens = {} if self.tokens is None else {"learned tokens": self.tokens}
-        return dict(self.overrides) | tokens
+        low, updates = self.updates, {}
+        if low is not None:
+            updates = {"low-rank down": low.down, "low-rank up": low.up}
+        return dict(self.overrides) | tokens | updates
+
+    def to(self, device: torch.device) -> TunedTower:
+        """Returns the same on a device."""
+        return replace(
+            self,
+            overrides={name: value.to(device) for name, value in self.overrides.items()},
+            tokens=None if self.tokens is None else self.tokens.to(device),
+            updates=None if self.updates is None else self.updates.to(device),
+        )
 
     def description(self) -> str:
         """Returns how the tensors are used, as a text for a fingerprint; "" if as always."""
         plain = self.insertion == "replace" and not self.with_frozen
-        return "" if plain else f"{self.insertion} {self.with_frozen}"
+        scale = "" if self.updates is None else f" {self.updates.scale}"
+        return ("" if plain else f"{self.insertion} {self.with_frozen}") + scale
 
 
 class _Tower(nn.Module):
@@ -63,10 +82,12 @@ class _Tower(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns features (batch, dim), not normalised."""
-        tokens = self._tuned.tokens
-        if tokens is None:
+        tuned = self._tuned
+        # Without dropout the updates are part of the weights already.
+        updates = tuned.updates if tuned.updates is not None and tuned.updates.seeds else None
+        if tuned.tokens is None and updates is None:
             return self.tower(images)
-        return prompted_features(self.tower, images, tokens, self._tuned.insertion)
+        return prompted_features(self.tower, images, tuned.tokens, tuned.insertion, updates)
 
 
 def seen_features(features: Tensor, dim: int) -> Tensor:

@@ -19,6 +19,7 @@ from mocoop.clip.text_tower import TextTower
 from mocoop.clip.tuned_tower import TunedTower, routed_features, seen_features
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.model.low_rank_updates import TEXT, LowRankUpdates, low_rank_updates
 from mocoop.model.router import top_weights
 from mocoop.model.soft_prompts import MetaNet, SoftPrompts, linear, prompt_starts
 from mocoop.model.vision_prompts import (
@@ -55,7 +56,8 @@ class PromptMixture(nn.Module):
         num_chosen: K, the number of experts per image.
         shift: computes the vector that an image adds to the one expert's context, or None.
         norms: trained LayerNorms of the image tower, or None.
-        vision: learned tokens of the image tower, or None. Without both the tower is frozen.
+        vision: learned tokens of the image tower, or None.
+        lora: low-rank updates of both towers, or None. Without all three, the towers are frozen.
         precision: dtype inside the towers; fp32 turns autocast off.
     """
 
@@ -70,6 +72,7 @@ class PromptMixture(nn.Module):
         shift: MetaNet | None = None,
         norms: ImageNorms | None = None,
         vision: VisionPrompts | None = None,
+        lora: LowRankUpdates | None = None,
         precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
@@ -82,18 +85,26 @@ class PromptMixture(nn.Module):
         self.shift = shift
         self.norms = norms
         self.vision = vision
+        self.lora = lora
         self.precision = precision
 
     def text_features(
-        self, tower: TextTower, classes: ClassTokens, image_features: Tensor | None = None
+        self,
+        tower: TextTower,
+        classes: ClassTokens,
+        image_features: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """Returns `soft`, the L2-normalised text features (experts, classes, dim), fp32.
 
         With a conditional context and image features (images, dim) they are (images, classes,
         dim), since every image has its own context. Without image features the context is the
-        one that no image has changed.
+        one that no image has changed. With a generator, low-rank updates have dropout.
         """
         shift = None
+        if self.lora is not None:
+            updates = self.lora.of(TEXT).dropping(self.config.lora_dropout, generator)
+            tower = tower.with_updates(updates)
         if self.shift is not None and image_features is not None:
             shift = self.shift(image_features)  # (images, width)
         with self.autocast():
@@ -103,22 +114,27 @@ class PromptMixture(nn.Module):
             features = features + self.correction
         return F.normalize(features, dim=-1)
 
-    def image_features(self, tower: nn.Module, images: Tensor) -> Tensor:
+    def image_features(
+        self, tower: nn.Module, images: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
         """Returns L2-normalised features (batch, dim), fp32, of transformed images.
 
         Gradients flow to all that is trained in the image tower. With `with_frozen` in
-        `tuned_tower` the features are (batch, 2 dim).
+        `tuned_tower` the features are (batch, 2 dim). With a generator (a training step),
+        low-rank updates have dropout.
         """
         with self.autocast():
-            return self.tuned_tower().features(tower, images)
+            return self._tuned_tower_with(generator).features(tower, images)
 
-    def training_features(self, tower: nn.Module, images: Tensor) -> Tensor:
+    def training_features(
+        self, tower: nn.Module, images: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
         """Returns the image features of a training step, as `step_losses` takes them.
 
         They are those of `image_features`; where a loss compares tuned features with the frozen
         tower's, these follow, also if the router does not see them: (batch, 2 dim).
         """
-        tuned = self.tuned_tower()
+        tuned = self._tuned_tower_with(generator)
         if self.config.compares_images and self.tunes_images:
             tuned = replace(tuned, with_frozen=True)
         with self.autocast():
@@ -128,6 +144,14 @@ class PromptMixture(nn.Module):
         """Returns what the model learns in the image tower, with its gradients."""
         return tuned_tower(self.config, dict(self.named_parameters()))
 
+    def _tuned_tower_with(self, generator: torch.Generator | None) -> TunedTower:
+        """Returns the tuned tower; with a generator its low-rank updates have dropout."""
+        tuned = self.tuned_tower()
+        if tuned.updates is None:
+            return tuned
+        updates = tuned.updates.dropping(self.config.lora_dropout, generator)
+        return replace(tuned, updates=updates)
+
     @property
     def router_sees_frozen(self) -> bool:
         """Whether the router sees the frozen image tower's features."""
@@ -136,7 +160,7 @@ class PromptMixture(nn.Module):
     @property
     def tunes_images(self) -> bool:
         """Whether the model learns anything in the image tower."""
-        return self.norms is not None or self.vision is not None
+        return any(part is not None for part in (self.norms, self.vision, self.lora))
 
     def autocast(self) -> AbstractContextManager:
         """Returns the context manager in which the towers run: autocast, or plain fp32."""
@@ -235,6 +259,7 @@ def build_model(
         MetaNet(tower.dim, tower.width, generator) if config.conditional else None,
         ImageNorms.from_tower(backbone.model.visual) if config.tune_layer_norms else None,
         vision_prompts(config, backbone.model.visual, tower.width, generator),
+        low_rank_updates(config, backbone.model.visual, tower, generator),
         tower_dtype(config.precision, backbone.device),
     )
     return model.to(backbone.device)

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.image_layer_norms import NORMS, names_in_tower
+from mocoop.clip.low_rank import low_rank_of
 from mocoop.clip.prompted_tower import check_can_be_prompted
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.model.low_rank_updates import IMAGE, LORA, lora_scale
 from mocoop.model.soft_prompts import RANDOM_STD, linear
 
 VISION = "vision."
@@ -86,12 +88,15 @@ def tuned_tower(config: TrainConfig, weights: Mapping[str, Tensor]) -> TunedTowe
         weights: the model's parameters by name.
 
     Raises:
-        UserError: if the weights lack learned tokens that the settings have.
+        UserError: if the weights lack learned tokens or updates that the settings have.
     """
     norms = {name: value for name, value in weights.items() if name.startswith(NORMS)}
     tokens = _tokens(config, weights) if config.vision_depth else None
     routed = router_sees_frozen(config, "gate.weight" in weights)
-    return TunedTower(names_in_tower(norms), tokens, config.vision_insertion, routed)
+    updates = None
+    if config.lora_rank:
+        updates = low_rank_of(weights, f"{LORA}{IMAGE}", lora_scale(config))
+    return TunedTower(names_in_tower(norms), tokens, config.vision_insertion, routed, updates)
 
 
 def router_sees_frozen(config: TrainConfig, has_router: bool) -> bool:

@@ -158,7 +158,7 @@ class LiveImages:
         images = self.prefetcher.take(
             (*indices, crop_epoch), lambda: self._pictures(indices, crop_epoch)
         )
-        return model.training_features(self.tower, images)
+        return model.training_features(self.tower, images, generator)
 
     @torch.no_grad()
     def plain(self, model: PromptMixture) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from mocoop.model.losses import (
 from mocoop.model.mixture import Mixture, PromptMixture, predict
 from mocoop.model.router import guide_scores, guide_target, routing_entropy
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.shots import ALL_SHOTS
 from mocoop.training.image_sources import ImageSource
 from mocoop.training.optimizer import PromptOptimizer
 
@@ -114,22 +116,23 @@ def fit(
     if done >= config.epochs:
         return
     optimizer = optimizer or PromptOptimizer(model, config)
-    num_images = len(data.train)
+    counts = step_counts(len(data.train), data.num_trained, config)
     for epoch in range(done + 1, config.epochs + 1):
         started = time.perf_counter()
         rate = optimizer.set_epoch(epoch)
         totals: dict[str, float] = {}
         correct, steps, seen = 0, 0, 0
-        batches = batches_of(num_images, config, generator)
-        data.train.prefetch(batches[0], epoch)
-        for chosen, upcoming in zip_longest(batches, batches[1:]):
+        batches = epoch_batches(len(data.train), counts, epoch, config, generator)
+        data.train.prefetch(*batches[0])
+        for (chosen, drawn), upcoming in zip_longest(batches, batches[1:]):
             if upcoming is not None:
-                data.train.prefetch(upcoming, epoch)
-            features = data.train.batch(model, chosen, epoch, generator)  # (batch, dim)
+                data.train.prefetch(*upcoming)
+            features = data.train.batch(model, chosen, drawn, generator)  # (batch, dim)
             labels = data.train_labels[chosen]
             losses, logits = step_losses(
                 model, tower, classes, features, labels, data, config, generator
             )
+            optimizer.set_step(sum(counts[: epoch - 1]) + steps, sum(counts))
             steps, seen = steps + 1, seen + len(chosen)
             optimizer.step(losses, epoch, steps)
             for name, loss in losses.items():
@@ -162,6 +165,56 @@ def batches_of(
     return batches[:-1] if dropped else batches
 
 
+def step_counts(num_images: int, num_classes: int, config: TrainConfig) -> list[int]:
+    """Returns the number of steps of each epoch.
+
+    With `steps_per_shot` all epochs together have that many steps per training image of a class.
+
+    Args:
+        num_images: number of training images.
+        num_classes: number of trained classes.
+        config: the run's settings.
+    """
+    if not config.steps_per_shot:
+        generator = torch.Generator().manual_seed(0)
+        return [len(batches_of(num_images, config, generator))] * config.epochs
+    per_class = math.ceil(num_images / num_classes)
+    total = config.steps_per_shot * (per_class if config.shots == ALL_SHOTS else config.shots)
+    ends = [total * epoch // config.epochs for epoch in range(config.epochs + 1)]
+    return [end - start for start, end in pairwise(ends)]
+
+
+def epoch_batches(
+    num_images: int,
+    counts: Sequence[int],
+    epoch: int,
+    config: TrainConfig,
+    generator: torch.Generator,
+) -> list[tuple[Tensor, int]]:
+    """Returns the image indices of each step of an epoch, and the number of the pass over them.
+
+    Every pass over the images has random crops of its own. Without `steps_per_shot` an epoch is
+    one pass, with the epoch's number.
+
+    Args:
+        num_images: number of training images.
+        counts: the number of steps of each epoch, from `step_counts`.
+        epoch: the epoch, from 1.
+        config: the run's settings.
+        generator: draws the order; a CPU generator.
+    """
+    if not config.steps_per_shot:
+        return [(chosen, epoch) for chosen in batches_of(num_images, config, generator)]
+    steps: list[tuple[Tensor, int]] = []
+    passes = 0
+    while len(steps) < counts[epoch - 1]:
+        passes += 1
+        batches = batches_of(num_images, config, generator)
+        most = math.ceil(max(counts) / len(batches))  # passes of an epoch
+        steps += [(chosen, (epoch - 1) * most + passes) for chosen in batches]
+    return steps[: counts[epoch - 1]]
+
+
 def step_losses(
     model: PromptMixture,
     tower: TextTower,
@@ -182,7 +235,8 @@ def step_losses(
         labels: (batch,).
         data: gives the hard prompts and the number of trained classes.
         config: weights and temperatures of the losses.
-        generator: draws the noise of the text loss; needed only with `text_noise`.
+        generator: draws the noise of the text loss and the dropout of low-rank updates; needed
+            only with `text_noise`.
 
     Returns:
         The losses (scalars) and the mixed logits (batch, trained classes). `general` (ProGrad)
@@ -191,7 +245,7 @@ def step_losses(
     both = features
     if not model.router_sees_frozen:  # then the frozen tower's are for the losses alone
         features = seen_features(features, data.hard.prototypes.shape[-1])
-    soft = model.text_features(tower, classes, features)  # (experts, classes, dim)
+    soft = model.text_features(tower, classes, features, generator)  # (experts, classes, dim)
     mixture = model(features, soft[:, : data.num_trained])
     losses = {"classification": classification_loss(mixture.logits, labels)}
     total = losses["classification"]

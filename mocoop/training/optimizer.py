@@ -19,6 +19,13 @@ from mocoop.training.aggregation import GaussianAggregate
 # has no meaning.
 NO_DIRECTION = 1e-5
 _SCALE = ("scale", "_growth_tracker")  # the parts of a gradient scaler's state that change
+# What an optimiser remembers of a parameter → its name in a snapshot.
+_REMEMBERED = {
+    "momentum_buffer": "momentum",
+    "exp_avg": "mean",
+    "exp_avg_sq": "square",
+    "step": "step",
+}
 
 
 class DivergedError(UserError):
@@ -26,7 +33,7 @@ class DivergedError(UserError):
 
 
 class PromptOptimizer:
-    """SGD over a model's trainable parameters; router and image tower have their own rates.
+    """SGD or AdamW over a model's parameters; router and image tower have their own rates.
 
     Args:
         model: the model, on its device.
@@ -47,12 +54,13 @@ class PromptOptimizer:
             {"params": norms, "share": config.layer_norm_rate},
             {"params": vision, "share": config.vision_rate},
         ]
-        self._optimizer = torch.optim.SGD(
-            [group for group in groups if group["params"]],
-            config.learning_rate,
-            config.momentum,
-            weight_decay=config.weight_decay,
-        )
+        used = [group for group in groups if group["params"]]
+        rate, decay = config.learning_rate, config.weight_decay
+        self._optimizer: torch.optim.Optimizer
+        if config.optimizer == "adamw":
+            self._optimizer = torch.optim.AdamW(used, rate, weight_decay=decay)
+        else:
+            self._optimizer = torch.optim.SGD(used, rate, config.momentum, weight_decay=decay)
         device = self._learned[0].device.type
         # In fp16 small gradients become zero unless they are scaled up.
         self._scaler = torch.amp.GradScaler(device, enabled=config.precision == "fp16")
@@ -78,6 +86,16 @@ class PromptOptimizer:
                 peak = group["share"] * config.learning_rate
                 group["lr"] = learning_rate(epoch, replace(config, learning_rate=peak))
         return learning_rate(epoch, config)
+
+    def set_step(self, done: int, total: int) -> None:
+        """Sets the learning rates of a step with `schedule_by` `step`; else it does nothing.
+
+        Args:
+            done: the number of steps before this one.
+            total: the number of steps of the whole training.
+        """
+        if self._config.schedule_by == "step":
+            self.set_rate(rate_after(done, total, self._config))
 
     def step(self, losses: Mapping[str, Tensor], epoch: int, number: int) -> None:
         """Updates the weights with the gradient of `losses["total"]`.
@@ -132,9 +150,9 @@ class PromptOptimizer:
         """Returns the state on which later steps depend, besides weights and rate, by name."""
         state = {f"good/{index}": value for index, value in enumerate(self._last_finite)}
         for index, parameter in enumerate(self._learned):
-            momentum = self._optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if momentum is not None:
-                state[f"momentum/{index}"] = momentum
+            for name, value in self._optimizer.state.get(parameter, {}).items():
+                if value is not None:
+                    state[f"{_REMEMBERED[name]}/{index}"] = value
         if self._aggregate is not None:
             state |= self._aggregate.state()
         if self._scaler.is_enabled():
@@ -150,10 +168,12 @@ class PromptOptimizer:
             if f"good/{index}" in state
         ]
         for index, parameter in enumerate(self._learned):
-            momentum = state.get(f"momentum/{index}")
-            if momentum is not None:
-                moved = momentum.to(parameter.device, copy=True)
-                self._optimizer.state[parameter]["momentum_buffer"] = moved
+            for name, short in _REMEMBERED.items():
+                value = state.get(f"{short}/{index}")
+                if value is not None:
+                    # AdamW keeps its counter of steps on the CPU.
+                    device = "cpu" if name == "step" else parameter.device
+                    self._optimizer.state[parameter][name] = value.to(device, copy=True)
         if self._aggregate is not None:
             self._aggregate.restore(state)
         if self._scaler.is_enabled() and "scale" in state:
@@ -214,7 +234,12 @@ def learning_rate(epoch: int, config: TrainConfig) -> float:
     if epoch <= warm:
         share = (epoch - 1) / warm if config.warmup == "linear" else 0.0
         return config.warmup_rate + share * (config.learning_rate - config.warmup_rate)
+    return rate_after(epoch - 1 - warm, config.epochs, config)
+
+
+def rate_after(done: int, total: int, config: TrainConfig) -> float:
+    """Returns the learning rate after `done` of `total` epochs or steps, without warm-up."""
     if config.schedule == "constant":
         return config.learning_rate
-    done = epoch - 1 - warm
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done / config.epochs))
+    range_of_rates = config.learning_rate - config.final_rate
+    return config.final_rate + range_of_rates * 0.5 * (1 + math.cos(math.pi * done / total))

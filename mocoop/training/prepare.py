@@ -13,6 +13,7 @@ from mocoop import __version__
 from mocoop.clip.backbone import Backbone, choose_device, load_backbone
 from mocoop.clip.device import choose_precision
 from mocoop.clip.names import absolute_name
+from mocoop.clip.prompted_tower import check_can_be_prompted
 from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, Dataset, is_builtin, load_dataset
@@ -22,6 +23,7 @@ from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import HardText, expert_groups, frozen_text
+from mocoop.model.low_rank_updates import tower_sizes
 from mocoop.model.soft_prompts import check_learnable
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
@@ -83,6 +85,10 @@ def prepare(
     device = choose_device(config.device) if backbone is None else backbone.device
     config = replace(config, precision=choose_precision(config.precision, device))
     backbone = backbone or load_backbone(config.backbone, device)
+    if config.lora_rank:
+        tower_sizes(config, backbone.model.visual, backbone.text)  # raises what does not fit
+    if config.vision_depth:
+        check_can_be_prompted(backbone.model.visual, config.vision_depth)
     train_items, val_items = few_shot_items(config, dataset)
     return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
 

@@ -88,6 +88,13 @@ def test_more_of_anything_takes_longer():
     assert every > seen
 
 
+def test_steps_per_shot_set_the_work_whatever_the_number_of_classes_is():
+    """With 500 steps per shot, epochs are only parts of the same training."""
+    few, many = (seconds("clip-lora", steps_per_shot=500, epochs=epochs) for epochs in (10, 20))
+    assert few == pytest.approx(many, rel=0.05)
+    assert seconds("clip-lora", steps_per_shot=1000, epochs=10) > 1.9 * few
+
+
 def test_estimate_follows_earlier_runs(one_run):
     config = replace(one_run.setup().config, epochs=2)
     size = Size(classes=16, names=32, experts=8, images=32, val_images=32, test_images=576)
