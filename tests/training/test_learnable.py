@@ -23,7 +23,7 @@ SETS = list(yaml.safe_load(asset("templates.yaml").read_text(encoding="utf-8")))
 PROMPTS = [
     key
     for key, method in METHODS.items()
-    if method.learns_prompts and preset(key).vision_depth == 0
+    if method.learns_prompts and preset(key).vision_depth + preset(key).lora_rank == 0
 ]
 OTHER = "ViT-B-16-quickgelu/openai"
 SINGLE = [key for key in PROMPTS if not METHODS[key].is_mixture]

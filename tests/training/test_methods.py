@@ -25,7 +25,7 @@ from tests.support.reference_training import plain_rate
 TRAINED = tuple(
     key
     for key, method in METHODS.items()
-    if method.learns_prompts and preset(key).vision_depth == 0
+    if method.learns_prompts and preset(key).vision_depth + preset(key).lora_rank == 0
 )
 RANDOM = {"context_init": "random", "context_tokens": 5, "learning_rate": 0.02}
 MIDDLE, FRONT = {"name_position": "middle"}, {"name_position": "front"}
