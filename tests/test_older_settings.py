@@ -19,7 +19,10 @@ NEW = (
     "align_temperature", "drop_last", "warmup_groups", "deterministic", "key_views", "search",
     "residual_ratio",
     "steps_per_shot", "optimizer", "schedule_by", "final_rate", "lora_rank", "lora_alpha",
-    "lora_dropout",
+    "lora_dropout", "learned_tokens", "learn_context", "text_depth", "text_consistency",
+    "image_consistency", "logit_consistency", "consistency_templates", "consistency_mean",
+    "aggregation", "aggregation_mean", "aggregation_std", "vision_depth", "vision_prompts",
+    "vision_insertion", "coupling", "vision_rate", "router_input",
 )  # fmt: skip
 
 
