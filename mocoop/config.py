@@ -105,7 +105,16 @@ class TrainConfig:
     """J: number of the text tower's first blocks with learned tokens of their own; 1 learns only
     the context. In later blocks they replace the outputs of the tokens before the name."""
     conditional: bool = False
-    """A small network computes a vector from the image and adds it to the context (CoCoOp)."""
+    """A small network computes a vector from the image and adds it to the context (CoCoOp); in a
+    mixture to that of every expert that the router chooses for the image."""
+    condition_from: int = 0
+    """With conditional: the first block of the text tower whose learned tokens the vector is added
+    to. 0: to the context, and to the tokens of all later blocks."""
+    zero_shift: bool = False
+    """With conditional: the network starts with a vector of zeros for every image, so that the
+    untrained prompts do not depend on it."""
+    shift_per_expert: bool = False
+    """With conditional: every expert has a network of its own, instead of one for all."""
     learn_after: bool = True
     """Also learn the tokens after the class name; otherwise they stay the template's."""
     correction: bool = True
@@ -376,16 +385,21 @@ class TrainConfig:
                 "With class_context every class learns its own context, so that new classes have "
                 "none. Train on all classes, or turn class_context off."
             )
-        if self.text_depth > 1 and (self.class_context or self.conditional):
+        if self.text_depth > 1 and self.class_context:
             raise UserError(
                 "Learned tokens in later blocks of the text tower (text_depth) are the same for "
-                "all classes and images: turn class_context and conditional off."
+                "all classes: turn class_context off."
             )
-        regularised = self.text_weight > 0 or self.anchor_weight > 0 or self.align_gradient
-        if self.conditional and (regularised or self.class_context or self.groups_differ()):
+        if self.conditional and (self.class_context or self.align_gradient):
             raise UserError(
-                "A conditional context is one prompt that changes with every image. Use it with "
-                "one group, without class_context, text loss, anchor loss and align_gradient."
+                "A conditional context changes with every image, and is the same for all classes. "
+                "Use it without class_context and align_gradient."
+            )
+        if self.conditional and self.condition_from >= self.text_depth:
+            raise UserError(
+                f"condition_from is {self.condition_from}, but the text tower has learned tokens "
+                f"only in its first blocks, 0 to {self.text_depth - 1} (text_depth is "
+                f"{self.text_depth}). Choose an earlier block, or a larger text_depth."
             )
         if self.context_init == "random" and self.name_position == "middle":
             self._at_least("context_tokens", 2)
@@ -451,7 +465,7 @@ _AT_LEAST_ONE = (
 _POSITIVE = ("align_temperature", "aggregation_std")
 _COUNTS = (
     "epochs", "steps_per_shot", "warmup_epochs", "key_views", "learned_tokens", "vision_depth",
-    "lora_rank",
+    "lora_rank", "condition_from",
 )  # fmt: skip
 _NON_NEGATIVE = (
     "text_weight", "text_noise", "anchor_weight", "text_consistency", "image_consistency",

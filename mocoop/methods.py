@@ -339,6 +339,19 @@ _RECORDS = (
             recipes.MIXTURE | recipes.LIVE | {"vision_depth": 9}, recipes.OF_MOCOOP_V
         ),
     ),
+    Method(
+        "mocoop-cond",
+        "MoCoOp, conditional",
+        MIXTURE,
+        "MoCoOp, in which every image adds a small vector to the prompts of its experts.",
+        "Shows what prompts that see the image add to several prompts; slow, because each image "
+        "has its own texts.",
+        MOCOOP,
+        "#7a4fc0",
+        recipes.SHIFTED,
+        {"learning_rate": 0.05, "batch_size": 32, "epochs": 10},
+        published=Recipe(recipes.MIXTURE, recipes.OF_MOCOOP_COND),
+    ),
 )
 METHODS = {record.key: record for record in _RECORDS}
 """Key → method, in the order of result tables."""

@@ -275,6 +275,7 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("layer_norm_rate", 0.1),
         Published("vision_depth", 0, source="none; the paper names vision prompts as future work"),
         Published("router_input", "tuned", source="its code: the feature that is classified"),
+        Published("conditional", False, source="none; prompts that see the image are ours"),
         Published("image_consistency", 0.0, source="none of PromptSRC's losses"),
         Published("logit_consistency", 0.0, source="none of PromptSRC's losses"),
         Published("learning_rate", 0.032),

@@ -108,6 +108,10 @@ LORA = {
 LORA_DEMO = {"learning_rate": 1e-2, "epochs": 10, "batch_size": 32}
 LORA_CODE = {"learning_rate": 2e-4, "steps_per_shot": 500, "epochs": 20, "batch_size": 32}
 OF_LORA = "CLIP-LoRA, arXiv 2405.18541"
+# A mixture whose contexts the image changes is ours. The vector starts at zero, so that a training
+# starts from the mixture without it.
+SHIFTED = {"conditional": True, "zero_shift": True}
+OF_MOCOOP_COND = "ours: MoCoOp's recipe (arXiv 2409.12011) with contexts that the image changes"
 OF_TIP = "Tip-Adapter, arXiv 2207.09519"
 TIP = {"search": "published", "key_views": 10}
 OF_TASKRES = "TaskRes, arXiv 2211.10277"

@@ -18,7 +18,8 @@ from mocoop.classifiers.saved import open_classifier
 from mocoop.clip.backbone import load_backbone
 from mocoop.datasets import load_dataset
 from mocoop.features.cache import FeatureCache
-from mocoop.model.mixture import IMAGES_AT_ONCE, mix_conditional
+from mocoop.model.image_shift import Pairs
+from mocoop.model.mixture import IMAGES_AT_ONCE
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import open_run
 
@@ -44,8 +45,9 @@ def accuracy(
     for part, other, label in zip(
         *(values.split(IMAGES_AT_ONCE) for values in (features, shifted_by, labels)), strict=True
     ):
-        soft = model.text_features(tower, classes, other)
-        logits = mix_conditional(part, soft, model.logit_scale).logits
+        pairs = Pairs.chosen(part.new_zeros(len(part), 1), 1)
+        soft = model.pair_features(tower, classes, other, pairs)  # (images, classes, dim)
+        logits = torch.einsum("bd,bcd->bc", part, soft)
         right += int((logits.argmax(dim=-1) == label).sum())
     return 100.0 * right / len(labels)
 

@@ -81,7 +81,7 @@ GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of 
         ({"vision_depth": 2}, r"vision_depth changes the image features.*cached"),
         ({"method": "maple", "coupling": True, "image_cache": False, "text_depth": 2},
          r"text_depth is 2 and vision_depth 0\. Give both the same depth"),
-        ({"text_depth": 2, "class_context": True}, r"turn class_context and conditional off"),
+        ({"text_depth": 2, "class_context": True}, r"turn class_context off"),
         ({"vision_insertion": "add"}, r"Unknown vision_insertion 'add': expected one of replace"),
         ({"router_input": "both"}, r"Unknown router_input 'both': expected one of tuned, frozen"),
         ({"class_context": True, "classes": "base"}, r"new classes have none\. Train on all"),
@@ -95,15 +95,22 @@ def test_checks(changes, message):
         dataclasses.replace(TrainConfig(), **changes)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"text_weight": 1.0}, {"anchor_weight": 1.0}, {"align_gradient": True}, {"groups": GROUPS},
-     {"class_context": True}],
-)  # fmt: skip
-def test_conditional_context_is_one_shared_prompt_without_extras(changes):
+@pytest.mark.parametrize("method", ["cocoop", "mocoop-cond"])
+@pytest.mark.parametrize("changes", [{"align_gradient": True}, {"class_context": True}])
+def test_conditional_contexts_are_shared_by_all_classes(method, changes):
     """What has no meaning beside a prompt that changes with every image is refused."""
-    with pytest.raises(UserError, match="A conditional context is one prompt that changes"):
-        dataclasses.replace(preset("cocoop"), **changes)
+    with pytest.raises(UserError, match="A conditional context changes with every image"):
+        dataclasses.replace(preset(method), **changes)
+
+
+@pytest.mark.parametrize(("depth", "first"), [(1, 1), (3, 3), (3, 7)])
+def test_an_image_changes_only_blocks_with_learned_tokens(depth, first):
+    changes = {"text_depth": depth, "condition_from": first}
+    with pytest.raises(
+        UserError, match=rf"condition_from is {first}, .* blocks, 0 to {depth - 1}"
+    ):
+        dataclasses.replace(preset("mocoop-cond"), **changes)
+    dataclasses.replace(preset("mocoop-cond"), text_depth=depth, condition_from=depth - 1)
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if not METHODS[m].learns_in_epochs])

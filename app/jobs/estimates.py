@@ -194,14 +194,20 @@ def _work(config: TrainConfig, size: Size) -> float:
     if config.steps_per_shot and config.epochs:
         steps = sum(step_counts(size.images, size.classes, config)) / config.epochs
         images = steps * config.batch_size
-    prompts = images if config.conditional else steps * size.experts
+    static = steps * size.experts
+    prompts = static
+    if config.conditional:
+        prompts = images * min(config.num_chosen, size.experts)
+        prompts += static if config.text_weight > 0 else 0
     texts = prompts * names * (TWO_GRADIENTS if config.align_gradient else 1)
     return texts + (0 if config.image_cache else images * DEMO_IMAGE_TEXTS)
 
 
 def _evaluations(config: TrainConfig, size: Size) -> float:
     """Returns the work of all validations and of the test, in texts."""
-    each = size.classes if config.conditional else 0
+    # The value of routing is measured with all experts.
+    shifted = 1 if size.experts == 1 else config.num_chosen + size.experts
+    each = size.classes * shifted if config.conditional else 0
     each += 0 if config.image_cache else DEMO_IMAGE_TEXTS
     return FORWARD * each * ((config.epochs + 1) * size.val_images + size.test_images)
 

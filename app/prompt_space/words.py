@@ -11,8 +11,8 @@ CAPTION = (
 )
 WHAT_FOR = "how its prompts moved"
 CONDITIONAL = (
-    "CoCoOp adds to its prompt a vector that it computes from each image. This page shows the "
-    "prompt without this vector."
+    "This method adds to its prompts a vector that it computes from each image. This page shows "
+    "every prompt without this vector."
 )
 OTHER_RUNS = "Above, you can choose a run of a method that learns prompts (MoCoOp, CoOp, LASP …)."
 TRAIN_ONE = "Train one"

@@ -45,8 +45,11 @@ def edit_group(run: Run, choice: str, item: Item) -> None:
         return
     with part:
         classifier = run_caches.classifier(run)
-        if not isinstance(classifier, MixtureClassifier) or setup.config.tunes_images:
+        if setup.config.tunes_images:
             st.info(words.TUNED_TOWER)
+            return
+        if not isinstance(classifier, MixtureClassifier):
+            st.info(words.SHIFTED_PROMPTS)
             return
         st.caption(words.EDIT_CAPTION)
         left, right = layout.wrapping_columns([2, 3], "edit-group")

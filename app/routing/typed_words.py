@@ -24,6 +24,10 @@ TUNED_TOWER = (
     "This run changed CLIP's image tower, so its router cannot be combined with other hard "
     "prompts here. Choose a run with a frozen image tower."
 )
+SHIFTED_PROMPTS = (
+    "In this run every image changes the prompts of its experts, so its router cannot be combined "
+    "with other hard prompts here. Choose a run without this, such as MoCoOp."
+)
 EDIT_CAPTION = (
     "The prototype of a group is the mean of its hard prompts. In training, the prototypes tell "
     "the router which expert an image should go to. Write one sentence per line."

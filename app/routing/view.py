@@ -226,6 +226,8 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
             figure = figures.score_bars(experts, expert_colours(routed.experts))
             show_figure(figure, "closer-scores", words.PREFERENCE_ALT, experts)
     if several:
+        if config.conditional:
+            st.caption(words.WITHOUT_VECTOR)
         with st.expander(words.EACH_ALONE):
             show_table(experts, "experts-of-image", column_config=OWN)
     first = item.label - int(tested.labels[index])  # the labels that could be predicted

@@ -53,6 +53,10 @@ CHANGE_PICTURE = "Change this picture"
 ONE_EXPERT = "Use one expert alone (none chosen: the mixture predicts)"
 CLASSES_ALT = "Most probable classes of the image"
 PREFERENCE_ALT = "The router's preference for every expert on this image"
+WITHOUT_VECTOR = (
+    "In this run the image changes the prompts of its chosen experts. An expert that was not "
+    "chosen answers by its prompt as it is without any image."
+)
 EACH_ALONE = "What each expert predicts alone"
 RAW_SCORE, PREFERENCE = "raw score", "preference"
 WEIGHT, PROBABILITY = "weight", "probability"

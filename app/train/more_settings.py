@@ -204,6 +204,8 @@ def _router(form: Form) -> None:
     form.number("gate_rate", 1.0)
     form.number("gate_weight", 0.5)
     form.choice("gate_target", words.GATE_TARGETS)
+    if form.config.conditional:
+        form.toggle("shift_per_expert")
 
 
 def _alignment(form: Form) -> None:

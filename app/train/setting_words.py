@@ -77,6 +77,7 @@ LABELS = {
     "gate_rate": "Router's rate",
     "gate_weight": "Gating loss weight",
     "gate_target": "Router learns from",
+    "shift_per_expert": "A network for every expert",
     "align_weight": "λ",
     "align_temperature": "Temperature",
     "anchor_weight": "Anchor weight",
@@ -126,6 +127,8 @@ HELP = {
     "gate_target": "The scores that the router imitates: those of the hard prompts with 10 added "
     "to the K best (as in the paper), those of the hard prompts times CLIP's own scale, or those "
     "of the soft prompts with 10 added to the K best.",
+    "shift_per_expert": "A small network computes the vector that an image adds to the prompts. "
+    "Every expert can have its own, instead of one for all.",
     "align_weight": "How much is removed of the part of the gradient that contradicts the plain "
     "prompt. 1 removes all of it. With 0 this is CoOp.",
     "align_temperature": "Temperature of the predictions whose difference gives the plain "

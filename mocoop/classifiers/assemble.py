@@ -72,7 +72,7 @@ def classifier_of_model(
     """
     names = setup.class_names if class_names is None else tuple(class_names)
     if setup.config.conditional:
-        return ConditionalClassifier(names, ONE, model, tower)
+        return ConditionalClassifier(names, setup.experts, model, tower)
     if soft is None:
         soft = model.text_features(tower, ClassTokens.from_names(tower.tokens, names)).cpu()
     return classifier_of_features(setup, soft, learned_state(model), names)

@@ -100,6 +100,11 @@ def activation_memory(device: torch.device) -> int:
                 f"MOCOOP_TEXT_MEMORY is {chosen!r}: expected a number of GiB, at least 0, like 4."
             )
         return int(size * 2**30)
+    return half_of_free(device)
+
+
+def half_of_free(device: torch.device) -> int:
+    """Returns half of a device's free memory, in bytes."""
     if device.type == "cuda":
         return int(SHARE * torch.cuda.mem_get_info(device)[0])
     return int(SHARE * psutil.virtual_memory().available)

@@ -166,13 +166,17 @@ class TextTower:
             x = self._block(number, block, x, mask)
         return self._pooled(x, ends).view(*prompts.shape, -1)
 
-    def encode_prompts(self, prompts: PromptBatch) -> Tensor:
+    def encode_prompts(self, prompts: PromptBatch, share: float = 1.0) -> Tensor:
         """Returns features (experts, classes, dim) of soft prompts, not normalised.
 
         Uses the shared-prefix encoder if it is exact, else the plain one. With low-rank updates
         it is the plain one, since the blocks are not frozen then. In autocast, products
         run in its dtype. Up to `memory` bytes of activations are kept for the backward pass;
         other chunks are encoded twice, which does not change a bit of the result.
+
+        Args:
+            prompts: the prompts.
+            share: the share of `memory` for these prompts, if a step encodes others as well.
         """
         if not self.shares_prefixes:
             return self.encode_prompts_plain(prompts)
@@ -184,7 +188,7 @@ class TextTower:
         )
         chunks = prompts.layout.chunks(self.chunk_rows)
         needs_gradient = torch.is_grad_enabled() and prompts.requires_grad
-        memory_left = self.memory if needs_gradient else 0
+        memory_left = int(share * self.memory) if needs_gradient else 0
         parts = []
         for chunk in chunks:
             embedded = F.embedding(chunk.source, prompts.table)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mocoop.classifiers.base import Classifier
-from mocoop.classifiers.prompts import MixtureClassifier
+from mocoop.classifiers.prompts import ConditionalClassifier, MixtureClassifier
 from mocoop.config import TrainConfig
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.splits import class_range, few_shot_items
@@ -65,16 +65,18 @@ def routing_value(
     Raises:
         UserError: for a run with only one expert.
     """
-    if not isinstance(classifier, MixtureClassifier) or len(classifier.experts) < 2:
+    mixture = MixtureClassifier | ConditionalClassifier
+    if not isinstance(classifier, mixture) or len(classifier.experts) < 2:
         raise UserError("This run has one prompt and no router. Choose a run of a mixture.")
     tested = route_items(classifier, dataset, cache, choice)
-    by_expert = _correct_by_expert(tested.routed.expert_probabilities, tested.labels)
-    without_router = replace(classifier, gate=None, num_chosen=len(classifier.experts))
+    # With all experts chosen each one alone answers by the prompts that it has when it is chosen.
+    without_router = classifier.with_all_experts()
     uniform = route_items(without_router, dataset, cache, choice)
+    by_expert = _correct_by_expert(uniform.routed.expert_probabilities, uniform.labels)
     items, chosen_on = selection_items(config, dataset)
     trained = class_range(config.classes, len(classifier.class_names))
     features = cache.features(dataset, items)[:, 0]
-    selection = classifier.subset(trained).classify(features)
+    selection = without_router.subset(trained).classify(features)
     labels = torch.tensor([item.label for item in items])
     best = int(_correct_by_expert(selection.expert_probabilities, labels).mean(dim=0).argmax())
     accuracies = (100.0 * by_expert.mean(dim=0)).tolist()

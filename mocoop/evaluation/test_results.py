@@ -53,7 +53,7 @@ def results_on_test(
     for choice in choices:
         items = route_items(classifier, dataset, cache, choice, prototypes=prototypes)
         results[choice] = asdict(evaluate(items, choice)) | extra_measures(items)
-        if isinstance(classifier, MixtureClassifier) and len(classifier.experts) > 1:
+        if len(classifier.experts) > 1:
             value = routing_value(classifier, dataset, cache, config, choice)
             results[choice]["routing_value"] = asdict(value)
         if untrained is not None and choice in untrained:

@@ -18,10 +18,10 @@ from mocoop.clip.image_layer_norms import ImageNorms
 from mocoop.clip.text_tower import TextTower
 from mocoop.clip.tuned_tower import TunedTower, routed_features, seen_features
 from mocoop.config import TrainConfig
-from mocoop.errors import UserError
+from mocoop.model.image_shift import MetaNet, Pairs, image_shift
 from mocoop.model.low_rank_updates import TEXT, LowRankUpdates, low_rank_updates
 from mocoop.model.router import top_weights
-from mocoop.model.soft_prompts import MetaNet, SoftPrompts, linear, prompt_starts
+from mocoop.model.soft_prompts import SoftPrompts, linear, prompt_starts
 from mocoop.model.vision_prompts import (
     VisionPrompts,
     router_sees_frozen,
@@ -31,7 +31,9 @@ from mocoop.model.vision_prompts import (
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import Groups
 
-IMAGES_AT_ONCE = 32  # with a conditional context: images whose prompts are encoded together
+# With a conditional context: the most images, and the most pairs of an image and an expert, whose
+# prompts are encoded together.
+IMAGES_AT_ONCE, PAIRS_AT_ONCE = 32, 128
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class Mixture:
 
     scores: Tensor  # (batch, experts), the router's scores; zeros with one expert
     weights: Tensor  # (batch, experts), zero for experts that are not chosen
-    expert_logits: Tensor  # (batch, experts, classes), scaled by the logit scale
+    expert_logits: Tensor
+    """(batch, experts, classes), scaled by the logit scale. With a conditional context an expert
+    that is not chosen answers by the context that no image has changed; 0 while training."""
     logits: Tensor  # (batch, classes), the weighted sum over experts
 
 
@@ -54,7 +58,8 @@ class PromptMixture(nn.Module):
         correction: vector (dim,) that is added to all text features, or None.
         logit_scale: the frozen CLIP's scale.
         num_chosen: K, the number of experts per image.
-        shift: computes the vector that an image adds to the one expert's context, or None.
+        shift: computes the vector that an image adds to the contexts of the experts that are
+            chosen for it; one network, or one per expert, or None.
         norms: trained LayerNorms of the image tower, or None.
         vision: learned tokens of the image tower, or None.
         lora: low-rank updates of both towers, or None. Without all three, the towers are frozen.
@@ -69,7 +74,7 @@ class PromptMixture(nn.Module):
         correction: nn.Parameter | None,
         logit_scale: float,
         num_chosen: int,
-        shift: MetaNet | None = None,
+        shift: MetaNet | nn.ModuleList | None = None,
         norms: ImageNorms | None = None,
         vision: VisionPrompts | None = None,
         lora: LowRankUpdates | None = None,
@@ -92,23 +97,65 @@ class PromptMixture(nn.Module):
         self,
         tower: TextTower,
         classes: ClassTokens,
-        image_features: Tensor | None = None,
         generator: torch.Generator | None = None,
+        share: float = 1.0,
     ) -> Tensor:
         """Returns `soft`, the L2-normalised text features (experts, classes, dim), fp32.
 
-        With a conditional context and image features (images, dim) they are (images, classes,
-        dim), since every image has its own context. Without image features the context is the
-        one that no image has changed. With a generator, low-rank updates have dropout.
+        A conditional context is the one that no image has changed.
+
+        Args:
+            tower: the frozen text tower.
+            classes: the class names.
+            generator: with it, low-rank updates have dropout.
+            share: the share of the tower's memory for activations that may be used.
         """
-        shift = None
-        if self.lora is not None:
-            updates = self.lora.of(TEXT).dropping(self.config.lora_dropout, generator)
-            tower = tower.with_updates(updates)
-        if self.shift is not None and image_features is not None:
-            shift = self.shift(image_features)  # (images, width)
+        tower = self._updated(tower, generator)
         with self.autocast():
-            features = self.prompts(tower, classes, shift)
+            features = self.prompts(tower, classes, share)
+        return self._finished(features)
+
+    def pair_features(
+        self,
+        tower: TextTower,
+        classes: ClassTokens,
+        image_features: Tensor,
+        pairs: Pairs,
+        share: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Returns the L2-normalised text features (pairs, classes, dim), fp32, of shifted prompts.
+
+        Args:
+            tower: the frozen text tower.
+            classes: the class names.
+            image_features: (batch, dim), L2-normalised, as the router sees them.
+            pairs: the images and experts; every pair has its own context.
+            share: the share of the tower's memory for activations that may be used.
+            generator: with it, low-rank updates have dropout.
+        """
+        assert self.shift is not None
+        tower = self._updated(tower, generator)
+        total, first = len(pairs.images), self.config.condition_from
+        parts = []
+        for expert, piece in pairs.pieces():
+            net = self.shift[expert] if isinstance(self.shift, nn.ModuleList) else self.shift
+            shift = net(image_features[pairs.images[piece]])  # (pairs of the piece, width)
+            own = share * len(shift) / total
+            with self.autocast():
+                batch = self.prompts.pack_shifted(tower, classes, expert, shift, first)
+                parts.append(tower.encode_prompts(batch, own))
+        return self._finished(torch.cat(parts))
+
+    def _updated(self, tower: TextTower, generator: torch.Generator | None) -> TextTower:
+        """Returns the text tower with its low-rank updates, if it has any."""
+        if self.lora is None:
+            return tower
+        updates = self.lora.of(TEXT).dropping(self.config.lora_dropout, generator)
+        return tower.with_updates(updates)
+
+    def _finished(self, features: Tensor) -> Tensor:
+        """Returns text features in fp32, with the correction vector, L2-normalised."""
         features = features.float()
         if self.correction is not None:
             features = features + self.correction
@@ -173,12 +220,51 @@ class PromptMixture(nn.Module):
         Args:
             image_features: (batch, dim), L2-normalised, or (batch, 2 dim) from a tuned image tower
                 whose router sees the frozen tower's feature.
-            soft: (experts, classes, dim), from `text_features`; (batch, classes, dim) with a
-                conditional context.
+            soft: (experts, classes, dim), from `text_features`.
         """
-        if self.shift is not None:
-            return mix_conditional(image_features, soft, self.logit_scale)
         return mix(image_features, soft, self.gate, self.logit_scale, self.num_chosen)
+
+    def conditional(
+        self,
+        tower: TextTower,
+        classes: ClassTokens,
+        image_features: Tensor,
+        soft: Tensor | None = None,
+        everyone: bool = False,
+        share: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Mixture:
+        """Returns the mixture whose chosen experts' contexts are changed by each image.
+
+        Only the prompts of the K chosen experts of each image are encoded.
+
+        Args:
+            tower: the frozen text tower.
+            classes: the class names.
+            image_features: as in `forward`.
+            soft: (experts, classes, dim), from `text_features`: by these the experts answer that
+                are not chosen. Without it their logits are 0.
+            everyone: all experts are chosen, with equal weight, whatever the router says.
+            share: the share of the tower's memory for activations that may be used.
+            generator: with it, low-rank updates have dropout.
+        """
+        experts = len(self.prompts.before)
+        seen = seen_features(image_features, tower.dim)
+        routed = routed_features(image_features, tower.dim)
+        scores = routed.new_zeros(len(routed), experts) if self.gate is None else self.gate(routed)
+        steering = torch.zeros_like(scores) if everyone else scores
+        num_chosen = experts if everyone else self.num_chosen
+        weights = top_weights(steering, num_chosen)
+        pairs = Pairs.chosen(steering, num_chosen)
+        # (pairs, classes, dim)
+        text = self.pair_features(tower, classes, routed, pairs, share, generator)
+        logits = self.logit_scale * torch.einsum("bd,bcd->bc", seen[pairs.images], text)
+        others = seen.new_zeros(len(seen), experts, logits.shape[1])
+        if soft is not None:
+            others = self.logit_scale * torch.einsum("bd,gcd->bgc", seen, soft)
+        expert_logits = others.index_put((pairs.images, pairs.experts), logits)
+        mixed = torch.einsum("bg,bgc->bc", weights, expert_logits)
+        return Mixture(scores, weights, expert_logits, mixed)
 
 
 def mix(
@@ -206,19 +292,6 @@ def mix(
     return Mixture(scores, weights, expert_logits, logits)
 
 
-def mix_conditional(image_features: Tensor, soft: Tensor, logit_scale: float) -> Mixture:
-    """Returns the logits of images that each have their own text features.
-
-    Args:
-        image_features: (batch, dim), L2-normalised.
-        soft: (batch, classes, dim), L2-normalised.
-        logit_scale: the frozen CLIP's scale.
-    """
-    logits = logit_scale * torch.einsum("bd,bcd->bc", image_features, soft)
-    scores = image_features.new_zeros(len(image_features), 1)
-    return Mixture(scores, torch.ones_like(scores), logits[:, None], logits)
-
-
 def build_model(
     config: TrainConfig,
     backbone: Backbone,
@@ -236,15 +309,10 @@ def build_model(
         num_classes: the number of trained classes; needed for class-specific contexts.
 
     Raises:
-        UserError: if `num_chosen` is larger than the number of experts, if a conditional context
-            has several experts, or if the image tower lacks the LayerNorms to train.
+        UserError: if `num_chosen` is larger than the number of experts, or if the image tower
+            lacks the LayerNorms to train.
     """
     config.check_num_chosen(len(groups))
-    if config.conditional and len(groups) > 1:
-        raise UserError(
-            f"A conditional context is one prompt that changes with every image, but there are "
-            f"{len(groups)} groups of templates. Give one group."
-        )
     tower = backbone.text
     starts = prompt_starts(config, tower, groups, generator)
     prompts = SoftPrompts(starts, num_classes if config.class_context else None)
@@ -256,7 +324,7 @@ def build_model(
         nn.Parameter(torch.zeros(tower.dim)) if config.correction else None,
         backbone.logit_scale,
         config.num_chosen,
-        MetaNet(tower.dim, tower.width, generator) if config.conditional else None,
+        image_shift(config, tower.dim, tower.width, len(groups), generator),
         ImageNorms.from_tower(backbone.model.visual) if config.tune_layer_norms else None,
         vision_prompts(config, backbone.model.visual, tower.width, generator),
         low_rank_updates(config, backbone.model.visual, tower, generator),
@@ -267,14 +335,29 @@ def build_model(
 
 @torch.no_grad()
 def predict(
-    model: PromptMixture, tower: TextTower, classes: ClassTokens, features: Tensor
+    model: PromptMixture,
+    tower: TextTower,
+    classes: ClassTokens,
+    features: Tensor,
+    everyone: bool = False,
 ) -> Mixture:
-    """Returns the model's output for image features (images, dim) and the given classes."""
+    """Returns the model's output for image features (images, dim) and the given classes.
+
+    Args:
+        model: the model.
+        tower: the frozen text tower.
+        classes: the class names.
+        features: as `PromptMixture.forward` takes them.
+        everyone: with a conditional context: all experts are chosen, with equal weight.
+    """
     if model.shift is None:
         return model(features, model.text_features(tower, classes))
+    experts = len(model.prompts.before)
+    chosen = experts if everyone else model.num_chosen
+    soft = model.text_features(tower, classes) if chosen < experts else None
     parts = [
-        model(part, model.text_features(tower, classes, part))
-        for part in features.split(IMAGES_AT_ONCE)
+        model.conditional(tower, classes, part, soft, everyone)
+        for part in features.split(max(1, min(IMAGES_AT_ONCE, PAIRS_AT_ONCE // chosen)))
     ]
     return Mixture(
         torch.cat([part.scores for part in parts]),

@@ -68,30 +68,65 @@ class SoftPrompts(nn.Module):
         deep = [start.deep for start in starts if start.deep is not None]
         self.deep = nn.ParameterList([nn.Parameter(tokens.clone()) for tokens in deep])
 
-    def forward(
-        self, tower: TextTower, classes: ClassTokens, shift: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, tower: TextTower, classes: ClassTokens, share: float = 1.0) -> Tensor:
         """Returns text features (experts, classes, dim), not normalised.
 
         Args:
             tower: the frozen text tower.
             classes: the class names.
-            shift: vectors (images, width) that are added to the one expert's context; the
-                result is then (images, classes, dim).
+            share: the share of the tower's memory for activations that these prompts may use.
         """
-        batch = self.pack(tower, classes, shift)
-        return tower.encode_prompts(batch).view(-1, len(classes.lengths), tower.dim)
+        batch = self.pack(tower, classes)
+        return tower.encode_prompts(batch, share).view(-1, len(classes.lengths), tower.dim)
 
-    def pack(
-        self, tower: TextTower, classes: ClassTokens, shift: Tensor | None = None
-    ) -> PromptBatch:
+    def pack(self, tower: TextTower, classes: ClassTokens) -> PromptBatch:
         """Returns the prompts of all experts and classes as input of the text tower."""
-        batch = self._packed(tower, classes, shift)
+        batch = self._packed(tower, classes)
         return batch.with_deep(list(self.deep)) if len(self.deep) else batch
 
-    def _packed(
-        self, tower: TextTower, classes: ClassTokens, shift: Tensor | None = None
+    def pack_shifted(
+        self,
+        tower: TextTower,
+        classes: ClassTokens,
+        expert: int,
+        shift: Tensor,
+        first_block: int = 0,
     ) -> PromptBatch:
+        """Returns one expert's prompts of all classes once for every image, (images, classes).
+
+        Args:
+            tower: the frozen text tower.
+            classes: the class names.
+            expert: the expert's index.
+            shift: the vector of each image, (images, width), which is added to all learned tokens
+                from `first_block` on. Tokens after the name belong to block 0.
+            first_block: a block of the text tower; 0 is the context itself.
+        """
+        images, block, after = len(shift), self.before[expert], self.after[expert]
+        offset = shift[:, None]  # (images, 1, width)
+        if first_block == 0:
+            before = block + offset  # (images, tokens, width)
+            # The tokens after the name are shifted only if they are learned.
+            behind = after + offset * self.learn_after[expert]
+        else:
+            before, behind = (part.expand(images, -1, -1) for part in (block, after))
+        lead, tail = self._fixed("lead", expert, block), self._fixed("tail", expert, after)
+        batch = PromptBatch.build(
+            tower.tokens,
+            classes,
+            [torch.cat([row, lead]) for row in before],
+            [torch.cat([row, tail]) for row in behind],
+            endings=[self.endings[expert]] * images,
+            own_end=[self.own_end[expert]] * images,
+        )
+        if not len(self.deep):
+            return batch
+        deep = self.deep[expert]  # (layers, tokens, width), of block 1 and the later ones
+        shifted = torch.arange(1, len(deep) + 1, device=deep.device) >= first_block
+        own = deep + shifted[:, None, None] * shift[:, None, None]  # (images, layers, …)
+        return batch.with_deep(list(own))
+
+    def _packed(self, tower: TextTower, classes: ClassTokens) -> PromptBatch:
         """Returns the prompts of all experts and classes, without tokens of later blocks."""
         ends = [
             torch.cat([after, self._fixed("tail", index, after)], dim=-2)
@@ -101,7 +136,6 @@ class SoftPrompts(nn.Module):
             torch.cat([block, self._fixed("lead", index, block)], dim=-2)
             for index, block in enumerate(self.before)
         ]
-        endings, own_end = self.endings, self.own_end
         if self.num_classes is not None:
             if len(classes.lengths) != self.num_classes:
                 raise ValueError(f"contexts of {self.num_classes} classes only")
@@ -110,44 +144,14 @@ class SoftPrompts(nn.Module):
             texts = [ending for ending in self.endings for _ in range(self.num_classes)]
             lasts = [last for last in self.own_end for _ in range(self.num_classes)]
             return PromptBatch.build(tower.tokens, classes, own, ends, True, texts, lasts)
-        if shift is not None:
-            offset = shift[:, None]  # (images, 1, width)
-            lead = self._fixed("lead", 0, self.before[0])
-            before = [torch.cat([row, lead]) for row in self.before[0] + offset]  # per image
-            endings, own_end = endings * len(before), own_end * len(before)
-            # The tokens after the name are shifted only if they are learned.
-            after = self.after[0] + offset * self.learn_after[0]
-            ends = [torch.cat([row, self._fixed("tail", 0, row)]) for row in after]
         return PromptBatch.build(
-            tower.tokens, classes, before, ends, endings=endings, own_end=own_end
+            tower.tokens, classes, before, ends, endings=self.endings, own_end=self.own_end
         )
 
     def _fixed(self, part: str, index: int, beside: Tensor) -> Tensor:
         """Returns an expert's frozen tokens, for each class where `beside` has one block each."""
         tokens = self.get_buffer(f"{part}_{index}")
         return tokens if self.num_classes is None else tokens.expand(len(beside), -1, -1)
-
-
-class MetaNet(nn.Module):
-    """CoCoOp's meta-net: the vector that an image adds to every context token.
-
-    Linear(dim, dim / 16), ReLU, Linear(., width); Zhou et al., CVPR 2022 (arXiv 2203.05557).
-
-    Args:
-        dim: width of the image features.
-        width: width of the context tokens.
-        generator: draws the initial weights, in the range of `nn.Linear`; a CPU generator.
-    """
-
-    def __init__(self, dim: int, width: int, generator: torch.Generator) -> None:
-        super().__init__()
-        hidden = max(1, dim // 16)
-        self.squeeze = linear(dim, hidden, generator)
-        self.expand = linear(hidden, width, generator)
-
-    def forward(self, image_features: Tensor) -> Tensor:
-        """Returns a vector per image, (batch, width), from normalised features (batch, dim)."""
-        return self.expand(self.squeeze(image_features).relu())
 
 
 def prompt_starts(

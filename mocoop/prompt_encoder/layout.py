@@ -42,6 +42,7 @@ class ClassTokens:
         self.names = tuple(names)
         self._table = table
         self._layouts: dict[tuple[object, ...], PromptLayout] = {}
+        self._first: dict[int, ClassTokens] = {}
 
     @classmethod
     def from_names(cls, table: TokenTable, names: Sequence[str]) -> ClassTokens:
@@ -61,9 +62,14 @@ class ClassTokens:
         return cls(flat, lengths, names, table)
 
     def first(self, count: int) -> ClassTokens:
-        """Returns only the first `count` classes."""
-        ids = self.ids[: int(self.lengths[:count].sum())]
-        return ClassTokens(ids, self.lengths[:count], self.names[:count], self._table)
+        """Returns only the first `count` classes; the same object every time."""
+        if count == len(self.names):
+            return self
+        if count not in self._first:
+            ids = self.ids[: int(self.lengths[:count].sum())]
+            own = ClassTokens(ids, self.lengths[:count], self.names[:count], self._table)
+            self._first[count] = own
+        return self._first[count]
 
     def joined(self, ending: str) -> dict[int, list[int]]:
         """Returns label → tokens of name and ending, where the two are read as one piece.

@@ -165,10 +165,10 @@ def measure(run: Run, dataset: Dataset, backbone: Backbone) -> LabRun:
     """
     setup = run.setup()
     check_same_data(run, setup, dataset, backbone)
-    if setup.config.classes != "base" or setup.config.tunes_images:
+    if setup.config.classes != "base" or setup.config.tunes_images or setup.config.conditional:
         raise UserError(
             f"Run {run.path} is not one of the lab's: expected a run trained on the base half, "
-            "with a frozen image tower."
+            "with a frozen image tower, and prompts that are the same for all images."
         )
     saved = run.features()
     if list(saved.soft) != list(range(setup.config.epochs + 1)):

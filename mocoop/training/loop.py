@@ -245,8 +245,7 @@ def step_losses(
     both = features
     if not model.router_sees_frozen:  # then the frozen tower's are for the losses alone
         features = seen_features(features, data.hard.prototypes.shape[-1])
-    soft = model.text_features(tower, classes, features, generator)  # (experts, classes, dim)
-    mixture = model(features, soft[:, : data.num_trained])
+    soft, mixture = _answers(model, tower, classes, features, data.num_trained, config, generator)
     losses = {"classification": classification_loss(mixture.logits, labels)}
     total = losses["classification"]
     hard, logit_scale = data.hard, model.logit_scale
@@ -318,6 +317,35 @@ def _consistency_losses(
         unlearned = logit_scale * frozen @ text[: data.num_trained].T
         losses["logit_consistency"] = logit_consistency_loss(logits, unlearned)
     return losses
+
+
+def _answers(
+    model: PromptMixture,
+    tower: TextTower,
+    classes: ClassTokens,
+    features: Tensor,
+    num_trained: int,
+    config: TrainConfig,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Mixture]:
+    """Returns the text features (experts, classes, dim) of the other losses, and the mixture.
+
+    If images change the contexts, the other losses see the contexts that no image has changed;
+    without such losses these are not encoded, and the features are those of no expert.
+    """
+    if model.shift is None:
+        soft = model.text_features(tower, classes, generator)
+        return soft, model(features, soft[:, :num_trained])
+    experts = len(model.prompts.before)
+    by_soft = config.gate_weight > 0 and config.gate_target == "soft" and model.gate is not None
+    share, soft = 0.0, features.new_zeros(0, len(classes.lengths), tower.dim)
+    of_texts = max(config.text_weight, config.anchor_weight, config.text_consistency) > 0
+    if of_texts or by_soft:
+        share = experts / (experts + len(features) * model.num_chosen)
+        soft = model.text_features(tower, classes, generator, share)
+    first = classes.first(num_trained)
+    mixture = model.conditional(tower, first, features, share=1.0 - share, generator=generator)
+    return soft, mixture
 
 
 def _predict_monitored(

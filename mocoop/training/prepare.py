@@ -25,6 +25,7 @@ from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import HardText, expert_groups, frozen_text
 from mocoop.model.low_rank_updates import tower_sizes
 from mocoop.model.soft_prompts import check_learnable
+from mocoop.model.step_cost import check_step_cost
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
@@ -90,6 +91,10 @@ def prepare(
     if config.vision_depth:
         check_can_be_prompted(backbone.model.visual, config.vision_depth)
     train_items, val_items = few_shot_items(config, dataset)
+    names = [dataset.class_names[label] for label in trained]
+    if config.epochs:
+        images = min(config.batch_size, len(train_items))
+        check_step_cost(config, backbone.text, groups, names, images)
     return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
 
 

@@ -21,7 +21,7 @@ from mocoop.storage.images import open_image
 from mocoop.training.experiment import run_experiment
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
-METHODS = ("mocoop", "mocoop-ln", "coop", "cocoop", "linear-probe")
+METHODS = ("mocoop", "mocoop-ln", "coop", "cocoop", "mocoop-cond", "linear-probe")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_missing_onnx_is_told_before_anything_is_written(runs, tmp_path, monkeyp
     assert not (tmp_path / "classifier").exists()
 
 
-@pytest.mark.parametrize("method", ["cocoop", "linear-probe"])
+@pytest.mark.parametrize("method", ["cocoop", "mocoop-cond", "linear-probe"])
 def test_methods_without_text_features(runs, tmp_path, method):
     """A method whose text features change with the image, or that has none, is refused."""
     with pytest.raises(UserError, match=rf"A {method} run has no fixed text features"):

@@ -29,7 +29,9 @@ def small_run(path, method, **changes):
     return Run(path)
 
 
-@pytest.mark.parametrize("method", ["ensemble", "coop", "cocoop", "mocoop", "mocoop-ln"])
+@pytest.mark.parametrize(
+    "method", ["ensemble", "coop", "cocoop", "mocoop", "mocoop-ln", "mocoop-cond"]
+)
 def test_on_its_own_data_a_run_is_what_it_was(method, tmp_path, workspace):
     run = small_run(tmp_path / "run", method)
     found = evaluate_on(run, load_dataset("digits"))

@@ -16,7 +16,9 @@ from tests.support.page_fixtures import open_page
 
 MIXTURES = tuple(key for key, method in METHODS.items() if method.is_mixture)
 NO_PROMPTS = tuple(key for key, method in METHODS.items() if not method.learns_prompts)
-FAR_APART = ("zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln", "maple")
+FAR_APART = (
+    "zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln", "mocoop-cond", "maple",
+)  # fmt: skip
 TABS = (
     "Test images",
     "Experts by class",
@@ -116,6 +118,12 @@ def test_an_image_can_be_looked_at_closely(show, method):
     assert f"{METHODS[method].label} predicts" in texts(app.markdown)
 
 
+def test_answers_of_experts_that_were_not_chosen_are_explained(show):
+    app = show("pages/routing.py", "mocoop-cond", image="test/bird/photo/0")
+    assert not app.error
+    assert "as it is without any image" in texts(app.caption)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_prompt_space_shows_prompts_or_says_that_there_are_none(show, method):
     app = show("pages/prompt_space.py", method)
@@ -123,7 +131,14 @@ def test_prompt_space_shows_prompts_or_says_that_there_are_none(show, method):
     none = f"{METHODS[method].label} learns no soft prompts" in texts(app.info)
     assert none == (method in NO_PROMPTS)
     assert ("Trustworthiness" in texts(app.markdown)) == (method not in NO_PROMPTS)
-    assert ("prompt without this vector" in texts(app.info)) == (method == "cocoop")
+    shifted = preset(method).conditional
+    assert ("every prompt without this vector" in texts(app.info)) == shifted
+
+
+def test_groups_are_not_edited_where_images_change_the_prompts(show):
+    app = show("pages/routing.py", "mocoop-cond", view="Type a prompt", edit="true")
+    assert not app.error
+    assert "every image changes the prompts of its experts" in texts(app.info)
 
 
 def test_words_of_a_prompt_for_every_class_are_those_of_the_class(show):

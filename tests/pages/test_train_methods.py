@@ -59,6 +59,7 @@ SHOWN = {
     "lasp-v-ln": STYLE | LIVE | CONTEXT | OWN | TEXT,
     "mocoop": STYLE | CACHED | ROUTER | TEXT,
     "mocoop-all": STYLE | CACHED | ROUTER | TEXT,
+    "mocoop-cond": STYLE | CACHED | ROUTER | TEXT | {"A network for every expert"},
     "mocoop-ln": STYLE | LIVE | ROUTER | TEXT,
     "mocoop-all-ln": STYLE | LIVE | ROUTER | TEXT,
     "promptsrc": STYLE | TOKENS | {"Blocks of the text tower"} | CLOSE | MEAN | SENTENCE,

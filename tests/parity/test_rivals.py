@@ -172,6 +172,7 @@ PEAKS = {
     "mocoop-all": (0.032, 50, 5),
     "mocoop-ln": (0.032, 50, 5),
     "mocoop-all-ln": (0.032, 50, 5),
+    "mocoop-cond": (0.032, 50, 5),
 }
 """Method → published rate, epochs and warm-up epochs."""
 

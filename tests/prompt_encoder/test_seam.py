@@ -11,6 +11,7 @@ from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 
 from mocoop.assets import asset
 from mocoop.model.hard_prompts import hard_features
+from mocoop.model.image_shift import Pairs
 from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens, filled_tokens
@@ -177,7 +178,9 @@ def test_an_image_shifts_the_same_tokens(tiny_backbone, tower, generator):
     model = model_of(tiny_backbone, generator, {"p": ["a photo of a {}."]}, conditional=True)
     images = torch.randn(3, tower.dim, generator=generator)
     classes = ClassTokens.from_names(tower.tokens, NAMES)
-    packed = model.prompts.pack(tower, classes, torch.zeros(3, tower.width))
+    packed = model.prompts.pack_shifted(tower, classes, 0, torch.zeros(3, tower.width))
     lengths = [len(rows) for rows in packed.layout.prompts]
     assert lengths == 3 * [len(rows) for rows in sentences(tower, ["a photo of a {}."])]
-    assert model.text_features(tower, classes, images).shape == (3, len(NAMES), tower.dim)
+    pairs = Pairs.chosen(torch.zeros(3, 1), 1)
+    features = model.pair_features(tower, classes, images, pairs)
+    assert features.shape == (3, len(NAMES), tower.dim)

@@ -12,6 +12,7 @@ from mocoop.classifiers.prompts import learned_state
 from mocoop.classifiers.saved import restore_model
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
+from mocoop.model.image_shift import Pairs
 from mocoop.model.mixture import IMAGES_AT_ONCE, build_model, predict
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset
@@ -21,11 +22,14 @@ from mocoop.training.optimizer import learning_rate
 from tests.support import method_cases as cases
 from tests.support.reference_training import plain_rate
 
-# Tokens in the image tower are compared in tests/parity/test_towers.py and test_promptsrc.py.
+# Tokens in the image tower are compared in tests/parity/test_towers.py and test_promptsrc.py;
+# mixtures whose contexts see the image in test_conditional_mixture.py there.
 TRAINED = tuple(
     key
     for key, method in METHODS.items()
-    if method.learns_prompts and preset(key).vision_depth + preset(key).lora_rank == 0
+    if method.learns_prompts
+    and preset(key).vision_depth + preset(key).lora_rank == 0
+    and not (method.is_mixture and preset(key).conditional)
 )
 RANDOM = {"context_init": "random", "context_tokens": 5, "learning_rate": 0.02}
 MIDDLE, FRONT = {"name_position": "middle"}, {"name_position": "front"}
@@ -210,7 +214,7 @@ def test_a_restored_model_says_the_same(tiny_backbone, case):
     with torch.no_grad():
         found = [
             (
-                model.text_features(tiny_backbone.text, classes, cases.features_of(3)),
+                predict(model, tiny_backbone.text, classes, cases.features_of(3)).logits,
                 model.image_features(tiny_backbone.model.visual, pictures),
             )
             for model in (pair.model, again)
@@ -240,18 +244,12 @@ def test_conditional_prompts_are_those_of_each_image_alone(tiny_backbone):
     together = predict(model, tower, classes, features)
     with torch.no_grad():
         for row, image in enumerate(features):
-            soft = model.text_features(tower, classes, image[None])
-            alone = model(image[None], soft)
+            alone = model.conditional(tower, classes, image[None])
             torch.testing.assert_close(together.logits[row], alone.logits[0])
+            pairs = Pairs.chosen(torch.zeros(1, 1), 1)
+            soft = model.pair_features(tower, classes, image[None], pairs)
             expected = tiny_backbone.logit_scale * soft[0] @ image
             torch.testing.assert_close(together.logits[row], expected)
     assert together.logits.shape == (len(features), len(cases.NAMES))
     assert torch.equal(together.expert_logits[:, 0], together.logits)
     assert torch.equal(together.weights, torch.ones(len(features), 1))
-
-
-def test_conditional_context_takes_one_group(tiny_backbone, generator):
-    """Several groups and a conditional context do not go together."""
-    config = preset("cocoop")
-    with pytest.raises(UserError, match=r"3 groups of templates\. Give one group"):
-        build_model(config, tiny_backbone, cases.GROUPS, generator)

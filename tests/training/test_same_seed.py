@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 ROOT = Path(__file__).parents[2]
-METHODS = ("mocoop-ln", "cocoop")
+METHODS = ("mocoop-ln", "cocoop", "mocoop-cond")
 TRAIN = """
 import sys
 from dataclasses import replace

@@ -66,6 +66,7 @@ def assert_same_outcome(one: Run, other: Run) -> None:
         ("mocoop", {"classes": "base"}),
         ("mocoop-ln", {"epochs": 2, "save_every": 1}),  # live images, LayerNorms
         ("cocoop", {"epochs": 2, "save_every": 1}),
+        ("mocoop-cond", {"epochs": 2, "save_every": 1}),
         ("prograd", {"momentum": 0.5}),
     ],
 )
