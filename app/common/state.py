@@ -54,6 +54,10 @@ IMAGE = "image"  # item in the "Look closer" dialog; set by a button, not by a w
 OF_EXPERT = "of_expert"  # the expert whose images are shown
 FORCED = "forced"  # the expert that predicts instead of the mixture
 SOURCE = "source"  # where the picture to try comes from
+# Where the image tower looks, and what covering a picture changes: open parts and settings.
+LOOKS, LOOKS_BY, LOOKS_AT, LOOKS_WHO = "looks", "looks_by", "looks_at", "looks_who"
+COVERS, COVERS_SIZE, COVERS_SHOW = "covers", "covers_size", "covers_show"
+COVERS_FIRST, COVERS_SECOND = "covers_first", "covers_second"
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay in the session
 GROUND = "ground"  # behind transparent parts of uploads
 CHANGED = "changed"  # which of the uploaded pictures the sliders change

@@ -18,6 +18,7 @@ from app.common import state
 from app.common.theme import expert_colours
 from app.common.words import escape_markdown
 from app.routing import effects, figures, tables, words
+from app.routing.looking_view import look_into
 from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
@@ -223,6 +224,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
             best = tables.top_classes(now, 0)
             figure = figures.class_bars(best, picture.truth)
             show_figure(figure, "classes-now", words.PICTURE_CLASSES_ALT, best)
+    look_into(run, changed)
     beside_run(run, changed, picture.truth, "picture")
     nearest_training_images(run, feature)
 

@@ -14,6 +14,7 @@ from app.common.methods import how_it_answers, method_name
 from app.common.theme import expert_colours
 from app.routing import cached, figures, tables, words
 from app.routing.class_view import class_numbers
+from app.routing.looking_view import look_into
 from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
@@ -232,7 +233,9 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
             show_table(experts, "experts-of-image", column_config=OWN)
     first = item.label - int(tested.labels[index])  # the labels that could be predicted
     labels = range(first, first + len(routed.class_names))
-    beside_run(run, data_caches.dataset(data).image(item), truth, "closer", labels)
+    picture = data_caches.dataset(data).image(item)
+    look_into(run, picture, labels)
+    beside_run(run, picture, truth, "closer", labels)
     nearest_training_images(run, run_caches.feature_of(run, item))
 
 
