@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from app.caches import runs as run_caches
 from app.caches.data import as_png
@@ -72,5 +72,9 @@ def _occlusion(
 
 
 def seen_png(run: Run, image: Image.Image) -> bytes:
-    """Returns what a run's image tower sees of an RGB picture, as a PNG."""
-    return as_png(seen_picture(run_caches.run_backbone(run), image), SIDE)
+    """Returns what a run's image tower sees of an RGB picture, as a PNG.
+
+    It is grey, so that the colours of a map over it mean one thing only.
+    """
+    seen = seen_picture(run_caches.run_backbone(run), image)
+    return as_png(ImageOps.grayscale(seen), SIDE)

@@ -13,7 +13,7 @@ from app.common.theme import TRAIN, WRONG, expert_colours
 from app.routing import cached_looking as cached
 from app.routing import looking_figures as figures
 from app.routing import looking_words as words
-from app.ui import layout
+from app.ui import chips, layout
 from app.ui.parts import show_figure
 from mocoop.analysis.attention import TowerAttention
 from mocoop.analysis.occlusion import Occlusion
@@ -189,7 +189,8 @@ def two_experts(
         table = figures.map_table(-falls, words.CHANGE_LOGIT)
         show_figure(figure, "experts-differ", words.differ_alt(names, where), table)
     with right:
-        st.markdown(words.experts_say(name, said[0], said[1]))
+        st.markdown(words.experts_say(name))
+        st.html(chips.expert_names(said, colours))
         small = abs(change) < words.LEAST_LOGIT
         st.markdown(
             words.NOTHING_MOVES if small else words.differ_told(name, names, change, where)

@@ -26,7 +26,8 @@ KEYS_ONLY = (
     "look at nothing themselves."
 )
 PASSED_ON = (
-    "The learned tokens get no new values in this block; it sees the last block's outputs of them."
+    "In this block the learned tokens have no values of their own: they are what the blocks "
+    "before made of them."
 )
 ATTENTION_HOVER = f"patch in row %{{customdata[0]}}, column %{{customdata[1]}}: %{{z:.2f}} %{_END}"
 LOOKING = "Following the attention …"
@@ -109,18 +110,9 @@ def chosen(expert: str) -> str:
     return f"{expert} (chosen by the router)"
 
 
-def experts_say(name: str, first: tuple[str, float], second: tuple[str, float]) -> str:
-    """Returns the probabilities that two experts give to the predicted class, as Markdown.
-
-    Args:
-        name: the predicted class.
-        first: name and probability of expert A.
-        second: the same of expert B.
-    """
-    return (
-        f"The prediction is **{name}**. Expert {first[0]!r} alone gives it {first[1]:.0%}, expert "
-        f"{second[0]!r} {second[1]:.0%}."
-    )
+def experts_say(name: str) -> str:
+    """Returns what stands before the probabilities that two experts give to a class."""
+    return f"The prediction is **{name}**. Alone, the two experts give it:"
 
 
 def differ_told(name: str, experts: tuple[str, str], change: float, where: str) -> str:

@@ -21,13 +21,18 @@ def expert_chips(pairs: Sequence[tuple[str, float]], colours: Mapping[str, str])
         f'<span style="width:{100 * weight:.1f}%;background:{colours[name]}"></span>'
         for name, weight in pairs
     )
+    return f'<div style="{_BAR}">{parts}</div>{expert_names(pairs, colours)}'
+
+
+def expert_names(pairs: Sequence[tuple[str, float]], colours: Mapping[str, str]) -> str:
+    """Returns a line of experts, each with its colour, its name and a share."""
     names = "".join(
         f'<span style="margin-right:.6em;white-space:nowrap">'
         f'<span style="{_DOT};background:{colours[name]}"></span>'
-        f"{escape(name)} {weight:.0%}</span>"
-        for name, weight in pairs
+        f"{escape(name)} {share:.0%}</span>"
+        for name, share in pairs
     )
-    return f'<div style="{_BAR}">{parts}</div><div style="{_LINE}">{names}</div>'
+    return f'<div style="{_LINE}">{names}</div>'
 
 
 def verdict(predicted: str, probability: float, true: str | None) -> str:
