@@ -10,6 +10,7 @@ from app.train.more_settings import more_settings
 from app.train.overfit import form_is_shown, overfit_button
 from app.train.panel import training_panel
 from app.train.settings import overfitting
+from app.train.tower_view import draw_towers
 from app.train.words import filled_in
 from app.ui.entry import inside_the_app
 from app.ui.parts import errors_in_words
@@ -33,6 +34,7 @@ with form, errors_in_words():
     start = st.container()  # here it is in sight; it is filled when all settings are known
     overfit_button()
     widgets.about_the_method(config.method)
+    towers = st.container()
     dataset = data_caches.dataset(config.data)
     with templates:
         rows = widgets.template_table(config, dataset)
@@ -40,6 +42,8 @@ with form, errors_in_words():
     with templates:
         config = widgets.apply_templates(config, dataset, rows)
     form_is_shown()
+    with towers:
+        draw_towers(config, dataset)
     with start:
         if config == overfitting():
             told = filled_in(config, METHODS[config.method].label)

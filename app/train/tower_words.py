@@ -1,0 +1,96 @@
+"""The texts of the drawing of CLIP's two towers on the Train page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mocoop.method_record import (
+    BLENDED_PROBE,
+    FEATURE_ADAPTER,
+    IMAGE_CACHE,
+    LINEAR_PROBE,
+    TASK_RESIDUAL,
+)
+
+# Labels in the drawing.
+TEXT_TOWER, IMAGE_TOWER = "text tower", "image tower"
+NOT_USED = "text tower, not used"
+NAME, PATCHES = "class name", "patches"
+TEXT_FEATURES, IMAGE_FEATURE = "text features", "image feature"
+SCORES = "class scores"
+VECTOR, ROUTER_LABEL, META_NET_LABEL, NORMS_LABEL = "+ vector", "router", "meta-net", "LayerNorms"
+
+RESIDUALS, WEIGHTS = "+ vectors", "× weights"
+LAYER, ADAPTER, CACHE = "linear layer", "adapter", "image cache"
+FEATURE_SIDE: Mapping[str, tuple[str, str]] = {
+    TASK_RESIDUAL: (RESIDUALS, ""),
+    FEATURE_ADAPTER: ("", ADAPTER),
+    LINEAR_PROBE: ("", LAYER),
+    IMAGE_CACHE: ("", CACHE),
+    BLENDED_PROBE: (WEIGHTS, LAYER),
+}
+"""Kind of classifier → the labels of what it learns on text and on image features."""
+WITHOUT_TEXT = (LINEAR_PROBE,)
+"""Kinds of classifiers that do not use the text tower."""
+
+# What is learned, as parts of a sentence.
+AFTER = "the tokens after it"
+CORRECTION = "a vector that is added to all text features"
+LAYER_NORMS = "the LayerNorms of the image tower's blocks"
+ROUTER = "the router, which chooses experts by the image"
+META_NET = "the meta-net, which changes the prompt for every image"
+BESIDE = {
+    RESIDUALS: "a vector per class that is added to its text feature",
+    WEIGHTS: "a weight of the text per class",
+    LAYER: "a linear layer on the image feature",
+    ADAPTER: "a small network on the image feature",
+    CACHE: "the stored features of the training images",
+}
+NOTHING = "Nothing is learned: both towers are as CLIP has them."
+
+
+def owner(several: bool, per_class: bool) -> str:
+    """Returns whose context is learned; "" for one that all images and classes share."""
+    return " of every expert" if several else " of every class" if per_class else ""
+
+
+def context(first: int, whose: str) -> str:
+    """Returns that tokens before the name are learned: the `first` ones, or all for 0."""
+    tokens = f"first {first} tokens" if first > 1 else "first token" if first else "tokens"
+    return f"the {tokens} before the class name{whose}"
+
+
+def in_text_blocks(depth: int) -> str:
+    """Returns that blocks of the text tower have learned tokens."""
+    blocks = "block 2" if depth == 2 else f"blocks 2 to {depth}"
+    return f"tokens in {blocks} of the text tower"
+
+
+def in_image_blocks(count: int, depth: int, coupled: bool) -> str:
+    """Returns that blocks of the image tower have `count` learned tokens each."""
+    tokens = f"{count} token{'s' * (count > 1)}"
+    if coupled:
+        return f"the layers that compute {tokens} in {first_blocks(depth)} of the image tower"
+    return f"{tokens} in {first_blocks(depth)} of the image tower"
+
+
+def first_blocks(depth: int) -> str:
+    """Returns the first blocks of a tower."""
+    return "block 1" if depth == 1 else f"each of blocks 1 to {depth}"
+
+
+def zone(first: int, last: int | None = None) -> str:
+    """Returns the label of some of a tower's blocks; None stands for an unknown last one."""
+    if last is None:
+        return "all blocks" if first == 1 else "later blocks"
+    return f"block {first}" if first == last else f"blocks {first}–{last}"
+
+
+def learned(parts: Sequence[str], uses_text: bool) -> str:
+    """Returns what is learned and what is not, as two sentences."""
+    if not parts:
+        return NOTHING
+    *most, last = parts
+    listed = f"{', '.join(most)} and {last}" if most else last
+    rest = "All else" if uses_text else "The text tower is not used. All else"
+    return f"Learned, in blue: {listed}. {rest} stays as CLIP has it."
