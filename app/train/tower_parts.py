@@ -35,6 +35,8 @@ class LearnedParts:
     """Whether they are computed from the text tower's, by layers that are learned."""
     layer_norms: bool = False
     """The LayerNorms of the image tower's blocks."""
+    low_rank: bool = False
+    """Low-rank updates of the attention in every block of both towers."""
     router: bool = False
     """The layer that scores the experts for an image."""
     meta_net: bool = False
@@ -62,6 +64,8 @@ class LearnedParts:
             parts.append(words.in_image_blocks(self.image_tokens, self.image_depth, self.coupling))
         if self.layer_norms:
             parts.append(words.LAYER_NORMS)
+        if self.low_rank:
+            parts.append(words.LOW_RANK)
         if self.router:
             parts.append(words.ROUTER)
         if self.meta_net:
@@ -100,6 +104,7 @@ def learned_parts(config: TrainConfig, experts: int) -> LearnedParts:
         image_tokens=config.vision_prompts,
         coupling=config.coupling,
         layer_norms=config.tune_layer_norms,
+        low_rank=config.lora_rank > 0,
         router=several,
         meta_net=learns and config.conditional,
     )

@@ -46,7 +46,7 @@ def _text_column(parts: LearnedParts, blocks: int | None) -> list[str]:
     label = words.TEXT_TOWER if parts.uses_text else words.NOT_USED
     lines = _features(TEXT_X, words.TEXT_FEATURES, extras)
     depth = parts.text_depth if parts.text_depth > 1 else 0  # block 1's tokens are the context
-    lines += _blocks(TEXT_X, depth, blocks, -30)
+    lines += _blocks(TEXT_X, depth, blocks, -30, [words.LOW_RANK_LABEL] if parts.low_rank else [])
     if depth:
         lines += _tokens(TEXT_X + COLUMN - 58, _middle(depth, blocks) - TOKEN / 2, SHOWN, True)
     lines += _context(parts)
@@ -61,7 +61,9 @@ def _image_column(parts: LearnedParts, blocks: int | None) -> list[str]:
     lines = _features(IMAGE_X, words.IMAGE_FEATURE, extras)
     if parts.meta_net:
         lines += _box(IMAGE_X, META_NET_Y, 72, META_NET, words.META_NET_LABEL, True)
-    lines += _blocks(IMAGE_X, parts.image_depth, blocks, 30, parts.layer_norms)
+    every = [words.NORMS_LABEL] if parts.layer_norms else []
+    every += [words.LOW_RANK_LABEL] if parts.low_rank else []
+    lines += _blocks(IMAGE_X, parts.image_depth, blocks, 30, every)
     if parts.image_depth:
         lines += _tokens(IMAGE_X + 12, _middle(parts.image_depth, blocks) - TOKEN / 2, SHOWN, True)
     lines += _tokens(IMAGE_X + 24, INPUT_Y + 5, 4, False)
@@ -120,7 +122,7 @@ def _features(x: float, label: str, extras: list[str]) -> list[str]:
 
     On image features it stands at the side of the text tower, to which the router leads.
     """
-    whole = 96.0 if extras else 116.0
+    whole = 88.0 if extras else 116.0
     rest = (COLUMN - whole) / len(extras) if extras else 0.0
     towards = x == IMAGE_X
     own_x = x + COLUMN - whole if towards and extras else x + (0 if extras else 30)
@@ -132,9 +134,7 @@ def _features(x: float, label: str, extras: list[str]) -> list[str]:
     return lines
 
 
-def _blocks(
-    x: float, depth: int, blocks: int | None, aside: float, norms: bool = False
-) -> list[str]:
+def _blocks(x: float, depth: int, blocks: int | None, aside: float, every: list[str]) -> list[str]:
     """Returns a tower's blocks: those with learned tokens below, all others above.
 
     Args:
@@ -142,16 +142,16 @@ def _blocks(
         depth: number of the first blocks with learned tokens.
         blocks: number of all blocks, if it is known.
         aside: how far their label goes aside for the tokens.
-        norms: whether the LayerNorms of all blocks are learned.
+        every: labels of what every block learns.
     """
     if not depth:
-        return _zone(x, TOP, BOTTOM - TOP, words.zone(1, blocks), 0, norms)
+        return _zone(x, TOP, BOTTOM - TOP, words.zone(1, blocks), 0, every)
     if _all_of(depth, blocks):
-        return _zone(x, TOP, BOTTOM - TOP, words.zone(1, depth), aside, norms)
+        return _zone(x, TOP, BOTTOM - TOP, words.zone(1, depth), aside, every)
     upper = BOTTOM - ZONE - GAP - TOP
     return [
-        *_zone(x, TOP, upper, words.zone(depth + 1, blocks), 0, norms),
-        *_zone(x, BOTTOM - ZONE, ZONE, words.zone(1, depth), aside, norms),
+        *_zone(x, TOP, upper, words.zone(depth + 1, blocks), 0, every),
+        *_zone(x, BOTTOM - ZONE, ZONE, words.zone(1, depth), aside, every),
     ]
 
 
@@ -165,13 +165,15 @@ def _middle(depth: int, blocks: int | None) -> float:
     return (TOP + BOTTOM) / 2 if _all_of(depth, blocks) else BOTTOM - ZONE / 2
 
 
-def _zone(x: float, y: float, height: float, label: str, aside: float, norms: bool) -> list[str]:
-    """Returns some blocks of a tower as one box, with LayerNorms as lines at its edges."""
+def _zone(
+    x: float, y: float, height: float, label: str, aside: float, every: list[str]
+) -> list[str]:
+    """Returns some blocks of a tower as one box; lines at its edges stand for what all learn."""
     lines = _box(x, y, COLUMN, height, "", False)
-    middle = y + height / 2 + 4 - (6 if norms else 0)
+    middle = y + height / 2 + 4 - (6 if every else 0)
     lines.append(_text(x + COLUMN / 2 + aside, middle, label))
-    if norms:
-        lines.append(_text(x + COLUMN / 2 + aside, middle + 14, words.NORMS_LABEL))
+    if every:
+        lines.append(_text(x + COLUMN / 2 + aside, middle + 14, ", ".join(every)))
         lines += [
             f'<rect x="{x + 6:.1f}" y="{edge:.1f}" width="{COLUMN - 12}" height="3" '
             f'fill="{TRAIN}"/>'

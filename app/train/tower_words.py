@@ -19,6 +19,7 @@ NAME, PATCHES = "class name", "patches"
 TEXT_FEATURES, IMAGE_FEATURE = "text features", "image feature"
 SCORES = "class scores"
 VECTOR, ROUTER_LABEL, META_NET_LABEL, NORMS_LABEL = "+ vector", "router", "meta-net", "LayerNorms"
+LOW_RANK_LABEL = "LoRA"
 
 RESIDUALS, WEIGHTS = "+ vectors", "× weights"
 LAYER, ADAPTER, CACHE = "linear layer", "adapter", "image cache"
@@ -37,6 +38,7 @@ WITHOUT_TEXT = (LINEAR_PROBE,)
 AFTER = "the tokens after it"
 CORRECTION = "a vector that is added to all text features"
 LAYER_NORMS = "the LayerNorms of the image tower's blocks"
+LOW_RANK = "low-rank changes of the attention in every block of both towers"
 ROUTER = "the router, which chooses experts by the image"
 META_NET = "the meta-net, which changes the prompt for every image"
 BESIDE = {

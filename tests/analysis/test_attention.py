@@ -9,6 +9,7 @@ from open_clip.model import CLIP, _build_vision_tower
 from open_clip.model import CLIPVisionCfg as VisionSettings
 
 from mocoop.analysis.attention import check_has_attention, tower_attention
+from mocoop.clip.low_rank import LowRank
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.errors import UserError
 from tests.support.deep_clip import DEPTH, deep_backbone
@@ -71,6 +72,24 @@ def swap_axes(visual):
     visual.transformer.batch_first = False
     for block in visual.transformer.resblocks:
         block.attn.batch_first = False
+
+
+def updates():
+    """Returns low-rank updates of the attention in all blocks."""
+    generator = torch.Generator().manual_seed(4)
+    down = torch.randn(DEPTH, 3, 2, 32, generator=generator)
+    return LowRank(down, torch.randn(DEPTH, 3, 32, 2, generator=generator), 0.1)
+
+
+def merged(backbone):
+    """Returns the image tower with these updates in its weights."""
+    visual, low = backbone.model.visual, updates()
+    with torch.no_grad():
+        for index, block in enumerate(visual.transformer.resblocks):
+            for part in range(3):
+                change = low.up[index, part] @ low.down[index, part]
+                block.attn.in_proj_weight[32 * part : 32 * (part + 1)] += low.scale * change
+    return visual
 
 
 @pytest.mark.parametrize("name", TUNED)
@@ -140,12 +159,16 @@ def test_what_the_reader_and_the_learned_tokens_look_at():
 
 
 def test_other_values_of_parameters_count():
-    """LayerNorms that a run has tuned change the attention; the tower keeps no trace of it."""
+    """Those that a run has learned change the attention; the tower keeps no trace of them."""
     backbone = deep_backbone()
     plain = tower_attention(backbone, pictures())
     name = "transformer.resblocks.0.ln_1.weight"
     tuned = backbone.with_tuned(TunedTower({name: torch.full((32,), 0.5)}))
     assert not torch.allclose(tower_attention(tuned, pictures()).blocks[0], plain.blocks[0])
+    changed = backbone.with_tuned(TunedTower(updates=updates()))
+    expected = plain_attention(merged(deep_backbone()), pictures(), torch.zeros(0, 2, 32), False)
+    for found, weights in zip(tower_attention(changed, pictures()).blocks, expected, strict=True):
+        torch.testing.assert_close(found, weights.mean(dim=1), rtol=1e-5, atol=1e-6)
     again = tower_attention(backbone, pictures())
     assert all(torch.equal(a, b) for a, b in zip(again.blocks, plain.blocks, strict=True))
     assert not any(block.attn._forward_pre_hooks for block in

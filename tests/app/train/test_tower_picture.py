@@ -48,6 +48,7 @@ def test_blue_parts_are_the_parameters_that_a_training_changes(key, demo_backbon
     assert bool(parts.image_depth) == learned("vision.")
     assert parts.coupling == learned("vision.coupling")
     assert parts.layer_norms == learned("norms.")
+    assert parts.low_rank == learned("lora.")
     assert parts.router == learned("gate.")
     assert parts.meta_net == learned("shift.")
     assert (parts.text_side, parts.image_side) == ("", "")
@@ -93,6 +94,7 @@ def test_sentences():
         "the first 2 tokens before the class name, tokens in block 2 of the text tower" in coupled
     )
     assert "layers that compute 2 tokens in each of blocks 1 to 2 of the image tower" in coupled
+    assert "low-rank changes of the attention in every block" in parts_of("clip-lora").in_words()
     assert "of every class" in parts_of("coop", class_context=True).in_words()
     assert "of every expert" in parts_of("mocoop").in_words()
     assert "The text tower is not used." in parts_of("linear-probe").in_words()
@@ -109,6 +111,8 @@ def test_labels_name_the_blocks_that_are_there():
         "blocks 1–2",
     ]
     assert labels((3, 6), text_depth=1, vision_depth=5) == ["blocks 1–3", "block 6", "blocks 1–5"]
+    changed = [text.text for text in drawn(parts_of("clip-lora"))[0].iter("text")]
+    assert changed.count(words.LOW_RANK_LABEL) == 2
     unknown = labels((None, None), text_depth=1, vision_depth=2)
     assert unknown == ["all blocks", "later blocks", "blocks 1–2"]
 
