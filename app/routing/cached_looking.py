@@ -14,7 +14,7 @@ from app.caches.data import as_png
 from app.caches.runs import inputs_of, stamp_of
 from app.routing import looking_words as words
 from mocoop.analysis.attention import TowerAttention, tower_attention
-from mocoop.analysis.occlusion import Occlusion, occlusion, seen_picture
+from mocoop.evaluation.occlusion import Occlusion, occlusion, seen_picture
 from mocoop.runs.run import Run, open_run
 
 SIDE = 320  # pixels of the picture below a map

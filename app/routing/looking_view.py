@@ -16,8 +16,8 @@ from app.routing import looking_words as words
 from app.ui import chips, layout
 from app.ui.parts import show_figure
 from mocoop.analysis.attention import TowerAttention
-from mocoop.analysis.occlusion import Occlusion
 from mocoop.errors import UserError
+from mocoop.evaluation.occlusion import Occlusion
 from mocoop.runs.run import Run
 
 SHARES = [2, 3]  # of the width, for a map and for what belongs to it

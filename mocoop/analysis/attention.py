@@ -1,7 +1,7 @@
 """Where the tokens of an image tower look: attention over the patches of a picture.
 
 The weights are those of the tower's own attention, mean over the heads; they tell what is mixed
-into a token, not what the answer depends on (`mocoop.analysis.occlusion` measures that).
+into a token, not what the answer depends on (`mocoop.evaluation.occlusion` measures that).
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from mocoop.analysis.occlusion import Occlusion, covered, grey_of, occlusion, seen_picture
 from mocoop.classifiers.base import Routed
 from mocoop.classifiers.prompts import MixtureClassifier
 from mocoop.errors import UserError
+from mocoop.evaluation.occlusion import Occlusion, covered, grey_of, occlusion, seen_picture
 from mocoop.features.encode import ImageEncoder
 
 SCALE = 20.0
