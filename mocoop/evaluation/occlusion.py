@@ -6,13 +6,14 @@ answer is noted at the place of its centre. It works with every image tower and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from mocoop.classifiers.base import Classifier, Routed
+from mocoop.classifiers.prompts import ConditionalClassifier
 from mocoop.clip.backbone import Backbone
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
@@ -99,7 +100,20 @@ def occlusion(
     seen = clip.transform(picture)
     all_views = torch.cat([seen[None], covered(seen, grey_of(encoder), side, cells)])
     features = torch.cat([encoder.batch(part) for part in all_views.split(AT_ONCE)])
-    return Occlusion(classifier.classify(features[:1]), classifier.classify(features[1:]), cells)
+    return Occlusion(_answers(classifier, features[:1]), _answers(classifier, features[1:]), cells)
+
+
+def _answers(classifier: Classifier, features: Tensor) -> Routed:
+    """Returns a classifier's answers, in which every expert sees the image if experts can.
+
+    Otherwise a square that moves the routing would compare an expert's prompt for this image
+    with its prompt for no image.
+    """
+    routed = classifier.classify(features)
+    if not isinstance(classifier, ConditionalClassifier) or len(classifier.experts) == 1:
+        return routed
+    alone = classifier.with_all_experts().classify(features).expert_probabilities
+    return replace(routed, expert_probabilities=alone)
 
 
 def covered(picture: Tensor, grey: Tensor, side: float, cells: int) -> Tensor:

@@ -7,11 +7,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
+from mocoop.classifiers.pictures import ImageClassifier
 from mocoop.classifiers.prompts import ConditionalClassifier
 from mocoop.classifiers.saved import open_classifier, restore_model, run_backbone
 from mocoop.cli.main import main
+from mocoop.datasets.given_images import read_pictures
 from mocoop.errors import UserError
+from mocoop.evaluation.occlusion import occlusion
 from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
@@ -86,3 +90,21 @@ def test_weights_of_other_settings_are_refused(runs, changes):
     other = replace(setup, config=replace(setup.config, **changes))
     with pytest.raises(UserError, match="weights do not match its settings"):
         restore_model(other, run.weights(), run_backbone(run))
+
+
+def test_covering_a_picture_compares_prompts_that_see_it(runs):
+    """Also those of an expert that is not chosen, or not with the square: all see the picture."""
+    found, picture = runs
+    classifier = ImageClassifier.from_run(found["plain"])
+    with Image.open(picture) as image:
+        covered = occlusion(
+            classifier.encoder, classifier.classifier, image.convert("RGB"), 0.5, 2
+        )
+    inner = classifier.classifier
+    feature = classifier.features(read_pictures([picture]))
+    everyone = inner.with_all_experts().classify(feature).expert_probabilities
+    torch.testing.assert_close(covered.plain.expert_probabilities, everyone)
+    usual = inner.classify(feature)
+    torch.testing.assert_close(covered.plain.probabilities, usual.probabilities)
+    assert not torch.allclose(usual.expert_probabilities, everyone, atol=1e-6)
+    assert covered.difference(0, 1, 0).shape == (2, 2)
