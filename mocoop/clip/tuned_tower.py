@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from threading import RLock
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -34,8 +36,14 @@ class TunedTower:
         """Returns L2-normalised features (batch, dim), fp32, of transformed images.
 
         With `with_frozen` they are (batch, 2 dim): the tuned tower's feature, then the frozen
-        tower's, each of length 1.
+        tower's, each of length 1. Threads that share a tower take turns: while one computes with
+        other values of its parameters, these stand in the tower itself.
         """
+        with _lock_of(tower):
+            return self._features(tower, images)
+
+    def _features(self, tower: nn.Module, images: Tensor) -> Tensor:
+        """Returns the features of `features`."""
         overrides = dict(self.overrides)
         if self.updates is not None and not self.updates.seeds:
             overrides |= self.updates.merged(tower)
@@ -70,6 +78,16 @@ class TunedTower:
         plain = self.insertion == "replace" and not self.with_frozen
         scale = "" if self.updates is None else f" {self.updates.scale}"
         return ("" if plain else f"{self.insertion} {self.with_frozen}") + scale
+
+
+_LOCKS: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()
+_LOCKS_LOCK = RLock()
+
+
+def _lock_of(tower: nn.Module) -> RLock:
+    """Returns the lock of a tower, the same one in all threads."""
+    with _LOCKS_LOCK:
+        return _LOCKS.setdefault(tower, RLock())
 
 
 class _Tower(nn.Module):

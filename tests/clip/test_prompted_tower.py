@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from open_clip.model import CLIP, _build_vision_tower
@@ -99,6 +101,18 @@ def test_overrides_and_tokens_together():
     visual = deep_clip().visual
     visual.load_state_dict(visual.state_dict() | {name: other})
     torch.testing.assert_close(found, towers.see(visual, pictures(), tokens))
+
+
+def test_threads_with_a_tower_in_common_do_not_see_each_others_values():
+    """One thread encodes with other LayerNorms while another one encodes without any."""
+    backbone = deep_backbone()
+    name = "transformer.resblocks.0.ln_1.weight"
+    tuned = backbone.with_tuned(TunedTower({name: torch.full((32,), 0.5)}))
+    expected = {one.fingerprint: one.image_features(pictures()) for one in (backbone, tuned)}
+    with ThreadPoolExecutor(2) as pool:
+        work = lambda one: [one.image_features(pictures()) for _ in range(200)]
+        for one, found in zip((backbone, tuned), pool.map(work, (backbone, tuned)), strict=True):
+            assert all(torch.equal(row, expected[one.fingerprint]) for row in found)
 
 
 def test_other_towers_are_refused():
