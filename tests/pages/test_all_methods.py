@@ -16,6 +16,18 @@ from tests.support.page_fixtures import open_page
 
 MIXTURES = tuple(key for key, method in METHODS.items() if method.is_mixture)
 NO_PROMPTS = tuple(key for key, method in METHODS.items() if not method.learns_prompts)
+# A quick run has one of each kind; `make test-long` has the others.
+SLOW = (
+    "vpt",
+    "ivlp",
+    "promptsrc",
+    "clip-lora",
+    "mocoop-v",
+    "mocoop-src",
+    "lasp-v-ln",
+    "mocoop-all-ln",
+)
+EVERY = [pytest.param(key, marks=[pytest.mark.long] * (key in SLOW)) for key in METHODS]
 FAR_APART = (
     "zero-shot", "linear-probe", "tip-adapter", "cocoop", "mocoop-ln", "mocoop-cond", "maple",
 )  # fmt: skip
@@ -68,7 +80,7 @@ def test_every_method_is_described():
     assert all(method.summary and method.use for method in METHODS.values())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EVERY)
 def test_home_draws_a_run_of_every_method(show, method):
     app = show("pages/home.py", method)
     assert not app.error
@@ -78,7 +90,7 @@ def test_home_draws_a_run_of_every_method(show, method):
         assert METHODS[method].label in figure
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EVERY)
 def test_train_page_shows_a_finished_run_of_every_method(show, method):
     app = show("pages/train.py", method)
     assert not app.error
@@ -94,7 +106,7 @@ def test_train_page_shows_a_finished_run_of_every_method(show, method):
 
 @pytest.mark.parametrize(
     ("method", "view"),
-    [(method, TABS[0]) for method in METHODS]
+    [pytest.param(*method.values, TABS[0], marks=method.marks) for method in EVERY]
     + [(method, view) for method in FAR_APART for view in TABS[1:]],
 )
 def test_routing_shows_what_there_is(show, method, view):
@@ -124,7 +136,7 @@ def test_answers_of_experts_that_were_not_chosen_are_explained(show):
     assert "as it is without any image" in texts(app.caption)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EVERY)
 def test_prompt_space_shows_prompts_or_says_that_there_are_none(show, method):
     app = show("pages/prompt_space.py", method)
     assert not app.error

@@ -55,7 +55,13 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize(
-    ("method", "after"), [("promptsrc", 1), ("mocoop-src", 3), ("mocoop", 1), ("coop", 3)]
+    ("method", "after"),
+    [
+        pytest.param("promptsrc", 1, marks=pytest.mark.long),
+        pytest.param("mocoop-src", 3, marks=pytest.mark.long),
+        ("mocoop", 1),
+        ("coop", 3),
+    ],
 )
 def test_resumed_equals_uninterrupted(method, after, workspace, tmp_path):
     """Stopped within the training, or between the last epoch and the test."""

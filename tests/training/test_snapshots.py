@@ -66,7 +66,7 @@ def assert_same_outcome(one: Run, other: Run) -> None:
         ("mocoop", {"classes": "base"}),
         ("mocoop-ln", {"epochs": 2, "save_every": 1}),  # live images, LayerNorms
         ("cocoop", {"epochs": 2, "save_every": 1}),
-        ("mocoop-cond", {"epochs": 2, "save_every": 1}),
+        pytest.param("mocoop-cond", {"epochs": 2, "save_every": 1}, marks=pytest.mark.long),
         ("prograd", {"momentum": 0.5}),
     ],
 )
