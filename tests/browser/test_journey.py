@@ -7,7 +7,15 @@ import time
 
 from PIL import Image, ImageDraw
 
-from tests.browser.steps import expect, go_to, heading, set_epochs, settled, train_small_run
+from tests.browser.steps import (
+    choose,
+    expect,
+    go_to,
+    heading,
+    set_epochs,
+    settled,
+    train_small_run,
+)
 
 LONG = re.compile(r"Epoch \d+ of 3000")
 
@@ -117,8 +125,8 @@ def test_a_method_without_prompts_shows_what_it_has(start_app, browser_page):
     expect(page.get_by_text("Tip-Adapter learns no soft prompts")).to_be_visible()
 
     go_to(page, "Train")
-    method.click()
-    page.get_by_role("option", name="One prompt: KgCoOp").click()
+    settled(page)
+    choose(page, "Method", "One prompt: KgCoOp")
     expect(page.get_by_text("keeps close to the plain prompt")).to_be_visible()
     assert "KgCoOp" in page.url
     page.reload()
