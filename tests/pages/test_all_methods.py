@@ -23,6 +23,7 @@ SLOW = (
     "promptsrc",
     "clip-lora",
     "mocoop-v",
+    "mocoop-cond",
     "mocoop-src",
     "lasp-v-ln",
     "mocoop-all-ln",
