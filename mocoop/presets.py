@@ -55,6 +55,9 @@ _BEFORE: dict[str, Any] = {
     "lora_rank": 0,
     "lora_alpha": 1.0,
     "lora_dropout": 0.25,
+    "condition_from": 0,
+    "zero_shift": False,
+    "shift_per_expert": False,
 }
 """What version 0.1 did, before these were settings."""
 # Settings that do not change the result, or only its last bits.

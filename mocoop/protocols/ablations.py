@@ -16,6 +16,7 @@ from mocoop.protocols.plans import Plan, Task, check, with_epochs
 from mocoop.templates import Groups
 
 Change = Callable[[TrainConfig, Groups], TrainConfig]
+Fits = Callable[[TrainConfig], bool]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Variant:
     """The name in the table."""
     change: Change
     """Returns the variant's settings from the full method's settings and the data set's groups."""
+    fits: Fits = lambda config: True
+    """Whether a method with these settings has the part that the variant changes."""
 
 
 def _set(**changes: Any) -> Change:
@@ -69,6 +72,28 @@ def _first_groups(count: int) -> Change:
     return change
 
 
+def _twice_as_deep(config: TrainConfig, groups: Groups) -> TrainConfig:
+    return replace(config, vision_depth=2 * config.vision_depth)
+
+
+def _averaged(config: TrainConfig, groups: Groups) -> TrainConfig:
+    """PromptSRC's weights, whose mean is epoch 15 of 20, for any number of epochs."""
+    mean, std = 0.75 * config.epochs, 0.05 * config.epochs
+    return replace(config, aggregation="gaussian", aggregation_mean=mean, aggregation_std=std)
+
+
+def _sees(config: TrainConfig) -> bool:
+    return config.vision_depth > 0
+
+
+def _consistent(config: TrainConfig) -> bool:
+    return config.image_consistency > 0
+
+
+def _conditional(config: TrainConfig) -> bool:
+    return config.conditional
+
+
 VARIANTS = (
     Variant("full", "full (K = 2)", _set()),
     Variant("no-gate-loss", "without gating loss", _set(gate_weight=0.0)),
@@ -85,6 +110,30 @@ VARIANTS = (
     Variant("gate-scaled", "gate learns scaled scores", _set(gate_target="scaled")),
     Variant("gate-soft", "gate learns from soft prompts", _set(gate_target="soft")),
     Variant("no-correction", "without correction vector", _set(correction=False)),
+    Variant("no-vision", "without vision prompts", _set(vision_depth=0), _sees),
+    Variant("vision-block-1", "vision prompts in the first block", _set(vision_depth=1), _sees),
+    Variant("vision-deeper", "vision prompts in twice as many blocks", _twice_as_deep, _sees),
+    Variant("vision-tokens-1", "one vision prompt per block", _set(vision_prompts=1), _sees),
+    Variant("vision-keys", "vision prompts as keys only", _set(vision_insertion="keys"), _sees),
+    Variant("router-tuned", "router sees vision prompts", _set(router_input="tuned"), _sees),
+    Variant(
+        "no-consistency",
+        "without consistency losses",
+        _set(image_consistency=0.0, logit_consistency=0.0),
+        _consistent,
+    ),
+    Variant("averaged", "weights averaged over epochs", _averaged, _sees),
+    Variant("no-shift", "contexts do not see the image", _set(conditional=False), _conditional),
+    Variant(
+        "own-shift", "each expert has its own shift", _set(shift_per_expert=True), _conditional
+    ),
+    Variant("deeper-texts", "learned tokens in two blocks", _set(text_depth=2), _conditional),
+    Variant(
+        "late-shift",
+        "learned tokens in two blocks, shifted in the second",
+        _set(text_depth=2, condition_from=1),
+        _conditional,
+    ),
 )
 NAMES = tuple(variant.name for variant in VARIANTS)
 
@@ -102,7 +151,8 @@ def ablation_tasks(
 
     Args:
         data: data sets to train on.
-        variants: names of `VARIANTS`, all if empty; the full method is always included.
+        variants: names of `VARIANTS`, all that fit the method if empty; the full method is always
+            included.
         method: the mixture whose variants are compared, with its preset.
         shots: training images per class.
         seeds: one run per seed.
@@ -110,17 +160,23 @@ def ablation_tasks(
         epochs: of every training; the method's own number if None.
 
     Raises:
-        UserError: for an unknown variant, a method that is not a mixture, or data that the
-            protocols cannot use.
+        UserError: for an unknown variant, one that changes a part that the method does not have,
+            a method that is not a mixture, or data that the protocols cannot use.
     """
     mixtures = [key for key, record in METHODS.items() if record.is_mixture]
     if method not in mixtures:
         raise UserError(
             f"An ablation needs a mixture: expected one of {', '.join(mixtures)}; got {method!r}."
         )
+    fitting = {variant.name: variant for variant in VARIANTS if variant.fits(preset(method))}
     for name in variants:
         if name not in NAMES:
             raise choose_from("variant", name, NAMES)
+        if name not in fitting:
+            raise UserError(
+                f"The variant {name} changes a part that {method} does not have. Expected one of "
+                f"{', '.join(fitting)}."
+            )
     for protocol in ("few-shot", "base-to-new"):
         check(
             Plan(
@@ -136,15 +192,17 @@ def ablation_tasks(
     tasks = []
     usual = preset(method, backbone)
     full = with_epochs(usual, epochs)
+    beginning = "" if method == mixtures[0] else f"{method}, "
     ending = "" if full == usual else f", epochs {full.epochs}"
     for name in data:
         groups = load_dataset(name).templates.groups
-        for variant in VARIANTS:
+        for variant in fitting.values():
             if variants and variant.name not in ("full", *variants):
                 continue
+            label = f"{beginning}{variant.label}{ending}"
             for seed in seeds:
                 start = replace(full, data=name, shots=shots, seed=seed)
                 for classes in ("all", "base"):
                     config = replace(variant.change(start, groups), classes=classes)
-                    tasks.append(Task("ablation", variant.label + ending, config, shots, (seed,)))
+                    tasks.append(Task("ablation", label, config, shots, (seed,)))
     return tasks

@@ -19,11 +19,12 @@ from mocoop.presets import preset
 from mocoop.protocols.ablations import ablation_tasks
 from mocoop.protocols.plans import Plan, Task, tasks
 from mocoop.results.cells import Table
+from mocoop.results.costs import SHOTS, costs
 from mocoop.results.every_seed import every_seed
 from mocoop.results.markup import to_markdown
 from mocoop.results.protocol_rows import time_spent
 from mocoop.results.published import published_domain_table
-from mocoop.results.rows import Row
+from mocoop.results.rows import Row, method_in
 from mocoop.results.tables import (
     ablation_table,
     base_to_new_tables,
@@ -36,8 +37,17 @@ from mocoop.runs.run import Run
 FEWER_SHOTS = (1, 2, 4, 8)
 CURVES_ON = ("albums", "details")
 TUNED_ON = ("albums",)
+COSTS_OF = TUNED_ON[0]
 PARTS_ON = ("albums", "details", "halves")
 STYLE_SHOTS = 4
+NEW_PARTS = {
+    "mocoop-v": (
+        "one-group", "no-vision", "vision-block-1", "vision-deeper", "vision-tokens-1",
+        "router-tuned",
+    ),
+    "mocoop-cond": ("no-shift", "deeper-texts", "late-shift"),
+}  # fmt: skip
+"""Ablations of the parts that only these methods have, on `TUNED_ON`."""
 
 
 def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
@@ -69,6 +79,11 @@ def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
         *tasks(Plan("domain-generalization", CURVES_ON, quick, (STYLE_SHOTS,), seeds)),
         *tasks(Plan("cross-dataset", BUILTIN, transferable, (16,), seeds)),
         *ablation_tasks(PARTS_ON, seeds=seeds),
+        *(
+            task
+            for method, variants in NEW_PARTS.items()
+            for task in ablation_tasks(TUNED_ON, variants, method, seeds=seeds)
+        ),
     ]
 
 
@@ -103,7 +118,10 @@ def tables_of(
     if protocol == "base-to-new":
         return list(base_to_new_tables(rows, published))
     if protocol == "ablation":
-        return [ablation_table(rows)]
+        parts = [row for row in rows if row.protocol == protocol]
+        methods = dict.fromkeys(method_in(row.method) for row in parts)
+        by_method = ([r for r in parts if method_in(r.method) == key] for key in methods)
+        return [ablation_table(own) for own in by_method]
     return list(transfer_tables(rows, protocol))
 
 
@@ -130,12 +148,13 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         "deviation (n − 1) over the seeds; the best value of a column is bold. Settings were "
         "chosen on validation images (see the README), and nothing was chosen on test images. "
         "Methods ending in -ln "
-        "also tune the LayerNorms of the image tower, as the published LASP and MoCoOp do; the "
-        "others leave the tower frozen. LASP-V equals LASP if all classes are trained on, and so "
+        "also tune the LayerNorms of the image tower, as the published LASP and MoCoOp do. "
+        "LASP-V equals LASP if all classes are trained on, and so "
         "does MoCoOp with all names equal MoCoOp: only base-to-new shows them.\n",
-        f"Fewer than 16 shots were run on {_listed(CURVES_ON)}; CoCoOp's few-shot runs and the "
-        f"ablation are on {_listed(PARTS_ON)}, methods ending in -ln on {_listed(TUNED_ON)}. A "
-        "dash says that a number is missing.\n",
+        f"Fewer than 16 shots were run on {_listed(CURVES_ON)}; few-shot runs of methods whose "
+        f"contexts see the image, and the ablation of MoCoOp, are on {_listed(PARTS_ON)}; methods "
+        "that change the image tower, and the ablations of what they add, are on "
+        f"{_listed(TUNED_ON)}. A dash says that a number is missing.\n",
         _section("Few-shot", few_shot_tables(rows)),
         _section("Base-to-new", base_to_new_tables(rows)),
         "## Domain generalisation\n",
@@ -152,7 +171,11 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         "equal weights, one at random, the one that is best on the validation images, and, as an "
         "upper bound, any expert that is correct. Few-shot runs with 16 shots.\n",
         *map(to_markdown, _measures(few, "routing")),
-        _section("Ablation", [ablation_table(rows)]),
+        _section("Ablation", tables_of(rows, "ablation")),
+        "## What a training costs\n",
+        f"On {COSTS_OF}, {SHOTS} shots, medians over the seeds; several runs shared the machine. "
+        "Methods without prompts in the image tower train on cached image features.\n",
+        costs(runs, COSTS_OF),
         _interaction(),
         "## Every seed\n",
         "Few-shot with 16 shots, and base-to-new. RESULTS.csv has all others.\n",

@@ -120,8 +120,18 @@ def from_csv(text: str) -> tuple[Row, ...]:
 
 def _names_all(label: str) -> bool:
     """Returns whether the preset of the method in a label names all classes in its text loss."""
+    key = method_in(label)
+    return bool(key) and METHODS[key].settings.get("text_classes") == "all"
+
+
+def method_in(label: str) -> str:
+    """Returns the key of the method with which a label starts, or an empty text.
+
+    >>> method_in("mocoop-v, K = 1"), method_in("K = 1")
+    ('mocoop-v', '')
+    """
     key = label.split(", ")[0]
-    return key in METHODS and METHODS[key].settings.get("text_classes") == "all"
+    return key if key in METHODS else ""
 
 
 class ResultIndex:

@@ -29,6 +29,7 @@ from mocoop.results.rows import (
     ResultIndex,
     Row,
     from_csv,
+    method_in,
     to_csv,
 )
 from mocoop.shots import shots_text
@@ -195,6 +196,7 @@ def measure_table(rows: Sequence[Row], measure: str, protocol: str | None = None
 def ablation_table(rows: Sequence[Row]) -> Table:
     """Returns a table of variants × (few-shot accuracy, base, new, HM), averaged over data sets.
 
+    The variants are those of one method, after which the table is named if the labels are.
     Further columns, marked Δ, show the differences from the first variant: mean ± standard
     deviation of the differences between equal seeds. HM is computed from the mean base and the
     mean new accuracy.
@@ -237,7 +239,8 @@ def ablation_table(rows: Sequence[Row]) -> Table:
     notes += f"Δ: difference from {reference_label}, over the seeds that both have. "
     notes += _HM_OF_MEANS if "HM" in columns and len(results.data) > 1 else ""
     heads = (*columns, *(f"Δ {name}" for name in columns))
-    kind = "Ablation, accuracy"
+    method = method_in(reference_label)
+    kind = f"Ablation of {method}, accuracy" if method else "Ablation, accuracy"
     return _table(results, kind, results.data, heads, lines, "accuracy", notes, first="variant")
 
 

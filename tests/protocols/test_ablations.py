@@ -14,9 +14,9 @@ from mocoop.protocols.ablations import NAMES, VARIANTS, ablation_tasks
 GROUPS = load_dataset("digits").templates.groups
 
 
-def changed(name):
-    """Returns which settings a variant changes, with their new values."""
-    full = replace(preset("mocoop"), data="digits", seed=3)
+def changed(name, method="mocoop"):
+    """Returns which settings of a method a variant changes, with their new values."""
+    full = replace(preset(method), data="digits", seed=3)
     variant = next(variant for variant in VARIANTS if variant.name == name)
     now = variant.change(full, GROUPS)
     pairs = ((f.name, getattr(now, f.name), getattr(full, f.name)) for f in fields(full))
@@ -41,6 +41,35 @@ def changed(name):
 )
 def test_a_variant_changes_one_setting(name, changes):
     assert changed(name) == changes
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "changes"),
+    [
+        ("mocoop-v", "no-vision", {"vision_depth": 0}),
+        ("mocoop-v", "vision-block-1", {"vision_depth": 1}),
+        ("mocoop-v", "vision-deeper", {"vision_depth": 6}),
+        ("mocoop-v", "vision-tokens-1", {"vision_prompts": 1}),
+        ("mocoop-v", "vision-keys", {"vision_insertion": "keys"}),
+        ("mocoop-v", "router-tuned", {"router_input": "tuned"}),
+        (
+            "mocoop-v",
+            "averaged",
+            {"aggregation": "gaussian", "aggregation_mean": 7.5, "aggregation_std": 0.5},
+        ),
+        ("mocoop-src", "no-consistency", {"image_consistency": 0.0, "logit_consistency": 0.0}),
+        ("mocoop-cond", "no-shift", {"conditional": False}),
+        ("mocoop-cond", "own-shift", {"shift_per_expert": True}),
+        ("mocoop-cond", "deeper-texts", {"text_depth": 2}),
+        ("mocoop-cond", "late-shift", {"text_depth": 2, "condition_from": 1}),
+    ],
+)
+def test_variants_of_newer_parts_belong_to_methods_that_have_them(method, name, changes):
+    assert changed(name, method) == changes
+    labels = [task.label for task in ablation_tasks(("digits",), (name,), method, seeds=(1,))]
+    variant = next(variant for variant in VARIANTS if variant.name == name)
+    assert labels == [f"{method}, full (K = 2)"] * 2 + [f"{method}, {variant.label}"] * 2
+    assert not variant.fits(preset("mocoop"))
 
 
 def test_one_group_holds_every_template():
@@ -69,7 +98,8 @@ def test_fewer_experts_are_the_first_groups():
 
 def test_every_variant_runs_few_shot_and_base_to_new():
     found = ablation_tasks(("digits", "details"), seeds=(1, 2))
-    assert len(found) == 2 * len(VARIANTS) * 2 * 2
+    fitting = [variant for variant in VARIANTS if variant.fits(preset("mocoop"))]
+    assert len(found) == 2 * len(fitting) * 2 * 2
     assert found[0].label == "full (K = 2)"
     assert [task.config.classes for task in found[:2]] == ["all", "base"]
     assert len({variant.label for variant in VARIANTS}) == len(set(NAMES)) == len(VARIANTS)
@@ -85,6 +115,7 @@ def test_every_variant_runs_few_shot_and_base_to_new():
             {"method": "coop"},
             r"needs a mixture: expected one of mocoop, mocoop-all, .*; got 'coop'",
         ),
+        ({"variants": ("vision-keys",)}, "changes a part that mocoop does not have"),
         ({"shots": 999}, "Would run: --shots 36"),
     ],
 )

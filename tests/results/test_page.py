@@ -37,7 +37,7 @@ def test_page_has_every_section_and_method():
     text = page(rows, [])
     titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
     first = ["Few-shot", "Base-to-new", "Domain generalisation", "Cross-data-set"]
-    then = ["Beyond accuracy", "Does routing matter?", "Ablation"]
+    then = ["Beyond accuracy", "Does routing matter?", "Ablation", "What a training costs"]
     assert titles == [*first, *then, "What a context can change here", "Every seed"]
     for method in ("zero-shot", "linear-probe", "tip-adapter-f", "cocoop", "mocoop-ln"):
         assert f"| {method} |" in text
@@ -69,5 +69,9 @@ def test_all_tasks_cover_every_protocol_and_set():
 def test_tables_of_one_protocol():
     rows = [row for task in all_tasks((1,)) for row in rows_of(task, 1)]
     assert len(tables_of(rows, "base-to-new")) == 1 + len(BUILTIN)
-    assert len(tables_of(rows, "ablation")) == 1
+    assert [table.title.split(", acc")[0] for table in tables_of(rows, "ablation")] == [
+        "Ablation",
+        "Ablation of mocoop-v",
+        "Ablation of mocoop-cond",
+    ]
     assert len(tables_of(rows, "cross-dataset")) == 1
