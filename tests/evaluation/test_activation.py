@@ -61,6 +61,7 @@ def weights():
     return demo_folder() / "open_clip_model.safetensors"
 
 
+@pytest.mark.long
 def test_weights_for_gelu_are_told(measured):
     """They classify better with it, by twice the margin, and every picture is counted."""
     found, seen = measured

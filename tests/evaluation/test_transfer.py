@@ -19,6 +19,8 @@ from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
 from tests.support import reference
 
+SLOW = ("cocoop", "mocoop-ln", "mocoop-cond")
+
 
 def small_run(path, method, **changes):
     """Returns a finished run of a method on the digits, one shot and at most two epochs."""
@@ -30,7 +32,8 @@ def small_run(path, method, **changes):
 
 
 @pytest.mark.parametrize(
-    "method", ["ensemble", "coop", "cocoop", "mocoop", "mocoop-ln", "mocoop-cond"]
+    "method",
+    ["ensemble", "coop", "mocoop", *(pytest.param(key, marks=pytest.mark.long) for key in SLOW)],
 )
 def test_on_its_own_data_a_run_is_what_it_was(method, tmp_path, workspace):
     run = small_run(tmp_path / "run", method)

@@ -53,6 +53,7 @@ def test_untrained_accuracy_is_that_of_the_plain_prompt(workspace, demo_backbone
     assert validation_accuracy(config) == pytest.approx(100 * sum(hits) / len(hits))
 
 
+@pytest.mark.long
 def test_tuned_layer_norms_are_used(workspace, tmp_path):
     """The same training as a run's: its last weights, seen by its own image tower."""
     config = replace(preset("mocoop-ln"), data="digits", shots=1, epochs=2, learning_rate=1.0)

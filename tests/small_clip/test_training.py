@@ -133,6 +133,7 @@ def test_token_book_says_what_the_tokenizer_says():
     assert torch.equal(tokens, book.tokenizer(texts)[:, : tokens.shape[1]])
 
 
+@pytest.mark.long
 def test_pictures_of_a_step_do_not_depend_on_the_processes():
     shares = {1: 0.5, 2: 0.2}
     one, two = (list(step_pictures(3, 130, 6, shares, workers)) for workers in (1, 2))
@@ -142,6 +143,7 @@ def test_pictures_of_a_step_do_not_depend_on_the_processes():
     assert not np.array_equal(one[0][1].pixels, one[1][1].pixels)
 
 
+@pytest.mark.long
 def test_training_is_repeatable_goes_on_and_loads(tmp_path):
     shares = {step: SMALL.singles(step) for step in range(1, SMALL.steps + 1)}
     drawn = list(step_pictures(SMALL.seed, SMALL.batch_size, SMALL.names, shares, 1))

@@ -90,6 +90,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, monkeypatch):
     assert shards.find(KEYS)[0] == list(range(9))
 
 
+@pytest.mark.long
 def test_two_processes_write_at_once(tmp_path):
     """Both write the same rows and others; all are there afterwards and none is half."""
     program = (

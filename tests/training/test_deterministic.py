@@ -13,6 +13,8 @@ from mocoop.presets import differences, preset
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
 
+SLOW = ("mocoop-ln", "cocoop")
+
 
 def flags():
     cudnn = torch.backends.cudnn
@@ -44,7 +46,9 @@ def test_an_operation_without_such_a_form_is_told():
         raise RuntimeError("another reason")
 
 
-@pytest.mark.parametrize("method", ["mocoop", "mocoop-ln", "cocoop"])
+@pytest.mark.parametrize(
+    "method", ["mocoop", *(pytest.param(key, marks=pytest.mark.long) for key in SLOW)]
+)
 def test_a_training_with_it_is_the_same_on_a_cpu(tmp_path, workspace, method):
     config = replace(preset(method), data="details", shots=1, epochs=1, classes="base")
     runs = []

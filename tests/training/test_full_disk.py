@@ -148,6 +148,7 @@ def test_command_leaves_no_empty_folder(empty_runs, fill_disk):
     assert list(empty_runs.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_real_disk_that_fills_up(workspace, tmp_path):
     isolated = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     command = [*isolated, "sh", "-c", FILLS_UP, "sh", str(tmp_path), sys.executable]

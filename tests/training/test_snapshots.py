@@ -64,7 +64,9 @@ def assert_same_outcome(one: Run, other: Run) -> None:
     ("method", "changes"),
     [
         ("mocoop", {"classes": "base"}),
-        ("mocoop-ln", {"epochs": 2, "save_every": 1}),  # live images, LayerNorms
+        pytest.param(  # live images, LayerNorms
+            "mocoop-ln", {"epochs": 2, "save_every": 1}, marks=pytest.mark.long
+        ),
         ("cocoop", {"epochs": 2, "save_every": 1}),
         pytest.param("mocoop-cond", {"epochs": 2, "save_every": 1}, marks=pytest.mark.long),
         ("prograd", {"momentum": 0.5}),

@@ -102,6 +102,7 @@ def test_cancelled_run_stops_and_the_next_one_starts():
     assert second.status().state == FINISHED
 
 
+@pytest.mark.long
 def test_cancelled_run_goes_on_from_its_last_snapshot():
     run = trainings.start_run(long_config())
     wait_until(lambda: (saved_epoch(run.path) or 0) > 0)
