@@ -1,0 +1,1 @@
+"""Federated mixtures: clients that keep their images train prompts together."""

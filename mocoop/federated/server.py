@@ -1,0 +1,99 @@
+"""The server's part: it checks what clients send, averages it, and keeps a pool of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a client sends after its part of a round."""
+
+    client: str
+    images: int
+    """Number of training images, the client's weight in the average."""
+    state: State
+    """The parameters that travel, by name."""
+
+
+@dataclass
+class Server:
+    """The state of the server between rounds.
+
+    Args:
+        shared: the parameters that all clients start from, by name; empty if nothing travels.
+        most_change: largest L2 distance of an update from the shared parameters; a larger one is
+            refused, so that no client alone can move the average as it likes.
+    """
+
+    shared: State
+    most_change: float
+    pool: dict[str, State] = field(default_factory=dict)
+    """Client → the last prompt that it sent."""
+
+    def receive(self, updates: Sequence[Update]) -> dict[str, str]:
+        """Averages sound updates, weighted by images; returns why others were refused, by client.
+
+        The average is unchanged if no update is sound.
+        """
+        refused: dict[str, str] = {}
+        sound = []
+        for update in updates:
+            problem = self.problem(update)
+            if problem:
+                refused[update.client] = problem
+            else:
+                sound.append(update)
+        total = sum(update.images for update in sound)
+        if total and self.shared:
+            self.shared = {
+                name: sum(
+                    (update.state[name] * (update.images / total) for update in sound),
+                    torch.zeros_like(value),
+                )
+                for name, value in self.shared.items()
+            }
+        for update in sound:
+            if update.state:
+                self.pool[update.client] = update.state
+        return refused
+
+    def problem(self, update: Update) -> str:
+        """Returns what is wrong with an update, in words; an empty text if nothing is."""
+        if update.images < 1:
+            return "it has no images"
+        if {n: tuple(v.shape) for n, v in update.state.items()} != {
+            n: tuple(v.shape) for n, v in self.shared.items()
+        }:
+            return "its parameters have other names or shapes"
+        if any(not torch.isfinite(value).all() for value in update.state.values()):
+            return "its parameters are not finite numbers"
+        change = _distance(update.state, self.shared)
+        if change > self.most_change:
+            return f"its change {change:.3g} is larger than the allowed {self.most_change:.3g}"
+        return ""
+
+    def nearest(self, client: str, count: int) -> list[str]:
+        """Returns the clients whose last prompts are nearest to a client's own, nearest first.
+
+        Without an own prompt in the pool, the shared one takes its place.
+
+        Args:
+            client: the client's name.
+            count: the most names to return.
+        """
+        own = self.pool.get(client, self.shared)
+        others = [name for name in self.pool if name != client]
+        return sorted(others, key=lambda name: (_distance(self.pool[name], own), name))[:count]
+
+
+def _distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
+    """Returns the L2 distance between two sets of parameters of the same names."""
+    squares = ((first[name].double() - second[name].double()).square().sum() for name in first)
+    return float(torch.stack(list(squares)).sum().sqrt()) if first else 0.0
