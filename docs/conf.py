@@ -23,6 +23,7 @@ CONTENTS = {
         "docs/python",
         "docs/methods",
         "docs/protocols",
+        "docs/federated",
         "docs/data",
         "docs/published",
         "docs/backbones",

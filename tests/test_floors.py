@@ -20,7 +20,7 @@ FLOORS = (
     ("mocoop.analysis", "mocoop.catalog", "mocoop.classifiers"),
     ("mocoop.evaluation", "mocoop.service", "mocoop.small_clip"),
     ("mocoop.training",),
-    ("mocoop.bench", "mocoop.exchange", "mocoop.protocols"),
+    ("mocoop.bench", "mocoop.exchange", "mocoop.federated", "mocoop.protocols"),
     ("mocoop.report", "mocoop.results"),
     ("mocoop (public API)",),
     ("mocoop.cli", "app", "app.common"),

@@ -21,6 +21,7 @@ from mocoop.cli import (
     data,
     documents,
     exchange,
+    federated,
     lab_grid,
     predict,
     protocols,
@@ -53,6 +54,7 @@ and see which expert the router chooses for an image.
   tune       compare settings       mocoop tune mocoop --grid learning_rate=0.2,0.5
   results    make the results page  mocoop results --workers 2
   lab-grid   train the runs of the app's overfitting lab (about 25 minutes on a core)
+  federated  clients train together  mocoop federated --data albums --strategy mocoop
   export     write a classifier     mocoop export RUN --out my-classifier
   push       upload a classifier    mocoop push RUN my-name/my-classifier
   serve      answer over HTTP       mocoop serve RUN
@@ -81,6 +83,7 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "tune": (protocols.TuneCommand, protocols.tune),
     "results": (protocols.ResultsCommand, protocols.results),
     "lab-grid": (lab_grid.LabGridCommand, lab_grid.lab_grid),
+    "federated": (federated.FederatedCommand, federated.federated),
     "export": (archive.ExportCommand, archive.export),
     "push": (push.PushCommand, push.push),
     "serve": (serve.ServeCommand, serve.serve),

@@ -73,6 +73,7 @@ class BesideOthers(PromptMixture):
 
     others: Tensor | None = None
     """(other prompts, classes, dim), L2-normalised, without gradient."""
+    attention: AttentionGate
     own_weight = 0.5
     """lambda: the weight of the own prompt's logits beside those of the mixture."""
 

@@ -83,6 +83,7 @@ class Federation:
         self.clients = _clients(config, prepared, self.partition)
         self.server = Server(self.clients[0].travelling(), config.most_change)
         self.done = 0
+        self.started = False  # whether the record before training has been made
 
     def run(self, lost: Sequence[tuple[int, str]] = ()) -> Iterator[RoundRecord]:
         """Trains the remaining rounds; yields a record before training and after each round.
@@ -91,11 +92,13 @@ class Federation:
             lost: (round, client): the client vanishes in this round, after it was chosen; the
                 round goes on without it.
         """
-        if self.done == 0:
+        if not self.started:
+            self.started = True
             yield RoundRecord(0, self.accuracies())
         for number in range(self.done + 1, self.config.rounds + 1):
-            yield self._round(number, {name for when, name in lost if when == number})
+            record = self._round(number, {name for when, name in lost if when == number})
             self.done = number
+            yield record
 
     def accuracies(self) -> dict[str, float]:
         """Returns the accuracy of each client on its own test images, in percent."""

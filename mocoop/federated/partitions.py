@@ -77,9 +77,13 @@ class Partition:
             found.append([known[image] for image in wanted])
         return found
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the partition as plain values."""
+        return {"format": FORMAT, **asdict(self)}
+
     def save(self, path: Path) -> None:
         """Writes the partition as JSON, whole or not at all."""
-        write_json(path, {"format": FORMAT, **asdict(self)})
+        write_json(path, self.to_dict())
 
 
 def open_partition(path: Path) -> Partition:
@@ -90,7 +94,7 @@ def open_partition(path: Path) -> Partition:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return _from_json(content)
+        return from_json(content)
     except FileNotFoundError as error:
         raise UserError(f"There is no partition {path}.") from error
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -100,7 +104,13 @@ def open_partition(path: Path) -> Partition:
         ) from error
 
 
-def _from_json(content: Mapping[str, Any]) -> Partition:
+def from_json(content: Mapping[str, Any]) -> Partition:
+    """Returns the partition that `to_dict` returned as plain values.
+
+    Raises:
+        KeyError, TypeError, ValueError: for values of another form.
+        UserError: for a partition that cannot be used.
+    """
     if content["format"] != FORMAT:
         raise ValueError(f"format {content['format']!r}, expected {FORMAT}")
     clients = tuple(

@@ -93,7 +93,7 @@ class FederatedConfig:
         kinds = {item.name: type(item.default) for item in fields(cls)}
         for name, value in values.items():
             if name not in kinds:
-                raise choose_from("setting", name, kinds)
+                raise choose_from("setting", name, tuple(kinds))
             if type(value) is not kinds[name]:
                 raise UserError(f"{name} must be {kinds[name].__name__}; got {value!r}.")
         return cls(**values)

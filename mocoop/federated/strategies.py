@@ -80,5 +80,5 @@ def find_strategy(key: str) -> Strategy:
         UserError: if there is none.
     """
     if key not in STRATEGIES:
-        raise choose_from("strategy", key, STRATEGIES)
+        raise choose_from("strategy", key, tuple(STRATEGIES))
     return STRATEGIES[key]

@@ -1,0 +1,143 @@
+"""The command federated: clients that keep their images train prompts together."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mocoop.cli.console import print_json
+from mocoop.cli.output_paths import check_file
+from mocoop.errors import UserError
+
+if TYPE_CHECKING:
+    from mocoop.federated.federation import RoundRecord
+    from mocoop.federated.partitions import Partition
+
+LAST = 5  # rounds over which pFedMoAP's authors average
+
+
+@dataclass(frozen=True)
+class FederatedCommand:
+    """Simulate clients that train prompts together without showing their images to each other.
+
+    Prints the mean and the lowest accuracy of the clients on their own test images after every
+    round. With --folder a stopped federation goes on: run the same command again.
+
+    Examples:
+        mocoop federated --data albums --strategy mocoop --partition dirichlet
+        mocoop federated --data albums --strategy pfedmoap --partition domain --clients 9
+        mocoop federated --folder federations/one
+    """
+
+    data: str = "albums"
+    """A built-in set, or a folder of images."""
+    strategy: str = "pfedmoap"
+    """What travels: local (nothing), fedavg, pfedmoap, mocoop-local, mocoop, mocoop-average."""
+    clients: int = 10
+    """Number of clients."""
+    partition: str = "pathological"
+    """How images are spread: pathological (own classes), dirichlet (label shares), domain (own
+    style), or a file that --save-partition wrote."""
+    beta: float = 0.5
+    """Concentration of the label shares; smaller is more unequal."""
+    rounds: int = 10
+    """Number of rounds."""
+    local_epochs: int = 5
+    """Epochs that a client trains in a round."""
+    shots: int = 16
+    """Training images per class, of all clients together."""
+    participation: float = 1.0
+    """Share of the clients that take part in a round."""
+    seed: int = 1
+    """Seed of the images, of the partition and of the training."""
+    learning_rate: float = 0.0
+    """Learning rate of the prompts; 0 takes the method's own."""
+    backbone: str = "demo"
+    """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
+    folder: Path | None = None
+    """Folder that keeps the federation, so that it can be continued."""
+    save_partition: Path | None = None
+    """Write who holds which images to this file, and train nothing."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+def federated(command: FederatedCommand) -> None:
+    """Simulates a federation, or writes its partition."""
+    if command.save_partition is not None:
+        check_file("--save-partition", command.save_partition)
+    from mocoop.datasets import load_dataset
+    from mocoop.federated.federation import Federation
+    from mocoop.federated.partitions import KINDS, make_partition, open_partition
+    from mocoop.federated.settings import FederatedConfig
+    from mocoop.federated.store import DESCRIPTION, read_records, run_federation
+
+    goes_on = command.folder is not None and (command.folder / DESCRIPTION).exists()
+    if goes_on and command == FederatedCommand(folder=command.folder, json=command.json):
+        assert command.folder is not None
+        _show(command, list(read_records(command.folder)), run_federation(command.folder))
+        return
+    saved: Partition | None = None
+    kind = command.partition
+    if kind not in KINDS and Path(kind).suffix == ".json":
+        saved = open_partition(Path(kind))
+        kind = saved.kind
+    config = FederatedConfig(
+        data=command.data if saved is None else saved.data,
+        strategy=command.strategy,
+        clients=command.clients if saved is None else len(saved.clients),
+        partition=kind,
+        beta=command.beta,
+        rounds=command.rounds,
+        local_epochs=command.local_epochs,
+        shots=command.shots,
+        participation=command.participation,
+        learning_rate=command.learning_rate,
+        seed=command.seed,
+        backbone=command.backbone,
+    )
+    if command.save_partition is not None:
+        dataset = load_dataset(config.data)
+        made = saved or make_partition(
+            kind, dataset, config.training(), config.clients, config.beta
+        )
+        made.save(command.save_partition)
+        held = [len(client.train) for client in made.clients]
+        print(
+            f"{command.save_partition}: {len(held)} clients with {min(held)} to {max(held)} "
+            "training images"
+        )
+    elif command.folder is None:
+        _show(command, [], Federation(config, saved).run())
+    else:
+        before = list(read_records(command.folder))
+        _show(command, before, run_federation(command.folder, config, saved))
+
+
+def _show(
+    command: FederatedCommand, before: list[RoundRecord], new: Iterator[RoundRecord]
+) -> None:
+    """Prints records, those of earlier calls first, and then the mean of the last rounds."""
+    records = []
+    for record in chain(before, new):
+        records.append(record)
+        if command.json:
+            continue
+        lowest = min(record.accuracies, key=lambda name: record.accuracies[name])
+        line = f"round {record.number:>3}: {record.mean:6.2f} % mean of clients"
+        line += f", lowest {record.accuracies[lowest]:.1f} % ({lowest})"
+        print(line, flush=True)
+        for name, why in record.refused.items():
+            print(f"  {name}: left out, because {why}", flush=True)
+    if not records:
+        raise UserError("The federation has no rounds.")
+    last = [record.mean for record in records if record.number > 0][-LAST:]
+    if command.json:
+        print_json([asdict(record) | {"mean": record.mean} for record in records])
+    elif last:
+        spread = f" ± {statistics.stdev(last):.2f}" if len(last) > 1 else ""
+        print(f"mean of the last {len(last)} rounds: {statistics.fmean(last):.2f}{spread} %")

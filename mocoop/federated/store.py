@@ -1,0 +1,132 @@
+"""A federation's folder: settings, partition, records, and the state from which it goes on.
+
+federation.json     settings, partition and version
+state.safetensors   the state after the last finished round, with the records of all rounds
+
+The second file is replaced as a whole after every round, so that a stopped federation goes on
+after its last finished round with the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from mocoop import __version__
+from mocoop.errors import UserError
+from mocoop.federated.federation import Federation, RoundRecord
+from mocoop.federated.partitions import Partition, from_json
+from mocoop.federated.server import State
+from mocoop.federated.settings import FederatedConfig
+from mocoop.storage.atomic import read_tensors, write_json, write_tensors
+
+DESCRIPTION, STATE = "federation.json", "state.safetensors"
+SHARED, POOL, CLIENT = "shared", "pool", "client"
+
+
+def run_federation(
+    path: Path, config: FederatedConfig | None = None, partition: Partition | None = None
+) -> Iterator[RoundRecord]:
+    """Trains a federation in a folder; yields the records of the rounds that are new.
+
+    A folder that holds an unfinished federation goes on after its last finished round.
+
+    Args:
+        path: the folder.
+        config: the settings; those of the folder if None.
+        partition: who holds which images; that of the folder, or one made from the settings.
+
+    Raises:
+        UserError: if the folder holds a federation with other settings, or is damaged.
+    """
+    if (path / DESCRIPTION).exists():
+        kept, kept_partition = read_description(path)
+        if config not in (None, kept) or partition not in (None, kept_partition):
+            raise UserError(
+                f"{path} holds a federation with other settings. Give another folder, or leave "
+                "the settings out to continue this one."
+            )
+        federation = Federation(kept, kept_partition)
+        records = _restore(federation, path) if (path / STATE).exists() else []
+    else:
+        if config is None:
+            raise UserError(f"There is no federation in {path}.")
+        federation, records = Federation(config, partition), []
+        path.mkdir(parents=True, exist_ok=True)
+        description = {"settings": config.to_dict(), "partition": federation.partition.to_dict()}
+        write_json(path / DESCRIPTION, {"version": __version__, **description})
+    for record in federation.run():
+        records.append(record)
+        _save(federation, records, path)
+        yield record
+
+
+def read_description(path: Path) -> tuple[FederatedConfig, Partition]:
+    """Returns the settings and the partition of a federation's folder.
+
+    Raises:
+        UserError: if there are none, or they are damaged.
+    """
+    try:
+        content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+        return FederatedConfig.from_dict(content["settings"]), from_json(content["partition"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(f"{path / DESCRIPTION} describes no federation ({error}).") from error
+
+
+def read_records(path: Path) -> list[RoundRecord]:
+    """Returns the records of all finished rounds.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    if not (path / STATE).exists():
+        return []
+    try:
+        with safe_open(path / STATE, "pt") as file:
+            content: dict[str, Any] = json.loads(file.metadata()["records"])
+        return [_record(values) for values in content["records"]]
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path / STATE} is damaged ({error}). Start the federation anew."
+        ) from error
+
+
+def _record(values: dict[str, Any]) -> RoundRecord:
+    foreign = {name: tuple(taken) for name, taken in values["foreign"].items()}
+    return RoundRecord(**values | {"took_part": tuple(values["took_part"]), "foreign": foreign})
+
+
+def _save(federation: Federation, records: list[RoundRecord], path: Path) -> None:
+    """Writes the state after the last record's round."""
+    parts: dict[str, State] = {SHARED: federation.server.shared}
+    parts |= {f"{POOL}/{name}": state for name, state in federation.server.pool.items()}
+    parts |= {f"{CLIENT}/{client.name}": client.state() for client in federation.clients}
+    tensors = {f"{part}//{name}": v for part, state in parts.items() for name, v in state.items()}
+    text = json.dumps({"records": [asdict(record) for record in records]})
+    write_tensors(path / STATE, tensors, {"records": text})
+
+
+def _restore(federation: Federation, path: Path) -> list[RoundRecord]:
+    """Restores the state after the last finished round, and returns all records."""
+    records = read_records(path)
+    parts: dict[str, State] = {}
+    for key, value in read_tensors(path / STATE).items():
+        part, _, name = key.partition("//")
+        parts.setdefault(part, {})[name] = value
+    federation.server.shared = parts.get(SHARED, {})
+    federation.server.pool = {
+        part.removeprefix(f"{POOL}/"): state
+        for part, state in parts.items()
+        if part.startswith(f"{POOL}/")
+    }
+    for client in federation.clients:
+        client.restore(parts.get(f"{CLIENT}/{client.name}", {}))
+    federation.done = records[-1].number
+    federation.started = True
+    return records

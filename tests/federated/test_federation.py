@@ -1,0 +1,160 @@
+"""Rounds of small federations: what travels, what stays, who fails, and how they go on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mocoop.cli.main import main
+from mocoop.errors import UserError
+from mocoop.federated.federation import Federation
+from mocoop.federated.settings import FederatedConfig
+from mocoop.federated.store import STATE, read_records, run_federation
+from mocoop.federated.strategies import STRATEGIES
+from tests.support.tiny_data import picture_folder, tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """Three clients, each with one of three classes, on the tiny CLIP."""
+    folder = tmp_path_factory.mktemp("federation")
+    return FederatedConfig(
+        data=picture_folder(folder / "pictures"),
+        backbone=tiny_checkpoint(folder / "clip"),
+        clients=3,
+        rounds=2,
+        local_epochs=1,
+        shots=3,
+        learning_rate=0.02,
+    )
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
+
+
+def private(client):
+    return {n: v.detach().clone() for n, v in client.model.named_parameters() if v.requires_grad}
+
+
+@pytest.mark.parametrize("key", STRATEGIES)
+def test_only_what_the_strategy_shares_travels(config, key):
+    federation = Federation(replace(config, strategy=key))
+    records = list(federation.run())
+    assert [record.number for record in records] == [0, 1, 2]
+    assert all(record.refused == {} for record in records)
+    names = {name for name, value in federation.server.shared.items()}
+    strategy = STRATEGIES[key]
+    assert all(strategy.travels(name) for name in names)
+    sizes = sum(value.numel() for value in federation.server.shared.values())
+    assert records[1].floats_sent == 3 * sizes
+    extra = 3 * 2 * sizes if strategy.foreign else 0  # the two others' prompts
+    assert (records[1].floats_received, records[2].floats_received) == (
+        3 * sizes,
+        3 * sizes + extra,
+    )
+    first, second, _ = map(private, federation.clients)
+    assert set(first) >= names
+    for name in (name for name, value in first.items() if value.numel()):
+        same = torch.equal(first[name], second[name])
+        # After a round all clients hold the average, but pFedMoAP's keep their own prompt.
+        assert same == (name in names and not strategy.foreign), name
+
+
+def test_pfedmoap_uses_the_prompts_of_others_from_the_second_round(config):
+    federation = Federation(replace(config, strategy="pfedmoap", foreign=1))
+    records = list(federation.run())
+    assert records[1].foreign == {}
+    assert set(records[2].foreign) == {"client 1", "client 2", "client 3"}
+    for name, taken in records[2].foreign.items():
+        assert len(taken) == 1
+        assert name not in taken
+    model = federation.clients[0].model
+    assert model.others.shape[:2] == (1, 3)
+    assert not model.others.requires_grad
+
+
+def test_one_client_with_all_images_trains_as_alone(config):
+    """A federation whose average has one member is the member's own training."""
+    alone = Federation(replace(config, strategy="local"))
+    shared = Federation(replace(config, strategy="fedavg", participation=0.34))
+    list(alone.run())
+    (record,) = [record for record in shared.run() if record.number == 1]
+    (name,) = record.took_part
+    index = int(name.split()[1]) - 1
+    again = Federation(replace(config, strategy="local"))
+    client = again.clients[index]
+    client.train(1, {})
+    sent = shared.server.pool[name]
+    for key, value in client.model.named_parameters():
+        if key in sent:
+            assert torch.equal(sent[key], value), key
+
+
+def test_a_lost_client_and_a_diverging_one_do_not_end_the_round(config, monkeypatch):
+    federation = Federation(replace(config, strategy="fedavg"))
+    with torch.no_grad():
+        federation.clients[1].data.train.features.fill_(float("nan"))
+    records = list(federation.run(lost=[(1, "client 3")]))
+    assert set(records[1].refused) == {"client 2", "client 3"}
+    assert records[1].refused["client 3"] == "it did not answer"
+    assert "no longer a finite number" in records[1].refused["client 2"]
+    assert set(records[2].refused) == {"client 2"}
+    assert all(torch.isfinite(v).all() for v in federation.server.shared.values())
+    assert set(records[2].accuracies) == {"client 1", "client 2", "client 3"}
+
+
+@pytest.mark.parametrize("key", ["pfedmoap", "mocoop"])
+def test_a_stopped_federation_goes_on_to_the_same_bits(config, key, tmp_path):
+    config = replace(config, strategy=key, rounds=3)
+    whole = list(run_federation(tmp_path / "whole", config))
+    begun = run_federation(tmp_path / "part", config)
+    first = [next(begun), next(begun)]
+    begun.close()
+    rest = list(run_federation(tmp_path / "part"))
+
+    def numbers(records):
+        return [replace(record, seconds=0.0) for record in records]
+
+    assert numbers([*first, *rest]) == numbers(whole) == numbers(read_records(tmp_path / "part"))
+    ours, expected = ((tmp_path / name / STATE).read_bytes() for name in ("part", "whole"))
+    cut = [data[int.from_bytes(data[:8], "little") + 8 :] for data in (ours, expected)]
+    assert cut[0] == cut[1]  # all tensors; the header has the seconds
+
+
+def test_the_command_writes_a_partition_and_continues(config, tmp_path, capsys):
+    options = ["--data", config.data, "--backbone", config.backbone, "--clients", "3"]
+    options += ["--rounds", "2", "--local-epochs", "1", "--shots", "3", "--strategy", "fedavg"]
+    partition = str(tmp_path / "who.json")
+    assert main(["federated", *options, "--save-partition", partition]) == 0
+    assert "3 clients with 3 to 3 training images" in capsys.readouterr().out
+    folder = ["--folder", str(tmp_path / "kept")]
+    assert main(["federated", *options, "--partition", partition, *folder]) == 0
+    printed = capsys.readouterr().out
+    assert "round   2:" in printed
+    assert "mean of the last 2 rounds:" in printed
+    assert main(["federated", *folder, "--json"]) == 0
+    assert [record["number"] for record in json.loads(capsys.readouterr().out)] == [0, 1, 2]
+    assert main(["federated", *options, "--seed", "5", *folder]) == 2
+    assert "holds a federation with other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategy": "fedprox"}, "Unknown strategy 'fedprox'"),
+        ({"partition": "iid"}, "Unknown partition 'iid'"),
+        ({"rounds": 0}, "rounds must be at least 1"),
+        ({"participation": 0.0}, "participation must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number"),
+        ({"most_change": 0.0}, "most_change must be greater than 0"),
+        ({"shots": 0}, "shots"),
+    ],
+)
+def test_settings_are_checked(config, changes, message):
+    with pytest.raises(UserError, match=message):
+        replace(config, **changes)
