@@ -42,8 +42,7 @@ PARTS_ON = ("albums", "details", "halves")
 STYLE_SHOTS = 4
 NEW_PARTS = {
     "mocoop-v": (
-        "one-group", "no-vision", "vision-block-1", "vision-deeper", "vision-tokens-1",
-        "router-tuned",
+        "one-group", "no-vision", "vision-deeper", "vision-tokens-1", "router-tuned",
     ),
     "mocoop-cond": ("no-shift", "deeper-texts", "late-shift"),
 }  # fmt: skip
@@ -53,8 +52,8 @@ NEW_PARTS = {
 def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
     """Returns the tasks of all protocols on the built-in sets, which the page shows.
 
-    All sets have 16 shots, two of them fewer shots as well. Slow methods, which encode texts or
-    images anew in every step, are trained on fewer sets.
+    All sets have 16 shots, two of them fewer shots as well. Slow methods, which encode texts for
+    each image or images in every step, are trained on fewer sets.
     """
     tuned = tuple(key for key in METHODS if preset(key).tunes_images)
     usual = tuple(key for key in METHODS if key not in tuned)
@@ -64,14 +63,20 @@ def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
     )
     conditional = tuple(key for key in usual_seen if preset(key).conditional)
     quick = tuple(key for key in usual_seen if key not in conditional)
+    slow = tuple(key for key in conditional if METHODS[key].is_mixture)
     trained = tuple(key for key in quick if METHODS[key].needs_images)
-    transferable = tuple(key for key in usual_seen if not METHODS[key].own_classes_only)
+    transferable = tuple(
+        key for key in usual_seen if not METHODS[key].own_classes_only and key not in slow
+    )
     seeds = tuple(seeds)
     few = tasks(Plan("few-shot", CURVES_ON, trained, FEWER_SHOTS, seeds))
     few += tasks(Plan("few-shot", BUILTIN, quick, (16,), seeds))
     few += tasks(Plan("few-shot", PARTS_ON, conditional, (16,), seeds))
     few += tasks(Plan("few-shot", TUNED_ON, tuned_seen, (16,), seeds))
-    halves = tasks(Plan("base-to-new", BUILTIN, usual, (16,), seeds))
+    halves = tasks(
+        Plan("base-to-new", BUILTIN, tuple(k for k in usual if k not in slow), (16,), seeds)
+    )
+    halves += tasks(Plan("base-to-new", PARTS_ON, slow, (16,), seeds))
     halves += tasks(Plan("base-to-new", TUNED_ON, tuned, (16,), seeds))
     return [
         *sorted(few, key=_place),
@@ -152,7 +157,8 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         "LASP-V equals LASP if all classes are trained on, and so "
         "does MoCoOp with all names equal MoCoOp: only base-to-new shows them.\n",
         f"Fewer than 16 shots were run on {_listed(CURVES_ON)}; few-shot runs of methods whose "
-        f"contexts see the image, and the ablation of MoCoOp, are on {_listed(PARTS_ON)}; methods "
+        f"contexts see the image, all runs of mixtures with such contexts, and the ablation of "
+        f"MoCoOp are on {_listed(PARTS_ON)}; methods "
         "that change the image tower, and the ablations of what they add, are on "
         f"{_listed(TUNED_ON)}. A dash says that a number is missing.\n",
         _section("Few-shot", few_shot_tables(rows)),
