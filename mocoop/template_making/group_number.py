@@ -1,0 +1,118 @@
+"""How many groups: by silhouette and stability, or by accuracy on validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mocoop.template_making.grouping import LEAST, agreement, centred, silhouette, split
+
+Rule = Literal["silhouette", "validation"]
+MOST_GROUPS = 8
+NEAR_BEST = 0.02  # silhouettes this close to the best one are as good
+STABLE = 0.7  # mean adjusted Rand index between bootstraps of a stable number of groups
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One number of groups, and how good it is."""
+
+    count: int
+    """Groups that were asked for."""
+    labels: np.ndarray
+    """(templates,), numbered by size; there may be fewer groups than `count`."""
+    silhouette: float
+    stability: float
+    """Mean adjusted Rand index between groupings on classes drawn with replacement."""
+    validation: float | None = None
+    """Accuracy on validation images, in percent; None if it was not measured."""
+
+    @property
+    def groups(self) -> int:
+        """Groups that there are."""
+        return int(self.labels.max()) + 1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The number of groups that was chosen, and all that were tried."""
+
+    best: Tried
+    tried: tuple[Tried, ...]
+    why: str
+    """The reason, in words."""
+
+
+def choose_number(
+    means: np.ndarray,
+    bootstraps: Sequence[np.ndarray],
+    method: str,
+    seed: int,
+    count: int = 0,
+    rule: Rule = "silhouette",
+    accuracy: Callable[[np.ndarray], float] | None = None,
+) -> Chosen:
+    """Returns the grouping with the best number of groups among 2 to 8.
+
+    Of the stable numbers whose silhouette is within 0.02 of the best one, `silhouette` takes the
+    best and `validation` the one with the highest accuracy; equal ones: fewer groups. If no
+    number is stable, all of them count.
+
+    Args:
+        means: mean features of the templates, (templates, dim).
+        bootstraps: such means over classes drawn with replacement.
+        method: kmeans or linkage.
+        seed: seed of k-means.
+        count: the number of groups, if it is not to be chosen; 0 chooses.
+        rule: silhouette or validation.
+        accuracy: returns the accuracy of groups (templates,) on validation images.
+    """
+    vectors = centred(means)
+    most = min(MOST_GROUPS, len(vectors) // LEAST)
+    if most < 2 or not vectors.any():
+        one = Tried(1, np.zeros(len(vectors), dtype=int), 0.0, 1.0)
+        return Chosen(one, (one,), "there are too few different templates for two groups")
+    numbers = range(min(count, most), min(count, most) + 1) if count else range(2, most + 1)
+    drawn = [centred(bootstrap) for bootstrap in bootstraps]
+    tried = []
+    for number in numbers:
+        labels = split(vectors, number, method, seed)
+        again = [split(some, number, method, seed) for some in drawn]
+        tried.append(
+            Tried(
+                number,
+                labels,
+                silhouette(vectors, labels, seed),
+                _mean_agreement(again),
+                None if accuracy is None else accuracy(labels),
+            )
+        )
+    if count:
+        return Chosen(tried[0], tuple(tried), "the number was given")
+    stable = [one for one in tried if one.stability > STABLE and one.groups > 1]
+    near = stable or [one for one in tried if one.groups > 1] or tried
+    top = max(one.silhouette for one in near)
+    near = [one for one in near if one.silhouette >= top - NEAR_BEST]
+    lack = "" if stable else "; no number of groups is stable when the classes change"
+    if rule == "validation" and accuracy is not None:
+        best = max(near, key=lambda one: (one.validation or 0.0, -one.count))
+        return Chosen(best, tuple(tried), f"best validation accuracy of {_listed(near)}{lack}")
+    best = max(near, key=lambda one: (round(one.silhouette, 6), -one.count))
+    return Chosen(best, tuple(tried), f"best silhouette of the stable ones{lack}")
+
+
+def _listed(tried: Sequence[Tried]) -> str:
+    return ", ".join(str(one.count) for one in tried) + " groups"
+
+
+def _mean_agreement(groupings: Sequence[np.ndarray]) -> float:
+    """Returns the mean adjusted Rand index over all pairs; 1 for fewer than two."""
+    pairs = [
+        agreement(first, second)
+        for index, first in enumerate(groupings)
+        for second in groupings[index + 1 :]
+    ]
+    return float(np.mean(pairs)) if pairs else 1.0
