@@ -80,7 +80,7 @@ class MakeTemplates(DataOptions):
     controls: MaybePath = None
     """Folder for groups to compare with: one group, random groups, random words, hand-made."""
     write: bool = False
-    """Write the groups to mocoop.yaml in the data set's folder. The data set then uses them."""
+    """Write two or more groups to mocoop.yaml in the data set's folder, which then uses them."""
     replace: bool = False
     """Like --write, but replace existing groups. The old file is kept as mocoop.yaml.bak."""
 
@@ -125,7 +125,7 @@ def make(command: MakeTemplates) -> None:
         print_json(document)
     else:
         _print(made, settings, out)
-    if command.write or command.replace:
+    if (command.write or command.replace) and len(made.groups) > 1:
         write_groups(dataset, made.groups, quiet=command.json)
 
 
@@ -165,7 +165,7 @@ def _output(command: MakeTemplates) -> Path | None:
     """
     out = command.out
     if out is None and command.model:
-        out = Path(f"{Path(command.name).name}-templates.json")
+        out = Path(f"{Path(command.name).expanduser().resolve().name}-templates.json")
     check_file("--out", out)
     own = command.replay is not None and out is not None and command.replay.exists()
     if out is not None and out.exists() and not (own and out.samefile(command.replay or out)):

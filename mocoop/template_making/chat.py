@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -58,8 +58,7 @@ class ChatModel:
             api_key=self._key, base_url=url or None, timeout=timeout, max_retries=0
         )
         self.url = shown_address(str(self._client.base_url))
-        # httpx or the package that replaced it: its errors pass through while an answer streams.
-        transport = sys.modules[openai.Timeout.__module__.partition(".")[0]]
+        transport = _transport()
         self._broken: tuple[type[Exception], ...] = (transport.HTTPError, transport.StreamError)
         self._late: type[Exception] = transport.TimeoutException
 
@@ -94,12 +93,6 @@ class ChatModel:
                 raise UserError(
                     f"{self.url} stopped with an error: {self._said(error)}."
                 ) from error
-            except self._broken as error:
-                if isinstance(error, self._late):
-                    raise self._too_slow() from error
-                raise UserError(
-                    f"The connection to {self.url} broke off during an answer. Try again."
-                ) from error
             except (ValueError, AttributeError, TypeError) as error:
                 if isinstance(error, UserError):
                     raise
@@ -116,7 +109,7 @@ class ChatModel:
         create: Any = self._client.chat.completions.create
         text, ended, chunks = "", "", 0
         with create(model=self.model, messages=messages, stream=True, **settings) as stream:
-            for chunk in stream:
+            for chunk in self._unbroken(stream):
                 chunks += 1
                 for choice in (chunk.choices or ())[:1]:
                     delta = choice.delta
@@ -136,6 +129,17 @@ class ChatModel:
             message, ended = answer.choices[0].message, answer.choices[0].finish_reason or ""
             text = message.content or getattr(message, "refusal", None) or ""
         return Reply(self._without_key(text[:LONGEST]), ended, dict(settings))
+
+    def _unbroken(self, stream: Iterable[Any]) -> Iterator[Any]:
+        """Yields the pieces of an answer; raises UserError if the connection breaks off."""
+        try:
+            yield from stream
+        except (openai.APIConnectionError, *self._broken) as error:
+            if isinstance(error, (openai.APITimeoutError, self._late)):
+                raise self._too_slow() from error
+            raise UserError(
+                f"The connection to {self.url} broke off during an answer. Try again."
+            ) from error
 
     def _leave_out(self, said: str) -> bool:
         """Returns whether a setting that the endpoint complains about was there to leave out."""
@@ -194,10 +198,19 @@ class ChatModel:
 
     def _said(self, error: openai.APIError) -> str:
         """Returns an endpoint's message on one short line, without the key."""
-        return self._without_key(" ".join(error.message.split()))[:200].rstrip(".")
+        line = " ".join(error.message.split())
+        printable = "".join(letter for letter in line if letter.isprintable())
+        return self._without_key(printable)[:200].rstrip(".")
 
     def _without_key(self, text: str) -> str:
         return text if self._key == NO_KEY else text.replace(self._key, "[key]")
+
+
+def _transport() -> Any:
+    """Returns the package whose errors pass through while an answer streams: httpx or httpx2."""
+    kinds = openai.DefaultHttpxClient.__mro__
+    names = (kind.__module__.partition(".")[0] for kind in kinds)
+    return sys.modules[next(name for name in names if name.startswith("httpx"))]
 
 
 def shown_address(url: str) -> str:

@@ -75,7 +75,8 @@ def choose_number(
     if most < 2 or not vectors.any():
         one = Tried(1, np.zeros(len(vectors), dtype=int), 0.0, 1.0)
         return Chosen(one, (one,), "there are too few different templates for two groups")
-    numbers = range(min(count, most), min(count, most) + 1) if count else range(2, most + 1)
+    given = min(count, len(vectors) // LEAST)
+    numbers = range(given, given + 1) if count else range(2, most + 1)
     drawn = [centred(bootstrap) for bootstrap in bootstraps]
     tried = []
     for number in numbers:
@@ -91,7 +92,8 @@ def choose_number(
             )
         )
     if count:
-        return Chosen(tried[0], tuple(tried), "the number was given")
+        fewer = f"; {len(vectors)} templates make at most {given} groups" if given < count else ""
+        return Chosen(tried[0], tuple(tried), f"the number was given{fewer}")
     stable = [one for one in tried if one.stability > STABLE and one.groups > 1]
     near = stable or [one for one in tried if one.groups > 1] or tried
     top = max(one.silhouette for one in near)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -56,6 +57,8 @@ class GroupingSettings:
     def __post_init__(self) -> None:
         if self.shots < 1:
             raise UserError(f"shots must be at least 1; got {self.shots}.")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must be from 0 to 4294967295; got {self.seed}.")
         if self.count < 0:
             raise UserError(
                 f"The number of groups must be at least 1, or 0 to choose it; got {self.count}."
@@ -256,7 +259,12 @@ class TemplateMaker:
             self.class_names,
             self.settings.seed,
         )
-        return {name: Control(some, self.accuracy(some)) for name, some in found.items()}
+        kept = {}
+        for name, some in found.items():
+            # With a very long class name, random words may not fit into the CLIP's context.
+            with suppress(UserError):
+                kept[name] = Control(some, self.accuracy(some))
+        return kept
 
     def _items(self, split: str) -> list[Item]:
         """Returns a split's items of the encoded classes."""
