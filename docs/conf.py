@@ -24,6 +24,7 @@ CONTENTS = {
         "docs/methods",
         "docs/protocols",
         "docs/data",
+        "docs/templates",
         "docs/published",
         "docs/backbones",
         "docs/server",

@@ -11,7 +11,7 @@ from mocoop.templates import SLOT
 _PAIR = re.compile(r'"template"\s*:\s*("(?:[^"\\]|\\.)*")')
 _KEYS = ("templates", "captions", "items", "result", "results", "data")
 LONGEST = 200_000  # characters of an answer that are read
-_TRIES = 1000  # brackets at which JSON may begin
+_TRIES = 300  # brackets at which JSON may begin
 
 
 def templates_in(answer: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A small chat model on this machine that speaks the protocol of OpenAI, and misbehaves on request."""
+"""A small chat model on this machine, of OpenAI's protocol, that misbehaves on request."""
 
 from __future__ import annotations
 
