@@ -132,9 +132,10 @@ class ChatModel:
 
     def _unbroken(self, stream: Iterable[Any]) -> Iterator[Any]:
         """Yields the pieces of an answer; raises UserError if the connection breaks off."""
+        broken: tuple[type[Exception], ...] = (openai.APIConnectionError, *self._broken)
         try:
             yield from stream
-        except (openai.APIConnectionError, *self._broken) as error:
+        except broken as error:
             if isinstance(error, (openai.APITimeoutError, self._late)):
                 raise self._too_slow() from error
             raise UserError(
