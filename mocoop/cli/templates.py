@@ -73,7 +73,8 @@ class MakeTemplates(DataOptions):
     count: int = 0
     """Number of groups; 0 chooses among 2 to 8."""
     rule: Literal["silhouette", "validation"] = "silhouette"
-    """What chooses the number of groups: the silhouette, or accuracy on validation images."""
+    """What chooses the number of groups: the silhouette and then the accuracy on validation
+    images, or this accuracy alone."""
     out: MaybePath = None
     """JSON file for the groups, every candidate and every answer; by default NAME-templates.json
     with --model, else none."""

@@ -37,7 +37,7 @@ def group_names(groups: Sequence[Sequence[str]]) -> list[str]:
             scores[word] = count / len(group) - (elsewhere / outside if outside else 0.0)
         best = sorted(scores, key=lambda word: (-round(scores[word], 9), word))
         chosen = [w for w in best if scores[w] >= max(ENOUGH, scores[best[0]] / 2)][:WORDS]
-        medoid = " ".join(_words(group[0])) or " ".join(_WORD.findall(group[0])) or "group"
+        medoid = " ".join(_words(group[0])[:3] or _every_word(group[0])[1:2]) or "group"
         names.append(_new(" ".join(chosen) or medoid, names))
     return names
 
@@ -52,5 +52,8 @@ def _new(name: str, names: Sequence[str]) -> str:
 
 
 def _words(template: str) -> list[str]:
-    words = _WORD.findall(template.lower().replace(SLOT, " "))
-    return [word for word in words if word not in _STOP]
+    return [word for word in _every_word(template) if word not in _STOP]
+
+
+def _every_word(template: str) -> list[str]:
+    return _WORD.findall(template.lower().replace(SLOT, " "))

@@ -57,9 +57,10 @@ def choose_number(
 ) -> Chosen:
     """Returns the grouping with the best number of groups among 2 to 8.
 
-    Of the stable numbers whose silhouette is within 0.02 of the best one, `silhouette` takes the
-    best and `validation` the one with the highest accuracy; equal ones: fewer groups. If no
-    number is stable, all of them count.
+    The stable numbers count; if there are none, all of them. With `silhouette`, those remain
+    whose silhouette is within 0.02 of the best one; with `validation` all remain. The one with
+    the highest accuracy on validation images is chosen, then the one with fewer groups. Without
+    such images it is the one with the best silhouette.
 
     Args:
         means: mean features of the templates, (templates, dim).
@@ -95,19 +96,18 @@ def choose_number(
         fewer = f"; {len(vectors)} templates make at most {given} groups" if given < count else ""
         return Chosen(tried[0], tuple(tried), f"the number was given{fewer}")
     stable = [one for one in tried if one.stability > STABLE and one.groups > 1]
-    near = stable or [one for one in tried if one.groups > 1] or tried
-    top = max(one.silhouette for one in near)
-    near = [one for one in near if one.silhouette >= top - NEAR_BEST]
+    left = stable or [one for one in tried if one.groups > 1] or tried
     lack = "" if stable else "; no number of groups is stable when the classes change"
-    if rule == "validation" and accuracy is not None:
-        best = max(near, key=lambda one: (one.validation or 0.0, -one.count))
-        return Chosen(best, tuple(tried), f"best validation accuracy of {_listed(near)}{lack}")
-    best = max(near, key=lambda one: (round(one.silhouette, 6), -one.count))
-    return Chosen(best, tuple(tried), f"best silhouette of the stable ones{lack}")
-
-
-def _listed(tried: Sequence[Tried]) -> str:
-    return ", ".join(str(one.count) for one in tried) + " groups"
+    if accuracy is None:
+        best = max(left, key=lambda one: (round(one.silhouette, 6), -one.count))
+        return Chosen(best, tuple(tried), f"best silhouette of the stable numbers{lack}")
+    why = "best accuracy on validation images"
+    if rule == "silhouette":
+        top = max(one.silhouette for one in left)
+        left = [one for one in left if one.silhouette >= top - NEAR_BEST]
+        why = "best silhouette" if len(left) == 1 else f"best silhouettes, then {why},"
+    best = max(left, key=lambda one: (one.validation or 0.0, -one.count))
+    return Chosen(best, tuple(tried), f"{why} of the stable numbers{lack}")
 
 
 def _mean_agreement(groupings: Sequence[np.ndarray]) -> float:

@@ -74,10 +74,12 @@ def test_validation_decides_among_good_numbers():
         return 50.0
 
     chosen = choose_number(means, [means], "linkage", 1, rule="validation", accuracy=accuracy)
-    assert chosen.best.count == 3  # several counts give the same three groups: the smallest one
+    assert chosen.best.count == 2  # all are as accurate: the smallest number
     assert chosen.best.validation == 50.0
-    assert "best validation accuracy of 3" in chosen.why
+    assert "best accuracy on validation images" in chosen.why
     assert len(asked) == 7
+    by_both = choose_number(means, [means], "linkage", 1, accuracy=accuracy)
+    assert by_both.best.count == 3  # the silhouette leaves no other
 
 
 def test_what_cannot_be_split():
