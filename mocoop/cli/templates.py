@@ -71,7 +71,7 @@ class MakeTemplates(DataOptions):
     method: Literal["auto", "kmeans", "linkage"] = "auto"
     """Spherical k-means or average linkage; auto: linkage up to 60 templates."""
     count: int = 0
-    """Number of groups; 0 chooses among 2 to 8."""
+    """Number of groups; 0 chooses among 3 to 8."""
     rule: Literal["silhouette", "validation"] = "silhouette"
     """What chooses the number of groups: the silhouette and then the accuracy on validation
     images, or this accuracy alone."""

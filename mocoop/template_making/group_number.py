@@ -11,7 +11,7 @@ import numpy as np
 from mocoop.template_making.grouping import LEAST, agreement, centred, silhouette, split
 
 Rule = Literal["silhouette", "validation"]
-MOST_GROUPS = 8
+LEAST_GROUPS, MOST_GROUPS = 3, 8
 NEAR_BEST = 0.02  # silhouettes this close to the best one are as good
 STABLE = 0.7  # mean adjusted Rand index between bootstraps of a stable number of groups
 
@@ -55,7 +55,10 @@ def choose_number(
     rule: Rule = "silhouette",
     accuracy: Callable[[np.ndarray], float] | None = None,
 ) -> Chosen:
-    """Returns the grouping with the best number of groups among 2 to 8.
+    """Returns the grouping with the best number of groups among 3 to 8.
+
+    Two groups are tried only where there are too few templates for three: a mixture chooses two
+    experts per image, so that of two groups there would be none to choose.
 
     The stable numbers count; if there are none, all of them. With `silhouette`, those remain
     whose silhouette is within 0.02 of the best one; with `validation` all remain. The one with
@@ -77,7 +80,7 @@ def choose_number(
         one = Tried(1, np.zeros(len(vectors), dtype=int), 0.0, 1.0)
         return Chosen(one, (one,), "there are too few different templates for two groups")
     given = min(count, len(vectors) // LEAST)
-    numbers = range(given, given + 1) if count else range(2, most + 1)
+    numbers = range(given, given + 1) if count else range(min(LEAST_GROUPS, most), most + 1)
     drawn = [centred(bootstrap) for bootstrap in bootstraps]
     tried = []
     for number in numbers:

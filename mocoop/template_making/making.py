@@ -50,7 +50,7 @@ class GroupingSettings:
     method: Literal["auto", "kmeans", "linkage"] = "auto"
     """Spherical k-means or average linkage; auto: linkage up to 60 templates."""
     count: int = 0
-    """Number of groups; 0 chooses among 2 to 8."""
+    """Number of groups; 0 chooses among 3 to 8."""
     rule: Rule = "silhouette"
     """What chooses the number of groups."""
 

@@ -58,7 +58,7 @@ def test_known_groups_are_found(method):
     assert (chosen.best.labels == TRUE).all()  # also numbered by size
     assert chosen.best.count == 3
     assert chosen.best.stability == pytest.approx(1.0)
-    assert [one.count for one in chosen.tried] == list(range(2, 9))
+    assert [one.count for one in chosen.tried] == list(range(3, 9))
     assert choose_number(means, drawn, method, 1, count=2).best.groups == 2
     far = choose_number(means, drawn[:2], method, 1, count=40)
     assert "27 templates make at most 13 groups" in far.why
@@ -74,12 +74,18 @@ def test_validation_decides_among_good_numbers():
         return 50.0
 
     chosen = choose_number(means, [means], "linkage", 1, rule="validation", accuracy=accuracy)
-    assert chosen.best.count == 2  # all are as accurate: the smallest number
+    assert chosen.best.count == 3  # all are as accurate: the smallest number
     assert chosen.best.validation == 50.0
     assert "best accuracy on validation images" in chosen.why
-    assert len(asked) == 7
-    by_both = choose_number(means, [means], "linkage", 1, accuracy=accuracy)
-    assert by_both.best.count == 3  # the silhouette leaves no other
+    assert len(asked) == 6
+    means = bundles().double().mean(dim=1).numpy()
+    finer = choose_number(
+        means, [means], "kmeans", 1, rule="validation", accuracy=lambda labels: labels.max()
+    )
+    assert finer.best.groups > 3
+    both = choose_number(means, [means], "kmeans", 1, accuracy=lambda labels: labels.max())
+    assert both.best.groups == 3  # its silhouette leaves no other
+    assert both.why.startswith("best silhouette of")
 
 
 def test_what_cannot_be_split():
