@@ -68,8 +68,8 @@ class MakeTemplates(DataOptions):
     """Training images per class on which templates are tried."""
     classes: Literal["all", "base"] = "all"
     """Classes that are used; base for a base-to-new comparison."""
-    method: Literal["auto", "kmeans", "linkage"] = "auto"
-    """Spherical k-means or average linkage; auto: linkage up to 60 templates."""
+    method: Literal["kmeans", "linkage"] = "kmeans"
+    """Spherical k-means, or average linkage, whose groups differ more in size."""
     count: int = 0
     """Number of groups; 0 chooses among 3 to 8."""
     rule: Literal["silhouette", "validation"] = "silhouette"

@@ -12,8 +12,6 @@ from scipy.spatial.distance import squareform
 
 from mocoop.errors import UserError
 
-METHODS = ("kmeans", "linkage")
-FEW = 60  # up to this number of templates `auto` takes average linkage
 MOST_LINKED = 5000  # templates whose distances average linkage keeps in memory
 RESTARTS = 50
 STEPS = 100  # of one k-means

@@ -22,7 +22,7 @@ from mocoop.template_making.controls import controls
 from mocoop.template_making.feature_checks import Checks, Images, longest_name, positions_of
 from mocoop.template_making.group_names import group_names
 from mocoop.template_making.group_number import Chosen, Rule, choose_number
-from mocoop.template_making.grouping import FEW, METHODS, agreement, centred, medoid_first
+from mocoop.template_making.grouping import agreement, centred, medoid_first
 from mocoop.template_making.routing import prototypes_of, routed_accuracy, shares
 from mocoop.template_making.text_features import (
     Progress,
@@ -47,8 +47,8 @@ class GroupingSettings:
     """Training images per class on which templates are tried."""
     classes: Literal["all", "base"] = "all"
     """Classes whose names and images are used; base for a base-to-new comparison."""
-    method: Literal["auto", "kmeans", "linkage"] = "auto"
-    """Spherical k-means or average linkage; auto: linkage up to 60 templates."""
+    method: Literal["kmeans", "linkage"] = "kmeans"
+    """Spherical k-means, or average linkage, whose groups differ more in size."""
     count: int = 0
     """Number of groups; 0 chooses among 3 to 8."""
     rule: Rule = "silhouette"
@@ -206,8 +206,6 @@ class TemplateMaker:
         templates = [one.template for one in kept]
         features = self.texts.of(templates, progress)
         method = self.settings.method
-        if method not in METHODS:
-            method = "linkage" if len(kept) <= FEW else "kmeans"
         means = mean_vectors(features)
         chosen = choose_number(
             means,

@@ -12,6 +12,7 @@ import yaml
 from mocoop.cli.main import main
 from mocoop.datasets.edits import read_edits
 from mocoop.runs.run import Run
+from mocoop.template_making.grammar import grammar_templates
 from mocoop.templates import groups_in
 from tests.support.chat_server import TEMPLATES, Behaviour, running_chat
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
@@ -138,11 +139,19 @@ def test_files_of_groups():
 
 @pytest.mark.long
 def test_same_seed_same_groups_in_two_processes(tmp_path):
-    """The whole command, with the grammar and the built-in CLIP."""
+    """The whole command, with part of the grammar and the built-in CLIP."""
     found = []
+    some = [candidate.template for candidate in grammar_templates()][::4]
+    (tmp_path / "some.txt").write_text("\n".join(some))
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "mocoop", "data", "templates", "details", "--json"]
-        env = {"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path), "PATH": ""}
+        command += ["--from", str(tmp_path / "some.txt"), "--shots", "4"]
+        env = {
+            "PYTHONHASHSEED": seed,
+            "PYTHONPATH": ":".join(sys.path),
+            "PATH": "",
+            "OMP_NUM_THREADS": "1",
+        }
         env |= {"MOCOOP_CACHE": str(tmp_path / seed), "HOME": str(tmp_path)}
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
         value = json.loads(done.stdout)

@@ -123,9 +123,9 @@ def test_groups(maker, folder):
     assert made.controls["hand-made"].groups == folder.templates.groups
     for value in (made.validation, *(c.validation for c in made.controls.values())):
         assert 0 <= value <= 100
-    assert made.method == "linkage"
-    by_accuracy = maker(rule="validation", method="kmeans")
-    assert by_accuracy.group(by_accuracy.judge(CANDIDATES)).method == "kmeans"
+    assert made.method == "kmeans"
+    linked = maker(rule="validation", method="linkage")
+    assert linked.group(linked.judge(CANDIDATES)).method == "linkage"
 
 
 def test_test_images_are_not_looked_at(maker, folder):
