@@ -25,6 +25,7 @@ CONTENTS = {
         "docs/protocols",
         "docs/federated",
         "docs/data",
+        "docs/templates",
         "docs/published",
         "docs/backbones",
         "docs/server",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -58,7 +60,9 @@ def as_groups(value: Mapping[str, Sequence[str]]) -> Groups:
 
 
 def groups_in(content: bytes, name: str) -> Groups:
-    """Returns the groups of templates in a YAML file.
+    """Returns the groups of templates in a YAML file, or in one that `data templates` wrote.
+
+    A file may hold the groups themselves, or have them under `groups` beside other entries.
 
     Args:
         content: the file's bytes.
@@ -68,14 +72,15 @@ def groups_in(content: bytes, name: str) -> Groups:
         UserError: if it cannot be read, or holds no valid groups.
     """
     try:
-        groups = yaml.safe_load(content.decode("utf-8"))
+        groups = _parsed(content.decode("utf-8"))
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"Templates file {name} cannot be read: {error}.") from error
     if not isinstance(groups, dict):
         raise UserError(
             f"Templates file {name}: expected lines such as 'photo: [\"a photo of a {{}}.\"]'."
         )
-    return as_groups(groups)
+    inner = groups.get("groups")
+    return as_groups(inner if isinstance(inner, dict) else groups)
 
 
 def check_groups(groups: Mapping[str, Sequence[str]]) -> None:
@@ -114,6 +119,14 @@ def fill(template: str, class_name: str) -> str:
     Underscores of the name become spaces, and several spaces one.
     """
     return template.replace(SLOT, " ".join(class_name.replace("_", " ").split()))
+
+
+def _parsed(text: str) -> Any:
+    """Returns the values in a JSON or YAML text; YAML's reader is slow with a long JSON text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def _are_texts(value: object) -> bool:

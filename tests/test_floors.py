@@ -17,7 +17,7 @@ FLOORS = (
     ("mocoop.prompt_encoder", "mocoop.storage", "mocoop.world"),
     ("mocoop.clip", "mocoop.datasets", "mocoop.runs"),
     ("mocoop.features", "mocoop.model"),
-    ("mocoop.analysis", "mocoop.catalog", "mocoop.classifiers"),
+    ("mocoop.analysis", "mocoop.catalog", "mocoop.classifiers", "mocoop.template_making"),
     ("mocoop.evaluation", "mocoop.service", "mocoop.small_clip"),
     ("mocoop.training",),
     ("mocoop.bench", "mocoop.exchange", "mocoop.federated", "mocoop.protocols"),

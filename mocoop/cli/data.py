@@ -1,4 +1,4 @@
-"""The command data: lists, checks, downloads and shows data sets, and proposes groups."""
+"""The command data: lists, checks, downloads and shows data sets, and makes their templates."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mocoop.cli.console import counted, print_json, progress_bar
 from mocoop.cli.groups import DataOptions, ProposeGroups, SetName
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
+from mocoop.cli.templates import MakeTemplates
 from mocoop.cli.unpacked import UnpackedData, show_unpacked
 from mocoop.errors import UserError
 
@@ -74,13 +75,20 @@ DataCommand = Annotated[
     | Annotated[DownloadData, tyro.conf.subcommand("download")]
     | Annotated[ShowData, tyro.conf.subcommand("show")]
     | Annotated[ProposeGroups, tyro.conf.subcommand("groups")]
+    | Annotated[MakeTemplates, tyro.conf.subcommand("templates")]
     | Annotated[UnpackedData, tyro.conf.subcommand("unpacked")],
     None,
 ]
 
 
 def data(
-    command: ListData | CheckData | DownloadData | ShowData | ProposeGroups | UnpackedData,
+    command: ListData
+    | CheckData
+    | DownloadData
+    | ShowData
+    | ProposeGroups
+    | MakeTemplates
+    | UnpackedData,
 ) -> None:
     """Runs a subcommand of `mocoop data`.
 
@@ -101,6 +109,11 @@ def data(
 
             _named(command.name)
             propose(command)
+        case MakeTemplates():
+            from mocoop.cli.templates import make
+
+            _named(command.name)
+            make(command)
         case UnpackedData():
             show_unpacked(command)
 

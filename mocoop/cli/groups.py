@@ -14,7 +14,9 @@ from mocoop.errors import UserError
 
 if TYPE_CHECKING:
     from mocoop.analysis.group_proposals import Proposed
+    from mocoop.clip.backbone import Backbone
     from mocoop.datasets import Dataset
+    from mocoop.templates import Groups
 
 
 UNIT = (
@@ -65,20 +67,14 @@ def propose(command: ProposeGroups) -> None:
     write = command.write or command.replace
     dataset = load_dataset(command.name, command.root)
     if write:
-        _check_writable(dataset, command.replace)
+        check_writable(dataset, command.replace)
     from mocoop.analysis.group_proposals import propose_groups
     from mocoop.clip.backbone import load_backbone
-    from mocoop.datasets import is_builtin
     from mocoop.features.cache import FeatureCache
     from mocoop.storage.yaml_text import as_yaml
 
     backbone = load_backbone(command.backbone, "auto")
-    if backbone.name == "demo" and not is_builtin(dataset.name):
-        print(
-            "warning: the built-in CLIP was trained only on its own drawings. On other images it "
-            "is little better than chance. Choose another CLIP with --backbone.",
-            file=sys.stderr,
-        )
+    warn_of_demo(backbone, dataset)
     proposed = propose_groups(backbone, dataset, FeatureCache(backbone), command.count)
     if command.json:
         print_json(asdict(proposed))
@@ -89,10 +85,22 @@ def propose(command: ProposeGroups) -> None:
     else:
         print("No second group helps on these images: the data set keeps its own groups.")
     if write and proposed.enough:
-        _write(dataset, proposed, quiet=command.json)
+        write_groups(dataset, proposed.groups, quiet=command.json)
 
 
-def _check_writable(dataset: Dataset, may_replace: bool) -> None:
+def warn_of_demo(backbone: Backbone, dataset: Dataset) -> None:
+    """Prints a warning if the built-in CLIP is used for images that are not built in."""
+    from mocoop.datasets import is_builtin
+
+    if backbone.name == "demo" and not is_builtin(dataset.name):
+        print(
+            "warning: the built-in CLIP was trained only on its own drawings. On other images it "
+            "is little better than chance. Choose another CLIP with --backbone.",
+            file=sys.stderr,
+        )
+
+
+def check_writable(dataset: Dataset, may_replace: bool) -> None:
     """Raises UserError unless groups can be written to the data set's folder."""
     from mocoop.datasets.edits import BACKUP_FILE, EDITS_FILE
     from mocoop.datasets.folder import FolderDataset
@@ -108,14 +116,14 @@ def _check_writable(dataset: Dataset, may_replace: bool) -> None:
         )
 
 
-def _write(dataset: Dataset, proposed: Proposed, quiet: bool) -> None:
+def write_groups(dataset: Dataset, groups: Groups, quiet: bool) -> None:
     """Writes groups to the data set's mocoop.yaml."""
     from mocoop.datasets.edits import write_edits
     from mocoop.datasets.folder import FolderDataset
 
     assert isinstance(dataset, FolderDataset)
     folder = dataset.edits_folder
-    file = write_edits(folder, replace(dataset.edits(), groups=proposed.groups))
+    file = write_edits(folder, replace(dataset.edits(), groups=groups))
     if not quiet:
         print(f"# written to {file}")
 
