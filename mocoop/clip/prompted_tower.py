@@ -30,10 +30,12 @@ def check_can_be_prompted(tower: nn.Module, depth: int) -> None:
             "ViT backbone of open_clip, such as ViT-B-16-quickgelu/openai, or a method that "
             "leaves the image tower as it is, such as mocoop or coop."
         )
-    if depth > len(blocks):
+    most = len(blocks)
+    if depth > most:
+        count, choices = ("1 block", "1") if most == 1 else (f"{most} blocks", f"1 to {most}")
         raise UserError(
-            f"vision_depth is {depth}, but this CLIP's image tower has only {len(blocks)} blocks. "
-            f"Choose 1 to {len(blocks)}."
+            f"vision_depth is {depth}, but this CLIP's image tower has only {count}. "
+            f"Choose {choices}."
         )
 
 

@@ -209,6 +209,13 @@ class PromptMixture(nn.Module):
         """Whether the model learns anything in the image tower."""
         return any(part is not None for part in (self.norms, self.vision, self.lora))
 
+    @property
+    def tunes_texts(self) -> bool:
+        """Whether text features change while the model learns."""
+        learned = any(p.requires_grad for p in self.prompts.parameters())
+        parts = (self.correction, self.shift, self.lora)
+        return learned or any(part is not None for part in parts)
+
     def autocast(self) -> AbstractContextManager:
         """Returns the context manager in which the towers run: autocast, or plain fp32."""
         device = next(self.prompts.parameters()).device.type
