@@ -165,6 +165,11 @@ def export_run(
             f"A {method} run has no fixed text features to export. Expected a method whose text "
             "features do not depend on the image, such as mocoop, coop or taskres."
         )
+    if setup.config.expert_vision_depth:
+        raise UserError(
+            "In this run an image has a feature for each of its experts (expert_vision_depth), "
+            "which an export cannot hold. Use the run itself, or train with expert_vision_depth 0."
+        )
     if METHODS[method].trained_classes_only:
         classifier = classifier.subset(range(setup.trained_classes))
     weights = run.weights()

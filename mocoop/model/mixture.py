@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import ImageNorms
+from mocoop.clip.late_tokens import expert_features
 from mocoop.clip.text_tower import TextTower
 from mocoop.clip.tuned_tower import TunedTower, routed_features, seen_features
 from mocoop.config import TrainConfig
@@ -226,7 +227,8 @@ class PromptMixture(nn.Module):
 
         Args:
             image_features: (batch, dim), L2-normalised, or (batch, 2 dim) from a tuned image tower
-                whose router sees the frozen tower's feature.
+                whose router sees the frozen tower's feature, or (batch, (experts + 1) dim) with a
+                feature per expert.
             soft: (experts, classes, dim), from `text_features`.
         """
         return mix(image_features, soft, self.gate, self.logit_scale, self.num_chosen)
@@ -285,11 +287,16 @@ def mix(
 
     `s * sum_k a_k <f, soft[g_k, c]>` is linear in the text features. So the experts' logits are
     weighted, and the mixed text feature is neither computed nor normalised again. The gate sees
-    the frozen tower's feature where that follows the tuned one: `routed_features`.
+    the frozen tower's feature where that follows the tuned one: `routed_features`. Each expert
+    is compared with its own image feature where there are several: `expert_features`.
     """
     dim = soft.shape[-1]
-    seen = seen_features(image_features, dim)
-    expert_logits = logit_scale * torch.einsum("bd,gcd->bgc", seen, soft)
+    if image_features.shape[-1] > 2 * dim:  # every expert has a feature of its own
+        own = expert_features(image_features, dim, len(soft))
+        expert_logits = logit_scale * torch.einsum("bgd,gcd->bgc", own, soft)
+    else:
+        seen = seen_features(image_features, dim)
+        expert_logits = logit_scale * torch.einsum("bd,gcd->bgc", seen, soft)
     if gate is None:
         scores = image_features.new_zeros(len(image_features), len(soft))
     else:
@@ -333,7 +340,7 @@ def build_model(
         config.num_chosen,
         image_shift(config, tower.dim, tower.width, len(groups), generator),
         ImageNorms.from_tower(backbone.model.visual) if config.tune_layer_norms else None,
-        vision_prompts(config, backbone.model.visual, tower.width, generator),
+        vision_prompts(config, backbone.model.visual, tower.width, len(groups), generator),
         low_rank_updates(config, backbone.model.visual, tower, generator),
         tower_dtype(config.precision, backbone.device),
     )
