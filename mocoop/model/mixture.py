@@ -30,6 +30,7 @@ from mocoop.model.vision_prompts import (
     vision_prompts,
 )
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.prompt_encoder.shared_blocks import SharedStates
 from mocoop.templates import Groups
 
 # With a conditional context: the most images, and the most pairs of an image and an expert, whose
@@ -127,6 +128,8 @@ class PromptMixture(nn.Module):
     ) -> Tensor:
         """Returns the L2-normalised text features (pairs, classes, dim), fp32, of shifted prompts.
 
+        The blocks below `condition_from` run once for an expert, whatever its images are.
+
         Args:
             tower: the frozen text tower.
             classes: the class names.
@@ -137,15 +140,27 @@ class PromptMixture(nn.Module):
         """
         assert self.shift is not None
         tower = self._updated(tower, generator)
-        total, first = len(pairs.images), self.config.condition_from
+        first = self.config.condition_from if tower.shares_prefixes else 0
+        blocks, used = len(tower.transformer.resblocks), sum(count > 0 for count in pairs.counts)
+        # Shares of the memory are by the number of texts times that of blocks.
+        unit = share / (used * first + len(pairs.images) * (blocks - first))
+        below: dict[int, SharedStates] = {}
         parts = []
         for expert, piece in pairs.pieces():
             net = self.shift[expert] if isinstance(self.shift, nn.ModuleList) else self.shift
             shift = net(image_features[pairs.images[piece]])  # (pairs of the piece, width)
-            own = share * len(shift) / total
+            own = unit * len(shift) * (blocks - first)
             with self.autocast():
-                batch = self.prompts.pack_shifted(tower, classes, expert, shift, first)
-                parts.append(tower.encode_prompts(batch, own))
+                batch = self.prompts.pack_shifted(
+                    tower, classes, expert, shift, self.config.condition_from
+                )
+                if first == 0:
+                    parts.append(tower.encode_prompts(batch, own))
+                    continue
+                if expert not in below:
+                    prompts = self.prompts.pack_expert(tower, classes, expert)
+                    below[expert] = tower.shared_states(prompts, first, unit * first)
+                parts.append(tower.encode_above(below[expert], batch, first, own))
         return self._finished(torch.cat(parts))
 
     def _updated(self, tower: TextTower, generator: torch.Generator | None) -> TextTower:

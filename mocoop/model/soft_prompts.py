@@ -84,6 +84,12 @@ class SoftPrompts(nn.Module):
         batch = self._packed(tower, classes)
         return batch.with_deep(list(self.deep)) if len(self.deep) else batch
 
+    def pack_expert(self, tower: TextTower, classes: ClassTokens, expert: int) -> PromptBatch:
+        """Returns one expert's prompts of all classes, (1, classes), which no image has changed."""
+        nothing = self.before[expert].new_zeros(1, tower.width)
+        beyond = 1 + len(tower.transformer.resblocks)
+        return self.pack_shifted(tower, classes, expert, nothing, beyond)
+
     def pack_shifted(
         self,
         tower: TextTower,
