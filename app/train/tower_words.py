@@ -77,7 +77,7 @@ def in_image_blocks(count: int, depth: int, coupled: bool) -> str:
 
 
 def in_last_blocks(count: int, depth: int) -> str:
-    """Returns that each expert has `count` learned tokens in the last blocks of the image tower."""
+    """Returns that each expert has `count` tokens in the image tower's last blocks."""
     tokens = f"{count} token{'s' * (count > 1)}"
     blocks = "the last block" if depth == 1 else f"the last {depth} blocks"
     return f"{tokens} of each expert in {blocks} of the image tower"

@@ -116,7 +116,7 @@ def tower_attention(backbone: Backbone, images: Tensor) -> TowerAttention:
     check_has_attention(tower)
     if backbone.tuned is not None and backbone.tuned.late is not None:
         raise UserError(
-            "In this run each expert has learned tokens of its own in the last blocks of the image "
+            "In this run each expert has tokens of its own in the last blocks of the image "
             "tower (expert_vision_depth), so that the tower looks differently for each of them, "
             "which is not shown. Train with expert_vision_depth 0 to see where it looks."
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from mocoop.bench.method_worker import MethodCase
+from mocoop.bench.method_worker import MethodCase, MethodSide
 from mocoop.bench.runner import MEMORY_SHARE, Worker
 from mocoop.bench.worker import Timing
 from mocoop.markdown import markdown_table
@@ -21,7 +21,7 @@ STEP_METHODS = (
     "mocoop-cond",
 )  # fmt: skip
 """The methods that are measured: all that learn in the image tower, the mixtures, and CoOp."""
-SIDES = ("ours", "plain")
+SIDES: tuple[MethodSide, ...] = ("ours", "plain")
 MODULE = "mocoop.bench.method_worker"
 PLAIN_BYTES_PER_TEXT = 30 * 10**6
 """Memory that a plain step of ViT-B/16 needs per prompt of 77 tokens, as measured."""
@@ -135,9 +135,7 @@ def expected_memory(case: MethodCase) -> int:
     return PLAIN_BYTES_PER_TEXT * case.classes * experts
 
 
-def methods_document(
-    results: Sequence[MethodMeasured], machine: dict[str, Any]
-) -> dict[str, Any]:
+def methods_document(results: Sequence[MethodMeasured], machine: dict[str, Any]) -> dict[str, Any]:
     """Returns all measurements and the machine as a JSON document."""
     return {"machine": machine, "methods": [asdict(result) for result in results]}
 

@@ -20,8 +20,8 @@ from mocoop.clip.low_rank import PARTS, LowRank
 from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.model.image_shift import Pairs
-from mocoop.model.low_rank_updates import IMAGE, TEXT
 from mocoop.model.losses import text_supervision_loss
+from mocoop.model.low_rank_updates import IMAGE, TEXT
 from mocoop.model.mixture import PromptMixture
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.loop import TrainingData, step_losses
@@ -179,9 +179,7 @@ def conditional_gradients(
     without = replace(config, text_weight=0.0)
     for image in range(len(features)):
         one = slice(image, image + 1)
-        losses, _ = step_losses(
-            model, tower, classes, features[one], labels[one], data, without
-        )
+        losses, _ = step_losses(model, tower, classes, features[one], labels[one], data, without)
         add(losses["total"] / len(features))
     if config.text_weight > 0:
         scale = model.logit_scale if config.text_scale == "logit" else 1.0
@@ -222,6 +220,7 @@ def _block(
         low = F.dropout(normed, dropout) @ updates.down[number, part].T
         y = F.linear(normed, weight, bias) + updates.scale * low @ updates.up[number, part].T
         heads.append(y.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2))
-    mixed = F.scaled_dot_product_attention(*heads, attn_mask=mask)
+    queries, keys, values = heads
+    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     x = x + block.ls_1(attention.out_proj(mixed.transpose(1, 2).flatten(-2)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))

@@ -1,4 +1,4 @@
-"""What the classifiers of CLIP-Adapter and LP++ are in an export: text features and little more."""
+"""What CLIP-Adapter and LP++ are in an export: a row of numbers per class, and little more."""
 
 from __future__ import annotations
 

@@ -205,9 +205,7 @@ class TextTower:
         pooled = self.projection(self.ln_final(torch.cat(parts)[order]))
         return pooled.view(*prompts.shape, -1)
 
-    def shared_states(
-        self, prompts: PromptBatch, first: int, share: float = 1.0
-    ) -> SharedStates:
+    def shared_states(self, prompts: PromptBatch, first: int, share: float = 1.0) -> SharedStates:
         """Returns the output of the blocks below block `first` for one expert's prompts.
 
         Args:
@@ -217,9 +215,7 @@ class TextTower:
         """
         memory = self._memory(prompts.requires_grad, share)
         blocks = self._weights(prompts)[:first]
-        return shared_states(
-            prompts, self.positional_embedding, blocks, self.chunk_rows, memory
-        )
+        return shared_states(prompts, self.positional_embedding, blocks, self.chunk_rows, memory)
 
     def encode_above(
         self,

@@ -40,8 +40,10 @@ class TunedTower:
 
         With `with_frozen` they are (batch, 2 dim): the tuned tower's feature, then the frozen
         tower's, each of length 1. With `late` they are (batch, (experts + 1) dim): each expert's,
-        then the frozen tower's, which also stands for experts that are not chosen. Threads that share a tower take turns: while one computes with
-        other values of its parameters, these stand in the tower itself.
+        then the frozen tower's, which also stands for experts that are not chosen.
+
+        Threads that share a tower take turns: while one computes with other values of its
+        parameters, these stand in the tower itself.
         """
         with _lock_of(tower):
             return self._features(tower, images)

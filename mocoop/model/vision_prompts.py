@@ -109,8 +109,8 @@ def check_image_tokens(config: TrainConfig, tower: nn.Module, experts: int) -> N
     check_late_depth(tower, config.vision_depth, config.expert_vision_depth)
     if experts < 2:
         raise UserError(
-            "expert_vision_depth gives each expert tokens of its own in the image tower, but there "
-            "is only one expert. Set it to 0, or use at least two groups of templates."
+            "expert_vision_depth gives each expert tokens of its own in the image tower, but "
+            "there is only one expert. Set it to 0, or use at least two groups of templates."
         )
 
 
@@ -180,7 +180,7 @@ def _tokens(config: TrainConfig, weights: Mapping[str, Tensor]) -> Tensor:
 
 
 def _late(config: TrainConfig, weights: Mapping[str, Tensor]) -> LateTokens:
-    """Returns each expert's tokens of the last blocks; the router only chooses, without gradient."""
+    """Returns each expert's tokens of the last blocks; the router only chooses."""
     try:
         gate, bias = (weights[f"gate.{part}"].detach() for part in ("weight", "bias"))
         tokens = weights[f"{VISION}late"]

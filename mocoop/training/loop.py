@@ -149,9 +149,7 @@ def fit(
 
 
 @torch.no_grad()
-def fixed_texts(
-    model: PromptMixture, tower: TextTower, classes: ClassTokens
-) -> Tensor | None:
+def fixed_texts(model: PromptMixture, tower: TextTower, classes: ClassTokens) -> Tensor | None:
     """Returns the text features (experts, classes, dim) if no step changes them; else None."""
     return None if model.tunes_texts else model.text_features(tower, classes)
 

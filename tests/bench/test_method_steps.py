@@ -78,7 +78,9 @@ def made_up():
     one = lambda method, side, step, image, **more: MethodMeasured(
         MethodCase(side, method), 46080, step=timings(step), image=timings(image), **more
     )
-    wide = MethodMeasured(MethodCase("plain", "mocoop"), reason="needs about 12 GB; 4 GB were free")
+    wide = MethodMeasured(
+        MethodCase("plain", "mocoop"), reason="needs about 12 GB; 4 GB were free"
+    )
     return [
         one("ivlp", "ours", 3.0, 2.0), one("ivlp", "plain", 12.0, 2.0),
         one("vpt", "ours", 2.1, 2.0, texts=False), one("vpt", "plain", 2.2, 2.0, texts=False),
@@ -90,7 +92,19 @@ def test_table():
     """Ratios are of whole steps and of the text side; what is not measured says why."""
     ivlp, vpt, mocoop = methods_table(made_up()).splitlines()[2:]
     cells = [cell.strip() for cell in ivlp.split("|")[1:-1]]
-    assert cells == ["IVLP", "46,080", "12", "3", "4.0", "2", "2", "10.0", "1.00 GB", "1.00 GB", "3"]
+    assert cells == [
+        "IVLP",
+        "46,080",
+        "12",
+        "3",
+        "4.0",
+        "2",
+        "2",
+        "10.0",
+        "1.00 GB",
+        "1.00 GB",
+        "3",
+    ]
     assert vpt.split("|")[8].strip() == "–"
     assert "needs about 12 GB; 4 GB were free" in mocoop
     assert "100 classes, 4 experts in a mixture" in methods_page(made_up(), MACHINE)

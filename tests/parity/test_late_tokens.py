@@ -126,7 +126,7 @@ def test_others_answer_by_the_frozen_tower():
 
 
 def test_a_step_reaches_everything_that_is_learned():
-    """A training step moves the tokens of experts, and those of all; saved weights give the same."""
+    """A step moves the tokens of experts and those of all; saved weights give the same."""
     backbone = deep_backbone()
     config = settings(1, 1)
     model, data = product(config, backbone, NAMES, len(NAMES))
