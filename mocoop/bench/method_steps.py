@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from mocoop.bench.method_worker import MethodCase, MethodSide
+from mocoop.bench.method_worker import MethodCase, MethodSide, step_settings
 from mocoop.bench.runner import MEMORY_SHARE, Worker
 from mocoop.bench.worker import Timing
 from mocoop.markdown import markdown_table
@@ -127,12 +127,15 @@ def _by_turns(
 def expected_memory(case: MethodCase) -> int:
     """Returns the bytes that a plain step of ViT-B/16 needs for its texts; 0 for our side.
 
-    A step with contexts that see the image goes backwards after every image.
+    A step with contexts that see the image goes backwards after every image, so that it needs
+    only the texts of one image's experts at once.
     """
     if case.side == "ours":
         return 0
+    settings = step_settings(case)
     experts = case.experts if METHODS[case.method].is_mixture else 1
-    return PLAIN_BYTES_PER_TEXT * case.classes * experts
+    at_once = settings.num_chosen if settings.conditional else experts
+    return PLAIN_BYTES_PER_TEXT * case.classes * at_once
 
 
 def methods_document(results: Sequence[MethodMeasured], machine: dict[str, Any]) -> dict[str, Any]:

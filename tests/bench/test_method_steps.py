@@ -111,6 +111,8 @@ def test_table():
     case = MethodCase("plain", "mocoop")
     assert expected_memory(case) == 4 * expected_memory(replace(case, method="ivlp"))
     assert expected_memory(replace(case, side="ours")) == 0
+    # One image and its two experts at a time.
+    assert expected_memory(replace(case, method="mocoop-cond")) == expected_memory(case) / 2
 
 
 def test_the_command_writes_page_and_data(tmp_path, monkeypatch, capsys):
