@@ -17,6 +17,10 @@ from tests.support.deep_clip import deep_backbone
 GROUPS = {"prompt": ("a photo of a {}.",)}
 
 
+class Seen(CachedImages):
+    """Images that go through the image tower in every step."""
+
+
 @pytest.mark.parametrize(("method", "calls"), [("vpt", 1), ("ivlp", 7)])
 def test_texts_are_encoded_as_often_as_they_change(monkeypatch, method, calls):
     """VPT once; IVLP in each of four steps, and for the records of epochs 0 to 2."""
@@ -24,7 +28,13 @@ def test_texts_are_encoded_as_often_as_they_change(monkeypatch, method, calls):
     config = replace(preset(method), epochs=2, batch_size=4, vision_depth=1, groups=GROUPS)
     model, data = cases.product(config, backbone, cases.NAMES, len(cases.NAMES))
     labels = torch.arange(8) % len(cases.NAMES)
-    images = CachedImages(cases.features_of(8)[:, None])
+    visual, pictures = backbone.model.visual, torch.randn(8, 3, 32, 32)
+    images = Seen(cases.features_of(8)[:, None])
+    monkeypatch.setattr(
+        Seen,
+        "batch",
+        lambda self, model, chosen, *rest: model.training_features(visual, pictures[chosen]),
+    )
     data = replace(data, train=images, train_labels=labels)
     counted = []
     encode = PromptMixture.text_features
