@@ -237,6 +237,10 @@ class TrainConfig:
     image tower has none."""
     vision_prompts: int = 4
     """With vision_depth: number of learned tokens per block."""
+    expert_vision_depth: int = 0
+    """An experiment: number of the image tower's last blocks in which each expert of a mixture has
+    vision_prompts learned tokens of its own. They run only for the experts that the router chooses
+    for the image. Needs router_input frozen; 0: the image tower is the same for all experts."""
     vision_insertion: Insertion = "replace"
     """Tokens of later blocks `replace` the outputs of those before, or every block has them only
     as `keys` and values."""
@@ -327,7 +331,8 @@ class TrainConfig:
     @property
     def tunes_images(self) -> bool:
         """Whether the image tower learns: then image features change in every step."""
-        return self.tune_layer_norms or self.vision_depth > 0 or self.lora_rank > 0
+        tokens = self.vision_depth > 0 or self.expert_vision_depth > 0
+        return self.tune_layer_norms or tokens or self.lora_rank > 0
 
     @property
     def compares_images(self) -> bool:
@@ -350,6 +355,7 @@ class TrainConfig:
             for name, used in (
                 ("tune_layer_norms", self.tune_layer_norms),
                 ("vision_depth", self.vision_depth > 0),
+                ("expert_vision_depth", self.expert_vision_depth > 0),
                 ("lora_rank", self.lora_rank > 0),
                 ("augment crops", self.augment != "none"),
             )
@@ -372,10 +378,27 @@ class TrainConfig:
                 f"block by block, but text_depth is {self.text_depth} and vision_depth "
                 f"{self.vision_depth}. Give both the same depth, and one group of templates."
             )
+        if self.expert_vision_depth:
+            self._check_expert_tokens()
         if not self.image_cache and self.views > 1:
             raise UserError(
                 f"views is {self.views}, but views are cached features and image_cache is off. "
                 "Use augment crops, or turn the cache on."
+            )
+
+    def _check_expert_tokens(self) -> None:
+        """Raises UserError for settings that do not go with tokens of each expert."""
+        if not find_method(self.method).is_mixture or self.router_input != "frozen":
+            raise UserError(
+                "expert_vision_depth gives the experts of a mixture tokens of their own, which a "
+                "router chooses by the frozen image tower's feature. Use it with a mixture such "
+                "as mocoop-v and router_input frozen, or set it to 0."
+            )
+        if self.compares_images or self.conditional or self.align_gradient or self.coupling:
+            raise UserError(
+                "With expert_vision_depth an image has a feature for each of its experts. Use it "
+                "without image_consistency, logit_consistency, conditional, align_gradient and "
+                "coupling."
             )
 
     def _check_context(self) -> None:
@@ -465,7 +488,7 @@ _AT_LEAST_ONE = (
 _POSITIVE = ("align_temperature", "aggregation_std")
 _COUNTS = (
     "epochs", "steps_per_shot", "warmup_epochs", "key_views", "learned_tokens", "vision_depth",
-    "lora_rank", "condition_from",
+    "expert_vision_depth", "lora_rank", "condition_from",
 )  # fmt: skip
 _NON_NEGATIVE = (
     "text_weight", "text_noise", "anchor_weight", "text_consistency", "image_consistency",

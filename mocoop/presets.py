@@ -44,6 +44,7 @@ _BEFORE: dict[str, Any] = {
     "aggregation_std": 1.0,
     "vision_depth": 0,
     "vision_prompts": 4,
+    "expert_vision_depth": 0,
     "vision_insertion": "replace",
     "coupling": False,
     "vision_rate": 1.0,

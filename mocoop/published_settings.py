@@ -274,6 +274,7 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("tune_layer_norms", True),
         Published("layer_norm_rate", 0.1),
         Published("vision_depth", 0, source="none; the paper names vision prompts as future work"),
+        Published("expert_vision_depth", 0, source="none; tokens of each expert are ours"),
         Published("router_input", "tuned", source="its code: the feature that is classified"),
         Published("conditional", False, source="none; prompts that see the image are ours"),
         Published("image_consistency", 0.0, source="none of PromptSRC's losses"),

@@ -160,6 +160,8 @@ def _training(form: Form) -> None:
         form.number("vision_depth", 1)
         form.number("vision_prompts", 1)
         form.number("vision_rate", 0.01, format="%.3f")
+        if config.router_input == "frozen" and not config.compares_images:
+            form.number("expert_vision_depth", 1)
     if config.text_depth > 1:
         form.number("text_depth", 1)
     if config.lora_rank:

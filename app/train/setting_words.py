@@ -57,6 +57,7 @@ LABELS = {
     "vision_depth": "Blocks of the image tower",
     "vision_prompts": "Image tokens per block",
     "vision_rate": "Image tokens' rate",
+    "expert_vision_depth": "Last blocks, for each expert",
     "text_depth": "Blocks of the text tower",
     "learned_tokens": "Learned words",
     "lora_rank": "Rank of the changes",
@@ -103,6 +104,9 @@ HELP = {
     "vision_depth": "The first blocks of CLIP's image tower that get learned tokens.",
     "vision_prompts": "Learned tokens beside the image's patches in each of these blocks.",
     "vision_rate": "Learning rate of the image tokens, as a multiple of the prompts' rate.",
+    "expert_vision_depth": "An experiment: the last blocks of CLIP's image tower in which each "
+    "expert has learned tokens of its own. They run once for each expert that is chosen for the "
+    "image. 0 leaves them as they are.",
     "text_depth": "The first blocks of CLIP's text tower that get learned tokens. 1 learns only "
     "the words of the prompt.",
     "lora_rank": "LoRA's r. With a higher rank each weight matrix can change in more ways, and "

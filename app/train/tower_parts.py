@@ -31,6 +31,8 @@ class LearnedParts:
     """The image tower's first blocks with learned tokens."""
     image_tokens: int = 0
     """Their number in each of these blocks."""
+    expert_depth: int = 0
+    """The image tower's last blocks with such tokens of each expert."""
     coupling: bool = False
     """Whether they are computed from the text tower's, by layers that are learned."""
     layer_norms: bool = False
@@ -62,6 +64,8 @@ class LearnedParts:
             parts.append(words.CORRECTION)
         if self.image_depth:
             parts.append(words.in_image_blocks(self.image_tokens, self.image_depth, self.coupling))
+        if self.expert_depth:
+            parts.append(words.in_last_blocks(self.image_tokens, self.expert_depth))
         if self.layer_norms:
             parts.append(words.LAYER_NORMS)
         if self.low_rank:
@@ -102,6 +106,7 @@ def learned_parts(config: TrainConfig, experts: int) -> LearnedParts:
         correction=learns and config.correction,
         image_depth=config.vision_depth if learns else 0,
         image_tokens=config.vision_prompts,
+        expert_depth=config.expert_vision_depth if learns else 0,
         coupling=config.coupling,
         layer_norms=config.tune_layer_norms,
         low_rank=config.lora_rank > 0,

@@ -63,7 +63,11 @@ def _image_column(parts: LearnedParts, blocks: int | None) -> list[str]:
         lines += _box(IMAGE_X, META_NET_Y, 72, META_NET, words.META_NET_LABEL, True)
     every = [words.NORMS_LABEL] if parts.layer_norms else []
     every += [words.LOW_RANK_LABEL] if parts.low_rank else []
-    lines += _blocks(IMAGE_X, parts.image_depth, blocks, 30, every)
+    late = 30 if parts.expert_depth else 0
+    lines += _blocks(IMAGE_X, parts.image_depth, blocks, 30, every, late)
+    if parts.expert_depth:  # one row for each of several experts
+        for row in range(SHOWN):
+            lines += _tokens(IMAGE_X + 12, TOP + 9 + 9 * row, SHOWN, True, 7)
     if parts.image_depth:
         lines += _tokens(IMAGE_X + 12, _middle(parts.image_depth, blocks) - TOKEN / 2, SHOWN, True)
     lines += _tokens(IMAGE_X + 24, INPUT_Y + 5, 4, False)
@@ -134,7 +138,9 @@ def _features(x: float, label: str, extras: list[str]) -> list[str]:
     return lines
 
 
-def _blocks(x: float, depth: int, blocks: int | None, aside: float, every: list[str]) -> list[str]:
+def _blocks(
+    x: float, depth: int, blocks: int | None, aside: float, every: list[str], late: float = 0
+) -> list[str]:
     """Returns a tower's blocks: those with learned tokens below, all others above.
 
     Args:
@@ -143,14 +149,15 @@ def _blocks(x: float, depth: int, blocks: int | None, aside: float, every: list[
         blocks: number of all blocks, if it is known.
         aside: how far their label goes aside for the tokens.
         every: labels of what every block learns.
+        late: how far the label of the blocks above them goes aside for tokens of the last ones.
     """
     if not depth:
-        return _zone(x, TOP, BOTTOM - TOP, words.zone(1, blocks), 0, every)
+        return _zone(x, TOP, BOTTOM - TOP, words.zone(1, blocks), late, every)
     if _all_of(depth, blocks):
         return _zone(x, TOP, BOTTOM - TOP, words.zone(1, depth), aside, every)
     upper = BOTTOM - ZONE - GAP - TOP
     return [
-        *_zone(x, TOP, upper, words.zone(depth + 1, blocks), 0, every),
+        *_zone(x, TOP, upper, words.zone(depth + 1, blocks), late, every),
         *_zone(x, BOTTOM - ZONE, ZONE, words.zone(1, depth), aside, every),
     ]
 

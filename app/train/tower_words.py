@@ -76,6 +76,13 @@ def in_image_blocks(count: int, depth: int, coupled: bool) -> str:
     return f"{tokens} in {first_blocks(depth)} of the image tower"
 
 
+def in_last_blocks(count: int, depth: int) -> str:
+    """Returns that each expert has `count` tokens in the image tower's last blocks."""
+    tokens = f"{count} token{'s' * (count > 1)}"
+    blocks = "the last block" if depth == 1 else f"the last {depth} blocks"
+    return f"{tokens} of each expert in {blocks} of the image tower"
+
+
 def first_blocks(depth: int) -> str:
     """Returns the first blocks of a tower."""
     return "block 1" if depth == 1 else f"each of blocks 1 to {depth}"

@@ -109,10 +109,17 @@ def tower_attention(backbone: Backbone, images: Tensor) -> TowerAttention:
         images: transformed pictures (batch, 3, height, width).
 
     Raises:
-        UserError: for a tower that is no ViT of open_clip, or reads its feature otherwise.
+        UserError: for a tower that is no ViT of open_clip, or reads its feature otherwise, and
+            for last blocks that differ between experts.
     """
     tower: Any = backbone.model.visual
     check_has_attention(tower)
+    if backbone.tuned is not None and backbone.tuned.late is not None:
+        raise UserError(
+            "In this run each expert has tokens of its own in the last blocks of the image "
+            "tower (expert_vision_depth), so that the tower looks differently for each of them, "
+            "which is not shown. Train with expert_vision_depth 0 to see where it looks."
+        )
     # The frozen tower would go through the same modules once more.
     tuned = replace(backbone.tuned or TunedTower(), with_frozen=False)
     with _recorded(tower) as found:

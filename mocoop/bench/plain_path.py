@@ -7,7 +7,7 @@ that it equals `tests/support/reference.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,11 @@ from mocoop.model.router import guide_scores, guide_target
 
 
 def plain_text_features(
-    tower: TextTower, names: Sequence[str], before: Tensor, after: Tensor
+    tower: TextTower,
+    names: Sequence[str],
+    before: Tensor,
+    after: Tensor,
+    run: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Returns one expert's text features (classes, dim), not normalised.
 
@@ -29,7 +33,10 @@ def plain_text_features(
         names: the class names.
         before: the expert's soft tokens before the class name, (tokens, width).
         after: the expert's soft tokens after the class name, (tokens, width).
+        run: returns the blocks' output for their input (classes, 77, width); by default the
+            transformer's own.
     """
+    run = run or (lambda x: tower.transformer(x, attn_mask=tower.causal_mask))
     table, tokenizer = tower.tokens.embedding.weight, tower.tokens.tokenizer
     rows, ends = [], []
     for name in names:
@@ -40,7 +47,7 @@ def plain_text_features(
         padding = table[0].expand(tower.context_length - len(prompt), -1)
         rows.append(torch.cat([prompt, padding]))
     x = torch.stack(rows) + tower.positional_embedding  # (classes, 77, width)
-    x = tower.ln_final(tower.transformer(x, attn_mask=tower.causal_mask))
+    x = tower.ln_final(run(x))
     return tower.projection(x[torch.arange(len(x)), ends])
 
 

@@ -129,13 +129,14 @@ class Worker:
     """The process that measures one case.
 
     Args:
-        case: the case.
+        case: the case, a dataclass with `threads`.
+        module: the module that answers the commands.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Any, module: str = "mocoop.bench.worker") -> None:
         threads = {name: str(case.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mocoop.bench.worker", json.dumps(asdict(case))],
+            [sys.executable, "-m", module, json.dumps(asdict(case))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

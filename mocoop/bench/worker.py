@@ -89,7 +89,7 @@ class Bench:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.device = choose_device(case.device)
-        self.backbone = _backbone(case.backbone, self.device)
+        self.backbone = architecture(case.backbone, self.device)
         for module in self.backbone.model.visual.modules():
             if isinstance(module, FrozenAttention):
                 module.quick = case.side == "ours"
@@ -103,12 +103,12 @@ class Bench:
         self.data = _data(case, self.backbone, self.names, generator)
         self.labels = torch.randint(case.classes, (case.batch,), generator=generator)
         self.labels = self.labels.to(self.device)
-        self.pictures = torch.randn(case.batch, 3, *_size(self.backbone), generator=generator)
+        self.pictures = torch.randn(case.batch, 3, *image_size(self.backbone), generator=generator)
         self.pictures = self.pictures.to(self.device)
         self.stepper = PromptOptimizer(self.model, self.config)
         self.generator = generator
         self.steps = 0
-        self.base = _memory_in_use(self.device)
+        self.base = memory_in_use(self.device)
 
     def step(self) -> None:
         """Does one full optimiser step."""
@@ -220,13 +220,14 @@ def _peak(device: torch.device) -> int:
     return int(line.split()[1]) * 1024
 
 
-def _memory_in_use(device: torch.device) -> int:
+def memory_in_use(device: torch.device) -> int:
+    """Returns the bytes of memory that the process has on a device."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return psutil.Process().memory_info().rss
 
 
-def _backbone(name: str, device: torch.device) -> Backbone:
+def architecture(name: str, device: torch.device) -> Backbone:
     """Returns a CLIP; an architecture gets random weights, which are as fast as trained ones."""
     if name not in open_clip.list_models():
         return load_backbone(name, device)
@@ -235,7 +236,8 @@ def _backbone(name: str, device: torch.device) -> Backbone:
     return make_backbone(name, model, open_clip.get_tokenizer(name), device)
 
 
-def _size(backbone: Backbone) -> tuple[int, int]:
+def image_size(backbone: Backbone) -> tuple[int, int]:
+    """Returns the height and width of the images that a CLIP sees."""
     size = backbone.model.visual.image_size
     return size if isinstance(size, tuple) else (size, size)
 
@@ -263,7 +265,7 @@ def _data(
 
     images: ImageSource = CachedImages(random(case.batch, 1))
     if case.recipe == "tuned":
-        pixels = np.random.default_rng(0).integers(0, 256, (case.batch, *_size(backbone), 3))
+        pixels = np.random.default_rng(0).integers(0, 256, (case.batch, *image_size(backbone), 3))
         images = LiveImages(
             backbone.model.visual,
             lambda index: Image.fromarray(pixels[index].astype(np.uint8)),
@@ -278,18 +280,23 @@ def _data(
     return TrainingData(images, labels, images, labels, names, len(names), text)
 
 
-def main() -> None:
-    """Answers commands until the input ends."""
+def answer_commands(kind: type[Any], make: Callable[[Any], Any]) -> None:
+    """Answers commands until the input ends.
+
+    Args:
+        kind: the dataclass of the case, which is the process's argument as JSON.
+        make: returns the measurement of a case; its `answer` takes a command.
+    """
     # Text that libraries print must not mix with the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    case = Case(**json.loads(sys.argv[1]))
+    case = kind(**json.loads(sys.argv[1]))
     torch.set_num_threads(case.threads)
-    bench = Bench(case)
+    bench = make(case)
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(bench.answer(line.strip())), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    answer_commands(Case, Bench)

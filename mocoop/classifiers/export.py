@@ -1,7 +1,8 @@
 """Exports a finished run as a classifier that works without the run and without a text tower.
 
 classifier.json         class names, experts, logit scale, name of the image tower
-classifier.safetensors  text features, router, trained LayerNorms of the image tower
+classifier.safetensors  text features, router, trained LayerNorms of the image tower; of LP++ and
+                        CLIP-Adapter also a bias, or the adapter
 head.onnx               image features → probabilities, for any ONNX runtime
 classifier.onnx         if asked for: pictures → label, with the image tower inside
 label.py                beside it: labels a picture with onnxruntime and Pillow alone
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 
 from mocoop.classifiers.base import Routed
 from mocoop.classifiers.card import classifier_card
+from mocoop.classifiers.exported_head import ExportedHead, as_exported, is_head
 from mocoop.classifiers.onnx import check_onnx, write_onnx
 from mocoop.classifiers.onnx_whole import check_whole, write_whole
 from mocoop.classifiers.pictures import ImageClassifier
@@ -159,11 +161,16 @@ def export_run(
     run.require_finished()
     setup = run.setup()
     method = setup.config.method
-    classifier = None if setup.config.conditional else open_classifier(run)
-    if not isinstance(classifier, MixtureClassifier):
+    classifier = None if setup.config.conditional else as_exported(open_classifier(run))
+    if classifier is None:
         raise UserError(
             f"A {method} run has no fixed text features to export. Expected a method whose text "
-            "features do not depend on the image, such as mocoop, coop or taskres."
+            "features do not depend on the image, such as mocoop, coop, taskres or clip-adapter."
+        )
+    if setup.config.expert_vision_depth:
+        raise UserError(
+            "In this run an image has a feature for each of its experts (expert_vision_depth), "
+            "which an export cannot hold. Use the run itself, or train with expert_vision_depth 0."
         )
     if METHODS[method].trained_classes_only:
         classifier = classifier.subset(range(setup.trained_classes))
@@ -177,6 +184,8 @@ def export_run(
     if classifier.gate is not None:
         tensors |= {name: weights[name] for name in ("gate.weight", "gate.bias")}
     tensors["soft"] = classifier.soft
+    if isinstance(classifier, ExportedHead):
+        tensors |= classifier.to_tensors()
     described = ExportSetup(
         classifier.class_names,
         classifier.experts,
@@ -246,6 +255,8 @@ def load_export(folder: Path) -> Exported:
         setup.logit_scale,
         setup.num_chosen,
     )
+    if is_head(tensors):
+        classifier = ExportedHead.of(classifier, tensors)
     norms = {name: value for name, value in tensors.items() if name.startswith(NORMS)}
     tuned = TunedTower(
         names_in_tower(norms),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mocoop.classifiers.exported_head import ExportedHead
 from mocoop.classifiers.onnx_nodes import FLOAT, Nodes
 from mocoop.errors import UserError
 from mocoop.storage.atomic import atomic_write
@@ -94,7 +95,13 @@ def add_head(new: Nodes, classifier: MixtureClassifier, with_frozen: bool = Fals
     one = new.constant([1], np.int64)
     count = new.constant([classifier.num_chosen], np.int64)
     by_expert = new.constant([-1, experts, classes], np.int64)
+    bias_row = None
+    if isinstance(classifier, ExportedHead):
+        seen = _adapted(new, classifier, seen)
+        bias_row = classifier.bias
     flat = new.add("MatMul", seen, new.constant(text, np.float32))
+    if bias_row is not None:
+        flat = new.add("Add", flat, new.constant(_array(bias_row), np.float32))
     expert_logits = new.add("Reshape", flat, by_expert)
     router = [new.constant(value, np.float32) for value in (gate, bias)]
     new.add("Gemm", routed, *router, transB=1, output="scores")
@@ -105,6 +112,20 @@ def add_head(new: Nodes, classifier: MixtureClassifier, with_frozen: bool = Fals
     mixed = new.add("MatMul", new.add("Unsqueeze", "weights", one), expert_logits)
     new.add("Squeeze", mixed, one, output="logits")
     new.add("Softmax", "logits", axis=1, output="probabilities")
+
+
+def _adapted(new: Nodes, head: ExportedHead, features: str) -> str:
+    """Returns the image features as an adapter changes them; the same without one."""
+    own = head.adapter
+    if own is None:
+        return features
+    hidden = features
+    for weight in (own.down, own.up):
+        linear = new.add("MatMul", hidden, new.constant(_array(weight).T, np.float32))
+        hidden = new.add("Relu", linear)
+    change = new.add("Mul", hidden, new.constant(own.ratio, np.float32))
+    kept = new.add("Mul", features, new.constant(1 - own.ratio, np.float32))
+    return new.add("LpNormalization", new.add("Add", change, kept), axis=1, p=2)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 PROJECT_FOLDER = Path("assets/bench")
+METHOD_ROUNDS = 3  # with --methods
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,25 @@ class BenchCommand:
 
     On 2 cores, --quick takes about 3 minutes; the full measurement takes 30 to 60 minutes.
 
+    With --methods it measures a step of every method that learns in the image tower and of the
+    mixtures instead, in batches of 4.
+
     Examples:
         mocoop bench --quick
+        mocoop bench --methods --threads 1 --out ~/measured
         mocoop bench --threads 2 --out ~/measured
     """
 
     quick: bool = False
     """Measure only three small sizes with two rounds each: about 3 minutes on 2 cores."""
+    methods: bool = False
+    """Measure a step of every method: 100 classes, 4 experts in a mixture, batches of 4 images,
+    three rounds. The files of --out are bench-methods.md and .json. On 2 cores, it takes about
+    half an hour."""
+    classes: int = 100
+    """With --methods: the number of classes."""
+    experts: int = 4
+    """With --methods: the number of experts of a mixture."""
     out: MaybePath = None
     """Folder for the page, the JSON file and the plot: BENCHMARKS.md, bench.json and
     scaling.png; with --quick bench-quick.md, .json and .png. They are written at the end.
@@ -47,7 +60,7 @@ class BenchCommand:
     `demo`, or the path of a local checkpoint."""
     repeats: MaybeInt = None
     """Rounds of each size; the table shows the median over rounds. By default 5; 2 with
-    --quick."""
+    --quick; 3 with --methods."""
     limit: float = 180.0
     """Seconds per size; after them, no further round of this size is started."""
     threads: int = 2
@@ -66,6 +79,9 @@ def bench(command: BenchCommand) -> None:
             files cannot be written.
     """
     _check(command)
+    if command.methods:
+        _bench_methods(command)
+        return
     import open_clip
 
     from mocoop.bench.page import as_document, screen_text, write_page
@@ -113,11 +129,59 @@ def bench(command: BenchCommand) -> None:
         print(f"saved: {files.page}, {files.data}, {files.picture}")
 
 
+def _bench_methods(command: BenchCommand) -> None:
+    """Measures a step of every method, prints the table, and writes the files of --out."""
+    import open_clip
+
+    from mocoop.bench.method_steps import (
+        STEP_METHODS,
+        measure_methods,
+        methods_document,
+        methods_page,
+        methods_table,
+    )
+    from mocoop.bench.method_worker import MethodCase
+    from mocoop.bench.runner import machine
+    from mocoop.clip.backbone import choose_device, load_backbone
+    from mocoop.storage.atomic import write_json, write_text
+
+    choose_device(command.device)
+    if command.backbone not in open_clip.list_models():
+        load_backbone(command.backbone)
+    this_machine = machine()
+    base = MethodCase(
+        "ours", STEP_METHODS[0], command.classes, command.experts, backbone=command.backbone,
+        threads=command.threads, device=command.device,
+    )  # fmt: skip
+
+    def report(text: str) -> None:
+        if not command.json:
+            print(text, file=sys.stderr, flush=True)
+
+    rounds = command.repeats or METHOD_ROUNDS
+    for results in measure_methods(base, STEP_METHODS, rounds, command.limit, report):
+        if command.out is not None:
+            document = methods_document(results, this_machine)
+            write_json(command.out / "bench-methods.json", document)
+            write_text(command.out / "bench-methods.md", methods_page(results, this_machine))
+    if command.json:
+        print_json(methods_document(results, this_machine))
+    else:
+        print(methods_table(results))
+
+
 def _check(command: BenchCommand) -> None:
     """Raises UserError for invalid options. Runs before anything slow."""
-    for name, value in (("repeats", command.repeats), ("threads", command.threads)):
+    for name in ("repeats", "threads", "classes", "experts"):
+        value = getattr(command, name)
         if value is not None and value < 1:
             raise UserError(f"{name} must be at least 1; got {value}.")
+    if command.methods and (command.quick or command.write):
+        other = "--quick" if command.quick else "--write"
+        raise UserError(
+            f"--methods measures other steps than {other}. Leave one of them out; --out FOLDER "
+            "writes the table of --methods."
+        )
     if command.write and (command.quick or command.out is not None):
         other = "--quick" if command.quick else "--out"
         raise UserError(

@@ -57,10 +57,9 @@ class Backbone:
     @property
     def feature_dim(self) -> int:
         """The length of an image's feature: that of the joint embedding, or twice as long where
-        the frozen tower's feature follows the tuned one.
+        the frozen tower's feature follows the tuned one, or longer with a feature per expert.
         """
-        both = self.tuned is not None and self.tuned.with_frozen
-        return self.text.dim * (2 if both else 1)
+        return (self.tuned or TunedTower()).feature_dim(self.text.dim)
 
     @torch.no_grad()
     def image_features(self, images: Tensor) -> Tensor:

@@ -30,10 +30,26 @@ def check_can_be_prompted(tower: nn.Module, depth: int) -> None:
             "ViT backbone of open_clip, such as ViT-B-16-quickgelu/openai, or a method that "
             "leaves the image tower as it is, such as mocoop or coop."
         )
-    if depth > len(blocks):
+    most = len(blocks)
+    if depth > most:
+        count, choices = ("1 block", "1") if most == 1 else (f"{most} blocks", f"1 to {most}")
         raise UserError(
-            f"vision_depth is {depth}, but this CLIP's image tower has only {len(blocks)} blocks. "
-            f"Choose 1 to {len(blocks)}."
+            f"vision_depth is {depth}, but this CLIP's image tower has only {count}. "
+            f"Choose {choices}."
+        )
+
+
+def check_late_depth(tower: nn.Module, depth: int, late: int) -> None:
+    """Raises UserError if the first `depth` and the last `late` blocks of a tower overlap."""
+    check_can_be_prompted(tower, max(depth, 1))
+    blocks: Any = tower.get_submodule("transformer").resblocks
+    left = len(blocks) - depth
+    if late > left:
+        can = f"Choose 0 to {left}" if left > 0 else "Choose 0"
+        raise UserError(
+            f"expert_vision_depth is {late} and vision_depth {depth}, but this CLIP's image tower "
+            f"has {len(blocks)} blocks, and a block has either tokens of all experts or tokens of "
+            f"each. {can}, or a smaller vision_depth."
         )
 
 
@@ -43,8 +59,12 @@ def prompted_features(
     tokens: Tensor | None,
     insertion: Insertion = "replace",
     updates: LowRank | None = None,
+    late: Tensor | None = None,
+    chosen: Tensor | None = None,
 ) -> Tensor:
     """Returns image features (batch, dim), not normalised, with learned tokens in the blocks.
+
+    With `late` they are (batch, K, dim), one for each chosen expert.
 
     Args:
         tower: a ViT of open_clip.
@@ -54,56 +74,84 @@ def prompted_features(
             the outputs of the tokens before; the last ones pass through all further blocks.
             `keys`: only as keys and values of their own block.
         updates: low-rank updates of every block's attention, or None.
+        late: each expert's tokens of the last blocks, (experts, late depth, count, width). They
+            replace the outputs of all learned tokens before them.
+        chosen: with `late` the experts of each image, (batch, K). The blocks below run once for
+            an image, these once for each of its K experts.
     """
     vit: Any = tower
+    transformer = vit.transformer
     x = vit._embeds(images)  # (batch, patches + 1, width), after ln_pre
-    if tokens is None:
-        for index, block in enumerate(vit.transformer.resblocks):
-            x = _block(vit.transformer, index, block, x, updates)
-    else:
-        run = _replacing if insertion == "replace" else _as_keys
-        x = run(vit.transformer, x, tokens, vit.ln_pre, updates)
-    pooled, _ = vit._pool(x)
-    return pooled if vit.proj is None else pooled @ vit.proj
+    own, keys = x.shape[1], insertion == "keys"
+    deep: dict[int, Tensor] = {} if tokens is None else dict(enumerate(tokens))
+    if deep and not keys:
+        # ln_pre works on each token alone, so that the patches need no second pass through it.
+        deep[0] = vit.ln_pre(deep[0])
+    last = len(transformer.resblocks)
+    if late is not None and chosen is not None:
+        last -= late.shape[1]
+    for index in range(last):
+        x = _with_tokens(transformer, index, x, own, deep.get(index), keys, updates)
+    if late is not None and chosen is not None:
+        count = chosen.shape[1]
+        x = x[:, :own].repeat_interleave(count, dim=0)  # (batch K, patches + 1, width)
+        of_pairs = late[chosen.flatten()]  # (batch K, late depth, count, width)
+        for number in range(late.shape[1]):
+            index, learned = last + number, of_pairs[:, number]
+            if index == 0 and not keys:
+                learned = vit.ln_pre(learned)
+            x = _with_tokens(transformer, index, x, own, learned, keys, updates)
+    pooled, _ = vit._pool(x[:, :own])
+    found = pooled if vit.proj is None else pooled @ vit.proj
+    return found if late is None else found.unflatten(0, (len(images), -1))
 
 
-def _replacing(
-    transformer: Any, x: Tensor, tokens: Tensor, norm: nn.Module, updates: LowRank | None
+def _with_tokens(
+    transformer: Any,
+    index: int,
+    x: Tensor,
+    own: int,
+    tokens: Tensor | None,
+    keys: bool,
+    updates: LowRank | None,
 ) -> Tensor:
-    """Returns the last block's output (batch, patches + 1, width), without learned tokens."""
-    own, count = x.shape[1], tokens.shape[1]
-    # ln_pre works on each token alone, so that the patches need no second pass through it.
-    first = norm(tokens[0])
-    x = torch.cat([x, _expanded(first, x)], dim=1)
-    for index, block in enumerate(transformer.resblocks):
-        if 0 < index < len(tokens):
-            x = torch.cat([x[:, :own], _expanded(tokens[index], x)], dim=1)
-        x = _block(transformer, index, block, x, updates)
-    assert x.shape[1] == own + count
-    return x[:, :own]
+    """Returns a block's output (batch, tokens, width); learned tokens stand behind the others.
+
+    Args:
+        transformer: the tower's blocks.
+        index: the block's position.
+        x: the output of the block before.
+        own: the number of tokens that are not learned, [CLS] and the patches.
+        tokens: the block's learned tokens, (count, width), or (batch, count, width) if each
+            image has its own; None without any.
+        keys: whether they are only keys and values.
+        updates: low-rank updates of every block's attention, or None.
+    """
+    block = transformer.resblocks[index]
+    if tokens is None:
+        return _block(transformer, index, block, x, updates)
+    if keys:
+        return _as_keys(transformer, index, block, x, tokens, updates)
+    x = torch.cat([x[:, :own], _expanded(tokens, x)], dim=1)
+    return _block(transformer, index, block, x, updates)
 
 
 def _as_keys(
-    transformer: Any, x: Tensor, tokens: Tensor, norm: nn.Module, updates: LowRank | None
+    transformer: Any, index: int, block: Any, x: Tensor, tokens: Tensor, updates: LowRank | None
 ) -> Tensor:
-    """Returns the last block's output (batch, patches + 1, width)."""
-    for index, block in enumerate(transformer.resblocks):
-        if index >= len(tokens):
-            x = _block(transformer, index, block, x, updates)
-            continue
-        queries = block.ln_1(x)
-        keys = torch.cat([queries, _expanded(block.ln_1(tokens[index]), queries)], dim=1)
-        if updates is not None:
-            mixed = updates.attention(index, block, queries, keys)
-        elif transformer.batch_first:
-            mixed = block.attention(q_x=queries, k_x=keys, v_x=keys)
-        else:
-            swapped = keys.transpose(0, 1)
-            mixed = block.attention(q_x=queries.transpose(0, 1), k_x=swapped, v_x=swapped)
-            mixed = mixed.transpose(0, 1)
-        x = x + block.ls_1(mixed)
-        x = x + block.ls_2(block.mlp(block.ln_2(x)))
-    return x
+    """Returns a block's output (batch, patches + 1, width), with tokens as keys and values."""
+    queries = block.ln_1(x)
+    keys = torch.cat([queries, _expanded(block.ln_1(tokens), queries)], dim=1)
+    if updates is not None:
+        mixed = updates.attention(index, block, queries, keys)
+    elif transformer.batch_first:
+        mixed = block.attention(q_x=queries, k_x=keys, v_x=keys)
+    else:
+        swapped = keys.transpose(0, 1)
+        mixed = block.attention(q_x=queries.transpose(0, 1), k_x=swapped, v_x=swapped)
+        mixed = mixed.transpose(0, 1)
+    x = x + block.ls_1(mixed)
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 def _block(
@@ -118,6 +166,9 @@ def _block(
 
 
 def _expanded(tokens: Tensor, x: Tensor) -> Tensor:
-    """Returns tokens (count, width) once for each image of a batch, in its dtype."""
+    """Returns tokens (count, width) once for each image of a batch, in its dtype.
+
+    Tokens (batch, count, width) stay what they are.
+    """
     # The shape, not the length, which would fix the number of images in an exported graph.
     return tokens.to(x.dtype).expand(x.shape[0], -1, -1)

@@ -21,8 +21,15 @@ from torch import Tensor, nn
 from mocoop.clip.device import activation_memory
 from mocoop.clip.low_rank import LowRank
 from mocoop.errors import UserError
-from mocoop.prompt_encoder.frozen_blocks import CastBlocks, FrozenBlocks, is_supported, kept_bytes
+from mocoop.prompt_encoder.frozen_blocks import (
+    BlockWeights,
+    CastBlocks,
+    FrozenBlocks,
+    is_supported,
+    kept_bytes,
+)
 from mocoop.prompt_encoder.layout import PromptBatch, filled_tokens
+from mocoop.prompt_encoder.shared_blocks import SharedStates, shared_states, upper_blocks
 from mocoop.prompt_encoder.tokens import TokenTable
 
 # Rows that are encoded together. On a CPU, the activations of 1024 rows stay in the caches and in
@@ -180,15 +187,9 @@ class TextTower:
         """
         if not self.shares_prefixes:
             return self.encode_prompts_plain(prompts)
-        device = prompts.table.device.type
-        blocks = self.blocks.weights(
-            torch.get_autocast_dtype(device)
-            if torch.is_autocast_enabled(device)
-            else prompts.table.dtype
-        )
+        blocks = self._weights(prompts)
         chunks = prompts.layout.chunks(self.chunk_rows)
-        needs_gradient = torch.is_grad_enabled() and prompts.requires_grad
-        memory_left = int(share * self.memory) if needs_gradient else 0
+        memory_left = self._memory(prompts.requires_grad, share)
         parts = []
         for chunk in chunks:
             embedded = F.embedding(chunk.source, prompts.table)
@@ -203,6 +204,54 @@ class TextTower:
         order = torch.cat([chunk.pairs for chunk in chunks]).argsort()
         pooled = self.projection(self.ln_final(torch.cat(parts)[order]))
         return pooled.view(*prompts.shape, -1)
+
+    def shared_states(self, prompts: PromptBatch, first: int, share: float = 1.0) -> SharedStates:
+        """Returns the output of the blocks below block `first` for one expert's prompts.
+
+        Args:
+            prompts: the prompts (1, classes).
+            first: the first block that images change, at least 1.
+            share: the share of `memory` for these prompts.
+        """
+        memory = self._memory(prompts.requires_grad, share)
+        blocks = self._weights(prompts)[:first]
+        return shared_states(prompts, self.positional_embedding, blocks, self.chunk_rows, memory)
+
+    def encode_above(
+        self,
+        shared: SharedStates,
+        prompts: PromptBatch,
+        first: int,
+        share: float = 1.0,
+    ) -> Tensor:
+        """Returns features (images, classes, dim), not normalised, of prompts that images change.
+
+        Args:
+            shared: the output of the blocks below, from `shared_states`.
+            prompts: the prompts (images, classes) with their learned tokens of all blocks, of
+                which only those from `first` on differ from those of `shared`.
+            first: the first block that images change, at least 1.
+            share: the share of `memory` for these prompts.
+        """
+        assert prompts.deep is not None
+        pooled = upper_blocks(
+            shared, prompts.layout, prompts.deep[first - 1 :], prompts.deep_counts[0],
+            self._weights(prompts)[first:], self.chunk_rows,
+            self._memory(prompts.requires_grad or shared.states.requires_grad, share),
+        )  # fmt: skip
+        return self.projection(self.ln_final(pooled)).view(*prompts.shape, -1)
+
+    def _weights(self, prompts: PromptBatch) -> list[BlockWeights]:
+        """Returns the blocks' weights in the dtype of autocast, or of the prompts."""
+        device = prompts.table.device.type
+        autocast = torch.is_autocast_enabled(device)
+        return self.blocks.weights(
+            torch.get_autocast_dtype(device) if autocast else prompts.table.dtype
+        )
+
+    def _memory(self, learned: bool, share: float) -> int:
+        """Returns the bytes of activations that may be kept for a backward pass."""
+        return int(share * self.memory) if torch.is_grad_enabled() and learned else 0
 
     def _encode(self, embedded: Tensor, ends: Tensor) -> Tensor:
         length = embedded.shape[1]

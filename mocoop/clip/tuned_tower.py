@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mocoop.clip.late_tokens import LateTokens
 from mocoop.clip.low_rank import LowRank
 from mocoop.clip.prompted_tower import prompted_features
 from mocoop.config import Insertion
@@ -31,13 +32,18 @@ class TunedTower:
     """Whether the frozen tower's feature follows the tuned one: a router may see that one."""
     updates: LowRank | None = field(default=None, repr=False)
     """Low-rank updates of the attention of every block; None without any."""
+    late: LateTokens | None = field(default=None, repr=False)
+    """Each expert's tokens of the last blocks, with the router; None without any."""
 
     def features(self, tower: nn.Module, images: Tensor) -> Tensor:
         """Returns L2-normalised features (batch, dim), fp32, of transformed images.
 
         With `with_frozen` they are (batch, 2 dim): the tuned tower's feature, then the frozen
-        tower's, each of length 1. Threads that share a tower take turns: while one computes with
-        other values of its parameters, these stand in the tower itself.
+        tower's, each of length 1. With `late` they are (batch, (experts + 1) dim): each expert's,
+        then the frozen tower's, which also stands for experts that are not chosen.
+
+        Threads that share a tower take turns: while one computes with other values of its
+        parameters, these stand in the tower itself.
         """
         with _lock_of(tower):
             return self._features(tower, images)
@@ -48,13 +54,17 @@ class TunedTower:
         if self.updates is not None and not self.updates.seeds:
             overrides |= self.updates.merged(tower)
         named = {f"tower.{name}": value for name, value in overrides.items()}
-        tuned = functional_call(_Tower(tower, self), named, (images,))
+        frozen = chosen = None
+        if self.with_frozen or self.late is not None:
+            with torch.no_grad():
+                frozen = F.normalize(tower(images).float(), dim=-1)
+        if self.late is not None and frozen is not None:
+            chosen = self.late.chosen(frozen)
+        tuned = functional_call(_Tower(tower, self), named, (images, chosen))
         tuned = F.normalize(tuned.float(), dim=-1)
-        if not self.with_frozen:
-            return tuned
-        with torch.no_grad():
-            frozen = F.normalize(tower(images).float(), dim=-1)
-        return torch.cat([tuned, frozen], dim=-1)
+        if self.late is not None and chosen is not None and frozen is not None:
+            return self.late.joined(tuned, chosen, frozen)
+        return tuned if frozen is None else torch.cat([tuned, frozen], dim=-1)
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns all that was learned, by name."""
@@ -62,7 +72,8 @@ class TunedTower:
         low, updates = self.updates, {}
         if low is not None:
             updates = {"low-rank down": low.down, "low-rank up": low.up}
-        return dict(self.overrides) | tokens | updates
+        late = {} if self.late is None else self.late.tensors()
+        return dict(self.overrides) | tokens | updates | late
 
     def to(self, device: torch.device) -> TunedTower:
         """Returns the same on a device."""
@@ -71,13 +82,21 @@ class TunedTower:
             overrides={name: value.to(device) for name, value in self.overrides.items()},
             tokens=None if self.tokens is None else self.tokens.to(device),
             updates=None if self.updates is None else self.updates.to(device),
+            late=None if self.late is None else self.late.to(device),
         )
 
     def description(self) -> str:
         """Returns how the tensors are used, as a text for a fingerprint; "" if as always."""
         plain = self.insertion == "replace" and not self.with_frozen
         scale = "" if self.updates is None else f" {self.updates.scale}"
-        return ("" if plain else f"{self.insertion} {self.with_frozen}") + scale
+        late = "" if self.late is None else f" {self.late.num_chosen} experts"
+        return ("" if plain else f"{self.insertion} {self.with_frozen}") + scale + late
+
+    def feature_dim(self, dim: int) -> int:
+        """Returns the length of the features, for a joint embedding of size `dim`."""
+        if self.late is not None:
+            return (self.late.experts + 1) * dim
+        return dim * (2 if self.with_frozen else 1)
 
 
 _LOCKS: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()
@@ -98,21 +117,25 @@ class _Tower(nn.Module):
         self.tower = tower
         self._tuned = tuned
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns features (batch, dim), not normalised."""
+    def forward(self, images: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Returns features (batch, dim), not normalised; (batch, K, dim) of chosen experts."""
         tuned = self._tuned
         # Without dropout the updates are part of the weights already.
         updates = tuned.updates if tuned.updates is not None and tuned.updates.seeds else None
-        if tuned.tokens is None and updates is None:
+        late = None if tuned.late is None else tuned.late.tokens
+        if tuned.tokens is None and updates is None and late is None:
             return self.tower(images)
-        return prompted_features(self.tower, images, tuned.tokens, tuned.insertion, updates)
+        return prompted_features(
+            self.tower, images, tuned.tokens, tuned.insertion, updates, late, chosen
+        )
 
 
 def seen_features(features: Tensor, dim: int) -> Tensor:
     """Returns the features (batch, dim) that are compared with text features.
 
     Args:
-        features: (batch, dim), or (batch, 2 dim) with the frozen tower's feature behind.
+        features: (batch, dim), or (batch, 2 dim) with the frozen tower's feature behind. Where
+            each expert has its own: `expert_features`.
         dim: the size of CLIP's joint embedding.
     """
     return features[..., :dim]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import ImageNorms
+from mocoop.clip.late_tokens import expert_features
 from mocoop.clip.text_tower import TextTower
 from mocoop.clip.tuned_tower import TunedTower, routed_features, seen_features
 from mocoop.config import TrainConfig
@@ -29,6 +30,7 @@ from mocoop.model.vision_prompts import (
     vision_prompts,
 )
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.prompt_encoder.shared_blocks import SharedStates
 from mocoop.templates import Groups
 
 # With a conditional context: the most images, and the most pairs of an image and an expert, whose
@@ -126,6 +128,8 @@ class PromptMixture(nn.Module):
     ) -> Tensor:
         """Returns the L2-normalised text features (pairs, classes, dim), fp32, of shifted prompts.
 
+        The blocks below `condition_from` run once for an expert, whatever its images are.
+
         Args:
             tower: the frozen text tower.
             classes: the class names.
@@ -136,15 +140,27 @@ class PromptMixture(nn.Module):
         """
         assert self.shift is not None
         tower = self._updated(tower, generator)
-        total, first = len(pairs.images), self.config.condition_from
+        first = self.config.condition_from if tower.shares_prefixes else 0
+        blocks, used = len(tower.transformer.resblocks), sum(count > 0 for count in pairs.counts)
+        # Shares of the memory are by the number of texts times that of blocks.
+        unit = share / (used * first + len(pairs.images) * (blocks - first))
+        below: dict[int, SharedStates] = {}
         parts = []
         for expert, piece in pairs.pieces():
             net = self.shift[expert] if isinstance(self.shift, nn.ModuleList) else self.shift
             shift = net(image_features[pairs.images[piece]])  # (pairs of the piece, width)
-            own = share * len(shift) / total
+            own = unit * len(shift) * (blocks - first)
             with self.autocast():
-                batch = self.prompts.pack_shifted(tower, classes, expert, shift, first)
-                parts.append(tower.encode_prompts(batch, own))
+                batch = self.prompts.pack_shifted(
+                    tower, classes, expert, shift, self.config.condition_from
+                )
+                if first == 0:
+                    parts.append(tower.encode_prompts(batch, own))
+                    continue
+                if expert not in below:
+                    prompts = self.prompts.pack_expert(tower, classes, expert)
+                    below[expert] = tower.shared_states(prompts, first, unit * first)
+                parts.append(tower.encode_above(below[expert], batch, first, own))
         return self._finished(torch.cat(parts))
 
     def _updated(self, tower: TextTower, generator: torch.Generator | None) -> TextTower:
@@ -209,6 +225,13 @@ class PromptMixture(nn.Module):
         """Whether the model learns anything in the image tower."""
         return any(part is not None for part in (self.norms, self.vision, self.lora))
 
+    @property
+    def tunes_texts(self) -> bool:
+        """Whether text features change while the model learns."""
+        learned = any(p.requires_grad for p in self.prompts.parameters())
+        parts = (self.correction, self.shift, self.lora)
+        return learned or any(part is not None for part in parts)
+
     def autocast(self) -> AbstractContextManager:
         """Returns the context manager in which the towers run: autocast, or plain fp32."""
         device = next(self.prompts.parameters()).device.type
@@ -219,7 +242,8 @@ class PromptMixture(nn.Module):
 
         Args:
             image_features: (batch, dim), L2-normalised, or (batch, 2 dim) from a tuned image tower
-                whose router sees the frozen tower's feature.
+                whose router sees the frozen tower's feature, or (batch, (experts + 1) dim) with a
+                feature per expert.
             soft: (experts, classes, dim), from `text_features`.
         """
         return mix(image_features, soft, self.gate, self.logit_scale, self.num_chosen)
@@ -278,11 +302,16 @@ def mix(
 
     `s * sum_k a_k <f, soft[g_k, c]>` is linear in the text features. So the experts' logits are
     weighted, and the mixed text feature is neither computed nor normalised again. The gate sees
-    the frozen tower's feature where that follows the tuned one: `routed_features`.
+    the frozen tower's feature where that follows the tuned one: `routed_features`. Each expert
+    is compared with its own image feature where there are several: `expert_features`.
     """
     dim = soft.shape[-1]
-    seen = seen_features(image_features, dim)
-    expert_logits = logit_scale * torch.einsum("bd,gcd->bgc", seen, soft)
+    if image_features.shape[-1] > 2 * dim:  # every expert has a feature of its own
+        own = expert_features(image_features, dim, len(soft))
+        expert_logits = logit_scale * torch.einsum("bgd,gcd->bgc", own, soft)
+    else:
+        seen = seen_features(image_features, dim)
+        expert_logits = logit_scale * torch.einsum("bd,gcd->bgc", seen, soft)
     if gate is None:
         scores = image_features.new_zeros(len(image_features), len(soft))
     else:
@@ -326,7 +355,7 @@ def build_model(
         config.num_chosen,
         image_shift(config, tower.dim, tower.width, len(groups), generator),
         ImageNorms.from_tower(backbone.model.visual) if config.tune_layer_norms else None,
-        vision_prompts(config, backbone.model.visual, tower.width, generator),
+        vision_prompts(config, backbone.model.visual, tower.width, len(groups), generator),
         low_rank_updates(config, backbone.model.visual, tower, generator),
         tower_dtype(config.precision, backbone.device),
     )

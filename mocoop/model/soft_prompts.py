@@ -84,6 +84,12 @@ class SoftPrompts(nn.Module):
         batch = self._packed(tower, classes)
         return batch.with_deep(list(self.deep)) if len(self.deep) else batch
 
+    def pack_expert(self, tower: TextTower, classes: ClassTokens, expert: int) -> PromptBatch:
+        """Returns one expert's prompts of all classes, (1, classes), unchanged by any image."""
+        nothing = self.before[expert].new_zeros(1, tower.width)
+        beyond = 1 + len(tower.transformer.resblocks)
+        return self.pack_shifted(tower, classes, expert, nothing, beyond)
+
     def pack_shifted(
         self,
         tower: TextTower,
@@ -166,7 +172,19 @@ def prompt_starts(
             starts from its group's first template. Where that ends in `<end_of_text>`, [EOS] is
             one of the tokens after the name.
         generator: draws random tokens; a CPU generator.
+
+    Raises:
+        UserError: if the text tower has fewer blocks than `text_depth`.
     """
+    blocks = len(tower.transformer.resblocks)
+    if config.text_depth > blocks:
+        count, choices = (
+            ("1 block", "1") if blocks == 1 else (f"{blocks} blocks", f"1 to {blocks}")
+        )
+        raise UserError(
+            f"text_depth is {config.text_depth}, but this CLIP's text tower has only {count}. "
+            f"Choose {choices}."
+        )
     return [
         _with_settings(start, config, generator)
         for start in _starts(config, tower, groups, generator)

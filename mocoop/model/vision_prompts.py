@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.image_layer_norms import NORMS, names_in_tower
+from mocoop.clip.late_tokens import LateTokens
 from mocoop.clip.low_rank import low_rank_of
-from mocoop.clip.prompted_tower import check_can_be_prompted
+from mocoop.clip.prompted_tower import check_can_be_prompted, check_late_depth
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
@@ -39,6 +40,7 @@ class VisionPrompts(nn.Module):
         generator: draws the initial values; a CPU generator.
         text_width: the text tower's width if the tokens are computed from its learned tokens,
             which must be as many in as many blocks; None for free tokens.
+        late: experts and last blocks in which each of them has tokens of its own; None without.
     """
 
     def __init__(
@@ -48,11 +50,16 @@ class VisionPrompts(nn.Module):
         width: int,
         generator: torch.Generator,
         text_width: int | None = None,
+        late: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if text_width is None:
-            drawn = torch.randn(depth, count, width, generator=generator)
-            self.values = nn.Parameter(RANDOM_STD * drawn)
+            if depth:
+                drawn = torch.randn(depth, count, width, generator=generator)
+                self.values = nn.Parameter(RANDOM_STD * drawn)
+            if late is not None:
+                drawn = torch.randn(*late, count, width, generator=generator)
+                self.late = nn.Parameter(RANDOM_STD * drawn)
             return
         # The layers of all later blocks start as copies of one.
         layers = [linear(text_width, width, generator) for _ in range(min(depth, 2))]
@@ -63,19 +70,48 @@ class VisionPrompts(nn.Module):
 
 
 def vision_prompts(
-    config: TrainConfig, tower: nn.Module, text_width: int, generator: torch.Generator
+    config: TrainConfig,
+    tower: nn.Module,
+    text_width: int,
+    experts: int,
+    generator: torch.Generator,
 ) -> VisionPrompts | None:
     """Returns the untrained tokens that the settings ask for; None if the tower has none.
 
+    Args:
+        config: the run's settings.
+        tower: the image tower.
+        text_width: the text tower's width.
+        experts: the number of experts.
+        generator: draws the initial values; a CPU generator.
+
     Raises:
-        UserError: for an image tower that takes no tokens, or fewer blocks than `vision_depth`.
+        UserError: for an image tower that takes no tokens, or has too few blocks; for tokens of
+            each expert if there is only one.
     """
-    if config.vision_depth == 0:
+    check_image_tokens(config, tower, experts)
+    if not config.vision_depth and not config.expert_vision_depth:
         return None
-    check_can_be_prompted(tower, config.vision_depth)
     coupled = text_width if config.coupling else None
     width = int(cast(Tensor, tower.class_embedding).shape[-1])
-    return VisionPrompts(config.vision_depth, config.vision_prompts, width, generator, coupled)
+    late = (experts, config.expert_vision_depth) if config.expert_vision_depth else None
+    return VisionPrompts(
+        config.vision_depth, config.vision_prompts, width, generator, coupled, late
+    )
+
+
+def check_image_tokens(config: TrainConfig, tower: nn.Module, experts: int) -> None:
+    """Raises UserError if an image tower cannot take the learned tokens of the settings."""
+    if config.vision_depth:
+        check_can_be_prompted(tower, config.vision_depth)
+    if not config.expert_vision_depth:
+        return
+    check_late_depth(tower, config.vision_depth, config.expert_vision_depth)
+    if experts < 2:
+        raise UserError(
+            "expert_vision_depth gives each expert tokens of its own in the image tower, but "
+            "there is only one expert. Set it to 0, or use at least two groups of templates."
+        )
 
 
 def tuned_tower(config: TrainConfig, weights: Mapping[str, Tensor]) -> TunedTower:
@@ -96,12 +132,16 @@ def tuned_tower(config: TrainConfig, weights: Mapping[str, Tensor]) -> TunedTowe
     updates = None
     if config.lora_rank:
         updates = low_rank_of(weights, f"{LORA}{IMAGE}", lora_scale(config))
-    return TunedTower(names_in_tower(norms), tokens, config.vision_insertion, routed, updates)
+    late = _late(config, weights) if config.expert_vision_depth else None
+    return TunedTower(
+        names_in_tower(norms), tokens, config.vision_insertion, routed, updates, late
+    )
 
 
 def router_sees_frozen(config: TrainConfig, has_router: bool) -> bool:
     """Returns whether a router sees the frozen image tower's feature, beside a tuned one."""
-    return has_router and config.vision_depth > 0 and config.router_input == "frozen"
+    tokens = config.vision_depth > 0 or config.expert_vision_depth > 0
+    return has_router and tokens and config.router_input == "frozen"
 
 
 def tuned_backbone(
@@ -137,3 +177,16 @@ def _tokens(config: TrainConfig, weights: Mapping[str, Tensor]) -> Tensor:
             f"The run's weights lack the learned tokens of {config.vision_depth} blocks of the "
             "image tower, which its settings have. Train the run again."
         ) from error
+
+
+def _late(config: TrainConfig, weights: Mapping[str, Tensor]) -> LateTokens:
+    """Returns each expert's tokens of the last blocks; the router only chooses."""
+    try:
+        gate, bias = (weights[f"gate.{part}"].detach() for part in ("weight", "bias"))
+        tokens = weights[f"{VISION}late"]
+    except KeyError as error:
+        raise UserError(
+            f"The run's weights lack {error}, which its settings have (expert_vision_depth "
+            f"{config.expert_vision_depth}). Train the run again."
+        ) from error
+    return LateTokens(tokens, gate, bias, config.num_chosen)

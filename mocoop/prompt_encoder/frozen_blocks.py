@@ -141,8 +141,11 @@ class FrozenBlocks(torch.autograd.Function):
         return d_rows, None, None, None, None, d_deep
 
 
-def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights]) -> int:
-    """Returns the number of bytes that `run_blocks` saves for a chunk's backward pass."""
+def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights], whole: bool = False) -> int:
+    """Returns the number of bytes that `run_blocks` saves for a chunk's backward pass.
+
+    With `whole` it is the number of `run_whole_blocks`.
+    """
     width, hidden = blocks[0].up.shape
     size, heads = blocks[0].up.element_size(), blocks[0].heads
     keys = chunk.keys.shape[1]
@@ -153,6 +156,8 @@ def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights]) -> int:
         return norms + size * (attention + mixed * hidden)
 
     full = block_bytes(chunk.slots.numel(), chunk.rows)
+    if whole:
+        return len(blocks) * full
     return (len(blocks) - 1) * full + block_bytes(chunk.end_slots.numel(), len(chunk.ends))
 
 
@@ -169,17 +174,7 @@ def run_blocks(
     The arguments are those of `FrozenBlocks`.
     """
     heads, dtype, width = blocks[0].heads, blocks[0].qkv.dtype, rows.shape[1]
-    index = TileIndex.from_chunk(chunk, heads, dtype)
-    kept: list[Tensor] = []
-    x = rows
-    for number, block in enumerate(blocks[:-1]):
-        x = _replaced(x, number, places, deep)
-        normed, *moments_1 = _norm(block.norm_1, x, dtype)
-        qkv = torch.addmm(block.qkv_bias, normed, block.qkv)
-        mixed, parts = attend(qkv, index, width // heads)
-        x, rest = _second_half(block, x, mixed)
-        if keep:
-            kept += [*moments_1, *parts, *rest]
+    x, kept = run_whole_blocks(rows, chunk, blocks[:-1], keep, places, deep)
     # Only the output at [EOS] of the last block is used.
     block, index = blocks[-1], TileIndex.at_ends(chunk, heads, dtype)
     x = _replaced(x, len(blocks) - 1, places, deep)
@@ -191,6 +186,35 @@ def run_blocks(
     if keep:
         kept += [*moments_1, *parts, *rest]
     return output, kept
+
+
+def run_whole_blocks(
+    rows: Tensor,
+    chunk: Chunk,
+    blocks: Sequence[BlockWeights],
+    keep: bool,
+    places: Tensor | None = None,
+    deep: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Returns the output of blocks in all rows (rows, width), and what the backward pass needs.
+
+    The arguments are those of `FrozenBlocks`.
+    """
+    kept: list[Tensor] = []
+    if not blocks:
+        return rows, kept
+    heads, dtype, width = blocks[0].heads, blocks[0].qkv.dtype, rows.shape[1]
+    index = TileIndex.from_chunk(chunk, heads, dtype)
+    x = rows
+    for number, block in enumerate(blocks):
+        x = _replaced(x, number, places, deep)
+        normed, *moments_1 = _norm(block.norm_1, x, dtype)
+        qkv = torch.addmm(block.qkv_bias, normed, block.qkv)
+        mixed, parts = attend(qkv, index, width // heads)
+        x, rest = _second_half(block, x, mixed)
+        if keep:
+            kept += [*moments_1, *parts, *rest]
+    return x, kept
 
 
 def back_through(
@@ -227,15 +251,35 @@ def back_through(
     gradient = _norm_backward(block.norm_1, d_normed, _pop(kept, 3))
     gradient.index_add_(0, chunk.ends, at_ends)
     _take_replaced(gradient, len(blocks) - 1, places, layers, learned)
-    index = TileIndex.from_chunk(chunk, heads, dtype)
-    for number, block in reversed(list(enumerate(blocks[:-1]))):
+    gradient = back_through_whole(gradient, chunk, blocks[:-1], kept, places, layers, learned)
+    return gradient, torch.stack(learned[::-1]) if learned else None
+
+
+def back_through_whole(
+    gradient: Tensor,
+    chunk: Chunk,
+    blocks: Sequence[BlockWeights],
+    kept: list[Tensor],
+    places: Tensor | None,
+    layers: int,
+    learned: list[Tensor],
+) -> Tensor:
+    """Returns the gradient (rows, width) of the input of `run_whole_blocks` from its output's.
+
+    The arguments are those of `back_through`; the gradients of the learned tokens are added to
+    `learned`, those of the last block first.
+    """
+    if not blocks:
+        return gradient
+    index = TileIndex.from_chunk(chunk, blocks[0].heads, blocks[0].qkv.dtype)
+    for number, block in reversed(list(enumerate(blocks))):
         gradient = _second_half_backward(block, gradient, kept)
         d_mixed = _with_empty_row(gradient, block.out.t())
         d_qkv, _ = attend_backward(d_mixed, index, chunk, _pop(kept, 4))
         d_normed = torch.mm(d_qkv, block.qkv.t())
         gradient = gradient.add_(_norm_backward(block.norm_1, d_normed, _pop(kept, 3)))
         _take_replaced(gradient, number, places, layers, learned)
-    return gradient, torch.stack(learned[::-1]) if learned else None
+    return gradient
 
 
 def _replaced(x: Tensor, number: int, places: Tensor | None, deep: Tensor | None) -> Tensor:

@@ -132,6 +132,7 @@ class PromptLayout:
         self.joined = joined
         self.device = device
         self._tiled: dict[int, list[Chunk]] = {}
+        self.rows_below: dict[int, list[Tensor]] = {}  # filled by `shared_blocks.rows_in`
 
     @classmethod
     def build(

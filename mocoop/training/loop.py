@@ -111,8 +111,9 @@ def fit(
             weights.
     """
     classes = ClassTokens.from_names(tower.tokens, data.class_names)
+    fixed = fixed_texts(model, tower, classes)
     if done == 0:
-        yield _record(0, _predict_monitored(model, tower, classes, data), data)
+        yield _record(0, _predict_monitored(model, tower, classes, data, fixed), data)
     if done >= config.epochs:
         return
     optimizer = optimizer or PromptOptimizer(model, config)
@@ -130,7 +131,7 @@ def fit(
             features = data.train.batch(model, chosen, drawn, generator)  # (batch, dim)
             labels = data.train_labels[chosen]
             losses, logits = step_losses(
-                model, tower, classes, features, labels, data, config, generator
+                model, tower, classes, features, labels, data, config, generator, fixed
             )
             optimizer.set_step(sum(counts[: epoch - 1]) + steps, sum(counts))
             steps, seen = steps + 1, seen + len(chosen)
@@ -142,9 +143,15 @@ def fit(
         means = {name: total / steps for name, total in totals.items()}
         accuracy = 100.0 * correct / seen
         seconds = time.perf_counter() - started
-        monitored = _predict_monitored(model, tower, classes, data)
+        monitored = _predict_monitored(model, tower, classes, data, fixed)
         optimizer.check(monitored.logits, epoch)
         yield _record(epoch, monitored, data, means, accuracy, rate, seconds)
+
+
+@torch.no_grad()
+def fixed_texts(model: PromptMixture, tower: TextTower, classes: ClassTokens) -> Tensor | None:
+    """Returns the text features (experts, classes, dim) if no step changes them; else None."""
+    return None if model.tunes_texts else model.text_features(tower, classes)
 
 
 def batches_of(
@@ -224,6 +231,7 @@ def step_losses(
     data: TrainingData,
     config: TrainConfig,
     generator: torch.Generator | None = None,
+    fixed: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Returns the losses of one batch by name, with their weighted sum as `total`, and the logits.
 
@@ -237,6 +245,7 @@ def step_losses(
         config: weights and temperatures of the losses.
         generator: draws the noise of the text loss and the dropout of low-rank updates; needed
             only with `text_noise`.
+        fixed: the text features, from `fixed_texts`; None encodes the prompts.
 
     Returns:
         The losses (scalars) and the mixed logits (batch, trained classes). `general` (ProGrad)
@@ -245,7 +254,9 @@ def step_losses(
     both = features
     if not model.router_sees_frozen:  # then the frozen tower's are for the losses alone
         features = seen_features(features, data.hard.prototypes.shape[-1])
-    soft, mixture = _answers(model, tower, classes, features, data.num_trained, config, generator)
+    soft, mixture = _answers(
+        model, tower, classes, features, data.num_trained, config, generator, fixed
+    )
     losses = {"classification": classification_loss(mixture.logits, labels)}
     total = losses["classification"]
     hard, logit_scale = data.hard, model.logit_scale
@@ -327,6 +338,7 @@ def _answers(
     num_trained: int,
     config: TrainConfig,
     generator: torch.Generator | None,
+    fixed: Tensor | None,
 ) -> tuple[Tensor, Mixture]:
     """Returns the text features (experts, classes, dim) of the other losses, and the mixture.
 
@@ -334,7 +346,7 @@ def _answers(
     without such losses these are not encoded, and the features are those of no expert.
     """
     if model.shift is None:
-        soft = model.text_features(tower, classes, generator)
+        soft = model.text_features(tower, classes, generator) if fixed is None else fixed
         return soft, model(features, soft[:, :num_trained])
     experts = len(model.prompts.before)
     by_soft = config.gate_weight > 0 and config.gate_target == "soft" and model.gate is not None
@@ -349,11 +361,19 @@ def _answers(
 
 
 def _predict_monitored(
-    model: PromptMixture, tower: TextTower, classes: ClassTokens, data: TrainingData
+    model: PromptMixture,
+    tower: TextTower,
+    classes: ClassTokens,
+    data: TrainingData,
+    fixed: Tensor | None,
 ) -> Mixture:
     """Returns predictions for the validation images, or for the training images without any."""
     images = data.val if len(data.val_labels) > 0 else data.train
-    return predict(model, tower, classes.first(data.num_trained), images.plain(model))
+    features, count = images.plain(model), data.num_trained
+    if fixed is not None:
+        with torch.no_grad():
+            return model(features, fixed[:, :count])
+    return predict(model, tower, classes.first(count), features)
 
 
 def _record(

@@ -13,7 +13,6 @@ from mocoop import __version__
 from mocoop.clip.backbone import Backbone, choose_device, load_backbone
 from mocoop.clip.device import choose_precision
 from mocoop.clip.names import absolute_name
-from mocoop.clip.prompted_tower import check_can_be_prompted
 from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, Dataset, is_builtin, load_dataset
@@ -26,6 +25,7 @@ from mocoop.model.hard_prompts import HardText, expert_groups, frozen_text
 from mocoop.model.low_rank_updates import tower_sizes
 from mocoop.model.soft_prompts import check_learnable
 from mocoop.model.step_cost import check_step_cost
+from mocoop.model.vision_prompts import check_image_tokens
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
@@ -88,8 +88,7 @@ def prepare(
     backbone = backbone or load_backbone(config.backbone, device)
     if config.lora_rank:
         tower_sizes(config, backbone.model.visual, backbone.text)  # raises what does not fit
-    if config.vision_depth:
-        check_can_be_prompted(backbone.model.visual, config.vision_depth)
+    check_image_tokens(config, backbone.model.visual, len(groups))
     train_items, val_items = few_shot_items(config, dataset)
     names = [dataset.class_names[label] for label in trained]
     if config.epochs:

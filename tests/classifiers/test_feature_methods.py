@@ -24,6 +24,7 @@ from mocoop.config import TrainConfig
 from mocoop.datasets.in_memory import GivenFeatures
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
+from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.protocols.tuning import tune
 from mocoop.runs.run import Run
@@ -252,19 +253,23 @@ def test_a_run_of_the_base_half(workspace, inputs, tmp_path, method):
     assert backbone.fingerprint == setup.backbone_fingerprint
 
 
-def test_an_exported_residual_gives_the_same_answers(workspace, inputs, tmp_path):
-    """TaskRes is text features in the end, so it is exported like a learned prompt."""
+@pytest.mark.parametrize("method", ALL)
+def test_exported_methods_give_the_same_answers(workspace, inputs, tmp_path, method):
+    """TaskRes is text features in the end; the others have an adapter or a bias beside them."""
     from onnx.reference import ReferenceEvaluator
 
-    list(run_experiment(inputs("taskres", classes="base").config, tmp_path / "run"))
+    list(run_experiment(inputs(method, classes="base").config, tmp_path / "run"))
     run = Run(tmp_path / "run")
     export_run(run, tmp_path / "classifier")
     exported = load_export(tmp_path / "classifier")
-    trained = range(run.setup().trained_classes)
-    assert exported.setup.class_names == run.setup().class_names[: len(trained)]
+    known = METHODS[method].trained_classes_only
+    classes = range(run.setup().trained_classes if known else len(run.setup().class_names))
+    assert exported.setup.class_names == run.setup().class_names[: len(classes)]
     features = features_of(5)
-    expected = open_classifier(run).subset(trained).classify(features).probabilities
+    expected = open_classifier(run).subset(classes).classify(features).probabilities
     torch.testing.assert_close(exported.classifier.classify(features).probabilities, expected)
+    one = exported.classifier.subset([1]).classify(features).probabilities
+    torch.testing.assert_close(one, torch.ones(5, 1))
     session = ReferenceEvaluator(str(tmp_path / "classifier" / "head.onnx"))
     (found,) = session.run(["probabilities"], {"image_features": features.numpy()})
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-6)

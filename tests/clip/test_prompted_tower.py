@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from open_clip.model import CLIPVisionCfg as VisionSettings
 from mocoop.clip.prompted_tower import check_can_be_prompted, prompted_features
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.errors import UserError
+from mocoop.model.soft_prompts import prompt_starts
+from mocoop.presets import preset
 from tests.parity import towers
 from tests.support.deep_clip import DEPTH, deep_backbone, deep_clip
 from tests.support.tiny import TINY_CONFIG
@@ -129,3 +132,14 @@ def test_other_towers_are_refused():
         check_can_be_prompted(pooled.visual, 1)
     with pytest.raises(UserError, match=r"vision_depth is 4, .* only 3 blocks\. Choose 1 to 3"):
         check_can_be_prompted(deep_clip().visual, DEPTH + 1)
+    with pytest.raises(UserError, match=r"vision_depth is 2, .* only 1 block\. Choose 1\."):
+        check_can_be_prompted(CLIP(**TINY_CONFIG).visual, 2)
+
+
+def test_text_depth_beyond_the_tower():
+    """It is refused before the first step, with what the tower has."""
+    backbone = deep_backbone()
+    groups = {"prompt": ("a photo of a {}.",)}
+    config = replace(preset("ivlp"), text_depth=DEPTH + 1, groups=groups)
+    with pytest.raises(UserError, match=r"text_depth is 4, .* only 3 blocks\. Choose 1 to 3"):
+        prompt_starts(config, backbone.text, groups, torch.Generator())

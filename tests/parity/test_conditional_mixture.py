@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mocoop.clip.text_tower import TextTower
+from mocoop.model.image_shift import Pairs
 from mocoop.model.mixture import build_model, predict
+from mocoop.prompt_encoder.frozen_blocks import run_whole_blocks
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
@@ -214,9 +217,11 @@ def test_who_learns_from_which_loss(backbone):
         assert by_text[name].abs().max() == by_gate[name].abs().max() == 0
 
 
-def test_chunks_and_memory_do_not_change_a_step(backbone):
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_chunks_and_memory_do_not_change_a_step(backbone, first):
     """Encoded in small chunks and twice, the same losses and gradients."""
-    model, data, config, _ = make(backbone, **RANDOM | {"text_depth": 3})
+    changes = {"text_depth": 3, "condition_from": first}
+    model, data, config, _ = make(backbone, **RANDOM | changes)
     features, labels = cases.features_of(6), torch.arange(6) % SEEN
     small = replace(backbone.text, memory=0, chunk_rows=20)
     classes = ClassTokens.from_names(backbone.text.tokens, data.class_names)
@@ -228,3 +233,33 @@ def test_chunks_and_memory_do_not_change_a_step(backbone):
         found.append([total.detach(), *torch.autograd.grad(total, learned)])
     for one, two in zip(*found, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_blocks_below_run_once(backbone, monkeypatch, first):
+    """Features and gradients are those of encoding every image's prompts from the start."""
+    changes = {"text_depth": 3, "condition_from": first, "learned_tokens": 1}
+    model, data, _, _ = make(backbone, **RANDOM | changes)
+    tower = replace(backbone.text, chunk_rows=40)  # several chunks, of other classes in each
+    classes = ClassTokens.from_names(tower.tokens, data.class_names)
+    features = cases.features_of(6)
+    pairs = Pairs.chosen(model.gate(features), 2)
+    ran = []
+    monkeypatch.setattr(
+        "mocoop.prompt_encoder.shared_blocks.run_whole_blocks",
+        lambda rows, *args: ran.append(len(rows)) or run_whole_blocks(rows, *args),
+    )
+    found = model.pair_features(tower, classes, features, pairs)
+    layout = model.prompts.pack_expert(tower, classes, 0).layout
+    assert sum(ran) < 3 * 1.5 * sum(len(prompt) for prompt in layout.prompts)
+    monkeypatch.setattr(TextTower, "shares_prefixes", False)
+    expected = model.pair_features(tower, classes, features, pairs)
+    assert_close(found.detach(), expected.detach(), "features")
+    pull = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
+    learned = [p for p in model.parameters() if p.numel()]
+    one, two = (
+        torch.autograd.grad((x * pull).sum(), learned, materialize_grads=True)
+        for x in (found, expected)
+    )
+    for got, wanted in zip(one, two, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)

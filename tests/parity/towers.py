@@ -40,13 +40,16 @@ def run_block(block, x, mask=None, extra=None):
 
 
 def see(visual, images, tokens, keys_only=False):
-    """Returns normalised features (batch, dim) with tokens (depth, count, width) in the blocks."""
+    """Returns normalised features (batch, dim) with tokens (depth, count, width) in the blocks.
+
+    In a list of (count, width) a block may have None: then it has no tokens of its own.
+    """
     patches = F.conv2d(images, visual.conv1.weight, stride=visual.conv1.stride)
     patches = patches.flatten(2).transpose(1, 2)
     first = visual.class_embedding.expand(len(images), 1, -1)
     x = torch.cat([first, patches], dim=1) + visual.positional_embedding
     own = x.shape[1]
-    if not keys_only:
+    if not keys_only and tokens[0] is not None:
         x = torch.cat([x, tokens[0].expand(len(images), -1, -1)], dim=1)
     x = visual.ln_pre(x)
     for number, block in enumerate(visual.transformer.resblocks):

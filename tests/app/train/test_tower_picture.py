@@ -95,6 +95,10 @@ def test_sentences():
     )
     assert "layers that compute 2 tokens in each of blocks 1 to 2 of the image tower" in coupled
     assert "low-rank changes of the attention in every block" in parts_of("clip-lora").in_words()
+    late = parts_of("mocoop-v", expert_vision_depth=2)
+    assert "4 tokens of each expert in the last 2 blocks of the image tower" in late.in_words()
+    rows = [box for box in drawn(late)[0].iter("rect") if box.get("height") == "7"]
+    assert len({box.get("y") for box in rows if float(box.get("x")) > 200}) == 3
     assert "of every class" in parts_of("coop", class_context=True).in_words()
     assert "of every expert" in parts_of("mocoop").in_words()
     assert "The text tower is not used." in parts_of("linear-probe").in_words()

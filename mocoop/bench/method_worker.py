@@ -1,0 +1,182 @@
+"""The process that measures one side of one method for `mocoop bench --methods`.
+
+`python -m mocoop.bench.method_worker CASE` reads the commands `describe`, `step` and `image`
+from standard input, one per line. CASE is a `MethodCase` as JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mocoop.bench.plain_methods import PlainMixture, conditional_gradients
+from mocoop.bench.worker import (
+    Timing,
+    answer_commands,
+    architecture,
+    class_names,
+    groups_of,
+    image_size,
+    memory_in_use,
+    timed,
+)
+from mocoop.clip.backbone import Backbone, choose_device
+from mocoop.clip.frozen_attention import FrozenAttention
+from mocoop.config import TrainConfig
+from mocoop.methods import METHODS
+from mocoop.model.hard_prompts import HardText
+from mocoop.model.mixture import build_model
+from mocoop.presets import preset
+from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.training.image_sources import CachedImages
+from mocoop.training.loop import TrainingData, fixed_texts, step_losses
+from mocoop.training.optimizer import PromptOptimizer
+
+MethodSide = Literal["plain", "ours"]
+PLAIN_PROMPT = ("a photo of a {}.",)
+
+
+@dataclass(frozen=True)
+class MethodCase:
+    """One side of a training step of one method."""
+
+    side: MethodSide
+    """plain, or ours."""
+    method: str
+    """A key of `METHODS`."""
+    classes: int = 100
+    experts: int = 4
+    """Experts of a mixture; all other methods have one prompt."""
+    batch: int = 4
+    backbone: str = "ViT-B-16"
+    """An open_clip architecture (with random weights), or a name that `load_backbone` takes."""
+    threads: int = 1
+    device: str = "cpu"
+
+    @property
+    def label(self) -> str:
+        """The name of the case in messages."""
+        return f"{self.method}, {self.side}"
+
+
+class MethodBench:
+    """A training of one method that is ready for its first step.
+
+    Args:
+        case: the case to measure.
+    """
+
+    def __init__(self, case: MethodCase) -> None:
+        self.case = case
+        device = choose_device(case.device)
+        self.device = device
+        self.backbone = architecture(case.backbone, device)
+        self.visual = self.backbone.model.visual
+        for module in self.visual.modules():
+            if isinstance(module, FrozenAttention):
+                module.quick = case.side == "ours"
+        self.config = step_settings(case)
+        self.generator = torch.Generator().manual_seed(1)
+        assert self.config.groups is not None
+        self.model = build_model(self.config, self.backbone, self.config.groups, self.generator)
+        if case.side == "plain":
+            self.model = PlainMixture.sharing(self.model)
+        self.tower = self.backbone.text
+        names = class_names(case.classes)
+        self.classes = ClassTokens.from_names(self.tower.tokens, names)
+        self.data = _random_data(case, self.backbone, names, self.config, self.generator)
+        labels = torch.randint(case.classes, (case.batch,), generator=self.generator)
+        self.labels = labels.to(device)
+        size = image_size(self.backbone)
+        pictures = torch.randn(case.batch, 3, *size, generator=self.generator)
+        self.pictures = pictures.to(device)
+        self.stepper = PromptOptimizer(self.model, self.config)
+        # Both sides encode texts that never change only once.
+        self.fixed = fixed_texts(self.model, self.tower, self.classes)
+        self.base = memory_in_use(device)
+
+    @property
+    def parameters(self) -> int:
+        """The number of learned parameters."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    def image_features(self) -> Tensor:
+        """Returns the step's image features; only the plain side encodes frozen ones again."""
+        plain = isinstance(self.model, PlainMixture)
+        if plain or self.model.tunes_images:
+            return self.model.training_features(self.visual, self.pictures, self.generator)
+        chosen = torch.arange(self.case.batch)
+        return self.data.train.batch(self.model, chosen, 1, self.generator)
+
+    def step(self) -> None:
+        """Does one full optimiser step."""
+        features = self.image_features()
+        model, config = self.model, self.config
+        if isinstance(model, PlainMixture) and config.conditional:
+            total = conditional_gradients(
+                model, self.tower, self.classes, features, self.labels, self.data, config
+            )
+            losses = {"total": total}
+        else:
+            losses, _ = step_losses(
+                model, self.tower, self.classes, features, self.labels, self.data, config,
+                self.generator, self.fixed,
+            )  # fmt: skip
+        self.stepper.step(losses, 1, 1)
+
+    def image(self) -> None:
+        """Runs the step's image side alone: forward, and backward to what is learned in it."""
+        features = self.image_features()
+        if features.requires_grad:
+            learned = [p for p in self.model.parameters() if p.requires_grad]
+            torch.autograd.grad(features.sum(), learned, allow_unused=True)
+
+    def answer(self, command: str) -> dict[str, Any]:
+        """Runs a command and returns its answer."""
+        if command == "describe":
+            return {"parameters": self.parameters, "texts": self.fixed is None}
+        timing: Timing = timed(getattr(self, command), self.device, self.base)
+        return asdict(timing)
+
+
+def step_settings(case: MethodCase) -> TrainConfig:
+    """Returns a method's published settings, in fp32 and for the size of the case."""
+    own = preset(case.method, case.backbone)
+    mixture = METHODS[case.method].is_mixture
+    return replace(
+        own,
+        groups=groups_of(case.experts) if mixture else {"prompt": PLAIN_PROMPT},
+        num_chosen=min(own.num_chosen, case.experts) if mixture else 1,
+        batch_size=case.batch,
+        precision="fp32",
+    )
+
+
+def _random_data(
+    case: MethodCase,
+    backbone: Backbone,
+    names: tuple[str, ...],
+    config: TrainConfig,
+    generator: torch.Generator,
+) -> TrainingData:
+    """Returns random features; the content does not change the cost."""
+
+    def random(*shape: int) -> Tensor:
+        drawn = torch.randn(*shape, backbone.text.dim, generator=generator)
+        return F.normalize(drawn, dim=-1).to(backbone.device)
+
+    images = CachedImages(random(case.batch, 1))
+    assert config.groups is not None
+    hard = random(len(config.groups), case.classes)
+    owner = torch.arange(len(hard), device=backbone.device)
+    text = HardText(hard, hard, hard, owner, random(case.classes))
+    labels = torch.zeros(case.batch, dtype=torch.long)
+    return TrainingData(images, labels, images, labels, names, len(names), text)
+
+
+if __name__ == "__main__":
+    answer_commands(MethodCase, MethodBench)
