@@ -40,12 +40,13 @@ TUNED_ON = ("albums",)
 COSTS_OF = TUNED_ON[0]
 PARTS_ON = ("albums", "details", "halves")
 STYLE_SHOTS = 4
-NEW_PARTS = {
-    "mocoop-v": (
-        "one-group", "no-vision", "vision-deeper", "vision-tokens-1", "router-tuned",
+NEW_PARTS = (
+    (
+        "mocoop-v",
+        ("one-group", "no-vision", "vision-deeper", "vision-tokens-1", "router-tuned"),
     ),
-    "mocoop-cond": ("no-shift", "deeper-texts", "late-shift"),
-}  # fmt: skip
+    ("mocoop-cond", ("no-shift", "deeper-texts", "late-shift")),
+)
 """Ablations of the parts that only these methods have, on `TUNED_ON`."""
 
 
@@ -86,7 +87,7 @@ def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
         *ablation_tasks(PARTS_ON, seeds=seeds),
         *(
             task
-            for method, variants in NEW_PARTS.items()
+            for method, variants in NEW_PARTS
             for task in ablation_tasks(TUNED_ON, variants, method, seeds=seeds)
         ),
     ]
