@@ -16,7 +16,14 @@ from open_clip.transformer import LayerNorm, LayerNormFp32, LayerScale, QuickGEL
 from open_clip.transformer import ResidualAttentionBlock as Block
 from torch import Tensor, nn
 
-from mocoop.prompt_encoder.tile_attention import TileIndex, attend, attend_backward
+from mocoop.prompt_encoder.key_tokens import KeyTokens
+from mocoop.prompt_encoder.tile_attention import (
+    AttendGradients,
+    Beside,
+    TileIndex,
+    attend,
+    attend_backward,
+)
 from mocoop.prompt_encoder.tiles import Chunk
 
 aten = torch.ops.aten
@@ -104,6 +111,9 @@ class FrozenBlocks(torch.autograd.Function):
         keep: bool,
         places: Tensor | None = None,
         deep: Tensor | None = None,
+        plan: KeyPlan | None = None,
+        learned: Tensor | None = None,
+        shares: Tensor | None = None,
     ) -> Tensor:
         """Returns the last block's output at every pair's [EOS].
 
@@ -117,43 +127,81 @@ class FrozenBlocks(torch.autograd.Function):
             places: the rows that have learned tokens in later blocks, (tokens,), or None.
             deep: these tokens, (layers, tokens, width), fp32: before block l, from 1 to `layers`,
                 the rows in `places` are replaced by deep[l - 1].
+            plan: which learned keys and values belong to which block, or None without any.
+            learned: the tokens that these are computed from, those of all blocks, fp32.
+            shares: the weights of the candidates, as in `KeyTokens`, or None.
         """
+        keys = None if plan is None else plan.joined(learned, shares)
         # Every product runs in the weights' dtype; autocast would change some of them.
         with torch.autocast(rows.device.type, enabled=False):
-            output, kept = run_blocks(rows, chunk, blocks, keep, places, deep)
-        ctx.chunk, ctx.blocks, ctx.keep, ctx.places = chunk, blocks, keep, places
+            output, kept = run_blocks(rows, chunk, blocks, keep, places, deep, keys)
+        ctx.chunk, ctx.blocks, ctx.keep, ctx.places, ctx.plan = chunk, blocks, keep, places, plan
         ctx.layers = 0 if deep is None else len(deep)
-        needed = kept if keep else [rows] if deep is None else [rows, deep]
-        ctx.save_for_backward(*needed)
+        ctx.save_for_backward(*(kept if keep else [rows, deep]), learned, shares)
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Returns the gradients with respect to the rows and to the later blocks' tokens."""
-        kept = list(ctx.saved_tensors)
+        """Returns the gradients with respect to the rows and to the blocks' learned tokens."""
+        *kept, learned, shares = ctx.saved_tensors
+        keys = None if ctx.plan is None else ctx.plan.joined(learned, shares)
         with torch.autocast(gradient.device.type, enabled=False):
             if not ctx.keep:
-                rows, deep = kept if ctx.layers else (kept[0], None)
-                _, kept = run_blocks(rows, ctx.chunk, ctx.blocks, True, ctx.places, deep)
-            d_rows, d_deep = back_through(
-                gradient, ctx.chunk, ctx.blocks, kept, ctx.places, ctx.layers
+                rows, deep = kept
+                _, kept = run_blocks(rows, ctx.chunk, ctx.blocks, True, ctx.places, deep, keys)
+            found = back_through(
+                gradient, ctx.chunk, ctx.blocks, kept, ctx.places, ctx.layers, keys
             )
-        return d_rows, None, None, None, None, d_deep
+        none = (None, None, None, None)
+        return found.rows, *none, found.deep, None, found.learned, found.shares
 
 
-def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights]) -> int:
-    """Returns the number of bytes that `run_blocks` saves for a chunk's backward pass."""
+@dataclass(frozen=True)
+class KeyPlan:
+    """Which tokens of a list are the learned keys and values of which block."""
+
+    counts: tuple[int, ...]  # tokens of each block
+    lengths: tuple[int, ...]  # tokens of each candidate, if there are several
+
+    def joined(self, learned: Tensor | None, shares: Tensor | None) -> KeyTokens:
+        """Returns the tokens of every block."""
+        assert learned is not None
+        return KeyTokens(learned.split(self.counts), self.lengths, shares)
+
+
+@dataclass(frozen=True)
+class BlockGradients:
+    """The gradients with respect to what `run_blocks` took."""
+
+    rows: Tensor  # (rows, width)
+    deep: Tensor | None  # (layers, tokens, width)
+    learned: Tensor | None  # (tokens of all blocks, width)
+    shares: Tensor | None  # (blocks, 1 + candidates)
+
+
+def kept_bytes(
+    chunk: Chunk, blocks: Sequence[BlockWeights], learned: Sequence[int] = ()
+) -> int:
+    """Returns the number of bytes that `run_blocks` saves for a chunk's backward pass.
+
+    Args:
+        chunk: the prompts.
+        blocks: the tower's weights.
+        learned: the number of learned keys and values of each of the first blocks.
+    """
     width, hidden = blocks[0].up.shape
     size, heads = blocks[0].up.element_size(), blocks[0].heads
-    keys = chunk.keys.shape[1]
+    tiles, own = chunk.keys.shape
 
-    def block_bytes(queries: int, mixed: int) -> int:
+    def block_bytes(number: int, queries: int, mixed: int) -> int:
+        keys = own + (learned[number] if number < len(learned) else 0)
         norms = 4 * (chunk.rows + mixed) * (width + 2)
-        attention = queries * (width + heads * keys) + 2 * chunk.keys.numel() * width
+        attention = queries * (width + heads * keys) + 2 * tiles * keys * width
         return norms + size * (attention + mixed * hidden)
 
-    full = block_bytes(chunk.slots.numel(), chunk.rows)
-    return (len(blocks) - 1) * full + block_bytes(chunk.end_slots.numel(), len(chunk.ends))
+    last = len(blocks) - 1
+    full = [block_bytes(number, chunk.slots.numel(), chunk.rows) for number in range(last)]
+    return sum(full) + block_bytes(last, chunk.end_slots.numel(), len(chunk.ends))
 
 
 def run_blocks(
@@ -163,10 +211,11 @@ def run_blocks(
     keep: bool,
     places: Tensor | None = None,
     deep: Tensor | None = None,
+    keys: KeyTokens | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Returns the output at each [EOS] (pairs, width), and tensors for the backward pass.
 
-    The arguments are those of `FrozenBlocks`.
+    The arguments are those of `FrozenBlocks`; `keys` are the learned keys and values.
     """
     heads, dtype, width = blocks[0].heads, blocks[0].qkv.dtype, rows.shape[1]
     index = TileIndex.from_chunk(chunk, heads, dtype)
@@ -176,7 +225,8 @@ def run_blocks(
         x = _replaced(x, number, places, deep)
         normed, *moments_1 = _norm(block.norm_1, x, dtype)
         qkv = torch.addmm(block.qkv_bias, normed, block.qkv)
-        mixed, parts = attend(qkv, index, width // heads)
+        beside = _beside(keys, number, block)
+        mixed, parts = attend(qkv, index, width // heads, beside=beside and beside.parts)
         x, rest = _second_half(block, x, mixed)
         if keep:
             kept += [*moments_1, *parts, *rest]
@@ -186,7 +236,10 @@ def run_blocks(
     normed, *moments_1 = _norm(block.norm_1, x, dtype)
     keys_values = torch.addmm(block.qkv_bias[width:], normed, block.qkv[:, width:])
     queries = torch.addmm(block.qkv_bias[:width], normed[chunk.ends], block.qkv[:, :width])
-    mixed, parts = attend(keys_values, index, width // heads, queries)
+    beside = _beside(keys, len(blocks) - 1, block)
+    mixed, parts = attend(
+        keys_values, index, width // heads, queries, beside and beside.parts
+    )
     output, rest = _second_half(block, x[chunk.ends], mixed)
     if keep:
         kept += [*moments_1, *parts, *rest]
@@ -200,8 +253,9 @@ def back_through(
     kept: list[Tensor],
     places: Tensor | None = None,
     layers: int = 0,
-) -> tuple[Tensor, Tensor | None]:
-    """Returns the gradients with respect to the rows (rows, width) and to the learned tokens.
+    keys: KeyTokens | None = None,
+) -> BlockGradients:
+    """Returns the gradients with respect to the rows and to all learned tokens.
 
     Args:
         gradient: gradient with respect to the output, (pairs, width).
@@ -210,32 +264,82 @@ def back_through(
         kept: the tensors that `run_blocks` saved; this function removes them from the list.
         places: the rows that were replaced before blocks 1 to `layers`; None without any.
         layers: the number of blocks with such tokens.
-
-    Returns:
-        The gradients (rows, width), and (layers, tokens, width), or None without learned tokens.
+        keys: the learned keys and values of the blocks, or None.
     """
-    learned: list[Tensor] = []  # gradients of the tokens of the last of these blocks first
+    deep: list[Tensor] = []  # gradients of the tokens of the last of these blocks first
+    of_keys = _KeyGradients(keys)
     block, width = blocks[-1], gradient.shape[1]
     heads, dtype = block.heads, block.qkv.dtype
     index = TileIndex.at_ends(chunk, heads, dtype)
     at_ends = _second_half_backward(block, gradient, kept)
     d_mixed = _with_empty_row(at_ends, block.out.t())
-    d_keys_values, d_queries = attend_backward(d_mixed, index, chunk, _pop(kept, 4))
-    assert d_queries is not None
-    d_normed = torch.mm(d_keys_values, block.qkv[:, width:].t())
-    d_normed.index_add_(0, chunk.ends, torch.mm(d_queries, block.qkv[:, :width].t()))
+    beside = _beside(keys, len(blocks) - 1, block)
+    found = attend_backward(d_mixed, index, chunk, _pop(kept, 4), beside and beside.parts)
+    assert found.queries is not None
+    of_keys.add(len(blocks) - 1, block, beside, found)
+    d_normed = torch.mm(found.rows, block.qkv[:, width:].t())
+    d_normed.index_add_(0, chunk.ends, torch.mm(found.queries, block.qkv[:, :width].t()))
     gradient = _norm_backward(block.norm_1, d_normed, _pop(kept, 3))
     gradient.index_add_(0, chunk.ends, at_ends)
-    _take_replaced(gradient, len(blocks) - 1, places, layers, learned)
+    _take_replaced(gradient, len(blocks) - 1, places, layers, deep)
     index = TileIndex.from_chunk(chunk, heads, dtype)
     for number, block in reversed(list(enumerate(blocks[:-1]))):
         gradient = _second_half_backward(block, gradient, kept)
         d_mixed = _with_empty_row(gradient, block.out.t())
-        d_qkv, _ = attend_backward(d_mixed, index, chunk, _pop(kept, 4))
-        d_normed = torch.mm(d_qkv, block.qkv.t())
+        beside = _beside(keys, number, block)
+        found = attend_backward(d_mixed, index, chunk, _pop(kept, 4), beside and beside.parts)
+        of_keys.add(number, block, beside, found)
+        d_normed = torch.mm(found.rows, block.qkv.t())
         gradient = gradient.add_(_norm_backward(block.norm_1, d_normed, _pop(kept, 3)))
-        _take_replaced(gradient, number, places, layers, learned)
-    return gradient, torch.stack(learned[::-1]) if learned else None
+        _take_replaced(gradient, number, places, layers, deep)
+    learned = torch.cat(of_keys.tokens) if of_keys.tokens else None
+    return BlockGradients(
+        gradient, torch.stack(deep[::-1]) if deep else None, learned, of_keys.shares
+    )
+
+
+@dataclass(frozen=True)
+class _Projected:
+    """The learned keys and values of a block, with what their gradient needs."""
+
+    parts: Beside
+    moments: Sequence[Tensor]
+
+
+def _beside(keys: KeyTokens | None, number: int, block: BlockWeights) -> _Projected | None:
+    """Returns a block's learned keys and values; None if it has none."""
+    own = None if keys is None else keys.of_block(number)
+    if own is None:
+        return None
+    width, dtype = own.tokens.shape[1], block.qkv.dtype
+    normed, *moments = _norm(block.norm_1, own.tokens, dtype)
+    rows = torch.addmm(block.qkv_bias[width:], normed, block.qkv[:, width:])
+    return _Projected(Beside.from_rows(rows, block.heads, own.lengths, own.shares), moments)
+
+
+class _KeyGradients:
+    """Collects the gradients of the learned keys and values of all blocks."""
+
+    def __init__(self, keys: KeyTokens | None) -> None:
+        self.tokens = [] if keys is None else [torch.zeros_like(own) for own in keys.values]
+        mixed = keys is not None and keys.shares is not None
+        self.shares = torch.zeros_like(keys.shares) if keys is not None and mixed else None
+
+    def add(
+        self,
+        number: int,
+        block: BlockWeights,
+        beside: _Projected | None,
+        found: AttendGradients,
+    ) -> None:
+        """Adds a block's gradients."""
+        if beside is None or found.beside is None:
+            return
+        width = found.beside.shape[1] // 2
+        d_normed = torch.mm(found.beside, block.qkv[:, width:].t())
+        self.tokens[number] = _norm_backward(block.norm_1, d_normed, beside.moments)
+        if self.shares is not None and found.shares is not None:
+            self.shares[number] = found.shares
 
 
 def _replaced(x: Tensor, number: int, places: Tensor | None, deep: Tensor | None) -> Tensor:
