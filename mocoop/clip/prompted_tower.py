@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mocoop.clip.low_rank import LowRank
 from mocoop.config import Insertion
 from mocoop.errors import UserError
+from mocoop.prompt_encoder.key_tokens import KeyTokens
 
 
 def check_can_be_prompted(tower: nn.Module, depth: int) -> None:
@@ -43,6 +44,7 @@ def prompted_features(
     tokens: Tensor | None,
     insertion: Insertion = "replace",
     updates: LowRank | None = None,
+    keys: KeyTokens | None = None,
 ) -> Tensor:
     """Returns image features (batch, dim), not normalised, with learned tokens in the blocks.
 
@@ -54,15 +56,16 @@ def prompted_features(
             the outputs of the tokens before; the last ones pass through all further blocks.
             `keys`: only as keys and values of their own block.
         updates: low-rank updates of every block's attention, or None.
+        keys: keys and values of the first blocks, whose number may differ; without `tokens`.
     """
+    if tokens is not None and insertion == "keys":
+        tokens, keys = None, KeyTokens(tuple(tokens))
     vit: Any = tower
     x = vit._embeds(images)  # (batch, patches + 1, width), after ln_pre
     if tokens is None:
-        for index, block in enumerate(vit.transformer.resblocks):
-            x = _block(vit.transformer, index, block, x, updates)
+        x = _with_keys(vit.transformer, x, keys or KeyTokens(()), updates)
     else:
-        run = _replacing if insertion == "replace" else _as_keys
-        x = run(vit.transformer, x, tokens, vit.ln_pre, updates)
+        x = _replacing(vit.transformer, x, tokens, vit.ln_pre, updates)
     pooled, _ = vit._pool(x)
     return pooled if vit.proj is None else pooled @ vit.proj
 
@@ -83,22 +86,26 @@ def _replacing(
     return x[:, :own]
 
 
-def _as_keys(
-    transformer: Any, x: Tensor, tokens: Tensor, norm: nn.Module, updates: LowRank | None
-) -> Tensor:
+def _with_keys(transformer: Any, x: Tensor, keys: KeyTokens, updates: LowRank | None) -> Tensor:
     """Returns the last block's output (batch, patches + 1, width)."""
     for index, block in enumerate(transformer.resblocks):
-        if index >= len(tokens):
+        learned = keys.of_block(index)
+        if learned is None:
             x = _block(transformer, index, block, x, updates)
             continue
+        if learned.shares is not None:
+            assert updates is None, "no low-rank updates in a search of lengths"
+            x = learned.output(block, x)
+            continue
         queries = block.ln_1(x)
-        keys = torch.cat([queries, _expanded(block.ln_1(tokens[index]), queries)], dim=1)
+        beside = _expanded(block.ln_1(learned.tokens), queries)
+        both = torch.cat([queries, beside], dim=1)
         if updates is not None:
-            mixed = updates.attention(index, block, queries, keys)
+            mixed = updates.attention(index, block, queries, both)
         elif transformer.batch_first:
-            mixed = block.attention(q_x=queries, k_x=keys, v_x=keys)
+            mixed = block.attention(q_x=queries, k_x=both, v_x=both)
         else:
-            swapped = keys.transpose(0, 1)
+            swapped = both.transpose(0, 1)
             mixed = block.attention(q_x=queries.transpose(0, 1), k_x=swapped, v_x=swapped)
             mixed = mixed.transpose(0, 1)
         x = x + block.ls_1(mixed)

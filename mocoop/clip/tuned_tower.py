@@ -15,6 +15,7 @@ from torch.func import functional_call
 from mocoop.clip.low_rank import LowRank
 from mocoop.clip.prompted_tower import prompted_features
 from mocoop.config import Insertion
+from mocoop.prompt_encoder.key_tokens import KeyTokens
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class TunedTower:
     """Whether the frozen tower's feature follows the tuned one: a router may see that one."""
     updates: LowRank | None = field(default=None, repr=False)
     """Low-rank updates of the attention of every block; None without any."""
+    keys: KeyTokens | None = field(default=None, repr=False)
+    """Learned tokens that are only keys and values, whose number differs between the blocks;
+    None without any."""
 
     def features(self, tower: nn.Module, images: Tensor) -> Tensor:
         """Returns L2-normalised features (batch, dim), fp32, of transformed images.
@@ -59,6 +63,8 @@ class TunedTower:
     def tensors(self) -> dict[str, Tensor]:
         """Returns all that was learned, by name."""
         tokens = {} if self.tokens is None else {"learned tokens": self.tokens}
+        if self.keys is not None:
+            tokens = {f"learned keys {index}": own for index, own in enumerate(self.keys.values)}
         low, updates = self.updates, {}
         if low is not None:
             updates = {"low-rank down": low.down, "low-rank up": low.up}
@@ -71,6 +77,7 @@ class TunedTower:
             overrides={name: value.to(device) for name, value in self.overrides.items()},
             tokens=None if self.tokens is None else self.tokens.to(device),
             updates=None if self.updates is None else self.updates.to(device),
+            keys=None if self.keys is None else self.keys.to(device),
         )
 
     def description(self) -> str:
@@ -103,9 +110,11 @@ class _Tower(nn.Module):
         tuned = self._tuned
         # Without dropout the updates are part of the weights already.
         updates = tuned.updates if tuned.updates is not None and tuned.updates.seeds else None
-        if tuned.tokens is None and updates is None:
+        if tuned.tokens is None and tuned.keys is None and updates is None:
             return self.tower(images)
-        return prompted_features(self.tower, images, tuned.tokens, tuned.insertion, updates)
+        return prompted_features(
+            self.tower, images, tuned.tokens, tuned.insertion, updates, tuned.keys
+        )
 
 
 def seen_features(features: Tensor, dim: int) -> Tensor:

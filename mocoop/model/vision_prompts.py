@@ -20,6 +20,7 @@ from mocoop.clip.prompted_tower import check_can_be_prompted
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.model.key_prompts import KeyPrompts, key_tokens_of
 from mocoop.model.low_rank_updates import IMAGE, LORA, lora_scale
 from mocoop.model.soft_prompts import RANDOM_STD, linear
 
@@ -64,7 +65,7 @@ class VisionPrompts(nn.Module):
 
 def vision_prompts(
     config: TrainConfig, tower: nn.Module, text_width: int, generator: torch.Generator
-) -> VisionPrompts | None:
+) -> VisionPrompts | KeyPrompts | None:
     """Returns the untrained tokens that the settings ask for; None if the tower has none.
 
     Raises:
@@ -75,6 +76,8 @@ def vision_prompts(
     check_can_be_prompted(tower, config.vision_depth)
     coupled = text_width if config.coupling else None
     width = int(cast(Tensor, tower.class_embedding).shape[-1])
+    if config.searches_images or config.vision_lengths:
+        return KeyPrompts(config.vision_keys, width, generator, config.searches_images)
     return VisionPrompts(config.vision_depth, config.vision_prompts, width, generator, coupled)
 
 
@@ -91,12 +94,15 @@ def tuned_tower(config: TrainConfig, weights: Mapping[str, Tensor]) -> TunedTowe
         UserError: if the weights lack learned tokens or updates that the settings have.
     """
     norms = {name: value for name, value in weights.items() if name.startswith(NORMS)}
-    tokens = _tokens(config, weights) if config.vision_depth else None
+    keys = key_tokens_of(weights, VISION)  # their number may differ between the blocks
+    tokens = _tokens(config, weights) if config.vision_depth and keys is None else None
     routed = router_sees_frozen(config, "gate.weight" in weights)
     updates = None
     if config.lora_rank:
         updates = low_rank_of(weights, f"{LORA}{IMAGE}", lora_scale(config))
-    return TunedTower(names_in_tower(norms), tokens, config.vision_insertion, routed, updates)
+    return TunedTower(
+        names_in_tower(norms), tokens, config.vision_insertion, routed, updates, keys
+    )
 
 
 def router_sees_frozen(config: TrainConfig, has_router: bool) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,6 +36,7 @@ from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import Fit, fit_baseline
 from mocoop.training.imported import Imported
+from mocoop.training.length_search import SearchOptimizer, SearchResult, search_lengths
 from mocoop.training.loop import EpochRecord, TrainingData, fit
 from mocoop.training.optimizer import DivergedError, PromptOptimizer
 from mocoop.training.prepare import Prepared, prepare, training_data
@@ -161,7 +163,7 @@ def _train_and_test(
     cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
     # The time before a stop counts too: the start is moved back by it.
     started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
-    method = METHODS[config.method]
+    method, search = METHODS[config.method], None
     if method.fits_image_features:
         writer.update(message="fitting")
         weights = yield from _fit(prepared, hard[0][0].cpu(), cache, writer)
@@ -174,11 +176,13 @@ def _train_and_test(
         if imported is not None:
             imported.put_into(model)
         data = training_data(prepared, hard, prototypes, cache)
+        if config.searches_lengths:
+            model, search = _search(prepared, model, data, generator, writer, snapshot, started)
         untrained_accuracy = zero_shot_accuracy(
             dataset, backbone, cache, prepared.val_items, prepared.trained
         )
         soft, gates = yield from _train(
-            prepared, model, data, generator, writer, snapshot, started, untrained_accuracy
+            prepared, model, data, generator, writer, snapshot, started, untrained_accuracy, search
         )
         weights = learned_state(model)
         if method.classifier == TEMPLATES:
@@ -188,7 +192,9 @@ def _train_and_test(
         writer.save_features(saved)
         classifier = classifier_of_model(setup, model, backbone.text, soft=saved.last)
     images = len(prepared.train_items)
-    spent = {"training_seconds": time.perf_counter() - started, "training_images": images}
+    spent: dict[str, Any] = {"training_seconds": time.perf_counter() - started, "training_images": images}
+    if search is not None:
+        spent["search"] = search.values()
     writer.save_weights(weights)
     writer.update(message="evaluating on the test images")
     test_cache = cache
@@ -219,6 +225,64 @@ def _fit(prepared: Prepared, text: torch.Tensor, cache: FeatureCache, writer: Ru
         yield record
 
 
+def _search(
+    prepared: Prepared,
+    model: PromptMixture,
+    data: TrainingData,
+    generator: torch.Generator,
+    writer: RunWriter,
+    snapshot: Snapshot | None,
+    started: float,
+) -> tuple[PromptMixture, SearchResult]:
+    """Searches the number of tokens of every block, and writes snapshots.
+
+    Returns:
+        The untrained model with the chosen numbers, and the choice.
+    """
+    config, backbone, folder = prepared.config, prepared.backbone, writer.run.path
+    if snapshot is None or snapshot.in_search:
+        fingerprint, done = training_fingerprint(prepared, data), 0
+        optimizer = SearchOptimizer(model, config)
+        if snapshot is not None:
+            _check_unchanged(snapshot, fingerprint, writer)
+            snapshot.restore(model, optimizer, generator)
+            done = snapshot.searched
+        saved = time.monotonic()
+        total = config.length_epochs
+        steps = search_lengths(model, backbone.text, data, config, generator, optimizer, done)
+        try:
+            for epoch in steps:
+                if epoch == total or time.monotonic() - saved >= SNAPSHOT_SECONDS:
+                    spent = time.perf_counter() - started
+                    state = Snapshot.capture(
+                        model, optimizer, generator, 0, spent, fingerprint, epoch
+                    )
+                    save_snapshot(folder, state)
+                    saved = time.monotonic()
+                writer.update(message=f"searching the numbers of tokens: epoch {epoch} of {total}")
+        except DivergedError:
+            drop_snapshot(folder)  # a resumed search would only diverge again
+            raise
+        result = SearchResult.from_model(model)
+    else:
+        result = SearchResult.from_json(snapshot.search)
+    count = len(prepared.trained)
+    chosen = build_model(
+        result.settings(config), backbone, prepared.groups, generator, count
+    )
+    return chosen, result
+
+
+def _check_unchanged(snapshot: Snapshot, fingerprint: str, writer: RunWriter) -> None:
+    """Raises UserError if a run to be resumed would not see what it has seen before."""
+    if snapshot.fingerprint != fingerprint:
+        raise UserError(
+            f"Run {writer.run.name} cannot be resumed: its images or the CLIP's weights have "
+            "changed since it was started, or another version of MoCoOp started it. Restore "
+            "them, or train it again."
+        )
+
+
 def _train(
     prepared: Prepared,
     model: PromptMixture,
@@ -228,6 +292,7 @@ def _train(
     snapshot: Snapshot | None,
     started: float,
     untrained_accuracy: float | None,
+    search: SearchResult | None,
 ) -> Generator[EpochRecord, None, tuple[dict[int, torch.Tensor], Gates]]:
     """Trains the soft prompts, yields a record per epoch and writes snapshots.
 
@@ -251,14 +316,12 @@ def _train(
         if optimizer is not None:
             save_epoch(folder, epoch, soft[epoch], gates.get(epoch, {}))
 
+    searched = () if search is None else (config.length_epochs, search.to_json())
     done = 0
-    if snapshot is not None and optimizer is not None:
-        if snapshot.fingerprint != fingerprint:
-            raise UserError(
-                f"Run {writer.run.name} cannot be resumed: its images or the CLIP's weights have "
-                "changed since it was started, or another version of MoCoOp started it. Restore "
-                "them, or train it again."
-            )
+    if snapshot is not None and snapshot.in_search:
+        writer.truncate_records(-1)  # its training starts anew
+    elif snapshot is not None and optimizer is not None:
+        _check_unchanged(snapshot, fingerprint, writer)
         snapshot.restore(model, optimizer, generator)
         done = snapshot.epoch
         soft, gates = load_saved_epochs(folder, done)
@@ -275,9 +338,10 @@ def _train(
             due = done == config.epochs or time.monotonic() - saved >= SNAPSHOT_SECONDS
             if optimizer is not None and due:
                 spent = time.perf_counter() - started
-                save_snapshot(
-                    folder, Snapshot.capture(model, optimizer, generator, done, spent, fingerprint)
+                state = Snapshot.capture(
+                    model, optimizer, generator, done, spent, fingerprint, *searched
                 )
+                save_snapshot(folder, state)
                 saved = time.monotonic()
             writer.update(epoch=done, message="training")
             yield record

@@ -23,12 +23,14 @@ from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import HardText, expert_groups, frozen_text
+from mocoop.model.key_prompts import check_text_depth
 from mocoop.model.low_rank_updates import tower_sizes
 from mocoop.model.soft_prompts import check_learnable
 from mocoop.model.step_cost import check_step_cost
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
+from mocoop.training.length_search import check_has_validation
 from mocoop.training.loop import TrainingData
 
 
@@ -88,9 +90,12 @@ def prepare(
     backbone = backbone or load_backbone(config.backbone, device)
     if config.lora_rank:
         tower_sizes(config, backbone.model.visual, backbone.text)  # raises what does not fit
+    if METHODS[config.method].learns_prompts:
+        check_text_depth(config, backbone.text.transformer)
     if config.vision_depth:
         check_can_be_prompted(backbone.model.visual, config.vision_depth)
     train_items, val_items = few_shot_items(config, dataset)
+    check_has_validation(config, len(val_items))
     names = [dataset.class_names[label] for label in trained]
     if config.epochs:
         images = min(config.batch_size, len(train_items))
