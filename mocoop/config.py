@@ -33,6 +33,7 @@ WarmupGroups = Literal["scaled", "same"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Search = Literal["own", "published"]
 Insertion = Literal["replace", "keys"]
+LengthImages = Literal["validation", "train"]
 RouterInput = Literal["tuned", "frozen"]
 ConsistencyTemplates = Literal["own", "imagenet"]
 ConsistencyMean = Literal["raw", "unit"]
@@ -252,13 +253,17 @@ class TrainConfig:
     """With vision_insertion keys: the number of learned tokens of each of the vision_depth
     blocks, 0 for a block without any; by default vision_prompts in each."""
     length_epochs: int = 0
-    """Epochs of a search before the training, which chooses the number of tokens of every block on
-    validation images (DPL); 0: there is none. It chooses for the towers whose tokens are only
-    keys and values, and whose lengths are not given."""
+    """Epochs of a search before the training, which chooses the number of tokens of every block
+    (DPL); 0: there is none. It chooses for the towers whose tokens are only keys and values, and
+    whose lengths are not given."""
+    length_images: LengthImages = "validation"
+    """With length_epochs: the weights of the lengths learn from the `validation` images, or from
+    half of the few-shot training images (`train`), from which the tokens of the search do not
+    learn then."""
     length_rate: float = 0.0035
     """With length_epochs: Adam's learning rate of the weights of the lengths."""
     length_batch: int = 16
-    """With length_epochs: validation images per step, drawn at random."""
+    """With length_epochs: images per step for the weights of the lengths, drawn at random."""
     vision_insertion: Insertion = "replace"
     """Tokens of later blocks `replace` the outputs of those before, or every block has them only
     as `keys` and values."""
@@ -553,6 +558,7 @@ _CHOICES: dict[str, Any] = {
     "search": Search,
     "vision_insertion": Insertion,
     "text_insertion": Insertion,
+    "length_images": LengthImages,
     "router_input": RouterInput,
     "consistency_templates": ConsistencyTemplates,
     "consistency_mean": ConsistencyMean,

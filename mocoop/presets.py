@@ -50,6 +50,7 @@ _BEFORE: dict[str, Any] = {
     "text_prompts": 4,
     "text_lengths": (),
     "length_epochs": 0,
+    "length_images": "validation",
     "length_rate": 0.0035,
     "length_batch": 16,
     "coupling": False,

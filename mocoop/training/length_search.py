@@ -1,15 +1,16 @@
 """The search stage of DPL: how many learned keys and values each block of the towers gets.
 
 Differentiable prompt learning: Huang et al., arXiv 2501.00457. Every step is one step of Adam on
-the alphas with a random batch of validation images, then one of SGD on the candidates' tokens with
-a batch of training images (first order, alternating). The validation images are those of the
-trained classes: neither test images nor new classes are seen.
+the alphas with a random batch of held-out images, then one of SGD on the candidates' tokens with
+a batch of training images (first order, alternating). Held-out images are validation images of the
+trained classes, or half of the training images: neither test images nor new classes are seen.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from mocoop.errors import UserError
 from mocoop.model.key_prompts import ChosenLengths, KeyPrompts
 from mocoop.model.mixture import PromptMixture
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.training.image_sources import ImageSource
 from mocoop.training.loop import TrainingData, epoch_batches, step_counts, step_losses
 from mocoop.training.optimizer import DivergedError, PromptOptimizer
 
@@ -159,10 +161,12 @@ def search_lengths(
 ) -> Iterator[int]:
     """Trains the candidates and their alphas in place; yields the number of each epoch.
 
+    Only the search holds training images out: the training itself sees all of them.
+
     Args:
         model: the model with the candidates, on the data's device.
         tower: the frozen text tower.
-        data: images and labels; the alphas learn from `val`.
+        data: images and labels.
         config: the run's settings.
         generator: draws batches and views; a CPU generator.
         optimizer: the model's optimiser.
@@ -172,41 +176,93 @@ def search_lengths(
         DivergedError: when a loss is no longer finite.
     """
     classes, searched = ClassTokens.from_names(tower.tokens, data.class_names), _searched(config)
-    counts = step_counts(len(data.train), data.num_trained, searched)
+    own, held_out = _parts(data, config)
+    counts = step_counts(len(own.chosen), data.num_trained, searched)
 
-    def losses_of(own: bool, chosen: Tensor, drawn: int) -> dict[str, Tensor]:
-        images, labels = (
-            (data.train, data.train_labels) if own else (data.val, data.val_labels)
-        )
-        features = images.batch(model, chosen, drawn, generator)
-        labels = labels[chosen]
-        return step_losses(
-            model, tower, classes, features, labels, data, searched, generator
-        )[0]
+    def losses_of(part: _Part, chosen: Tensor, drawn: int) -> dict[str, Tensor]:
+        rows = part.chosen[chosen]
+        features = part.images.batch(model, rows, drawn, generator)
+        labels = part.labels[rows]
+        return step_losses(model, tower, classes, features, labels, data, searched, generator)[0]
 
     for epoch in range(done + 1, searched.epochs + 1):
         optimizer.prompts.set_epoch(epoch)
-        batches = epoch_batches(len(data.train), counts, epoch, searched, generator)
+        batches = epoch_batches(len(own.chosen), counts, epoch, searched, generator)
         for number, (chosen, drawn) in enumerate(batches, 1):
-            data.train.prefetch(chosen, drawn)
-            # A new random batch in every step: the alphas see all validation images.
-            held_out = torch.randperm(len(data.val), generator=generator)[: config.length_batch]
-            loss = losses_of(False, held_out, drawn)["classification"]
+            own.images.prefetch(own.chosen[chosen], drawn)
+            # A new random batch in every step: the alphas see all held-out images.
+            order = torch.randperm(len(held_out.chosen), generator=generator)
+            loss = losses_of(held_out, order[: config.length_batch], drawn)["classification"]
             optimizer.step_alphas(loss, epoch, number)
-            losses = losses_of(True, chosen, drawn)
+            losses = losses_of(own, chosen, drawn)
             optimizer.prompts.set_step(sum(counts[: epoch - 1]) + number - 1, sum(counts))
             optimizer.prompts.step(losses, epoch, number)
         yield epoch
 
 
-def check_has_validation(config: TrainConfig, images: int) -> None:
-    """Raises UserError if a search has no validation images to learn the alphas from."""
-    if config.searches_lengths and not images:
+def check_held_out(
+    config: TrainConfig, labels: Sequence[int], validation: int, val_is_test: bool
+) -> None:
+    """Raises UserError if a search has no images that the weights of the lengths may learn from.
+
+    Args:
+        config: the run's settings.
+        labels: the labels of the training images.
+        validation: the number of validation images.
+        val_is_test: whether validation images of the data set are test images too.
+    """
+    if not config.searches_lengths:
+        return
+    advice = (
+        "Hold training images out instead (length_images train), or give the numbers of tokens "
+        "(vision_lengths, text_lengths)."
+    )
+    if config.length_images == "train":
+        if max(Counter(labels).values()) < 2:
+            raise UserError(
+                "The search of the numbers of tokens (length_epochs) holds half of the training "
+                "images out (length_images train), but every class has only one. Use 2 shots or "
+                "more."
+            )
+    elif not validation:
         raise UserError(
             "The search of the numbers of tokens (length_epochs) learns from validation images, "
-            "and there are none. Use validation few or all with a data set that has validation "
-            "images, or give the numbers (vision_lengths, text_lengths) with length_epochs 0."
+            f"and there are none. Use validation few or all, if the data set has some. {advice}"
         )
+    elif val_is_test:
+        raise UserError(
+            "The search of the numbers of tokens (length_epochs) learns from validation images, "
+            f"but those of this data set are its test images. {advice}"
+        )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the images of a source."""
+
+    images: ImageSource
+    labels: Tensor  # of all images of the source
+    chosen: Tensor  # the indices of these images, on the CPU
+
+
+def _parts(data: TrainingData, config: TrainConfig) -> tuple[_Part, _Part]:
+    """Returns the images of the candidates' tokens, and those of their weights."""
+    every = torch.arange(len(data.train))
+    if config.length_images == "validation":
+        rest = torch.arange(len(data.val))
+        return (
+            _Part(data.train, data.train_labels, every),
+            _Part(data.val, data.val_labels, rest),
+        )
+    # Of its own, so that a resumed search holds the same images out.
+    generator = torch.Generator().manual_seed(config.seed)
+    labels, held_out = data.train_labels.cpu(), torch.zeros(len(every), dtype=torch.bool)
+    for label in labels.unique():
+        images = (labels == label).nonzero().flatten()
+        order = torch.randperm(len(images), generator=generator)
+        held_out[images[order[: len(images) // 2]]] = True
+    part = lambda which: _Part(data.train, data.train_labels, every[which])
+    return part(~held_out), part(held_out)
 
 
 def _searched(config: TrainConfig) -> TrainConfig:

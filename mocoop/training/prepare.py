@@ -30,7 +30,7 @@ from mocoop.model.step_cost import check_step_cost
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
-from mocoop.training.length_search import check_has_validation
+from mocoop.training.length_search import check_held_out
 from mocoop.training.loop import TrainingData
 
 
@@ -95,7 +95,8 @@ def prepare(
     if config.vision_depth:
         check_can_be_prompted(backbone.model.visual, config.vision_depth)
     train_items, val_items = few_shot_items(config, dataset)
-    check_has_validation(config, len(val_items))
+    labels = [item.label for item in train_items]
+    check_held_out(config, labels, len(val_items), config.searches_lengths and dataset.val_is_test)
     names = [dataset.class_names[label] for label in trained]
     if config.epochs:
         images = min(config.batch_size, len(train_items))

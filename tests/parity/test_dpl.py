@@ -15,7 +15,7 @@ from mocoop.training.length_search import (
     SearchOptimizer,
     SearchResult,
     alphas_of,
-    check_has_validation,
+    check_held_out,
 )
 from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
@@ -170,9 +170,15 @@ def test_each_tower_gets_its_own_lengths():
         SearchResult.from_model(model)
 
 
-def test_a_search_needs_validation_images():
+def test_a_search_needs_images_that_it_may_learn_from():
     config = settings("dpl", **DEPTHS)
-    check_has_validation(config, 1)
-    check_has_validation(replace(config, **LENGTHS), 0)
-    with pytest.raises(UserError, match="validation images, and there are none"):
-        check_has_validation(config, 0)
+    held = replace(config, length_images="train")
+    check_held_out(config, [0, 1], 1, False)
+    check_held_out(held, [0, 1, 0, 1], 0, True)
+    check_held_out(replace(config, **LENGTHS), [0, 1], 0, True)
+    with pytest.raises(UserError, match=r"and there are none.*length_images train"):
+        check_held_out(config, [0, 0], 0, False)
+    with pytest.raises(UserError, match=r"are its test images.*length_images train"):
+        check_held_out(config, [0, 0], 4, True)
+    with pytest.raises(UserError, match=r"every class has only one\. Use 2 shots"):
+        check_held_out(held, [0, 1], 4, False)

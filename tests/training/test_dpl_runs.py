@@ -143,31 +143,36 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(parts, tmp_path
         assert not (tmp_path / "run").exists()
 
 
-def test_the_alphas_see_random_batches_of_all_validation_images():
+@pytest.mark.parametrize("source", ["validation", "train"])
+def test_the_alphas_see_random_batches_of_images_that_the_tokens_do_not_see(source):
     """Not the same first batch in every step, as in the released program."""
-    backbone, seen = deep_backbone(), []
+    backbone, seen = deep_backbone(), {"train": [], "val": []}
 
     class Recorded(CachedImages):
         def batch(self, model, chosen, epoch, generator):
-            seen.append(chosen.tolist())
+            part = "train" if self is data.train else "val"
+            seen[part].append(chosen.tolist())
             return super().batch(model, chosen, epoch, generator)
 
     config = settings(
         "dpl", vision_depth=0, image_cache=True, text_depth=3, length_epochs=4, length_batch=2,
-        augment="none",
+        augment="none", length_images=source, batch_size=4,
     )  # fmt: skip
     model, data = product(config, backbone, NAMES, len(NAMES))
     labels = torch.arange(8) % len(NAMES)
-    images = lambda kind, seed: kind(features_of(8, backbone.text.dim, seed)[:, None])
-    data = replace(
-        data, train=images(CachedImages, 1), train_labels=labels, val=images(Recorded, 2),
-        val_labels=labels,
-    )  # fmt: skip
+    images = lambda seed: Recorded(features_of(8, backbone.text.dim, seed)[:, None])
+    data = replace(data, train=images(1), train_labels=labels, val=images(2), val_labels=labels)
     before = model.prompts.keys.alphas.detach().clone()
     optimizer, generator = SearchOptimizer(model, config), torch.Generator().manual_seed(1)
     args = (model, backbone.text, data, config, generator, optimizer)
     assert list(search_lengths(*args)) == [1, 2, 3, 4]
-    assert len(seen) == 8
-    assert {len(chosen) for chosen in seen} == {2}
-    assert len({tuple(chosen) for chosen in seen}) > 6
     assert not torch.equal(model.prompts.keys.alphas, before)
+    if source == "validation":
+        held, own = seen["val"], seen["train"]
+    else:  # the alphas' batch comes first in every step
+        held, own = seen["train"][::2], seen["train"][1::2]
+        assert not seen["val"]
+        assert not {i for rows in held for i in rows} & {i for rows in own for i in rows}
+    assert len(held) == len(own) == {"validation": 8, "train": 4}[source]
+    assert {len(rows) for rows in held} == {2}
+    assert len({tuple(rows) for rows in held}) > len(held) // 2
