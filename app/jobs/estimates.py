@@ -204,7 +204,7 @@ def _work(config: TrainConfig, size: Size) -> float:
 
 
 def _rounds(config: TrainConfig) -> int:
-    """Returns the number of epochs; one of a search of lengths, with two batches a step, is two."""
+    """Returns the number of epochs; one of a search, with two batches a step, counts as two."""
     return config.epochs + (2 * config.length_epochs if config.searches_lengths else 0)
 
 

@@ -110,12 +110,12 @@ HELP = {
     "vision_rate": "Learning rate of the image tokens, as a multiple of the prompts' rate.",
     "text_depth": "The first blocks of CLIP's text tower that get learned tokens. 1 learns only "
     "the words of the prompt.",
-    "text_prompts": "Learned tokens in each of these blocks, to which all other tokens attend. With "
-    "a search, the most that it may choose.",
+    "text_prompts": "Learned tokens in each of these blocks, to which all other tokens attend. "
+    "With a search, the most that it may choose.",
     "length_epochs": "Passes over the training images before the training, in which each block's "
     "number of learned tokens is chosen.",
-    "length_rate": "Adam's learning rate of the weights of 0, 1, 2 … tokens in a block. The number "
-    "with the largest weight is chosen.",
+    "length_rate": "Adam's learning rate of the weights of 0, 1, 2 … tokens in a block. The "
+    "number with the largest weight is chosen.",
     "length_batch": "Images per step from which these weights learn, drawn at random.",
     "length_images": "These weights learn from images from which the tokens of the search do not "
     "learn: validation images, or half of the training images.",

@@ -59,7 +59,7 @@ def prompted_features(
         keys: keys and values of the first blocks, whose number may differ; without `tokens`.
     """
     if tokens is not None and insertion == "keys":
-        tokens, keys = None, KeyTokens(tuple(tokens))
+        keys, tokens = KeyTokens(tuple(tokens)), None
     vit: Any = tower
     x = vit._embeds(images)  # (batch, patches + 1, width), after ln_pre
     if tokens is None:

@@ -21,15 +21,11 @@ from torch import Tensor, nn
 from mocoop.clip.device import activation_memory
 from mocoop.clip.low_rank import LowRank
 from mocoop.errors import UserError
-from mocoop.prompt_encoder.frozen_blocks import (
-    CastBlocks,
-    FrozenBlocks,
-    KeyPlan,
-    is_supported,
-    kept_bytes,
-)
+from mocoop.prompt_encoder.block_weights import CastBlocks, is_supported
+from mocoop.prompt_encoder.frozen_blocks import FrozenBlocks, kept_bytes
 from mocoop.prompt_encoder.key_tokens import KeyTokens
 from mocoop.prompt_encoder.layout import PromptBatch, filled_tokens
+from mocoop.prompt_encoder.learned_keys import KeyPlan
 from mocoop.prompt_encoder.tokens import TokenTable
 
 # Rows that are encoded together. On a CPU, the activations of 1024 rows stay in the caches and in
@@ -163,14 +159,15 @@ class TextTower:
         embedded = F.embedding(rows, prompts.table)
         if prompts.deep is None and prompts.keys is None:
             return self._encode(embedded, ends).view(*prompts.shape, -1)
-        places, deep = None, ()
-        if prompts.deep is not None:
-            places, which = prompts.layout.deep_places(rows.flatten(), prompts.deep_counts)
-            deep = prompts.deep[:, which]
+        layout, deep = prompts.layout, prompts.deep
+        places = rows.new_zeros(0)
+        if deep is not None:
+            places, which = layout.deep_places(rows.flatten(), prompts.deep_counts)
+            deep = deep[:, which]
         length = embedded.shape[1]
         x, mask = embedded + self.positional_embedding[:length], self._mask(length)
         for number, block in enumerate(self.transformer.resblocks):
-            if 0 < number <= len(deep):
+            if deep is not None and 0 < number <= len(deep):
                 x = x.flatten(0, 1).index_copy(0, places, deep[number - 1]).view_as(x)
             x = self._block(number, block, x, mask, prompts.keys)
         return self._pooled(x, ends).view(*prompts.shape, -1)

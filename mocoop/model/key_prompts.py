@@ -1,8 +1,8 @@
-"""Learned tokens that are only keys and values of a tower's blocks, and the search of their number.
+"""Learned tokens that are only keys and values of a tower's blocks, and how many there are.
 
-DPL, differentiable prompt learning: Huang et al., arXiv 2501.00457. In the search every block has
-a candidate with 1, 2 ... M tokens, all of them with tokens of their own, and learned weights (alphas)
-of these candidates and of no tokens at all. The longest softmax weight of a block then gives its
+DPL, differentiable prompt learning: Huang et al., arXiv 2501.00457. In its search every block has
+candidates with 1, 2 ... M tokens, each with tokens of its own, and learned weights (alphas) of
+these candidates and of no tokens at all. The largest softmax weight of a block then gives its
 number of tokens, and the training starts with new ones.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,7 @@ def with_saved_lengths(config: TrainConfig, weights: Mapping[str, Tensor]) -> Tr
         config: the run's settings.
         weights: the run's weights; those of a finished run hold no alphas.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for side, prefix in (("vision", "vision."), ("text", "prompts.keys.")):
         keys = key_tokens_of(weights, prefix)
         if keys is not None and getattr(config, f"{side}_insertion") == "keys":

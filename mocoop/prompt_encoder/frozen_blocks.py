@@ -7,96 +7,21 @@ matrix products and attention run in the dtype of the given weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from open_clip.transformer import LayerNorm, LayerNormFp32, LayerScale, QuickGELU
-from open_clip.transformer import ResidualAttentionBlock as Block
-from torch import Tensor, nn
+from torch import Tensor
 
+from mocoop.prompt_encoder.block_weights import BlockWeights, norm_backward, norm_forward
 from mocoop.prompt_encoder.key_tokens import KeyTokens
-from mocoop.prompt_encoder.tile_attention import (
-    AttendGradients,
-    Beside,
-    TileIndex,
-    attend,
-    attend_backward,
-)
+from mocoop.prompt_encoder.learned_keys import KeyGradients, KeyPlan, keys_beside
+from mocoop.prompt_encoder.tile_attention import TileIndex, attend, attend_backward
 from mocoop.prompt_encoder.tiles import Chunk
 
 aten = torch.ops.aten
 QUICK = 1.702  # QuickGELU is x * sigmoid(1.702 x)
-
-
-@dataclass(frozen=True)
-class BlockWeights:
-    """One block's frozen weights in the dtype of the products; matrices are transposed."""
-
-    heads: int
-    norm_1: nn.LayerNorm
-    qkv: Tensor  # (width, 3 width)
-    qkv_bias: Tensor  # (3 width,)
-    out: Tensor  # (width, width)
-    out_bias: Tensor  # (width,)
-    norm_2: nn.LayerNorm
-    up: Tensor  # (width, hidden)
-    up_bias: Tensor  # (hidden,)
-    down: Tensor  # (hidden, width)
-    down_bias: Tensor  # (width,)
-    quick: bool  # QuickGELU instead of GELU
-
-    @classmethod
-    def from_block(cls, block: Block, dtype: torch.dtype) -> BlockWeights:
-        """Returns a block's weights in a dtype; views if they have this dtype already."""
-        attention, up, down = block.attn, block.mlp.c_fc, block.mlp.c_proj
-        out, out_bias = _scaled(attention.out_proj, block.ls_1)
-        down_weight, down_bias = _scaled(down, block.ls_2)
-        cast = lambda value: value.detach().to(dtype)
-        return cls(
-            attention.num_heads,
-            block.ln_1,
-            cast(attention.in_proj_weight).t(),
-            cast(_bias(attention.in_proj_bias, attention.in_proj_weight)),
-            cast(out).t(),
-            cast(out_bias),
-            block.ln_2,
-            cast(up.weight).t(),
-            cast(_bias(up.bias, up.weight)),
-            cast(down_weight).t(),
-            cast(down_bias),
-            isinstance(block.mlp.gelu, QuickGELU),
-        )
-
-
-class CastBlocks:
-    """The weights of a frozen tower's blocks, cast once to each dtype that is asked for."""
-
-    def __init__(self, blocks: Iterable[Block]) -> None:
-        self._blocks = tuple(blocks)
-        self._cast: dict[torch.dtype, list[BlockWeights]] = {}
-
-    def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
-        """Returns the blocks' weights in a dtype; views if it is the tower's own dtype."""
-        if dtype not in self._cast:
-            self._cast[dtype] = [BlockWeights.from_block(block, dtype) for block in self._blocks]
-        return self._cast[dtype]
-
-
-def is_supported(block: Any) -> bool:
-    """Returns whether the hand-written passes compute exactly what this block computes."""
-    if type(block) is not Block or not isinstance(block.attn, nn.MultiheadAttention):
-        return False
-    attention = block.attn
-    plain = attention.bias_k is None and not attention.add_zero_attn and attention.dropout == 0
-    same = attention._qkv_same_embed_dim and attention.in_proj_weight is not None
-    gelu = block.mlp.gelu
-    known = type(gelu) is QuickGELU or (type(gelu) is nn.GELU and gelu.approximate == "none")
-    norms = all(
-        type(norm) in (LayerNorm, LayerNormFp32, nn.LayerNorm) for norm in (block.ln_1, block.ln_2)
-    )
-    return plain and same and known and norms
 
 
 class FrozenBlocks(torch.autograd.Function):
@@ -157,19 +82,6 @@ class FrozenBlocks(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
-class KeyPlan:
-    """Which tokens of a list are the learned keys and values of which block."""
-
-    counts: tuple[int, ...]  # tokens of each block
-    lengths: tuple[int, ...]  # tokens of each candidate, if there are several
-
-    def joined(self, learned: Tensor | None, shares: Tensor | None) -> KeyTokens:
-        """Returns the tokens of every block."""
-        assert learned is not None
-        return KeyTokens(learned.split(self.counts), self.lengths, shares)
-
-
-@dataclass(frozen=True)
 class BlockGradients:
     """The gradients with respect to what `run_blocks` took."""
 
@@ -179,9 +91,7 @@ class BlockGradients:
     shares: Tensor | None  # (blocks, 1 + candidates)
 
 
-def kept_bytes(
-    chunk: Chunk, blocks: Sequence[BlockWeights], learned: Sequence[int] = ()
-) -> int:
+def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights], learned: Sequence[int] = ()) -> int:
     """Returns the number of bytes that `run_blocks` saves for a chunk's backward pass.
 
     Args:
@@ -223,23 +133,21 @@ def run_blocks(
     x = rows
     for number, block in enumerate(blocks[:-1]):
         x = _replaced(x, number, places, deep)
-        normed, *moments_1 = _norm(block.norm_1, x, dtype)
+        normed, *moments_1 = norm_forward(block.norm_1, x, dtype)
         qkv = torch.addmm(block.qkv_bias, normed, block.qkv)
-        beside = _beside(keys, number, block)
-        mixed, parts = attend(qkv, index, width // heads, beside=beside and beside.parts)
+        beside = keys_beside(keys, number, block)
+        mixed, parts = attend(qkv, index, width // heads, beside=beside)
         x, rest = _second_half(block, x, mixed)
         if keep:
             kept += [*moments_1, *parts, *rest]
     # Only the output at [EOS] of the last block is used.
     block, index = blocks[-1], TileIndex.at_ends(chunk, heads, dtype)
     x = _replaced(x, len(blocks) - 1, places, deep)
-    normed, *moments_1 = _norm(block.norm_1, x, dtype)
+    normed, *moments_1 = norm_forward(block.norm_1, x, dtype)
     keys_values = torch.addmm(block.qkv_bias[width:], normed, block.qkv[:, width:])
     queries = torch.addmm(block.qkv_bias[:width], normed[chunk.ends], block.qkv[:, :width])
-    beside = _beside(keys, len(blocks) - 1, block)
-    mixed, parts = attend(
-        keys_values, index, width // heads, queries, beside and beside.parts
-    )
+    beside = keys_beside(keys, len(blocks) - 1, block)
+    mixed, parts = attend(keys_values, index, width // heads, queries, beside)
     output, rest = _second_half(block, x[chunk.ends], mixed)
     if keep:
         kept += [*moments_1, *parts, *rest]
@@ -267,79 +175,33 @@ def back_through(
         keys: the learned keys and values of the blocks, or None.
     """
     deep: list[Tensor] = []  # gradients of the tokens of the last of these blocks first
-    of_keys = _KeyGradients(keys)
+    of_keys = KeyGradients(keys)
     block, width = blocks[-1], gradient.shape[1]
     heads, dtype = block.heads, block.qkv.dtype
     index = TileIndex.at_ends(chunk, heads, dtype)
     at_ends = _second_half_backward(block, gradient, kept)
     d_mixed = _with_empty_row(at_ends, block.out.t())
-    beside = _beside(keys, len(blocks) - 1, block)
-    found = attend_backward(d_mixed, index, chunk, _pop(kept, 4), beside and beside.parts)
+    beside = keys_beside(keys, len(blocks) - 1, block)
+    found = attend_backward(d_mixed, index, chunk, _pop(kept, 4), beside)
     assert found.queries is not None
     of_keys.add(len(blocks) - 1, block, beside, found)
     d_normed = torch.mm(found.rows, block.qkv[:, width:].t())
     d_normed.index_add_(0, chunk.ends, torch.mm(found.queries, block.qkv[:, :width].t()))
-    gradient = _norm_backward(block.norm_1, d_normed, _pop(kept, 3))
+    gradient = norm_backward(block.norm_1, d_normed, _pop(kept, 3))
     gradient.index_add_(0, chunk.ends, at_ends)
     _take_replaced(gradient, len(blocks) - 1, places, layers, deep)
     index = TileIndex.from_chunk(chunk, heads, dtype)
     for number, block in reversed(list(enumerate(blocks[:-1]))):
         gradient = _second_half_backward(block, gradient, kept)
         d_mixed = _with_empty_row(gradient, block.out.t())
-        beside = _beside(keys, number, block)
-        found = attend_backward(d_mixed, index, chunk, _pop(kept, 4), beside and beside.parts)
+        beside = keys_beside(keys, number, block)
+        found = attend_backward(d_mixed, index, chunk, _pop(kept, 4), beside)
         of_keys.add(number, block, beside, found)
         d_normed = torch.mm(found.rows, block.qkv.t())
-        gradient = gradient.add_(_norm_backward(block.norm_1, d_normed, _pop(kept, 3)))
+        gradient = gradient.add_(norm_backward(block.norm_1, d_normed, _pop(kept, 3)))
         _take_replaced(gradient, number, places, layers, deep)
-    learned = torch.cat(of_keys.tokens) if of_keys.tokens else None
-    return BlockGradients(
-        gradient, torch.stack(deep[::-1]) if deep else None, learned, of_keys.shares
-    )
-
-
-@dataclass(frozen=True)
-class _Projected:
-    """The learned keys and values of a block, with what their gradient needs."""
-
-    parts: Beside
-    moments: Sequence[Tensor]
-
-
-def _beside(keys: KeyTokens | None, number: int, block: BlockWeights) -> _Projected | None:
-    """Returns a block's learned keys and values; None if it has none."""
-    own = None if keys is None else keys.of_block(number)
-    if own is None:
-        return None
-    width, dtype = own.tokens.shape[1], block.qkv.dtype
-    normed, *moments = _norm(block.norm_1, own.tokens, dtype)
-    rows = torch.addmm(block.qkv_bias[width:], normed, block.qkv[:, width:])
-    return _Projected(Beside.from_rows(rows, block.heads, own.lengths, own.shares), moments)
-
-
-class _KeyGradients:
-    """Collects the gradients of the learned keys and values of all blocks."""
-
-    def __init__(self, keys: KeyTokens | None) -> None:
-        self.tokens = [] if keys is None else [torch.zeros_like(own) for own in keys.values]
-        mixed = keys is not None and keys.shares is not None
-        self.shares = torch.zeros_like(keys.shares) if keys is not None and mixed else None
-
-    def add(
-        self,
-        number: int,
-        block: BlockWeights,
-        beside: _Projected | None,
-        found: AttendGradients,
-    ) -> None:
-        """Adds a block's gradients."""
-        if beside is None or found.beside is None:
-            return
-        width = found.beside.shape[1] // 2
-        d_normed = torch.mm(found.beside, block.qkv[:, width:].t())
-        self.tokens[number] = _norm_backward(block.norm_1, d_normed, beside.moments)
-        if self.shares is not None and found.shares is not None:
-            self.shares[number] = found.shares
+    replaced = torch.stack(deep[::-1]) if deep else None
+    return BlockGradients(gradient, replaced, of_keys.tokens, of_keys.shares)
 
 
 def _replaced(x: Tensor, number: int, places: Tensor | None, deep: Tensor | None) -> Tensor:
@@ -359,24 +221,10 @@ def _take_replaced(
     gradient.index_fill_(0, places, 0.0)
 
 
-def _bias(bias: Tensor | None, weight: Tensor) -> Tensor:
-    """Returns a layer's bias; zeros if it has none."""
-    return weight.new_zeros(len(weight)) if bias is None else bias
-
-
-def _scaled(linear: nn.Linear, scale: nn.Module) -> tuple[Tensor, Tensor]:
-    """Returns weight and bias of a linear layer, multiplied by the LayerScale after it."""
-    weight, bias = linear.weight.detach(), _bias(linear.bias, linear.weight).detach()
-    if isinstance(scale, LayerScale):
-        gamma = scale.gamma.detach()
-        return gamma[:, None] * weight, gamma * bias
-    return weight, bias
-
-
 def _second_half(block: BlockWeights, x: Tensor, mixed: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Returns a block's output after its attention, and tensors for the backward pass."""
     middle = _plus(x, block.out_bias, mixed, block.out)
-    normed, *moments = _norm(block.norm_2, middle, block.up.dtype)
+    normed, *moments = norm_forward(block.norm_2, middle, block.up.dtype)
     # QuickGELU is silu(1.702 h) / 1.702: one pass over the data, and only its input is saved.
     scale = QUICK if block.quick else 1.0
     hidden = torch.addmm(block.up_bias, normed, block.up, beta=scale, alpha=scale)
@@ -398,7 +246,7 @@ def _second_half_backward(block: BlockWeights, gradient: Tensor, kept: list[Tens
     else:
         d_hidden = aten.gelu_backward.grad_input(d_hidden, hidden, grad_input=d_hidden)
     d_normed = torch.mm(d_hidden, block.up.t())
-    return _norm_backward(block.norm_2, d_normed, _pop(kept, 3)).add_(gradient)
+    return norm_backward(block.norm_2, d_normed, _pop(kept, 3)).add_(gradient)
 
 
 def _plus(x: Tensor, bias: Tensor, inputs: Tensor, weight: Tensor, scale: float = 1.0) -> Tensor:
@@ -418,26 +266,6 @@ def _with_empty_row(gradient: Tensor, weight: Tensor) -> Tensor:
     torch.mm(gradient.to(weight.dtype), weight, out=result[:-1])
     result[-1] = 0
     return result
-
-
-def _norm(
-    norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns the normed rows, and x, means and inverse standard deviations for the backward."""
-    normed, mean, inverse = torch.native_layer_norm(
-        x, norm.normalized_shape, norm.weight, norm.bias, norm.eps
-    )
-    return normed.to(dtype), x, mean, inverse
-
-
-def _norm_backward(norm: nn.LayerNorm, gradient: Tensor, kept: Sequence[Tensor]) -> Tensor:
-    """Returns the gradient with respect to the LayerNorm's input, fp32."""
-    x, mean, inverse = kept
-    gradients = aten.native_layer_norm_backward(
-        gradient.to(x.dtype), x, norm.normalized_shape, mean, inverse, norm.weight, norm.bias,
-        [True, False, False],
-    )  # fmt: skip
-    return gradients[0]
 
 
 def _pop(kept: list[Tensor], count: int) -> list[Tensor]:

@@ -107,14 +107,21 @@ class Beside:
     """With `shares`: the number of tokens of each candidate, one candidate after the other."""
     shares: Tensor | None = None
     """The weights of no such tokens and of each candidate; None if all tokens belong together."""
+    moments: tuple[Tensor, ...] = ()
+    """What the gradient of the tokens needs of the LayerNorm before the projection."""
 
     @classmethod
     def from_rows(
-        cls, rows: Tensor, heads: int, lengths: tuple[int, ...], shares: Tensor | None
+        cls,
+        rows: Tensor,
+        heads: int,
+        lengths: tuple[int, ...],
+        shares: Tensor | None,
+        moments: tuple[Tensor, ...],
     ) -> Beside:
         """Returns the keys and values of projected tokens (tokens, 2 width)."""
         by_head = rows.view(len(rows), 2, heads, -1).permute(1, 2, 0, 3)
-        return cls(by_head[0], by_head[1], lengths, shares)
+        return cls(by_head[0], by_head[1], lengths, shares, moments)
 
     @property
     def count(self) -> int:

@@ -162,7 +162,8 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
     if unfit and not val:
         raise UserError(
             f"{unfit[0]} chooses {METHODS[unfit[0]].chooses} on validation images, and "
-            f"{dataset.name} has none. Would run: {_without(plan.methods, unfit)}, or add a folder val/."
+            f"{dataset.name} has none. Would run: {_without(plan.methods, unfit)}, or add a "
+            "folder val/."
         )
 
 

@@ -30,18 +30,21 @@ from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.runs.chosen_lengths import KEY as LENGTHS
 from mocoop.runs.run import Run, SavedFeatures
 from mocoop.runs.status import CANCELLED, QUEUED
 from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import Fit, fit_baseline
 from mocoop.training.imported import Imported
-from mocoop.training.length_search import SearchOptimizer, SearchResult, search_lengths
+from mocoop.training.length_search import SearchResult
 from mocoop.training.loop import EpochRecord, TrainingData, fit
 from mocoop.training.optimizer import DivergedError, PromptOptimizer
 from mocoop.training.prepare import Prepared, prepare, training_data
+from mocoop.training.search_stage import SearchStage
 from mocoop.training.snapshots import (
     Snapshot,
+    check_unchanged,
     drop_snapshot,
     load_saved_epochs,
     load_snapshot,
@@ -68,6 +71,7 @@ def run_experiment(
     dataset: Dataset | None = None,
     backbone: Backbone | None = None,
     imported: Imported | None = None,
+    searching: Progress | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains and evaluates a run in a folder and yields a record per epoch.
 
@@ -83,17 +87,22 @@ def run_experiment(
         dataset: the data; if None they are loaded by the name in the settings.
         backbone: the CLIP named in the settings; if None it is loaded onto their device.
         imported: prompts to start from; with `epochs` 0 they are only tested.
+        searching: called with the numbers of epochs so far and of all epochs, while the numbers
+            of tokens are searched for.
 
     Raises:
         UserError: for settings, data or weights that do not fit together: nothing is written,
             but a queued run is marked failed. Also for a full disk: the run is marked failed.
     """
     inputs = partial(prepare, config, dataset, backbone)
-    yield from _run_with_status(inputs, path, cache_folder, None, encoding, imported)
+    yield from _run_with_status(inputs, path, cache_folder, None, encoding, imported, searching)
 
 
 def resume_experiment(
-    path: Path, cache_folder: Path | None = None, encoding: Progress | None = None
+    path: Path,
+    cache_folder: Path | None = None,
+    encoding: Progress | None = None,
+    searching: Progress | None = None,
 ) -> Iterator[EpochRecord]:
     """Continues a run that stopped and yields a record for each remaining epoch.
 
@@ -108,7 +117,10 @@ def resume_experiment(
     except UserError as error:
         _fail_queued(path, error)
         raise
-    yield from _run_with_status(partial(prepare, config), path, cache_folder, snapshot, encoding)
+    inputs = partial(prepare, config)
+    yield from _run_with_status(
+        inputs, path, cache_folder, snapshot, encoding, searching=searching
+    )
 
 
 def _run_with_status(
@@ -118,6 +130,7 @@ def _run_with_status(
     snapshot: Snapshot | None,
     encoding: Progress | None,
     imported: Imported | None = None,
+    searching: Progress | None = None,
 ) -> Iterator[EpochRecord]:
     """Prepares, trains and tests a run, and keeps its status up to date."""
     try:
@@ -131,7 +144,7 @@ def _run_with_status(
         with explain_write_errors(path), deterministic(prepared.config.deterministic):
             progress = _status_progress(writer, encoding)
             yield from _train_and_test(
-                prepared, writer, cache_folder, snapshot, progress, imported
+                prepared, writer, cache_folder, snapshot, progress, imported, searching
             )
     except (Cancelled, KeyboardInterrupt, GeneratorExit):
         writer.update(state=CANCELLED, message="stopped on request")
@@ -148,6 +161,7 @@ def _train_and_test(
     snapshot: Snapshot | None,
     progress: Progress,
     imported: Imported | None = None,
+    searching: Progress | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains and tests a prepared run, writes its files and yields a record per epoch."""
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
@@ -177,7 +191,8 @@ def _train_and_test(
             imported.put_into(model)
         data = training_data(prepared, hard, prototypes, cache)
         if config.searches_lengths:
-            model, search = _search(prepared, model, data, generator, writer, snapshot, started)
+            stage = SearchStage(prepared, data, writer, started, SNAPSHOT_SECONDS, searching)
+            model, search = stage.run(model, generator, snapshot)
         untrained_accuracy = zero_shot_accuracy(
             dataset, backbone, cache, prepared.val_items, prepared.trained
         )
@@ -192,9 +207,12 @@ def _train_and_test(
         writer.save_features(saved)
         classifier = classifier_of_model(setup, model, backbone.text, soft=saved.last)
     images = len(prepared.train_items)
-    spent: dict[str, Any] = {"training_seconds": time.perf_counter() - started, "training_images": images}
+    spent: dict[str, Any] = {
+        "training_seconds": time.perf_counter() - started,
+        "training_images": images,
+    }
     if search is not None:
-        spent["search"] = search.values()
+        spent[LENGTHS] = search.values()
     writer.save_weights(weights)
     writer.update(message="evaluating on the test images")
     test_cache = cache
@@ -223,64 +241,6 @@ def _fit(prepared: Prepared, text: torch.Tensor, cache: FeatureCache, writer: Ru
         writer.add_record(asdict(record))
         writer.update(epoch=record.epoch, message="training" if record.epoch else "fitting")
         yield record
-
-
-def _search(
-    prepared: Prepared,
-    model: PromptMixture,
-    data: TrainingData,
-    generator: torch.Generator,
-    writer: RunWriter,
-    snapshot: Snapshot | None,
-    started: float,
-) -> tuple[PromptMixture, SearchResult]:
-    """Searches the number of tokens of every block, and writes snapshots.
-
-    Returns:
-        The untrained model with the chosen numbers, and the choice.
-    """
-    config, backbone, folder = prepared.config, prepared.backbone, writer.run.path
-    if snapshot is None or snapshot.in_search:
-        fingerprint, done = training_fingerprint(prepared, data), 0
-        optimizer = SearchOptimizer(model, config)
-        if snapshot is not None:
-            _check_unchanged(snapshot, fingerprint, writer)
-            snapshot.restore(model, optimizer, generator)
-            done = snapshot.searched
-        saved = time.monotonic()
-        total = config.length_epochs
-        steps = search_lengths(model, backbone.text, data, config, generator, optimizer, done)
-        try:
-            for epoch in steps:
-                if epoch == total or time.monotonic() - saved >= SNAPSHOT_SECONDS:
-                    spent = time.perf_counter() - started
-                    state = Snapshot.capture(
-                        model, optimizer, generator, 0, spent, fingerprint, epoch
-                    )
-                    save_snapshot(folder, state)
-                    saved = time.monotonic()
-                writer.update(message=f"searching the numbers of tokens: epoch {epoch} of {total}")
-        except DivergedError:
-            drop_snapshot(folder)  # a resumed search would only diverge again
-            raise
-        result = SearchResult.from_model(model)
-    else:
-        result = SearchResult.from_json(snapshot.search)
-    count = len(prepared.trained)
-    chosen = build_model(
-        result.settings(config), backbone, prepared.groups, generator, count
-    )
-    return chosen, result
-
-
-def _check_unchanged(snapshot: Snapshot, fingerprint: str, writer: RunWriter) -> None:
-    """Raises UserError if a run to be resumed would not see what it has seen before."""
-    if snapshot.fingerprint != fingerprint:
-        raise UserError(
-            f"Run {writer.run.name} cannot be resumed: its images or the CLIP's weights have "
-            "changed since it was started, or another version of MoCoOp started it. Restore "
-            "them, or train it again."
-        )
 
 
 def _train(
@@ -321,7 +281,7 @@ def _train(
     if snapshot is not None and snapshot.in_search:
         writer.truncate_records(-1)  # its training starts anew
     elif snapshot is not None and optimizer is not None:
-        _check_unchanged(snapshot, fingerprint, writer)
+        check_unchanged(snapshot, fingerprint, writer.run.name)
         snapshot.restore(model, optimizer, generator)
         done = snapshot.epoch
         soft, gates = load_saved_epochs(folder, done)

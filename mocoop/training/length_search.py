@@ -64,13 +64,13 @@ class SearchResult:
         rows = lambda values: tuple(tuple(row) for row in values)
         return cls(
             {
-                side: ChosenLengths(
+                found["tower"]: ChosenLengths(
                     tuple(found["lengths"]),
                     tuple(found["margins"]),
                     rows(found["shares"]),
                     rows(found["alphas"]),
                 )
-                for side, found in json.loads(text).items()
+                for found in json.loads(text)
             }
         )
 
@@ -78,13 +78,15 @@ class SearchResult:
         """Returns the result as a text."""
         return json.dumps(self.values())
 
-    def values(self) -> dict[str, Any]:
-        """Returns the result as plain values."""
-        return {side: asdict(chosen) for side, chosen in self.towers.items()}
+    def values(self) -> list[dict[str, Any]]:
+        """Returns the result as plain values, one dictionary per tower."""
+        return [{"tower": side} | asdict(chosen) for side, chosen in self.towers.items()]
 
     def settings(self, config: TrainConfig) -> TrainConfig:
         """Returns the settings of the training: those of the run, with the chosen lengths."""
-        lengths = {f"{side}_lengths": chosen.lengths for side, chosen in self.towers.items()}
+        lengths: dict[str, Any] = {
+            f"{side}_lengths": chosen.lengths for side, chosen in self.towers.items()
+        }
         return replace(config, **lengths)
 
 

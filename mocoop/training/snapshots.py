@@ -104,6 +104,22 @@ def training_fingerprint(prepared: Prepared, data: TrainingData) -> str:
     return digest.hexdigest()
 
 
+def check_unchanged(snapshot: Snapshot, fingerprint: str, name: str) -> None:
+    """Raises UserError if a run to be resumed would not see what it saw before.
+
+    Args:
+        snapshot: the state of the run where it stopped.
+        fingerprint: what `training_fingerprint` returns now.
+        name: the run's name.
+    """
+    if snapshot.fingerprint != fingerprint:
+        raise UserError(
+            f"Run {name} cannot be resumed: its images or the CLIP's weights have changed since "
+            "it was started, or another version of MoCoOp started it. Restore them, or train it "
+            "again."
+        )
+
+
 def save_snapshot(run: Path, snapshot: Snapshot) -> None:
     """Writes a snapshot into a run's folder; it replaces an earlier one."""
     metadata = {

@@ -54,7 +54,10 @@ def test_the_shared_prefix_encoder_is_exact(case, limits):
     classes = ClassTokens.from_names(tower.tokens, NAMES)
     prompts = PromptBatch.build(tower.tokens, classes, befores, afters)
     deep = [drawn(1, len(block), tower.width, seed=7) for block in befores]
-    for batch, others in ((prompts, []), (prompts.with_deep(deep), [b for b in deep if b.numel()])):
+    for batch, others in (
+        (prompts, []),
+        (prompts.with_deep(deep), [b for b in deep if b.numel()]),
+    ):
         batch = replace(batch, keys=keys)
         tensors = learned + others + [block for block in befores + afters if len(block)]
         ours, exact = tower.encode_prompts(batch), tower.encode_prompts_plain(batch)

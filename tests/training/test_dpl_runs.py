@@ -11,14 +11,16 @@ from safetensors.torch import load_file
 
 from mocoop.classifiers.export import export_run, load_export
 from mocoop.classifiers.saved import open_classifier, restore_model, run_backbone
+from mocoop.cli.console import print_results
 from mocoop.clip.backbone import load_backbone
 from mocoop.errors import UserError
 from mocoop.features.encode import encode_images
 from mocoop.presets import preset, settings_of_run
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.runs.chosen_lengths import lengths_in_words
 from mocoop.runs.run import Run
 from mocoop.storage.images import open_image
-from mocoop.training import experiment
+from mocoop.training import experiment, search_stage
 from mocoop.training.experiment import resume_experiment, run_experiment
 from mocoop.training.image_sources import CachedImages
 from mocoop.training.length_search import SearchOptimizer, search_lengths
@@ -53,9 +55,9 @@ def no_waiting(parts, monkeypatch):
     monkeypatch.setattr(experiment, "SNAPSHOT_SECONDS", 0.0)
 
 
-def test_the_choice_is_stored_with_its_margins(parts):
+def test_the_choice_is_stored_with_its_margins(parts, capsys):
     run, config, _ = parts
-    search, weights = run.results()["search"], run.weights()
+    search, weights = {f["tower"]: f for f in run.results()["search"]}, run.weights()
     for side, prefix, blocks in (("vision", "vision.", 1), ("text", "prompts.keys.", 2)):
         found = search[side]
         assert len(found["lengths"]) == len(found["margins"]) == blocks
@@ -67,6 +69,10 @@ def test_the_choice_is_stored_with_its_margins(parts):
             assert margin == pytest.approx(first - second)
         counts = [len(weights[f"{prefix}values.{block}"]) for block in range(blocks)]
         assert counts == found["lengths"]
+    said = lengths_in_words(run.results())
+    assert f"image tower {search['vision']['lengths'][0]} (ahead by" in said
+    print_results(run.results())
+    assert said in capsys.readouterr().out
     assert not any("alphas" in name for name in weights)
     assert run.setup().config == replace(config, groups=run.setup().groups)
     assert settings_of_run(json.loads(json.dumps(config.to_dict()))) == config
@@ -92,9 +98,10 @@ def test_resumed_in_the_search_equals_uninterrupted(parts, tmp_path, monkeypatch
             if done == epoch:
                 raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(experiment, "search_lengths", stopped)
-        list(run_experiment(config, tmp_path / "parts"))
+    with monkeypatch.context() as patch:
+        patch.setattr(search_stage, "search_lengths", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            list(run_experiment(config, tmp_path / "parts"))
     snapshot = load_snapshot(tmp_path / "parts")
     assert (snapshot.searched, snapshot.in_search) == (epoch, True)
     assert {"model/vision.alphas", "model/prompts.keys.alphas"} <= set(snapshot.tensors)
