@@ -33,6 +33,7 @@ WarmupGroups = Literal["scaled", "same"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Search = Literal["own", "published"]
 Insertion = Literal["replace", "keys"]
+LengthImages = Literal["validation", "train"]
 RouterInput = Literal["tuned", "frozen"]
 ConsistencyTemplates = Literal["own", "imagenet"]
 ConsistencyMean = Literal["raw", "unit"]
@@ -104,6 +105,16 @@ class TrainConfig:
     text_depth: int = 1
     """J: number of the text tower's first blocks with learned tokens of their own; 1 learns only
     the context. In later blocks they replace the outputs of the tokens before the name."""
+    text_insertion: Insertion = "replace"
+    """Tokens of the text tower's blocks `replace` the outputs of the tokens before the name, or
+    every block, the first one too, has them only as `keys` and values (DPL), beside the
+    context."""
+    text_prompts: int = 4
+    """With text_insertion keys: number of learned tokens per block; in a search, the largest
+    one."""
+    text_lengths: tuple[int, ...] = ()
+    """With text_insertion keys: the number of learned tokens of each of the text_depth blocks, 0
+    for a block without any; by default text_prompts in each."""
     conditional: bool = False
     """A small network computes a vector from the image and adds it to the context (CoCoOp); in a
     mixture to that of every expert that the router chooses for the image."""
@@ -236,7 +247,23 @@ class TrainConfig:
     """Number of the image tower's first blocks with learned tokens (deep visual prompts); 0: the
     image tower has none."""
     vision_prompts: int = 4
-    """With vision_depth: number of learned tokens per block."""
+    """With vision_depth: number of learned tokens per block; in a search of lengths, the largest
+    one."""
+    vision_lengths: tuple[int, ...] = ()
+    """With vision_insertion keys: the number of learned tokens of each of the vision_depth
+    blocks, 0 for a block without any; by default vision_prompts in each."""
+    length_epochs: int = 0
+    """Epochs of a search before the training, which chooses the number of tokens of every block
+    (DPL); 0: there is none. It chooses for the towers whose tokens are only keys and values, and
+    whose lengths are not given."""
+    length_images: LengthImages = "validation"
+    """With length_epochs: the weights of the lengths learn from the `validation` images, or from
+    half of the few-shot training images (`train`), from which the tokens of the search do not
+    learn then."""
+    length_rate: float = 0.0035
+    """With length_epochs: Adam's learning rate of the weights of the lengths."""
+    length_batch: int = 16
+    """With length_epochs: images per step for the weights of the lengths, drawn at random."""
     expert_vision_depth: int = 0
     """An experiment: number of the image tower's last blocks in which each expert of a mixture has
     vision_prompts learned tokens of its own. They run only for the experts that the router chooses
@@ -314,6 +341,7 @@ class TrainConfig:
             self.check_num_chosen(len(self.groups))
         self._check_image_side()
         self._check_context()
+        self._check_lengths()
         self._check_steps()
 
     def check_num_chosen(self, num_experts: int) -> None:
@@ -327,6 +355,42 @@ class TrainConfig:
     def groups_differ(self) -> bool:
         """Returns whether the settings have more than one group of templates."""
         return self.groups is not None and len(self.groups) > 1
+
+    @property
+    def text_keys(self) -> tuple[int, ...]:
+        """The number of learned keys and values of the text tower's first blocks; () without any.
+
+        Where the numbers are searched for, these are the largest ones.
+        """
+        if self.text_insertion != "keys":
+            return ()
+        return self.text_lengths or (self.text_prompts,) * self.text_depth
+
+    @property
+    def vision_keys(self) -> tuple[int, ...]:
+        """As `text_keys`, of the image tower."""
+        if self.vision_insertion != "keys":
+            return ()
+        return self.vision_lengths or (self.vision_prompts,) * self.vision_depth
+
+    @property
+    def searches_text(self) -> bool:
+        """Whether a search chooses the number of tokens of the text tower's blocks."""
+        return self._searches and self.text_insertion == "keys" and not self.text_lengths
+
+    @property
+    def searches_images(self) -> bool:
+        """Whether a search chooses the number of tokens of the image tower's blocks."""
+        return self._searches and bool(self.vision_keys) and not self.vision_lengths
+
+    @property
+    def searches_lengths(self) -> bool:
+        """Whether a search precedes the training."""
+        return self.searches_text or self.searches_images
+
+    @property
+    def _searches(self) -> bool:
+        return self.length_epochs > 0 and self.epochs > 0
 
     @property
     def tunes_images(self) -> bool:
@@ -408,7 +472,7 @@ class TrainConfig:
                 "With class_context every class learns its own context, so that new classes have "
                 "none. Train on all classes, or turn class_context off."
             )
-        if self.text_depth > 1 and self.class_context:
+        if self.text_depth > 1 and self.class_context and self.text_insertion == "replace":
             raise UserError(
                 "Learned tokens in later blocks of the text tower (text_depth) are the same for "
                 "all classes: turn class_context off."
@@ -430,6 +494,52 @@ class TrainConfig:
             raise UserError(
                 "With text_templates fixed the templates are only compared with; none of them is "
                 "the prompt's start. Choose context_init words or random."
+            )
+
+    def _check_lengths(self) -> None:
+        """Raises UserError for lengths, or a search of them, that do not fit the blocks."""
+        for side in ("text", "vision"):
+            lengths = getattr(self, f"{side}_lengths")
+            depth, insertion = getattr(self, f"{side}_depth"), getattr(self, f"{side}_insertion")
+            if not lengths:
+                continue
+            if insertion != "keys" or len(lengths) != depth or min(lengths) < 0:
+                raise UserError(
+                    f"{side}_lengths gives the number of tokens, 0 or more, of each of the "
+                    f"{side}_depth blocks, with {side}_insertion keys. Got {len(lengths)} lengths "
+                    f"({', '.join(map(str, lengths))}), {side}_depth {depth} and {side}_insertion "
+                    f"{insertion}."
+                )
+        keys = self.text_insertion == "keys"
+        if self.coupling and (keys or self.vision_lengths):
+            raise UserError(
+                "With coupling every block has the same number of tokens, which replace the "
+                "outputs of others in the text tower: leave text_insertion at replace, and "
+                "vision_lengths empty."
+            )
+        if keys and (self.lora_rank > 0 or (self.conditional and self.condition_from > 0)):
+            raise UserError(
+                "Learned keys and values of the text tower (text_insertion keys) go neither with "
+                "low-rank updates (lora_rank) nor with a vector that is added to the tokens of "
+                "later blocks (condition_from)."
+            )
+        if self.searches_lengths and (self.lora_rank > 0 or self.aggregation != "none"):
+            raise UserError(
+                "A search of lengths (length_epochs) goes neither with low-rank updates "
+                "(lora_rank) nor with aggregation. Set lora_rank to 0 and aggregation to none, or "
+                "give the lengths (vision_lengths, text_lengths)."
+            )
+        if self.searches_lengths and self.expert_vision_depth:
+            raise UserError(
+                "A search of lengths (length_epochs) knows no tokens of each expert "
+                "(expert_vision_depth). Set one of them to 0, or give the lengths "
+                "(vision_lengths, text_lengths)."
+            )
+        if self.length_epochs > 0 and not (keys or self.vision_keys):
+            raise UserError(
+                "length_epochs searches for the number of tokens that are only keys and values, "
+                "but no block has such tokens. Set it to 0, or text_insertion or vision_insertion "
+                "to keys."
             )
 
     def _check_steps(self) -> None:
@@ -476,6 +586,8 @@ _CHOICES: dict[str, Any] = {
     "augment": Augment,
     "search": Search,
     "vision_insertion": Insertion,
+    "text_insertion": Insertion,
+    "length_images": LengthImages,
     "router_input": RouterInput,
     "consistency_templates": ConsistencyTemplates,
     "consistency_mean": ConsistencyMean,
@@ -483,16 +595,16 @@ _CHOICES: dict[str, Any] = {
 }
 _AT_LEAST_ONE = (
     "num_chosen", "batch_size", "views", "save_every", "context_tokens", "text_depth",
-    "vision_prompts",
+    "vision_prompts", "text_prompts", "length_batch",
 )  # fmt: skip
 _POSITIVE = ("align_temperature", "aggregation_std")
 _COUNTS = (
     "epochs", "steps_per_shot", "warmup_epochs", "key_views", "learned_tokens", "vision_depth",
-    "expert_vision_depth", "lora_rank", "condition_from",
+    "expert_vision_depth", "lora_rank", "condition_from", "length_epochs",
 )  # fmt: skip
 _NON_NEGATIVE = (
     "text_weight", "text_noise", "anchor_weight", "text_consistency", "image_consistency",
     "logit_consistency", "aggregation_mean", "align_weight", "gate_weight", "learning_rate",
     "gate_rate", "layer_norm_rate", "vision_rate", "momentum", "weight_decay", "warmup_rate",
-    "final_rate", "clip_norm", "residual_ratio", "lora_alpha",
+    "final_rate", "clip_norm", "residual_ratio", "lora_alpha", "length_rate",
 )  # fmt: skip

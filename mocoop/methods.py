@@ -36,6 +36,7 @@ MAPLE = Paper("MaPLe: Multi-modal Prompt Learning", "2210.03117")
 PROMPTSRC = Paper(
     "Self-regulating Prompts: Foundational Model Adaptation without Forgetting", "2307.06948"
 )
+DPL = Paper("Differentiable Prompt Learning for Vision Language Models", "2501.00457")
 CLIP_LORA = Paper("Low-Rank Few-Shot Adaptation of Vision-Language Models", "2405.18541")
 MOCOOP = Paper("Mixture of Prompt Learning for Vision Language Models", "2409.12011")
 
@@ -244,6 +245,21 @@ _RECORDS = (
             recipes.OF_PROMPTSRC,
         ),
         few_shot=recipes.PROMPTSRC_FEW_SHOT,
+    ),
+    Method(
+        "dpl",
+        "DPL",
+        BOTH_TOWERS,
+        "Learned tokens in the blocks of both towers, to which all others attend; a search on "
+        "validation images chooses their number in every block first.",
+        "Shows which blocks of CLIP profit from learned tokens, and how many each needs.",
+        DPL,
+        "#4f8a5b",
+        recipes.COOP | recipes.SEES | recipes.KEYS,
+        recipes.KEYS_DEMO,
+        Recipe(recipes.WORDS | recipes.TOWERS | recipes.DPL, recipes.OF_DPL),
+        needs_validation=True,
+        chooses="the number of learned tokens in each block of both towers",
     ),
     Method(
         "clip-lora",

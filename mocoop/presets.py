@@ -46,6 +46,14 @@ _BEFORE: dict[str, Any] = {
     "vision_prompts": 4,
     "expert_vision_depth": 0,
     "vision_insertion": "replace",
+    "vision_lengths": (),
+    "text_insertion": "replace",
+    "text_prompts": 4,
+    "text_lengths": (),
+    "length_epochs": 0,
+    "length_images": "validation",
+    "length_rate": 0.0035,
+    "length_batch": 16,
     "coupling": False,
     "vision_rate": 1.0,
     "router_input": "tuned",
@@ -170,6 +178,10 @@ def settings_from(values: Mapping[str, Any]) -> TrainConfig:
             value = ALL_SHOTS
         if isinstance(default, float) and type(value) is int:
             value = float(value)
+        if isinstance(default, tuple) and isinstance(value, list | tuple):
+            value = tuple(value)
+            if any(type(number) is not int for number in value):
+                raise UserError(f"Setting {key} expects whole numbers, got {list(value)}.")
         if default is not None and type(value) is not type(default):
             raise UserError(
                 f"Setting {key} expects {type(default).__name__}, "

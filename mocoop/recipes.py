@@ -90,6 +90,27 @@ PROMPTSRC_FEW_SHOT = FewShotRecipe(
         ("imagenet", "caltech101", "oxford_pets", "food101", "ucf101", "sun397"), _WIDE
     ),
 )
+# DPL: tokens that are only keys and values, in all blocks; a search of their number comes first.
+KEYS = {"learn_context": False, "vision_insertion": "keys", "text_insertion": "keys"}
+DPL = {
+    "vision_depth": 12,
+    "text_depth": 12,
+    "vision_prompts": 6,
+    "text_prompts": 6,
+    "length_epochs": 80,
+    "learning_rate": 0.0035,
+    "epochs": 40,
+}
+KEYS_DEMO = {
+    "vision_depth": 6,
+    "text_depth": 3,
+    "length_epochs": 5,
+    "length_rate": 0.05,
+    "learning_rate": 0.05,
+    "epochs": 10,
+    "batch_size": 32,
+}
+OF_DPL = "DPL, arXiv 2501.00457"
 # A mixture with learned tokens in the image tower is ours: MoCoOp's paper names it as a next step.
 # The router sees the frozen tower, so that its targets, of frozen texts, fit what it sees.
 MIXTURE_SEES = SEES | {"router_input": "frozen", "vision_rate": 0.1}

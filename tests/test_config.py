@@ -84,6 +84,14 @@ GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of 
         ({"text_depth": 2, "class_context": True}, r"turn class_context off"),
         ({"vision_insertion": "add"}, r"Unknown vision_insertion 'add': expected one of replace"),
         ({"router_input": "both"}, r"Unknown router_input 'both': expected one of tuned, frozen"),
+        ({"text_insertion": "keys", "text_lengths": (2, 1)}, r"Got 2 lengths \(2, 1\), text_dep"),
+        ({"text_lengths": (2,)}, r"text_lengths gives .* and text_insertion replace"),
+        ({"text_insertion": "keys", "text_lengths": (-1,)}, r"number of tokens, 0 or more"),
+        ({"text_insertion": "keys", "lora_rank": 1, "image_cache": False}, r"go neither with"),
+        ({"text_insertion": "keys", "length_epochs": 1, "aggregation": "gaussian"},
+         r"A search of lengths .* nor with aggregation"),
+        ({"length_epochs": 1}, r"no block has such tokens"),
+        ({"length_images": "test"}, r"Unknown length_images 'test': expected one of validation"),
         ({"class_context": True, "classes": "base"}, r"new classes have none\. Train on all"),
     ],
 )  # fmt: skip
@@ -93,6 +101,13 @@ def test_checks(changes, message):
         TrainConfig(**changes)
     with pytest.raises(UserError, match=message):
         dataclasses.replace(TrainConfig(), **changes)
+
+
+def test_lengths_come_from_a_file_as_a_list():
+    values = {"method": "dpl", "vision_depth": 2, "vision_lengths": [3, 0]}
+    assert settings_from(values).vision_lengths == (3, 0)
+    with pytest.raises(UserError, match=r"vision_lengths expects whole numbers, got \[3, 0\.5\]"):
+        settings_from(values | {"vision_lengths": [3, 0.5]})
 
 
 @pytest.mark.parametrize("method", ["cocoop", "mocoop-cond"])

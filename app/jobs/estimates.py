@@ -86,7 +86,7 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Sequence[Run] = (
         per_text = DEMO_TEXT_SECONDS
     else:
         return None
-    return start + per_text * (config.epochs * _work(config, size) + _evaluations(config, size))
+    return start + per_text * (_rounds(config) * _work(config, size) + _evaluations(config, size))
 
 
 def _from_the_towers(config: TrainConfig, size: Size, history: Sequence[Run]) -> float | None:
@@ -106,7 +106,7 @@ def _from_the_towers(config: TrainConfig, size: Size, history: Sequence[Run]) ->
     if method.fits_image_features:
         return start + method.seconds_per_image * work.feature * size.images
     live = 0.0 if config.image_cache else DEMO_IMAGE_TEXTS * (work.image - work.text)
-    texts = config.epochs * (_work(config, size) * work.text + live * size.images)
+    texts = _rounds(config) * (_work(config, size) * work.text + live * size.images)
     tests = _evaluations(config, size) * work.text
     return start + DEMO_TEXT_SECONDS * (texts + tests)
 
@@ -201,6 +201,11 @@ def _work(config: TrainConfig, size: Size) -> float:
         prompts += static if config.text_weight > 0 else 0
     texts = prompts * names * (TWO_GRADIENTS if config.align_gradient else 1)
     return texts + (0 if config.image_cache else images * DEMO_IMAGE_TEXTS)
+
+
+def _rounds(config: TrainConfig) -> int:
+    """Returns the number of epochs; one of a search, with two batches a step, counts as two."""
+    return config.epochs + (2 * config.length_epochs if config.searches_lengths else 0)
 
 
 def _evaluations(config: TrainConfig, size: Size) -> float:

@@ -164,6 +164,13 @@ def _training(form: Form) -> None:
             form.number("expert_vision_depth", 1)
     if config.text_depth > 1:
         form.number("text_depth", 1)
+    if config.text_keys:
+        form.number("text_prompts", 1)
+    if config.searches_lengths:
+        form.number("length_epochs", 1)
+        form.number("length_rate", 0.005, format="%.4f")
+        form.number("length_batch", 4)
+        form.choice("length_images", words.LENGTH_IMAGES)
     if config.lora_rank:
         form.number("lora_rank", 1)
         form.number("lora_alpha", 0.5)

@@ -15,6 +15,7 @@ from mocoop.errors import UserError
 from mocoop.evaluation.over_seeds import over_seeds
 from mocoop.evaluation.paired import PairTest, pair_test_of_counts, wilson_interval
 from mocoop.methods import METHODS
+from mocoop.runs.chosen_lengths import lengths_in_words
 from mocoop.runs.run import Run
 
 Part = Mapping[str, Any]
@@ -38,6 +39,9 @@ def show_accuracies(run: Run, config: TrainConfig) -> None:
             spent = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
             st.metric(words.TRAINING_TIME, spent, width="content")
     tests = pair_tests(results) if _learns(config) else {}
+    lengths = lengths_in_words(results)
+    if lengths:
+        st.caption(lengths)
     lines = [
         words.against_zero_shot(words.PARTS[part], test, results[part]["zero_shot"])
         for part, test in tests.items()

@@ -59,6 +59,11 @@ LABELS = {
     "vision_rate": "Image tokens' rate",
     "expert_vision_depth": "Last blocks, for each expert",
     "text_depth": "Blocks of the text tower",
+    "text_prompts": "Text tokens per block",
+    "length_epochs": "Epochs of the search",
+    "length_rate": "Search's rate",
+    "length_batch": "Search's images per step",
+    "length_images": "The search learns from",
     "learned_tokens": "Learned words",
     "lora_rank": "Rank of the changes",
     "lora_alpha": "Strength of the changes",
@@ -109,6 +114,15 @@ HELP = {
     "image. 0 leaves them as they are.",
     "text_depth": "The first blocks of CLIP's text tower that get learned tokens. 1 learns only "
     "the words of the prompt.",
+    "text_prompts": "Learned tokens in each of these blocks, to which all other tokens attend. "
+    "With a search, the most that it may choose.",
+    "length_epochs": "Passes over the training images before the training, in which each block's "
+    "number of learned tokens is chosen.",
+    "length_rate": "Adam's learning rate of the weights of 0, 1, 2 … tokens in a block. The "
+    "number with the largest weight is chosen.",
+    "length_batch": "Images per step from which these weights learn, drawn at random.",
+    "length_images": "These weights learn from images from which the tokens of the search do not "
+    "learn: validation images, or half of the training images.",
     "lora_rank": "LoRA's r. With a higher rank each weight matrix can change in more ways, and "
     "overfits more easily.",
     "lora_alpha": "LoRA's α: the changes are multiplied by α / √r.",
@@ -170,6 +184,10 @@ CONSISTENCY_MEANS = {"raw": "of raw features (PromptSRC)", "unit": "of features 
 TEXT_TARGETS = {"prototype": "mean of a group", "templates": "every template"}
 GATE_TARGETS = {"hard": "hard, +10", "scaled": "hard, scaled", "soft": "soft, +10"}
 SEARCHES = {"own": "our own", "published": "as published"}
+LENGTH_IMAGES = {
+    "validation": "validation images",
+    "train": "half of the training images",
+}
 PRECISIONS = {
     "auto": "auto: the fastest here",
     "fp32": "fp32 (exact)",

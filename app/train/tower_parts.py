@@ -25,6 +25,8 @@ class LearnedParts:
     """Whether every class has such tokens of its own."""
     text_depth: int = 1
     """The text tower's first blocks with learned tokens; 1 if only its input has them."""
+    text_keys: tuple[int, ...] = ()
+    """Learned tokens in each of the text tower's first blocks that are only keys and values."""
     correction: bool = False
     """A vector that is added to all text features."""
     image_depth: int = 0
@@ -33,6 +35,10 @@ class LearnedParts:
     """Their number in each of these blocks."""
     expert_depth: int = 0
     """The image tower's last blocks with such tokens of each expert."""
+    image_keys: tuple[int, ...] = ()
+    """As `text_keys`, of the image tower, where the numbers are given or searched for."""
+    searched: bool = False
+    """Whether a search chooses these numbers, which are the largest ones then."""
     coupling: bool = False
     """Whether they are computed from the text tower's, by layers that are learned."""
     layer_norms: bool = False
@@ -60,9 +66,13 @@ class LearnedParts:
             parts.append(words.AFTER)
         if self.text_depth > 1:
             parts.append(words.in_text_blocks(self.text_depth))
+        if self.text_keys:
+            parts.append(words.keys_in_text(self.text_keys, self.searched))
         if self.correction:
             parts.append(words.CORRECTION)
-        if self.image_depth:
+        if self.image_keys:
+            parts.append(words.keys_in_image(self.image_keys, self.searched))
+        elif self.image_depth:
             parts.append(words.in_image_blocks(self.image_tokens, self.image_depth, self.coupling))
         if self.expert_depth:
             parts.append(words.in_last_blocks(self.image_tokens, self.expert_depth))
@@ -96,20 +106,33 @@ def learned_parts(config: TrainConfig, experts: int) -> LearnedParts:
         )
     several = method.is_mixture and experts > 1
     prompt = learns and config.learn_context
+    text_keys = _up_to_the_last(config.text_keys) if learns else ()
+    # The same number in every block is said as for other tokens of the image tower.
+    own = learns and (config.searches_images or bool(config.vision_lengths))
+    image_keys = _up_to_the_last(config.vision_keys) if own else ()
     return LearnedParts(
         context=prompt,
         first_words=config.learned_tokens if prompt else 0,
         after=prompt and config.learn_after,
         several=several,
         per_class=config.class_context,
-        text_depth=config.text_depth if learns else 1,
+        text_depth=config.text_depth if learns and not config.text_keys else 1,
+        text_keys=text_keys,
         correction=learns and config.correction,
-        image_depth=config.vision_depth if learns else 0,
+        image_depth=len(image_keys) if own else config.vision_depth if learns else 0,
         image_tokens=config.vision_prompts,
         expert_depth=config.expert_vision_depth if learns else 0,
+        image_keys=image_keys,
+        searched=learns and config.searches_lengths,
         coupling=config.coupling,
         layer_norms=config.tune_layer_norms,
         low_rank=config.lora_rank > 0,
         router=several,
         meta_net=learns and config.conditional,
     )
+
+
+def _up_to_the_last(lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the numbers of tokens up to the last block that has any."""
+    last = max((block for block, count in enumerate(lengths, 1) if count), default=0)
+    return lengths[:last]

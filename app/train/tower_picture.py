@@ -46,7 +46,10 @@ def _text_column(parts: LearnedParts, blocks: int | None) -> list[str]:
     label = words.TEXT_TOWER if parts.uses_text else words.NOT_USED
     lines = _features(TEXT_X, words.TEXT_FEATURES, extras)
     depth = parts.text_depth if parts.text_depth > 1 else 0  # block 1's tokens are the context
-    lines += _blocks(TEXT_X, depth, blocks, -30, [words.LOW_RANK_LABEL] if parts.low_rank else [])
+    depth = len(parts.text_keys) or depth
+    every = [words.LOW_RANK_LABEL] if parts.low_rank else []
+    note = words.numbers(parts.text_keys, parts.searched)
+    lines += _blocks(TEXT_X, depth, blocks, -30, every, note)
     if depth:
         lines += _tokens(TEXT_X + COLUMN - 58, _middle(depth, blocks) - TOKEN / 2, SHOWN, True)
     lines += _context(parts)
@@ -63,8 +66,9 @@ def _image_column(parts: LearnedParts, blocks: int | None) -> list[str]:
         lines += _box(IMAGE_X, META_NET_Y, 72, META_NET, words.META_NET_LABEL, True)
     every = [words.NORMS_LABEL] if parts.layer_norms else []
     every += [words.LOW_RANK_LABEL] if parts.low_rank else []
+    note = words.numbers(parts.image_keys, parts.searched)
     late = 30 if parts.expert_depth else 0
-    lines += _blocks(IMAGE_X, parts.image_depth, blocks, 30, every, late)
+    lines += _blocks(IMAGE_X, parts.image_depth, blocks, 30, every, note, late)
     if parts.expert_depth:  # one row for each of several experts
         for row in range(SHOWN):
             lines += _tokens(IMAGE_X + 12, TOP + 9 + 9 * row, SHOWN, True, 7)
@@ -139,7 +143,13 @@ def _features(x: float, label: str, extras: list[str]) -> list[str]:
 
 
 def _blocks(
-    x: float, depth: int, blocks: int | None, aside: float, every: list[str], late: float = 0
+    x: float,
+    depth: int,
+    blocks: int | None,
+    aside: float,
+    every: list[str],
+    note: str = "",
+    late: float = 0,
 ) -> list[str]:
     """Returns a tower's blocks: those with learned tokens below, all others above.
 
@@ -149,16 +159,17 @@ def _blocks(
         blocks: number of all blocks, if it is known.
         aside: how far their label goes aside for the tokens.
         every: labels of what every block learns.
+        note: a second line on the blocks with learned tokens, or "".
         late: how far the label of the blocks above them goes aside for tokens of the last ones.
     """
     if not depth:
         return _zone(x, TOP, BOTTOM - TOP, words.zone(1, blocks), late, every)
     if _all_of(depth, blocks):
-        return _zone(x, TOP, BOTTOM - TOP, words.zone(1, depth), aside, every)
+        return _zone(x, TOP, BOTTOM - TOP, words.zone(1, depth), aside, every, note)
     upper = BOTTOM - ZONE - GAP - TOP
     return [
         *_zone(x, TOP, upper, words.zone(depth + 1, blocks), late, every),
-        *_zone(x, BOTTOM - ZONE, ZONE, words.zone(1, depth), aside, every),
+        *_zone(x, BOTTOM - ZONE, ZONE, words.zone(1, depth), aside, every, note),
     ]
 
 
@@ -173,14 +184,22 @@ def _middle(depth: int, blocks: int | None) -> float:
 
 
 def _zone(
-    x: float, y: float, height: float, label: str, aside: float, every: list[str]
+    x: float,
+    y: float,
+    height: float,
+    label: str,
+    aside: float,
+    every: list[str],
+    note: str = "",
 ) -> list[str]:
     """Returns some blocks of a tower as one box; lines at its edges stand for what all learn."""
     lines = _box(x, y, COLUMN, height, "", False)
-    middle = y + height / 2 + 4 - (6 if every else 0)
+    second = ", ".join([*filter(None, [note]), *every])
+    middle = y + height / 2 + 4 - (6 if second else 0)
     lines.append(_text(x + COLUMN / 2 + aside, middle, label))
+    if second:
+        lines.append(_text(x + COLUMN / 2 + aside, middle + 14, second))
     if every:
-        lines.append(_text(x + COLUMN / 2 + aside, middle + 14, ", ".join(every)))
         lines += [
             f'<rect x="{x + 6:.1f}" y="{edge:.1f}" width="{COLUMN - 12}" height="3" '
             f'fill="{TRAIN}"/>'

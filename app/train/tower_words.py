@@ -83,6 +83,38 @@ def in_last_blocks(count: int, depth: int) -> str:
     return f"{tokens} of each expert in {blocks} of the image tower"
 
 
+def keys_in_text(lengths: Sequence[int], searched: bool) -> str:
+    """Returns that blocks of the text tower have learned keys and values."""
+    return _keys(lengths, searched, "text")
+
+
+def keys_in_image(lengths: Sequence[int], searched: bool) -> str:
+    """Returns that blocks of the image tower have learned keys and values."""
+    return _keys(lengths, searched, "image")
+
+
+def _keys(lengths: Sequence[int], searched: bool, tower: str) -> str:
+    """Returns that blocks of a tower have learned keys and values.
+
+    Args:
+        lengths: the number of tokens of each of the first blocks.
+        searched: whether a search chooses these numbers, which are the largest ones then.
+        tower: "text" or "image".
+    """
+    where = f"{first_blocks(len(lengths))} of the {tower} tower"
+    if searched:
+        return f"0 to {max(lengths)} tokens in {where}, as a search chooses"
+    numbers = ", ".join(map(str, lengths))
+    return f"tokens to which all others attend in {where} ({numbers})"
+
+
+def numbers(lengths: Sequence[int], searched: bool) -> str:
+    """Returns the numbers of tokens of some blocks for the drawing; "" without any."""
+    if not lengths:
+        return ""
+    return f"0–{max(lengths)} tokens" if searched else "·".join(map(str, lengths))
+
+
 def first_blocks(depth: int) -> str:
     """Returns the first blocks of a tower."""
     return "block 1" if depth == 1 else f"each of blocks 1 to {depth}"

@@ -125,7 +125,8 @@ def tower_attention(backbone: Backbone, images: Tensor) -> TowerAttention:
     with _recorded(tower) as found:
         tuned.features(tower, images.to(backbone.device))
     rows, columns = tower.grid_size
-    depth = 0 if tuned.tokens is None else len(tuned.tokens)
+    learned = tuned.tokens if tuned.keys is None else tuned.keys.values
+    depth = 0 if learned is None else len(learned)
     blocks = tuple(weights.float().cpu() for weights in found)
     return TowerAttention(blocks, (rows, columns), tower.pool_type == "tok", depth)
 

@@ -36,7 +36,8 @@ from mocoop.config import Insertion, Precision
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
-from mocoop.model.vision_prompts import tuned_tower
+from mocoop.model.key_prompts import VALUES, key_tokens_of
+from mocoop.model.vision_prompts import VISION, tuned_tower
 from mocoop.older import check_not_first_demo
 from mocoop.runs.paths import EXPORT_FILE
 from mocoop.runs.run import Run, load_gate, white_setting
@@ -179,6 +180,9 @@ def export_run(
     tuned = tuned_tower(setup.config, weights)
     if tuned.tokens is not None:
         tensors[_TOKENS] = tuned.tokens
+    if tuned.keys is not None:
+        learned = enumerate(tuned.keys.values)
+        tensors |= {f"{VISION}{VALUES}{index}": tokens for index, tokens in learned}
     if tuned.updates is not None:
         tensors |= {f"{_UPDATES}_down": tuned.updates.down, f"{_UPDATES}_up": tuned.updates.up}
     if classifier.gate is not None:
@@ -264,6 +268,7 @@ def load_export(folder: Path) -> Exported:
         setup.vision_insertion,
         setup.router_sees_frozen,
         low_rank_of(tensors, _UPDATES, setup.lora_scale) if setup.lora_scale else None,
+        key_tokens_of(tensors, VISION),
     )
     return Exported(setup, classifier, tuned)
 

@@ -19,6 +19,7 @@ from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
+from mocoop.model.key_prompts import with_saved_lengths
 from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.runs.run import Run, RunSetup
@@ -99,8 +100,9 @@ def restore_model(
         UserError: if the weights do not match the run's settings.
     """
     generator = torch.Generator().manual_seed(setup.config.seed)
+    config = with_saved_lengths(setup.config, weights)
     model = build_model(
-        setup.config, backbone, setup.groups, generator, num_classes=setup.trained_classes
+        config, backbone, setup.groups, generator, num_classes=setup.trained_classes
     )
     try:
         model.load_state_dict(dict(weights))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mocoop.runs.chosen_lengths import lengths_in_words
 from mocoop.runs.chosen_on_test import in_words
 
 MISTAKES = 10  # most frequent confusions that are printed
@@ -62,6 +63,9 @@ def print_results(results: dict[str, Any], details: bool = False, chosen: str = 
             _print_mistakes(value.get("confusion", {}))
     if "harmonic_mean" in results:
         print(f"harmonic mean of base and new: {results['harmonic_mean']:.2f} %")
+    lengths = lengths_in_words(results)
+    if lengths:
+        print(lengths)
     if chosen:
         print(f"note: {in_words(chosen)}")
 

@@ -28,6 +28,8 @@ from mocoop.templates import groups_in
 if TYPE_CHECKING:
     from mocoop.training.loop import EpochRecord
 
+SEARCHING = "searching the numbers of tokens"
+
 
 @dataclass(frozen=True)
 class TrainCommand:
@@ -109,8 +111,11 @@ def train(command: TrainCommand) -> None:
     path = command.run or new_run_path(config)
     if command.wait:
         _wait_in_queue(path)
-    with progress_bar(not command.quiet, "encoding images") as encoding:
-        training = run_experiment(config, path, encoding=encoding)
+    with (
+        progress_bar(not command.quiet, "encoding images") as encoding,
+        progress_bar(not command.quiet, SEARCHING, "epoch") as searching,
+    ):
+        training = run_experiment(config, path, encoding=encoding, searching=searching)
         _follow(training, path, config.epochs, command)
 
 
@@ -130,8 +135,11 @@ def resume(command: ResumeCommand) -> None:
         return
     from mocoop.training.experiment import resume_experiment
 
-    with progress_bar(not command.quiet, "encoding images") as encoding:
-        training = resume_experiment(path, encoding=encoding)
+    with (
+        progress_bar(not command.quiet, "encoding images") as encoding,
+        progress_bar(not command.quiet, SEARCHING, "epoch") as searching,
+    ):
+        training = resume_experiment(path, encoding=encoding, searching=searching)
         _follow(training, path, status.epochs, command)
 
 

@@ -17,6 +17,11 @@ from torch import Tensor, nn
 from mocoop.clip.low_rank import LowRank
 from mocoop.config import Insertion
 from mocoop.errors import UserError
+from mocoop.prompt_encoder.key_tokens import BlockKeys, KeyTokens
+
+Learned = Tensor | BlockKeys | None
+"""A block's learned tokens: those that join the others, those that are only keys and values, or
+none."""
 
 
 def check_can_be_prompted(tower: nn.Module, depth: int) -> None:
@@ -59,6 +64,7 @@ def prompted_features(
     tokens: Tensor | None,
     insertion: Insertion = "replace",
     updates: LowRank | None = None,
+    keys: KeyTokens | None = None,
     late: Tensor | None = None,
     chosen: Tensor | None = None,
 ) -> Tensor:
@@ -74,6 +80,7 @@ def prompted_features(
             the outputs of the tokens before; the last ones pass through all further blocks.
             `keys`: only as keys and values of their own block.
         updates: low-rank updates of every block's attention, or None.
+        keys: keys and values of the first blocks, whose number may differ; without `tokens`.
         late: each expert's tokens of the last blocks, (experts, late depth, count, width). They
             replace the outputs of all learned tokens before them.
         chosen: with `late` the experts of each image, (batch, K). The blocks below run once for
@@ -82,38 +89,38 @@ def prompted_features(
     vit: Any = tower
     transformer = vit.transformer
     x = vit._embeds(images)  # (batch, patches + 1, width), after ln_pre
-    own, keys = x.shape[1], insertion == "keys"
-    deep: dict[int, Tensor] = {} if tokens is None else dict(enumerate(tokens))
-    if deep and not keys:
+    own, last = x.shape[1], len(transformer.resblocks)
+
+    def entering(index: int, values: Tensor) -> Learned:
+        """Returns a block's tokens as they enter it."""
+        if insertion == "keys":
+            return BlockKeys(values)
         # ln_pre works on each token alone, so that the patches need no second pass through it.
-        deep[0] = vit.ln_pre(deep[0])
-    last = len(transformer.resblocks)
-    if late is not None and chosen is not None:
+        return vit.ln_pre(values) if index == 0 else values
+
+    first: dict[int, Learned] = {}
+    if keys is not None:
+        first = {index: keys.of_block(index) for index in range(last)}
+    elif tokens is not None:
+        first = {index: entering(index, values) for index, values in enumerate(tokens)}
+    if late is not None:
         last -= late.shape[1]
     for index in range(last):
-        x = _with_tokens(transformer, index, x, own, deep.get(index), keys, updates)
+        x = _with_tokens(transformer, index, x, own, first.get(index), updates)
     if late is not None and chosen is not None:
-        count = chosen.shape[1]
-        x = x[:, :own].repeat_interleave(count, dim=0)  # (batch K, patches + 1, width)
+        x = x[:, :own].repeat_interleave(chosen.shape[1], dim=0)  # (batch K, patches + 1, width)
         of_pairs = late[chosen.flatten()]  # (batch K, late depth, count, width)
         for number in range(late.shape[1]):
-            index, learned = last + number, of_pairs[:, number]
-            if index == 0 and not keys:
-                learned = vit.ln_pre(learned)
-            x = _with_tokens(transformer, index, x, own, learned, keys, updates)
+            index = last + number
+            learned = entering(index, of_pairs[:, number])
+            x = _with_tokens(transformer, index, x, own, learned, updates)
     pooled, _ = vit._pool(x[:, :own])
     found = pooled if vit.proj is None else pooled @ vit.proj
     return found if late is None else found.unflatten(0, (len(images), -1))
 
 
 def _with_tokens(
-    transformer: Any,
-    index: int,
-    x: Tensor,
-    own: int,
-    tokens: Tensor | None,
-    keys: bool,
-    updates: LowRank | None,
+    transformer: Any, index: int, x: Tensor, own: int, learned: Learned, updates: LowRank | None
 ) -> Tensor:
     """Returns a block's output (batch, tokens, width); learned tokens stand behind the others.
 
@@ -122,17 +129,18 @@ def _with_tokens(
         index: the block's position.
         x: the output of the block before.
         own: the number of tokens that are not learned, [CLS] and the patches.
-        tokens: the block's learned tokens, (count, width), or (batch, count, width) if each
-            image has its own; None without any.
-        keys: whether they are only keys and values.
+        learned: the block's learned tokens, (count, width), or (batch, count, width) if each
+            image has its own.
         updates: low-rank updates of every block's attention, or None.
     """
     block = transformer.resblocks[index]
-    if tokens is None:
-        return _block(transformer, index, block, x, updates)
-    if keys:
-        return _as_keys(transformer, index, block, x, tokens, updates)
-    x = torch.cat([x[:, :own], _expanded(tokens, x)], dim=1)
+    if isinstance(learned, BlockKeys):
+        if learned.shares is None:
+            return _as_keys(transformer, index, block, x, learned.tokens, updates)
+        assert updates is None, "no low-rank updates in a search of lengths"
+        return learned.output(block, x)
+    if learned is not None:
+        x = torch.cat([x[:, :own], _expanded(learned, x)], dim=1)
     return _block(transformer, index, block, x, updates)
 
 

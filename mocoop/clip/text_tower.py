@@ -21,14 +21,11 @@ from torch import Tensor, nn
 from mocoop.clip.device import activation_memory
 from mocoop.clip.low_rank import LowRank
 from mocoop.errors import UserError
-from mocoop.prompt_encoder.frozen_blocks import (
-    BlockWeights,
-    CastBlocks,
-    FrozenBlocks,
-    is_supported,
-    kept_bytes,
-)
+from mocoop.prompt_encoder.block_weights import BlockWeights, CastBlocks, is_supported
+from mocoop.prompt_encoder.frozen_blocks import FrozenBlocks, kept_bytes
+from mocoop.prompt_encoder.key_tokens import KeyTokens
 from mocoop.prompt_encoder.layout import PromptBatch, filled_tokens
+from mocoop.prompt_encoder.learned_keys import KeyPlan
 from mocoop.prompt_encoder.shared_blocks import SharedStates, shared_states, upper_blocks
 from mocoop.prompt_encoder.tokens import TokenTable
 
@@ -161,16 +158,19 @@ class TextTower:
             prompts.layout.longest if short else self.context_length
         )
         embedded = F.embedding(rows, prompts.table)
-        if prompts.deep is None:
+        if prompts.deep is None and prompts.keys is None:
             return self._encode(embedded, ends).view(*prompts.shape, -1)
-        places, which = prompts.layout.deep_places(rows.flatten(), prompts.deep_counts)
-        deep = prompts.deep[:, which]
+        layout, deep = prompts.layout, prompts.deep
+        places = rows.new_zeros(0)
+        if deep is not None:
+            places, which = layout.deep_places(rows.flatten(), prompts.deep_counts)
+            deep = deep[:, which]
         length = embedded.shape[1]
         x, mask = embedded + self.positional_embedding[:length], self._mask(length)
         for number, block in enumerate(self.transformer.resblocks):
-            if 0 < number <= len(deep):
+            if deep is not None and 0 < number <= len(deep):
                 x = x.flatten(0, 1).index_copy(0, places, deep[number - 1]).view_as(x)
-            x = self._block(number, block, x, mask)
+            x = self._block(number, block, x, mask, prompts.keys)
         return self._pooled(x, ends).view(*prompts.shape, -1)
 
     def encode_prompts(self, prompts: PromptBatch, share: float = 1.0) -> Tensor:
@@ -190,17 +190,21 @@ class TextTower:
         blocks = self._weights(prompts)
         chunks = prompts.layout.chunks(self.chunk_rows)
         memory_left = self._memory(prompts.requires_grad, share)
+        keys = prompts.keys
+        beside: tuple[Any, ...] = ()
+        if keys is not None:
+            beside = KeyPlan(keys.counts, keys.lengths), keys.flat, keys.shares
         parts = []
         for chunk in chunks:
             embedded = F.embedding(chunk.source, prompts.table)
             rows = embedded + self.positional_embedding[chunk.position]
-            memory_left -= kept_bytes(chunk, blocks)
+            memory_left -= kept_bytes(chunk, blocks, () if keys is None else keys.counts)
             places = deep = None
             if prompts.deep is not None:
                 places, which = prompts.layout.deep_places(chunk.source, prompts.deep_counts)
                 deep = prompts.deep[:, which]
             keep = memory_left >= 0
-            parts.append(FrozenBlocks.apply(rows, chunk, blocks, keep, places, deep))
+            parts.append(FrozenBlocks.apply(rows, chunk, blocks, keep, places, deep, *beside))
         order = torch.cat([chunk.pairs for chunk in chunks]).argsort()
         pooled = self.projection(self.ln_final(torch.cat(parts)[order]))
         return pooled.view(*prompts.shape, -1)
@@ -267,8 +271,19 @@ class TextTower:
         """Returns the causal mask (length, length), or None."""
         return None if self.causal_mask is None else self.causal_mask[:length, :length]
 
-    def _block(self, number: int, block: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _block(
+        self,
+        number: int,
+        block: nn.Module,
+        x: Tensor,
+        mask: Tensor | None,
+        keys: KeyTokens | None = None,
+    ) -> Tensor:
         """Returns a block's output (texts, tokens, width)."""
+        learned = None if keys is None else keys.of_block(number)
+        if learned is not None:
+            assert self.updates is None, "no low-rank updates beside learned keys and values"
+            return learned.output(block, x, mask)
         if self.updates is None:
             return block(x, attn_mask=mask)
         return self.updates.lean_block(number, block, x, mask, self.memory)

@@ -16,6 +16,7 @@ from mocoop.clip.late_tokens import LateTokens
 from mocoop.clip.low_rank import LowRank
 from mocoop.clip.prompted_tower import prompted_features
 from mocoop.config import Insertion
+from mocoop.prompt_encoder.key_tokens import KeyTokens
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class TunedTower:
     """Whether the frozen tower's feature follows the tuned one: a router may see that one."""
     updates: LowRank | None = field(default=None, repr=False)
     """Low-rank updates of the attention of every block; None without any."""
+    keys: KeyTokens | None = field(default=None, repr=False)
+    """Learned tokens that are only keys and values, whose number differs between the blocks;
+    None without any."""
     late: LateTokens | None = field(default=None, repr=False)
     """Each expert's tokens of the last blocks, with the router; None without any."""
 
@@ -69,6 +73,8 @@ class TunedTower:
     def tensors(self) -> dict[str, Tensor]:
         """Returns all that was learned, by name."""
         tokens = {} if self.tokens is None else {"learned tokens": self.tokens}
+        if self.keys is not None:
+            tokens = {f"learned keys {index}": own for index, own in enumerate(self.keys.values)}
         low, updates = self.updates, {}
         if low is not None:
             updates = {"low-rank down": low.down, "low-rank up": low.up}
@@ -82,6 +88,7 @@ class TunedTower:
             overrides={name: value.to(device) for name, value in self.overrides.items()},
             tokens=None if self.tokens is None else self.tokens.to(device),
             updates=None if self.updates is None else self.updates.to(device),
+            keys=None if self.keys is None else self.keys.to(device),
             late=None if self.late is None else self.late.to(device),
         )
 
@@ -123,10 +130,11 @@ class _Tower(nn.Module):
         # Without dropout the updates are part of the weights already.
         updates = tuned.updates if tuned.updates is not None and tuned.updates.seeds else None
         late = None if tuned.late is None else tuned.late.tokens
-        if tuned.tokens is None and updates is None and late is None:
+        parts = (tuned.tokens, tuned.keys, updates, late)
+        if all(part is None for part in parts):
             return self.tower(images)
         return prompted_features(
-            self.tower, images, tuned.tokens, tuned.insertion, updates, late, chosen
+            self.tower, images, tuned.tokens, tuned.insertion, updates, tuned.keys, late, chosen
         )
 
 

@@ -78,7 +78,7 @@ def _context(run: Run, setup: RunSetup, weights: Mapping[str, Tensor]) -> Tensor
         "several prompts and a router": len(setup.experts) > 1,
         "a correction vector": "correction" in weights,
         "a tuned image tower": config.tunes_images,
-        "learned tokens in later blocks": config.text_depth > 1,
+        "learned tokens in later blocks": config.text_depth > 1 or len(config.text_keys) > 0,
         "only some learned tokens": config.learned_tokens > 0 or not config.learn_context,
     }
     found = [words for words, is_so in extra.items() if is_so]

@@ -20,9 +20,10 @@ from mocoop.clip.text_tower import TextTower
 from mocoop.clip.tuned_tower import TunedTower, routed_features, seen_features
 from mocoop.config import TrainConfig
 from mocoop.model.image_shift import MetaNet, Pairs, image_shift
+from mocoop.model.key_prompts import KeyPrompts
 from mocoop.model.low_rank_updates import TEXT, LowRankUpdates, low_rank_updates
 from mocoop.model.router import top_weights
-from mocoop.model.soft_prompts import SoftPrompts, linear, prompt_starts
+from mocoop.model.soft_prompts import SoftPrompts, linear, prompt_starts, text_keys
 from mocoop.model.vision_prompts import (
     VisionPrompts,
     router_sees_frozen,
@@ -78,7 +79,7 @@ class PromptMixture(nn.Module):
         num_chosen: int,
         shift: MetaNet | nn.ModuleList | None = None,
         norms: ImageNorms | None = None,
-        vision: VisionPrompts | None = None,
+        vision: VisionPrompts | KeyPrompts | None = None,
         lora: LowRankUpdates | None = None,
         precision: torch.dtype = torch.float32,
     ) -> None:
@@ -344,7 +345,8 @@ def build_model(
     config.check_num_chosen(len(groups))
     tower = backbone.text
     starts = prompt_starts(config, tower, groups, generator)
-    prompts = SoftPrompts(starts, num_classes if config.class_context else None)
+    keys = text_keys(config, tower, generator)
+    prompts = SoftPrompts(starts, num_classes if config.class_context else None, keys)
     gate = linear(tower.dim, len(groups), generator) if len(groups) > 1 else None
     model = PromptMixture(
         config,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.model.key_prompts import KeyPrompts, check_text_depth
 from mocoop.prompt_encoder.layout import ClassTokens, PromptBatch, soft_tokens
 from mocoop.templates import END, SLOT, Groups
 
@@ -44,9 +45,15 @@ class SoftPrompts(nn.Module):
         starts: the initial tokens of each expert's prompt, in the order of the experts.
         num_classes: the number of classes if each has its own context; with None all classes
             share each expert's context.
+        keys: learned keys and values of the text tower's blocks, which all experts share.
     """
 
-    def __init__(self, starts: Sequence[PromptStart], num_classes: int | None = None) -> None:
+    def __init__(
+        self,
+        starts: Sequence[PromptStart],
+        num_classes: int | None = None,
+        keys: KeyPrompts | None = None,
+    ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.learn_after = [start.learn_after for start in starts]
@@ -67,6 +74,7 @@ class SoftPrompts(nn.Module):
             self.register_buffer(f"lead_{index}", start.lead, persistent=False)
         deep = [start.deep for start in starts if start.deep is not None]
         self.deep = nn.ParameterList([nn.Parameter(tokens.clone()) for tokens in deep])
+        self.keys = keys
 
     def forward(self, tower: TextTower, classes: ClassTokens, share: float = 1.0) -> Tensor:
         """Returns text features (experts, classes, dim), not normalised.
@@ -81,7 +89,7 @@ class SoftPrompts(nn.Module):
 
     def pack(self, tower: TextTower, classes: ClassTokens) -> PromptBatch:
         """Returns the prompts of all experts and classes as input of the text tower."""
-        batch = self._packed(tower, classes)
+        batch = self._with_keys(self._packed(tower, classes))
         return batch.with_deep(list(self.deep)) if len(self.deep) else batch
 
     def pack_expert(self, tower: TextTower, classes: ClassTokens, expert: int) -> PromptBatch:
@@ -125,12 +133,17 @@ class SoftPrompts(nn.Module):
             endings=[self.endings[expert]] * images,
             own_end=[self.own_end[expert]] * images,
         )
+        batch = self._with_keys(batch)
         if not len(self.deep):
             return batch
         deep = self.deep[expert]  # (layers, tokens, width), of block 1 and the later ones
         shifted = torch.arange(1, len(deep) + 1, device=deep.device) >= first_block
         own = deep + shifted[:, None, None] * shift[:, None, None]  # (images, layers, …)
         return batch.with_deep(list(own))
+
+    def _with_keys(self, batch: PromptBatch) -> PromptBatch:
+        """Returns the prompts with the learned keys and values, if there are any."""
+        return batch if self.keys is None else replace(batch, keys=self.keys())
 
     def _packed(self, tower: TextTower, classes: ClassTokens) -> PromptBatch:
         """Returns the prompts of all experts and classes, without tokens of later blocks."""
@@ -174,17 +187,9 @@ def prompt_starts(
         generator: draws random tokens; a CPU generator.
 
     Raises:
-        UserError: if the text tower has fewer blocks than `text_depth`.
+        UserError: for learned tokens of blocks that do not fit the text tower.
     """
-    blocks = len(tower.transformer.resblocks)
-    if config.text_depth > blocks:
-        count, choices = (
-            ("1 block", "1") if blocks == 1 else (f"{blocks} blocks", f"1 to {blocks}")
-        )
-        raise UserError(
-            f"text_depth is {config.text_depth}, but this CLIP's text tower has only {count}. "
-            f"Choose {choices}."
-        )
+    check_text_depth(config, tower.transformer)
     return [
         _with_settings(start, config, generator)
         for start in _starts(config, tower, groups, generator)
@@ -210,7 +215,7 @@ def _with_settings(
             )
         before, lead = before[: config.learned_tokens], before[config.learned_tokens :]
     deep = None
-    if config.text_depth > 1:
+    if config.text_depth > 1 and config.text_insertion == "replace":
         if not len(before):
             raise UserError(
                 "text_depth is greater than 1, but the prompt starts with no token before the "
@@ -254,6 +259,15 @@ def _starts(
         none = tail[:0]
         starts.append(PromptStart(context[:split], context[split:], tail, True, ending, none))
     return starts
+
+
+def text_keys(
+    config: TrainConfig, tower: TextTower, generator: torch.Generator
+) -> KeyPrompts | None:
+    """Returns the untrained keys and values of the text tower's blocks; None without any."""
+    if not config.text_keys:
+        return None
+    return KeyPrompts(config.text_keys, tower.width, generator, config.searches_text)
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

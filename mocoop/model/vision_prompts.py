@@ -21,6 +21,7 @@ from mocoop.clip.prompted_tower import check_can_be_prompted, check_late_depth
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.model.key_prompts import KeyPrompts, key_tokens_of
 from mocoop.model.low_rank_updates import IMAGE, LORA, lora_scale
 from mocoop.model.soft_prompts import RANDOM_STD, linear
 
@@ -75,7 +76,7 @@ def vision_prompts(
     text_width: int,
     experts: int,
     generator: torch.Generator,
-) -> VisionPrompts | None:
+) -> VisionPrompts | KeyPrompts | None:
     """Returns the untrained tokens that the settings ask for; None if the tower has none.
 
     Args:
@@ -95,9 +96,11 @@ def vision_prompts(
     coupled = text_width if config.coupling else None
     width = int(cast(Tensor, tower.class_embedding).shape[-1])
     late = (experts, config.expert_vision_depth) if config.expert_vision_depth else None
-    return VisionPrompts(
-        config.vision_depth, config.vision_prompts, width, generator, coupled, late
-    )
+    count = config.vision_prompts
+    if config.searches_images or config.vision_lengths:
+        own = None if late is None else (*late, count)
+        return KeyPrompts(config.vision_keys, width, generator, config.searches_images, own)
+    return VisionPrompts(config.vision_depth, count, width, generator, coupled, late)
 
 
 def check_image_tokens(config: TrainConfig, tower: nn.Module, experts: int) -> None:
@@ -127,14 +130,15 @@ def tuned_tower(config: TrainConfig, weights: Mapping[str, Tensor]) -> TunedTowe
         UserError: if the weights lack learned tokens or updates that the settings have.
     """
     norms = {name: value for name, value in weights.items() if name.startswith(NORMS)}
-    tokens = _tokens(config, weights) if config.vision_depth else None
+    keys = key_tokens_of(weights, VISION)  # their number may differ between the blocks
+    tokens = _tokens(config, weights) if config.vision_depth and keys is None else None
     routed = router_sees_frozen(config, "gate.weight" in weights)
     updates = None
     if config.lora_rank:
         updates = low_rank_of(weights, f"{LORA}{IMAGE}", lora_scale(config))
     late = _late(config, weights) if config.expert_vision_depth else None
     return TunedTower(
-        names_in_tower(norms), tokens, config.vision_insertion, routed, updates, late
+        names_in_tower(norms), tokens, config.vision_insertion, routed, updates, keys, late
     )
 
 

@@ -7,89 +7,21 @@ matrix products and attention run in the dtype of the given weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from open_clip.transformer import LayerNorm, LayerNormFp32, LayerScale, QuickGELU
-from open_clip.transformer import ResidualAttentionBlock as Block
-from torch import Tensor, nn
+from torch import Tensor
 
+from mocoop.prompt_encoder.block_weights import BlockWeights, norm_backward, norm_forward
+from mocoop.prompt_encoder.key_tokens import KeyTokens
+from mocoop.prompt_encoder.learned_keys import KeyGradients, KeyPlan, keys_beside
 from mocoop.prompt_encoder.tile_attention import TileIndex, attend, attend_backward
 from mocoop.prompt_encoder.tiles import Chunk
 
 aten = torch.ops.aten
 QUICK = 1.702  # QuickGELU is x * sigmoid(1.702 x)
-
-
-@dataclass(frozen=True)
-class BlockWeights:
-    """One block's frozen weights in the dtype of the products; matrices are transposed."""
-
-    heads: int
-    norm_1: nn.LayerNorm
-    qkv: Tensor  # (width, 3 width)
-    qkv_bias: Tensor  # (3 width,)
-    out: Tensor  # (width, width)
-    out_bias: Tensor  # (width,)
-    norm_2: nn.LayerNorm
-    up: Tensor  # (width, hidden)
-    up_bias: Tensor  # (hidden,)
-    down: Tensor  # (hidden, width)
-    down_bias: Tensor  # (width,)
-    quick: bool  # QuickGELU instead of GELU
-
-    @classmethod
-    def from_block(cls, block: Block, dtype: torch.dtype) -> BlockWeights:
-        """Returns a block's weights in a dtype; views if they have this dtype already."""
-        attention, up, down = block.attn, block.mlp.c_fc, block.mlp.c_proj
-        out, out_bias = _scaled(attention.out_proj, block.ls_1)
-        down_weight, down_bias = _scaled(down, block.ls_2)
-        cast = lambda value: value.detach().to(dtype)
-        return cls(
-            attention.num_heads,
-            block.ln_1,
-            cast(attention.in_proj_weight).t(),
-            cast(_bias(attention.in_proj_bias, attention.in_proj_weight)),
-            cast(out).t(),
-            cast(out_bias),
-            block.ln_2,
-            cast(up.weight).t(),
-            cast(_bias(up.bias, up.weight)),
-            cast(down_weight).t(),
-            cast(down_bias),
-            isinstance(block.mlp.gelu, QuickGELU),
-        )
-
-
-class CastBlocks:
-    """The weights of a frozen tower's blocks, cast once to each dtype that is asked for."""
-
-    def __init__(self, blocks: Iterable[Block]) -> None:
-        self._blocks = tuple(blocks)
-        self._cast: dict[torch.dtype, list[BlockWeights]] = {}
-
-    def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
-        """Returns the blocks' weights in a dtype; views if it is the tower's own dtype."""
-        if dtype not in self._cast:
-            self._cast[dtype] = [BlockWeights.from_block(block, dtype) for block in self._blocks]
-        return self._cast[dtype]
-
-
-def is_supported(block: Any) -> bool:
-    """Returns whether the hand-written passes compute exactly what this block computes."""
-    if type(block) is not Block or not isinstance(block.attn, nn.MultiheadAttention):
-        return False
-    attention = block.attn
-    plain = attention.bias_k is None and not attention.add_zero_attn and attention.dropout == 0
-    same = attention._qkv_same_embed_dim and attention.in_proj_weight is not None
-    gelu = block.mlp.gelu
-    known = type(gelu) is QuickGELU or (type(gelu) is nn.GELU and gelu.approximate == "none")
-    norms = all(
-        type(norm) in (LayerNorm, LayerNormFp32, nn.LayerNorm) for norm in (block.ln_1, block.ln_2)
-    )
-    return plain and same and known and norms
 
 
 class FrozenBlocks(torch.autograd.Function):
@@ -104,6 +36,9 @@ class FrozenBlocks(torch.autograd.Function):
         keep: bool,
         places: Tensor | None = None,
         deep: Tensor | None = None,
+        plan: KeyPlan | None = None,
+        learned: Tensor | None = None,
+        shares: Tensor | None = None,
     ) -> Tensor:
         """Returns the last block's output at every pair's [EOS].
 
@@ -117,48 +52,74 @@ class FrozenBlocks(torch.autograd.Function):
             places: the rows that have learned tokens in later blocks, (tokens,), or None.
             deep: these tokens, (layers, tokens, width), fp32: before block l, from 1 to `layers`,
                 the rows in `places` are replaced by deep[l - 1].
+            plan: which learned keys and values belong to which block, or None without any.
+            learned: the tokens that these are computed from, those of all blocks, fp32.
+            shares: the weights of the candidates, as in `KeyTokens`, or None.
         """
+        keys = None if plan is None else plan.joined(learned, shares)
         # Every product runs in the weights' dtype; autocast would change some of them.
         with torch.autocast(rows.device.type, enabled=False):
-            output, kept = run_blocks(rows, chunk, blocks, keep, places, deep)
-        ctx.chunk, ctx.blocks, ctx.keep, ctx.places = chunk, blocks, keep, places
+            output, kept = run_blocks(rows, chunk, blocks, keep, places, deep, keys)
+        ctx.chunk, ctx.blocks, ctx.keep, ctx.places, ctx.plan = chunk, blocks, keep, places, plan
         ctx.layers = 0 if deep is None else len(deep)
-        needed = kept if keep else [rows] if deep is None else [rows, deep]
-        ctx.save_for_backward(*needed)
+        ctx.save_for_backward(*(kept if keep else [rows, deep]), learned, shares)
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Returns the gradients with respect to the rows and to the later blocks' tokens."""
-        kept = list(ctx.saved_tensors)
+        """Returns the gradients with respect to the rows and to the blocks' learned tokens."""
+        *kept, learned, shares = ctx.saved_tensors
+        keys = None if ctx.plan is None else ctx.plan.joined(learned, shares)
         with torch.autocast(gradient.device.type, enabled=False):
             if not ctx.keep:
-                rows, deep = kept if ctx.layers else (kept[0], None)
-                _, kept = run_blocks(rows, ctx.chunk, ctx.blocks, True, ctx.places, deep)
-            d_rows, d_deep = back_through(
-                gradient, ctx.chunk, ctx.blocks, kept, ctx.places, ctx.layers
+                rows, deep = kept
+                _, kept = run_blocks(rows, ctx.chunk, ctx.blocks, True, ctx.places, deep, keys)
+            found = back_through(
+                gradient, ctx.chunk, ctx.blocks, kept, ctx.places, ctx.layers, keys
             )
-        return d_rows, None, None, None, None, d_deep
+        none = (None, None, None, None)
+        return found.rows, *none, found.deep, None, found.learned, found.shares
 
 
-def kept_bytes(chunk: Chunk, blocks: Sequence[BlockWeights], whole: bool = False) -> int:
+@dataclass(frozen=True)
+class BlockGradients:
+    """The gradients with respect to what `run_blocks` took."""
+
+    rows: Tensor  # (rows, width)
+    deep: Tensor | None  # (layers, tokens, width)
+    learned: Tensor | None  # (tokens of all blocks, width)
+    shares: Tensor | None  # (blocks, 1 + candidates)
+
+
+def kept_bytes(
+    chunk: Chunk,
+    blocks: Sequence[BlockWeights],
+    learned: Sequence[int] = (),
+    whole: bool = False,
+) -> int:
     """Returns the number of bytes that `run_blocks` saves for a chunk's backward pass.
 
-    With `whole` it is the number of `run_whole_blocks`.
+    Args:
+        chunk: the prompts.
+        blocks: the tower's weights.
+        learned: the number of learned keys and values of each of the first blocks.
+        whole: whether it is the number of `run_whole_blocks` instead.
     """
     width, hidden = blocks[0].up.shape
     size, heads = blocks[0].up.element_size(), blocks[0].heads
-    keys = chunk.keys.shape[1]
+    tiles, own = chunk.keys.shape
 
-    def block_bytes(queries: int, mixed: int) -> int:
+    def block_bytes(number: int, queries: int, mixed: int) -> int:
+        keys = own + (learned[number] if number < len(learned) else 0)
         norms = 4 * (chunk.rows + mixed) * (width + 2)
-        attention = queries * (width + heads * keys) + 2 * chunk.keys.numel() * width
+        attention = queries * (width + heads * keys) + 2 * tiles * keys * width
         return norms + size * (attention + mixed * hidden)
 
-    full = block_bytes(chunk.slots.numel(), chunk.rows)
+    last = len(blocks) if whole else len(blocks) - 1
+    full = sum(block_bytes(number, chunk.slots.numel(), chunk.rows) for number in range(last))
     if whole:
-        return len(blocks) * full
-    return (len(blocks) - 1) * full + block_bytes(chunk.end_slots.numel(), len(chunk.ends))
+        return full
+    return full + block_bytes(last, chunk.end_slots.numel(), len(chunk.ends))
 
 
 def run_blocks(
@@ -168,20 +129,22 @@ def run_blocks(
     keep: bool,
     places: Tensor | None = None,
     deep: Tensor | None = None,
+    keys: KeyTokens | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Returns the output at each [EOS] (pairs, width), and tensors for the backward pass.
 
-    The arguments are those of `FrozenBlocks`.
+    The arguments are those of `FrozenBlocks`; `keys` are the learned keys and values.
     """
     heads, dtype, width = blocks[0].heads, blocks[0].qkv.dtype, rows.shape[1]
-    x, kept = run_whole_blocks(rows, chunk, blocks[:-1], keep, places, deep)
+    x, kept = run_whole_blocks(rows, chunk, blocks[:-1], keep, places, deep, keys)
     # Only the output at [EOS] of the last block is used.
     block, index = blocks[-1], TileIndex.at_ends(chunk, heads, dtype)
     x = _replaced(x, len(blocks) - 1, places, deep)
-    normed, *moments_1 = _norm(block.norm_1, x, dtype)
+    normed, *moments_1 = norm_forward(block.norm_1, x, dtype)
     keys_values = torch.addmm(block.qkv_bias[width:], normed, block.qkv[:, width:])
     queries = torch.addmm(block.qkv_bias[:width], normed[chunk.ends], block.qkv[:, :width])
-    mixed, parts = attend(keys_values, index, width // heads, queries)
+    beside = keys_beside(keys, len(blocks) - 1, block)
+    mixed, parts = attend(keys_values, index, width // heads, queries, beside)
     output, rest = _second_half(block, x[chunk.ends], mixed)
     if keep:
         kept += [*moments_1, *parts, *rest]
@@ -195,10 +158,11 @@ def run_whole_blocks(
     keep: bool,
     places: Tensor | None = None,
     deep: Tensor | None = None,
+    keys: KeyTokens | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Returns the output of blocks in all rows (rows, width), and what the backward pass needs.
 
-    The arguments are those of `FrozenBlocks`.
+    The arguments are those of `run_blocks`.
     """
     kept: list[Tensor] = []
     if not blocks:
@@ -208,9 +172,10 @@ def run_whole_blocks(
     x = rows
     for number, block in enumerate(blocks):
         x = _replaced(x, number, places, deep)
-        normed, *moments_1 = _norm(block.norm_1, x, dtype)
+        normed, *moments_1 = norm_forward(block.norm_1, x, dtype)
         qkv = torch.addmm(block.qkv_bias, normed, block.qkv)
-        mixed, parts = attend(qkv, index, width // heads)
+        beside = keys_beside(keys, number, block)
+        mixed, parts = attend(qkv, index, width // heads, beside=beside)
         x, rest = _second_half(block, x, mixed)
         if keep:
             kept += [*moments_1, *parts, *rest]
@@ -224,8 +189,9 @@ def back_through(
     kept: list[Tensor],
     places: Tensor | None = None,
     layers: int = 0,
-) -> tuple[Tensor, Tensor | None]:
-    """Returns the gradients with respect to the rows (rows, width) and to the learned tokens.
+    keys: KeyTokens | None = None,
+) -> BlockGradients:
+    """Returns the gradients with respect to the rows and to all learned tokens.
 
     Args:
         gradient: gradient with respect to the output, (pairs, width).
@@ -234,25 +200,29 @@ def back_through(
         kept: the tensors that `run_blocks` saved; this function removes them from the list.
         places: the rows that were replaced before blocks 1 to `layers`; None without any.
         layers: the number of blocks with such tokens.
-
-    Returns:
-        The gradients (rows, width), and (layers, tokens, width), or None without learned tokens.
+        keys: the learned keys and values of the blocks, or None.
     """
-    learned: list[Tensor] = []  # gradients of the tokens of the last of these blocks first
+    replaced: list[Tensor] = []  # gradients of the tokens of the last of these blocks first
+    of_keys = KeyGradients(keys)
     block, width = blocks[-1], gradient.shape[1]
     heads, dtype = block.heads, block.qkv.dtype
     index = TileIndex.at_ends(chunk, heads, dtype)
     at_ends = _second_half_backward(block, gradient, kept)
     d_mixed = _with_empty_row(at_ends, block.out.t())
-    d_keys_values, d_queries = attend_backward(d_mixed, index, chunk, _pop(kept, 4))
-    assert d_queries is not None
-    d_normed = torch.mm(d_keys_values, block.qkv[:, width:].t())
-    d_normed.index_add_(0, chunk.ends, torch.mm(d_queries, block.qkv[:, :width].t()))
-    gradient = _norm_backward(block.norm_1, d_normed, _pop(kept, 3))
+    beside = keys_beside(keys, len(blocks) - 1, block)
+    found = attend_backward(d_mixed, index, chunk, _pop(kept, 4), beside)
+    assert found.queries is not None
+    of_keys.add(len(blocks) - 1, block, beside, found)
+    d_normed = torch.mm(found.rows, block.qkv[:, width:].t())
+    d_normed.index_add_(0, chunk.ends, torch.mm(found.queries, block.qkv[:, :width].t()))
+    gradient = norm_backward(block.norm_1, d_normed, _pop(kept, 3))
     gradient.index_add_(0, chunk.ends, at_ends)
-    _take_replaced(gradient, len(blocks) - 1, places, layers, learned)
-    gradient = back_through_whole(gradient, chunk, blocks[:-1], kept, places, layers, learned)
-    return gradient, torch.stack(learned[::-1]) if learned else None
+    _take_replaced(gradient, len(blocks) - 1, places, layers, replaced)
+    gradient = back_through_whole(
+        gradient, chunk, blocks[:-1], kept, places, layers, replaced, of_keys
+    )
+    d_deep = torch.stack(replaced[::-1]) if replaced else None
+    return BlockGradients(gradient, d_deep, of_keys.tokens, of_keys.shares)
 
 
 def back_through_whole(
@@ -262,23 +232,27 @@ def back_through_whole(
     kept: list[Tensor],
     places: Tensor | None,
     layers: int,
-    learned: list[Tensor],
+    replaced: list[Tensor],
+    of_keys: KeyGradients | None = None,
 ) -> Tensor:
     """Returns the gradient (rows, width) of the input of `run_whole_blocks` from its output's.
 
-    The arguments are those of `back_through`; the gradients of the learned tokens are added to
-    `learned`, those of the last block first.
+    The arguments are those of `back_through`; the gradients of the tokens in `places` are added to
+    `replaced`, those of the last block first, and those of learned keys and values to `of_keys`.
     """
     if not blocks:
         return gradient
+    of_keys = of_keys or KeyGradients(None)
     index = TileIndex.from_chunk(chunk, blocks[0].heads, blocks[0].qkv.dtype)
     for number, block in reversed(list(enumerate(blocks))):
         gradient = _second_half_backward(block, gradient, kept)
         d_mixed = _with_empty_row(gradient, block.out.t())
-        d_qkv, _ = attend_backward(d_mixed, index, chunk, _pop(kept, 4))
-        d_normed = torch.mm(d_qkv, block.qkv.t())
-        gradient = gradient.add_(_norm_backward(block.norm_1, d_normed, _pop(kept, 3)))
-        _take_replaced(gradient, number, places, layers, learned)
+        beside = keys_beside(of_keys.keys, number, block)
+        found = attend_backward(d_mixed, index, chunk, _pop(kept, 4), beside)
+        of_keys.add(number, block, beside, found)
+        d_normed = torch.mm(found.rows, block.qkv.t())
+        gradient = gradient.add_(norm_backward(block.norm_1, d_normed, _pop(kept, 3)))
+        _take_replaced(gradient, number, places, layers, replaced)
     return gradient
 
 
@@ -299,24 +273,10 @@ def _take_replaced(
     gradient.index_fill_(0, places, 0.0)
 
 
-def _bias(bias: Tensor | None, weight: Tensor) -> Tensor:
-    """Returns a layer's bias; zeros if it has none."""
-    return weight.new_zeros(len(weight)) if bias is None else bias
-
-
-def _scaled(linear: nn.Linear, scale: nn.Module) -> tuple[Tensor, Tensor]:
-    """Returns weight and bias of a linear layer, multiplied by the LayerScale after it."""
-    weight, bias = linear.weight.detach(), _bias(linear.bias, linear.weight).detach()
-    if isinstance(scale, LayerScale):
-        gamma = scale.gamma.detach()
-        return gamma[:, None] * weight, gamma * bias
-    return weight, bias
-
-
 def _second_half(block: BlockWeights, x: Tensor, mixed: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Returns a block's output after its attention, and tensors for the backward pass."""
     middle = _plus(x, block.out_bias, mixed, block.out)
-    normed, *moments = _norm(block.norm_2, middle, block.up.dtype)
+    normed, *moments = norm_forward(block.norm_2, middle, block.up.dtype)
     # QuickGELU is silu(1.702 h) / 1.702: one pass over the data, and only its input is saved.
     scale = QUICK if block.quick else 1.0
     hidden = torch.addmm(block.up_bias, normed, block.up, beta=scale, alpha=scale)
@@ -338,7 +298,7 @@ def _second_half_backward(block: BlockWeights, gradient: Tensor, kept: list[Tens
     else:
         d_hidden = aten.gelu_backward.grad_input(d_hidden, hidden, grad_input=d_hidden)
     d_normed = torch.mm(d_hidden, block.up.t())
-    return _norm_backward(block.norm_2, d_normed, _pop(kept, 3)).add_(gradient)
+    return norm_backward(block.norm_2, d_normed, _pop(kept, 3)).add_(gradient)
 
 
 def _plus(x: Tensor, bias: Tensor, inputs: Tensor, weight: Tensor, scale: float = 1.0) -> Tensor:
@@ -358,26 +318,6 @@ def _with_empty_row(gradient: Tensor, weight: Tensor) -> Tensor:
     torch.mm(gradient.to(weight.dtype), weight, out=result[:-1])
     result[-1] = 0
     return result
-
-
-def _norm(
-    norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns the normed rows, and x, means and inverse standard deviations for the backward."""
-    normed, mean, inverse = torch.native_layer_norm(
-        x, norm.normalized_shape, norm.weight, norm.bias, norm.eps
-    )
-    return normed.to(dtype), x, mean, inverse
-
-
-def _norm_backward(norm: nn.LayerNorm, gradient: Tensor, kept: Sequence[Tensor]) -> Tensor:
-    """Returns the gradient with respect to the LayerNorm's input, fp32."""
-    x, mean, inverse = kept
-    gradients = aten.native_layer_norm_backward(
-        gradient.to(x.dtype), x, norm.normalized_shape, mean, inverse, norm.weight, norm.bias,
-        [True, False, False],
-    )  # fmt: skip
-    return gradients[0]
 
 
 def _pop(kept: list[Tensor], count: int) -> list[Tensor]:

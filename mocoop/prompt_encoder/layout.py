@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mocoop.errors import UserError
+from mocoop.prompt_encoder.key_tokens import KeyTokens
 from mocoop.prompt_encoder.tiles import Chunk, lay_out
 from mocoop.prompt_encoder.tokens import TokenTable
 from mocoop.templates import END, SLOT, fill
@@ -228,11 +229,15 @@ class PromptBatch:
     block of `before`, in front of the tower's blocks 1 to `layers`; None without any."""
     deep_counts: tuple[int, ...] = ()
     """How many of these tokens belong to each block of `before`."""
+    keys: KeyTokens | None = None
+    """Learned tokens that are only keys and values of the tower's first blocks, the same for all
+    prompts; None without any."""
 
     @property
     def requires_grad(self) -> bool:
         """Whether any token is learned."""
-        return self.table.requires_grad or (self.deep is not None and self.deep.requires_grad)
+        parts = (self.table, self.deep, self.keys)
+        return any(part is not None and part.requires_grad for part in parts)
 
     def with_deep(self, deep: Sequence[Tensor]) -> PromptBatch:
         """Returns the prompts with learned tokens in later blocks of the text tower.

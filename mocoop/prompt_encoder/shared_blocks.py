@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mocoop.prompt_encoder.block_weights import BlockWeights
 from mocoop.prompt_encoder.frozen_blocks import (
-    BlockWeights,
     FrozenBlocks,
     back_through_whole,
     kept_bytes,
@@ -46,23 +46,22 @@ class LowerBlocks(torch.autograd.Function):
             output, kept = run_whole_blocks(rows, chunk, blocks, keep, places, deep)
         ctx.chunk, ctx.blocks, ctx.keep, ctx.places = chunk, blocks, keep, places
         ctx.layers = 0 if deep is None else len(deep)
-        needed = kept if keep else [rows] if deep is None else [rows, deep]
-        ctx.save_for_backward(*needed)
+        ctx.save_for_backward(*(kept if keep else [rows, deep]))
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradients with respect to the rows and to the later blocks' tokens."""
         kept = list(ctx.saved_tensors)
-        learned: list[Tensor] = []
+        replaced: list[Tensor] = []
         with torch.autocast(gradient.device.type, enabled=False):
             if not ctx.keep:
-                rows, deep = kept if ctx.layers else (kept[0], None)
+                rows, deep = kept
                 _, kept = run_whole_blocks(rows, ctx.chunk, ctx.blocks, True, ctx.places, deep)
             d_rows = back_through_whole(
-                gradient, ctx.chunk, ctx.blocks, kept, ctx.places, ctx.layers, learned
+                gradient, ctx.chunk, ctx.blocks, kept, ctx.places, ctx.layers, replaced
             )
-        d_deep = torch.stack(learned[::-1]) if learned else None
+        d_deep = torch.stack(replaced[::-1]) if replaced else None
         return d_rows, None, None, None, None, d_deep
 
 
@@ -85,12 +84,14 @@ def shared_states(
     """Returns the output of the first blocks for one expert's prompts.
 
     Args:
-        prompts: the prompts (1, classes), with the learned tokens that no image has changed.
+        prompts: the prompts (1, classes), with the learned tokens that no image has changed; the
+            settings allow none that are only keys and values.
         positional_embedding: the text tower's, (context, width).
         blocks: the weights of these blocks.
         limit: approximate number of rows in a chunk.
         memory: bytes of activations to keep for the backward pass; without gradients 0.
     """
+    assert prompts.keys is None, "no learned keys and values beside late conditioning"
     parts = []
     deep = None if prompts.deep is None else prompts.deep[: len(blocks) - 1]
     for chunk in prompts.layout.chunks(limit):

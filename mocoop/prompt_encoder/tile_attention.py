@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mocoop.prompt_encoder.key_tokens import merged_softmax, merged_softmax_backward
 from mocoop.prompt_encoder.tiles import Chunk
 
 aten = torch.ops.aten
@@ -96,8 +97,77 @@ class TileIndex:
         )
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Keys and values of a block that all tokens of all tiles see."""
+
+    keys: Tensor  # (heads, tokens, size)
+    values: Tensor  # (heads, tokens, size)
+    lengths: tuple[int, ...] = ()
+    """With `shares`: the number of tokens of each candidate, one candidate after the other."""
+    shares: Tensor | None = None
+    """The weights of no such tokens and of each candidate; None if all tokens belong together."""
+    moments: tuple[Tensor, ...] = ()
+    """What the gradient of the tokens needs of the LayerNorm before the projection."""
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Tensor,
+        heads: int,
+        lengths: tuple[int, ...],
+        shares: Tensor | None,
+        moments: tuple[Tensor, ...],
+    ) -> Beside:
+        """Returns the keys and values of projected tokens (tokens, 2 width)."""
+        by_head = rows.view(len(rows), 2, heads, -1).permute(1, 2, 0, 3)
+        return cls(by_head[0], by_head[1], lengths, shares, moments)
+
+    @property
+    def count(self) -> int:
+        """The number of tokens."""
+        return self.keys.shape[1]
+
+    def after(self, own: Tensor, learned: Tensor) -> Tensor:
+        """Returns the keys or values of tiles (tiles * heads, keys, size), then the learned ones.
+
+        Args:
+            own: those of the tiles.
+            learned: `keys` or `values`.
+        """
+        tiles = len(own) // len(learned)
+        return torch.cat([own, learned.repeat(tiles, 1, 1)], dim=1)
+
+    def summed(self, gradient: Tensor) -> Tensor:
+        """Returns the gradient (tokens, width) of keys or values from that of all tiles.
+
+        Args:
+            gradient: (tiles * heads, tokens, size).
+        """
+        by_tile = gradient.view(-1, *self.keys.shape)
+        return by_tile.sum(dim=0).transpose(0, 1).flatten(1)
+
+
+@dataclass(frozen=True)
+class AttendGradients:
+    """The gradients with respect to what `attend` took."""
+
+    rows: Tensor
+    """With respect to `projected`."""
+    queries: Tensor | None
+    """With respect to the queries, if they were given separately."""
+    beside: Tensor | None = None
+    """With respect to the learned keys and values, (tokens, 2 width)."""
+    shares: Tensor | None = None
+    """With respect to the weights of the candidates."""
+
+
 def attend(
-    projected: Tensor, index: TileIndex, size: int, queries: Tensor | None = None
+    projected: Tensor,
+    index: TileIndex,
+    size: int,
+    queries: Tensor | None = None,
+    beside: Beside | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Returns the output of attention, and the 4 tensors for its backward pass.
 
@@ -107,6 +177,7 @@ def attend(
         index: the indices that move rows into tiles.
         size: the size of a head.
         queries: queries only at [EOS], (pairs, width); the output then has one row per pair.
+        beside: learned keys and values that all tokens see, or None.
     """
     parts = projected.view(-1, size)
     query_parts = parts if queries is None else queries.view(-1, size)
@@ -114,16 +185,29 @@ def attend(
     scaled = query_parts.index_select(0, index.queries).view(groups, -1, size).mul_(size**-0.5)
     keys = parts.index_select(0, index.keys).view(groups, -1, size)
     values = parts.index_select(0, index.values).view(groups, -1, size)
-    weights = torch.baddbmm(index.mask, scaled, keys.transpose(1, 2)).softmax(dim=-1)
+    mask = index.mask
+    if beside is not None:
+        keys, values = beside.after(keys, beside.keys), beside.after(values, beside.values)
+        mask = F.pad(mask, (0, beside.count))
+    scores = torch.baddbmm(mask, scaled, keys.transpose(1, 2))
+    if beside is None or beside.shares is None:
+        kept = weights = scores.softmax(dim=-1)
+    else:  # the weights are computed again for the backward pass
+        kept = scores
+        weights = merged_softmax(scores, beside.lengths, beside.shares).to(values.dtype)
     mixed = torch.bmm(weights, values).view(-1, size).index_select(0, index.mixed)
     width = projected.shape[1] // 3 if queries is None else queries.shape[1]
-    return mixed.view(-1, width), [scaled, keys, values, weights]
+    return mixed.view(-1, width), [scaled, keys, values, kept]
 
 
 def attend_backward(
-    gradient: Tensor, index: TileIndex, chunk: Chunk, kept: Sequence[Tensor]
-) -> tuple[Tensor, Tensor | None]:
-    """Returns the gradients with respect to `projected` and to the queries, if given separately.
+    gradient: Tensor,
+    index: TileIndex,
+    chunk: Chunk,
+    kept: Sequence[Tensor],
+    beside: Beside | None = None,
+) -> AttendGradients:
+    """Returns the gradients with respect to what `attend` took.
 
     Args:
         gradient: gradient with respect to the output of `attend`, then one row of zeros for
@@ -131,20 +215,34 @@ def attend_backward(
         index: the indices that `attend` was called with.
         chunk: the prompt and tile of each row.
         kept: the tensors that `attend` returned for the backward pass.
+        beside: the learned keys and values that `attend` was called with.
     """
     scaled, keys, values, weights = kept
+    learned = 0 if beside is None else beside.count
+    own = keys.shape[1] - learned
     groups, width, size = scaled.shape
     incoming = gradient.view(-1, size).index_select(0, index.incoming).view(scaled.shape)
-    query_count, key_count = groups * width, groups * keys.shape[1]
+    query_count, key_count = groups * width, groups * own
     buffer = gradient.new_empty(query_count + 2 * key_count, size)
     d_queries, d_keys, d_values = (
         part.view(groups, -1, size) for part in buffer.split([query_count, key_count, key_count])
     )
-    torch.bmm(weights.transpose(1, 2), incoming, out=d_values)
     d_weights = torch.bmm(incoming, values.transpose(1, 2))
-    d_scores = aten._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+    d_shares = None
+    if beside is None or beside.shares is None:
+        d_scores = aten._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+    else:
+        merged = merged_softmax_backward(d_weights, weights, beside.lengths, beside.shares)
+        weights, d_scores, d_shares = merged[0].to(keys.dtype), merged[1].to(keys.dtype), merged[2]
+    torch.bmm(weights[..., :own].transpose(1, 2), incoming, out=d_values)
     torch.bmm(d_scores, keys, out=d_queries).mul_(size**-0.5)
-    torch.bmm(d_scores.transpose(1, 2), scaled, out=d_keys)
+    torch.bmm(d_scores[..., :own].transpose(1, 2), scaled, out=d_keys)
+    d_beside = None
+    if beside is not None:
+        parts = (d_scores, scaled), (weights, incoming)
+        d_beside = torch.cat(
+            [beside.summed(torch.bmm(w[..., own:].transpose(1, 2), x)) for w, x in parts], dim=1
+        )
 
     tiles, model_width = len(chunk.slots), gradient.shape[1]
     rows = buffer.index_select(0, index.gradients).view(chunk.rows, -1)
@@ -152,12 +250,13 @@ def attend_backward(
     # them in a fixed order.
     owner = F.one_hot(chunk.tile_expert, chunk.experts).to(buffer.dtype).t()
     for offset, part in ((-2 * model_width, d_keys), (-model_width, d_values)):
-        of_prefix = part.view(tiles, -1, keys.shape[1], size)[:, :, : chunk.prefix]
+        of_prefix = part.view(tiles, -1, own, size)[:, :, : chunk.prefix]
         summed = owner @ of_prefix.reshape(tiles, -1)
         summed = summed.view(chunk.experts, -1, chunk.prefix, size).transpose(1, 2)
         summed = summed.reshape(-1, model_width)[chunk.prefix_positions]
         start = rows.shape[1] + offset
         rows[:, start : start + model_width].index_add_(0, chunk.prefix_rows, summed)
-    if rows.shape[1] == 3 * model_width:
-        return rows, None
-    return rows, buffer.index_select(0, index.mixed).view(-1, model_width)
+    apart = None
+    if rows.shape[1] < 3 * model_width:
+        apart = buffer.index_select(0, index.mixed).view(-1, model_width)
+    return AttendGradients(rows, apart, d_beside, d_shares)

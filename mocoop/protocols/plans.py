@@ -161,8 +161,9 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
     unfit = [method for method in plan.methods if METHODS[method].needs_validation]
     if unfit and not val:
         raise UserError(
-            f"{unfit[0]} chooses its regularisation on validation images, and {dataset.name} "
-            f"has none. Would run: {_without(plan.methods, unfit)}, or add a folder val/."
+            f"{unfit[0]} chooses {METHODS[unfit[0]].chooses} on validation images, and "
+            f"{dataset.name} has none. Would run: {_without(plan.methods, unfit)}, or add a "
+            "folder val/."
         )
 
 

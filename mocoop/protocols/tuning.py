@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ from mocoop.presets import preset, settings_from
 from mocoop.protocols.plans import check_epochs, with_epochs
 from mocoop.shots import shots_value
 from mocoop.training.baselines import fit_baseline, fitted
+from mocoop.training.length_search import SearchOptimizer, SearchResult, search_lengths
 from mocoop.training.loop import fit
 from mocoop.training.prepare import Prepared, prepare, training_data
 
@@ -131,6 +133,11 @@ def _trained(prepared: Prepared) -> tuple[Classifier, FeatureCache]:
     generator = torch.Generator().manual_seed(config.seed)
     model = build_model(config, backbone, prepared.groups, generator, len(prepared.trained))
     training = training_data(prepared, hard, group_prototypes(hard), cache)
+    if config.searches_lengths:
+        search = SearchOptimizer(model, config)
+        deque(search_lengths(model, backbone.text, training, config, generator, search), maxlen=0)
+        chosen = SearchResult.from_model(model).settings(config)
+        model = build_model(chosen, backbone, prepared.groups, generator, len(prepared.trained))
     for _ in fit(model, backbone.text, training, config, generator):
         pass
     if config.tunes_images:
@@ -147,6 +154,8 @@ def _value(start: TrainConfig, name: str, text: str) -> Any:
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
+        if kind is tuple:
+            return tuple(int(part) for part in text.replace(",", " ").split())
         return kind(text)
     except (ValueError, KeyError) as error:
         raise UserError(f"{name} takes {kind.__name__} values; got {text!r}.") from error

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,17 +30,21 @@ from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.runs.chosen_lengths import KEY as LENGTHS
 from mocoop.runs.run import Run, SavedFeatures
 from mocoop.runs.status import CANCELLED, QUEUED
 from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import Fit, fit_baseline
 from mocoop.training.imported import Imported
+from mocoop.training.length_search import SearchResult
 from mocoop.training.loop import EpochRecord, TrainingData, fit
 from mocoop.training.optimizer import DivergedError, PromptOptimizer
 from mocoop.training.prepare import Prepared, prepare, training_data
+from mocoop.training.search_stage import SearchStage
 from mocoop.training.snapshots import (
     Snapshot,
+    check_unchanged,
     drop_snapshot,
     load_saved_epochs,
     load_snapshot,
@@ -66,6 +71,7 @@ def run_experiment(
     dataset: Dataset | None = None,
     backbone: Backbone | None = None,
     imported: Imported | None = None,
+    searching: Progress | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains and evaluates a run in a folder and yields a record per epoch.
 
@@ -81,17 +87,22 @@ def run_experiment(
         dataset: the data; if None they are loaded by the name in the settings.
         backbone: the CLIP named in the settings; if None it is loaded onto their device.
         imported: prompts to start from; with `epochs` 0 they are only tested.
+        searching: called with the numbers of epochs so far and of all epochs, while the numbers
+            of tokens are searched for.
 
     Raises:
         UserError: for settings, data or weights that do not fit together: nothing is written,
             but a queued run is marked failed. Also for a full disk: the run is marked failed.
     """
     inputs = partial(prepare, config, dataset, backbone)
-    yield from _run_with_status(inputs, path, cache_folder, None, encoding, imported)
+    yield from _run_with_status(inputs, path, cache_folder, None, encoding, imported, searching)
 
 
 def resume_experiment(
-    path: Path, cache_folder: Path | None = None, encoding: Progress | None = None
+    path: Path,
+    cache_folder: Path | None = None,
+    encoding: Progress | None = None,
+    searching: Progress | None = None,
 ) -> Iterator[EpochRecord]:
     """Continues a run that stopped and yields a record for each remaining epoch.
 
@@ -106,7 +117,10 @@ def resume_experiment(
     except UserError as error:
         _fail_queued(path, error)
         raise
-    yield from _run_with_status(partial(prepare, config), path, cache_folder, snapshot, encoding)
+    inputs = partial(prepare, config)
+    yield from _run_with_status(
+        inputs, path, cache_folder, snapshot, encoding, searching=searching
+    )
 
 
 def _run_with_status(
@@ -116,6 +130,7 @@ def _run_with_status(
     snapshot: Snapshot | None,
     encoding: Progress | None,
     imported: Imported | None = None,
+    searching: Progress | None = None,
 ) -> Iterator[EpochRecord]:
     """Prepares, trains and tests a run, and keeps its status up to date."""
     try:
@@ -129,7 +144,7 @@ def _run_with_status(
         with explain_write_errors(path), deterministic(prepared.config.deterministic):
             progress = _status_progress(writer, encoding)
             yield from _train_and_test(
-                prepared, writer, cache_folder, snapshot, progress, imported
+                prepared, writer, cache_folder, snapshot, progress, imported, searching
             )
     except (Cancelled, KeyboardInterrupt, GeneratorExit):
         writer.update(state=CANCELLED, message="stopped on request")
@@ -146,6 +161,7 @@ def _train_and_test(
     snapshot: Snapshot | None,
     progress: Progress,
     imported: Imported | None = None,
+    searching: Progress | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains and tests a prepared run, writes its files and yields a record per epoch."""
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
@@ -161,7 +177,7 @@ def _train_and_test(
     cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
     # The time before a stop counts too: the start is moved back by it.
     started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
-    method = METHODS[config.method]
+    method, search = METHODS[config.method], None
     if method.fits_image_features:
         writer.update(message="fitting")
         weights = yield from _fit(prepared, hard[0][0].cpu(), cache, writer)
@@ -174,11 +190,14 @@ def _train_and_test(
         if imported is not None:
             imported.put_into(model)
         data = training_data(prepared, hard, prototypes, cache)
+        if config.searches_lengths:
+            stage = SearchStage(prepared, data, writer, started, SNAPSHOT_SECONDS, searching)
+            model, search = stage.run(model, generator, snapshot)
         untrained_accuracy = zero_shot_accuracy(
             dataset, backbone, cache, prepared.val_items, prepared.trained
         )
         soft, gates = yield from _train(
-            prepared, model, data, generator, writer, snapshot, started, untrained_accuracy
+            prepared, model, data, generator, writer, snapshot, started, untrained_accuracy, search
         )
         weights = learned_state(model)
         if method.classifier == TEMPLATES:
@@ -188,7 +207,12 @@ def _train_and_test(
         writer.save_features(saved)
         classifier = classifier_of_model(setup, model, backbone.text, soft=saved.last)
     images = len(prepared.train_items)
-    spent = {"training_seconds": time.perf_counter() - started, "training_images": images}
+    spent: dict[str, Any] = {
+        "training_seconds": time.perf_counter() - started,
+        "training_images": images,
+    }
+    if search is not None:
+        spent[LENGTHS] = search.values()
     writer.save_weights(weights)
     writer.update(message="evaluating on the test images")
     test_cache = cache
@@ -228,6 +252,7 @@ def _train(
     snapshot: Snapshot | None,
     started: float,
     untrained_accuracy: float | None,
+    search: SearchResult | None,
 ) -> Generator[EpochRecord, None, tuple[dict[int, torch.Tensor], Gates]]:
     """Trains the soft prompts, yields a record per epoch and writes snapshots.
 
@@ -251,14 +276,12 @@ def _train(
         if optimizer is not None:
             save_epoch(folder, epoch, soft[epoch], gates.get(epoch, {}))
 
+    searched = () if search is None else (config.length_epochs, search.to_json())
     done = 0
-    if snapshot is not None and optimizer is not None:
-        if snapshot.fingerprint != fingerprint:
-            raise UserError(
-                f"Run {writer.run.name} cannot be resumed: its images or the CLIP's weights have "
-                "changed since it was started, or another version of MoCoOp started it. Restore "
-                "them, or train it again."
-            )
+    if snapshot is not None and snapshot.in_search:
+        writer.truncate_records(-1)  # its training starts anew
+    elif snapshot is not None and optimizer is not None:
+        check_unchanged(snapshot, fingerprint, writer.run.name)
         snapshot.restore(model, optimizer, generator)
         done = snapshot.epoch
         soft, gates = load_saved_epochs(folder, done)
@@ -275,9 +298,10 @@ def _train(
             due = done == config.epochs or time.monotonic() - saved >= SNAPSHOT_SECONDS
             if optimizer is not None and due:
                 spent = time.perf_counter() - started
-                save_snapshot(
-                    folder, Snapshot.capture(model, optimizer, generator, done, spent, fingerprint)
+                state = Snapshot.capture(
+                    model, optimizer, generator, done, spent, fingerprint, *searched
                 )
+                save_snapshot(folder, state)
                 saved = time.monotonic()
             writer.update(epoch=done, message="training")
             yield record

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.model.key_prompts import ALPHAS
 from mocoop.model.mixture import PromptMixture
 from mocoop.training.aggregation import GaussianAggregate
 
@@ -42,10 +43,13 @@ class PromptOptimizer:
 
     def __init__(self, model: PromptMixture, config: TrainConfig) -> None:
         self._config = config
-        self._learned = [p for p in model.parameters() if p.requires_grad]
+        named = model.named_parameters()
+        # The weights of a search's candidates have an optimiser of their own.
+        self._learned = [p for n, p in named if p.requires_grad and not n.endswith(ALPHAS)]
         router = [] if model.gate is None else list(model.gate.parameters())
         norms = [] if model.norms is None else list(model.norms.parameters())
         vision = [] if model.vision is None else list(model.vision.parameters())
+        vision = [p for p in vision if any(p is own for own in self._learned)]
         with_own_rate = {id(p) for p in (*router, *norms, *vision)}
         others = [p for p in self._learned if id(p) not in with_own_rate]
         groups = [
@@ -130,6 +134,11 @@ class PromptOptimizer:
             torch.nn.utils.clip_grad_norm_(self._learned, self._config.clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+
+    @property
+    def loss_scale(self) -> float:
+        """The number by which losses are multiplied for their gradients; 1 except in fp16."""
+        return self._scaler.get_scale() if self._scaler.is_enabled() else 1.0
 
     def end_epoch(self, epoch: int) -> None:
         """Ends an epoch, from 1: with `aggregation` the last one gives the model the sum."""

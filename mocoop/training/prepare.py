@@ -22,6 +22,7 @@ from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import HardText, expert_groups, frozen_text
+from mocoop.model.key_prompts import check_text_depth
 from mocoop.model.low_rank_updates import tower_sizes
 from mocoop.model.soft_prompts import check_learnable
 from mocoop.model.step_cost import check_step_cost
@@ -29,6 +30,7 @@ from mocoop.model.vision_prompts import check_image_tokens
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
+from mocoop.training.length_search import check_held_out
 from mocoop.training.loop import TrainingData
 
 
@@ -89,7 +91,11 @@ def prepare(
     if config.lora_rank:
         tower_sizes(config, backbone.model.visual, backbone.text)  # raises what does not fit
     check_image_tokens(config, backbone.model.visual, len(groups))
+    if METHODS[config.method].learns_prompts:
+        check_text_depth(config, backbone.text.transformer)
     train_items, val_items = few_shot_items(config, dataset)
+    labels = [item.label for item in train_items]
+    check_held_out(config, labels, len(val_items), config.searches_lengths and dataset.val_is_test)
     names = [dataset.class_names[label] for label in trained]
     if config.epochs:
         images = min(config.batch_size, len(train_items))

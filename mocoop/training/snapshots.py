@@ -24,10 +24,12 @@ from mocoop.model.mixture import PromptMixture
 from mocoop.presets import identity
 from mocoop.storage.atomic import read_tensors, write_tensors
 from mocoop.training.image_sources import CachedImages
+from mocoop.training.length_search import SearchOptimizer
 from mocoop.training.loop import TrainingData
 from mocoop.training.optimizer import PromptOptimizer
 from mocoop.training.prepare import Prepared
 
+Stepper = PromptOptimizer | SearchOptimizer
 FOLDER, STATE = "resume", "state.safetensors"
 
 
@@ -42,25 +44,37 @@ class Snapshot:
     """The `training_fingerprint` of the images and weights with which the training started."""
     tensors: dict[str, Tensor] = field(repr=False)
     """Weights, optimiser state and random state, by name."""
+    searched: int = 0
+    """Epochs of a search of lengths so far; 0 without one."""
+    search: str = ""
+    """What that search chose, as `SearchResult.to_json` writes it; "" before its end."""
 
     @classmethod
     def capture(
         cls,
         model: PromptMixture,
-        optimizer: PromptOptimizer,
+        optimizer: Stepper,
         generator: torch.Generator,
         epoch: int,
         seconds: float,
         fingerprint: str,
+        searched: int = 0,
+        search: str = "",
     ) -> Snapshot:
         """Returns a training's state between two epochs, on the CPU."""
         tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
         tensors |= {f"stepper/{name}": value for name, value in optimizer.state().items()}
         tensors["generator"] = generator.get_state()
-        return cls(epoch, seconds, fingerprint, {name: t.cpu() for name, t in tensors.items()})
+        moved = {name: value.cpu() for name, value in tensors.items()}
+        return cls(epoch, seconds, fingerprint, moved, searched, search)
+
+    @property
+    def in_search(self) -> bool:
+        """Whether the run has not begun the training after its search of lengths."""
+        return self.searched > 0 and not self.search
 
     def restore(
-        self, model: PromptMixture, optimizer: PromptOptimizer, generator: torch.Generator
+        self, model: PromptMixture, optimizer: Stepper, generator: torch.Generator
     ) -> None:
         """Restores this state in a new model, optimiser and generator."""
         model.load_state_dict(_part(self.tensors, "model/"))
@@ -90,6 +104,22 @@ def training_fingerprint(prepared: Prepared, data: TrainingData) -> str:
     return digest.hexdigest()
 
 
+def check_unchanged(snapshot: Snapshot, fingerprint: str, name: str) -> None:
+    """Raises UserError if a run to be resumed would not see what it saw before.
+
+    Args:
+        snapshot: the state of the run where it stopped.
+        fingerprint: what `training_fingerprint` returns now.
+        name: the run's name.
+    """
+    if snapshot.fingerprint != fingerprint:
+        raise UserError(
+            f"Run {name} cannot be resumed: its images or the CLIP's weights have changed since "
+            "it was started, or another version of MoCoOp started it. Restore them, or train it "
+            "again."
+        )
+
+
 def save_snapshot(run: Path, snapshot: Snapshot) -> None:
     """Writes a snapshot into a run's folder; it replaces an earlier one."""
     metadata = {
@@ -97,6 +127,8 @@ def save_snapshot(run: Path, snapshot: Snapshot) -> None:
         "seconds": str(snapshot.seconds),
         "material": snapshot.fingerprint,
     }
+    if snapshot.searched:
+        metadata |= {"searched": str(snapshot.searched), "search": snapshot.search}
     write_tensors(run / FOLDER / STATE, snapshot.tensors, metadata)
 
 
@@ -126,7 +158,8 @@ def load_snapshot(run: Path) -> Snapshot:
             metadata, names = file.metadata(), file.keys()
             tensors = {name: file.get_tensor(name).clone() for name in names}
         epoch, seconds = int(metadata["epoch"]), float(metadata["seconds"])
-        return Snapshot(epoch, seconds, metadata["material"], tensors)
+        search = int(metadata.get("searched", 0)), metadata.get("search", "")
+        return Snapshot(epoch, seconds, metadata["material"], tensors, *search)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}). Train the run again.") from error
 

@@ -12,6 +12,7 @@ from mocoop.analysis.attention import check_has_attention, tower_attention
 from mocoop.clip.low_rank import LowRank
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.errors import UserError
+from mocoop.prompt_encoder.key_tokens import KeyTokens
 from tests.support.deep_clip import DEPTH, deep_backbone
 from tests.support.tiny import TINY_CONFIG
 
@@ -184,3 +185,15 @@ def test_other_towers_are_refused():
     pooled = CLIP(16, vision_cfg=pooling, text_cfg=TINY_CONFIG["text_cfg"])
     with pytest.raises(UserError, match="no blocks in which a token attends"):
         check_has_attention(pooled.visual)
+
+
+def test_another_number_of_keys_in_every_block():
+    """As DPL chooses them; what is looked at still sums to 1."""
+    drawn = torch.randn(4, 32, generator=torch.Generator().manual_seed(6))
+    keys = KeyTokens((drawn[:3], drawn[:0], drawn[3:]))
+    found = tower_attention(deep_backbone().with_tuned(TunedTower(keys=keys)), pictures())
+    assert [weights.shape[2] - OWN for weights in found.blocks] == [3, 0, 1]
+    assert found.of_learned(0).shape[1] == 0
+    sources = found.rollout()
+    torch.testing.assert_close(sources.sum(dim=-1), torch.ones(3))
+    assert (sources[:, -1] > 0).all()

@@ -29,6 +29,7 @@ def trained(tmp_path_factory):
     def train(method):
         config = replace(preset(method), data=data, backbone=clip, shots=2, epochs=2)
         depth = {"vision_depth": 1, "text_depth": min(config.text_depth, 2), "learning_rate": 1.0}
+        depth |= {"vision_lengths": (3,), "text_lengths": (0, 1)} if config.length_epochs else {}
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("MOCOOP_CACHE", str(root / "cache"))
             list(run_experiment(replace(config, **depth), root / method))
@@ -38,7 +39,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("method", "length"), [("promptsrc", 1), ("mocoop-v", 2), ("mocoop-src", 2)]
+    ("method", "length"), [("promptsrc", 1), ("dpl", 1), ("mocoop-v", 2), ("mocoop-src", 2)]
 )
 def test_an_export_answers_as_its_run(trained, tmp_path, method, length):
     """The router of a mixture sees the frozen tower's features, behind the tuned ones."""

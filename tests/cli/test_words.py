@@ -174,7 +174,7 @@ def test_a_stopped_training_says_how_to_go_on(capsys, workspace, monkeypatch):
     config = replace(preset("coop"), data="details", shots=1, epochs=2)
 
     def stopping(epochs):
-        def training(config, path, encoding):
+        def training(config, path, **others):
             for record in run_experiment(config, path):
                 if record.epoch == epochs:
                     raise KeyboardInterrupt

@@ -77,7 +77,7 @@ def test_a_split_file_of_ones_own_with_the_same_images_twice(tmp_path):
 
 def test_every_method_that_needs_validation_images_says_what_for():
     choosing = {key for key, method in METHODS.items() if method.chooses}
-    assert choosing == {"linear-probe", "tip-adapter", "tip-adapter-f", "lp++"}
+    assert choosing == {"linear-probe", "tip-adapter", "tip-adapter-f", "lp++", "dpl"}
     assert {key for key, method in METHODS.items() if method.needs_validation} <= choosing
 
 

@@ -12,7 +12,8 @@ from open_clip.transformer import QuickGELU
 from mocoop.clip.device import activation_memory
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError
-from mocoop.prompt_encoder.frozen_blocks import BlockWeights, is_supported, kept_bytes, run_blocks
+from mocoop.prompt_encoder.block_weights import BlockWeights, is_supported
+from mocoop.prompt_encoder.frozen_blocks import kept_bytes, run_blocks
 from mocoop.prompt_encoder.layout import ClassTokens, PromptBatch
 from mocoop.prompt_encoder.tiles import choose_width, fill_tiles
 from tests.support.soft_prompts import (

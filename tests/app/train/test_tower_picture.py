@@ -44,6 +44,7 @@ def test_blue_parts_are_the_parameters_that_a_training_changes(key, demo_backbon
     assert parts.context == learned("prompts.before")
     assert parts.after == learned("prompts.after")
     assert (parts.text_depth > 1) == learned("prompts.deep")
+    assert bool(parts.text_keys) == learned("prompts.keys")
     assert parts.correction == learned("correction")
     assert bool(parts.image_depth) == learned("vision.")
     assert parts.coupling == learned("vision.coupling")
@@ -119,6 +120,25 @@ def test_labels_name_the_blocks_that_are_there():
     assert changed.count(words.LOW_RANK_LABEL) == 2
     unknown = labels((None, None), text_depth=1, vision_depth=2)
     assert unknown == ["all blocks", "later blocks", "blocks 1–2"]
+
+
+def test_numbers_of_tokens_of_every_block():
+    """Up to the last block with any, as they are given, or as a search may choose them."""
+    searched = parts_of("dpl")
+    said = searched.in_words()
+    assert "0 to 4 tokens in each of blocks 1 to 3 of the text tower, as a search chooses" in said
+    assert "0 to 4 tokens in each of blocks 1 to 6 of the image tower" in said
+    given = parts_of(
+        "dpl", vision_lengths=(0, 2, 0, 5, 0, 0), text_lengths=(0, 0, 0), length_epochs=0
+    )
+    assert (given.image_keys, given.text_keys) == ((0, 2, 0, 5), ())
+    assert given.in_words() == (
+        "Learned, in blue: tokens to which all others attend in each of blocks 1 to 4 of the "
+        "image tower (0, 2, 0, 5). All else stays as CLIP has it."
+    )
+    labels = lambda parts: [text.text for text in drawn(parts)[0].iter("text")]
+    assert {"blocks 1–4", "blocks 5–6", "0·2·0·5", "blocks 1–3"} <= set(labels(given))
+    assert labels(searched).count("0–4 tokens") == 2
 
 
 def test_a_router_and_a_meta_net_together():
