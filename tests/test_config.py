@@ -88,6 +88,8 @@ GROUPS = {"photo": ("a photo of a {}.",), "art": ("art of a {}.", "a drawing of 
         ({"text_lengths": (2,)}, r"text_lengths gives .* and text_insertion replace"),
         ({"text_insertion": "keys", "text_lengths": (-1,)}, r"number of tokens, 0 or more"),
         ({"text_insertion": "keys", "lora_rank": 1, "image_cache": False}, r"go neither with"),
+        ({"text_insertion": "keys", "text_depth": 2, "conditional": True, "condition_from": 1},
+         r"nor with a vector that is added to the tokens of later blocks"),
         ({"text_insertion": "keys", "length_epochs": 1, "aggregation": "gaussian"},
          r"A search of lengths .* nor with aggregation"),
         ({"length_epochs": 1}, r"no block has such tokens"),

@@ -49,7 +49,7 @@ def record(
     return {
         "kind": KIND,
         "version": VERSION,
-        "mocoop": __version__,
+        "mocoop_version": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": data,
         "about": about,

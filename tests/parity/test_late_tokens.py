@@ -64,7 +64,8 @@ def plain_logits(model, backbone, images, soft):
         for expert, share in zip(order, score[order].softmax(dim=0), strict=True):
             tokens = [None] * blocks
             for number in range(config.vision_depth):
-                tokens[number] = model.vision.values[number]
+                own = model.vision.values[number]
+                tokens[number] = own if len(own) else None
             for number in range(config.expert_vision_depth):
                 at = blocks - config.expert_vision_depth + number
                 tokens[at] = model.vision.late[expert, number]
@@ -74,12 +75,18 @@ def plain_logits(model, backbone, images, soft):
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("insertion", ["replace", "keys"])
-@pytest.mark.parametrize(("shared", "late"), DEPTHS)
-def test_features_and_gradients(shared, late, insertion):
+@pytest.mark.parametrize(
+    ("shared", "late", "insertion", "lengths"),
+    [
+        *((*depths, insertion, ()) for depths in DEPTHS for insertion in ("replace", "keys")),
+        (2, 1, "keys", (0, 3)),
+        (1, 2, "keys", (3,)),
+    ],
+)
+def test_features_and_gradients(shared, late, insertion, lengths):
     """Logits and all gradients are those of a plain loop over images and experts."""
     backbone = deep_backbone()
-    config = settings(shared, late, insertion)
+    config = settings(shared, late, insertion, vision_lengths=lengths)
     model, images = built(config, backbone), pictures(5)
     classes = ClassTokens.from_names(backbone.text.tokens, NAMES)
     soft = model.text_features(backbone.text, classes).detach()
@@ -90,6 +97,7 @@ def test_features_and_gradients(shared, late, insertion):
     torch.testing.assert_close(mixture.logits, expected, rtol=1e-4, atol=1e-4)
     assert len({tuple(row.nonzero().flatten().tolist()) for row in mixture.weights}) > 1
     learned = [*model.vision.parameters(), *model.gate.parameters()]
+    learned = [parameter for parameter in learned if parameter.numel()]
     labels = torch.tensor([0, 1, 2, 0, 1])
     got = torch.autograd.grad(F.cross_entropy(mixture.logits, labels), learned)
     wanted = torch.autograd.grad(F.cross_entropy(expected, labels), learned)
@@ -171,6 +179,7 @@ def test_depth_beyond_the_tower(shared, late, match):
         ({"method": "ivlp"}, "experts of a mixture"),
         ({"image_consistency": 1.0}, "without image_consistency"),
         ({"conditional": True}, "without image_consistency"),
+        ({"vision_insertion": "keys", "length_epochs": 1}, "knows no tokens of each expert"),
         ({"expert_vision_depth": -1}, "expert_vision_depth must be at least 0"),
         ({"image_cache": True, "vision_depth": 0}, "expert_vision_depth changes the image"),
     ],
