@@ -39,7 +39,9 @@ def _show(sets: Sequence[str]) -> None:
                 picture = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
                 with st.container(gap=None):
                     show_picture(picture, width="stretch", alt=with_style(name, item.style))
-                    st.caption(words.what_counts(item.style or "", item.role, name))
+                    st.caption(
+                        words.what_counts(item.style or "", item.role, name, len(item.things))
+                    )
         st.page_link(
             "pages/data.py",
             label=words.more_pictures(data),

@@ -135,7 +135,7 @@ def test_uploads(made):
         def getvalue(self):
             return content
 
-    (given,), refused = given_pictures([Upload()], white)
+    (given,), refused, _ = given_pictures([Upload()], white)
     assert not refused
     assert given.open()[0].tobytes() == opened.image.tobytes()
 
