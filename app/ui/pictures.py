@@ -40,11 +40,12 @@ def to_show(png: bytes) -> bytes:
 
     Only what is shown changes. Predictions always use the original picture.
     """
-    return _brightened(png) if st.session_state.get(state.BRIGHTEN) else png
+    return bright_png(png) if st.session_state.get(state.BRIGHTEN) else png
 
 
 @st.cache_data(show_spinner=False, max_entries=1000)
-def _brightened(png: bytes) -> bytes:
+def bright_png(png: bytes) -> bytes:
+    """Returns a PNG, made lighter if it is dark."""
     with Image.open(io.BytesIO(png)) as image:
         bright = brightened(image)
     if bright is image:

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from app.bench.opening import given_pictures
 from app.common import state
-from app.routing.upload_view import read_picture
+from app.routing.upload_view import read_picture, seen_by
 from app.routing.words import MANY, MY_FILES, TRY
 from mocoop.classifiers.export import export_run, load_export
 from mocoop.classifiers.pictures import ImageClassifier
@@ -128,6 +128,12 @@ def test_uploads(made):
     data = load_dataset(run.setup().config.data)
     item = next(i for i in data.items("test") if str(data.root / i.id) == str(picture))
     assert opened.image.tobytes() == data.image(item).tobytes()
+
+    # Another run of the same data set may have another white: it sees its own picture.
+    other = read_picture(content, "p", white=2 * white)
+    assert other.image.tobytes() != opened.image.tobytes()
+    assert seen_by(run, other, own=2 * white).tobytes() == opened.image.tobytes()
+    assert seen_by(run, opened, own=white) is opened.image
 
     class Upload:
         name = "p.png"
