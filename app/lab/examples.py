@@ -17,6 +17,7 @@ from mocoop.datasets.builtin import SceneItem
 
 SIDE = 192  # of the 64 px scenes a whole multiple, so that they stay sharp
 MOST = 3  # pictures of a set
+ON_PAPER = 64  # pixels: those of the scenes themselves
 
 
 def examples(sets: Sequence[str]) -> None:
@@ -36,8 +37,8 @@ class Example:
     alt: str
 
 
-def examples_of(data: str) -> list[Example]:
-    """Returns a picture per style of a set, at most `MOST`."""
+def examples_of(data: str, side: int = SIDE) -> list[Example]:
+    """Returns a picture per style of a set, at most `MOST`, as wide as `side` pixels."""
     dataset = data_caches.dataset(data)
     first: dict[str | None, SceneItem] = {}
     for item in dataset.items("test"):
@@ -46,7 +47,7 @@ def examples_of(data: str) -> list[Example]:
     found = []
     for item in list(first.values())[:MOST]:
         name = dataset.class_names[item.label]
-        png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
+        png = data_caches.thumbnail(data, item.id, item.label, item.style, side)
         caption = words.what_counts(item.style or "", item.role, name, len(item.things))
         found.append(Example(png, caption, with_style(name, item.style)))
     return found

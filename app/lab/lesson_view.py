@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.common import state
 from app.lab import answers, tables, words
-from app.lab.examples import examples, examples_of
+from app.lab.examples import ON_PAPER, examples, examples_of
 from app.lab.experiment_words import ONLY_FOR_LOOKING, OVERFIT_ON_TRAIN
 from app.lab.findings import (
     DETAILS,
@@ -186,7 +186,7 @@ def _printed(lesson: Lesson, finals: pd.DataFrame, number: int, solved: bool) ->
     pictures = [
         (bright_png(example.png), example.caption)
         for data in lesson.data
-        for example in examples_of(data)
+        for example in examples_of(data, ON_PAPER)
     ]
     return handout(lesson, finals, number, made, note, solved, pictures)
 
