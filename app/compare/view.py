@@ -91,7 +91,9 @@ def pick_filter(table: pd.DataFrame) -> RunFilter:
         "trained on": (words.TRAINED_ON, state.ONLY_TRAINED),
         "state": (words.STATE, state.ONLY_STATE),
     }
-    for column, (name, (label, key)) in zip(st.columns(len(fields)), fields.items(), strict=True):
+    with st.container(key="filters"):
+        columns = st.columns(len(fields))
+    for column, (name, (label, key)) in zip(columns, fields.items(), strict=True):
         with column:
             chosen[name] = st.multiselect(
                 label,

@@ -25,6 +25,7 @@ from mocoop.evaluation.test_results import (
 from mocoop.features.cache import FeatureCache, Progress
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
+from mocoop.model.block_tokens import block_tokens, moved_by_block
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.model.vision_prompts import tuned_backbone
@@ -240,6 +241,7 @@ def _train(
     optimizer = PromptOptimizer(model, config) if config.epochs > 0 else None
     soft: dict[int, torch.Tensor] = {}
     gates: Gates = {}
+    start = block_tokens(model)  # a resumed training starts from the same ones
 
     def keep(epoch: int) -> None:
         with torch.no_grad():
@@ -269,6 +271,8 @@ def _train(
             done = record.epoch
             if done == 0:
                 record = replace(record, zero_shot=untrained_accuracy)
+            if start:
+                record = replace(record, moved=moved_by_block(start, block_tokens(model)))
             if done == config.epochs or done % config.save_every == 0:
                 keep(done)
             writer.add_record(asdict(record))
