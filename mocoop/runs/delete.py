@@ -18,9 +18,11 @@ def why_kept(run: Run) -> str | None:
         return "it comes with MoCoOp"
     if not run.path.is_dir() or run.path.is_symlink() or not (run.path / STATUS_FILE).is_file():
         return "it is not a run folder (any more)"
-    if run.status().active:
-        return "it is queued or running: cancel it on the page Train first"
-    return None
+    try:
+        active = run.status().active
+    except UserError:  # nobody can use a damaged run
+        active = False
+    return "it is queued or running: cancel it on the page Train first" if active else None
 
 
 def delete_run(run: Run) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from mocoop.config import GIVEN
 from mocoop.errors import PathError, UserError
 from mocoop.runs.run import Run, RunSetup
-from mocoop.runs.status import FINISHED, STATUS_FILE, Status, read_values
+from mocoop.runs.status import FINISHED, STATUS_FILE, Status, saved_status
 
 FEATURES = "features.safetensors"
 
@@ -46,7 +46,7 @@ def check_run(folder: Path, called: str) -> Status:
 
 
 def _status(run: Run) -> Status:
-    status = Status(**read_values(run.path, STATUS_FILE))
+    status = saved_status(run.path, Status)
     numbers = (status.epoch, status.epochs, status.started, status.updated)
     if status.state != FINISHED or not all(_is_number(value) for value in numbers):
         raise UserError(f"its {STATUS_FILE} does not say that it finished.")
