@@ -24,7 +24,7 @@ class ConfigFile(Struct, frozen=True):
     class_names: Annotated[tuple[Word, ...], Meta(min_length=1)]
     groups: dict[Word, list[Word]]
     trained_classes: Annotated[int, Meta(ge=1, le=2**31)]
-    logit_scale: Number
+    logit_scale: Annotated[float, Meta(gt=0, le=1e4)]
     backbone_fingerprint: Word
     version: Word
     imported: Word = ""
@@ -112,3 +112,17 @@ class ResultsFile(Struct, frozen=True):
     val_is_test: bool = False
     training_seconds: Number = 0.0
     training_images: Count = 0
+
+
+class Listed(Struct, frozen=True):
+    """A file in an archive's list."""
+
+    bytes: Count
+    sha256: Word
+
+
+class ManifestFile(Struct, frozen=True):
+    """archive.json: the run's name and the files of an exported run."""
+
+    name: str
+    files: dict[Word, Listed]

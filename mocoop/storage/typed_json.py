@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -16,6 +17,8 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 """A number of things."""
 Word = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*\Z")]
 """A name or a line of text, without the character NUL."""
+
+_REGEX = re.compile(r"matching regex '.*?'(?=, at|$)")
 
 Typed = TypeVar("Typed")
 
@@ -51,4 +54,5 @@ def convert(value: Any, kind: type[Typed]) -> Typed:
 def _in_words(error: Exception) -> UserError:
     if isinstance(error, RecursionError):
         return UserError("its brackets are nested too deeply")
-    return UserError(str(error).replace("`", "").replace(" - at $", ", at "))
+    text = str(error).replace("`", "").replace(" - at $", ", at ")
+    return UserError(_REGEX.sub("without the character NUL", text))
