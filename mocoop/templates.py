@@ -9,6 +9,7 @@ import yaml
 
 from mocoop.assets import asset
 from mocoop.errors import UserError, choose_from
+from mocoop.user_yaml import read_yaml
 
 SLOT = "{}"
 END = "<end_of_text>"  # CLIP's tokenizer reads it as [EOS]
@@ -68,8 +69,8 @@ def groups_in(content: bytes, name: str) -> Groups:
         UserError: if it cannot be read, or holds no valid groups.
     """
     try:
-        groups = yaml.safe_load(content.decode("utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
+        groups = read_yaml(content)
+    except UserError as error:
         raise UserError(f"Templates file {name} cannot be read: {error}.") from error
     if not isinstance(groups, dict):
         raise UserError(

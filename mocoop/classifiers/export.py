@@ -10,7 +10,6 @@ README.md               what the classifier is and how to use it: a model card f
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from mocoop.older import check_not_first_demo
 from mocoop.runs.paths import EXPORT_FILE
 from mocoop.runs.run import Run, load_gate, white_setting
 from mocoop.storage.atomic import write_json, write_tensors, write_text
+from mocoop.storage.typed_json import decode
 
 FORMAT = 1  # version of the folder's format
 _TOKENS = "vision.tokens"  # the name of the image tower's learned tokens in an export
@@ -259,8 +259,8 @@ def load_export(folder: Path) -> Exported:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = decode(path.read_bytes(), Any)
+    except (OSError, UserError) as error:
         raise UserError(
             f"{path} cannot be read ({error}). Expected a folder that `mocoop export` made."
         ) from error

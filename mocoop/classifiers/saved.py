@@ -22,7 +22,6 @@ from mocoop.methods import METHODS
 from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.runs.run import Run, RunSetup
-from mocoop.runs.validate import check_tensors
 
 
 def open_classifier(
@@ -43,7 +42,6 @@ def open_classifier(
     """
     run.require_finished()
     setup = run.setup()
-    check_tensors(run, setup)
     if METHODS[setup.config.method].fits_image_features:
         return classifier_of_fit(setup, run.weights())
     if setup.config.conditional:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from, notes_in_words
 from mocoop.presets import preset, settings_from, settings_of_run
+from mocoop.storage.typed_json import decode
 
 USAGE = """usage: mocoop COMMAND [options]
 
@@ -171,8 +171,8 @@ def _starting_point(arguments: list[str]) -> tuple[train.TrainCommand, list[str]
 def _settings_in(file: Path) -> TrainConfig:
     """Returns the settings in a JSON file, such as the config.json of a run."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = decode(file.read_bytes(), Any)
+    except (OSError, UserError) as error:
         raise UserError(f"Settings file {file} cannot be read: {error}.") from error
     if not isinstance(values, dict):
         raise UserError(f"Settings file {file}: expected a JSON object of settings.")

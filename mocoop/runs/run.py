@@ -36,6 +36,7 @@ from mocoop.runs.status import (
     read_status,
     read_values,
 )
+from mocoop.runs.weights import check_features, check_weights
 from mocoop.shots import shots_name
 from mocoop.storage.atomic import read_tensors
 from mocoop.storage.typed_json import convert, decode
@@ -187,10 +188,10 @@ class Run:
         return read_checked(self.path, "results.json", ResultsFile) if exists else {}
 
     def features(self) -> SavedFeatures:
-        """Returns the run's text features.
+        """Returns the run's text features, checked against its settings.
 
         Raises:
-            UserError: for an incomplete run.
+            UserError: for an incomplete run, or features that do not fit.
         """
         tensors = self._tensors("features.safetensors")
         unknown = [name for name in tensors if not _FEATURE.fullmatch(name)]
@@ -203,20 +204,32 @@ class Run:
         hard = [(int(k.removeprefix("hard/")), v) for k, v in tensors.items() if "hard/" in k]
         if not soft or not hard or "prototypes" not in tensors:
             raise PathError(self.path, " has incomplete features. Train it again.", "Run")
-        return SavedFeatures(
+        features = SavedFeatures(
             {epoch: soft[epoch].float() for epoch in sorted(soft)},
             tuple(value.float() for _, value in sorted(hard, key=lambda pair: pair[0])),
             tensors["prototypes"].float(),
             _gates(tensors),
         )
+        try:
+            check_features(self.setup(), features)
+        except PathError:
+            raise
+        except UserError as error:
+            raise _tensors_do_not_fit(self.path / "features.safetensors", error) from error
+        return features
 
     def weights(self) -> dict[str, Tensor]:
-        """Returns the learned parameters by name.
+        """Returns the learned parameters by name, checked against the run's settings.
 
         Raises:
-            UserError: for an incomplete run.
+            UserError: for an incomplete run, or weights that do not fit.
         """
-        return self._tensors("weights.safetensors")
+        weights, setup = self._tensors("weights.safetensors"), self.setup()
+        try:
+            check_weights(setup, weights)
+        except UserError as error:
+            raise _tensors_do_not_fit(self.path / "weights.safetensors", error) from error
+        return weights
 
     def require_finished(self) -> None:
         """Raises UserError unless the run finished."""
@@ -293,6 +306,10 @@ def read_checked(run: Path, name: str, kind: type[Any]) -> dict[str, Any]:
     except UserError as error:
         raise does_not_fit(run / name, error) from error
     return values
+
+
+def _tensors_do_not_fit(path: Path, error: UserError) -> PathError:
+    return PathError(path, f" does not fit the settings: {error}. Train the run again.")
 
 
 def _record(line: bytes) -> dict[str, Any]:

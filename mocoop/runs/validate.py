@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mocoop.config import GIVEN
@@ -12,9 +10,6 @@ from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup, read_checked
 from mocoop.runs.schema import PartResult
 from mocoop.runs.status import FINISHED, STATUS_FILE, Status, saved_status
-from mocoop.runs.weights import check_features, check_weights
-
-WEIGHTS, FEATURES = "weights.safetensors", "features.safetensors"
 
 
 def check_run(folder: Path, called: str) -> Status:
@@ -40,7 +35,9 @@ def check_run(folder: Path, called: str) -> Status:
             raise UserError("results.json has no accuracy.")
         for path in sorted(folder.glob("transfer-*.json")):
             read_checked(folder, path.name, PartResult)
-        check_tensors(run, setup)
+        run.weights()
+        if not METHODS[setup.config.method].fits_image_features:
+            run.features()
     except UserError as error:
         reason = str(error)
         if isinstance(error, PathError):
@@ -60,23 +57,3 @@ def _check_setup(setup: RunSetup) -> None:
             f"2 to {len(names)}."
         )
     setup.config.check_num_chosen(len(setup.experts))
-
-
-def check_tensors(run: Run, setup: RunSetup) -> None:
-    """Raises UserError for weights or features that do not fit the settings."""
-    with _of_file(run.path / WEIGHTS):
-        check_weights(setup, run.weights())
-    if not METHODS[setup.config.method].fits_image_features:
-        with _of_file(run.path / FEATURES):
-            check_features(setup, run.features())
-
-
-@contextmanager
-def _of_file(path: Path) -> Iterator[None]:
-    """Adds a file's path to errors about its tensors."""
-    try:
-        yield
-    except PathError:
-        raise
-    except UserError as error:
-        raise PathError(path, f" does not fit the settings: {error}.") from error

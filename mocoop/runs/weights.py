@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,7 +23,9 @@ from mocoop.method_record import (
     TASK_RESIDUAL,
 )
 from mocoop.methods import METHODS
-from mocoop.runs.run import RunSetup, SavedFeatures
+
+if TYPE_CHECKING:
+    from mocoop.runs.run import RunSetup, SavedFeatures
 
 Shape = tuple[int | str, ...]
 """Sizes: a number, or a name for one that all tensors of a run share; `?` is any size."""
@@ -61,7 +64,7 @@ _OF_FITTED: dict[str, dict[str, Shape]] = {
         "steps": (),
     },
 }
-"""Kind of classifier → its tensors; others, such as the validation accuracy, are single numbers."""
+"""Kind of classifier → its tensors; others, such as the validation accuracy, are numbers."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,10 @@ def check_features(setup: RunSetup, features: SavedFeatures) -> None:
     }
     if len(features.hard) != experts:
         raise UserError(f"hard features of {len(features.hard)} groups; expected {experts}")
-    for index, hard in enumerate(features.hard):
-        tensors[f"hard/{index}"] = hard, ("?", classes, DIM)
+    for index, (hard, templates) in enumerate(
+        zip(features.hard, setup.groups.values(), strict=True)
+    ):
+        tensors[f"hard/{index}"] = hard, (len(templates), classes, DIM)
     for epoch, soft in features.soft.items():
         tensors[f"soft/{epoch}"] = soft, ("soft", classes, DIM)
     for epoch, gate in features.gates.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, TypeVar
 
@@ -35,8 +36,10 @@ def decode(content: str | bytes, kind: type[Typed]) -> Typed:
     """
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except msgspec.ValidationError as error:
         raise _in_words(error) from error
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _in_words(_with_line(content) or error) from error
 
 
 def convert(value: Any, kind: type[Typed]) -> Typed:
@@ -49,6 +52,15 @@ def convert(value: Any, kind: type[Typed]) -> Typed:
         return msgspec.convert(value, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _in_words(error) from error
+
+
+def _with_line(content: str | bytes) -> Exception | None:
+    """Returns the error of Python's own reader, which names the line; None if it has none."""
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError) as error:
+        return error
+    return None
 
 
 def _in_words(error: Exception) -> UserError:

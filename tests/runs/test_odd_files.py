@@ -107,5 +107,5 @@ def test_an_odd_record_is_named(runs):
 
 def test_what_is_wrong_is_said(runs):
     write(runs / "odd" / "config.json", {"trained_classes": "abc"})
-    with pytest.raises(UserError, match="Expected int, got str, at .trained_classes"):
+    with pytest.raises(UserError, match=r"Expected int, got str, at .trained_classes"):
         Run(runs / "odd").setup()

@@ -25,7 +25,7 @@ from tests.runs.test_zips import entries, resigned, zipped
 
 NAN = float("nan")
 HARMS = {
-    "router of another size": ("gate.weight", lambda v: v[:, :5], r"gate\.weight has shape"),
+    "router of another size": ("gate.weight", lambda v: v[:, :5], "has shape"),
     "router for fewer experts": ("gate.bias", lambda v: v[:-1], r"gate\.bias has shape"),
     "router without numbers": ("gate.weight", lambda v: v * NAN, "not finite"),
     "half precision": ("gate.weight", lambda v: v.half(), "type float16; expected float32"),
