@@ -16,12 +16,13 @@ from typing import Any, BinaryIO
 
 from mocoop.errors import UserError
 from mocoop.runs.export_zip import ARCHIVE_FORMAT, KNOWN, MANIFEST, RUN_NAME, without_process
+from mocoop.runs.paths import check_not_reserved
 from mocoop.runs.run import FORMAT, Run, default_runs
 from mocoop.runs.schema import Listed, ManifestFile
 from mocoop.runs.status import STATUS_FILE, Status
 from mocoop.runs.validate import check_run
 from mocoop.storage.archives import Limits, UntrustedZip, untrusted_zip
-from mocoop.storage.atomic import write_json
+from mocoop.storage.atomic import remove_of_killed, temporary_prefix, write_json
 from mocoop.storage.typed_json import convert, decode
 
 LIMITS = Limits(entries=64)
@@ -57,6 +58,7 @@ def read_archive(
                 files = _files(archive)
                 own, listed = _manifest(archive.read(files[MANIFEST]), files)
                 target = root / (_checked_name(name) if name else own)
+                check_not_reserved(target)
                 _refuse_taken(target, asked_by)
                 _unpack(archive, files, listed, folder)
             status = check_run(folder, called)
@@ -153,7 +155,8 @@ def _temporary_folder(root: Path) -> Iterator[Path]:
     """Yields a temporary folder inside the folder of runs, which lists of runs do not show."""
     parent = root / ".importing"
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent))
+    remove_of_killed(parent)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=temporary_prefix("")))
     try:
         yield folder
     finally:

@@ -47,7 +47,7 @@ def model_card(run: Run) -> str:
         "```sh\nmocoop unpack RUN.zip          # the zip file, or import it on the page Compare\n"
         f"mocoop predict {run.name!r} picture.png\nmocoop evaluate {run.name!r}\n```",
         "The run needs the same CLIP weights (the fingerprint is checked). `mocoop evaluate` also "
-        f"needs the data set `{one_line(config.data)}`.",
+        f"needs the data set `{one_line(data)}`.",
         "## Class names",
         ", ".join(one_line(name) for name in setup.class_names),
     ]
