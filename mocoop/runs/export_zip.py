@@ -15,7 +15,7 @@ import stat
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from mocoop import __version__
@@ -122,10 +122,9 @@ def without_process(status: Status) -> Status:
 def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
     """Returns config.json without the folder of the data: it is of no use on another machine."""
     data = values["config"].get("data", "")
-    if not Path(data).is_absolute() and not PureWindowsPath(data).is_absolute():
+    if not Path(data).is_absolute():
         return values
-    name = PureWindowsPath(data).name or "data"  # reads both kinds of paths
-    return values | {"config": values["config"] | {"data": name}}
+    return values | {"config": values["config"] | {"data": Path(data).name or "data"}}
 
 
 def _json(value: Any) -> bytes:
