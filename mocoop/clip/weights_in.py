@@ -49,7 +49,7 @@ def usual_weights(folder: Path) -> tuple[Path, ...]:
 def _listed(index: Path) -> tuple[Path, ...]:
     """Returns the files that an index of Hugging Face's lists; they lie beside it."""
     try:
-        names = sorted(set(decode(index.read_bytes(), Any)["weight_map"].values()))
+        names = sorted(set(decode(index.read_bytes(), dict[str, Any])["weight_map"].values()))
         files = tuple(index.parent / Path(name).name for name in names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{index} cannot be read: {error}. Copy it again.") from error

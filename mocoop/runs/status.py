@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import psutil
 from msgspec import Meta
@@ -14,8 +14,12 @@ from mocoop.errors import PathError, UserError
 from mocoop.runs.schema import LIMIT, LIMITS
 from mocoop.storage.typed_json import Count, convert, decode
 
-QUEUED, RUNNING, FINISHED = "queued", "running", "finished"
-CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
+QUEUED: Final = "queued"
+RUNNING: Final = "running"
+FINISHED: Final = "finished"
+CANCELLED: Final = "cancelled"
+FAILED: Final = "failed"
+INTERRUPTED: Final = "interrupted"
 STOPPED = (CANCELLED, FAILED, INTERRUPTED)
 
 DAMAGED = "damaged"

@@ -85,7 +85,7 @@ def names_in_words(folder: Path) -> str:
     Empty if there was no doubt.
     """
     try:
-        told = decode((folder / NAMES_FILE).read_bytes(), Any)
+        told = decode((folder / NAMES_FILE).read_bytes(), dict[str, Any])
         return str(told["in_words"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

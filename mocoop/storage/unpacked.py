@@ -166,7 +166,7 @@ def _folders(root: Path) -> list[Path]:
 def _described(folder: Path) -> tuple[str, int]:
     """Returns the path of the archive of an unpacked folder, and the size of its files."""
     try:
-        values = decode(_beside(folder, ".json").read_bytes(), Any)
+        values = decode(_beside(folder, ".json").read_bytes(), dict[str, Any])
         return str(values["archive"]), int(values["size"])
     except (OSError, ValueError, KeyError, TypeError):
         return "", _size(folder)
