@@ -11,9 +11,11 @@ from app.ui import words
 from app.ui.entry import warn_of_new_code
 from app.ui.layout import page_style
 from app.ui.parts import errors_in_words
+from app.ui.safe_markdown import protect
 from mocoop.assets import asset
 from mocoop.errors import UserError
 
+protect()
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
 st.session_state[state.ENTERED] = True
 train = st.Page("pages/train.py", title=words.TRAIN, icon=":material/model_training:")

@@ -199,11 +199,6 @@ def chosen_on_test(chosen: str) -> str:
     return f"{chosen} chosen on test images"
 
 
-def damaged(reason: str) -> str:
-    """Returns that the results of a run cannot be read."""
-    return f"its results cannot be read ({reason})"
-
-
 def no_such_run(name: str) -> str:
     """Returns that a selected run does not exist."""
     return f"There is no run {name!r}."

@@ -128,6 +128,9 @@ def own_pictures(source: str, run: Run) -> list[Picture]:
             st.warning(words.too_many(len(given), MAX_FILES))
     pictures = []
     for file in given[:MAX_FILES]:
+        if file.size > MAX_MEGABYTES * 2**20:  # only the browser keeps to the limit by itself
+            st.warning(words.too_large(MAX_MEGABYTES))
+            continue
         try:
             picture = read_picture(file.getvalue(), shown_name(file.name), white=white)
             pictures.append((file, picture))

@@ -13,6 +13,7 @@ from mocoop.cli.console import print_json
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
 from mocoop.errors import UserError
+from mocoop.runs.paths import protocol_runs
 from mocoop.shots import Shots
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class ProtocolCommand:
     """domain-generalization: the style to train on."""
     targets: tuple[str, ...] = ()
     """domain-generalization: data sets to test on, with their own class names."""
-    root: Path = Path("runs/protocol")
-    """Folder of the runs."""
+    root: MaybePath = None
+    """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
     workers: int = 1
     """Number of runs that train at the same time."""
     measures: bool = False
@@ -113,8 +114,8 @@ class AblationCommand:
     """Epochs of every training; by default each method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
-    root: Path = Path("runs/protocol")
-    """Folder of the runs."""
+    root: MaybePath = None
+    """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
     workers: int = 1
     """Number of runs that train at the same time."""
     output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)
@@ -159,8 +160,8 @@ class ResultsCommand:
 
     out: Path = Path("RESULTS.md")
     """The page. A CSV file with the numbers of every seed is written next to it."""
-    root: Path = Path("runs/protocol")
-    """Folder of the runs."""
+    root: MaybePath = None
+    """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
     workers: int = 2
@@ -184,7 +185,9 @@ def protocol(command: ProtocolCommand) -> None:
         command.targets,
         command.epochs,
     )
-    rows, _ = run_all(tasks(plan), command.root, command.workers, quiet=command.output.json)
+    rows, _ = run_all(
+        tasks(plan), command.root or protocol_runs(), command.workers, quiet=command.output.json
+    )
     print_tables(rows, tables_of(rows, command.protocol, command.measures), command.output)
 
 
@@ -203,7 +206,9 @@ def ablation(command: AblationCommand) -> None:
         command.backbone,
         command.epochs,
     )
-    rows, _ = run_all(tasks, command.root, command.workers, quiet=command.output.json)
+    rows, _ = run_all(
+        tasks, command.root or protocol_runs(), command.workers, quiet=command.output.json
+    )
     print_tables(rows, tables_of(rows, "ablation"), command.output)
 
 
@@ -214,7 +219,9 @@ def results(command: ResultsCommand) -> None:
     from mocoop.results.tables import to_csv
     from mocoop.storage.atomic import write_text
 
-    rows, runs = run_all(all_tasks(command.seeds), command.root, command.workers)
+    rows, runs = run_all(
+        all_tasks(command.seeds), command.root or protocol_runs(), command.workers
+    )
     write_text(command.out, page(rows, runs))
     write_text(command.out.with_suffix(".csv"), to_csv(rows))
     print(f"{command.out}: {len(rows)} numbers from {len(runs)} runs")

@@ -44,6 +44,7 @@ from mocoop.training.snapshots import (
     drop_snapshot,
     load_saved_epochs,
     load_snapshot,
+    same_threads,
     save_epoch,
     save_snapshot,
     training_fingerprint,
@@ -96,7 +97,8 @@ def resume_experiment(
 ) -> Iterator[EpochRecord]:
     """Continues a run that stopped and yields a record for each remaining epoch.
 
-    On a CPU the result is equal, bit by bit, to that of a run that did not stop.
+    On a CPU the result is equal, bit by bit, to that of a run that did not stop: it goes on with
+    the run's own number of threads.
 
     Raises:
         UserError: if the run has no snapshot, or its images or weights have changed since it
@@ -127,7 +129,11 @@ def _run_with_status(
         _fail_queued(path, error)
         raise
     try:
-        with explain_write_errors(path), deterministic(prepared.config.deterministic):
+        with (
+            explain_write_errors(path),
+            deterministic(prepared.config.deterministic),
+            same_threads(snapshot),
+        ):
             progress = _status_progress(writer, encoding)
             yield from _train_and_test(
                 prepared, writer, cache_folder, snapshot, progress, imported
