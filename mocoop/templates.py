@@ -136,3 +136,9 @@ def _parsed(content: bytes) -> Any:
     with suppress(ValueError, RecursionError):
         return json.loads(content)
     return read_yaml(content)
+
+
+def _are_texts(value: object) -> bool:
+    """Returns whether `value` is a string or a list of strings."""
+    texts = isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value)
+    return texts or isinstance(value, str)
