@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mocoop.results.cells import Table
     from mocoop.results.rows import Row
     from mocoop.runs.run import Run
+    from mocoop.storage.engines import Engine
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,31 @@ class TableOutput:
     """Also write the tables to this LaTeX file (it needs the LaTeX package booktabs)."""
     json: bool = False
     """Print the numbers of every seed as one JSON document instead of tables."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Options for where the runs train."""
+
+    workers: int = 1
+    """Number of runs that train at the same time on this machine."""
+    engine: Literal["local", "ray"] = "local"
+    """`local` trains in processes of this machine; `ray` on a Ray cluster, which is started here
+    if --address names none. All its nodes must reach --root and the data."""
+    address: str = ""
+    """ray: address of a running cluster, or `auto`."""
+    cpus: float = 1.0
+    """ray: processor cores of each run."""
+    gpus: float = 0.0
+    """ray: GPUs of each run; a fraction shares one."""
+    memory: float = 0.0
+    """ray: memory of each run in GiB; 0 asks for none."""
+
+    def chosen(self) -> Engine:
+        """Returns the engine."""
+        from mocoop.storage.engines import Engine
+
+        return Engine(self.engine, self.workers, self.address, self.cpus, self.gpus, self.memory)
 
 
 @dataclass(frozen=True)
@@ -80,8 +106,7 @@ class ProtocolCommand:
     """domain-generalization: data sets to test on, with their own class names."""
     root: MaybePath = None
     """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
-    workers: int = 1
-    """Number of runs that train at the same time."""
+    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(default_factory=EngineOptions)
     measures: bool = False
     """few-shot: also print tables of calibration and routing, after those of accuracy."""
     output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)
@@ -116,8 +141,7 @@ class AblationCommand:
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     root: MaybePath = None
     """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
-    workers: int = 1
-    """Number of runs that train at the same time."""
+    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(default_factory=EngineOptions)
     output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)
 
 
@@ -164,8 +188,9 @@ class ResultsCommand:
     """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
-    workers: int = 2
-    """Number of runs that train at the same time."""
+    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: EngineOptions(workers=2)
+    )
 
 
 def protocol(command: ProtocolCommand) -> None:
@@ -186,7 +211,7 @@ def protocol(command: ProtocolCommand) -> None:
         command.epochs,
     )
     rows, _ = run_all(
-        tasks(plan), command.root or protocol_runs(), command.workers, quiet=command.output.json
+        tasks(plan), command.root or protocol_runs(), engine, quiet=command.output.json
     )
     print_tables(rows, tables_of(rows, command.protocol, command.measures), command.output)
 
@@ -206,9 +231,8 @@ def ablation(command: AblationCommand) -> None:
         command.backbone,
         command.epochs,
     )
-    rows, _ = run_all(
-        tasks, command.root or protocol_runs(), command.workers, quiet=command.output.json
-    )
+    root, engine = command.root or protocol_runs(), command.engine.chosen()
+    rows, _ = run_all(tasks, root, engine, quiet=command.output.json)
     print_tables(rows, tables_of(rows, "ablation"), command.output)
 
 
@@ -219,9 +243,8 @@ def results(command: ResultsCommand) -> None:
     from mocoop.results.tables import to_csv
     from mocoop.storage.atomic import write_text
 
-    rows, runs = run_all(
-        all_tasks(command.seeds), command.root or protocol_runs(), command.workers
-    )
+    root, engine = command.root or protocol_runs(), command.engine.chosen()
+    rows, runs = run_all(all_tasks(command.seeds), root, engine)
     write_text(command.out, page(rows, runs))
     write_text(command.out.with_suffix(".csv"), to_csv(rows))
     print(f"{command.out}: {len(rows)} numbers from {len(runs)} runs")
@@ -260,7 +283,7 @@ def tune(command: TuneCommand) -> None:
 
 
 def run_all(
-    tasks: Sequence[Task], root: Path, workers: int, quiet: bool = False
+    tasks: Sequence[Task], root: Path, engine: Engine, quiet: bool = False
 ) -> tuple[list[Row], list[Run]]:
     """Runs all tasks and shows a progress bar.
 
@@ -275,7 +298,7 @@ def run_all(
     runs: dict[Path, Run] = {}
     index_of = {id(task): index for index, task in enumerate(tasks)}
     with tqdm(total=len(tasks), unit="run", disable=quiet) as bar:
-        for task, run in run_tasks(tasks, root, workers):
+        for task, run in run_tasks(tasks, root, engine=engine):
             rows[index_of[id(task)]] = rows_of(task, run)
             runs[run.path] = run
             bar.update()
