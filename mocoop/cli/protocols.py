@@ -210,9 +210,8 @@ def protocol(command: ProtocolCommand) -> None:
         command.targets,
         command.epochs,
     )
-    rows, _ = run_all(
-        tasks(plan), command.root or protocol_runs(), engine, quiet=command.output.json
-    )
+    root, engine = command.root or protocol_runs(), command.engine.chosen()
+    rows, _ = run_all(tasks(plan), root, engine, quiet=command.output.json)
     print_tables(rows, tables_of(rows, command.protocol, command.measures), command.output)
 
 
