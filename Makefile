@@ -7,16 +7,20 @@ WORKERS ?= 2
 TORCH ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl
 
-.PHONY: app test test-long lint format docs clean
+.PHONY: app test test-long test-cluster lint format docs clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not long' -n $(WORKERS) --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not long and not cluster' -n $(WORKERS) --dist loadfile --durations=15
 
 test-long: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long -n $(WORKERS) --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'long and not cluster' -n $(WORKERS) --dist loadfile --durations=15
+
+# Ray's nodes are on this machine; the tests run one after the other.
+test-cluster: $(VENV)/.cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --durations=5
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -50,6 +54,10 @@ endif
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.app
 	$(BIN)/python -m pip install -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.cluster: requirements-cluster.txt $(VENV)/.dev
+	$(BIN)/python -m pip install -r requirements-cluster.txt
 	touch $@
 
 $(VENV)/.docs: requirements-docs.txt $(VENV)/.app

@@ -9,10 +9,13 @@ from app.common.imports import import_slow
 from app.jobs.standby import stand_by
 from app.ui import words
 from app.ui.entry import warn_of_new_code
+from app.ui.layout import page_style
 from app.ui.parts import errors_in_words
+from app.ui.safe_markdown import protect
 from mocoop.assets import asset
 from mocoop.errors import UserError
 
+protect()
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
 st.session_state[state.ENTERED] = True
 train = st.Page("pages/train.py", title=words.TRAIN, icon=":material/model_training:")
@@ -31,7 +34,7 @@ page = st.navigation(
     position="top",
 )
 # `st.html` is not used, because its styles can get lost when a page runs again at once.
-st.markdown(f"<style>{asset('app.css').read_text()}</style>", unsafe_allow_html=True)
+st.markdown(f"<style>{page_style()}</style>", unsafe_allow_html=True)
 # A page is ready sooner alone. But on Train the button can be pressed as soon as it is there, so
 # the process for the training starts before the page.
 if page == train:

@@ -24,6 +24,7 @@ CONTENTS = {
         "docs/methods",
         "docs/protocols",
         "docs/federated",
+        "docs/scale",
         "docs/data",
         "docs/templates",
         "docs/published",

@@ -1,10 +1,11 @@
-"""Tables in Markdown, for all written pages and model cards."""
+"""Tables and names in Markdown, for all written pages and model cards."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 
+_SIGNS = re.compile(r"([\\`*_{}\[\]()<>#|~$!&])")
 _BAR = re.compile(r"(?<!\\)\|")
 
 
@@ -31,6 +32,27 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]], align
 def one_line(value: object) -> str:
     """Returns a value as text on one line, with bars escaped for use in a table cell."""
     return _BAR.sub(r"\\|", " ".join(str(value).split()))
+
+
+def literal(value: object) -> str:
+    r"""Returns Markdown that shows a text as it is: on one line, no HTML, picture or link.
+
+    Names of classes, runs and groups come from outside: every card and page puts them in by this.
+
+    >>> literal("a_b ![i](http://x.org)")
+    'a\\_b \\!\\[i\\]\\(http&#58;//x.org\\)'
+    """
+    text = _SIGNS.sub(r"\\\1", " ".join(str(value).split()))
+    return text.replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def code(value: object) -> str:
+    """Returns a text as inline code on one line; its backticks become apostrophes.
+
+    >>> code("a`b")
+    "`a'b`"
+    """
+    return f"`{one_line(value).replace('`', chr(39)) or ' '}`"
 
 
 def _row(cells: Sequence[object]) -> str:

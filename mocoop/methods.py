@@ -181,7 +181,7 @@ _RECORDS = (
         VPT,
         "#7a8f9e",
         recipes.COOP | recipes.SEES | {"learn_context": False},
-        {"learning_rate": 0.05} | recipes.TOWERS_DEMO,
+        {"learning_rate": 0.2} | recipes.TOWERS_DEMO,
         Recipe(
             recipes.WORDS
             | recipes.TOWERS
@@ -198,7 +198,7 @@ _RECORDS = (
         MAPLE,
         "#5f7f6b",
         recipes.COOP | recipes.SEES,
-        {"learning_rate": 0.05, "text_depth": 3} | recipes.TOWERS_DEMO,
+        {"learning_rate": 0.2, "text_depth": 3} | recipes.TOWERS_DEMO,
         Recipe(
             recipes.WORDS
             | recipes.TOWERS
@@ -217,7 +217,7 @@ _RECORDS = (
         MAPLE,
         "#a06a8c",
         recipes.COOP | recipes.SEES | {"coupling": True, "learned_tokens": 2, "vision_prompts": 2},
-        {"learning_rate": 0.05, "text_depth": 3} | recipes.TOWERS_DEMO,
+        {"learning_rate": 0.2, "text_depth": 3} | recipes.TOWERS_DEMO,
         Recipe(
             recipes.WORDS
             | recipes.TOWERS
@@ -235,7 +235,7 @@ _RECORDS = (
         PROMPTSRC,
         "#b0623f",
         recipes.COOP | recipes.SEES | recipes.CONSISTENT | {"aggregation": "gaussian"},
-        {"learning_rate": 0.05, "text_depth": 3, "aggregation_mean": 7.5} | recipes.TOWERS_DEMO,
+        {"learning_rate": 0.2, "text_depth": 3, "aggregation_mean": 7.5} | recipes.TOWERS_DEMO,
         Recipe(
             recipes.WORDS
             | recipes.TOWERS

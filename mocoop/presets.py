@@ -17,6 +17,8 @@ _NAMES_PRESET = ("method", "backbone", "data")  # settings that choose the other
 FEW_SHOT_RECIPE = {"recipe": "few-shot"}
 """The difference of a run whose method has a recipe of its own for the few-shot protocol."""
 
+LONGEST, LARGEST = 4096, 2**53  # characters and whole numbers in settings
+
 _NEWEST = "drop_last"  # a setting that runs of version 0.1 do not have
 _BEFORE: dict[str, Any] = {
     "validation": "few",
@@ -187,8 +189,20 @@ def settings_from(values: Mapping[str, Any]) -> TrainConfig:
                 f"Setting {key} expects {type(default).__name__}, "
                 f"got {type(value).__name__} ({value!r})."
             )
+        _check_size(key, value)
         checked[key] = value
     return replace(base, **checked)
+
+
+def _check_size(key: str, value: object) -> None:
+    """Raises UserError for a text or a number that is too long to be a setting."""
+    if isinstance(value, str) and (len(value) > LONGEST or "\0" in value):
+        raise UserError(
+            f"Setting {key} expects at most {LONGEST:,} characters, without NUL; got "
+            f"{len(value):,} ({value[:40]!r})."
+        )
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise UserError(f"Setting {key} expects a whole number of at most {LARGEST:,}.")
 
 
 def differences(config: TrainConfig) -> dict[str, Any]:

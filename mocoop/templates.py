@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,12 @@ import yaml
 
 from mocoop.assets import asset
 from mocoop.errors import UserError, choose_from
+from mocoop.user_yaml import read_yaml
 
 SLOT = "{}"
 END = "<end_of_text>"  # CLIP's tokenizer reads it as [EOS]
+
+MOST_BYTES = 2**25  # of a file of `data templates` with its candidates and answers
 
 Groups = dict[str, tuple[str, ...]]
 
@@ -72,8 +76,8 @@ def groups_in(content: bytes, name: str) -> Groups:
         UserError: if it cannot be read, or holds no valid groups.
     """
     try:
-        groups = _parsed(content.decode("utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
+        groups = _parsed(content)
+    except UserError as error:
         raise UserError(f"Templates file {name} cannot be read: {error}.") from error
     if not isinstance(groups, dict):
         raise UserError(
@@ -121,12 +125,17 @@ def fill(template: str, class_name: str) -> str:
     return template.replace(SLOT, " ".join(class_name.replace("_", " ").split()))
 
 
-def _parsed(text: str) -> Any:
-    """Returns the values in a JSON or YAML text; YAML's reader is slow with a long JSON text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return yaml.safe_load(text)
+def _parsed(content: bytes) -> Any:
+    """Returns the values in a JSON or YAML text; YAML's reader is slow with a long JSON text.
+
+    Raises:
+        UserError: if it can be read as neither of them.
+    """
+    if len(content) > MOST_BYTES:
+        raise UserError(f"it has {len(content):,} bytes; expected at most {MOST_BYTES:,}")
+    with suppress(ValueError, RecursionError):
+        return json.loads(content)
+    return read_yaml(content)
 
 
 def _are_texts(value: object) -> bool:

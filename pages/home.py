@@ -17,6 +17,8 @@ from app.ui.pictures import brighten_switch, to_show
 from mocoop.datasets.builtin import SceneItem
 from mocoop.runs.run import Run, list_runs
 
+MOST_DIGITS = 9  # of a picture's number in a link
+
 
 def next_steps(first: bool) -> None:
     """Shows the buttons that lead to the first lesson and to a training."""
@@ -51,7 +53,7 @@ def pick(runs: dict[str, Run]) -> tuple[str, int]:
         label_visibility="collapsed",
     )
     text = st.query_params.get(state.SAMPLE, "")
-    number = int(text) if text.isdecimal() else 0
+    number = int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else 0
     if st.button(words.ANOTHER_IMAGE, icon=":material/shuffle:"):
         number += 1
         st.query_params[state.SAMPLE] = str(number)

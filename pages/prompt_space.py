@@ -8,6 +8,7 @@ from app.caches.runs import setup_of
 from app.common.methods import learns_prompts
 from app.prompt_space import map_view, words
 from app.prompt_space import view as space_view
+from app.prompt_space.block_view import block_by_block
 from app.prompt_space.group_view import group_by_group
 from app.ui.entry import inside_the_app
 from app.ui.glossary import words_on_this_page
@@ -25,6 +26,7 @@ def page(run: Run) -> None:
         st.info(words.CONDITIONAL)
     epoch = space_view.pick_epoch(run)
     space_view.numbers(run, setup, epoch)
+    block_by_block(run, setup, epoch)
     st.header(words.MAP)
     choice = map_view.pick_map(epoch)
     projection = map_view.drawn_map(run, choice.settings)

@@ -18,7 +18,8 @@ from mocoop.methods import METHODS
 
 inside_the_app()
 st.title(words.TITLE)
-form, panel = st.columns([1, 2], gap="large")
+with st.container(key="narrow-train"):
+    form, panel = st.columns([1, 2], gap="large")
 progress, templates = panel.tabs(
     [f":material/show_chart: {words.PROGRESS}", f":material/edit_note: {words.TEMPLATES}"]
 )

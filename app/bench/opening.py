@@ -62,8 +62,11 @@ def is_zip(file: Upload) -> bool:
 
 def given_pictures(
     files: Sequence[Upload], white: float | None = None
-) -> tuple[list[GivenPicture], dict[str, str]]:
-    """Returns the pictures of uploads, those inside of zips too, and name → reason of bad zips.
+) -> tuple[list[GivenPicture], dict[str, str], list[str]]:
+    """Returns the pictures of uploads, those inside of zips too, and what is not among them.
+
+    The second value is name → reason of bad zips; the third one the paths of hidden files and of
+    files that operating systems add to a zip.
 
     A picture is read when its turn comes. Its name is its path inside of the zip, or the name of
     the file.
@@ -74,12 +77,13 @@ def given_pictures(
     """
     found: list[tuple[str, Callable[[], bytes]]] = []
     refused: dict[str, str] = {}
+    hidden: list[str] = []
     for file in files:
         if not is_zip(file):
             found.append((file.name, file.getvalue))
             continue
         try:
-            entries = zipped_files(io.BytesIO(file.getvalue()), file.name)
+            entries = zipped_files(io.BytesIO(file.getvalue()), file.name, hidden=hidden)
         except UserError as error:
             refused[shown_name(file.name)] = str(error)
             continue
@@ -89,7 +93,7 @@ def given_pictures(
         GivenPicture(name, partial(_open, read, name, white))
         for name, (_, read) in zip(names, found, strict=True)
     ]
-    return pictures, refused
+    return pictures, refused, [shown_name(name) for name in hidden]
 
 
 def _open(read: Callable[[], bytes], name: str, white: float | None) -> Opened:

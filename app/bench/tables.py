@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from app.bench import words
+from app.common.brightening import brightened
 from mocoop.classifiers.base import Classifier
 from mocoop.errors import UserError
 from mocoop.evaluation.many_pictures import (
@@ -45,6 +46,8 @@ class Outcome:
     """None without any label."""
     thumbnails: dict[str, str] = field(repr=False)
     """Name → a small JPEG as a data URL."""
+    brighter: dict[str, str] = field(repr=False)
+    """The same, made lighter, of the dark pictures alone."""
 
 
 def classify_all(
@@ -68,15 +71,21 @@ def classify_all(
     rows: list[PictureRow] = []
     unreadable: dict[str, str] = {}
     thumbnails: dict[str, str] = {}
+    brighter: dict[str, str] = {}
 
     def keep(name: str, image: Image.Image) -> None:
-        thumbnails[name] = thumbnail_url(image)
+        small = image.copy()
+        small.thumbnail((SIDE, SIDE))
+        thumbnails[name] = data_url(small)
+        bright = brightened(small)
+        if bright is not small:
+            brighter[name] = data_url(bright)
 
     for batch in classify_many(classifier, encoder, pictures, unreadable, progress, keep):
         rows += rows_of(batch, training)
     known = with_truth(rows, labels, classifier.class_names)
     result = labelled_result(known, labels, classifier.class_names) if labels else None
-    return Outcome(tuple(known), unreadable, result, thumbnails)
+    return Outcome(tuple(known), unreadable, result, thumbnails, brighter)
 
 
 def labels_of(names: Sequence[str], table: bytes | None, table_name: str) -> dict[str, str]:
@@ -96,8 +105,16 @@ def labels_of(names: Sequence[str], table: bytes | None, table_name: str) -> dic
     return found
 
 
-def pictures_table(outcome: Outcome, kind: str = words.ALL) -> pd.DataFrame:
-    """Returns a row per picture of a kind: all, unlike the training images, wrong or right."""
+def pictures_table(
+    outcome: Outcome, kind: str = words.ALL, brighten: bool = False
+) -> pd.DataFrame:
+    """Returns a row per picture of a kind: all, unlike the training images, wrong or right.
+
+    Args:
+        outcome: of all pictures.
+        kind: one of the kinds in `words`.
+        brighten: whether dark pictures are shown lighter.
+    """
     keep = {
         words.ALL: lambda row: True,
         words.UNLIKE: lambda row: bool(row.unlike),
@@ -105,12 +122,13 @@ def pictures_table(outcome: Outcome, kind: str = words.ALL) -> pd.DataFrame:
         words.RIGHT: lambda row: row.right is True,
     }[kind]
     rows = [row for row in outcome.rows if keep(row)]
+    shown = outcome.thumbnails | (outcome.brighter if brighten else {})
     table = pd.DataFrame(
         {
-            "picture": [outcome.thumbnails.get(row.name) for row in rows],
+            "picture": [shown.get(row.name) for row in rows],
             "file": [row.name for row in rows],
             "label": [row.label for row in rows],
-            "probability": [row.probability for row in rows],
+            "probability": [100 * row.probability for row in rows],
             "true label": [row.truth for row in rows],
             "unlike": [row.unlike for row in rows],
             "quantile": [row.quantile for row in rows],
@@ -155,10 +173,8 @@ def confusion_table(result: LabelledResult) -> pd.DataFrame:
     return table.rename_axis("true class")
 
 
-def thumbnail_url(image: Image.Image) -> str:
-    """Returns a small JPEG of a picture as a data URL."""
-    small = image.copy()
-    small.thumbnail((SIDE, SIDE))
+def data_url(small: Image.Image) -> str:
+    """Returns a small picture as the data URL of a JPEG."""
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=70)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,7 @@ from app.bench.tables import (
 from app.caches import runs as run_caches
 from app.common import state
 from app.ui.parts import csv_button, errors_in_words, show_table
+from app.ui.pictures import brighten_switch
 from mocoop.errors import UserError
 from mocoop.evaluation.class_measures import frequent_mistakes
 from mocoop.evaluation.many_pictures import many_csv
@@ -34,7 +36,7 @@ NUMBER = st.column_config.NumberColumn
 COLUMNS = {
     "picture": st.column_config.ImageColumn("", width="small"),
     "file": st.column_config.TextColumn("file", width="medium"),
-    "probability": NUMBER("probability", format="percent"),
+    "probability": NUMBER("probability", format="%.1f %%"),
     "unlike": st.column_config.CheckboxColumn("unlike training"),
     "quantile": NUMBER("quantile", format="%.2f", help=words.QUANTILE),
     "distance": NUMBER("distance", format="%.3f", help=words.DISTANCE),
@@ -61,7 +63,9 @@ def many_pictures(run: Run) -> None:
     )
     if not files:
         return
-    pictures, refused = given_pictures(files, run_caches.setup_of(run).white)
+    pictures, refused, hidden = given_pictures(files, run_caches.setup_of(run).white)
+    if hidden:
+        st.caption(words.hidden(hidden))
     if len(pictures) > words.MOST:
         st.warning(words.too_many(len(pictures)))
         pictures = pictures[: words.MOST]
@@ -81,7 +85,7 @@ def many_pictures(run: Run) -> None:
         return
     _, outcome, why_not, seconds = kept
     everything = {**refused, **outcome.unreadable}
-    _show(Outcome(outcome.rows, everything, outcome.result, outcome.thumbnails), why_not, seconds)
+    _show(replace(outcome, unreadable=everything), why_not, seconds)
 
 
 def _classified(
@@ -156,6 +160,7 @@ def _show(outcome: Outcome, why_not: str, seconds: float) -> None:
             kind = st.segmented_control(
                 words.FILTER, kinds, default=words.ALL, required=True, key=f"many {kinds}"
             )
+        brighten_switch()
         st.download_button(
             words.CSV,
             many_csv(outcome.rows, outcome.unreadable).encode(),
@@ -166,7 +171,7 @@ def _show(outcome: Outcome, why_not: str, seconds: float) -> None:
             type="tertiary",
             on_click="ignore",
         )
-    table = pictures_table(outcome, kind)
+    table = pictures_table(outcome, kind, bool(st.session_state.get(state.BRIGHTEN)))
     if table.empty:
         st.info(words.NOTHING)
     else:

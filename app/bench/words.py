@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.common.words import escape_markdown
 from mocoop.evaluation.picture_labels import LabelledResult
 from mocoop.evaluation.unlike_training import METHOD, SHARE
@@ -66,6 +68,13 @@ def too_many(count: int) -> str:
 def done(count: int, seconds: float) -> str:
     """Returns how many pictures were classified, and how quickly."""
     return f"{count:,} picture{'s' * (count != 1)} classified in {seconds:.1f} s"
+
+
+def hidden(names: Sequence[str]) -> str:
+    """Returns which files of a zip are not classified because they are hidden."""
+    few = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    files = "1 file that is" if len(names) == 1 else f"{len(names):,} files that are"
+    return escape_markdown(f"Left out: {files} hidden, or added by the operating system: {few}")
 
 
 def not_judged(reason: str) -> str:

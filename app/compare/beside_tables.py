@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from app.compare import words
-from app.compare.words import ALL_RIGHT, ALL_WRONG, DISAGREE, EVERY
+from app.compare.words import ALL_RIGHT, ALL_WRONG, ANY_DISAGREE, DISAGREE, EVERY
 from mocoop.evaluation.paired import agreement, wilson_interval
 from mocoop.evaluation.side_by_side import SideBySide
 
@@ -49,10 +51,11 @@ def pairs_table(lined: SideBySide) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def filters(first: str, second: str) -> tuple[str, ...]:
-    """Returns the choices of images for two methods: the ones that one of them wins come first."""
-    won, lost = words.wins(first), words.wins(second)
-    return (DISAGREE, won, lost, ALL_RIGHT, ALL_WRONG, EVERY)
+def filters(names: Sequence[str], first: int, second: int) -> tuple[str, ...]:
+    """Returns the choices of images for two of some methods: those on which they differ first."""
+    won, lost = words.wins(names[first]), words.wins(names[second])
+    others = (ANY_DISAGREE,) if len(names) > 2 else ()
+    return (DISAGREE, won, lost, *others, ALL_RIGHT, ALL_WRONG, EVERY)
 
 
 def chosen_images(lined: SideBySide, wanted: str, first: int, second: int) -> NDArray[np.intp]:
@@ -60,10 +63,11 @@ def chosen_images(lined: SideBySide, wanted: str, first: int, second: int) -> ND
 
     The order is the same every time, so that a page of images is not of one class alone.
     """
-    won, lost = filters(lined.names[first], lined.names[second])[1:3]
+    won, lost = filters(lined.names, first, second)[1:3]
     right = lined.right
     keep = {
-        DISAGREE: lined.disagree,
+        DISAGREE: lined.predicted[first] != lined.predicted[second],
+        ANY_DISAGREE: lined.disagree,
         won: right[first] & ~right[second],
         lost: right[second] & ~right[first],
         ALL_RIGHT: right.all(axis=0),

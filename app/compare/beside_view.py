@@ -203,7 +203,7 @@ def pick_pair(lined: SideBySide) -> tuple[int, int]:
 
 def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
     """Shows the chosen images with the answer of every method, one page at a time."""
-    options = beside_tables.filters(lined.names[first], lined.names[second])
+    options = beside_tables.filters(lined.names, first, second)
     left, right = st.columns(2, vertical_alignment="bottom")
     wanted = left.selectbox(
         words.IMAGES_ON_WHICH, options, key=state.BESIDE_SHOW, bind=state.QUERY

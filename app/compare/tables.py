@@ -19,7 +19,7 @@ from mocoop.presets import differences, names_all_classes
 from mocoop.report.facts import Facts
 from mocoop.runs.chosen_on_test import chosen_on_test
 from mocoop.runs.run import Run
-from mocoop.runs.status import FINISHED, STATUS_FILE
+from mocoop.runs.status import DAMAGED, FINISHED, STATUS_FILE
 
 PERCENTS = ("all", "base", "new", "HM", "error")
 COLUMNS = (
@@ -46,15 +46,20 @@ def run_row(run: Run, name: str) -> dict[str, Any]:
     Args:
         run: any run.
         name: the run's name on the page.
+
+    Raises:
+        UserError: if the run does not exist any more.
     """
-    status = run.status()
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {
         "run": name,
-        "state": status.state,
-        "epochs": status.epochs,
         "changed": datetime.fromtimestamp(last_change(run)),
         "settings": "",
     }
+    try:
+        status = run.status()
+    except UserError as error:
+        return row | {"state": DAMAGED, "settings": str(error)}
+    row |= {"state": status.state, "epochs": status.epochs}
     try:
         config = requested(run)
         row |= {
@@ -78,8 +83,6 @@ def run_row(run: Run, name: str) -> dict[str, Any]:
     except UserError as error:
         # The settings of a run that has not started may not be written yet.
         row["settings"] = "" if status.active else str(error)
-    except (KeyError, TypeError, AttributeError) as error:
-        row["settings"] = words.damaged(str(error))
     return row
 
 

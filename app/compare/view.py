@@ -23,7 +23,8 @@ from mocoop.results.gather import Gathered, gather
 from mocoop.results.markup import to_latex, to_markdown
 from mocoop.results.means import means_csv
 from mocoop.results.rows import PROTOCOLS, Row, to_csv
-from mocoop.runs.run import Run, default_runs, list_runs, open_run
+from mocoop.runs.paths import protocol_runs
+from mocoop.runs.run import Run, damaged_runs, list_runs, open_run
 from mocoop.runs.status import STOPPED
 from mocoop.shots import ALL_SHOTS, shots_value
 
@@ -36,10 +37,11 @@ def all_runs() -> dict[str, Run]:
 
     These are the user's runs, the runs of protocols, and the runs that come with the project.
     """
-    protocol = default_runs() / "protocol"
+    protocol = protocol_runs()
     by_name: dict[str, Run] = {}
     changed: dict[str, float] = {}
-    for run in (*list_runs(), *list_runs([protocol])):
+    damaged = (*damaged_runs(), *damaged_runs([protocol]))
+    for run in (*list_runs(), *list_runs([protocol]), *damaged):
         name = f"protocol/{run.name}" if run.path.parent == protocol else run.name
         if name not in by_name:
             with suppress(UserError):  # the run was deleted in the meantime
@@ -91,7 +93,9 @@ def pick_filter(table: pd.DataFrame) -> RunFilter:
         "trained on": (words.TRAINED_ON, state.ONLY_TRAINED),
         "state": (words.STATE, state.ONLY_STATE),
     }
-    for column, (name, (label, key)) in zip(st.columns(len(fields)), fields.items(), strict=True):
+    with st.container(key="filters"):
+        columns = st.columns(len(fields))
+    for column, (name, (label, key)) in zip(columns, fields.items(), strict=True):
         with column:
             chosen[name] = st.multiselect(
                 label,

@@ -114,7 +114,8 @@ PAIR_HELP = (
     "over 10,000 bootstrap resamples of the images."
 )
 IMAGES_ON_WHICH = "Images on which"
-DISAGREE, ALL_RIGHT, ALL_WRONG, EVERY = "they disagree", "all are right", "all are wrong", "any"
+DISAGREE, ANY_DISAGREE = "these two disagree", "not all methods agree"
+ALL_RIGHT, ALL_WRONG, EVERY = "all are right", "all are wrong", "any"
 TRUE_STYLE, ANY = "True style", "any"
 EPOCH = "epoch"
 PERCENT_RIGHT = "test images, % right"
@@ -196,11 +197,6 @@ def no_epoch(state: str) -> str:
 def chosen_on_test(chosen: str) -> str:
     """Returns that some settings were chosen on test images."""
     return f"{chosen} chosen on test images"
-
-
-def damaged(reason: str) -> str:
-    """Returns that the results of a run cannot be read."""
-    return f"its results cannot be read ({reason})"
 
 
 def no_such_run(name: str) -> str:

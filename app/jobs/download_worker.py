@@ -24,6 +24,7 @@ from mocoop.runs.status import (
     Status,
     identity,
     read_values,
+    saved_status,
 )
 from mocoop.storage.atomic import exclusive_lock, overwrite_json, write_json
 
@@ -57,7 +58,7 @@ def main(folder: Path) -> None:
     request = read_values(folder, REQUEST)
     weights = HubWeights(request["repository"], tuple(request["files"]))
     with exclusive_lock(folder):  # until the server has written this process's number
-        status = DownloadStatus(**read_values(folder, STATUS_FILE))
+        status = saved_status(folder, DownloadStatus)
         status = replace(status, state=RUNNING, **identity(psutil.Process()))
         write_status(folder, status)
 

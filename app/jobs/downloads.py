@@ -28,7 +28,7 @@ from mocoop.runs.status import (
     QUEUED,
     STATUS_FILE,
     identity,
-    read_values,
+    saved_status,
     with_process,
 )
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
@@ -80,8 +80,8 @@ def status_of(name: str) -> DownloadStatus | None:
     """Returns the status of a CLIP's last download; None if there was none."""
     folder = _folder(name)
     try:
-        return with_process(lambda: DownloadStatus(**read_values(folder, STATUS_FILE)))
-    except (UserError, TypeError):  # none, or one of another version
+        return with_process(lambda: saved_status(folder, DownloadStatus))
+    except UserError:  # none, or one of another version
         return None
 
 

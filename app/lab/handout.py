@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -24,6 +26,10 @@ li::before { content: "\\2610"; display: inline-block; width: 8mm; text-indent: 
 .line { border-bottom: 1px solid #888; height: 9mm; }
 .who { display: flex; gap: 8mm; color: #555; } .who span { flex: 1; border-bottom: 1px solid #888;
   padding-bottom: 1mm; }
+.pictures { display: flex; flex-wrap: wrap; gap: 2mm 4mm; }
+.pictures figure { width: 26mm; margin: 0; }
+.pictures img { width: 26mm; image-rendering: pixelated; outline: 1px solid #888; }
+.pictures figcaption { font-size: 8pt; line-height: 1.25; }
 .answer { break-before: page; border-top: 1px solid #ccc; padding-top: 6mm; }
 figure { margin: 3mm 0; break-inside: avoid; } figcaption { font-size: 10pt; color: #444; }
 figure svg { width: 100%; height: auto; } footer { font-size: 9pt; color: #555; margin-top: 5mm; }
@@ -38,6 +44,7 @@ def handout(
     figures: Figures,
     note: str,
     solved: bool,
+    pictures: Sequence[tuple[bytes, str]] = (),
 ) -> str:
     """Returns a lesson as an HTML page to print, which needs no network.
 
@@ -48,6 +55,7 @@ def handout(
         figures: those of the answer.
         note: a line in Markdown about the trainings, for the end.
         solved: whether the answer follows, on pages of its own.
+        pictures: examples from the lesson's sets as PNG, each with a caption in Markdown.
     """
     right = lesson.choices[lesson.answer(finals)]
     choices = "".join(f"<li>{as_html(choice)}</li>" for choice in lesson.choices)
@@ -55,6 +63,13 @@ def handout(
         f"<figure>{as_svg(figure)}<figcaption>{as_html(caption)}</figcaption></figure>"
         for caption, figure in figures.values()
     )
+    shown = "".join(
+        f'<figure><img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        f"<figcaption>{as_html(caption)}</figcaption></figure>"
+        for png, caption in pictures
+    )
+    if shown:
+        shown = f'<div class="pictures">{shown}</div>'
     title = f"{number}. {lesson.title}"
     lines = '<div class="line"></div>' * 4
     told = [lesson.reveal(finals), robustness(lesson, finals)]
@@ -68,7 +83,7 @@ def handout(
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
 <meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>
 <main><section class="question"><p class="who"><span>Name</span><span>Date</span></p>
-<h1>{html.escape(title)}</h1><p>{as_html(lesson.story)}</p>
+<h1>{html.escape(title)}</h1><p>{as_html(lesson.story)}</p>{shown}
 <h2>{words.PRINTED_QUESTION}</h2><p>{as_html(lesson.question)}</p><ol>{choices}</ol>
 <h2>{words.PRINTED_REASON}</h2>{lines}</section>{answer if solved else ""}</main></body></html>"""
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.common import state
 from app.lab import answers, tables, words
-from app.lab.examples import examples
+from app.lab.examples import ON_PAPER, examples, examples_of
 from app.lab.experiment_words import ONLY_FOR_LOOKING, OVERFIT_ON_TRAIN
 from app.lab.findings import (
     DETAILS,
@@ -31,6 +31,7 @@ from app.lab.terms_words import COLUMNS, terms
 from app.lab.view import grid
 from app.ui import layout
 from app.ui.parts import show_figure, show_table
+from app.ui.pictures import bright_png
 from mocoop.methods import METHODS
 from mocoop.protocols.lab import OWN_RATE
 
@@ -181,7 +182,13 @@ def _to_few_images() -> None:
 def _printed(lesson: Lesson, finals: pd.DataFrame, number: int, solved: bool) -> str:
     note = words.how_trained(OWN_RATE, WEIGHT, own_weights())
     made = figures_of(lesson.key, grid(), finals) if solved else {}
-    return handout(lesson, finals, number, made, note, solved)
+    # Ink makes dark pictures darker still.
+    pictures = [
+        (bright_png(example.png), example.caption)
+        for data in lesson.data
+        for example in examples_of(data, ON_PAPER)
+    ]
+    return handout(lesson, finals, number, made, note, solved, pictures)
 
 
 def _end(finals: pd.DataFrame) -> None:

@@ -184,7 +184,7 @@ LESSONS = (
         "MoCoOp has an expert for each group of templates, and a router that picks two of "
         "them for every image. It would also work without a router: **all experts vote equally**, "
         f"or **the best single one** answers alone. In the set *{ALBUMS}* the style decides which "
-        "thing counts: the large one in photos, the small one in sketches, the many in dark "
+        "thing counts: the large one in photos, the small one in sketches, the pattern in dark "
         f"pictures. In *{DETAILS}* it is always the small one.",
         "How much does the router's choice of two gain over the better of these ways, in points "
         "of test accuracy?",

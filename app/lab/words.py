@@ -60,9 +60,16 @@ def few_images(shots: int) -> str:
 _COUNTS = {"large": "the large thing", "small": "the small thing", "many": "the pattern"}
 
 
-def what_counts(style: str, role: str, name: str) -> str:
-    """Returns the caption of an example: its style, what counts in it, and its class."""
-    counts = f"{_COUNTS[role]} counts" if role in _COUNTS else "the only thing counts"
+def what_counts(style: str, role: str, name: str, things: int) -> str:
+    """Returns the caption of an example: its style, what counts in it, and its class.
+
+    Args:
+        style: how the picture is drawn.
+        role: the place of the thing that counts.
+        name: the class.
+        things: how many things the picture shows.
+    """
+    counts = f"{_COUNTS.get(role, f'the {role} thing')} counts" if things > 1 else "the only thing"
     return f"*{style}*: {counts}: **{name}**"
 
 

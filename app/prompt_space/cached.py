@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from torch import Tensor
@@ -24,6 +25,16 @@ def drift(run: Run) -> list[Drift]:
 @st.cache_data(show_spinner=False, max_entries=16)
 def _drift(path: str, stamp: float) -> list[Drift]:
     return drift_table(open_run(path).features())
+
+
+def records(run: Run) -> list[dict[str, Any]]:
+    """Returns the records of a finished run, one per epoch."""
+    return _records(str(run.path), stamp_of(run))
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _records(path: str, stamp: float) -> list[dict[str, Any]]:
+    return open_run(path).records()
 
 
 def nearest(run: Run, epoch: int) -> Tensor:

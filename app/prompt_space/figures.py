@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from app.common.plotting import plain, transparent
 from app.common.theme import EXPERT_COLOURS, NEUTRAL
 from app.prompt_space.tables import AXES, soft_pairs
-from app.prompt_space.words import POINT_KINDS
+from app.prompt_space.words import BLOCK, MOVED, POINT_KINDS
 
 # Symbol, size and opacity of each kind, in the order in which they are drawn: a prototype must
 # not cover the hard prompts around it. The kinds can be told apart without colour.
@@ -103,6 +103,34 @@ def drift_lines(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
     # The axis spans at least 0.02, so that a tiny drift looks tiny.
     low = min(0.98, lowest - 0.05 * (1 - lowest))
     return figure.update_yaxes(title="cosine to own prototype", range=[low, 1 + 0.05 * (1 - low)])
+
+
+def block_bars(table: pd.DataFrame, epoch: int, colours: Mapping[str, str]) -> go.Figure:
+    """Returns how far the learned tokens of each block moved until an epoch.
+
+    Args:
+        table: from `tables.block_frame`; all epochs determine the axis, so that it stays.
+        epoch: the epoch to show.
+        colours: expert → colour; the image tower's tokens are grey.
+    """
+    figure = go.Figure()
+    several = len(colours) > 1
+    for (tower, expert), part in table.groupby(["tower", "expert"], sort=False):
+        name = f"{tower} tower, {expert}" if expert and several else f"{tower} tower"
+        now = part[part["epoch"] == epoch]
+        figure.add_trace(
+            go.Bar(
+                x=now["block"],
+                y=now["moved"],
+                name=name,
+                marker_color=colours.get(str(expert), NEUTRAL),
+                hovertemplate=f"{name}, block %{{x}}: %{{y:.2f}}<extra></extra>",
+            )
+        )
+    plain(figure, 300)
+    figure.update_layout(barmode="group", showlegend=True)
+    figure.update_xaxes(title=BLOCK, tickformat="d", dtick=1)
+    return figure.update_yaxes(title=MOVED, range=[0, 1.05 * float(table["moved"].max()) or 1.0])
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:

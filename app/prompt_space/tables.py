@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from mocoop.analysis.drift import Drift, NearWord
 from mocoop.analysis.placing import Nearness
 from mocoop.analysis.projection import HARD, KINDS, PROTOTYPE, SOFT, Projection
+from mocoop.model.block_tokens import TEXT
 from mocoop.templates import Groups
 
 AXES = ("x", "y", "z")
@@ -27,6 +29,28 @@ def drift_frame(rows: Sequence[Drift], experts: Sequence[str]) -> pd.DataFrame:
             "outside": [100 * row.outside_span for row in rows],
         }
     )
+
+
+def block_frame(records: Sequence[Mapping[str, Any]], experts: Sequence[str]) -> pd.DataFrame:
+    """Returns a row per epoch, tower, expert and block: how far its learned tokens moved.
+
+    Blocks count from 1. Tokens of the image tower, and keys and values, belong to no expert.
+
+    Args:
+        records: of a run, one per epoch; those of earlier versions have no such numbers.
+        experts: the names of the experts.
+    """
+    columns = ["epoch", "tower", "expert", "block", "moved"]
+    rows = []
+    for record in records:
+        for tower, parts in (record.get("moved") or {}).items():
+            owners = experts if tower == TEXT and len(parts) == len(experts) else [""]
+            for owner, blocks in zip(owners, parts, strict=True):
+                rows += [
+                    (record["epoch"], tower, owner, block, distance)
+                    for block, distance in enumerate(blocks, start=1)
+                ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def map_table(projection: Projection, groups: Groups, class_names: Sequence[str]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from app.ui import layout
 from app.ui.linked import linked_select
 from app.ui.loading import loading
 from app.ui.parts import show_figure, show_table
-from app.ui.pictures import show_picture
+from app.ui.pictures import brighten_switch, show_picture
 from app.ui.words import test_image
 from mocoop.config import TrainConfig
 from mocoop.datasets import Item
@@ -127,6 +127,7 @@ def routed_images(run: Run, setup: RunSetup, expert: str, class_name: str) -> No
 
 def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
     """Shows the first `THUMBNAILS` of the test images of a class."""
+    brighten_switch()
     with st.container(horizontal=True, gap="small"):
         for item in items[:THUMBNAILS]:
             png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)

@@ -41,6 +41,21 @@ OUTSIDE, OUTSIDE_HELP = (
     "hard prompts can express.",
 )
 
+# Learned tokens in the towers' blocks.
+BLOCKS = "Block by block"
+BLOCK, MOVED = "block", "distance from the start"
+BLOCKS_ALT = "How far the learned tokens of each block moved, for both towers"
+BLOCKS_HELP = (
+    "The length of the difference from the start, divided by the length of the start: 1 means "
+    "that the tokens moved as far as they were long. Block 1 of the text tower starts from words, "
+    "other blocks from small random values, which are soon left behind. So compare epochs and "
+    "runs rather than blocks."
+)
+NO_BLOCKS = (
+    "This run learned tokens in the blocks of CLIP's towers, but an earlier version trained it "
+    "and did not keep how far they moved. Train it again to see it."
+)
+
 # The map's settings.
 MAP = "Map of the prompts"
 MAP_METHOD, DIMENSIONS, COLOUR, SHOW = "Map", "Dimensions", "Colour", "Show"
@@ -110,6 +125,11 @@ def at_point(class_name: str, number: int) -> str:
 def moved(epoch: int) -> str:
     """Returns the title of the table of drift."""
     return f"**How far the prompts moved**, at epoch {epoch}"
+
+
+def blocks_moved(epoch: int) -> str:
+    """Returns the title of the figure on blocks."""
+    return f"**How far the learned tokens of each block moved**, until epoch {epoch}"
 
 
 def own_group(shares: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import streamlit as st
 import torch
@@ -45,6 +46,8 @@ class Picture:
     image: Image.Image
     notes: tuple[str, ...] = ()
     truth: str | None = None
+    reopen: Callable[[float | None], Image.Image] | None = field(default=None, repr=False)
+    """Returns the picture with another value as white; None for test images."""
 
     @property
     def is_transparent(self) -> bool:
@@ -125,6 +128,9 @@ def own_pictures(source: str, run: Run) -> list[Picture]:
             st.warning(words.too_many(len(given), MAX_FILES))
     pictures = []
     for file in given[:MAX_FILES]:
+        if file.size > MAX_MEGABYTES * 2**20:  # only the browser keeps to the limit by itself
+            st.warning(words.too_large(MAX_MEGABYTES))
+            continue
         try:
             picture = read_picture(file.getvalue(), shown_name(file.name), white=white)
             pictures.append((file, picture))
@@ -156,7 +162,11 @@ def read_picture(
         UserError: if the content is not an image, or is damaged.
     """
     image, notes = open_upload(content, name, ground, white)
-    return Picture(name, image, tuple(notes))
+
+    def reopen(other: float | None) -> Image.Image:
+        return open_upload(content, name, ground, other)[0]
+
+    return Picture(name, image, tuple(notes), reopen=reopen)
 
 
 def on_card(image: Image.Image) -> Image.Image:
@@ -225,8 +235,30 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
             figure = figures.class_bars(best, picture.truth)
             show_figure(figure, "classes-now", words.PICTURE_CLASSES_ALT, best)
     look_into(run, changed)
-    beside_run(run, changed, picture.truth, "picture")
+    own = run_caches.setup_of(run).white
+
+    def seen(other: Run) -> Image.Image:
+        return effects.apply_effects(seen_by(other, picture, own), wanted)
+
+    beside_run(run, changed, picture.truth, "picture", seen_by=seen)
     nearest_training_images(run, feature)
+
+
+def seen_by(run: Run, picture: Picture, own: float | None) -> Image.Image:
+    """Returns a picture as a run of the same data set sees it.
+
+    Runs can differ in which value is white in pictures of more than 8 bits.
+
+    Args:
+        run: the run.
+        picture: the picture.
+        own: the value that was white when the picture was opened.
+
+    Raises:
+        UserError: if the run was deleted in the meantime.
+    """
+    white = run_caches.setup_of(run).white
+    return picture.image if picture.reopen is None or white == own else picture.reopen(white)
 
 
 def reset() -> None:

@@ -337,3 +337,8 @@ def uploader(most: int) -> str:
 def too_many(count: int, most: int) -> str:
     """Returns that only some of the uploaded files are shown."""
     return f"You uploaded {count} files. Only the first {most} are shown."
+
+
+def too_large(most: int) -> str:
+    """Returns that an uploaded file has more megabytes than allowed."""
+    return f"A file has more than {most} MB. Make it smaller first."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import streamlit as st
@@ -33,7 +33,12 @@ DEFAULT_COLUMNS, MOST = 5, 8
 
 
 def beside_run(
-    run: Run, image: Image.Image, truth: str | None, name: str, labels: range | None = None
+    run: Run,
+    image: Image.Image,
+    truth: str | None,
+    name: str,
+    labels: range | None = None,
+    seen_by: Callable[[Run], Image.Image] | None = None,
 ) -> None:
     """Shows the answers of a run, of other runs and of methods without training for a picture.
 
@@ -43,6 +48,7 @@ def beside_run(
         truth: its true class, if that is known.
         name: name of the row, unique on the page.
         labels: the classes that can be predicted; by default all.
+        seen_by: returns the picture as another run sees it; by default all see the same.
     """
     config = run_caches.setup_of(run).config
     st.markdown(words.TITLE)
@@ -60,7 +66,7 @@ def beside_run(
         if key.startswith(MARK):
             columns.append(untrained_column(config, key.removeprefix(MARK), image, labels))
         else:
-            columns.append(run_column(runs[key], image, labels, notes[key]))
+            columns.append(run_column(runs[key], image, labels, notes[key], seen_by))
     if differs := more_differs(differing_settings(configs_of(shown))):
         st.caption(f":material/info: {differs}")
     row(columns, truth, name)
@@ -148,7 +154,11 @@ def usual(run: Run, runs: Mapping[str, Run]) -> list[str]:
 
 
 def run_column(
-    run: Run, image: Image.Image, labels: range | None = None, label: str = ""
+    run: Run,
+    image: Image.Image,
+    labels: range | None = None,
+    label: str = "",
+    seen_by: Callable[[Run], Image.Image] | None = None,
 ) -> Column:
     """Returns a run's answer, or why it has none: it may have been deleted just now.
 
@@ -157,6 +167,7 @@ def run_column(
         image: the picture, RGB.
         labels: the classes that can be predicted; by default all.
         label: the run's label beside others; by default that of its settings.
+        seen_by: returns the picture as this run sees it; by default that is `image`.
     """
     try:
         setup = run_caches.setup_of(run)
@@ -171,7 +182,8 @@ def run_column(
         if labels is None and knows_trained_only(setup):
             classifier = run_caches.classifier_of_known(run)
             note = words.with_classes(note, setup.trained_classes)
-        routed = _among(classifier, labels).classify(picture_feature(run, image)[None])
+        own = image if seen_by is None else seen_by(run)
+        routed = _among(classifier, labels).classify(picture_feature(run, own)[None])
     except UserError as error:
         return Column(title, note, colour, problem=str(error))
     return Column(title, note, colour, routed)

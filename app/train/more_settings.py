@@ -18,7 +18,15 @@ from mocoop.method_record import ONE_PROMPT, Method
 from mocoop.methods import METHODS
 
 # Settings of at least 1.
-LEAST_ONE = ("batch_size", "num_chosen", "views", "context_tokens", "lora_rank", "steps_per_shot")
+LEAST_ONE = (
+    "batch_size",
+    "num_chosen",
+    "views",
+    "context_tokens",
+    "lora_rank",
+    "steps_per_shot",
+    "text_depth",
+)
 
 
 def more_settings(config: TrainConfig, dataset: Dataset) -> TrainConfig:
@@ -162,7 +170,7 @@ def _training(form: Form) -> None:
         form.number("vision_rate", 0.01, format="%.3f")
         if config.router_input == "frozen" and not config.compares_images:
             form.number("expert_vision_depth", 1)
-    if config.text_depth > 1:
+    if config.text_depth > 1 or (config.conditional and METHODS[config.method].is_mixture):
         form.number("text_depth", 1)
     if config.text_keys:
         form.number("text_prompts", 1)
@@ -214,6 +222,7 @@ def _router(form: Form) -> None:
     form.number("gate_weight", 0.5)
     form.choice("gate_target", words.GATE_TARGETS)
     if form.config.conditional:
+        form.number("condition_from", 1)
         form.toggle("shift_per_expert")
 
 

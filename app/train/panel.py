@@ -221,7 +221,15 @@ def _show_recent(runs: list[Run]) -> None:
         with errors_in_words(), st.container(horizontal=True, vertical_alignment="center"):
             status = run.status()
             _badge(status.state)
-            st.markdown(labels[run.name])
+            if status.state == FINISHED:
+                st.page_link(
+                    "pages/routing.py",
+                    label=labels[run.name],
+                    query_params={state.RUN: run.name},
+                    help=words.OPEN_HELP,
+                )
+            else:
+                st.markdown(labels[run.name])
             st.space("stretch")
             if status.state == FINISHED:
                 st.markdown(_accuracy(run))

@@ -29,6 +29,7 @@ TRAIN_AGAIN = "Train it again"
 ACCURACY, LOSSES = "Accuracy", "Losses"
 EXPERTS_USED, UNCERTAINTY = "Which experts are used", "How uncertain the router is"
 EARLIER = "**Earlier runs**"
+OPEN_HELP = "Opens this run on the Routing page."
 CONTINUE_HELP = "Continues from the last saved state. The result is the same as without the stop."
 
 

@@ -83,6 +83,7 @@ LABELS = {
     "gate_rate": "Router's rate",
     "gate_weight": "Gating loss weight",
     "gate_target": "Router learns from",
+    "condition_from": "The image counts from block",
     "shift_per_expert": "A network for every expert",
     "align_weight": "λ",
     "align_temperature": "Temperature",
@@ -145,6 +146,9 @@ HELP = {
     "gate_target": "The scores that the router imitates: those of the hard prompts with 10 added "
     "to the K best (as in the paper), those of the hard prompts times CLIP's own scale, or those "
     "of the soft prompts with 10 added to the K best.",
+    "condition_from": "The first block of CLIP's text tower whose learned tokens change with the "
+    "image. 0: the words of the prompt, and the tokens of all later blocks. It must be smaller "
+    "than the number of blocks with learned tokens.",
     "shift_per_expert": "A small network computes the vector that an image adds to the prompts. "
     "Every expert can have its own, instead of one for all.",
     "align_weight": "How much is removed of the part of the gradient that contradicts the plain "

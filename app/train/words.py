@@ -126,7 +126,7 @@ def offline(weights: HubWeights) -> str:
     )
 
 
-SEEDS_DONE = "seeds 1 to 3 are trained"
+SEEDS_DONE = "seeds 1 to 3 are trained or in the queue"
 
 
 TIME_UNKNOWN = "time unknown before a first training with this CLIP here"
@@ -199,6 +199,13 @@ def filled_in(config: TrainConfig, method: str) -> str:
     )
 
 
+MEMORISED = 20.0  # points of training accuracy above that on validation images
+OVERFITTING = (
+    "**This is overfitting:** the prompt fits its own training images far better than other "
+    "images of the same classes."
+)
+
+
 def what_came_out(
     training: float | None, validation: float | None, tests: Mapping[str, PairTest]
 ) -> str:
@@ -215,6 +222,8 @@ def what_came_out(
             f"In the end {training:.0f} % of the training images are right, and "
             f"{validation:.0f} % of the validation images."
         )
+        if training - validation >= MEMORISED:
+            parts.append(OVERFITTING)
     for part, test in tests.items():
         change = f"{signed(test.difference)} points"
         parts.append(f"{PARTS[part]}: {verdict(test)} ({change}).")

@@ -7,7 +7,19 @@ from typing import Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from mocoop.assets import asset
+
 Kind = Literal["card", "wide", "small"]
+
+
+def page_style() -> str:
+    """Returns the CSS of all pages: assets/app.css, and whether the theme is light or dark.
+
+    Streamlit tells only the page itself which theme it has; dialogs and menus stand beside it.
+    """
+    css = asset("app.css").read_text()
+    theme = st.context.theme.type
+    return css if theme is None else f"{css}\nbody {{ color-scheme: {theme}; }}"
 
 
 def tiles(kind: Kind, name: str) -> DeltaGenerator:

@@ -13,6 +13,7 @@ import streamlit as st
 from app.common import state
 from app.ui import layout, words
 from app.ui.figure_page import figure_page
+from mocoop.csv_cells import csv_cell
 from mocoop.errors import UserError
 
 PICTURES = ("PNG", "SVG")
@@ -86,7 +87,7 @@ def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
     """Shows the button that downloads a table as `name`.csv."""
     st.download_button(
         words.CSV,
-        table.to_csv(index=index).encode(),
+        _as_csv(table, index),
         f"{name}.csv",
         "text/csv",
         key=f"download-{name}",
@@ -94,3 +95,10 @@ def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
         type="tertiary",
         on_click="ignore",
     )
+
+
+def _as_csv(table: pd.DataFrame, index: bool) -> bytes:
+    """Returns a table as CSV, whose cells no spreadsheet takes for formulas."""
+    safe = table.reset_index() if index else table
+    safe = safe.map(csv_cell).rename(columns=csv_cell)
+    return safe.to_csv(index=False).encode()

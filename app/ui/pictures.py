@@ -5,16 +5,12 @@ from __future__ import annotations
 import io
 from typing import Literal
 
-import numpy as np
 import streamlit as st
 from PIL import Image
 
 from app.common import state
+from app.common.brightening import brightened
 from app.ui import words
-
-DARK = 0.5
-"""A picture is dark if 99 % of its pixels are darker than this, from 0 (black) to 1 (white)."""
-BRIGHTEST = 0.95  # of those pixels after brightening
 
 
 def brighten_switch() -> None:
@@ -44,11 +40,12 @@ def to_show(png: bytes) -> bytes:
 
     Only what is shown changes. Predictions always use the original picture.
     """
-    return _brightened(png) if st.session_state.get(state.BRIGHTEN) else png
+    return bright_png(png) if st.session_state.get(state.BRIGHTEN) else png
 
 
 @st.cache_data(show_spinner=False, max_entries=1000)
-def _brightened(png: bytes) -> bytes:
+def bright_png(png: bytes) -> bytes:
+    """Returns a PNG, made lighter if it is dark."""
     with Image.open(io.BytesIO(png)) as image:
         bright = brightened(image)
     if bright is image:
@@ -56,21 +53,3 @@ def _brightened(png: bytes) -> bytes:
     buffer = io.BytesIO()
     bright.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def brightened(image: Image.Image) -> Image.Image:
-    """Returns a dark picture with all pixels made lighter by one factor; others as they are.
-
-    Transparent parts stay transparent.
-    """
-    *colours, alpha = image.convert("RGBA").split()
-    visible = np.asarray(alpha) > 0
-    light = np.asarray(image.convert("RGBA").convert("L"))[visible]
-    most = float(np.percentile(light, 99)) / 255 if light.size else 1.0
-    if most >= DARK:
-        return image
-    factor = BRIGHTEST / max(most, 1 / 255)
-    lighter = [band.point(lambda value: min(255, round(value * factor))) for band in colours]
-    return Image.merge("RGBA", (*lighter, alpha)).convert(
-        image.mode if image.mode in ("RGB", "RGBA") else "RGB"
-    )

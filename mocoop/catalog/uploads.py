@@ -51,7 +51,7 @@ def keep_upload(
     extract_images(source, target, limits, _base_name(file_name), encoding)
     try:
         return load_extracted(target)
-    except UserError as error:
+    except BaseException as error:  # whatever went wrong, half a set must not stay
         shutil.rmtree(target, ignore_errors=True)
         if not isinstance(error, PathError):
             raise

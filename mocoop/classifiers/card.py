@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from mocoop.clip.known import weights_of
-from mocoop.markdown import markdown_table, one_line
+from mocoop.markdown import code, literal, markdown_table
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.model_card import results_table, settings_table
 from mocoop.runs.run import Run, RunSetup
@@ -39,13 +39,13 @@ def classifier_card(
     chosen = chosen_on_test(config, results)
     parts = [
         f"# A classifier of {classes} classes",
-        f"Made by `mocoop export` from the run `{one_line(run.name)}` (method "
-        f"`{config.method}`, mocoop {setup.version or 'of an unknown version'}). "
+        f"Made by `mocoop export` from the run {code(run.name)} (method "
+        f"`{config.method}`, mocoop {literal(setup.version) or 'of an unknown version'}). "
         "It holds the text features and the router, and needs no text tower. "
-        f"Images are encoded by the CLIP `{one_line(config.backbone)}` "
-        f"(fingerprint `{setup.backbone_fingerprint}`), whose weights are not in this repository. "
-        "If LayerNorms or tokens of the image tower were trained, `classifier.safetensors` has "
-        "them.",
+        f"Images are encoded by the CLIP {code(config.backbone)} "
+        f"(fingerprint {code(setup.backbone_fingerprint)}), whose weights are not in this "
+        "repository. If LayerNorms or tokens of the image tower were trained, "
+        "`classifier.safetensors` has them.",
         "## Use",
         "```python\nimport mocoop\n\n"
         'exported = mocoop.load_export(".")\n'
@@ -62,13 +62,13 @@ def classifier_card(
         "## Limits",
         f"- It always answers with one of its {classes} classes, also for a picture of something "
         "else.\n"
-        f"- It was trained on {shots} of `{one_line(Path(config.data).name)}`, and tested on "
+        f"- It was trained on {shots} of {code(Path(config.data).name)}, and tested on "
         "images of the same set. Other pictures may be classified less well.\n"
         "- The probabilities are not calibrated beyond the calibration error above."
         + (_white(setup.white) if setup.white is not None else ""),
         *([_experts(setup)] if experts > 1 else []),
         "## Class names",
-        ", ".join(one_line(name) for name in setup.class_names),
+        ", ".join(map(literal, setup.class_names)),
         "## Source",
         "Mixture of Prompt Learning for Vision Language Models, "
         "[arXiv 2409.12011](https://arxiv.org/abs/2409.12011).",
@@ -150,7 +150,7 @@ def _white(white: float) -> str:
 def _experts(setup: RunSetup) -> str:
     """Returns the section about the experts and the templates that each was started from."""
     rows = [
-        (name, "; ".join(f"`{one_line(template)}`" for template in templates))
+        (literal(name), "; ".join(map(code, templates)))
         for name, templates in setup.groups.items()
     ]
     return "## Experts\n\n" + markdown_table(("expert", "hard prompts"), rows)

@@ -11,7 +11,6 @@ README.md               what the classifier is and how to use it: a model card f
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -41,12 +40,14 @@ from mocoop.model.vision_prompts import VISION, tuned_tower
 from mocoop.older import check_not_first_demo
 from mocoop.runs.paths import EXPORT_FILE
 from mocoop.runs.run import Run, load_gate, white_setting
-from mocoop.storage.atomic import write_json, write_tensors, write_text
+from mocoop.storage.atomic import remove_of_killed, write_json, write_tensors, write_text
+from mocoop.storage.typed_json import decode
 
 FORMAT = 1  # version of the folder's format
 _TOKENS = "vision.tokens"  # the name of the image tower's learned tokens in an export
 WHOLE = "classifier.onnx"
 _SCRIPT = Path(__file__).with_name("label.py")  # goes with WHOLE; it imports nothing of ours
+_FILES = {"classifier.safetensors", "head.onnx", "README.md", WHOLE, _SCRIPT.name}
 _UPDATES = "vision.updates"  # the names of its low-rank updates begin so
 
 
@@ -157,8 +158,7 @@ def export_run(
         check_onnx()
     if tower:
         check_whole()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} exists and is not empty. Choose another folder.")
+    _check_free(folder)
     run.require_finished()
     setup = run.setup()
     method = setup.config.method
@@ -226,6 +226,20 @@ def export_run(
     return [*files, folder / "README.md", folder / EXPORT_FILE]
 
 
+def _check_free(folder: Path) -> None:
+    """Raises UserError for a folder with files, other than those of an export that was killed.
+
+    classifier.json is written last: without it, all that an export writes was left half done.
+    """
+    if not folder.exists():
+        return
+    if folder.is_dir():
+        remove_of_killed(folder)
+        if {path.name for path in folder.iterdir()} <= _FILES:
+            return
+    raise UserError(f"{folder} exists and is not empty. Choose another folder.")
+
+
 def load_export(folder: Path) -> Exported:
     """Returns an exported classifier.
 
@@ -275,8 +289,8 @@ def load_export(folder: Path) -> Exported:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = decode(path.read_bytes(), Any)
+    except (OSError, UserError) as error:
         raise UserError(
             f"{path} cannot be read ({error}). Expected a folder that `mocoop export` made."
         ) from error

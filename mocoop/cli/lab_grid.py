@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from mocoop.assets import asset
+from mocoop.cli.option_types import MaybePath
 from mocoop.cli.output_paths import check_folder
+from mocoop.cli.protocols import EngineOptions
 from mocoop.presets import preset
+from mocoop.runs.paths import LAB_GRID, default_runs
 
 OWN_RATE = preset("coop").learning_rate  # LASP and MoCoOp have the same
 
@@ -31,12 +37,13 @@ class LabGridCommand:
     """Random seeds, one training each."""
     epochs: int = 40
     """Epochs of each training; results of fewer epochs are read from it."""
-    root: Path = Path("runs/lab-grid")
-    """Folder for finished parts of the grid."""
+    root: MaybePath = None
+    """Folder for finished parts of the grid; by default `lab-grid` in MOCOOP_RUNS or ./runs."""
     out: Path = field(default_factory=lambda: asset("lab"))
     """Folder for the finished grid."""
-    workers: int = 2
-    """Number of trainings that run at the same time."""
+    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: EngineOptions(workers=2)
+    )
     show: bool = False
     """Train nothing; show the mean accuracies of the finished grid in `out`."""
 
@@ -59,8 +66,9 @@ def lab_grid(command: LabGridCommand) -> None:
         command.seeds,
         command.epochs,
     )
+    root = command.root or default_runs() / LAB_GRID
     with tqdm(unit="training") as bar:
-        for done, total in make_grid(axes, command.root, command.out, command.workers):
+        for done, total in make_grid(axes, root, command.out, engine=command.engine.chosen()):
             bar.total = total
             bar.update(done - bar.n)
     size = (command.out / NUMBERS).stat().st_size

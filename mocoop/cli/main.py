@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -34,6 +33,8 @@ from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from, notes_in_words
 from mocoop.presets import preset, settings_from, settings_of_run
+from mocoop.storage.atomic import DISK_FULL, NOT_WRITABLE, why_not_written
+from mocoop.storage.typed_json import decode
 
 USAGE = """usage: mocoop COMMAND [options]
 
@@ -115,12 +116,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"mocoop: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader (`head`, a pager) has closed the pipe. Python would report this at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        if error.errno not in (*DISK_FULL, *NOT_WRITABLE):
+            raise
+        print(f"mocoop: {why_not_written(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as stop:
         print(f"mocoop: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader (`head`, a pager) has closed the pipe. Python would report this at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -174,8 +181,8 @@ def _starting_point(arguments: list[str]) -> tuple[train.TrainCommand, list[str]
 def _settings_in(file: Path) -> TrainConfig:
     """Returns the settings in a JSON file, such as the config.json of a run."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = decode(file.read_bytes(), Any)
+    except (OSError, UserError) as error:
         raise UserError(f"Settings file {file} cannot be read: {error}.") from error
     if not isinstance(values, dict):
         raise UserError(f"Settings file {file}: expected a JSON object of settings.")

@@ -13,6 +13,7 @@ from mocoop.cli.console import print_json
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
 from mocoop.errors import UserError
+from mocoop.runs.paths import protocol_runs
 from mocoop.shots import Shots
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mocoop.results.cells import Table
     from mocoop.results.rows import Row
     from mocoop.runs.run import Run
+    from mocoop.storage.engines import Engine
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,31 @@ class TableOutput:
     """Also write the tables to this LaTeX file (it needs the LaTeX package booktabs)."""
     json: bool = False
     """Print the numbers of every seed as one JSON document instead of tables."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Options for where the runs train."""
+
+    workers: int = 1
+    """Number of runs that train at the same time on this machine."""
+    engine: Literal["local", "ray"] = "local"
+    """`local` trains in processes of this machine; `ray` on a Ray cluster, which is started here
+    if --address names none. All its nodes must reach --root and the data."""
+    address: str = ""
+    """ray: address of a running cluster, or `auto`."""
+    cpus: float = 1.0
+    """ray: processor cores of each run."""
+    gpus: float = 0.0
+    """ray: GPUs of each run; a fraction shares one."""
+    memory: float = 0.0
+    """ray: memory of each run in GiB; 0 asks for none."""
+
+    def chosen(self) -> Engine:
+        """Returns the engine."""
+        from mocoop.storage.engines import Engine
+
+        return Engine(self.engine, self.workers, self.address, self.cpus, self.gpus, self.memory)
 
 
 @dataclass(frozen=True)
@@ -77,10 +104,9 @@ class ProtocolCommand:
     """domain-generalization: the style to train on."""
     targets: tuple[str, ...] = ()
     """domain-generalization: data sets to test on, with their own class names."""
-    root: Path = Path("runs/protocol")
-    """Folder of the runs."""
-    workers: int = 1
-    """Number of runs that train at the same time."""
+    root: MaybePath = None
+    """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
+    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(default_factory=EngineOptions)
     measures: bool = False
     """few-shot: also print tables of calibration and routing, after those of accuracy."""
     output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)
@@ -113,10 +139,9 @@ class AblationCommand:
     """Epochs of every training; by default each method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
-    root: Path = Path("runs/protocol")
-    """Folder of the runs."""
-    workers: int = 1
-    """Number of runs that train at the same time."""
+    root: MaybePath = None
+    """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
+    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(default_factory=EngineOptions)
     output: Annotated[TableOutput, tyro.conf.arg(name="")] = field(default_factory=TableOutput)
 
 
@@ -159,12 +184,13 @@ class ResultsCommand:
 
     out: Path = Path("RESULTS.md")
     """The page. A CSV file with the numbers of every seed is written next to it."""
-    root: Path = Path("runs/protocol")
-    """Folder of the runs."""
+    root: MaybePath = None
+    """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
-    workers: int = 2
-    """Number of runs that train at the same time."""
+    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: EngineOptions(workers=2)
+    )
 
 
 def protocol(command: ProtocolCommand) -> None:
@@ -184,7 +210,8 @@ def protocol(command: ProtocolCommand) -> None:
         command.targets,
         command.epochs,
     )
-    rows, _ = run_all(tasks(plan), command.root, command.workers, quiet=command.output.json)
+    root, engine = command.root or protocol_runs(), command.engine.chosen()
+    rows, _ = run_all(tasks(plan), root, engine, quiet=command.output.json)
     print_tables(rows, tables_of(rows, command.protocol, command.measures), command.output)
 
 
@@ -203,7 +230,8 @@ def ablation(command: AblationCommand) -> None:
         command.backbone,
         command.epochs,
     )
-    rows, _ = run_all(tasks, command.root, command.workers, quiet=command.output.json)
+    root, engine = command.root or protocol_runs(), command.engine.chosen()
+    rows, _ = run_all(tasks, root, engine, quiet=command.output.json)
     print_tables(rows, tables_of(rows, "ablation"), command.output)
 
 
@@ -214,7 +242,8 @@ def results(command: ResultsCommand) -> None:
     from mocoop.results.tables import to_csv
     from mocoop.storage.atomic import write_text
 
-    rows, runs = run_all(all_tasks(command.seeds), command.root, command.workers)
+    root, engine = command.root or protocol_runs(), command.engine.chosen()
+    rows, runs = run_all(all_tasks(command.seeds), root, engine)
     write_text(command.out, page(rows, runs))
     write_text(command.out.with_suffix(".csv"), to_csv(rows))
     print(f"{command.out}: {len(rows)} numbers from {len(runs)} runs")
@@ -253,7 +282,7 @@ def tune(command: TuneCommand) -> None:
 
 
 def run_all(
-    tasks: Sequence[Task], root: Path, workers: int, quiet: bool = False
+    tasks: Sequence[Task], root: Path, engine: Engine, quiet: bool = False
 ) -> tuple[list[Row], list[Run]]:
     """Runs all tasks and shows a progress bar.
 
@@ -268,7 +297,7 @@ def run_all(
     runs: dict[Path, Run] = {}
     index_of = {id(task): index for index, task in enumerate(tasks)}
     with tqdm(total=len(tasks), unit="run", disable=quiet) as bar:
-        for task, run in run_tasks(tasks, root, workers):
+        for task, run in run_tasks(tasks, root, engine=engine):
             rows[index_of[id(task)]] = rows_of(task, run)
             runs[run.path] = run
             bar.update()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -17,9 +18,14 @@ from mocoop.cli.console import (
     progress_bar,
 )
 from mocoop.cli.option_types import MaybePath, RunName
+from mocoop.errors import UserError
 from mocoop.runs.chosen_on_test import KEY, chosen_on_test
 from mocoop.runs.paths import find_run
-from mocoop.runs.status import QUEUED
+from mocoop.runs.queue import ahead_of
+from mocoop.runs.status import DAMAGED, QUEUED, Status
+
+if TYPE_CHECKING:
+    from mocoop.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -120,29 +126,47 @@ def _evaluate_on(path: Path, data: str, command: EvaluateCommand) -> None:
 
 def runs(command: RunsCommand) -> None:
     """Lists the runs, newest first."""
-    from mocoop.runs.queue import ahead_of
-    from mocoop.runs.run import list_runs
+    from mocoop.runs.run import damaged_runs, list_runs
 
+    roots = None if command.root is None else [command.root]
     rows = []
-    for run in list_runs(None if command.root is None else [command.root]):
-        status = run.status()
-        message = status.message
-        if status.state == QUEUED:
-            message = f"waits for {counted(len(ahead_of(run.path)), 'other training')}"
-        rows.append(
-            {
-                "run": run.name,
-                "path": str(run.path),
-                "state": status.state,
-                "epoch": status.epoch,
-                "epochs": status.epochs,
-                **main_accuracies(run.results()),
-                "message": message,
-            }
-        )
+    for run in list_runs(roots):
+        with suppress(UserError):  # it was deleted in the meantime
+            rows.append(_row(run, run.status()))
+    for run, why in damaged_runs(roots).items():
+        rows.append(_row(run, None, why))
     if command.json:
         print_json(rows)
     elif rows:
         print_runs(rows)
     else:
         print("No runs yet. Train one with `mocoop train`.")
+
+
+def _row(run: Run, status: Status | None, why: str = "") -> dict[str, Any]:
+    """Returns a run's line; without accuracies if its results cannot be read.
+
+    Args:
+        run: the run.
+        status: its status; None if it cannot be read.
+        why: what is wrong with the status.
+
+    Raises:
+        UserError: if the run was deleted in the meantime.
+    """
+    message = why if status is None else status.message
+    if status is not None and status.state == QUEUED:
+        message = f"waits for {counted(len(ahead_of(run.path)), 'other training')}"
+    try:
+        accuracies = main_accuracies(run.results())
+    except UserError as error:
+        accuracies, message = main_accuracies({}), f"{message} {error}".strip()
+    return {
+        "run": run.name,
+        "path": str(run.path),
+        "state": DAMAGED if status is None else status.state,
+        "epoch": 0 if status is None else status.epoch,
+        "epochs": 0 if status is None else status.epochs,
+        **accuracies,
+        "message": message,
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -12,6 +11,7 @@ from open_clip.factory import get_model_config
 from mocoop.assets import asset
 from mocoop.clip.names import DEMO, OPEN_CLIP_CONFIG, Folder, Tag, WeightsOf, find_source
 from mocoop.errors import UserError
+from mocoop.storage.typed_json import decode
 
 USUAL = 12  # open_clip's default
 
@@ -42,8 +42,8 @@ def _settings(name: str) -> Mapping[str, Any]:
         return get_model_config(source.architecture) or {}
     if isinstance(source, Folder):
         with suppress(OSError, ValueError, AttributeError):
-            text = (source.path / OPEN_CLIP_CONFIG).read_text(encoding="utf-8")
-            return json.loads(text).get("model_cfg") or {}
+            content = (source.path / OPEN_CLIP_CONFIG).read_bytes()
+            return decode(content, dict[str, Any]).get("model_cfg") or {}
     return {}
 
 

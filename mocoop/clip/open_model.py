@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +38,7 @@ from mocoop.clip.names import (
 from mocoop.clip.snapshots import snapshot_folder
 from mocoop.clip.weights_in import usual_weights, weights_of_training
 from mocoop.errors import UserError, UserNote
+from mocoop.storage.typed_json import decode
 from mocoop.storage.weights_file import read_weights
 
 # The errors that open_clip raises for a configuration or weights that do not fit.
@@ -309,7 +309,7 @@ def _note_quick_gelu(architecture: str, file: Path) -> None:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    values = json.loads(file.read_text(encoding="utf-8"))
+    values = decode(file.read_bytes(), Any)
     if not isinstance(values, dict):
         raise ValueError(f"{file.name} is no JSON object")
     return values

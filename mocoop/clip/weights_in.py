@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 from mocoop.clip.names import QUICK_GELU
 from mocoop.errors import UserError
+from mocoop.storage.typed_json import decode
 from mocoop.storage.weights_file import PICKLES, SAFE
 
 # As open_clip and Hugging Face call them; safetensors come first.
@@ -48,7 +49,7 @@ def usual_weights(folder: Path) -> tuple[Path, ...]:
 def _listed(index: Path) -> tuple[Path, ...]:
     """Returns the files that an index of Hugging Face's lists; they lie beside it."""
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(decode(index.read_bytes(), dict[str, Any])["weight_map"].values()))
         files = tuple(index.parent / Path(name).name for name in names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{index} cannot be read: {error}. Copy it again.") from error

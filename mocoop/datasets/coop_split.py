@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any
 from mocoop.datasets.base import SPLITS, Contents, Item
 from mocoop.datasets.folder import FolderDataset, assemble
 from mocoop.datasets.left_aside import left_beside
-from mocoop.datasets.listed_paths import ListedPaths
+from mocoop.datasets.listed_paths import ListedPaths, check_inside
 from mocoop.datasets.names import nfc
 from mocoop.datasets.packed import Packed
 from mocoop.datasets.splits import complete_splits
 from mocoop.datasets.tree import subfolders
 from mocoop.errors import UserError
+from mocoop.storage.typed_json import decode
 from mocoop.templates import TemplateSet
 
 PATTERN = "split_zhou_*.json"
@@ -52,6 +53,9 @@ def load_coop_split(
         )
     file = files[0]
     contents = read_split(file)
+    for items in contents.splits.values():
+        for item in items:
+            check_inside(file, item.id)
     images = _image_folder(root, file, contents.splits["train"][0].id)
     paths = ListedPaths(images)
     splits = {
@@ -93,7 +97,7 @@ def read_split(file: Path) -> Contents:
 def _read(file: Path) -> dict[str, list[tuple[str, int, str]]]:
     """Returns split → rows of (path, label, class name)."""
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = decode(file.read_bytes().removeprefix(BOM_UTF8), dict[str, Any])
         rows = {
             split: [
                 (str(path), int(label), nfc(str(name)))

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mocoop.datasets.base import Item
 from mocoop.datasets.names import nfc
 from mocoop.datasets.skip_list import OLD_SKIP_FILE, SKIP_FILE, read_skipped, write_beside
 from mocoop.errors import PathError, UserError, did_you_mean
 from mocoop.storage.yaml_text import with_values
 from mocoop.templates import Groups, TemplateSet, as_groups
+from mocoop.user_yaml import read_yaml
 
 EDITS_FILE = "mocoop.yaml"
 BACKUP_FILE = "mocoop.yaml.bak"
@@ -186,13 +185,13 @@ def _yaml_values(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8-sig")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise PathError(file, f" cannot be read: {reason}. Fix or remove it.") from error
+        values = read_yaml(file.read_bytes()) or {}
+    except (OSError, UserError) as error:
+        raise PathError(file, f" cannot be read: {error}. Fix or remove it.") from error
     if not isinstance(values, dict):
+        got = repr(values)[:80]
         raise PathError(
-            file, f": expected lines such as 'zero_shot: a photo of a {{}}.', got {values!r}."
+            file, f": expected lines such as 'zero_shot: a photo of a {{}}.', got {got}."
         )
     unknown = [str(key) for key in values if key not in _KEYS]
     if unknown:

@@ -7,6 +7,22 @@ import posixpath
 from pathlib import Path
 
 from mocoop.datasets.names import nfc
+from mocoop.errors import UserError
+
+
+def check_inside(file: Path, path: str) -> None:
+    """Raises UserError for a path in a list that leads out of the list's folder.
+
+    Args:
+        file: the list.
+        path: the path that it names.
+    """
+    parts = path.replace("\\", "/").split("/")
+    if path[:1] in ("/", "\\") or path[1:2] == ":" or ".." in parts or "\0" in path:
+        raise UserError(
+            f"{file} names {path[:200]!r}, which is not in its folder. Expected paths of images "
+            "inside of it."
+        )
 
 
 class ListedPaths:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mocoop.datasets.names import nfc
-from mocoop.errors import PathError
+from mocoop.errors import PathError, UserError
 from mocoop.storage.atomic import write_text
+from mocoop.storage.typed_json import decode
 
 SKIP_FILE = "mocoop-skip.jsonl"
 OLD_SKIP_FILE = "mocoop-skip.txt"
@@ -74,8 +76,8 @@ def write_beside(file: Path, text: str) -> Path:
 def _path_in(file: Path, number: int, line: str) -> str:
     """Returns the path that a line of the list names."""
     try:
-        path = json.loads(line)["image"]
-    except (ValueError, KeyError, TypeError):
+        path = decode(line, dict[str, Any])["image"]
+    except (UserError, KeyError):
         path = None
     if not isinstance(path, str):
         raise PathError(

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mocoop.classifiers.base import Classifier, Routed
+from mocoop.csv_cells import csv_cell
 from mocoop.errors import UserError
 from mocoop.evaluation.picture_content import FLAT, NOISE, without_content
 from mocoop.evaluation.unlike_training import TrainingDistances
@@ -199,34 +200,25 @@ def many_csv(
     for row in rows:
         writer.writerow(
             (
-                cell_text(row.name),
-                cell_text(row.label),
+                csv_cell(row.name),
+                csv_cell(row.label),
                 f"{row.probability:.6f}",
-                cell_text("; ".join(name for name, _ in row.experts)),
+                csv_cell("; ".join(name for name, _ in row.experts)),
                 "; ".join(f"{weight:.4f}" for _, weight in row.experts),
                 *(_number(value) for value in (row.routing_entropy, row.class_entropy)),
                 *(_number(value) for value in (row.distance, row.quantile)),
                 _yes_or_no(row.unlike),
-                cell_text(row.truth or ""),
+                csv_cell(row.truth or ""),
                 _yes_or_no(row.right),
-                cell_text("; ".join(row.notes)),
+                csv_cell("; ".join(row.notes)),
             )
         )
     empty = ("",) * (len(HEADER) - 2)
     for name, why in unreadable.items():
-        writer.writerow((cell_text(name), *empty, cell_text(f"not read: {why}")))
+        writer.writerow((csv_cell(name), *empty, csv_cell(f"not read: {why}")))
     for name, why in (aside or {}).items():
-        writer.writerow((cell_text(name), *empty, cell_text(f"left aside: {why}")))
+        writer.writerow((csv_cell(name), *empty, csv_cell(f"left aside: {why}")))
     return text.getvalue()
-
-
-def cell_text(text: str) -> str:
-    """Returns a text that no spreadsheet takes for a formula, as OWASP advises.
-
-    >>> cell_text("=1+1.png"), cell_text("cat.png")
-    ("'=1+1.png", 'cat.png')
-    """
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _number(value: float | None) -> str:

@@ -20,8 +20,8 @@ from mocoop.features.cache import FeatureCache, Progress
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import group_prototypes, hard_features
-from mocoop.runs.run import Run, RunSetup
-from mocoop.runs.status import read_values
+from mocoop.runs.run import Run, RunSetup, read_checked
+from mocoop.runs.schema import PartResult
 from mocoop.storage.atomic import write_json
 
 
@@ -78,7 +78,8 @@ def measure_on(
 
 def saved_evaluation(run: Run, name: str) -> dict[str, Any] | None:
     """Returns a run's saved results on the data set with this name; None if there are none."""
-    return read_values(run.path, _file(name)) if (run.path / _file(name)).exists() else None
+    exists = (run.path / _file(name)).exists()
+    return read_checked(run.path, _file(name), PartResult) if exists else None
 
 
 def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> Classifier:

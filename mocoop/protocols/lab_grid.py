@@ -34,7 +34,7 @@ from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measu
 from mocoop.runs.run import Run
 from mocoop.runs.status import read_values
 from mocoop.storage.atomic import atomic_write, write_json, write_tensors
-from mocoop.storage.processes import parallel_map
+from mocoop.storage.engines import Engine, shared_folder
 
 GRID_FORMAT = 2  # increase it when an old reader would misread a new grid
 TABLE, NUMBERS = "grid.json", "grid.safetensors.gz"
@@ -110,7 +110,9 @@ class Grid:
         return run if run is not None and run.epochs >= settings.epochs else None
 
 
-def make_grid(axes: Axes, root: Path, out: Path, workers: int = 1) -> Iterator[tuple[int, int]]:
+def make_grid(
+    axes: Axes, root: Path, out: Path, workers: int = 1, engine: Engine | None = None
+) -> Iterator[tuple[int, int]]:
     """Trains what is missing, yields (done, all) after each training, and then writes the grid.
 
     Args:
@@ -118,16 +120,18 @@ def make_grid(axes: Axes, root: Path, out: Path, workers: int = 1) -> Iterator[t
         root: folder of the finished parts, one per training; these are not trained again.
         out: folder of the grid.
         workers: number of processes, each with an equal share of the processor cores.
+        engine: where the trainings run; processes of this machine if None.
 
     Raises:
         UserError: for settings or data that do not fit together.
     """
+    engine, root = engine or Engine(workers=workers), shared_folder(root)
     trainings = list(axes.trainings())
     jobs = [(settings.config(method), root) for method, settings in trainings]
     missing = [job for job in jobs if not _part(*job).exists()]
     done = len(jobs) - len(missing)
     yield done, len(jobs)
-    for _ in parallel_map(train_part, missing, workers):
+    for _ in engine.map(train_part, missing):
         done += 1
         yield done, len(jobs)
     write_grid(axes, [_read_part(_part(*job)) for job in jobs], out)

@@ -17,10 +17,12 @@ from mocoop.presets import identity
 from mocoop.protocols.plans import Task
 from mocoop.runs.run import FINISHED, Run
 from mocoop.shots import shots_name
-from mocoop.storage.processes import parallel_map
+from mocoop.storage.engines import Engine, shared_folder
 
 
-def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[tuple[Task, Run]]:
+def run_tasks(
+    tasks: Sequence[Task], root: Path, workers: int = 1, engine: Engine | None = None
+) -> Iterator[tuple[Task, Run]]:
     """Yields every task with its finished run, in the order in which they finish.
 
     A run that is already finished is read and not trained again, so that a second call with the
@@ -30,10 +32,13 @@ def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[t
         tasks: the tasks; tasks with equal settings share a run.
         root: folder of the runs.
         workers: number of processes, each with an equal share of the processor cores.
+        engine: where the runs train; processes of this machine if None. All nodes of a cluster
+            have to reach `root` and the data.
 
     Raises:
         UserError: for a task that fails; finished runs are kept.
     """
+    engine, root = engine or Engine(workers=workers), shared_folder(root)
     # A run is identified by its settings; several protocols can use the same run.
     by_key: dict[str, list[Task]] = {}
     for task in tasks:
@@ -46,7 +51,7 @@ def run_tasks(tasks: Sequence[Task], root: Path, workers: int = 1) -> Iterator[t
             continue
         yield from ((task, run) for task in same)
     jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
-    for index, path in parallel_map(finish, jobs, workers):
+    for index, path in engine.map(finish, jobs, waiting):
         yield from ((task, Run(path)) for task in by_key[waiting[index]])
 
 

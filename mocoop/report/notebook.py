@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
+from mocoop.markdown import literal
 from mocoop.report.facts import code_version, facts
 from mocoop.runs.export_zip import archive_name
 from mocoop.runs.run import Run
@@ -101,10 +101,10 @@ def notebook_of(run: Run) -> str:
     """
     known = facts(run)
     name = archive_name(run)
-    shown = _literal(known.title)
+    shown = literal(known.title)
     missing = _why_missing(known.setup.config.data)
     notes = [
-        f"**{NOT_HERE}** (when this notebook was made): {_literal(missing)} The notebook still "
+        f"**{NOT_HERE}** (when this notebook was made): {literal(missing)} The notebook still "
         "shows what the run's files hold."
     ] if missing else []  # fmt: skip
     cells = [
@@ -168,8 +168,3 @@ def _code(source: str) -> dict:
         "outputs": [],
         "source": source.splitlines(keepends=True),
     }
-
-
-def _literal(text: str) -> str:
-    """Returns Markdown that shows a text as it is, on one line, without HTML or formatting."""
-    return re.sub(r"([\\`*_{}\[\]()<>#|~$!&])", r"\\\1", " ".join(text.split()))

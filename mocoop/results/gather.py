@@ -77,7 +77,7 @@ def gather(runs: Sequence[Run]) -> Gathered:
         try:
             for task in _tasks(run, setup, labels[run], sorted(seeds.get(_protocol(setup), ()))):
                 own += rows_of(task, run)
-        except (KeyError, TypeError, UserError):
+        except (KeyError, UserError):  # a KeyError: of an older version, without a measure
             unreadable.append(run.name)
             continue
         new = [row for row in own if _identity(row) not in known]

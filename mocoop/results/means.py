@@ -7,6 +7,7 @@ import io
 import statistics
 from collections.abc import Sequence
 
+from mocoop.csv_cells import csv_cell
 from mocoop.results.rows import Key, Row
 
 _COLUMNS = (
@@ -41,5 +42,6 @@ def means_csv(rows: Sequence[Row]) -> str:
         several = len(values) > 1
         spread = (statistics.stdev(values), statistics.pstdev(values)) if several else ("", "")
         marks = int((protocol, key) in marked), int((protocol, key) in all_names)
-        writer.writerow((protocol, *key, len(values), statistics.fmean(values), *spread, *marks))
+        numbers = len(values), statistics.fmean(values), *spread, *marks
+        writer.writerow(map(csv_cell, (protocol, *key, *numbers)))
     return text.getvalue()

@@ -41,11 +41,8 @@ COSTS_OF = TUNED_ON[0]
 PARTS_ON = ("albums", "details", "halves")
 STYLE_SHOTS = 4
 NEW_PARTS = (
-    (
-        "mocoop-v",
-        ("one-group", "no-vision", "vision-deeper", "vision-tokens-1", "router-tuned"),
-    ),
-    ("mocoop-cond", ("no-shift", "deeper-texts", "late-shift")),
+    ("mocoop-v", ("one-group", "no-vision", "router-tuned")),
+    ("mocoop-cond", ("no-shift",)),
 )
 """Ablations of the parts that only these methods have, on `TUNED_ON`."""
 

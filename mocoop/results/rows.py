@@ -9,6 +9,7 @@ import math
 from collections.abc import ItemsView, Sequence
 from dataclasses import dataclass
 
+from mocoop.csv_cells import csv_cell, from_csv_cell
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import METHODS
 from mocoop.results.cells import Series, first_seen
@@ -77,7 +78,8 @@ def to_csv(rows: Sequence[Row]) -> str:
     writer.writerow(_FIELDS)
     for row in rows:
         numbers = dataclasses.astuple(row)[: -len(_LATER)]
-        writer.writerow((*numbers, *(int(getattr(row, mark)) for mark in _MARKS), row.style))
+        marks = (int(getattr(row, mark)) for mark in _MARKS)
+        writer.writerow(map(csv_cell, (*numbers, *marks, row.style)))
     return text.getvalue()
 
 
@@ -99,7 +101,9 @@ def from_csv(text: str) -> tuple[Row, ...]:
     rows = []
     for cells in lines:
         try:
-            protocol, data, target, method, shots, seed, measure, value, *more = cells
+            protocol, data, target, method, shots, seed, measure, value, *more = map(
+                from_csv_cell, cells
+            )
             numbers = int(shots), int(seed), measure, float(value)
             if len(cells) != len(header):
                 raise ValueError(f"{len(cells)} cells")

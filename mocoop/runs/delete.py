@@ -10,6 +10,7 @@ from pathlib import Path
 from mocoop.errors import UserError
 from mocoop.runs.run import Run
 from mocoop.runs.status import STATUS_FILE
+from mocoop.storage.atomic import remove_of_killed, temporary_prefix
 
 
 def why_kept(run: Run) -> str | None:
@@ -18,9 +19,11 @@ def why_kept(run: Run) -> str | None:
         return "it comes with MoCoOp"
     if not run.path.is_dir() or run.path.is_symlink() or not (run.path / STATUS_FILE).is_file():
         return "it is not a run folder (any more)"
-    if run.status().active:
-        return "it is queued or running: cancel it on the page Train first"
-    return None
+    try:
+        active = run.status().active
+    except UserError:  # nobody can use a damaged run
+        active = False
+    return "it is queued or running: cancel it on the page Train first" if active else None
 
 
 def delete_run(run: Run) -> None:
@@ -36,7 +39,8 @@ def delete_run(run: Run) -> None:
     try:
         trash.mkdir(exist_ok=True)
         # Lists of runs do not look into this folder, so that they never show half a run.
-        target = Path(tempfile.mkdtemp(dir=trash)) / "run"
+        remove_of_killed(trash)
+        target = Path(tempfile.mkdtemp(dir=trash, prefix=temporary_prefix(""))) / "run"
         run.path.rename(target)
         shutil.rmtree(target.parent)
     except OSError as error:

@@ -21,9 +21,9 @@ from typing import Any, BinaryIO
 from mocoop import __version__
 from mocoop.runs.model_card import model_card
 from mocoop.runs.run import FORMAT, Run
-from mocoop.runs.status import FINISHED, STATUS_FILE, Status
+from mocoop.runs.status import FINISHED, STATUS_FILE, Status, read_values
 from mocoop.runs.validate import check_run
-from mocoop.storage.atomic import atomic_write
+from mocoop.storage.atomic import atomic_write, remove_of_killed
 
 ARCHIVE_FORMAT = 1  # increase it when an old reader would misread a new archive
 MANIFEST, CARD = "archive.json", "README.md"
@@ -42,6 +42,7 @@ def write_archive(run: Run, path: Path) -> None:
         UserError: for a run that is not finished, or damaged.
     """
     content = _content(run)
+    remove_of_killed(path.parent, path.name)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         _pack(run, content, file)
 
@@ -73,6 +74,7 @@ def _content(run: Run) -> dict[str, bytes | Path]:
         if path.is_file() and not path.is_symlink() and KNOWN.fullmatch(path.name)
     }
     files[CARD] = model_card(run).encode()
+    files["config.json"] = _json(_without_folders(read_values(run.path, "config.json")))
     files[STATUS_FILE] = _json(asdict(without_process(run.status())))
     files.pop(MANIFEST, None)
     return files
@@ -115,6 +117,14 @@ def without_process(status: Status) -> Status:
         started=status.started,
         updated=status.updated,
     )
+
+
+def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns config.json without the folder of the data: it is of no use on another machine."""
+    data = values["config"].get("data", "")
+    if not Path(data).is_absolute():
+        return values
+    return values | {"config": values["config"] | {"data": Path(data).name or "data"}}
 
 
 def _json(value: Any) -> bytes:

@@ -5,7 +5,6 @@ Unpacking writes regular files with known names into a new folder, and nothing a
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -17,11 +16,14 @@ from typing import Any, BinaryIO
 
 from mocoop.errors import UserError
 from mocoop.runs.export_zip import ARCHIVE_FORMAT, KNOWN, MANIFEST, RUN_NAME, without_process
+from mocoop.runs.paths import check_not_reserved
 from mocoop.runs.run import FORMAT, Run, default_runs
+from mocoop.runs.schema import Listed, ManifestFile
 from mocoop.runs.status import STATUS_FILE, Status
 from mocoop.runs.validate import check_run
 from mocoop.storage.archives import Limits, UntrustedZip, untrusted_zip
-from mocoop.storage.atomic import write_json
+from mocoop.storage.atomic import remove_of_killed, temporary_prefix, write_json
+from mocoop.storage.typed_json import convert, decode
 
 LIMITS = Limits(entries=64)
 ADVICE = "Export the run again and copy it once more."
@@ -54,10 +56,11 @@ def read_archive(
         with _temporary_folder(root) as folder:
             with untrusted_zip(source, called, ADVICE, LIMITS) as archive:
                 files = _files(archive)
-                manifest = _manifest(archive.read(files[MANIFEST]), files)
-                target = root / (_checked_name(name) if name else manifest["name"])
+                own, listed = _manifest(archive.read(files[MANIFEST]), files)
+                target = root / (_checked_name(name) if name else own)
+                check_not_reserved(target)
                 _refuse_taken(target, asked_by)
-                _unpack(archive, files, manifest["files"], folder)
+                _unpack(archive, files, listed, folder)
             status = check_run(folder, called)
             _clear_process(folder, status)
             return _move(folder, target, asked_by)
@@ -103,17 +106,14 @@ def _refused(path: PurePosixPath, why: str) -> UserError:
     )
 
 
-def _manifest(content: bytes, files: Collection[str]) -> dict[str, Any]:
+def _manifest(content: bytes, files: Collection[str]) -> tuple[str, dict[str, Listed]]:
     """Returns the run's name and the listed files, checked against the archive's file names."""
     try:
-        values = json.loads(content)
-        version = values["format"]
-        if version == ARCHIVE_FORMAT:
-            name, listed = _checked_name(values["name"]), dict(values["files"])
-            run_format = values["run_format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
+        values = decode(content, dict[str, Any])
+        version, run_format = values.get("format"), values.get("run_format")
+        if version == ARCHIVE_FORMAT and run_format == FORMAT:
+            manifest = convert(values, ManifestFile)
+    except UserError as error:
         raise UserError(
             f"The archive's {MANIFEST} cannot be read ({error}). Export the run again."
         ) from error
@@ -123,13 +123,14 @@ def _manifest(content: bytes, files: Collection[str]) -> dict[str, Any]:
             f"format {str(version)[:20]}; this version reads format {ARCHIVE_FORMAT} with runs "
             f"of format {FORMAT}. Use the version that wrote it."
         )
+    name, listed = _checked_name(manifest.name), manifest.files
     if set(listed) != set(files) - {MANIFEST}:
-        different = ", ".join(map(str, sorted(set(listed) ^ (set(files) - {MANIFEST}))))
+        different = ", ".join(sorted(set(listed) ^ (set(files) - {MANIFEST})))
         raise UserError(
             f"The archive's files are not those that it lists ({different[:200]}). Export the "
             "run again."
         )
-    return {"name": name, "files": listed}
+    return name, listed
 
 
 def _checked_name(name: object) -> str:
@@ -154,7 +155,8 @@ def _temporary_folder(root: Path) -> Iterator[Path]:
     """Yields a temporary folder inside the folder of runs, which lists of runs do not show."""
     parent = root / ".importing"
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent))
+    remove_of_killed(parent)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=temporary_prefix("")))
     try:
         yield folder
     finally:
@@ -166,7 +168,7 @@ def _temporary_folder(root: Path) -> Iterator[Path]:
 def _unpack(
     archive: UntrustedZip,
     files: Mapping[str, PurePosixPath],
-    listed: Mapping[str, Any],
+    listed: Mapping[str, Listed],
     folder: Path,
 ) -> None:
     """Writes the listed files into a folder and checks their sizes and checksums."""
@@ -174,7 +176,7 @@ def _unpack(
     for name, expected in listed.items():
         size, digest = archive.extract(files[name], folder / name, left)
         left -= size
-        if not isinstance(expected, dict) or expected != {"bytes": size, "sha256": digest}:
+        if (expected.bytes, expected.sha256) != (size, digest):
             raise UserError(
                 f"The archive's {name} is not what was exported: its size or checksum differs. "
                 + ADVICE

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mocoop.config import TrainConfig
-from mocoop.markdown import markdown_table, one_line
+from mocoop.markdown import code, literal, markdown_table
 from mocoop.presets import differences, names_all_classes
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.run import Run
@@ -29,9 +29,9 @@ def model_card(run: Run) -> str:
     shots = shots_value(config.shots)
     title = f"{config.method} on {data}, {shots} per class, seed {config.seed}"
     parts = [
-        f"# {one_line(title)}",
+        f"# {literal(title)}",
         "A run of [MoCoOp](https://arxiv.org/abs/2409.12011), made with mocoop "
-        f"{setup.version or '(unknown version)'}.",
+        f"{literal(setup.version) or '(unknown version)'}.",
         settings_table(run),
         "## Results on test images",
         results_table(results),
@@ -47,9 +47,9 @@ def model_card(run: Run) -> str:
         "```sh\nmocoop unpack RUN.zip          # the zip file, or import it on the page Compare\n"
         f"mocoop predict {run.name!r} picture.png\nmocoop evaluate {run.name!r}\n```",
         "The run needs the same CLIP weights (the fingerprint is checked). `mocoop evaluate` also "
-        f"needs the data set `{one_line(config.data)}`.",
+        f"needs the data set {code(data)}.",
         "## Class names",
-        ", ".join(one_line(name) for name in setup.class_names),
+        ", ".join(map(literal, setup.class_names)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -62,16 +62,16 @@ def settings_table(run: Run) -> str:
         ("", ""),
         [
             ("Method", config.method),
-            ("Data", Path(config.data).name),
+            ("Data", literal(Path(config.data).name)),
             ("Classes", _classes(config, setup.trained_classes, len(setup.class_names))),
             ("Training images per class", shots_value(config.shots)),
-            *([("Style", config.style)] if config.style else []),
+            *([("Style", literal(config.style))] if config.style else []),
             *_names_in_text_loss(config),
-            *([("Imported from", one_line(setup.imported))] if setup.imported else []),
+            *([("Imported from", literal(setup.imported))] if setup.imported else []),
             ("Seed", config.seed),
-            ("Experts", ", ".join(setup.experts)),
-            ("CLIP", config.backbone),
-            ("Fingerprint of the CLIP's weights", f"`{setup.backbone_fingerprint}`"),
+            ("Experts", ", ".join(map(literal, setup.experts))),
+            ("CLIP", literal(config.backbone)),
+            ("Fingerprint of the CLIP's weights", code(setup.backbone_fingerprint)),
         ],
     )
 
@@ -81,7 +81,7 @@ def _differences(config: TrainConfig) -> str:
     if not changed:
         return f"None: the recipe of `{config.method}` for this CLIP."
     return markdown_table(
-        ("setting", "value"), [(f"`{name}`", value) for name, value in changed.items()]
+        ("setting", "value"), [(code(name), literal(value)) for name, value in changed.items()]
     )
 
 

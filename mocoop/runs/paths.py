@@ -12,11 +12,28 @@ from mocoop.runs.status import read_status
 
 EXPORT_FILE = "classifier.json"
 """By this file a folder of `mocoop export` is recognised."""
+PROTOCOL, LAB_GRID = "protocol", "lab-grid"
+RESERVED = (PROTOCOL, LAB_GRID)
+"""Folders in the folder of runs that hold the runs of a command; no run may be called so."""
 
 
 def default_runs() -> Path:
     """Returns the default folder of runs: MOCOOP_RUNS, or ./runs."""
     return Path(os.environ.get("MOCOOP_RUNS") or "runs")
+
+
+def protocol_runs() -> Path:
+    """Returns the folder of the protocols' runs, which Compare shows too."""
+    return default_runs() / PROTOCOL
+
+
+def check_not_reserved(path: Path) -> None:
+    """Raises UserError for a run in the place of a folder that holds other runs."""
+    if path.name in RESERVED and path.absolute().parent == default_runs().absolute():
+        raise UserError(
+            f"A run cannot be called {path.name!r}: {path} is the folder of the runs of another "
+            "command. Choose another name."
+        )
 
 
 def shipped_runs() -> Path:

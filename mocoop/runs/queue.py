@@ -58,8 +58,8 @@ def _active(runs: Path) -> Iterator[tuple[Path, Status]]:
 
 
 def _status_or_none(run: Path) -> Status | None:
-    """Returns a run's status; None if it is missing or has another format."""
+    """Returns a run's status; None if it is missing or damaged."""
     try:
         return read_status(run)
-    except (UserError, TypeError):
+    except UserError:
         return None

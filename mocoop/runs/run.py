@@ -10,8 +10,8 @@ results.json          accuracies on the test split
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +26,23 @@ from mocoop.errors import PathError, UserError
 from mocoop.older import check_not_first_demo
 from mocoop.presets import settings_of_run
 from mocoop.runs.paths import default_runs, find_run, shipped_runs
-from mocoop.runs.status import FINISHED, Status, read_status, read_values
+from mocoop.runs.schema import ConfigFile, RecordLine, ResultsFile
+from mocoop.runs.status import (
+    FINISHED,
+    STATUS_FILE,
+    Status,
+    does_not_fit,
+    read_bytes,
+    read_status,
+    read_values,
+)
+from mocoop.runs.weights import check_features, check_weights
 from mocoop.shots import shots_name
 from mocoop.storage.atomic import read_tensors
+from mocoop.storage.typed_json import convert, decode
 from mocoop.templates import Groups, as_groups
 
+_FEATURE = re.compile(r"(soft|hard)/[0-9]{1,9}|prototypes|gate/[0-9]{1,9}/(weight|bias)")
 FORMAT = 1  # of the run folder; increase it when an old reader would misread a new run
 
 
@@ -131,21 +143,25 @@ class Run:
                 "Run",
             )
         try:
+            file = convert(values, ConfigFile)
+            if file.trained_classes > len(file.class_names):
+                raise UserError(
+                    f"trained_classes is {file.trained_classes}, but there are only "
+                    f"{len(file.class_names)} class names"
+                )
             return RunSetup(
-                settings_of_run(values["config"]),
-                tuple(values["class_names"]),
-                as_groups(values["groups"]),
-                int(values["trained_classes"]),
-                float(values["logit_scale"]),
-                str(values["backbone_fingerprint"]),
-                str(values["version"]),
-                str(values.get("imported", "")),
-                white_setting(values.get("white")),
+                settings_of_run(file.config),
+                file.class_names,
+                as_groups(file.groups),
+                file.trained_classes,
+                file.logit_scale,
+                file.backbone_fingerprint,
+                file.version,
+                file.imported,
+                white_setting(file.white),
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise PathError(
-                self.path, f" has an incomplete config.json ({error}). Train it again.", "Run"
-            ) from error
+        except UserError as error:
+            raise does_not_fit(self.path / "config.json", error) from error
 
     def records(self) -> list[dict[str, Any]]:
         """Returns the records so far, one per epoch; a half-written last line is left out.
@@ -155,43 +171,65 @@ class Run:
         """
         path = self.path / "metrics.jsonl"
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")
-            return [json.loads(line) for line in lines[:-1]]
+            lines = read_bytes(path).split(b"\n")
+            return [_record(line) for line in lines[:-1]]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
+        except (OSError, UserError) as error:
             raise PathError(path, f" is damaged ({error}). Train the run again.") from error
 
     def results(self) -> dict[str, Any]:
-        """Returns the results on the test split; empty if the run has not finished."""
-        exists = (self.path / "results.json").exists()
-        return read_values(self.path, "results.json") if exists else {}
-
-    def features(self) -> SavedFeatures:
-        """Returns the run's text features.
+        """Returns the results on the test split; empty if the run has not finished.
 
         Raises:
-            UserError: for an incomplete run.
+            UserError: if the file is damaged.
+        """
+        exists = (self.path / "results.json").exists()
+        return read_checked(self.path, "results.json", ResultsFile) if exists else {}
+
+    def features(self) -> SavedFeatures:
+        """Returns the run's text features, checked against its settings.
+
+        Raises:
+            UserError: for an incomplete run, or features that do not fit.
         """
         tensors = self._tensors("features.safetensors")
+        unknown = [name for name in tensors if not _FEATURE.fullmatch(name)]
+        if unknown:
+            raise PathError(
+                self.path / "features.safetensors",
+                f" has a tensor of an unknown name: {unknown[0][:60]!r}. Train the run again.",
+            )
         soft = {int(k.removeprefix("soft/")): v for k, v in tensors.items() if "soft/" in k}
         hard = [(int(k.removeprefix("hard/")), v) for k, v in tensors.items() if "hard/" in k]
         if not soft or not hard or "prototypes" not in tensors:
             raise PathError(self.path, " has incomplete features. Train it again.", "Run")
-        return SavedFeatures(
+        features = SavedFeatures(
             {epoch: soft[epoch].float() for epoch in sorted(soft)},
             tuple(value.float() for _, value in sorted(hard, key=lambda pair: pair[0])),
             tensors["prototypes"].float(),
             _gates(tensors),
         )
+        try:
+            check_features(self.setup(), features)
+        except PathError:
+            raise
+        except UserError as error:
+            raise _tensors_do_not_fit(self.path / "features.safetensors", error) from error
+        return features
 
     def weights(self) -> dict[str, Tensor]:
-        """Returns the learned parameters by name.
+        """Returns the learned parameters by name, checked against the run's settings.
 
         Raises:
-            UserError: for an incomplete run.
+            UserError: for an incomplete run, or weights that do not fit.
         """
-        return self._tensors("weights.safetensors")
+        weights, setup = self._tensors("weights.safetensors"), self.setup()
+        try:
+            check_weights(setup, weights)
+        except UserError as error:
+            raise _tensors_do_not_fit(self.path / "weights.safetensors", error) from error
+        return weights
 
     def require_finished(self) -> None:
         """Raises UserError unless the run finished."""
@@ -226,12 +264,59 @@ def list_runs(roots: Iterable[Path] | None = None) -> list[Run]:
     """
     runs: list[tuple[float, Run]] = []
     for root in roots if roots is not None else (default_runs(), shipped_runs()):
-        for path in root.glob("*/status.json"):
+        for path in _status_files(root):
             try:
                 runs.append((Run(path.parent).status().started, Run(path.parent)))
-            except (UserError, TypeError):
-                continue  # not a run, or of a newer format: `open_run` reports the error
+            except UserError:
+                continue  # `damaged_runs` lists it
     return [run for _, run in sorted(runs, key=lambda pair: (-pair[0], pair[1].name))]
+
+
+def damaged_runs(roots: Iterable[Path] | None = None) -> dict[Run, str]:
+    """Returns the runs whose status cannot be read, by name, each with what is wrong.
+
+    Args:
+        roots: folders of runs; the default folder and the shipped runs if None.
+    """
+    damaged = {}
+    for root in roots if roots is not None else (default_runs(), shipped_runs()):
+        for path in sorted(_status_files(root)):
+            try:
+                Run(path.parent).status()
+            except UserError as error:
+                if path.exists():  # it was not deleted in the meantime
+                    damaged[Run(path.parent)] = str(error)
+    return damaged
+
+
+def _status_files(root: Path) -> list[Path]:
+    """Returns the status files of the runs in a folder; empty if the folder cannot be read."""
+    return list(root.glob(f"*/{STATUS_FILE}"))
+
+
+def read_checked(run: Path, name: str, kind: type[Any]) -> dict[str, Any]:
+    """Returns the JSON object in a file of a run's folder, if it fits a type of `schema`.
+
+    Raises:
+        UserError: if the file is missing, damaged, or does not fit.
+    """
+    values = read_values(run, name)
+    try:
+        convert(values, kind)
+    except UserError as error:
+        raise does_not_fit(run / name, error) from error
+    return values
+
+
+def _tensors_do_not_fit(path: Path, error: UserError) -> PathError:
+    return PathError(path, f" does not fit the settings: {error}. Train the run again.")
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    """Returns the record in a line of metrics.jsonl, checked."""
+    values = decode(line, dict[str, Any])
+    convert(values, RecordLine)
+    return values
 
 
 def open_run(name: str | Path) -> Run:

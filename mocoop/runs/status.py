@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import psutil
+from msgspec import Meta
 
-from mocoop.errors import PathError
+from mocoop.errors import PathError, UserError
+from mocoop.runs.schema import LIMIT, LIMITS
+from mocoop.storage.typed_json import Count, convert, decode
 
-QUEUED, RUNNING, FINISHED = "queued", "running", "finished"
-CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
+QUEUED: Final = "queued"
+RUNNING: Final = "running"
+FINISHED: Final = "finished"
+CANCELLED: Final = "cancelled"
+FAILED: Final = "failed"
+INTERRUPTED: Final = "interrupted"
 STOPPED = (CANCELLED, FAILED, INTERRUPTED)
+
+DAMAGED = "damaged"
+"""What lists of runs say of a run whose status cannot be read; no run has it as its state."""
+State = Literal["queued", "running", "finished", "cancelled", "failed", "interrupted"]
+Time = Annotated[float, Meta(ge=0, le=1e11)]
+"""Unix time in seconds."""
 
 STATUS_FILE = "status.json"
 
@@ -25,21 +37,21 @@ AnyStatus = TypeVar("AnyStatus", bound="Status")
 class Status:
     """The status of a run: its state, its progress and its process."""
 
-    state: str
+    state: State
     """queued, running, finished, cancelled, failed or interrupted."""
     message: str = ""
     """What the run is doing, or why it stopped."""
-    epoch: int = 0
+    epoch: Count = 0
     """The last finished epoch."""
-    epochs: int = 0
+    epochs: Count = 0
     """The number of epochs in the settings."""
-    pid: int = 0
+    pid: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     """Id of the process that trains the run, or that waits in the queue to train it."""
-    process_started: float = 0.0
+    process_started: Time = 0.0
     """Start time of that process, because the system reuses process ids."""
-    started: float = 0.0
+    started: Time = 0.0
     """When the run was started or queued, as Unix time in seconds."""
-    updated: float = 0.0
+    updated: Time = 0.0
     """When the status was last written, as Unix time in seconds."""
 
     @property
@@ -63,7 +75,27 @@ def read_status(run: Path) -> Status:
     Raises:
         UserError: for a folder without a readable status.
     """
-    return with_process(lambda: Status(**read_values(run, STATUS_FILE)))
+    return with_process(lambda: saved_status(run, Status))
+
+
+def saved_status(run: Path, kind: type[AnyStatus]) -> AnyStatus:
+    """Returns the status in a folder as it was saved, checked against its type.
+
+    Raises:
+        UserError: for a folder without a readable status.
+    """
+    values = read_values(run, STATUS_FILE)
+    unknown = sorted(set(values) - {field.name for field in fields(kind)})
+    if unknown:
+        raise PathError(
+            run / STATUS_FILE,
+            f" has {unknown[0][:60]!r}, which this version of MoCoOp does not know. Use the "
+            "version that wrote it.",
+        )
+    try:
+        return convert(values, kind)
+    except UserError as error:
+        raise does_not_fit(run / STATUS_FILE, error) from error
 
 
 def with_process(read: Callable[[], AnyStatus]) -> AnyStatus:
@@ -90,15 +122,30 @@ def read_values(run: Path, name: str) -> dict[str, Any]:
     """
     path = run / name
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return decode(read_bytes(path), dict[str, Any])
     except FileNotFoundError as error:
         raise PathError(
             run,
             f" is not a complete run: it has no {name}. Expected a folder written by "
             "`mocoop train`; `mocoop runs` lists them.",
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         raise PathError(path, f" cannot be read ({error}). Train the run again.") from error
-    if not isinstance(value, dict):
-        raise PathError(path, " does not hold a JSON object. Train the run again.")
-    return value
+
+
+def read_bytes(path: Path) -> bytes:
+    """Returns the content of a file of a run, if it is not much larger than any run's.
+
+    Raises:
+        OSError: if it cannot be read.
+        UserError: if it is too large.
+    """
+    size, limit = path.stat().st_size, LIMITS.get(path.name, LIMIT)
+    if size > limit:
+        raise UserError(f"it has {size:,} bytes; expected at most {limit:,}")
+    return path.read_bytes()
+
+
+def does_not_fit(path: Path, error: UserError) -> PathError:
+    """Returns the error for a file of a run with a value that does not fit."""
+    return PathError(path, f" does not fit: {error}. Train the run again.")

@@ -16,6 +16,7 @@ import psutil
 from torch import Tensor
 
 from mocoop.errors import UserError
+from mocoop.runs.paths import check_not_reserved
 from mocoop.runs.run import FORMAT, Run, RunSetup, SavedFeatures
 from mocoop.runs.status import (
     CANCELLED,
@@ -32,6 +33,7 @@ from mocoop.runs.status import (
 from mocoop.storage.atomic import (
     exclusive_lock,
     overwrite_json,
+    remove_of_killed,
     write_json,
     write_tensors,
     write_text,
@@ -51,8 +53,10 @@ class RunWriter:
     """
 
     def __init__(self, path: Path, resume: bool = False) -> None:
+        check_not_reserved(path)
         path.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path.parent):
+            remove_of_killed(path)
             if any(path.iterdir()):
                 _check_free(path, resume)
             self.run = Run(path)

@@ -9,12 +9,15 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from filelock import FileLock
 
 from mocoop.errors import UserError
@@ -22,6 +25,7 @@ from mocoop.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+_OURS = re.compile(r"\.(?P<name>.*)\.(?P<pid>[0-9]{1,9})-[a-z0-9_]{8}")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -33,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Readers see the old file or the new one, never a part. After an error, nothing new is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix(path.name))
     os.close(handle)
     temporary = Path(name)
     try:
@@ -42,6 +46,33 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_prefix(name: str) -> str:
+    """Returns how a temporary file or folder of this process begins, for a file called `name`."""
+    return f".{name}.{os.getpid()}-"
+
+
+def remove_of_killed(folder: Path, name: str = "") -> None:
+    """Removes temporary files and folders that killed processes of this machine left behind.
+
+    Args:
+        folder: where they are.
+        name: only those for the file of this name; all by default.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = [
+                (entry.path, match) for entry in entries if (match := _OURS.fullmatch(entry.name))
+            ]
+    except OSError:
+        return
+    for path, match in found:
+        if name in ("", match["name"]) and not psutil.pid_exists(int(match["pid"])):
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                Path(path).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -69,6 +100,22 @@ def explain_write_errors(folder: Path, variable: str = "MOCOOP_RUNS") -> Iterato
             f"Nothing can be written to {folder}: {error.strerror}. {advice}, or set {variable} "
             "to another folder. Files that were saved before are complete."
         ) from error
+
+
+def why_not_written(error: OSError) -> str:
+    """Returns a sentence for a full disk, or a file that may not be written or read."""
+    path = Path(error.filename) if isinstance(error.filename, str) else None
+    where = "" if path is None else str(path.parent if path.name.startswith(".") else path)
+    if error.errno in DISK_FULL:
+        of = f" of {where}" if where else ""
+        return (
+            f"the disk{of} is full: free some space, or choose another place. Files that were "
+            "saved before are complete."
+        )
+    return (
+        f"{where or 'a file'} cannot be used ({error.strerror}): check its permissions, or choose "
+        "another place."
+    )
 
 
 @contextmanager

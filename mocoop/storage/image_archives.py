@@ -6,10 +6,11 @@ import json
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mocoop.errors import UserError
 from mocoop.storage.archives import Limits, extract_zip, new_folder
+from mocoop.storage.typed_json import decode
 from mocoop.storage.untrusted_tar import extract_tar
 from mocoop.storage.zip_names import ZipNames, zip_names
 
@@ -84,7 +85,7 @@ def names_in_words(folder: Path) -> str:
     Empty if there was no doubt.
     """
     try:
-        told = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
+        told = decode((folder / NAMES_FILE).read_bytes(), dict[str, Any])
         return str(told["in_words"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

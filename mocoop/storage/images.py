@@ -7,6 +7,7 @@ import os
 import struct
 import threading
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from mocoop.errors import UserError, choose_from
 from mocoop.storage.picture_kinds import HEAD, kind_of
 
 MAX_PIXELS = 200_000_000  # MOCOOP_MAX_PIXELS sets another limit
+MAX_RATIO = 200  # of the sides; the shorter one is enlarged to what the CLIP takes
+STRIP = 2**22  # pixels that are converted at once, so that little more memory is needed
 LARGE = 50_000_000  # pixels; larger JPEGs are decoded at a reduced scale
 REDUCED = 1024  # pixels that the shorter side of a reduced JPEG has at least
 # What Pillow's readers raise on damaged files; RuntimeError comes from the reader of AVIF.
@@ -127,6 +130,11 @@ def open_lazily(source: Path | bytes) -> Image.Image:
 def check_size(image: Image.Image, name: str) -> None:
     """Raises UserError for an image with more pixels than allowed."""
     most = max_pixels()
+    if max(image.size) > MAX_RATIO * min(image.size):
+        raise UserError(
+            f"{name}: {image.width} × {image.height} pixels; one side may be at most {MAX_RATIO} "
+            "times as long as the other. Crop it first."
+        )
     if image.width * image.height > most:
         raise UserError(
             f"{name}: {image.width} × {image.height} pixels; at most {most // 10**6} million are "
@@ -165,7 +173,8 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow's on damaged camera data
-            return ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)  # without a copy
+            return image
     except DAMAGED:
         notes.append("the camera's data are damaged: the orientation is as stored")
         return image
@@ -200,20 +209,53 @@ def _as_rgb(
 ) -> Image.Image:
     """Returns the image as 8-bit RGB; appends to `notes` what was changed."""
     if is_deep(image):
-        values = np.asarray(image, dtype=np.float64)
-        top = white or white_of(float(values.max(initial=0)), image.mode)
+        top = white or white_of(_brightest(image), image.mode)
         known = "as in training" if white else "guessed from this image alone"
         notes.append(f"more than 8 bits per channel: scaled to 8, {top:g} is white ({known})")
-        scaled = np.clip(np.nan_to_num(values) / top * 255.0, 0, 255).astype(np.uint8)
-        return Image.fromarray(scaled).convert("RGB")
+        return _by_strips(image, lambda strip: _scaled(strip, top))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         notes.append(f"{TRANSPARENT} {ground}")
-        layer = image.convert("RGBA")
-        behind = Image.new("RGBA", layer.size, (*GROUNDS[ground], 255))
-        return Image.alpha_composite(behind, layer).convert("RGB")
+        return _by_strips(image, lambda strip: _on_ground(strip, GROUNDS[ground]))
     if image.mode == "CMYK":
         notes.append("CMYK: converted to RGB")
     return image.convert("RGB")
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yields an image's strips of rows, each with its first row."""
+    rows = max(1, STRIP // max(1, image.width))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        if "transparency" in image.info:
+            strip.info["transparency"] = image.info["transparency"]
+        yield top, strip
+
+
+def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Returns the RGB image whose strips are converted one after the other."""
+    whole = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        whole.paste(convert(strip), (0, top))
+    return whole
+
+
+def _on_ground(image: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
+    """Returns a transparent image on a plain background, as RGB."""
+    layer = image.convert("RGBA")
+    behind = Image.new("RGBA", layer.size, (*ground, 255))
+    return Image.alpha_composite(behind, layer).convert("RGB")
+
+
+def _brightest(image: Image.Image) -> float:
+    """Returns the largest value of an image of more than 8 bits, at least 0."""
+    tops = [float(np.asarray(strip, np.float64).max(initial=0)) for _, strip in _strips(image)]
+    return float(np.max(tops, initial=0.0))
+
+
+def _scaled(image: Image.Image, top: float) -> Image.Image:
+    """Returns an image of more than 8 bits as RGB, where `top` is white."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    return Image.fromarray(np.clip(values / top * 255.0, 0, 255).astype(np.uint8)).convert("RGB")
 
 
 def is_deep(image: Image.Image) -> bool:

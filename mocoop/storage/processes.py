@@ -33,7 +33,7 @@ def parallel_map(
     # "spawn", because a forked process may hang in torch's threads.
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with ProcessPoolExecutor(workers, context, _start_worker, (threads,)) as pool:
+    with ProcessPoolExecutor(workers, context, limit_threads, (threads,)) as pool:
         futures = {pool.submit(work, *job): index for index, job in enumerate(jobs)}
         try:
             for future in as_completed(futures):
@@ -43,8 +43,8 @@ def parallel_map(
             raise
 
 
-def _start_worker(threads: int) -> None:
-    """Limits the threads of a worker process before it computes anything.
+def limit_threads(threads: int) -> None:
+    """Limits the threads of this process, a worker, before it computes anything.
 
     numpy and scipy have linear algebra libraries of their own, which would start a thread per
     core in every worker: on two busy cores a linear probe took 170 seconds instead of 2.

@@ -6,7 +6,6 @@ whose lock says that it is in use, and `.json` with the archive's path and the u
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -16,11 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mocoop.errors import UserError
 from mocoop.storage.atomic import write_json
 from mocoop.storage.cache_folder import default_cache
+from mocoop.storage.typed_json import decode
 
 MOST_GB = 50.0  # MOCOOP_UNPACKED_GB sets another number
 _REMOVED = ".removed-"  # what folders are called while they are deleted
@@ -166,7 +166,7 @@ def _folders(root: Path) -> list[Path]:
 def _described(folder: Path) -> tuple[str, int]:
     """Returns the path of the archive of an unpacked folder, and the size of its files."""
     try:
-        values = json.loads(_beside(folder, ".json").read_text(encoding="utf-8"))
+        values = decode(_beside(folder, ".json").read_bytes(), dict[str, Any])
         return str(values["archive"]), int(values["size"])
     except (OSError, ValueError, KeyError, TypeError):
         return "", _size(folder)

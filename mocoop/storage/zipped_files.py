@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from functools import partial
+from pathlib import PurePosixPath
 from typing import IO
 
 from mocoop.errors import UserError
@@ -15,7 +16,10 @@ ENTRY_LIMIT = 50_000_000  # bytes of one file
 
 
 def zipped_files(
-    source: IO[bytes], name: str, limits: Limits | None = None
+    source: IO[bytes],
+    name: str,
+    limits: Limits | None = None,
+    hidden: list[str] | None = None,
 ) -> dict[str, Callable[[], bytes]]:
     """Returns path → a function that returns the file's bytes, for all files of a zip.
 
@@ -26,12 +30,19 @@ def zipped_files(
         source: the open zip; it must stay open while files are read.
         name: name of the zip in messages.
         limits: how much the zip may contain.
+        hidden: a list that gets the paths of the files that are left out.
 
     Raises:
         UserError: for a file that is no zip, is damaged, encrypted or above the limits, or has
             paths that lead out of it.
     """
-    with untrusted_zip(source, name, IMAGES_ADVICE, limits or Limits(), is_content) as archive:
+
+    def counts(path: PurePosixPath) -> bool:
+        if not is_content(path) and hidden is not None:
+            hidden.append(str(path))
+        return is_content(path)
+
+    with untrusted_zip(source, name, IMAGES_ADVICE, limits or Limits(), counts) as archive:
         entries = dict(archive.entries)
     source.seek(0)
     opened = zipfile.ZipFile(source)

@@ -26,6 +26,7 @@ from mocoop.evaluation.test_results import (
 from mocoop.features.cache import FeatureCache, Progress
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
+from mocoop.model.block_tokens import block_tokens, moved_by_block
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.model.vision_prompts import tuned_backbone
@@ -48,6 +49,7 @@ from mocoop.training.snapshots import (
     drop_snapshot,
     load_saved_epochs,
     load_snapshot,
+    same_threads,
     save_epoch,
     save_snapshot,
     training_fingerprint,
@@ -106,7 +108,8 @@ def resume_experiment(
 ) -> Iterator[EpochRecord]:
     """Continues a run that stopped and yields a record for each remaining epoch.
 
-    On a CPU the result is equal, bit by bit, to that of a run that did not stop.
+    On a CPU the result is equal, bit by bit, to that of a run that did not stop: it goes on with
+    the run's own number of threads.
 
     Raises:
         UserError: if the run has no snapshot, or its images or weights have changed since it
@@ -141,7 +144,11 @@ def _run_with_status(
         _fail_queued(path, error)
         raise
     try:
-        with explain_write_errors(path), deterministic(prepared.config.deterministic):
+        with (
+            explain_write_errors(path),
+            deterministic(prepared.config.deterministic),
+            same_threads(snapshot),
+        ):
             progress = _status_progress(writer, encoding)
             yield from _train_and_test(
                 prepared, writer, cache_folder, snapshot, progress, imported, searching
@@ -265,6 +272,7 @@ def _train(
     optimizer = PromptOptimizer(model, config) if config.epochs > 0 else None
     soft: dict[int, torch.Tensor] = {}
     gates: Gates = {}
+    start = block_tokens(model)  # a resumed training starts from the same ones
 
     def keep(epoch: int) -> None:
         with torch.no_grad():
@@ -292,6 +300,8 @@ def _train(
             done = record.epoch
             if done == 0:
                 record = replace(record, zero_shot=untrained_accuracy)
+            if start:
+                record = replace(record, moved=moved_by_block(start, block_tokens(model)))
             if done == config.epochs or done % config.save_every == 0:
                 keep(done)
             writer.add_record(asdict(record))

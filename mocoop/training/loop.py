@@ -83,6 +83,9 @@ class EpochRecord:
     zero_shot: float | None = None
     """Accuracy of the data set's zero-shot template on the validation images; only in the record
     of epoch 0, and None if there are none, and in records of earlier versions."""
+    moved: dict[str, list[list[float]]] = field(default_factory=dict)
+    """Tower → expert → block → how far its learned tokens are from their start
+    (`moved_by_block`); empty without learned tokens in blocks."""
 
 
 def fit(

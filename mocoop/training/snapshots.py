@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,9 @@ class Snapshot:
     """The `training_fingerprint` of the images and weights with which the training started."""
     tensors: dict[str, Tensor] = field(repr=False)
     """Weights, optimiser state and random state, by name."""
+    threads: int = 0
+    """The number of threads of the training: with another one, sums differ in their last bits.
+    0 in snapshots of earlier versions."""
     searched: int = 0
     """Epochs of a search of lengths so far; 0 without one."""
     search: str = ""
@@ -65,8 +69,9 @@ class Snapshot:
         tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
         tensors |= {f"stepper/{name}": value for name, value in optimizer.state().items()}
         tensors["generator"] = generator.get_state()
-        moved = {name: value.cpu() for name, value in tensors.items()}
-        return cls(epoch, seconds, fingerprint, moved, searched, search)
+        on_cpu = {name: tensor.cpu() for name, tensor in tensors.items()}
+        threads = torch.get_num_threads()
+        return cls(epoch, seconds, fingerprint, on_cpu, threads, searched, search)
 
     @property
     def in_search(self) -> bool:
@@ -80,6 +85,21 @@ class Snapshot:
         model.load_state_dict(_part(self.tensors, "model/"))
         optimizer.restore(_part(self.tensors, "stepper/"))
         generator.set_state(self.tensors["generator"])
+
+
+@contextmanager
+def same_threads(snapshot: Snapshot | None) -> Iterator[None]:
+    """Trains with the number of threads with which a stopped training began.
+
+    Only so are the results equal, bit by bit, to those of a training that did not stop.
+    """
+    usual = torch.get_num_threads()
+    if snapshot is not None and snapshot.threads > 0:
+        torch.set_num_threads(snapshot.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def training_fingerprint(prepared: Prepared, data: TrainingData) -> str:
@@ -126,6 +146,7 @@ def save_snapshot(run: Path, snapshot: Snapshot) -> None:
         "epoch": str(snapshot.epoch),
         "seconds": str(snapshot.seconds),
         "material": snapshot.fingerprint,
+        "threads": str(snapshot.threads),
     }
     if snapshot.searched:
         metadata |= {"searched": str(snapshot.searched), "search": snapshot.search}
@@ -158,8 +179,9 @@ def load_snapshot(run: Path) -> Snapshot:
             metadata, names = file.metadata(), file.keys()
             tensors = {name: file.get_tensor(name).clone() for name in names}
         epoch, seconds = int(metadata["epoch"]), float(metadata["seconds"])
+        threads = int(metadata.get("threads", 0))
         search = int(metadata.get("searched", 0)), metadata.get("search", "")
-        return Snapshot(epoch, seconds, metadata["material"], tensors, *search)
+        return Snapshot(epoch, seconds, metadata["material"], tensors, threads, *search)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}). Train the run again.") from error
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from app.lab.lessons import LESSONS
-from tests.browser.steps import DRAWN, expect, heading, settled
+from app.train.words import MISSING
+from tests.browser.measure import RUN
+from tests.browser.steps import DRAWN, choose, expect, heading, settled
 
 axe = pytest.importorskip("axe_playwright_python")
 AXE = Path(axe.__file__).with_name("axe.min.js")
@@ -88,6 +90,34 @@ def test_axe_finds_nothing_serious(one_app, browser_page, theme):
         assert page.evaluate(FINDINGS) == [], f"{title}, {theme}"
         assert page.evaluate(TOOLS_ON_THE_WAY) == 0, title
         assert page.locator("html").get_attribute("lang") == "en"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_what_opens(one_app, browser_page, theme):
+    """Dialogs stand beside the page and have its theme; and parts that come with a choice."""
+    page = browser_page
+    page.emulate_media(color_scheme=theme)
+
+    def look(what: str) -> None:
+        page.wait_for_function(DRAWN)
+        settled(page)
+        page.add_script_tag(path=AXE)
+        assert page.evaluate(FINDINGS) == [], f"{what}, {theme}"
+
+    open_page(page, one_app.address, f"routing?run={RUN}&image=test/cheese/photo/10", "Routing")
+    expect(page.get_by_role("dialog").get_by_text("True class: cheese")).to_be_visible()
+    look("look closer")
+    open_page(page, one_app.address, f"compare?table=Side+by+side&runs={RUN}", "Compare")
+    expect(page.get_by_text("these two disagree")).to_be_attached()
+    look("side by side")
+    open_page(page, one_app.address, "train", "Train")
+    page.get_by_role("button", name="Overfit me").click()
+    expect(page.get_by_text("Set: CoOp on albums")).to_be_visible()
+    choose(page, "CLIP", f"ViT-B-32-quickgelu/openai · {MISSING}")
+    look("settings that overfit, with a CLIP that is not here")
+    page.get_by_role("button", name="Which CLIPs are there?").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    look("the table of CLIPs")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from app.bench.opening import given_pictures
 from app.common import state
-from app.routing.upload_view import read_picture
+from app.routing.upload_view import read_picture, seen_by
 from app.routing.words import MANY, MY_FILES, TRY
 from mocoop.classifiers.export import export_run, load_export
 from mocoop.classifiers.pictures import ImageClassifier
@@ -129,13 +129,19 @@ def test_uploads(made):
     item = next(i for i in data.items("test") if str(data.root / i.id) == str(picture))
     assert opened.image.tobytes() == data.image(item).tobytes()
 
+    # Another run of the same data set may have another white: it sees its own picture.
+    other = read_picture(content, "p", white=2 * white)
+    assert other.image.tobytes() != opened.image.tobytes()
+    assert seen_by(run, other, own=2 * white).tobytes() == opened.image.tobytes()
+    assert seen_by(run, opened, own=white) is opened.image
+
     class Upload:
         name = "p.png"
 
         def getvalue(self):
             return content
 
-    (given,), refused = given_pictures([Upload()], white)
+    (given,), refused, _ = given_pictures([Upload()], white)
     assert not refused
     assert given.open()[0].tobytes() == opened.image.tobytes()
 

@@ -81,6 +81,7 @@ def test_empty_says_what_to_upload(one_run):
 def test_a_zip_of_folders_has_accuracy_and_confusion(one_run, pictures):
     files = {f"mine/{c}/{i}.png": p for c, ps in pictures.items() for i, p in enumerate(ps)}
     files |= {"mine/dragon/1.png": next(iter(pictures.values()))[0], "mine/cat/no.png": b"no"}
+    files |= {"mine/.secret.png": b"no", "__MACOSX/mine/._1.png": b"no"}
     app = classified(one_run, [("many.zip", zipped(files), "application/zip")])
     table = table_of(app)
     assert len(table) == 13
@@ -90,6 +91,7 @@ def test_a_zip_of_folders_has_accuracy_and_confusion(one_run, pictures):
     assert metrics["Accuracy"] == f"{accuracy:.1f} %" or f"{accuracy:.1f} %" in str(metrics)
     said = texts(app.caption)
     assert "of 12 right" in said
+    assert "2 files that are hidden, or added by the operating system: mine/.secret.png" in said
     assert "1 picture with a label that no class has: dragon (1)" in said
     unread = next(f.value for f in app.dataframe if list(f.value.columns) == ["file", "reason"])
     assert unread["file"].tolist() == ["mine/cat/no.png"]
@@ -105,7 +107,7 @@ def test_many_say_the_same_as_one(one_run, pictures):
     single.get("file_uploader")[0].set_value([("large.png", png(large), "image/png")]).run()
     html = " ".join(element.proto.body for element in single.get("html"))
     assert row["label"] in html
-    assert f"{row['probability']:.0%}" in html
+    assert f"{row['probability']:.0f}%" in html
 
 
 def test_a_table_of_labels_counts(one_run, pictures):
@@ -188,7 +190,7 @@ class Upload:
 def test_a_damaged_entry_is_told_when_its_turn_comes(pictures):
     content = bytearray(zipped({"a/1.png": next(iter(pictures.values()))[0]}))
     content[60] ^= 0xFF
-    (given,), refused = given_pictures([Upload("z.zip", bytes(content))])
+    (given,), refused, _ = given_pictures([Upload("z.zip", bytes(content))])
     assert not refused
     with pytest.raises(UserError, match="damaged in the zip"):
         given.open()

@@ -105,10 +105,10 @@ def test_runs_of_other_data_are_not_offered(two):
 def test_a_run_deleted_while_the_row_is_drawn(two, monkeypatch):
     whole = view.run_column
 
-    def deleted_first(run, image, labels=None, label=""):
+    def deleted_first(run, image, labels=None, label="", seen_by=None):
         if run.name == "second":
             shutil.rmtree(run.path, ignore_errors=True)
-        return whole(run, image, labels, label)
+        return whole(run, image, labels, label, seen_by)
 
     monkeypatch.setattr(view, "run_column", deleted_first)
     app = tried(two, beside=["second", ":zero-shot"])

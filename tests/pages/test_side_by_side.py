@@ -86,7 +86,7 @@ def test_two_runs_are_compared_image_by_image(two):
 def test_the_gallery_follows_the_choice(two):
     app = beside(*two)
     shown = app.selectbox(key=state.BESIDE_SHOW)
-    assert shown.options[:3] == ["they disagree", "MoCoOp wins", "CoOp wins"]
+    assert shown.options[:3] == ["these two disagree", "MoCoOp wins", "CoOp wins"]
     shown.set_value("CoOp wins").run()
     assert not app.exception
     assert "of 288 images" in texts(app.caption)

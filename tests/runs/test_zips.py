@@ -237,7 +237,7 @@ def test_other_versions_and_odd_tables_are_refused(packed, tmp_path, change, wor
     ("name", "data", "words"),
     [
         ("config.json", b"{}", "has format None"),
-        ("config.json", b"[1]", "does not hold a JSON object"),
+        ("config.json", b"[1]", "Expected object, got array"),
         ("config.json", b"[" * 100_000, "does not hold a complete run"),
         ("status.json", b'{"state": "running"}', "does not say that it finished"),
         ("status.json", b'{"state": "finished", "odd": 1}', "odd"),
@@ -260,7 +260,7 @@ def test_features_of_other_shapes_are_refused(packed, tmp_path):
     soft = torch.nn.functional.normalize(torch.randn(2, 3, 4), dim=-1)
     data = save({"soft/0": soft, "hard/0": soft.clone(), "prototypes": soft.clone()})
     source = zipped(resigned(entries(packed), "features.safetensors", data))
-    assert_refused(source, tmp_path / "runs", "does not have 8 experts and 32 classes")
+    assert_refused(source, tmp_path / "runs", "hard features of 1 groups; expected 8")
 
 
 def test_a_zip_of_something_else_is_named(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mocoop.errors import UserError
 from mocoop.storage import images
-from mocoop.storage.images import GROUNDS, open_image
+from mocoop.storage.images import GROUNDS, as_rgb, open_image
 
 
 def encoded(image, kind, **options):
@@ -286,3 +286,28 @@ def test_an_empty_file_is_called_empty(tmp_path):
     path.touch()
     with pytest.raises(UserError, match=r"nothing\.jpg: the file is empty"):
         open_image(path)
+
+
+def test_a_picture_far_longer_than_wide_is_refused():
+    """Its shorter side would be enlarged to what the CLIP takes: gigabytes, and half a minute."""
+    with pytest.raises(UserError, match="times as long as the other"):
+        open_image(encoded(Image.new("L", (1, 100_000)), "PNG"))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16", "I", "F"])
+def test_strips_change_no_pixel(mode, monkeypatch):
+    """Large pictures are converted strip by strip, small ones at once."""
+    values = np.random.default_rng(0).integers(0, 256, (37, 23, 4), dtype=np.uint8)
+    image = Image.fromarray(values, "RGBA")
+    if mode != "RGBA":
+        image = (
+            image.convert("LA")
+            if mode == "LA"
+            else Image.fromarray(
+                values[..., 0].astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode])
+                * 257
+            )
+        )
+    whole = as_rgb(image, "x")
+    monkeypatch.setattr("mocoop.storage.images.STRIP", 100)
+    assert as_rgb(image, "x").tobytes() == whole.tobytes()

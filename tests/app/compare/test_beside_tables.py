@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.compare import beside_figures, beside_tables, words
-from app.compare.beside_tables import ALL_RIGHT, ALL_WRONG, DISAGREE, EVERY
+from app.compare.beside_tables import ALL_RIGHT, ALL_WRONG, ANY_DISAGREE, DISAGREE, EVERY
 from mocoop.datasets.base import Item
 from mocoop.evaluation.paired import Interval, PairTest, p_in_words
 from mocoop.evaluation.side_by_side import SideBySide
@@ -50,6 +50,7 @@ def test_pairs_and_agreement(lined):
     ("wanted", "images"),
     [
         (DISAGREE, {1, 2, 3}),
+        (ANY_DISAGREE, {1, 2, 3}),
         ("A wins", {1, 2}),
         ("B wins", {3}),
         (ALL_RIGHT, {0}),
@@ -58,13 +59,19 @@ def test_pairs_and_agreement(lined):
     ],
 )
 def test_every_choice_of_images(lined, wanted, images):
-    assert wanted in beside_tables.filters("A", "B")
+    assert wanted in beside_tables.filters(lined.names, 0, 1)
     chosen = beside_tables.chosen_images(lined, wanted, 0, 1)
     assert set(chosen.tolist()) == images
     assert chosen.tolist() == beside_tables.chosen_images(lined, wanted, 0, 1).tolist()
     table = beside_tables.images_table(lined, chosen)
     assert set(table["image"]) == {f"i{index}" for index in images}
     assert {"A", "B", "C", "probability, A"} <= set(table.columns)
+
+
+def test_two_methods_disagree_or_any(lined):
+    of_the_pair = beside_tables.chosen_images(lined, DISAGREE, 1, 2)
+    assert set(of_the_pair.tolist()) == {3}
+    assert ANY_DISAGREE not in beside_tables.filters(lined.names[:2], 0, 1)
 
 
 def test_a_pair_in_words():

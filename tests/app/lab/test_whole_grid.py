@@ -136,7 +136,9 @@ def test_a_handout_asks_on_its_first_page_and_answers_on_its_second(lesson):
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.key)
 def test_a_handout_without_solution_tells_no_answer(lesson):
-    page = handout(lesson, FINALS, 1, {}, "a note", False)
+    page = handout(lesson, FINALS, 1, {}, "a note", False, [(b"png", "*photo*: **bee**")])
+    assert page.count("<img") == 1
+    assert "<em>photo</em>: <strong>bee</strong>" in page
     assert as_html(lesson.question) in page
     assert '<section class="answer">' not in page
     assert as_html(lesson.takeaway(FINALS)) not in page

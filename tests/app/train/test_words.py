@@ -40,6 +40,8 @@ def test_the_verdict_follows_the_test(test, verdict):
 def test_what_overfitting_settings_did_is_told_as_measured():
     said = words.what_came_out(100.0, 31.2, {"base": NOISE, "new": WORSE})
     assert "100 % of the training images are right, and 31 % of the validation images" in said
+    assert "**This is overfitting:** the prompt fits its own training images" in said
+    assert "overfitting" not in words.what_came_out(70.0, 60.0, {"base": NOISE})
     assert "Base classes: **within noise of zero-shot** (−4.8 points)." in said
     assert "New classes: **worse than zero-shot** (−35.0 points)." in said
     assert "images are right" not in words.what_came_out(None, None, {"base": NOISE})

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from app.common import state
+from app.common.brightening import brightened
 from app.ui import pictures
 from mocoop.datasets import load_dataset
 
@@ -24,7 +25,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def test_a_dark_picture_is_scaled_by_one_factor_until_it_is_bright():
-    bright = np.asarray(pictures.brightened(grey(0, 20, 40, 80)))[0, :, 0].astype(float)
+    bright = np.asarray(brightened(grey(0, 20, 40, 80)))[0, :, 0].astype(float)
     factor = 0.95 * 255 / np.percentile([0, 20, 40, 80], 99)
     assert bright == pytest.approx(np.minimum(255, np.array([0, 20, 40, 80]) * factor), abs=1)
 
@@ -32,15 +33,15 @@ def test_a_dark_picture_is_scaled_by_one_factor_until_it_is_bright():
 @pytest.mark.parametrize("level", [140, 200, 255])
 def test_other_pictures_stay_as_they_are(level):
     image = grey(0, 10, level)
-    assert pictures.brightened(image) is image
+    assert brightened(image) is image
 
 
 def test_black_and_transparent_pictures_do_not_fail():
-    assert pictures.brightened(grey(0, 0)).getextrema() == ((0, 0),) * 3
+    assert brightened(grey(0, 0)).getextrema() == ((0, 0),) * 3
     clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    assert pictures.brightened(clear) is clear
+    assert brightened(clear) is clear
     half = Image.new("RGBA", (2, 2), (40, 40, 40, 128))
-    assert pictures.brightened(half).getpixel((0, 0))[3] == 128
+    assert brightened(half).getpixel((0, 0))[3] == 128
 
 
 def test_the_dark_style_is_brightened_and_photos_are_not():
@@ -48,7 +49,7 @@ def test_the_dark_style_is_brightened_and_photos_are_not():
     for style, changed in (("dark", True), ("photo", False)):
         items = [item for item in data.items("test") if item.style == style][:20]
         images = [data.image(item) for item in items]
-        assert [pictures.brightened(image) is not image for image in images] == [changed] * 20
+        assert [brightened(image) is not image for image in images] == [changed] * 20
 
 
 def test_the_switch_decides(monkeypatch):

@@ -1,0 +1,128 @@
+"""The types of all JSON files of a run's folder: every file is checked when it is read.
+
+Fields that a type does not name are left alone, because newer versions may add some.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from mocoop.storage.typed_json import Count, Number, Word
+
+Numbers = dict[str, Number]
+LIMITS = {"status.json": 2**20, "config.json": 2**25}
+LIMIT = 2**26  # bytes of every other file
+
+
+class ConfigFile(Struct, frozen=True):
+    """config.json: the setup of a run."""
+
+    config: dict[str, Any]
+    """The settings; `mocoop.presets.settings_of_run` checks them."""
+    class_names: Annotated[tuple[Word, ...], Meta(min_length=1)]
+    groups: dict[Word, list[Word]]
+    trained_classes: Annotated[int, Meta(ge=1, le=2**31)]
+    logit_scale: Annotated[float, Meta(gt=0, le=1e4)]
+    backbone_fingerprint: Word
+    version: Word
+    imported: Word = ""
+    white: Number | None = None
+
+
+class RecordLine(Struct, frozen=True):
+    """A line of metrics.jsonl: the measures after an epoch."""
+
+    epoch: Count
+    losses: Numbers
+    seconds: Number
+    train_accuracy: Number | None
+    val_accuracy: Number | None
+    expert_usage: list[Number] = []
+    routing_entropy: Number = 0.0
+    learning_rate: Number = 0.0
+    zero_shot: Number | None = None
+
+
+class PairCounts(Struct, frozen=True):
+    """On how many images two methods are right."""
+
+    both: Count
+    only_first: Count
+    only_second: Count
+    neither: Count
+
+
+class RoutingPart(Struct, frozen=True):
+    """How certain and how even a router is; every field is missing with one expert."""
+
+    entropy: Number | None = None
+    entropy_share: Number | None = None
+    load_balance: Number | None = None
+    largest_load: Number | None = None
+    unused: Count | None = None
+    usage: list[Number] | None = None
+
+
+class RoutingValuePart(Struct, frozen=True):
+    """What the router is worth beside other ways to choose the experts."""
+
+    router: Number
+    uniform: Number
+    random: Number
+    best_single: Number
+    best_expert: Word
+    chosen_on: Word
+    oracle: Number
+    gain: Number
+    gain_error: Number
+    per_expert: Numbers
+
+
+class PartResult(Struct, frozen=True):
+    """The results on some classes; runs of earlier versions have fewer of them."""
+
+    accuracy: Number
+    num_images: Count
+    classes: Word = ""
+    calibration_error: Number | UnsetType = UNSET
+    per_class: Numbers = {}
+    per_style: Numbers = {}
+    expert_usage: Numbers = {}
+    style_nmi: Number | None = None
+    routing: RoutingPart = RoutingPart()
+    agreement: dict[str, Number | None] = {}
+    macro_f1: Number | None = None
+    mean_class_accuracy: Number | None = None
+    top5_accuracy: Number | None = None
+    confusion: dict[str, dict[str, Count]] = {}
+    routing_value: RoutingValuePart | UnsetType = UNSET
+    zero_shot: Number | UnsetType = UNSET
+    against_zero_shot: PairCounts | UnsetType = UNSET
+
+
+class ResultsFile(Struct, frozen=True):
+    """results.json: the results on the test split, by choice of classes."""
+
+    all: PartResult | UnsetType = UNSET
+    base: PartResult | UnsetType = UNSET
+    new: PartResult | UnsetType = UNSET
+    harmonic_mean: Number | UnsetType = UNSET
+    val_is_test: bool = False
+    training_seconds: Number = 0.0
+    training_images: Count = 0
+
+
+class Listed(Struct, frozen=True):
+    """A file in an archive's list."""
+
+    bytes: Count
+    sha256: Word
+
+
+class ManifestFile(Struct, frozen=True):
+    """archive.json: the run's name and the files of an exported run."""
+
+    name: str
+    files: dict[Word, Listed]

@@ -1,0 +1,39 @@
+"""Reads YAML that users write or upload, within limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from mocoop.errors import UserError
+
+MOST_BYTES = 2**20  # of a file that users write
+MOST_LEVELS = 20  # of brackets and indents in it
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # faster, where it was built
+
+
+def read_yaml(content: str | bytes) -> Any:
+    """Returns the value of a YAML text that users write or upload.
+
+    Raises:
+        UserError: for a text that cannot be read, is too long or nested too deeply, or in which
+            an alias repeats a value: a short text could stand for a huge value.
+    """
+    if len(content) > MOST_BYTES:
+        raise UserError(f"it has {len(content):,} bytes; expected at most {MOST_BYTES:,}")
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        levels = 0
+        for event in yaml.parse(text, _LOADER):  # event by event, so without recursion
+            levels += isinstance(event, yaml.CollectionStartEvent)
+            levels -= isinstance(event, yaml.CollectionEndEvent)
+            if levels > MOST_LEVELS:
+                raise UserError(f"it is nested more than {MOST_LEVELS} levels deep")
+            if isinstance(event, yaml.AliasEvent):
+                raise UserError("it repeats a value by an alias (*name): write the value out")
+        return yaml.safe_load(text)
+    # ValueError: of a date or a number that there is not.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(reason[:300] or "it is no text") from error

@@ -1,0 +1,89 @@
+"""How far the learned tokens of each block moved: the numbers, and what a run keeps of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from app.common.theme import expert_colours
+from app.prompt_space import figures, tables
+from mocoop.model.block_tokens import block_tokens, moved_by_block
+from mocoop.model.mixture import build_model
+from mocoop.presets import preset
+from mocoop.runs.run import Run
+from mocoop.templates import Groups
+from mocoop.training import experiment
+from mocoop.training.experiment import resume_experiment, run_experiment
+from tests.support.deep_clip import deep_backbone
+
+GROUPS: Groups = {"photo": ("a photo of a {}.",), "sketch": ("a sketch of a {}.",)}
+
+
+def test_the_distance_is_a_share_of_the_start():
+    start = {"text": (torch.tensor([[[3.0, 4.0]], [[1.0, 0.0]]]),)}
+    now = {"text": (torch.tensor([[[3.0, 4.0]], [[1.0, 2.0]]]),)}
+    assert moved_by_block(start, now) == {"text": [[0.0, 2.0]]}
+
+
+@pytest.mark.parametrize(
+    ("method", "towers"),
+    [
+        ("coop", {}),
+        ("vpt", {"image": 1}),
+        ("maple", {"text": 1, "image": 1}),
+        ("dpl", {"text": 1, "image": 1}),
+    ],
+)
+def test_every_tower_with_learned_tokens_counts(method, towers):
+    config = preset(method)
+    depths = {"text_depth": 2} if config.text_depth > 1 else {}
+    depths |= {"vision_depth": 2} if config.vision_depth else {}
+    config = dataclasses.replace(config, **depths)
+    groups = {"photo": GROUPS["photo"]}
+    model = build_model(config, deep_backbone(), groups, torch.Generator().manual_seed(1), 2)
+    start = block_tokens(model)
+    assert {tower: len(parts) for tower, parts in start.items()} == towers
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.1)
+    for parts in moved_by_block(start, block_tokens(model)).values():
+        assert len(parts[0]) == 2
+        assert min(parts[0]) > 0
+
+
+@pytest.mark.long
+def test_a_run_keeps_it_also_when_it_was_stopped(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "SNAPSHOT_SECONDS", 0.0)
+    values = {"data": "details", "shots": 1, "classes": "base", "epochs": 2, "text_depth": 2}
+    config = dataclasses.replace(preset("coop"), **values)
+    for _ in run_experiment(config, tmp_path / "whole"):
+        pass
+    training = run_experiment(config, tmp_path / "parts")
+    next(record for record in training if record.epoch == 1)
+    training.close()
+    for _ in resume_experiment(tmp_path / "parts"):
+        pass
+    whole, parts = (Run(tmp_path / name).records() for name in ("whole", "parts"))
+    assert [record["moved"] for record in whole] == [record["moved"] for record in parts]
+    assert whole[0]["moved"] == {"text": [[0.0, 0.0]]}
+    assert min(whole[2]["moved"]["text"][0]) > 0
+
+
+def test_the_figure_shows_one_epoch_on_the_axis_of_all():
+    records = [
+        {"epoch": epoch, "moved": {"text": [[0.0, epoch], [0.0, 2.0 * epoch]], "image": [[epoch]]}}
+        for epoch in (0, 1, 2)
+    ]
+    table = tables.block_frame(records, list(GROUPS))
+    assert table["block"].tolist() == [1, 2, 1, 2, 1] * 3
+    figure = figures.block_bars(table, 1, expert_colours(list(GROUPS)))
+    assert [trace.name for trace in figure.data] == [
+        "text tower, photo",
+        "text tower, sketch",
+        "image tower",
+    ]
+    assert list(figure.data[1].y) == [0.0, 2.0]
+    assert figure.layout.yaxis.range[1] == pytest.approx(1.05 * 4)
+    assert tables.block_frame([{"epoch": 0}], list(GROUPS)).empty
