@@ -5,7 +5,7 @@ Fields that a type does not name are left alone, because newer versions may add 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -102,6 +102,16 @@ class PartResult(Struct, frozen=True):
     against_zero_shot: PairCounts | UnsetType = UNSET
 
 
+class ChosenPart(Struct, frozen=True):
+    """The numbers of learned tokens that a search chose for the blocks of one tower."""
+
+    tower: Literal["text", "vision"]
+    lengths: Annotated[list[Count], Meta(min_length=1)]
+    margins: Annotated[list[Number], Meta(min_length=1)]
+    shares: list[list[Number]] = []
+    alphas: list[list[Number]] = []
+
+
 class ResultsFile(Struct, frozen=True):
     """results.json: the results on the test split, by choice of classes."""
 
@@ -112,6 +122,7 @@ class ResultsFile(Struct, frozen=True):
     val_is_test: bool = False
     training_seconds: Number = 0.0
     training_images: Count = 0
+    search: list[ChosenPart] = []
 
 
 class Listed(Struct, frozen=True):
