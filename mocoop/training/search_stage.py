@@ -22,6 +22,8 @@ from mocoop.training.snapshots import (
     training_fingerprint,
 )
 
+AFTER_SEARCH = 2**32  # is added to a run's seed for the first values after the search
+
 
 @dataclass(frozen=True)
 class SearchStage:
@@ -63,7 +65,9 @@ class SearchStage:
         else:
             result = SearchResult.from_json(snapshot.search)
         settings, count = result.settings(prepared.config), len(prepared.trained)
-        chosen = build_model(settings, prepared.backbone, prepared.groups, generator, count)
+        # Of its own, whose seed no run has: a resumed training knows the same start.
+        start = torch.Generator().manual_seed(settings.seed + AFTER_SEARCH)
+        chosen = build_model(settings, prepared.backbone, prepared.groups, start, count)
         return chosen, result
 
     def _search(
