@@ -82,7 +82,7 @@ def test_predict_names_the_experts(runs, capsys):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"text_depth": 3}, {"text_depth": 1, "condition_from": 0}, {"shift_per_expert": False}],
+    [{"text_depth": 1, "condition_from": 0}, {"shift_per_expert": False}],
 )
 def test_weights_of_other_settings_are_refused(runs, changes):
     run = runs[0]["deep"]
