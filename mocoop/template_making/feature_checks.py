@@ -45,6 +45,8 @@ class Checks:
     """The class name with the most tokens."""
     texts: TextFeatures
     images: Images
+    alone: bool = True
+    """Whether a template must be of use alone, and not only beside others."""
 
     def judge(
         self, candidates: Sequence[Candidate], progress: Progress | None = None
@@ -138,7 +140,9 @@ class Checks:
         found = []
         for one, accuracy, feature in zip(judged, accuracies, features, strict=True):
             reason = ""
-            if accuracy < least:
+            if not self.alone:
+                pass
+            elif accuracy < least:
                 reason = (
                     f"{accuracy:.1f} % of the training images, below {least:.1f} % (median minus "
                     f"{BELOW_MEDIAN:g})"
