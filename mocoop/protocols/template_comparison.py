@@ -180,4 +180,3 @@ def mean_agreements(
             if value is not None:
                 values.setdefault((task.label, task.config.data), []).append(value)
     return {key: statistics.fmean(some) for key, some in values.items()}
-

@@ -116,7 +116,7 @@ class Checks:
         raw = np.zeros_like(means)
         for index in order:
             count = len(kept)
-            near = stack[:count] @ vectors[index] > NEAR
+            near = (stack[:count] @ vectors[index] > NEAR) & self.alone
             near |= np.linalg.norm(raw[:count] - means[index], axis=1) < SAME
             if near.any():
                 twin = judged[kept[int(near.argmax())]].template

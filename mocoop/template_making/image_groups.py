@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mocoop.template_making.feature_checks import NEAR
 from mocoop.template_making.group_number import LEAST_GROUPS, MOST_GROUPS, Chosen, Tried
 from mocoop.template_making.grouping import agreement, silhouette
+from mocoop.template_making.routing import CHOSEN
 
-CLOSE = 0.9  # cosine of centred vectors from which a template joins a chosen one
 GAIN = 0.01  # without validation images: least gain in probability of one more group
 ROUNDS = 20  # of exchanges
 DRAWS = 5  # of images with replacement, for the stability
@@ -33,9 +34,7 @@ def true_probabilities(images: Tensor, labels: Tensor, features: Tensor, scale: 
         scale: scale of the logits.
     """
     rows = torch.arange(len(labels))
-    return torch.stack(
-        [(scale * images @ one.T).softmax(dim=1)[rows, labels] for one in features]
-    )
+    return torch.stack([(scale * images @ one.T).softmax(dim=1)[rows, labels] for one in features])
 
 
 def chosen_templates(probabilities: Tensor, most: int) -> list[list[int]]:
@@ -68,32 +67,37 @@ def chosen_templates(probabilities: Tensor, most: int) -> list[list[int]]:
 
 
 def reached(probabilities: Tensor, chosen: Sequence[int]) -> float:
-    """Returns the images' mean probability of the true class by the best of some templates.
+    """Returns the images' mean probability of the true class by the two best of some templates.
 
-    A router that always chooses the best expert could reach it.
+    A router that always chooses the two best experts could reach it.
     """
-    return float(probabilities[list(chosen)].amax(dim=0).double().mean())
+    return float(_best_two(probabilities[list(chosen)]).sum(dim=0).mean() / CHOSEN)
+
+
+def _best_two(probabilities: Tensor) -> Tensor:
+    """Returns the two largest probabilities of each image, (2, images); 0 where there are none."""
+    nothing = probabilities.new_zeros(CHOSEN, probabilities.shape[1])
+    return torch.cat([probabilities, nothing]).double().topk(CHOSEN, dim=0).values
 
 
 def _best_beside(probabilities: Tensor, chosen: Sequence[int]) -> int:
     """Returns the template that adds most to others."""
-    best = probabilities.new_zeros(probabilities.shape[1])
-    if chosen:
-        best = probabilities[list(chosen)].amax(dim=0)
-    totals = torch.maximum(probabilities, best).double().mean(dim=1)
+    second = _best_two(probabilities[list(chosen)])[-1]
+    totals = (probabilities.double() - second).clamp(min=0.0).mean(dim=1)
     totals[list(chosen)] = -1.0
     return int(totals.argmax())
 
 
 def around(vectors: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
-    """Returns the group of each template, (templates,): its nearest chosen one, or `LEFT`.
+    """Returns the group of each template, (templates,): that of a chosen one which says nearly
+    the same, or `LEFT`.
 
     Args:
         vectors: centred unit vectors (templates, dim).
         chosen: indices of the templates that each begin a group.
     """
     cosines = vectors @ vectors[list(chosen)].T  # (templates, groups)
-    labels = np.where(cosines.max(axis=1) >= CLOSE, cosines.argmax(axis=1), LEFT)
+    labels = np.where(cosines.max(axis=1) > NEAR, cosines.argmax(axis=1), LEFT)
     labels[list(chosen)] = np.arange(len(chosen))
     return labels
 
