@@ -7,22 +7,21 @@ images of those classes alone, and a mixture is trained with each kind of groups
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-from scipy.stats import t as student
 
 from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
-from mocoop.datasets import load_dataset
+from mocoop.datasets import dataset_name, load_dataset
 from mocoop.evaluation.evaluate import route_items
-from mocoop.evaluation.measure_table import HALVES
 from mocoop.evaluation.transfer import classifier_for
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
 from mocoop.protocols.plans import Plan, Task, check, with_epochs
-from mocoop.results.rows import Row
+from mocoop.protocols.runner import finish
 from mocoop.runs.run import Run
 from mocoop.template_making.candidates import Candidate
 from mocoop.template_making.controls import HAND, ONE
@@ -33,20 +32,6 @@ from mocoop.templates import Groups
 
 MADE = "made by images"
 BY_TEXTS = "made by texts"
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much better a kind of groups is than the hand-made ones, over seeds."""
-
-    label: str
-    measure: str
-    mean: float
-    """Mean difference, in points."""
-    half: float | None
-    """Half the width of its 95 % confidence interval; None with one seed."""
-    seeds: int
 
 
 def comparison_tasks(
@@ -119,41 +104,6 @@ def _with_groups(config: TrainConfig, label: str, groups: Groups) -> TrainConfig
     return replace(config, groups=groups, num_chosen=1 if label == ONE else config.num_chosen)
 
 
-def differences(rows: Sequence[Row], to: str = HAND) -> list[Difference]:
-    """Returns the differences of all kinds to one of them, paired by data set and seed.
-
-    A seed's difference is its mean over the data sets; the interval is Student's, over seeds.
-
-    Args:
-        rows: the results of every run.
-        to: the label to compare with.
-    """
-    values: dict[tuple[str, str], dict[tuple[int, str], float]] = {}
-    for row in rows:
-        values.setdefault((row.method, row.measure), {})[row.seed, row.data] = row.value
-    found = []
-    for (label, measure), own in values.items():
-        other = values.get((to, measure), {})
-        if label == to or measure not in ("accuracy", *HALVES, "HM"):
-            continue
-        by_seed: dict[int, list[float]] = {}
-        for key in own.keys() & other.keys():
-            by_seed.setdefault(key[0], []).append(own[key] - other[key])
-        means = [statistics.fmean(by_seed[seed]) for seed in sorted(by_seed)]
-        if means:
-            mean = statistics.fmean(means)
-            found.append(Difference(label, measure, mean, half_width(means), len(means)))
-    return found
-
-
-def half_width(values: Sequence[float], confidence: float = CONFIDENCE) -> float | None:
-    """Returns half the width of the mean's Student interval; None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    quantile = float(student.ppf((1 + confidence) / 2, len(values) - 1))
-    return quantile * statistics.stdev(values) / len(values) ** 0.5
-
-
 def style_agreement(run: Run, backbone: Backbone, cache: FeatureCache) -> float | None:
     """Returns the adjusted Rand index of the test images' first experts and their true styles.
 
@@ -170,13 +120,22 @@ def style_agreement(run: Run, backbone: Backbone, cache: FeatureCache) -> float 
 
 
 def mean_agreements(
-    runs: Iterable[tuple[Task, Run]], backbone: Backbone, cache: FeatureCache
-) -> Mapping[tuple[str, str], float]:
-    """Returns (label, data set) → mean of `style_agreement` over the few-shot runs' seeds."""
+    tasks: Iterable[Task], root: Path, backbone: Backbone, cache: FeatureCache
+) -> dict[tuple[str, str], float]:
+    """Returns (label, data set) → mean of `style_agreement` over the few-shot runs' seeds.
+
+    Args:
+        tasks: from `comparison_tasks`; those whose runs are not finished are run.
+        root: folder of the runs.
+        backbone: the frozen CLIP.
+        cache: image features of the backbone.
+    """
     values: dict[tuple[str, str], list[float]] = {}
-    for task, run in runs:
+    for task in tasks:
         if task.config.classes == "all":
+            run = Run(finish(task.config, (), root))
             value = style_agreement(run, backbone, cache)
             if value is not None:
-                values.setdefault((task.label, task.config.data), []).append(value)
+                key = task.label, dataset_name(task.config.data)
+                values.setdefault(key, []).append(value)
     return {key: statistics.fmean(some) for key, some in values.items()}

@@ -220,7 +220,6 @@ class TemplateMaker:
             raise UserError(_none_kept(judged))
         templates = [one.template for one in kept]
         features = self.texts.of(templates, progress)
-        method = self.settings.method
         vectors = centred(mean_vectors(features))
         chosen = self._chosen(features, vectors)
         inside = chosen.best.labels != LEFT

@@ -9,6 +9,7 @@ from mocoop.errors import UserError
 from mocoop.presets import identity, preset
 from mocoop.runs.expert_steps import ExpertStep, choice_in_words
 from mocoop.runs.run import Run
+from mocoop.training import experiment, expert_choice
 from mocoop.training.experiment import resume_experiment, run_experiment
 from mocoop.training.expert_choice import Trial, _proposals, short
 
@@ -20,8 +21,8 @@ GROUPS = {
 
 
 def config_of(**changes):
-    start = replace(preset("mocoop"), data="games", shots=2, epochs=3, save_every=1)
-    return replace(start, groups=GROUPS, num_experts="auto", **changes)
+    start = replace(preset("mocoop"), data="details", shots=1, epochs=2, save_every=1)
+    return replace(start, **({"groups": GROUPS, "num_experts": "auto"} | changes))
 
 
 def test_proposals():
@@ -41,50 +42,37 @@ def test_proposals():
     assert kinds == {"split"}
 
 
-def test_a_run_chooses_and_resumes(tmp_path, tiny_backbone, games, monkeypatch):
+def test_a_run_chooses_and_resumes(tmp_path, monkeypatch):
     """A stopped run goes on with the experts it has chosen, to the same bits."""
-
-    def trained(name):
-        return run_experiment(config_of(), tmp_path / name, tmp_path, None, games, tiny_backbone)
-
-    for _ in trained("whole"):
+    monkeypatch.setattr(expert_choice, "ROUNDS", 1)
+    monkeypatch.setattr(experiment, "SNAPSHOT_SECONDS", 0.0)
+    whole, stopped = (Run(tmp_path / name) for name in ("whole", "stopped"))
+    for _ in run_experiment(config_of(), whole.path):
         pass
-    whole = Run(tmp_path / "whole")
     setup = whole.setup()
-    assert setup.expert_steps and setup.expert_steps[0].change == "start"
+    assert setup.expert_steps[0].change == "start"
     assert setup.config.groups == setup.groups
     kept = [step for step in setup.expert_steps if step.kept]
     assert len(setup.experts) == kept[-1].count
-    assert whole.features().last.shape[0] == len(setup.experts)
-
-    monkeypatch.setattr("mocoop.training.experiment.SNAPSHOT_SECONDS", 0.0)
-    stopped = trained("stopped")
-    for record in stopped:
-        if record.epoch == 1:
-            break
-    stopped.close()
-    from mocoop.training import experiment
-
-    def known(config):
-        return experiment_prepare(config, games, tiny_backbone)
-
-    experiment_prepare = experiment.prepare
-    monkeypatch.setattr(experiment, "prepare", known)
-    for _ in resume_experiment(tmp_path / "stopped", tmp_path):
+    assert len(whole.features().last) == len(setup.experts)
+    training = run_experiment(config_of(), stopped.path)
+    next(record for record in training if record.epoch == 1)
+    training.close()
+    for _ in resume_experiment(stopped.path):
         pass
-    again = Run(tmp_path / "stopped")
-    assert again.setup().expert_steps == setup.expert_steps
-    assert all(torch.equal(again.weights()[k], v) for k, v in whole.weights().items())
+    assert stopped.setup() == setup
+    for name, weights in whole.weights().items():
+        assert torch.equal(stopped.weights()[name], weights)
 
 
-def test_what_cannot_be_chosen(tmp_path, tiny_backbone, games):
+def test_what_cannot_be_chosen(tmp_path):
     path = tmp_path / "run"
     for changes, message in (
-        ({"validation": "train"}, "no"),
+        ({"validation": "train"}, "there are none"),
         ({"groups": {"all": GROUPS["photo"]}, "num_chosen": 1}, "only one expert"),
     ):
         with pytest.raises(UserError, match=message):
-            next(run_experiment(config_of(**changes), path, tmp_path, None, games, tiny_backbone))
+            next(run_experiment(config_of(**changes), path))
     assert not path.exists()
 
 
