@@ -30,7 +30,7 @@ from mocoop.template_making.making import Classes, GroupingSettings, TemplateMak
 from mocoop.template_making.text_features import TextFeatures
 from mocoop.templates import Groups
 
-MADE = "made by images"
+BY_IMAGES = "made by images"
 BY_TEXTS = "made by texts"
 
 
@@ -46,8 +46,8 @@ def comparison_tasks(
 ) -> list[Task]:
     """Returns the runs with every kind of groups, few-shot and base-to-new.
 
-    Kinds: the hand-made groups, groups made by images and by texts, and the controls of those
-    made by images.
+    Kinds: the hand-made groups, groups made by texts and by images, and the controls of those
+    made by texts.
 
     Args:
         data: data sets that have hand-made groups.
@@ -86,15 +86,15 @@ def groups_by_kind(maker: TemplateMaker, candidates: Sequence[Candidate]) -> dic
     """Returns label → groups of templates, the hand-made ones first.
 
     Args:
-        maker: makes groups by images.
+        maker: makes groups, with its own method.
         candidates: the templates that may be grouped.
     """
     made = maker.group(maker.judge(candidates))
-    by_texts = maker.grouping_by("kmeans")
-    others = by_texts.group(by_texts.judge(candidates)).groups
+    by_images = maker.grouping_by("images")
+    others = by_images.group(by_images.judge(candidates)).groups
     controls = {name: control.groups for name, control in made.controls.items()}
     hand = {HAND: controls.pop(HAND, maker.dataset.templates.groups)}
-    return {**hand, MADE: made.groups, BY_TEXTS: others, **controls}
+    return {**hand, BY_TEXTS: made.groups, BY_IMAGES: others, **controls}
 
 
 def _with_groups(config: TrainConfig, label: str, groups: Groups) -> TrainConfig:
