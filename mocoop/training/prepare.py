@@ -124,6 +124,11 @@ def _check_choice(config: TrainConfig, groups: Groups, validation_images: int) -
             "num_experts is auto, but there is only one expert. Use a mixture such as mocoop and "
             "two or more groups of templates, or leave num_experts out."
         )
+    if config.searches_lengths:
+        raise UserError(
+            "num_experts auto and a search for the numbers of learned keys exclude each other. "
+            "Search with the groups as they are, or give the numbers."
+        )
     if not validation_images:
         raise UserError(
             "num_experts auto chooses experts on validation images, and there are none. Add a "
