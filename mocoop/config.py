@@ -35,6 +35,7 @@ Search = Literal["own", "published"]
 Insertion = Literal["replace", "keys"]
 LengthImages = Literal["validation", "train"]
 RouterInput = Literal["tuned", "frozen"]
+NumExperts = Literal["groups", "auto"]
 ConsistencyTemplates = Literal["own", "imagenet"]
 ConsistencyMean = Literal["raw", "unit"]
 Aggregation = Literal["none", "gaussian"]
@@ -132,6 +133,9 @@ class TrainConfig:
     """Learn one correction vector that is added to all text features (from LASP)."""
     num_chosen: int = 2
     """K: the number of experts that the router chooses for each image."""
+    num_experts: NumExperts = "groups"
+    """One expert for each of the `groups`; or `auto`: short trainings before the training merge,
+    leave out and split experts, by their accuracy on the validation images."""
 
     text_weight: float = 5.0
     """Weight of the text-supervision loss, which keeps experts close to their group."""
@@ -589,6 +593,7 @@ _CHOICES: dict[str, Any] = {
     "text_insertion": Insertion,
     "length_images": LengthImages,
     "router_input": RouterInput,
+    "num_experts": NumExperts,
     "consistency_templates": ConsistencyTemplates,
     "consistency_mean": ConsistencyMean,
     "aggregation": Aggregation,

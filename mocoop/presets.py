@@ -69,6 +69,7 @@ _BEFORE: dict[str, Any] = {
     "condition_from": 0,
     "zero_shift": False,
     "shift_per_expert": False,
+    "num_experts": "groups",
 }
 """What version 0.1 did, before these were settings."""
 # Settings that do not change the result, or only its last bits.

@@ -264,6 +264,7 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("tokens of a template", "counted as words", "counted by the tokenizer"),
         Published("order of the classes", "that of a Python set", "by label"),
         Published("num_chosen", 2),
+        Published("num_experts", "groups", source="none; choosing experts is ours"),
         Published("correction", True),
         Published("text_weight", 5.0),
         Published("text_target", "prototype"),

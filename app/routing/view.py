@@ -25,7 +25,9 @@ from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
 from mocoop.evaluation.evaluate import Evaluation, RoutedItems
 from mocoop.evaluation.side_by_side import knows_trained_only
+from mocoop.markdown import literal
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
+from mocoop.runs.expert_steps import choice_in_words
 from mocoop.runs.run import Run, RunSetup
 
 PER_PAGE = 12
@@ -96,6 +98,8 @@ def overview(
             show_figure(figure, "experts", words.WHICH_CHOSEN_ALT, usage)
         else:
             st.info(words.no_router(method_name(config), how_it_answers(config)))
+        if steps := run_caches.setup_of(run).expert_steps:
+            st.caption(literal(choice_in_words(steps)))
 
 
 def gallery(data: str, tested: RoutedItems, table: pd.DataFrame) -> None:

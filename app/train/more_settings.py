@@ -218,6 +218,7 @@ def _context(form: Form) -> None:
 def _router(form: Form) -> None:
     form.section(words.ROUTER)
     form.number("num_chosen", 1)
+    form.choice("num_experts", words.NUMBERS_OF_EXPERTS)
     form.number("gate_rate", 1.0)
     form.number("gate_weight", 0.5)
     form.choice("gate_target", words.GATE_TARGETS)

@@ -80,6 +80,7 @@ LABELS = {
     "name_position": "Class name",
     "class_context": "A separate prompt for every class",
     "num_chosen": "Experts per image",
+    "num_experts": "Number of experts",
     "gate_rate": "Router's rate",
     "gate_weight": "Gating loss weight",
     "gate_target": "Router learns from",
@@ -141,6 +142,8 @@ HELP = {
     "context_tokens": "CoOp's M: the number of learned tokens.",
     "class_context": "CoOp's CSC. It needs images of every class, so train on all classes.",
     "num_chosen": "K: how many experts the router picks for each image.",
+    "num_experts": "Short trainings first merge, leave out and split experts, as long as this is "
+    "good on the validation images. It takes up to five times as long.",
     "gate_rate": "Learning rate of the router, as a multiple of the prompts' rate.",
     "gate_weight": "Weight of the loss that teaches the router which templates suit an image.",
     "gate_target": "The scores that the router imitates: those of the hard prompts with 10 added "
@@ -178,6 +181,7 @@ HELP = {
 }
 """Setting → what it means."""
 CONTEXTS = {"template": "plain prompt", "words": "other words", "random": "random tokens"}
+NUMBERS_OF_EXPERTS = {"groups": "one for each group", "auto": "chosen by short trainings"}
 POSITIONS = {"end": "at the end", "middle": "in the middle", "front": "in front"}
 TEXT_CLASSES = {"seen": "trained classes", "all": "all classes"}
 TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (as the authors)"}

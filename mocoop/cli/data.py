@@ -13,6 +13,7 @@ from mocoop.cli.console import counted, print_json, progress_bar
 from mocoop.cli.groups import DataOptions, ProposeGroups, SetName
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
+from mocoop.cli.template_comparison import CompareTemplates
 from mocoop.cli.templates import MakeTemplates
 from mocoop.cli.unpacked import UnpackedData, show_unpacked
 from mocoop.errors import UserError
@@ -76,6 +77,7 @@ DataCommand = Annotated[
     | Annotated[ShowData, tyro.conf.subcommand("show")]
     | Annotated[ProposeGroups, tyro.conf.subcommand("groups")]
     | Annotated[MakeTemplates, tyro.conf.subcommand("templates")]
+    | Annotated[CompareTemplates, tyro.conf.subcommand("compare")]
     | Annotated[UnpackedData, tyro.conf.subcommand("unpacked")],
     None,
 ]
@@ -88,6 +90,7 @@ def data(
     | ShowData
     | ProposeGroups
     | MakeTemplates
+    | CompareTemplates
     | UnpackedData,
 ) -> None:
     """Runs a subcommand of `mocoop data`.
@@ -114,6 +117,10 @@ def data(
 
             _named(command.name)
             make(command)
+        case CompareTemplates():
+            from mocoop.cli.template_comparison import compare
+
+            compare(command)
         case UnpackedData():
             show_unpacked(command)
 

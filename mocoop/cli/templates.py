@@ -68,13 +68,14 @@ class MakeTemplates(DataOptions):
     """Training images per class on which templates are tried."""
     classes: Literal["all", "base"] = "all"
     """Classes that are used; base for a base-to-new comparison."""
-    method: Literal["kmeans", "linkage"] = "kmeans"
-    """Spherical k-means, or average linkage, whose groups differ more in size."""
+    method: Literal["kmeans", "linkage", "images"] = "kmeans"
+    """By their texts, with spherical k-means or average linkage, whose groups differ more in size;
+    or by the training images that they help."""
     count: int = 0
     """Number of groups; 0 chooses among 3 to 8."""
     rule: Literal["silhouette", "validation"] = "silhouette"
-    """What chooses the number of groups: the silhouette and then the accuracy on validation
-    images, or this accuracy alone."""
+    """What chooses the number of groups that are made by texts: the silhouette and then the
+    accuracy on validation images, or this accuracy alone."""
     out: MaybePath = None
     """JSON file for the groups, every candidate and every answer; by default NAME-templates.json
     with --model, else none."""

@@ -211,6 +211,7 @@ def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
     """Prints a finished run's results and a next step."""
     from mocoop.datasets.splits import shots_missing
     from mocoop.runs.chosen_on_test import chosen_on_test
+    from mocoop.runs.expert_steps import choice_in_words
     from mocoop.runs.run import Run
 
     results, setup = Run(path).results(), Run(path).setup()
@@ -218,6 +219,8 @@ def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
         print_json({"run": str(path), "results": results})
     elif not command.quiet:
         print(f"run: {path}")
+        if setup.expert_steps:
+            print(f"experts: {choice_in_words(setup.expert_steps)}")
         print_results(results, chosen=chosen_on_test(setup.config, results))
         drawn = results.get("training_images")
         missing = drawn and shots_missing(setup.config, setup.trained_classes, drawn)

@@ -25,6 +25,7 @@ from mocoop.config import TrainConfig
 from mocoop.errors import PathError, UserError
 from mocoop.older import check_not_first_demo
 from mocoop.presets import settings_of_run
+from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.paths import default_runs, find_run, shipped_runs
 from mocoop.runs.schema import ConfigFile, RecordLine, ResultsFile
 from mocoop.runs.status import (
@@ -66,6 +67,8 @@ class RunSetup:
     white: float | None = None
     """The value that is white in images of more than 8 bits, from the training images; None if
     they have 8 bits, and in runs of older versions."""
+    expert_steps: tuple[ExpertStep, ...] = ()
+    """How the experts were chosen with `num_experts` auto; empty without it."""
 
     @property
     def experts(self) -> tuple[str, ...]:
@@ -159,6 +162,7 @@ class Run:
                 file.version,
                 file.imported,
                 white_setting(file.white),
+                file.expert_steps,
             )
         except UserError as error:
             raise does_not_fit(self.path / "config.json", error) from error

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from mocoop.runs.expert_steps import ExpertStep
 from mocoop.storage.typed_json import Count, Number, Word
 
 Numbers = dict[str, Number]
@@ -29,6 +30,7 @@ class ConfigFile(Struct, frozen=True):
     version: Word
     imported: Word = ""
     white: Number | None = None
+    expert_steps: tuple[ExpertStep, ...] = ()
 
 
 class RecordLine(Struct, frozen=True):

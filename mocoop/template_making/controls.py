@@ -15,23 +15,28 @@ _WORD_LENGTHS = range(3, 11)
 
 
 def controls(
-    groups: Groups, hand_made: Groups, tokenizer: SimpleTokenizer, names: Sequence[str], seed: int
+    groups: Groups,
+    every: Sequence[str],
+    hand_made: Groups,
+    tokenizer: SimpleTokenizer,
+    names: Sequence[str],
+    seed: int,
 ) -> dict[str, Groups]:
     """Returns the controls of a grouping by their names.
 
     Args:
         groups: the groups to compare with.
+        every: all templates that could be grouped.
         hand_made: the groups that the data set has.
         tokenizer: CLIP's tokenizer, whose vocabulary gives the random words.
         names: the class names, whose mean length the random words have.
         seed: seed of all that is random.
     """
     sizes = [len(templates) for templates in groups.values()]
-    every = [template for templates in groups.values() for template in templates]
-    words = random_words(tokenizer, names, len(every), seed)
+    words = random_words(tokenizer, names, sum(sizes), seed)
     return {
         ONE: {"all": tuple(every)},
-        RANDOM: _dealt(random.Random(seed).sample(every, len(every)), sizes),
+        RANDOM: _dealt(random.Random(seed).sample(list(every), sum(sizes)), sizes),
         WAFFLE: _dealt(words, sizes),
         HAND: dict(hand_made),
     }

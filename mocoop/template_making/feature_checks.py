@@ -45,6 +45,8 @@ class Checks:
     """The class name with the most tokens."""
     texts: TextFeatures
     images: Images
+    alone: bool = True
+    """Whether a template must be of use alone, and not only beside others."""
 
     def judge(
         self, candidates: Sequence[Candidate], progress: Progress | None = None
@@ -114,7 +116,7 @@ class Checks:
         raw = np.zeros_like(means)
         for index in order:
             count = len(kept)
-            near = stack[:count] @ vectors[index] > NEAR
+            near = (stack[:count] @ vectors[index] > NEAR) & self.alone
             near |= np.linalg.norm(raw[:count] - means[index], axis=1) < SAME
             if near.any():
                 twin = judged[kept[int(near.argmax())]].template
@@ -138,7 +140,9 @@ class Checks:
         found = []
         for one, accuracy, feature in zip(judged, accuracies, features, strict=True):
             reason = ""
-            if accuracy < least:
+            if not self.alone:
+                pass
+            elif accuracy < least:
                 reason = (
                     f"{accuracy:.1f} % of the training images, below {least:.1f} % (median minus "
                     f"{BELOW_MEDIAN:g})"

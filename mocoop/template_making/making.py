@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from mocoop.template_making.feature_checks import Checks, Images, longest_name, 
 from mocoop.template_making.group_names import group_names
 from mocoop.template_making.group_number import Chosen, Rule, choose_number
 from mocoop.template_making.grouping import agreement, centred, medoid_first
+from mocoop.template_making.image_groups import LEFT, choose_by_images, true_probabilities
 from mocoop.template_making.routing import prototypes_of, routed_accuracy, shares
 from mocoop.template_making.text_features import (
     Progress,
@@ -35,6 +36,8 @@ from mocoop.template_making.word_checks import WordChecks
 from mocoop.templates import Groups, as_groups
 
 BOOTSTRAPS = 5
+Method = Literal["images", "kmeans", "linkage"]
+Classes = Literal["all", "base"]
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,15 @@ class GroupingSettings:
     """Seed of the few-shot images and of all that is random."""
     shots: int = 16
     """Training images per class on which templates are tried."""
-    classes: Literal["all", "base"] = "all"
+    classes: Classes = "all"
     """Classes whose names and images are used; base for a base-to-new comparison."""
-    method: Literal["kmeans", "linkage"] = "kmeans"
-    """Spherical k-means, or average linkage, whose groups differ more in size."""
+    method: Method = "kmeans"
+    """By their texts, with spherical k-means or average linkage, whose groups differ more in size;
+    or by the training images that they help."""
     count: int = 0
     """Number of groups; 0 chooses among 3 to 8."""
     rule: Rule = "silhouette"
-    """What chooses the number of groups."""
+    """What chooses the number of groups made by texts; `images` goes by validation images."""
 
     def __post_init__(self) -> None:
         if self.shots < 1:
@@ -83,7 +87,7 @@ class Made:
     judged: tuple[Judged, ...]
     """Every candidate, in order."""
     method: str
-    """kmeans or linkage."""
+    """images, kmeans or linkage."""
     chosen: Chosen
     shares: dict[str, float]
     """Group → share of the training images, 0 to 1, that have it among their two best."""
@@ -117,6 +121,8 @@ class TemplateMaker:
         settings: how to check and to group.
         expected: about how many candidates there will be; with very many, templates are encoded
             for fewer classes.
+        texts: features of templates that another maker has encoded; used if they are of the same
+            classes.
 
     Raises:
         UserError: if there are no training images, or fewer than two classes.
@@ -129,8 +135,10 @@ class TemplateMaker:
         cache: FeatureCache,
         settings: GroupingSettings,
         expected: int = 0,
+        texts: TextFeatures | None = None,
     ) -> None:
         check_number(expected)
+        self._encoded, self._expected = texts, expected
         self.backbone, self.dataset, self.settings = backbone, dataset, settings
         self._cache = cache
         allowed = class_range(settings.classes, len(dataset.class_names))
@@ -169,6 +177,8 @@ class TemplateMaker:
     def texts(self) -> TextFeatures:
         """Features of the templates for the encoded classes."""
         names = [self.dataset.class_names[label] for label in self.encoded]
+        if self._encoded is not None and self._encoded.class_names == tuple(names):
+            return self._encoded
         return TextFeatures(self.backbone.text, names)
 
     @cached_property
@@ -176,7 +186,12 @@ class TemplateMaker:
         """All checks; the names of every class are banned, also of those that are not used."""
         every, tokens = self.dataset.class_names, self.backbone.text.tokens
         return Checks(
-            WordChecks(every), tokens, longest_name(tokens, every), self.texts, self.images
+            WordChecks(every),
+            tokens,
+            longest_name(tokens, every),
+            self.texts,
+            self.images,
+            alone=self.settings.method != "images",
         )
 
     def judge(
@@ -205,31 +220,44 @@ class TemplateMaker:
             raise UserError(_none_kept(judged))
         templates = [one.template for one in kept]
         features = self.texts.of(templates, progress)
-        method = self.settings.method
-        means = mean_vectors(features)
-        chosen = choose_number(
-            means,
-            class_bootstraps(features, BOOTSTRAPS, self.settings.seed),
-            method,
-            self.settings.seed,
-            self.settings.count,
-            self.settings.rule,
-            None if self.validation is None else lambda labels: self._accuracy(features, labels),
-        )
-        labels = chosen.best.labels
-        groups = _named(templates, centred(means), labels)
-        prototypes = prototypes_of(features, torch.from_numpy(labels))
-        used = shares(self.images.features, prototypes)
-        factors = np.unique([one.factor for one in kept], return_inverse=True)[1]
+        vectors = centred(mean_vectors(features))
+        chosen = self._chosen(features, vectors)
+        inside = chosen.best.labels != LEFT
+        used = np.flatnonzero(inside)
+        labels = chosen.best.labels[inside]
+        groups = _named([templates[i] for i in used], vectors[used], labels)
+        prototypes = prototypes_of(features[used], torch.from_numpy(labels))
+        share = shares(self.images.features, prototypes)
+        factors = np.unique([kept[i].factor for i in used], return_inverse=True)[1]
         return Made(
             groups,
-            tuple(judged),
-            method,
+            _without(judged, {kept[i].template for i in np.flatnonzero(~inside)}),
+            self.settings.method,
             chosen,
-            dict(zip(groups, used, strict=True)),
+            dict(zip(groups, share, strict=True)),
             self.accuracy(groups),
             agreement(factors, labels),
-            self._controls(groups),
+            self._controls(groups, templates),
+        )
+
+    def _chosen(self, features: Tensor, vectors: np.ndarray) -> Chosen:
+        """Returns the number of groups and the grouping, by images or by texts."""
+        method, seed, count = self.settings.method, self.settings.seed, self.settings.count
+        accuracy = None if self.validation is None else partial(self._accuracy, features)
+        if method == "images":
+            scale = self.backbone.logit_scale
+            images, labels = self.images.features, self.images.labels
+            right = true_probabilities(images, labels, features, scale)
+            return choose_by_images(vectors, right, seed, count, accuracy)
+        drawn = class_bootstraps(features, BOOTSTRAPS, seed)
+        means = mean_vectors(features)
+        return choose_number(means, drawn, method, seed, count, self.settings.rule, accuracy)
+
+    def grouping_by(self, method: Method) -> TemplateMaker:
+        """Returns a maker that groups by another method, and shares what is encoded."""
+        settings = replace(self.settings, method=method)
+        return TemplateMaker(
+            self.backbone, self.dataset, self._cache, settings, self._expected, self.texts
         )
 
     def accuracy(self, groups: Groups) -> float | None:
@@ -243,15 +271,17 @@ class TemplateMaker:
     def _accuracy(self, features: Tensor, labels: np.ndarray) -> float:
         """Returns the accuracy in percent of groups (templates,) on the validation images."""
         assert self.validation is not None
-        prototypes = prototypes_of(features, torch.from_numpy(labels))
+        inside = labels != LEFT
+        prototypes = prototypes_of(features[inside], torch.from_numpy(labels[inside]))
         images = self.validation
         scale = self.backbone.logit_scale
         return routed_accuracy(images.features, images.labels, prototypes, scale)
 
-    def _controls(self, groups: Groups) -> dict[str, Control]:
+    def _controls(self, groups: Groups, templates: Sequence[str]) -> dict[str, Control]:
         tokenizer = self.backbone.text.tokens.tokenizer
         found = controls(
             groups,
+            templates,
             self.dataset.templates.groups,
             tokenizer,
             self.class_names,
@@ -281,6 +311,16 @@ def _named(templates: Sequence[str], vectors: np.ndarray, labels: np.ndarray) ->
         for number in range(int(labels.max()) + 1)
     ]
     return as_groups(dict(zip(group_names(ordered), ordered, strict=True)))
+
+
+def _without(judged: Sequence[Judged], left: set[str]) -> tuple[Judged, ...]:
+    """Returns candidates, of which those that are in no group are refused with this reason."""
+    return tuple(
+        replace(one, reason="helps no image that the groups do not help")
+        if one.kept and one.template in left
+        else one
+        for one in judged
+    )
 
 
 def _none_kept(judged: Sequence[Judged]) -> str:

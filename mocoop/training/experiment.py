@@ -37,6 +37,7 @@ from mocoop.runs.status import CANCELLED, QUEUED
 from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import Fit, fit_baseline
+from mocoop.training.expert_choice import choose_experts
 from mocoop.training.imported import Imported
 from mocoop.training.length_search import SearchResult
 from mocoop.training.loop import EpochRecord, TrainingData, fit
@@ -174,16 +175,19 @@ def _train_and_test(
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
     done = 0 if snapshot is None else snapshot.epoch
     writer.update(message="encoding the hard prompts", epoch=done, epochs=config.epochs)
+    precision = tower_dtype(config.precision, backbone.device)
+    cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
+    # The time before a stop counts too: the start is moved back by it.
+    started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
+    if config.num_experts == "auto" and config.epochs and imported is None:
+        prepared = _with_experts(prepared, cache, writer, resumed=snapshot is not None)
+        config = prepared.config
     setup = prepared.setup()
     if imported is not None:
         setup = replace(setup, imported=imported.source)
     writer.save_setup(setup)
     hard = hard_features(backbone.text, prepared.groups, dataset.class_names)
     prototypes = group_prototypes(hard)  # (experts, classes, dim)
-    precision = tower_dtype(config.precision, backbone.device)
-    cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
-    # The time before a stop counts too: the start is moved back by it.
-    started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
     method, search = METHODS[config.method], None
     if method.fits_image_features:
         writer.update(message="fitting")
@@ -230,6 +234,20 @@ def _train_and_test(
     results = results_on_test(classifier, config, dataset, test_cache, prototypes.cpu(), untrained)
     writer.finish(results | spent)
     drop_snapshot(writer.run.path)
+
+
+def _with_experts(
+    prepared: Prepared, cache: FeatureCache, writer: RunWriter, resumed: bool
+) -> Prepared:
+    """Returns the inputs of a run with chosen experts; those of a resumed run are known."""
+    if resumed:
+        return replace(prepared, expert_steps=writer.run.setup().expert_steps)
+    chosen, steps = choose_experts(
+        prepared,
+        cache,
+        lambda number: writer.update(message=f"choosing experts: short training {number}"),
+    )
+    return replace(chosen, expert_steps=steps)
 
 
 def _fit(prepared: Prepared, text: torch.Tensor, cache: FeatureCache, writer: RunWriter) -> Fit:

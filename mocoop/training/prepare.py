@@ -27,6 +27,7 @@ from mocoop.model.low_rank_updates import tower_sizes
 from mocoop.model.soft_prompts import check_learnable
 from mocoop.model.step_cost import check_step_cost
 from mocoop.model.vision_prompts import check_image_tokens
+from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
@@ -46,6 +47,9 @@ class Prepared:
     train_items: tuple[Item, ...]
     val_items: tuple[Item, ...]
 
+    expert_steps: tuple[ExpertStep, ...] = ()
+    """How the groups were chosen, with `num_experts` auto."""
+
     def setup(self) -> RunSetup:
         """Returns the run's setup, which is saved with it."""
         return RunSetup(
@@ -57,6 +61,7 @@ class Prepared:
             self.backbone.fingerprint,
             __version__,
             white=self.dataset.white_value,
+            expert_steps=self.expert_steps,
         )
 
 
@@ -97,10 +102,38 @@ def prepare(
     labels = [item.label for item in train_items]
     check_held_out(config, labels, len(val_items), config.searches_lengths and dataset.val_is_test)
     names = [dataset.class_names[label] for label in trained]
+    _check_choice(config, groups, len(val_items))
     if config.epochs:
         images = min(config.batch_size, len(train_items))
         check_step_cost(config, backbone.text, groups, names, images)
     return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
+
+
+def _check_choice(config: TrainConfig, groups: Groups, validation_images: int) -> None:
+    """Raises UserError if experts are to be chosen, but there are none, or no validation images.
+
+    Args:
+        config: the run's settings.
+        groups: the groups to start from.
+        validation_images: their number.
+    """
+    if config.num_experts != "auto" or not config.epochs:
+        return
+    if not METHODS[config.method].is_mixture or len(groups) < 2:
+        raise UserError(
+            "num_experts is auto, but there is only one expert. Use a mixture such as mocoop and "
+            "two or more groups of templates, or leave num_experts out."
+        )
+    if config.searches_lengths:
+        raise UserError(
+            "num_experts auto and a search for the numbers of learned keys exclude each other. "
+            "Search with the groups as they are, or give the numbers."
+        )
+    if not validation_images:
+        raise UserError(
+            "num_experts auto chooses experts on validation images, and there are none. Add a "
+            "folder val/, or leave num_experts out."
+        )
 
 
 def training_data(

@@ -176,8 +176,9 @@ def test_routing_equals_plain_loops(generator):
 def test_controls(tokenizer):
     groups = {"a": tuple(f"a{n} {{}}." for n in range(5)), "b": ("b {}.", "c {}.")}
     hand = {"photo": ("a photo of a {}.",)}
-    found = controls(groups, hand, tokenizer, ["cat", "hot dog"], 1)
-    assert found == controls(groups, hand, tokenizer, ["cat", "hot dog"], 1)
+    every = [text for some in groups.values() for text in some]
+    found = controls(groups, every, hand, tokenizer, ["cat", "hot dog"], 1)
+    assert found == controls(groups, every, hand, tokenizer, ["cat", "hot dog"], 1)
     every = [t for ts in groups.values() for t in ts]
     assert found[HAND] == hand
     assert found[ONE] == {"all": tuple(every)}

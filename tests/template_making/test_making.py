@@ -29,11 +29,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def maker(tiny_backbone, folder, tmp_path):
-    """Returns a function that makes a maker with changed settings."""
+    """Returns a function that makes a maker with changed settings; by default it uses k-means."""
 
-    def make(expected=0, data=folder, **settings):
+    def make(expected=0, data=folder, **changes):
         cache = FeatureCache(tiny_backbone, tmp_path)
-        return TemplateMaker(tiny_backbone, data, cache, GroupingSettings(**settings), expected)
+        settings = GroupingSettings(**({"method": "kmeans"} | changes))
+        return TemplateMaker(tiny_backbone, data, cache, settings, expected)
 
     return make
 
@@ -126,6 +127,22 @@ def test_groups(maker, folder):
     assert made.method == "kmeans"
     linked = maker(rule="validation", method="linkage")
     assert linked.group(linked.judge(CANDIDATES)).method == "linkage"
+
+
+def test_groups_by_images(maker):
+    """Whatever no image needs is left out with a reason; controls draw from all templates."""
+    tool = maker(method="images")
+    judged = tool.judge(CANDIDATES)
+    made = tool.group(judged)
+    inside = [text for texts in made.groups.values() for text in texts]
+    assert sorted(inside) == sorted(one.template for one in made.judged if one.kept)
+    left = [one for one in made.judged if "helps no image" in one.reason]
+    assert len(left) + len(inside) == sum(one.kept for one in judged)
+    assert len(set(made.controls["one-group"].groups["all"]) | set(inside)) > len(inside)
+    assert len(tool.group(tool.judge(CANDIDATES)).groups) == len(made.groups)
+    texts = tool.grouping_by("kmeans")
+    assert texts.texts is tool.texts
+    assert texts.group(texts.judge(CANDIDATES)).method == "kmeans"
 
 
 def test_test_images_are_not_looked_at(maker, folder):
