@@ -26,7 +26,6 @@ from app.jobs.processes import start_process, stop_process
 from app.jobs.standby import job_environment
 from app.jobs.template_worker import (
     CANDIDATES,
-    GRAMMAR,
     LINES,
     MEANS,
     MODEL,
@@ -223,5 +222,3 @@ def _forget_old() -> None:
         status = status_of(path.name)
         if status is None or not status.active:
             shutil.rmtree(path, ignore_errors=True)
-
-

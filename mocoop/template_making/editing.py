@@ -86,6 +86,23 @@ class EditedGroups:
             members[to] = (*members.get(to, ()), *sorted(chosen))
         return self._with(members)
 
+    def added(self, template: str, vector: np.ndarray, to: str) -> EditedGroups:
+        """Returns groups of which one has another template, which may be known already.
+
+        Args:
+            template: the template.
+            vector: its centred unit vector (dim,).
+            to: name of the group.
+        """
+        if template in self.templates:
+            return self.moved([self.templates.index(template)], to)
+        more = replace(
+            self,
+            templates=(*self.templates, template),
+            vectors=np.concatenate([self.vectors, vector[None]]),
+        )
+        return more.moved([len(self.templates)], to)
+
     def renamed(self, name: str, new: str) -> EditedGroups:
         """Returns groups of which one has another name.
 

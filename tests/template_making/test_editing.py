@@ -40,11 +40,14 @@ def test_changes_can_be_undone_and_keep_every_template(edited):
     assert list(one.members) == ["dark"]
     halves = one.split("dark")
     assert sorted(map(sorted, halves.members.values())) == [[0, 1, 2], [3, 4, 5]]
-    assert list(halves.members)[0] == "dark"
+    assert next(iter(halves.members)) == "dark"
     assert sorted(map(sorted, edited.again(2).members.values())) == [[0, 1, 2], [3, 4, 5]]
     without = edited.moved([5], "")
     assert without.group_of()[5] == ""
     assert list(edited.moved([0, 1, 2], "new one").members) == ["drawn", "new one"]
+    more = edited.added("a {} at night.", edited.vectors[0], "dark")
+    assert set(more.groups["dark"]) == {*TEXTS[:3], "a {} at night."}
+    assert len(more.added(TEXTS[5], edited.vectors[5], "dark").groups["dark"]) == 5
 
 
 def test_what_cannot_be_done(edited):
