@@ -120,7 +120,8 @@ class Making:
         from mocoop.template_making.record import record
         from mocoop.template_making.text_features import mean_vectors
 
-        asked, calls = self.request, ()
+        asked = self.request
+        calls: tuple[Call, ...] = ()
         candidates: Sequence[Candidate] = ()
         if asked.writer == LINES:
             candidates = given_templates(asked.lines.splitlines())

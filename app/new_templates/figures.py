@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 
 import pandas as pd
@@ -20,7 +20,7 @@ HEIGHT = 460
 def template_map(
     table: pd.DataFrame,
     colours: Mapping[str, str],
-    typed: tuple[str, Sequence[float]] | None = None,
+    typed: tuple[str, tuple[float, float]] | None = None,
 ) -> go.Figure:
     """Returns a map of templates, one colour per group; faint rings are in no group.
 

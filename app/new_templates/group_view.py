@@ -109,7 +109,8 @@ def edit_groups(
     if typed is not None:
         text = answer_caches.text_features(config.backbone, config.data, typed)
         mean = text[list(result.encoded)].double().mean(dim=0).numpy()
-        place = (typed, drawn.place(mean))
+        x, y = drawn.place(mean).tolist()
+        place = (typed, (x, y))
         _typed(dataset, typed, drawn.vector(mean), history)
     table = tables.point_table(edited, drawn.axes)
     colours = expert_colours(list(edited.members))
