@@ -1,4 +1,4 @@
-"""Data, New templates: written, grouped, changed by hand, used; and what can be wrong with them."""
+"""Data, New templates: written, grouped, changed by hand, used; and what goes wrong."""
 
 from __future__ import annotations
 
