@@ -13,6 +13,7 @@ from app.data.edit_view import editable
 from app.jobs import template_jobs
 from app.jobs.template_jobs import MakingResult
 from app.new_templates import group_view, six_view, tables, words, write_view
+from app.train.settings import setting_key
 from app.ui.parts import errors_in_words, show_table
 from mocoop.datasets import Dataset
 from mocoop.datasets.edits import EDITS_FILE, write_edits
@@ -68,7 +69,7 @@ def new_templates(name: str, dataset: Dataset) -> None:
         st.header(words.SIX)
         six_view.six_pictures(name, dataset, config, history.now.groups, typed)
     st.header(words.USE)
-    use(name, dataset, result, history.now.groups)
+    use(name, dataset, request.clip, result, history.now.groups)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
@@ -115,8 +116,16 @@ def candidates(judged: tuple[Judged, ...]) -> None:
     )
 
 
-def use(name: str, dataset: Dataset, result: MakingResult, groups: Groups) -> None:
-    """Shows the buttons that train with the groups, download them, or save them with the data."""
+def use(name: str, dataset: Dataset, clip: str, result: MakingResult, groups: Groups) -> None:
+    """Shows the buttons that train with the groups, download them, or save them with the data.
+
+    Args:
+        name: the data set's, as it was chosen.
+        dataset: the data set.
+        clip: the CLIP that checked and grouped, which is trained then.
+        result: what the groups came from.
+        groups: the groups now.
+    """
     document = with_groups(result.document, groups)
     with st.container(horizontal=True, vertical_alignment="center"):
         if not access.read_only() and st.button(
@@ -124,6 +133,8 @@ def use(name: str, dataset: Dataset, result: MakingResult, groups: Groups) -> No
         ):
             st.session_state[f"{state.TEMPLATES_EDITED} {name}"] = groups_to_rows(groups)
             st.session_state[state.DATA_NEXT] = name
+            st.session_state[setting_key("backbone")] = clip
+            st.session_state[state.FILLED] = frozenset({setting_key("backbone")})
             st.switch_page("pages/train.py", query_params={state.METHOD: METHOD})
         st.download_button(
             words.DOWNLOAD,

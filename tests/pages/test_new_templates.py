@@ -71,7 +71,7 @@ def written(app, lines):
 
 
 def groups_of(app, folder):
-    (key,) = app.query_params[state.MADE]
+    key = app.query_params[state.MADE]
     return app.session_state[f"{state.MADE_HISTORY} {folder} {key}"][-1]
 
 
@@ -149,7 +149,7 @@ def test_what_goes_wrong_is_said(folder, monkeypatch):
         assert "kept" in said(app)
     stored = Path(template_jobs._folder("")).rglob("*")
     assert not [file for file in stored if file.is_file() and KEY.encode() in file.read_bytes()]
-    (key,) = app.query_params[state.MADE]
+    key = app.query_params[state.MADE]
     asked = template_jobs.request_of(key)
     for changes, words_ in (
         ({"url": "http://127.0.0.1:9/v1", "model": "m"}, "No chat model answers"),
