@@ -137,6 +137,7 @@ class Making:
             check_any(calls, candidates)
         judged = maker.judge(candidates, lambda *done: self.show(CHECKING, *done))
         self._save_candidates(judged)
+        _ = maker.validation  # encoded here, where the progress says so
         self.show(GROUPING)
         made = maker.group(judged)
         source = "file" if asked.writer == LINES else asked.writer

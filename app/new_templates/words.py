@@ -51,7 +51,7 @@ WRITE = "Write templates"
 STEPS = {
     "": "Waiting for its turn",
     LOADING: "Opening the data set and the CLIP",
-    IMAGES: "Encoding training images",
+    IMAGES: "Encoding images",
     ASKING: "Asking the chat model",
     CHECKING: "Encoding templates",
     GROUPING: "Grouping",
