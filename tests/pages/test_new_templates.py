@@ -75,6 +75,7 @@ def groups_of(app, folder):
     return app.session_state[f"{state.MADE_HISTORY} {folder} {key}"][-1]
 
 
+@pytest.mark.long
 def test_own_lines_become_groups_that_are_changed_and_used(folder):
     """Refused ones have their reason; every change can be undone; the groups reach Train."""
     app = written(opened(folder), SAID)
