@@ -44,6 +44,7 @@ from mocoop.runs.status import (
     STATUS_FILE,
     identity,
     read_values,
+    saved_status,
     with_process,
 )
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
@@ -141,8 +142,8 @@ def status_of(key: str) -> MakingStatus | None:
         return None
     folder = _folder(key)
     try:
-        return with_process(lambda: MakingStatus(**read_values(folder, STATUS_FILE)))
-    except (UserError, TypeError):  # none, or one of another version
+        return with_process(lambda: saved_status(folder, MakingStatus))
+    except UserError:  # none, or one of another version
         return None
 
 

@@ -22,9 +22,11 @@ from mocoop.runs.status import (
     FINISHED,
     RUNNING,
     STATUS_FILE,
+    State,
     Status,
     identity,
     read_values,
+    saved_status,
 )
 from mocoop.storage.atomic import atomic_write, exclusive_lock, overwrite_json, write_json
 from mocoop.storage.cache_folder import default_cache
@@ -176,7 +178,7 @@ def main(folder: Path) -> None:
     """Answers the request in a folder, and keeps its status up to date."""
     request = MakingRequest(**read_values(folder, REQUEST))
     with exclusive_lock(folder):  # until the server has written this process's number
-        status = MakingStatus(**read_values(folder, STATUS_FILE))
+        status = saved_status(folder, MakingStatus)
         status = replace(status, **identity(psutil.Process()))
     # One at a time uses the processor; a chat model may take minutes, and works elsewhere.
     turn: AbstractContextManager[None] = nullcontext()
@@ -184,7 +186,8 @@ def main(folder: Path) -> None:
         turn = exclusive_lock(default_cache() / "templates")
     with turn:
         making = Making(folder, request, replace(status, state=RUNNING))
-        ended, message = FINISHED, ""
+        ended: State = FINISHED
+        message = ""
         try:
             making.run()
         except UserError as error:
