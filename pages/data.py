@@ -8,6 +8,7 @@ from app.caches import data as data_caches
 from app.common import state
 from app.data import edit_view, words
 from app.data import view as data_view
+from app.new_templates.view import new_templates
 from app.ui.entry import inside_the_app
 from app.ui.glossary import words_on_this_page
 from app.ui.parts import errors_in_words
@@ -29,6 +30,7 @@ def page() -> None:
         words.PICTURES: lambda: data_view.gallery(name, dataset),
         words.CLASSES: lambda: edit_view.classes(dataset),
         words.TEMPLATES: lambda: edit_view.templates(name, dataset),
+        words.NEW_TEMPLATES: lambda: new_templates(name, dataset),
         words.CHECK: lambda: edit_view.whole(name, dataset),
     }
     tabs = st.tabs(list(parts), key=state.DATA_VIEW, bind=state.QUERY)

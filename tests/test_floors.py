@@ -31,6 +31,7 @@ FLOORS = (
         "app.compare", "app.data", "app.home", "app.lab", "app.prompt_space", "app.routing",
         "app.train",
     ),
+    ("app.new_templates",),
     ("pages", "streamlit_app"),
 )  # fmt: skip
 WITHOUT_STREAMLIT = ("mocoop", "app/common", "app/jobs")

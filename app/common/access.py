@@ -18,6 +18,7 @@ from mocoop.errors import UserError
 
 VARIABLE = "MOCOOP_READ_ONLY"
 FOLDERS = "MOCOOP_FOLDERS"
+ENDPOINT = "OPENAI_BASE_URL"
 OWN_MACHINE = ("localhost", "127.0.0.1", "::1")  # addresses that only this machine reaches
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 EXPLAINED = (
@@ -83,4 +84,28 @@ def check_folder(typed: str, address: str | None) -> None:
         raise UserError(
             "This server opens only the data sets in its menu, and folders that its owner allows. "
             f"Choose a data set from the menu. The owner can add folders with {FOLDERS}."
+        )
+
+
+def check_endpoint(url: str, address: str | None) -> None:
+    """Checks that visitors may have this server ask a chat model at an address.
+
+    The server sends its own key there. So a server that other machines reach asks only the
+    endpoint that its owner names in `OPENAI_BASE_URL`.
+
+    Args:
+        url: the endpoint's address; "" for the owner's, or OpenAI's own.
+        address: the address that the server listens to; None for all of the machine's.
+
+    Raises:
+        UserError: if the server is read-only, or must not ask there.
+    """
+    check_may_change()
+    if address in OWN_MACHINE:
+        return
+    named = os.environ.get(ENDPOINT, "").strip().rstrip("/")
+    if not named or url.rstrip("/") not in ("", named):
+        raise UserError(
+            "This server can be reached from other machines, so it asks a chat model only at the "
+            f"address that its owner sets with {ENDPOINT}. Leave the address empty then."
         )

@@ -29,6 +29,19 @@ DATA_REPORT = "check of"  # "<name> <data>": the report of the check of all imag
 DATA_PROPOSED = "groups for"  # "<name> <data>": the proposed groups of templates
 
 
+# New templates on the Data page. Only the key of the request is in the address.
+MADE = "made"  # the request whose templates are shown; for the session as "<name> <data>"
+MADE_WRITER, MADE_ABOUT, MADE_LINES = "who writes", "about the data", "lines of templates"
+MADE_MODEL, MADE_URL, MADE_SEED = "chat model", "chat address", "seed of templates"
+MADE_CLIP = "clip of templates"
+MADE_SHOW = "which candidates"
+MADE_HISTORY = "groups of"  # "<name> <key>": the groups after each change, the newest last
+MADE_CHANGES = "changes of"  # "<name> <key>": number of changes, part of the keys of widgets
+MADE_MAP = "map-of-templates"  # the selection on the map
+MADE_ROWS = "rows of templates"  # the selection in the table
+MADE_SIX = "six pictures"  # how many times others were asked for
+
+
 # The form of the Train page; these are also in the address.
 DATA = "data"
 METHOD = "method"

@@ -32,7 +32,7 @@ MANY = 20_000  # with more images, the check is better done on the command line
 def classes(dataset: Dataset) -> None:
     """Shows a row per class; the names of the user's own data sets can be changed."""
     table = tables.class_table(dataset)
-    own = _own(dataset)
+    own = editable(dataset)
     if own is None:
         show_table(table.drop(columns=FOLDER), "classes", height=_height(table))
         return
@@ -104,7 +104,7 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
     )
     with st.container(horizontal=True):
         used = st.button(words.USE_FOR_TRAINING, icon=":material/model_training:")
-        own = _own(dataset)
+        own = editable(dataset)
         if own and st.button(words.SAVE_WITH_DATA, icon=":material/save:"):
             before = own.edits()
             write_edits(own.edits_folder, replace(before, groups=proposed.groups))
@@ -151,12 +151,12 @@ def _report(dataset: Dataset, report: Report) -> None:
         return
     show_table(problems, "problems")
     broken = dict.fromkeys(report.missing, words.NO_FILE) | report.unreadable
-    own = _own(dataset)
+    own = editable(dataset)
     if broken and own and st.button(words.leave_out(len(broken)), icon=":material/block:"):
         add_skipped(own.edits_folder, broken)
         st.rerun()
 
 
-def _own(dataset: Dataset) -> FolderDataset | None:
+def editable(dataset: Dataset) -> FolderDataset | None:
     """Returns the data set if the user may change its names, templates and images, or None."""
     return dataset if isinstance(dataset, FolderDataset) and not access.read_only() else None

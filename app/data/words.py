@@ -10,6 +10,7 @@ TITLE = "Data"
 CAPTION = "The images that prompts are learned from. Choose a data set, or upload your own images."
 TRAIN_ON_IT = "Train on it"
 PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check"  # the tabs
+NEW_TEMPLATES = "New templates"
 
 # Upload.
 UPLOAD = "Upload a zip"
@@ -40,7 +41,7 @@ WHICH_GROUPS = "Which groups suit these pictures?"
 WHICH_GROUPS_CAPTION = (
     "CLIP searches for the groups of templates that together classify the training images best. "
     "It stops when one more group does not help. The small built-in CLIP knows few words. For "
-    "photographs, use a full CLIP."
+    "photographs, use a full CLIP. New ones are written in the tab *New templates*."
 )
 CLIP, MAXIMUM = "CLIP", "Maximum number of groups"
 PROPOSE = "Propose groups"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import tyro
 
@@ -15,6 +13,7 @@ from mocoop.cli.groups import DataOptions, SetName, check_writable, warn_of_demo
 from mocoop.cli.option_types import MaybePath
 from mocoop.cli.output_paths import check_file, check_folder
 from mocoop.errors import UserError
+from mocoop.template_making.endpoint import check_address, check_client
 
 if TYPE_CHECKING:
     from mocoop.template_making.calls import Call
@@ -142,20 +141,13 @@ def _check_options(command: MakeTemplates) -> None:
             f"--url {command.url} is given without a model. Name one with --model, as the "
             "endpoint calls it."
         )
-    parts = urlsplit(command.url)
-    if command.url and (parts.scheme not in ("http", "https") or not parts.netloc):
-        raise UserError(
-            f"--url: expected an address such as http://localhost:11434/v1; got {command.url!r}."
-        )
+    check_address(command.url, "--url")
     if command.samples < 1:
         raise UserError(f"--samples must be at least 1; got {command.samples}.")
     if not 0 < command.seconds < float("inf"):
         raise UserError(f"--seconds must be greater than 0; got {command.seconds:g}.")
-    if command.model and find_spec("openai") is None:
-        raise UserError(
-            "Asking a chat model needs the package openai. Install it with: pip install "
-            '"mocoop[templates]". Without --model a built-in grammar writes the templates.'
-        )
+    if command.model:
+        check_client()
     check_folder("--controls", command.controls)
 
 

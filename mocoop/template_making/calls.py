@@ -66,7 +66,7 @@ def check_any(calls: Sequence[Call], candidates: Sequence[Candidate]) -> None:
     shown = f"The first one is {answer[:200]!r}." if answer else "The first one is empty."
     raise UserError(
         f"{len(calls)} answers have no template in them. {shown} Choose a model that follows "
-        "instructions and answers with JSON, or leave --model out for the built-in grammar."
+        "instructions and answers with JSON, or use the built-in grammar."
     )
 
 

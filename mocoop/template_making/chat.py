@@ -20,8 +20,8 @@ import openai
 from mocoop.errors import UserError
 from mocoop.template_making.answers import LONGEST
 from mocoop.template_making.calls import Reply
+from mocoop.template_making.endpoint import KEYS, key_in_use
 
-KEYS = ("MOCOOP_CHAT_KEY", "OPENAI_API_KEY")  # variables of the environment, the first one wins
 NO_KEY = "none"  # what a server without keys is sent
 ATTEMPTS = 4
 LONGEST_WAIT = 90.0  # seconds that an endpoint may ask to wait before the next attempt
@@ -49,7 +49,7 @@ class ChatModel:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.model = model
-        self._key = next((os.environ[name] for name in KEYS if os.environ.get(name)), NO_KEY)
+        self._key = os.environ.get(key_in_use(), NO_KEY)
         self._seconds = seconds
         self._sleep = sleep
         self._left_out: set[str] = set()
@@ -79,8 +79,8 @@ class ChatModel:
                 raise self._too_slow() from error
             except openai.APIConnectionError as error:
                 raise UserError(
-                    f"No chat model answers at {self.url}. Start the server, or check --url: it "
-                    "usually ends in /v1."
+                    f"No chat model answers at {self.url}. Start the server, or check the "
+                    "address: it usually ends in /v1."
                 ) from error
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if not self._leave_out(str(error)):
@@ -176,7 +176,7 @@ class ChatModel:
         if status == 404:
             return UserError(
                 f"{self.url} has no model {self.model!r}, or is no chat endpoint (404). Check "
-                "--model and --url, which usually ends in /v1."
+                "the model's name and the address, which usually ends in /v1."
             )
         if status == 429:
             return UserError(
@@ -188,13 +188,13 @@ class ChatModel:
     def _too_slow(self) -> UserError:
         return UserError(
             f"{self.model!r} at {self.url} took longer than {self._seconds:g} seconds for an "
-            "answer. Choose a faster model, or allow more with --seconds."
+            "answer. Choose a faster model, or allow more time (--seconds)."
         )
 
     def _foreign(self) -> UserError:
         return UserError(
-            f"{self.url} answers, but not in the protocol of OpenAI's chat models. Check --url: "
-            "it usually ends in /v1."
+            f"{self.url} answers, but not in the protocol of OpenAI's chat models. Check the "
+            "address: it usually ends in /v1."
         )
 
     def _said(self, error: openai.APIError) -> str:

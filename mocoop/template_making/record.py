@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +79,25 @@ def record(
         "controls": {name: asdict(control) for name, control in made.controls.items()},
         "candidates": [asdict(one) for one in made.judged],
         "calls": [call.to_dict() for call in calls],
+    }
+
+
+def with_groups(document: Mapping[str, Any], groups: Groups) -> dict[str, Any]:
+    """Returns a record with groups that were changed by hand, without what no longer holds.
+
+    Args:
+        document: from `record`.
+        groups: the groups now.
+    """
+    same = groups_hash(groups) == document["groups_sha256"]
+    if same:
+        return dict(document)
+    return dict(document) | {
+        "groups": {name: list(templates) for name, templates in groups.items()},
+        "groups_sha256": groups_hash(groups),
+        "shares": {},
+        "validation": None,
+        "remarks": ["The groups were changed by hand."],
     }
 
 

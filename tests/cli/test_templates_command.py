@@ -117,7 +117,7 @@ def test_mistakes_are_sentences(options, words, place, tmp_path, capsys):
 
 
 def test_the_extra_package_is_named(place, monkeypatch, capsys):
-    monkeypatch.setattr("mocoop.cli.templates.find_spec", lambda name: None)
+    monkeypatch.setattr("mocoop.template_making.endpoint.find_spec", lambda name: None)
     assert templates(place, "--model", "m") == 2
     assert 'pip install "mocoop[templates]"' in capsys.readouterr().err
     assert main(["data", "templates"]) == 2

@@ -1,0 +1,1 @@
+"""New templates on the Data page: written, checked, grouped, changed by hand."""

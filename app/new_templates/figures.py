@@ -1,0 +1,85 @@
+"""The map of templates: table in, Plotly figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.common.plotting import EDGE, plain, transparent
+from app.common.theme import NEUTRAL
+from app.new_templates import words
+from app.new_templates.tables import INDEX, TYPED_INDEX, X, Y
+
+MANY = 1500  # points above which the browser's graphics card draws them
+HEIGHT = 460
+
+
+def template_map(
+    table: pd.DataFrame,
+    colours: Mapping[str, str],
+    typed: tuple[str, tuple[float, float]] | None = None,
+) -> go.Figure:
+    """Returns a map of templates, one colour per group; faint rings are in no group.
+
+    Args:
+        table: from `tables.point_table`.
+        colours: group → colour.
+        typed: a typed prompt and its place (x, y), which gets a cross.
+    """
+    figure = go.Figure()
+    for name, part in table.groupby(words.GROUP, sort=False):
+        figure.add_trace(_points(part, str(name), colours, len(table) > MANY))
+    for name, part in table.groupby(words.GROUP, sort=False):
+        if name:
+            figure.add_annotation(
+                x=float(part[X].mean()),
+                y=float(part[Y].mean()),
+                text=f"<b>{escape(str(name))}</b>",
+                showarrow=False,
+                bgcolor="rgba(128,128,128,0.25)",
+                font={"size": 12},
+            )
+    if typed is not None:
+        template, place = typed
+        figure.add_trace(
+            go.Scatter(
+                x=[place[0]],
+                y=[place[1]],
+                mode="markers",
+                marker={"symbol": "x", "size": 13, "color": NEUTRAL, "line": {"width": 0}},
+                customdata=[TYPED_INDEX],
+                hovertext=[escape(template)],
+                hovertemplate=f"{words.TYPED}<br>%{{hovertext}}<extra></extra>",
+            )
+        )
+    plain(figure, HEIGHT)
+    figure.update_layout(showlegend=False, dragmode="lasso", uirevision="templates")
+    clear = {"showticklabels": False, "zeroline": False, "showgrid": False, "title": None}
+    figure.update_xaxes(**clear)
+    return figure.update_yaxes(**clear)
+
+
+def _points(
+    part: pd.DataFrame, name: str, colours: Mapping[str, str], many: bool
+) -> go.Scatter | go.Scattergl:
+    """Returns the points of one group; "" is those in no group."""
+    chart = go.Scattergl if many else go.Scatter
+    grouped = bool(name)
+    return chart(
+        x=part[X],
+        y=part[Y],
+        mode="markers",
+        name=escape(name) or words.IN_NO_GROUP,
+        marker={
+            "symbol": "circle" if grouped else "circle-open",
+            "size": 5 if many else 9,
+            "color": colours[name] if grouped else transparent(NEUTRAL, 0.7),
+            "line": EDGE if grouped and not many else {"width": 1},
+        },
+        customdata=part[INDEX].tolist(),
+        hovertext=[escape(text) for text in part[words.TEMPLATE]],
+        hovertemplate=f"{escape(name) or words.IN_NO_GROUP}<br>%{{hovertext}}<extra></extra>",
+    )
