@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
+from typing import Annotated
+
+import tyro
 
 from mocoop.cli.console import print_json, progress_bar
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
+from mocoop.cli.protocols import EngineOptions
+from mocoop.runs.paths import protocol_runs
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,9 @@ class CompareTemplates:
     """Epochs of every training; by default the method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
-    runs: Path = Path("runs/protocol")
-    """Folder of the runs."""
-    workers: int = 1
-    """Number of runs that train at the same time."""
+    runs: MaybePath = None
+    """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
+    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(default_factory=EngineOptions)
     csv: MaybePath = None
     """Also write the numbers of every seed to this CSV file."""
     json: bool = False
@@ -76,8 +79,9 @@ def compare(command: CompareTemplates) -> None:
             command.method,
             command.epochs,
         )
-        rows, _ = run_all(tasks, command.runs, command.workers, quiet=command.json)
-        agreements = mean_agreements(tasks, command.runs, backbone, cache)
+        root = command.runs or protocol_runs()
+        rows, _ = run_all(tasks, root, command.engine.chosen(), quiet=command.json)
+        agreements = mean_agreements(tasks, root, backbone, cache)
     if command.csv is not None:
         write_text(command.csv, to_csv(rows))
     if command.json:
