@@ -10,13 +10,14 @@ from app.caches import answers as answer_caches
 from app.common import state
 from app.compare.words import BESIDE
 from mocoop.errors import UserError
-from mocoop.presets import preset
+from mocoop.methods import METHODS
 from mocoop.runs.writer import queue_run
 from mocoop.storage.atomic import read_tensors, write_tensors
 from tests.support.compare_example import copy_run
 from tests.support.page_fixtures import open_page
 
 PAGE = "pages/compare.py"
+OTHER = METHODS["mocoop-all"].label
 
 
 def texts(elements):
@@ -33,14 +34,8 @@ def beside(*runs, **query):
 @pytest.fixture
 def two(one_run, empty_runs):
     """A finished run, and one whose prompts are another class's: it is wrong everywhere."""
-    own = one_run.setup().config  # the same but for the method and its preset
-    coop = {"method": "coop"} | {
-        name: getattr(preset("coop"), name)
-        for name in vars(own)
-        if getattr(own, name) == getattr(preset("mocoop", data="details"), name)
-        and name not in ("method", "data")
-    }
-    second = copy_run(one_run, empty_runs / "second", **coop)
+    changes = METHODS["mocoop-all"].settings | {"method": "mocoop-all"}  # of the same shapes
+    second = copy_run(one_run, empty_runs / "second", **changes)
     path = second.path / "features.safetensors"
     turned = {
         name: value.roll(1, dims=-2) if name.startswith("soft/") else value
@@ -74,7 +69,7 @@ def test_one_run_stands_beside_zero_shot(one_run):
 def test_two_runs_are_compared_image_by_image(two):
     app = beside(*two)
     agree = next(e.value for e in app.dataframe if "MoCoOp" in e.value.columns)
-    assert list(agree.columns) == ["MoCoOp", "CoOp", "Zero-shot"]
+    assert list(agree.columns) == ["MoCoOp", OTHER, "Zero-shot"]
     said = texts(app.markdown)
     assert "p < 0.001" in said
     assert "MoCoOp is better" in said
@@ -86,11 +81,11 @@ def test_two_runs_are_compared_image_by_image(two):
 def test_the_gallery_follows_the_choice(two):
     app = beside(*two)
     shown = app.selectbox(key=state.BESIDE_SHOW)
-    assert shown.options[:3] == ["these two disagree", "MoCoOp wins", "CoOp wins"]
-    shown.set_value("CoOp wins").run()
+    assert shown.options[:3] == ["these two disagree", "MoCoOp wins", f"{OTHER} wins"]
+    shown.set_value(f"{OTHER} wins").run()
     assert not app.exception
     assert "of 288 images" in texts(app.caption)
-    app.selectbox(key=state.BESIDE_FIRST).set_value("CoOp").run()
+    app.selectbox(key=state.BESIDE_FIRST).set_value(OTHER).run()
     assert not app.exception
     assert app.selectbox(key=state.BESIDE_SECOND).options == ["MoCoOp", "Zero-shot"]
     assert "CoOp is right on" in texts(app.markdown)
@@ -99,15 +94,15 @@ def test_the_gallery_follows_the_choice(two):
 def test_a_link_restores_the_choices(two):
     app = beside(
         *two,
-        beside_first="CoOp",
+        beside_first=OTHER,
         beside_second="Zero-shot",
-        beside_show="CoOp wins",
+        beside_show=f"{OTHER} wins",
         beside_style="sketch",
         beside_classes_base="new classes",  # Streamlit writes the label
     )
-    assert app.selectbox(key=state.BESIDE_FIRST).value == "CoOp"
+    assert app.selectbox(key=state.BESIDE_FIRST).value == OTHER
     assert app.selectbox(key=state.BESIDE_SECOND).value == "Zero-shot"
-    assert app.selectbox(key=state.BESIDE_SHOW).value == "CoOp wins"
+    assert app.selectbox(key=state.BESIDE_SHOW).value == f"{OTHER} wins"
     assert app.selectbox(key=state.BESIDE_STYLE).value == "sketch"
     assert "new" in [str(element.value) for element in app.get("button_group")]
     app.selectbox(key=state.BESIDE_SHOW).set_value("all are wrong").run()
@@ -116,7 +111,7 @@ def test_a_link_restores_the_choices(two):
 
 
 def test_a_link_of_runs_that_are_gone_shows_the_rest(two):
-    app = beside(two[0], "gone", beside_first="CoOp", beside_second="gone", beside_show="x wins")
+    app = beside(two[0], "gone", beside_first=OTHER, beside_second="gone", beside_show="x wins")
     assert "There is no run 'gone'" in texts(app.warning)
     assert "MoCoOp is right on" in texts(app.markdown)
 

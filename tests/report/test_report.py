@@ -127,7 +127,7 @@ def test_without_the_data_runs_are_compared_by_their_files(finished_run, tmp_pat
 def test_damaged_and_deleted_runs_are_told(finished_run, tmp_path):
     run = copy_run(finished_run, tmp_path / "bad")
     (run.path / "results.json").write_text('{"base": 7}')
-    with pytest.raises(UserError, match="results that cannot be read"):
+    with pytest.raises(UserError, match="does not fit"):
         facts(run)
     shutil.rmtree(run.path)
     for document in (facts, notebook_of):

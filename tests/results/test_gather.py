@@ -110,7 +110,8 @@ def test_tests_on_other_data_are_a_transfer(finished_run, tmp_path):
     results = run.results()
     whole = results["base"] | {"accuracy": 50.0}
     (run.path / "results.json").write_text(json.dumps({"all": whole, "training_seconds": 1.0}))
-    (run.path / "transfer-faces.json").write_text(json.dumps({"accuracy": 33.0}))
+    faces = {"accuracy": 33.0, "num_images": 9}
+    (run.path / "transfer-faces.json").write_text(json.dumps(faces))
     rows = [row for row in gather([run]).rows if row.protocol == "cross-dataset"]
     assert {(row.target, row.value) for row in rows} == {("details", 50.0), ("faces", 33.0)}
 

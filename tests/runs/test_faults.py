@@ -125,7 +125,7 @@ def test_protocols_honour_the_folder_of_runs(tmp_path, monkeypatch):
         assert 'Path("runs' not in Path(module.__file__).read_text()
     asked = []
 
-    def make_grid(axes, root, out, workers):
+    def make_grid(axes, root, out, engine):
         asked.append(root)
         return []
 
