@@ -41,7 +41,8 @@ def choose(page, label: str, option: str) -> None:
     """Picks an option of a select box, and waits for what it leads to.
 
     A list shuts again if the page scrolls to it just when it opens, and a click is lost if the
-    page draws the list anew under it: what counts is the value that the box has in the end.
+    page draws the list anew under it: what counts is the value that the box has in the end. A
+    long list holds only the options in sight; typing its name brings an option into sight.
     """
     box = page.get_by_role("combobox", name=label)
     wanted = page.get_by_role("option", name=option, exact=True)
@@ -49,6 +50,7 @@ def choose(page, label: str, option: str) -> None:
         with suppress(Missed, AssertionError):
             if not wanted.is_visible():
                 box.click()
+                box.fill(option)
             wanted.click(timeout=LIST_SECONDS * 1000)
             expect(box).to_have_value(option, timeout=LIST_SECONDS * 1000)
             break

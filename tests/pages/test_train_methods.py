@@ -31,6 +31,8 @@ SENTENCE = {"Start the prompt from a sentence"}
 CONTEXT = {"Starts from"} | SENTENCE
 OWN = {"A separate prompt for every class"}
 ROUTER = {"Experts per image", "Router's rate", "Gating loss weight", "Router learns from"}
+ROUTER |= {"Number of experts"}
+SHIFT = {"A network for every expert", "Blocks of the text tower", "The image counts from block"}
 TEXT = {"Text weight", "Names in text loss", "Text loss scale", "Compared with"}
 TEXT |= {"Softmax", "Noise"}
 TOKENS = TRAINING | {"Precision", "Random crops", "Blocks of the image tower"}
@@ -59,11 +61,11 @@ SHOWN = {
     "lasp-v-ln": STYLE | LIVE | CONTEXT | OWN | TEXT,
     "mocoop": STYLE | CACHED | ROUTER | TEXT,
     "mocoop-all": STYLE | CACHED | ROUTER | TEXT,
-    "mocoop-cond": STYLE | CACHED | ROUTER | TEXT | {"A network for every expert"},
+    "mocoop-cond": STYLE | CACHED | ROUTER | TEXT | SHIFT,
     "mocoop-ln": STYLE | LIVE | ROUTER | TEXT,
     "mocoop-all-ln": STYLE | LIVE | ROUTER | TEXT,
     "promptsrc": STYLE | TOKENS | {"Blocks of the text tower"} | CLOSE | MEAN | SENTENCE,
-    "mocoop-v": STYLE | TOKENS | ROUTER | TEXT,
+    "mocoop-v": STYLE | TOKENS | ROUTER | TEXT | {"Last blocks, for each expert"},
     "mocoop-src": STYLE | TOKENS | ROUTER | TEXT | CLOSE - {"Closeness of texts"},
 }
 
