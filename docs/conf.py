@@ -39,7 +39,7 @@ CONTENTS = {
         "BENCHMARKS",
     ),
     "Library": ("docs/api/index",),
-    "Project": ("CONTRIBUTING", "CHANGELOG", "assets/demo-clip/README"),
+    "Project": ("CONTRIBUTING", "SECURITY", "CHANGELOG", "assets/demo-clip/README"),
 }
 
 project = "MoCoOp"

@@ -1,8 +1,7 @@
 """Exports a finished run as a classifier that works without the run and without a text tower.
 
 classifier.json         class names, experts, logit scale, name of the image tower
-classifier.safetensors  text features, router, trained LayerNorms of the image tower; of LP++ and
-                        CLIP-Adapter also a bias, or the adapter
+classifier.safetensors  text features, router, LayerNorms, the bias of LP++, an adapter
 head.onnx               image features → probabilities, for any ONNX runtime
 classifier.onnx         if asked for: pictures → label, with the image tower inside
 label.py                beside it: labels a picture with onnxruntime and Pillow alone
