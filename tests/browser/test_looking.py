@@ -48,7 +48,7 @@ def odd_pictures(folder: Path) -> dict[str, tuple[int, int, int]]:
     Image.new("I;16", (64, 48), 0x8000).save(folder / "scan.png")
     frames[0].save(folder / "moves.gif", save_all=True, append_images=frames[1:])
     clear.save(folder / "clear.png", transparency=0)
-    Image.new("RGB", (4000, 3), "yellow").save(folder / "wide.png")
+    Image.new("RGB", (500, 3), "yellow").save(folder / "wide.png")
     Image.new("RGB", (90, 60), "blue").save(folder / "turned.jpg", exif=turned, quality=95)
     return {
         "print.jpg": (255, 0, 0),
