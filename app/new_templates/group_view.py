@@ -29,7 +29,7 @@ ROWS_HEIGHT = 330
 
 
 class History:
-    """The groups after every change in this session, the newest last.
+    """The groups after every change by hand, the newest last.
 
     Args:
         name: the data set's.
@@ -77,7 +77,7 @@ class History:
 
 
 def history_of(name: str, key: str, result: MakingResult, drawn: TemplateMap) -> History:
-    """Returns the groups of a request, with the changes of this session."""
+    """Returns the groups of a request, with the changes that were made by hand."""
 
     def first() -> EditedGroups:
         groups = as_groups(result.document["groups"])

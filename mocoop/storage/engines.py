@@ -175,11 +175,16 @@ def _connect(engine: Engine) -> None:
 
 def _check_room(engine: Engine, there: dict[str, float]) -> None:
     """Raises UserError if the whole cluster has less than a single job needs."""
-    for name, needed in (("CPU", engine.cpus), ("GPU", engine.gpus)):
-        if needed > there.get(name, 0.0):
+    needs = (
+        ("CPUs", engine.cpus, there.get("CPU", 0.0)),
+        ("GPUs", engine.gpus, there.get("GPU", 0.0)),
+        ("GiB of memory", engine.memory, there.get("memory", 0.0) / 2**30),
+    )
+    for name, needed, present in needs:
+        if needed > present:
             raise UserError(
-                f"A job asks for {needed:g} {name}s, but the whole cluster has "
-                f"{there.get(name, 0.0):g}. Ask for less, or add nodes."
+                f"A job asks for {needed:g} {name}, but the whole cluster has {present:.3g}. Ask "
+                "for less, or add nodes."
             )
 
 

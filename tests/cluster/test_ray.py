@@ -111,7 +111,9 @@ def test_another_version_is_told(engine, monkeypatch):
 
 
 def test_more_than_the_cluster_has_is_refused(cluster):
-    for needs, message in (({"cpus": 64.0}, "64 CPUs"), ({"gpus": 1.0}, "1 GPUs")):
+    asked = [({"cpus": 64.0}, "64 CPUs"), ({"gpus": 1.0}, "1 GPUs")]
+    asked.append(({"memory": 1e6}, r"1e\+06 GiB of memory"))
+    for needs, message in asked:
         with pytest.raises(UserError, match=f"asks for {message}, but the whole cluster has"):
             list(Engine("ray", address=cluster.address, **needs).map(place_of, [(1,)]))
 
