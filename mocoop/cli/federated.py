@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mocoop.federated.federation import RoundRecord
     from mocoop.federated.partitions import Partition
 
-LAST = 5  # rounds over which pFedMoAP's authors average
-
 
 @dataclass(frozen=True)
 class FederatedCommand:
@@ -122,6 +120,8 @@ def _show(
     command: FederatedCommand, before: list[RoundRecord], new: Iterator[RoundRecord]
 ) -> None:
     """Prints records, those of earlier calls first, and then the mean of the last rounds."""
+    from mocoop.federated.comparison import LAST
+
     records = []
     for record in chain(before, new):
         records.append(record)
