@@ -50,6 +50,8 @@ class FederatedCommand:
     """Training images per class, of all clients together."""
     participation: float = 1.0
     """Share of the clients that take part in a round."""
+    foreign: int = 9
+    """pfedmoap: number of other clients' prompts that a client receives."""
     seed: int = 1
     """Seed of the images, of the partition and of the training."""
     learning_rate: float = 0.0
@@ -94,6 +96,7 @@ def federated(command: FederatedCommand) -> None:
         local_epochs=command.local_epochs,
         shots=command.shots,
         participation=command.participation,
+        foreign=command.foreign,
         learning_rate=command.learning_rate,
         seed=command.seed,
         backbone=command.backbone,

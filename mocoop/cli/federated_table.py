@@ -9,7 +9,7 @@ import tyro
 
 from mocoop.cli.console import print_json
 from mocoop.cli.option_types import MaybePath
-from mocoop.cli.output_paths import check_file
+from mocoop.cli.output_paths import check_file, check_folder
 from mocoop.cli.protocols import EngineOptions
 from mocoop.runs.paths import federations
 
@@ -47,10 +47,15 @@ class FederatedTableCommand:
     """Training images per class, of all clients together."""
     participation: float = 1.0
     """Share of the clients that take part in a round."""
+    foreign: int = 9
+    """pfedmoap: number of other clients' prompts that a client receives."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     root: MaybePath = None
     """Folder of the federations; by default `federated` in MOCOOP_RUNS or ./runs."""
+    out: MaybePath = None
+    """Also copy every federation to this folder, without what was learned: small copies, which
+    the app's page Federated shows."""
     markdown: MaybePath = None
     """Also write the tables to this Markdown file."""
     engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(default_factory=EngineOptions)
@@ -61,10 +66,12 @@ class FederatedTableCommand:
 def federated_table(command: FederatedTableCommand) -> None:
     """Trains the federations and prints their tables."""
     check_file("--markdown", command.markdown)
+    check_folder("--out", command.out)
     from tqdm import tqdm
 
-    from mocoop.federated.comparison import Comparison, compare, last_accuracy
+    from mocoop.federated.comparison import Comparison, compare, folder_name, last_accuracy
     from mocoop.federated.settings import FederatedConfig
+    from mocoop.federated.store import copy_to_look_at
     from mocoop.results.federated_tables import federated_tables
     from mocoop.results.markup import to_markdown
     from mocoop.storage.atomic import write_text
@@ -78,6 +85,7 @@ def federated_table(command: FederatedTableCommand) -> None:
         local_epochs=command.local_epochs,
         shots=command.shots,
         participation=command.participation,
+        foreign=command.foreign,
         backbone=command.backbone,
     )
     comparison = Comparison(command.partitions, command.strategies, command.seeds, settings)
@@ -87,6 +95,9 @@ def federated_table(command: FederatedTableCommand) -> None:
     with tqdm(total=len(order), unit="federation", disable=command.json) as bar:
         for config, records in compare(comparison, root, engine):
             found[config] = last_accuracy(records)
+            if command.out is not None:
+                name = folder_name(config)
+                copy_to_look_at(root / name, command.out / name)
             bar.update()
             bar.set_description(f"{config.partition} {config.strategy}")
     results = [(config, found[config]) for config in order]
