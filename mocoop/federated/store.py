@@ -164,5 +164,7 @@ def _restore(federation: Federation, path: Path) -> list[RoundRecord]:
     for client in federation.clients:
         client.restore(parts.get(f"{CLIENT}/{client.name}", {}))
     federation.done = records[-1].number
+    for record in records:
+        federation.asked.update(record.took_part)
     federation.started = True
     return records
