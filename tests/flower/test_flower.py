@@ -15,7 +15,7 @@ from mocoop.federated.settings import FederatedConfig
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 pytest.importorskip("flwr")
-pytestmark = pytest.mark.flower
+pytestmark = [pytest.mark.flower, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
