@@ -120,6 +120,7 @@ class ClientsOnFlower:
             share.name: json.dumps({**partition.to_dict(), "clients": [vars(share)]})
             for share in partition.clients
         }
+        self.told: dict[str, float] = {}  # client → the accuracy that it told last
         self.nodes = self._find()
 
     def start(self) -> State:
@@ -156,15 +157,18 @@ class ClientsOnFlower:
     def accuracies(self, shared: State | None) -> dict[str, float]:
         """Returns each client's accuracy on its own test images, in percent.
 
+        A client that does not answer keeps the accuracy that it told last.
+
         Raises:
-            UserError: if a client does not answer.
+            UserError: if a client has never told one.
         """
         given = {} if shared is None else {"shared": to_bytes(shared)}
         replies, silent = self._ask("evaluate", dict.fromkeys(self.names, given))
-        if silent:
-            name, why = next(iter(silent.items()))
-            raise UserError(f"{name} did not tell its accuracy: {why}.")
-        return {name: float(replies[name]["accuracy"]) for name in self.names}
+        self.told |= {name: float(reply["accuracy"]) for name, reply in replies.items()}
+        for name, why in silent.items():
+            if name not in self.told:
+                raise UserError(f"{name} did not tell its accuracy: {why}.")
+        return {name: self.told[name] for name in self.names}
 
     def _find(self) -> dict[str, int]:
         """Returns client → node, by the partition-id that each node tells."""
