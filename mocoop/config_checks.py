@@ -33,7 +33,7 @@ _NON_NEGATIVE = (
 def check_settings(config: TrainConfig) -> None:
     """Raises UserError for a value, or a combination of values, that has no meaning."""
     method = find_method(config.method)
-    for name, choices in _choices(type(config)).items():
+    for name, choices in _choices().items():
         if getattr(config, name) not in choices:
             raise choose_from(name, getattr(config, name), choices)
     if config.shots != ALL_SHOTS and config.shots < 1:
@@ -71,9 +71,11 @@ def check_settings(config: TrainConfig) -> None:
 
 
 @cache
-def _choices(settings: type) -> dict[str, tuple[str, ...]]:
+def _choices() -> dict[str, tuple[str, ...]]:
     """Returns the possible values of each setting that is chosen from a list."""
-    hints = get_type_hints(settings)
+    from mocoop.config import TrainConfig  # which imports this module
+
+    hints = get_type_hints(TrainConfig)
     return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
 
 
