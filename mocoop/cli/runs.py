@@ -23,6 +23,7 @@ from mocoop.runs.chosen_on_test import KEY, chosen_on_test
 from mocoop.runs.paths import find_run
 from mocoop.runs.queue import ahead_of
 from mocoop.runs.status import QUEUED, Status, state_without_status
+from mocoop.slow_imports import import_slow
 from mocoop.storage.formats import NewerError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def evaluate(command: EvaluateCommand) -> None:
     if command.data is not None:
         _evaluate_on(path, command.data, command)
         return
+    import_slow()
     from mocoop.classifiers.saved import check_same_data, open_classifier, run_encoder
     from mocoop.clip.backbone import load_backbone
     from mocoop.datasets import load_dataset
@@ -105,6 +107,7 @@ def evaluate(command: EvaluateCommand) -> None:
 
 def _evaluate_on(path: Path, data: str, command: EvaluateCommand) -> None:
     """Tests a finished run on another data set, with that set's class names."""
+    import_slow()
     from mocoop.datasets import load_dataset
     from mocoop.evaluation.transfer import measure_on
     from mocoop.runs.run import Run
