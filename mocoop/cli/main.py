@@ -32,8 +32,11 @@ from mocoop.cli import (
 from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from, notes_in_words
+from mocoop.older import FIRST
 from mocoop.presets import preset, settings_from, settings_of_run
+from mocoop.runs.formats import FORMAT
 from mocoop.storage.atomic import DISK_FULL, NOT_WRITABLE, why_not_written
+from mocoop.storage.formats import check_format
 from mocoop.storage.typed_json import decode
 
 USAGE = """usage: mocoop COMMAND [options]
@@ -191,4 +194,7 @@ def _settings_in(file: Path) -> TrainConfig:
             f"{file} is of a run whose prompts were imported ({values['imported']}): its settings "
             "do not repeat it. Import the file again with `mocoop import`."
         )
-    return settings_of_run(values["config"]) if "config" in values else settings_from(values)
+    if "config" not in values and "format" not in values:
+        return settings_from(values)
+    run_format = check_format(values, FORMAT, file, default=FIRST)
+    return settings_of_run(values.get("config", {}), run_format)

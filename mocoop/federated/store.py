@@ -1,6 +1,6 @@
 """A federation's folder: settings, partition, records, and the state from which it goes on.
 
-federation.json     settings, partition and version
+federation.json     format, settings, partition and version
 state.safetensors   the state after the last finished round, with the records of all rounds
 
 The second file is replaced as a whole after every round, so that a stopped federation goes on
@@ -24,7 +24,9 @@ from mocoop.federated.partitions import Partition, from_json
 from mocoop.federated.server import State
 from mocoop.federated.settings import FederatedConfig
 from mocoop.storage.atomic import read_tensors, write_json, write_tensors
+from mocoop.storage.formats import NewerError, check_format
 
+FORMAT = 1  # increase it when an old reader would misread a new federation
 DESCRIPTION, STATE = "federation.json", "state.safetensors"
 SHARED, POOL, CLIENT = "shared", "pool", "client"
 
@@ -59,7 +61,8 @@ def run_federation(
         federation, records = Federation(config, partition), []
         path.mkdir(parents=True, exist_ok=True)
         description = {"settings": config.to_dict(), "partition": federation.partition.to_dict()}
-        write_json(path / DESCRIPTION, {"version": __version__, **description})
+        about = {"format": FORMAT, "version": __version__, **description}
+        write_json(path / DESCRIPTION, about)
     for record in federation.run():
         records.append(record)
         _save(federation, records, path)
@@ -74,8 +77,12 @@ def read_description(path: Path) -> tuple[FederatedConfig, Partition]:
     """
     try:
         content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-        return FederatedConfig.from_dict(content["settings"]), from_json(content["partition"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        check_format(content, FORMAT, path, "Federation", default=1)
+        partition = from_json(content["partition"], path / DESCRIPTION)
+        return FederatedConfig.from_dict(content["settings"]), partition
+    except NewerError:
+        raise
+    except (AttributeError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{path / DESCRIPTION} describes no federation ({error}).") from error
 
 
@@ -83,8 +90,10 @@ def read_records(path: Path) -> list[RoundRecord]:
     """Returns the records of all finished rounds.
 
     Raises:
-        UserError: if the file is damaged.
+        UserError: if the file is damaged, or a newer version wrote the federation.
     """
+    if (path / DESCRIPTION).exists():
+        read_description(path)
     if not (path / STATE).exists():
         return []
     try:
