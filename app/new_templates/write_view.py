@@ -156,7 +156,7 @@ def watch(key: str) -> None:
         kept = sum(one.kept for one in judged)
         st.caption(words.so_far(kept, len(judged) - kept))
         table = tables.candidate_table(judged).iloc[::-1]
-        st.dataframe(table, hide_index=True, height=TABLE_HEIGHT)
+        st.dataframe(table, hide_index=True, height=TABLE_HEIGHT, placeholder=words.NOT_TRIED)
 
 
 def outcome(key: str, state_: str, message: str) -> None:

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.common import state
+from app.common.plotting import widest
 from app.ui import layout, words
 from app.ui.figure_page import figure_page
 from mocoop.csv_cells import csv_cell
@@ -38,6 +39,8 @@ def show_figure(
 ) -> Any:
     """Shows a figure with a menu that saves it, and returns what the user selected in it.
 
+    On a wide page it is no wider than suits its height.
+
     Args:
         figure: the figure.
         key: the figure's key on the page and the name of its files.
@@ -51,6 +54,7 @@ def show_figure(
     format_ = st.session_state.get(picture) or PICTURES[0]
     named = {"filename": key, "scale": 2, "format": format_.lower()}
     config = {"displaylogo": False, "toImageButtonOptions": named}
+    options.setdefault("width", widest(figure))
     together = st.container(gap=None)
     with together:
         shown = st.plotly_chart(figure, key=key, config=config, alt=alt, **options)
