@@ -145,9 +145,10 @@ def progress(step: str, done: int, total: int) -> str:
     return f"{STEPS[step]}: {done:,} of {total:,} {unit}" if unit and total else f"{STEPS[step]} …"
 
 
-def so_far(kept: int, refused: int) -> str:
-    """Returns how many candidates have come so far."""
-    return f"So far {kept:,} kept and {refused:,} refused."
+def so_far(kept: int, refused: int, shown: int) -> str:
+    """Returns how many candidates have come so far, and how many of them are shown."""
+    text = f"So far {kept:,} kept and {refused:,} refused."
+    return text if shown == kept + refused else f"{text} The newest {shown:,} are shown."
 
 
 def stopped(message: str, log: str) -> str:

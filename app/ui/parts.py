@@ -12,6 +12,7 @@ import streamlit as st
 
 from app.common import state
 from app.common.plotting import widest
+from app.common.words import without_directives
 from app.ui import layout, words
 from app.ui.figure_page import figure_page
 from mocoop.csv_cells import csv_cell
@@ -26,7 +27,7 @@ def errors_in_words() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(without_directives(str(error)), icon=":material/error:")
 
 
 def show_figure(
