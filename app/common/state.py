@@ -97,6 +97,7 @@ MAP_POINTS = "points"  # the selection on the map; not in the address
 COMPARE_VIEW = "table"  # the open tab
 ONLY_DATA, ONLY_METHOD, ONLY_SHOTS = "datasets", "methods", "shot"  # which runs are listed
 ONLY_TRAINED, ONLY_STATE = "trained", "states"
+MORE_COLUMNS = "columns"  # the columns of the table that can be left out
 PICKED = "runs"  # names of the selected runs; set by the table
 PICKED_HERE = "runs picked here"  # the same selection as a box; not in the address
 BESIDE_UNTRAINED = "without_training"  # methods without a run that are compared too
