@@ -12,8 +12,8 @@ from mocoop.runs.status import read_status
 
 EXPORT_FILE = "classifier.json"
 """By this file a folder of `mocoop export` is recognised."""
-PROTOCOL, LAB_GRID = "protocol", "lab-grid"
-RESERVED = (PROTOCOL, LAB_GRID)
+PROTOCOL, LAB_GRID, SWEEPS = "protocol", "lab-grid", "sweeps"
+RESERVED = (PROTOCOL, LAB_GRID, SWEEPS)
 """Folders in the folder of runs that hold the runs of a command; no run may be called so."""
 
 
