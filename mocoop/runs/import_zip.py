@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -19,7 +18,7 @@ from mocoop.runs.export_zip import ARCHIVE_FORMAT, KNOWN, MANIFEST, RUN_NAME, wi
 from mocoop.runs.paths import check_not_reserved
 from mocoop.runs.run import FORMAT, Run, default_runs
 from mocoop.runs.schema import Listed, ManifestFile
-from mocoop.runs.status import STATUS_FILE, Status
+from mocoop.runs.status import STATUS_FILE, Status, saved_form
 from mocoop.runs.validate import check_run
 from mocoop.storage.archives import Limits, UntrustedZip, untrusted_zip
 from mocoop.storage.atomic import remove_of_killed, temporary_prefix, write_json
@@ -185,7 +184,7 @@ def _unpack(
 
 def _clear_process(folder: Path, status: Status) -> None:
     """Removes from the run's status the process that trained it on the other machine."""
-    write_json(folder / STATUS_FILE, asdict(without_process(status)))
+    write_json(folder / STATUS_FILE, saved_form(without_process(status)))
     folder.chmod(0o755)
 
 
