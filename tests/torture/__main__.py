@@ -22,6 +22,7 @@ import torch
 
 from app.common.imports import import_slow
 from app.jobs.standby_worker import MODULES
+from tests.torture.fetching import ClipDownload, SetDownload
 from tests.torture.files import Export, Extraction, Import, MapMaker, Pack
 from tests.torture.runs import LabGrid, ParallelProtocol, Protocol, Training
 from tests.torture.victim import Victim
@@ -36,6 +37,8 @@ WEIGHTS: dict[type[Victim], int] = {
     Pack: 3,
     Import: 3,
     MapMaker: 2,
+    ClipDownload: 3,
+    SetDownload: 3,
 }
 """How often each victim is killed, relative to the others."""
 SHOWN = 6  # places that a row of the table names
