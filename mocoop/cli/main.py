@@ -21,6 +21,7 @@ from mocoop.cli import (
     documents,
     exchange,
     federated,
+    federated_table,
     lab_grid,
     predict,
     protocols,
@@ -61,6 +62,7 @@ and see which expert the router chooses for an image.
   results    make the results page  mocoop results --workers 2
   lab-grid   train the runs of the app's overfitting lab (about 25 minutes on a core)
   federated  clients train together  mocoop federated --data albums --strategy mocoop
+  federated-table  compare federations  mocoop federated-table --data albums
   export     write a classifier     mocoop export RUN --out my-classifier
   push       upload a classifier    mocoop push RUN my-name/my-classifier
   serve      answer over HTTP       mocoop serve RUN
@@ -91,6 +93,10 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "results": (protocols.ResultsCommand, protocols.results),
     "lab-grid": (lab_grid.LabGridCommand, lab_grid.lab_grid),
     "federated": (federated.FederatedCommand, federated.federated),
+    "federated-table": (
+        federated_table.FederatedTableCommand,
+        federated_table.federated_table,
+    ),
     "export": (archive.ExportCommand, archive.export),
     "push": (push.PushCommand, push.push),
     "serve": (serve.ServeCommand, serve.serve),
