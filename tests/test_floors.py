@@ -22,6 +22,7 @@ FLOORS = (
     ("mocoop.training",),
     ("mocoop.bench", "mocoop.exchange", "mocoop.federated", "mocoop.protocols"),
     ("mocoop.report", "mocoop.results"),
+    ("mocoop.sweeps",),
     ("mocoop (public API)",),
     ("mocoop.cli", "app", "app.common"),
     ("app.caches", "app.jobs"),

@@ -79,6 +79,14 @@ def other_run(asked: str) -> str:
     )
 
 
+def newer_run(asked: str) -> str:
+    """Returns that a link names a run that a newer version wrote."""
+    return (
+        f"The link asks for run {asked!r}, which was written by a newer version of MoCoOp. Update "
+        "MoCoOp to see it. Another run is shown."
+    )
+
+
 def learn_from_here_help(method: str) -> str:
     """Returns what the button for a training from a typed prompt does."""
     return (

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from mocoop.errors import UserError
@@ -311,7 +312,7 @@ def _built(settings: str, partition: str) -> tuple[Any, State]:
     config = FederatedConfig.from_dict(json.loads(settings))
     training = config.training()
     prepared = prepare(training, load_dataset(config.data), load_backbone(training.backbone))
-    (client,) = make_clients(config, prepared, from_json(json.loads(partition)))
+    (client,) = make_clients(config, prepared, from_json(json.loads(partition), Path("a message")))
     return client, client.state()
 
 

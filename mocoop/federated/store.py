@@ -1,6 +1,6 @@
 """A federation's folder: settings, partition, records, and the state from which it goes on.
 
-federation.json     settings, partition and version
+federation.json     format, settings, partition and version
 state.safetensors   the state after the last finished round, with the records of all rounds
 records.json        instead of the state, in a copy that is only looked at: the records alone
 
@@ -25,7 +25,9 @@ from mocoop.federated.partitions import Partition, from_json
 from mocoop.federated.server import State
 from mocoop.federated.settings import FederatedConfig
 from mocoop.storage.atomic import read_tensors, write_json, write_tensors
+from mocoop.storage.formats import NewerError, check_format
 
+FORMAT = 1  # increase it when an old reader would misread a new federation
 DESCRIPTION, STATE, RECORDS = "federation.json", "state.safetensors", "records.json"
 SHARED, POOL, CLIENT = "shared", "pool", "client"
 
@@ -79,8 +81,12 @@ def read_description(path: Path) -> tuple[FederatedConfig, Partition]:
     """
     try:
         content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-        return FederatedConfig.from_dict(content["settings"]), from_json(content["partition"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        check_format(content, FORMAT, path, "Federation", default=1)
+        partition = from_json(content["partition"], path / DESCRIPTION)
+        return FederatedConfig.from_dict(content["settings"]), partition
+    except NewerError:
+        raise
+    except (AttributeError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{path / DESCRIPTION} describes no federation ({error}).") from error
 
 
@@ -88,8 +94,10 @@ def read_records(path: Path) -> list[RoundRecord]:
     """Returns the records of all finished rounds.
 
     Raises:
-        UserError: if the file is damaged.
+        UserError: if the file is damaged, or a newer version wrote the federation.
     """
+    if (path / DESCRIPTION).exists():
+        read_description(path)
     file = next((path / name for name in (STATE, RECORDS) if (path / name).exists()), None)
     if file is None:
         return []
@@ -126,7 +134,8 @@ def copy_to_look_at(path: Path, out: Path) -> None:
 
 def _write_description(path: Path, config: FederatedConfig, partition: Partition) -> None:
     description = {"settings": config.to_dict(), "partition": partition.to_dict()}
-    write_json(path / DESCRIPTION, {"version": __version__, **description})
+    about = {"format": FORMAT, "version": __version__, **description}
+    write_json(path / DESCRIPTION, about)
 
 
 def _plain(records: list[RoundRecord]) -> dict[str, Any]:

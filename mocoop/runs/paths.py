@@ -12,8 +12,8 @@ from mocoop.runs.status import read_status
 
 EXPORT_FILE = "classifier.json"
 """By this file a folder of `mocoop export` is recognised."""
-PROTOCOL, LAB_GRID, FEDERATED = "protocol", "lab-grid", "federated"
-RESERVED = (PROTOCOL, LAB_GRID, FEDERATED)
+PROTOCOL, LAB_GRID, SWEEPS, FEDERATED = "protocol", "lab-grid", "sweeps", "federated"
+RESERVED = (PROTOCOL, LAB_GRID, SWEEPS, FEDERATED)
 """Folders in the folder of runs that hold the runs of a command; no run may be called so."""
 
 
