@@ -67,7 +67,7 @@ class MakingResult:
     judged: tuple[Judged, ...]
     """Every candidate, in order."""
     templates: tuple[str, ...]
-    """Those that were kept."""
+    """Those that passed the checks; some may be in no group."""
     means: np.ndarray
     """Their mean features over the encoded classes, (templates, dim)."""
     encoded: tuple[int, ...]
@@ -176,9 +176,9 @@ def result_of(key: str) -> MakingResult:
     try:
         with np.load(folder / MEANS) as saved:
             means, encoded = saved["means"], saved["encoded"]
+            templates = tuple(saved["templates"].tolist())
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder / MEANS} cannot be read: {error}. Write them again.") from error
-    templates = tuple(one.template for one in judged if one.kept)
     return MakingResult(document, judged, templates, means, tuple(encoded.tolist()))
 
 

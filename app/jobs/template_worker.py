@@ -148,7 +148,8 @@ class Making:
         kept = [one.template for one in judged if one.kept]
         with atomic_write(self.folder / MEANS) as path, path.open("wb") as file:
             means = mean_vectors(maker.texts.of(kept))
-            np.savez(file, means=means, encoded=np.array(maker.encoded))
+            encoded = np.array(maker.encoded)
+            np.savez(file, templates=np.array(kept), means=means, encoded=encoded)
         write_json(self.folder / RESULT, document)
 
     def _ask(self, maker: TemplateMaker) -> tuple[Call, ...]:

@@ -176,7 +176,10 @@ def reasons(counted: Mapping[str, int]) -> str:
 
 def why_number(number: int, why: str, validation: float | None) -> str:
     """Returns why there are so many groups, and how good they are without training."""
-    text = f"{_groups(number)} by k-means: {why}."
+    text = (
+        f"{_groups(number)}, each around a template that helps some of the training images: "
+        f"{why}. The other templates are in no group; you can move them into one."
+    )
     if validation is not None:
         text += f" Accuracy on validation images without training: {validation:.1f} %."
     return text

@@ -67,9 +67,9 @@ class MakeTemplates(DataOptions):
     """Training images per class on which templates are tried."""
     classes: Literal["all", "base"] = "all"
     """Classes that are used; base for a base-to-new comparison."""
-    method: Literal["kmeans", "linkage", "images"] = "kmeans"
-    """By their texts, with spherical k-means or average linkage, whose groups differ more in size;
-    or by the training images that they help."""
+    method: Literal["images", "kmeans", "linkage"] = "images"
+    """By the training images that they help; or by their texts, with spherical k-means or average
+    linkage, whose groups differ more in size."""
     count: int = 0
     """Number of groups; 0 chooses among 3 to 8."""
     rule: Literal["silhouette", "validation"] = "silhouette"

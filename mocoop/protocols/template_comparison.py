@@ -72,7 +72,7 @@ def comparison_tasks(
         texts: dict[Classes, TextFeatures | None] = {"all": None, "base": None}
         for seed in seeds:
             for classes, known in texts.items():
-                settings = GroupingSettings(seed, shots, classes)
+                settings = GroupingSettings(seed, shots, classes, "kmeans")
                 maker = TemplateMaker(backbone, dataset, cache, settings, len(candidates), known)
                 texts[classes] = maker.texts
                 start = replace(full, data=name, shots=shots, seed=seed, classes=classes)

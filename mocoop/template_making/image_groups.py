@@ -146,7 +146,9 @@ def choose_by_images(
             )
         )
     best = tried[0]
-    if count:
+    if most < 2:
+        why = "there are too few different templates for two groups"
+    elif count:
         fewer = f"; there are only {most} different templates" if most < count else ""
         why = f"the number was given{fewer}"
     elif accuracy is not None:

@@ -50,9 +50,9 @@ class GroupingSettings:
     """Training images per class on which templates are tried."""
     classes: Classes = "all"
     """Classes whose names and images are used; base for a base-to-new comparison."""
-    method: Method = "kmeans"
-    """By their texts, with spherical k-means or average linkage, whose groups differ more in size;
-    or by the training images that they help."""
+    method: Method = "images"
+    """By the training images that they help; or by their texts, with spherical k-means or average
+    linkage, whose groups differ more in size."""
     count: int = 0
     """Number of groups; 0 chooses among 3 to 8."""
     rule: Rule = "silhouette"
