@@ -16,7 +16,7 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.protocols.runner import run_name
 from mocoop.runs.run import Run
-from mocoop.storage.engines import Engine, shared_folder
+from mocoop.storage.engines import Engine, needed_folders, shared_folder
 from mocoop.sweeps.journal import Journal
 from mocoop.sweeps.plan import Candidate, Sweep, check_data
 from mocoop.sweeps.training import Reached, finish, reach
@@ -124,8 +124,9 @@ def _rung(
     before = max((rung for rung in sweep.rungs() if rung < epoch), default=0)
     yield journal.progress().done, total
     jobs = [(configs[name], journal.runs / name, epoch) for name in waiting]
+    folders = needed_folders(journal.folder, configs.values())
     failed: dict[str, str] = {}
-    for index, reached in engine.map(reach, jobs, waiting):
+    for index, reached in engine.map(reach, jobs, waiting, folders):
         name = waiting[index]
         if reached.error:
             failed[name] = reached.error

@@ -205,6 +205,15 @@ class Journal:
         finally:
             lock.release()
 
+    def running(self) -> bool:
+        """Returns whether a command of this machine runs the sweep now."""
+        lock = FileLock(lock_file(self._file), timeout=0)
+        try:
+            with lock:
+                return False
+        except Timeout:
+            return True
+
     def _add(self, entry: dict[str, Any]) -> None:
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry | {"time": time.time()}) + "\n")
