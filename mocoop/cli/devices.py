@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,9 +50,9 @@ def train_on_devices(
                    devices, port, Path(folder))
             for port in [_free_port()] for rank in range(devices)
         ]  # fmt: skip
-        stopped = _forward_stops(processes)
         try:
-            _watch(processes)
+            with _stops_forwarded(processes) as stopped:
+                _watch(processes)
         finally:
             for process in processes:
                 if process.poll() is None:
@@ -82,8 +83,9 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _forward_stops(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    """Passes signals to stop on to the first process; returns the list of those that came."""
+@contextmanager
+def _stops_forwarded(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """Passes signals to stop on to the first process; yields the list of those that came."""
     came: list[int] = []
 
     def forward(number: int, frame: object) -> None:
@@ -92,9 +94,13 @@ def _forward_stops(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
         if number == signal.SIGTERM and processes[0].poll() is None:
             processes[0].send_signal(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, forward)
-    return came
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, forward) for number in numbers}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -112,10 +112,12 @@ def train(command: TrainCommand) -> None:
         check_name(config.data)  # for a queued run, run_experiment checks and records a failure
     from mocoop.runs.run import new_run_path
     from mocoop.training.experiment import run_experiment
-    from mocoop.training.ranks import joined, ranks_asked_for
+    from mocoop.training.ranks import check_can_be_shared, joined, ranks_asked_for
 
     if command.devices < 1:
         raise UserError(f"devices must be at least 1; got {command.devices}.")
+    if command.devices > 1:
+        check_can_be_shared(config)
     if ranks_asked_for().rank > 0:
         _help_to_train(config)
         return

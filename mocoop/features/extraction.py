@@ -112,7 +112,8 @@ def extract(
         except UnreadableImagesError as error:
             reasons = error.reasons
         return Extracted(len(items), todo - len(cache.missing(dataset, items)[0]), reasons)
-    return _on_cluster(request, dataset, items, engine, progress, part)
+    with engine.open():
+        return _on_cluster(request, dataset, items, engine, progress, part)
 
 
 def _on_cluster(

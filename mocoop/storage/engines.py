@@ -6,6 +6,7 @@ Ray is an extra (`pip install "mocoop[ray]"`) and is imported only when it is as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,6 +46,21 @@ class Engine:
             )
         if self.address and self.name != "ray":
             raise UserError("An address is for --engine ray. Add it, or leave the address out.")
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Stays connected for several calls of `map`; without it each call connects anew.
+
+        Raises:
+            UserError: ray: if it is missing, or does not answer.
+        """
+        if self.name == "local":
+            yield
+        else:
+            from mocoop.storage.ray_cluster import connected
+
+            with connected(self):
+                yield
 
     def map(
         self,
