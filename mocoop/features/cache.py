@@ -77,7 +77,7 @@ class FeatureCache:
         suffix = "" if precision == torch.float32 else f"-{str(precision).split('.')[-1]}"
         self.folder = root / "features" / f"{backbone.fingerprint}{suffix}"
         self._shards = Shards(self.folder)
-        self._contents = ContentKeys(root / "contents", keep)
+        self._contents = content_keys(root, keep)
         self._in_memory: dict[bytes, Tensor] = {}
 
     def features(
@@ -221,6 +221,11 @@ class FeatureCache:
             self._in_memory |= new
             return
         self._shards.add(list(new), torch.stack(list(new.values())))
+
+
+def content_keys(root: Path, keep: bool = True) -> ContentKeys:
+    """Returns the content keys of images in a cache folder, which all CLIPs share."""
+    return ContentKeys(root / "contents", keep)
 
 
 def _row_key(content: str, view: int, seed: int, crop: str) -> bytes:

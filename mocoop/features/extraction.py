@@ -19,7 +19,8 @@ from mocoop.datasets import load_dataset
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.in_memory import GivenFeatures
 from mocoop.errors import UserError
-from mocoop.features.cache import FeatureCache, Progress, UnreadableImagesError
+from mocoop.features.cache import FeatureCache, Progress, UnreadableImagesError, content_keys
+from mocoop.storage.cache_folder import default_cache
 from mocoop.storage.engines import Engine
 
 PART = 1024  # images of a job: what a worker that dies loses. A multiple of the batch size.
@@ -155,11 +156,11 @@ def _names(what: str, ranges: Sequence[tuple[int, int]]) -> list[str]:
 
 def _reader(request: Request) -> Callable[[int, int], int]:
     """Returns what reads the images of a range and keeps their keys in the cache."""
-    dataset, cache = request.dataset(), request.features()
-    items = all_items(dataset)
+    dataset = request.dataset()
+    items, contents = all_items(dataset), content_keys(request.cache or default_cache())
 
     def read(start: int, end: int) -> int:
-        cache.missing(dataset, items[start:end])
+        contents.of(dataset, items[start:end])
         return end - start
 
     return read

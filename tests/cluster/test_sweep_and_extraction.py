@@ -48,7 +48,7 @@ class Killer(threading.Thread):
     def run(self):
         """Kills one worker after the other."""
         while len(self.killed) < self.number:
-            time.sleep(self.generator.uniform(0.2, 2.0))
+            time.sleep(self.generator.uniform(0.02, 0.3))
             busy = [p for p in psutil.Process().children(recursive=True) if is_busy(p)]
             if busy:
                 chosen = self.generator.choice(busy)
@@ -110,8 +110,13 @@ def test_features_are_byte_equal_though_workers_die(tmp_path, without_ray):
     there = Request(pictures, clip, device="cpu", precision="fp32", decoders=0,
                     cache=tmp_path / "there")  # fmt: skip
     killer = Killer(2, seed=5)
-    killer.start()
-    done = extract(there, RAY, part=128)
+
+    def begin(done, total):
+        """Begins to kill when the first part is encoded."""
+        if not killer.ident:
+            killer.start()
+
+    done = extract(there, RAY, progress=begin, part=64)
     killer.join(5)
     assert len(killer.killed) == 2
     assert (done.images, done.new, done.unreadable) == (PICTURES + 1, PICTURES, ())
