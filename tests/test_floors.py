@@ -29,8 +29,8 @@ FLOORS = (
     ("app.ui",),
     ("app.bench", "app.side_by_side"),
     (
-        "app.compare", "app.data", "app.home", "app.lab", "app.prompt_space", "app.routing",
-        "app.train",
+        "app.compare", "app.data", "app.federated", "app.home", "app.lab", "app.prompt_space",
+        "app.routing", "app.train",
     ),
     ("app.new_templates",),
     ("pages", "streamlit_app"),

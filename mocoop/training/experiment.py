@@ -48,6 +48,7 @@ from mocoop.training.search_stage import SearchStage
 from mocoop.training.snapshots import (
     Snapshot,
     check_unchanged,
+    drop_needless_snapshots,
     drop_snapshot,
     load_saved_epochs,
     load_snapshot,
@@ -150,6 +151,7 @@ def _run_with_status(
         prepared = inputs()
         with explain_write_errors(path):
             writer = RunWriter(path, resume=snapshot is not None)
+            drop_needless_snapshots(path.parent)
     except UserError as error:
         _fail_queued(path, error)
         raise
