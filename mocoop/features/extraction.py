@@ -126,12 +126,12 @@ def _on_cluster(
     part: int,
 ) -> Extracted:
     """Encodes images on a cluster; returns what was done."""
+    cache = request.features()
     # The keys first, of which the images to encode follow: workers read the files.
     ranges = [(start, min(start + part, len(items))) for start in range(0, len(items), part)]
     if dataset.stamp(items[0]) is not None:
         for _ in engine.map_keeping(_reader, (request,), ranges, _names("reading", ranges)):
             pass
-    cache = request.features()
     missing, unreadable = cache.missing(dataset, items)
     reasons = list(unreadable.values())
     indices = list(missing)

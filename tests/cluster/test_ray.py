@@ -76,6 +76,24 @@ def engine(cluster):
     return Engine("ray", address=cluster.address)
 
 
+def refuses():
+    """Makes nothing."""
+    raise UserError("there is no CLIP here")
+
+
+def adds(first):
+    """Returns what adds a number, and tells the process that does it."""
+    return lambda second: (first + second, os.getpid())
+
+
+def test_workers_keep_what_they_made(engine):
+    found = dict(engine.map_keeping(adds, (10,), [(n,) for n in range(20)]))
+    assert [found[n][0] for n in range(20)] == [10 + n for n in range(20)]
+    assert len({process for _, process in found.values()}) <= 3
+    with pytest.raises(UserError, match="No worker is ready: there is no CLIP here"):
+        list(engine.map_keeping(refuses, (), [(1,)]))
+
+
 def test_jobs_run_in_other_processes_with_our_variables(engine, monkeypatch):
     monkeypatch.setenv("MOCOOP_TEST", "carried")
     found = dict(engine.map(place_of, [(n,) for n in range(6)]))

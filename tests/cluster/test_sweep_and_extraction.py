@@ -138,7 +138,7 @@ def test_images_that_cannot_be_read_are_told(tmp_path, without_ray):
     done = extract(request, RAY, part=4)
     assert (done.images, done.new) == (21, 20)
     assert "val/red cup/0.png: this file is not a readable image" in done.unreadable[0]
-    with pytest.raises(UserError, match="No worker is ready"):
+    with pytest.raises(UserError, match="no-clip"):
         extract(Request(str(pictures), str(tmp_path / "no-clip")), RAY)
 
 
