@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from app.common import state
-from app.compare import beside_view, documents, prompt_files, run_files, view, words
+from app.compare import beside_view, documents, prompt_files, run_files, sweeps_view, view, words
 from app.compare.tables import select_runs
 from app.ui.entry import inside_the_app
 from app.ui.parts import csv_button, errors_in_words
 
 
 def page() -> None:
+    sweeps_view.sweeps_panel()
     runs = view.all_runs()
     if not runs:
         st.info(words.NO_RUN)

@@ -23,10 +23,11 @@ from mocoop.results.gather import Gathered, gather
 from mocoop.results.markup import to_latex, to_markdown
 from mocoop.results.means import means_csv
 from mocoop.results.rows import PROTOCOLS, Row, to_csv
-from mocoop.runs.paths import protocol_runs
+from mocoop.runs.paths import SWEEPS, protocol_runs
 from mocoop.runs.run import Run, damaged_runs, list_runs, open_run
 from mocoop.runs.status import STOPPED
 from mocoop.shots import ALL_SHOTS, shots_value
+from mocoop.sweeps.journal import sweeps
 
 TABS = (words.RUNS, words.MEANS, words.BESIDE, words.CURVES)
 MAX_CURVES = 8
@@ -35,14 +36,17 @@ MAX_CURVES = 8
 def all_runs() -> dict[str, Run]:
     """Returns every run by its name on the page, last changed first; ties by name.
 
-    These are the user's runs, the runs of protocols, and the runs that come with the project.
+    These are the user's runs, those of protocols and sweeps, and those that come with the project.
     """
     protocol = protocol_runs()
+    of_sweeps = [journal.runs for journal in sweeps()]
     by_name: dict[str, Run] = {}
     changed: dict[str, float] = {}
-    damaged = (*damaged_runs(), *damaged_runs([protocol]))
-    for run in (*list_runs(), *list_runs([protocol]), *damaged):
+    damaged = (*damaged_runs(), *damaged_runs([protocol, *of_sweeps]))
+    for run in (*list_runs(), *list_runs([protocol, *of_sweeps]), *damaged):
         name = f"protocol/{run.name}" if run.path.parent == protocol else run.name
+        if run.path.parent in of_sweeps:
+            name = f"{SWEEPS}/{run.path.parents[1].name}/{run.name}"
         if name not in by_name:
             with suppress(UserError):  # the run was deleted in the meantime
                 changed[name] = tables.last_change(run)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.common.words import NO_CLEAR_DIFFERENCE, signed
+from app.common.words import NO_CLEAR_DIFFERENCE, duration, signed
 from mocoop.evaluation.paired import PairTest, p_in_words
+from mocoop.sweeps.journal import Progress
 
 TITLE = "Compare"
 CAPTION = (
@@ -303,3 +304,25 @@ def pair(first: str, second: str, test: PairTest) -> str:
 
 def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count:,} images"
+
+
+def sweep_line(progress: Progress, running: bool) -> str:
+    """Returns how far a sweep is, and which candidate is the best so far.
+
+    Args:
+        progress: from the sweep's journal.
+        running: whether a command trains its runs now.
+    """
+    best = f"{progress.best} ({progress.accuracy:.1f} % on validation images)"
+    if progress.finished:
+        return f"Sweep {progress.name}: {progress.candidates} candidates, chosen: {best}."
+    done = f"{progress.done:,} of {progress.total:,} epochs"
+    left = f"{progress.left} of {progress.candidates} candidates left"
+    parts = [f"Sweep {progress.name}: {done}, {left}"]
+    if progress.best:
+        parts.append(f"best so far: {best}")
+    if not running:
+        parts.append("it is not running; the same command continues it")
+    elif progress.seconds_left is not None:
+        parts.append(f"{duration(progress.seconds_left)} left")
+    return "; ".join(parts) + "."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from mocoop.cli.console import counted, print_json, progress_bar
+from mocoop.cli.encode import EncodeData, encode
 from mocoop.cli.groups import DataOptions, ProposeGroups, SetName
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
@@ -75,6 +76,7 @@ DataCommand = Annotated[
     | Annotated[CheckData, tyro.conf.subcommand("check")]
     | Annotated[DownloadData, tyro.conf.subcommand("download")]
     | Annotated[ShowData, tyro.conf.subcommand("show")]
+    | Annotated[EncodeData, tyro.conf.subcommand("encode")]
     | Annotated[ProposeGroups, tyro.conf.subcommand("groups")]
     | Annotated[MakeTemplates, tyro.conf.subcommand("templates")]
     | Annotated[CompareTemplates, tyro.conf.subcommand("compare")]
@@ -88,6 +90,7 @@ def data(
     | CheckData
     | DownloadData
     | ShowData
+    | EncodeData
     | ProposeGroups
     | MakeTemplates
     | CompareTemplates
@@ -107,6 +110,8 @@ def data(
             _download(command)
         case ShowData():
             _show(command)
+        case EncodeData():
+            encode(command)
         case ProposeGroups():
             from mocoop.cli.groups import propose
 

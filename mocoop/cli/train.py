@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import tyro
 
 from mocoop.assets import asset
 from mocoop.cli.console import print_json, print_results, progress_bar
+from mocoop.cli.devices import train_on_devices
 from mocoop.cli.option_types import MaybePath, RunName
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
@@ -59,6 +61,9 @@ class TrainCommand:
     """Show no progress bar and print no text."""
     wait: bool = False
     """Wait in the app's queue until all other trainings in this folder of runs are done."""
+    devices: int = 1
+    """Number of GPUs of this machine, or of processes with --device cpu, that share one training:
+    each encodes the prompts of its classes. Over several machines: torchrun -m mocoop train."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +114,42 @@ def train(command: TrainCommand) -> None:
     import_slow()
     from mocoop.runs.run import new_run_path
     from mocoop.training.experiment import run_experiment
+    from mocoop.training.ranks import check_can_be_shared, joined, ranks_asked_for
 
+    if command.devices < 1:
+        raise UserError(f"devices must be at least 1; got {command.devices}.")
+    if command.devices > 1:
+        check_can_be_shared(config)
+    if ranks_asked_for().rank > 0:
+        _help_to_train(config)
+        return
     path = command.run or new_run_path(config)
     if command.wait:
         _wait_in_queue(path)
+    if command.devices > 1:
+        options = [f"--{name}" for name in ("json", "quiet") if getattr(command, name)]
+        train_on_devices(config, path, command.devices, options)
+        return
     with (
+        joined(config),
         progress_bar(not command.quiet, "encoding images") as encoding,
         progress_bar(not command.quiet, SEARCHING, "epoch") as searching,
     ):
         training = run_experiment(config, path, encoding=encoding, searching=searching)
         _follow(training, path, config.epochs, command)
+
+
+def _help_to_train(config: TrainConfig) -> None:
+    """Trains a run together with the process that writes it, and ends with the training."""
+    from mocoop.training.experiment import run_experiment
+    from mocoop.training.ranks import joined
+
+    with tempfile.TemporaryDirectory(prefix="mocoop-rank-") as folder, joined(config):
+        training = run_experiment(config, Path(folder) / "run")
+        for record in training:
+            if record.epoch == config.epochs:
+                break
+        training.close()
 
 
 def resume(command: ResumeCommand) -> None:

@@ -71,12 +71,13 @@ class FeatureCache:
         self.batch_size = batch_size
         self.encoder = ImageEncoder(backbone, precision)
         self.workers = workers
+        self.shard_seconds = SHARD_SECONDS
         self._progress = progress
         root = folder or default_cache()
         suffix = "" if precision == torch.float32 else f"-{str(precision).split('.')[-1]}"
         self.folder = root / "features" / f"{backbone.fingerprint}{suffix}"
         self._shards = Shards(self.folder)
-        self._contents = ContentKeys(root / "contents", keep)
+        self._contents = content_keys(root, keep)
         self._in_memory: dict[bytes, Tensor] = {}
 
     def features(
@@ -116,10 +117,48 @@ class FeatureCache:
         missing = self._look_up(wanted, features)
         if missing:
             report = progress or self._progress
-            unreadable |= self._compute(dataset, items, missing, features, report)
+            first = {key: place for *place, key in reversed(missing)}  # of equal images
+            once = [one for one in missing if first[one[2]] == list(one[:2])]
+            unreadable |= self._compute(dataset, items, once, features, report)
+            others = [one for one in missing if first[one[2]] != list(one[:2])]
+            unread = [one for one in others if first[one[2]][0] in unreadable]
+            if unread:  # each of them is named, too
+                unreadable |= self._compute(dataset, items, unread, features, None)
+            for index, view, key in others:
+                features[index, view] = features[*first[key]]
         if unreadable:
             raise _unreadable_error(dataset, unreadable)
         return features
+
+    def keys(
+        self, dataset: Dataset, items: Sequence[Item]
+    ) -> tuple[dict[int, bytes], dict[int, str]]:
+        """Returns index in `items` → key of the plain feature, and index → why it has none."""
+        contents, unreadable = self._contents.of(dataset, items)
+        return {index: short_key(content) for index, content in contents.items()}, unreadable
+
+    def missing(
+        self, dataset: Dataset, items: Sequence[Item]
+    ) -> tuple[dict[int, bytes], dict[int, str]]:
+        """Returns the images to encode, without those that are in the cache already.
+
+        Args:
+            dataset: the data set that the items belong to.
+            items: the images.
+
+        Returns:
+            Index in `items` → key, of the images whose plain feature is missing, the first one of
+            each content; and index → why an image cannot be read.
+        """
+        keys, unreadable = self.keys(dataset, items)
+        ordered = sorted(keys)
+        known, _ = self._shards.find([keys[index] for index in ordered])
+        there = {ordered[position] for position in known}
+        first: dict[bytes, int] = {}
+        for index in ordered:
+            if index not in there and keys[index] not in self._in_memory:
+                first.setdefault(keys[index], index)
+        return {index: key for key, index in first.items()}, unreadable
 
     def _look_up(self, wanted: Sequence[Wanted], features: Tensor) -> list[Wanted]:
         """Copies cached features into `features` and returns the missing ones."""
@@ -166,7 +205,7 @@ class FeatureCache:
                 features[index, view] = new[key] = feature
             unreadable |= {missing[i][0]: reason for i, reason in batch.unreadable.items()}
             done += len(batch.indices) + len(batch.unreadable)
-            overdue = time.monotonic() - last_write > SHARD_SECONDS
+            overdue = time.monotonic() - last_write > self.shard_seconds
             if len(new) >= SHARD_ROWS or overdue or done == len(missing):
                 self._store(new)
                 new, last_write = {}, time.monotonic()
@@ -182,6 +221,11 @@ class FeatureCache:
             self._in_memory |= new
             return
         self._shards.add(list(new), torch.stack(list(new.values())))
+
+
+def content_keys(root: Path, keep: bool = True) -> ContentKeys:
+    """Returns the content keys of images in a cache folder, which all CLIPs share."""
+    return ContentKeys(root / "contents", keep)
 
 
 def _row_key(content: str, view: int, seed: int, crop: str) -> bytes:

@@ -22,6 +22,7 @@ from mocoop.config import TrainConfig
 from mocoop.model.image_shift import MetaNet, Pairs, image_shift
 from mocoop.model.key_prompts import KeyPrompts
 from mocoop.model.low_rank_updates import TEXT, LowRankUpdates, low_rank_updates
+from mocoop.model.ranks import Ranks
 from mocoop.model.router import top_weights
 from mocoop.model.soft_prompts import SoftPrompts, linear, prompt_starts, text_keys
 from mocoop.model.vision_prompts import (
@@ -95,6 +96,7 @@ class PromptMixture(nn.Module):
         self.vision = vision
         self.lora = lora
         self.precision = precision
+        self.ranks = Ranks()  # set while several processes train the model
 
     def text_features(
         self,
@@ -115,7 +117,9 @@ class PromptMixture(nn.Module):
         """
         tower = self._updated(tower, generator)
         with self.autocast():
-            features = self.prompts(tower, classes, share)
+            features = self.ranks.over_classes(
+                classes, lambda some: self.prompts(tower, some, share)
+            )
         return self._finished(features)
 
     def pair_features(
@@ -282,7 +286,10 @@ class PromptMixture(nn.Module):
         weights = top_weights(steering, num_chosen)
         pairs = Pairs.chosen(steering, num_chosen)
         # (pairs, classes, dim)
-        text = self.pair_features(tower, classes, routed, pairs, share, generator)
+        text = self.ranks.over_classes(
+            classes,
+            lambda some: self.pair_features(tower, some, routed, pairs, share, generator),
+        )
         logits = self.logit_scale * torch.einsum("bd,bcd->bc", seen[pairs.images], text)
         others = seen.new_zeros(len(seen), experts, logits.shape[1])
         if soft is not None:

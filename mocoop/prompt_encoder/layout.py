@@ -43,7 +43,7 @@ class ClassTokens:
         self.names = tuple(names)
         self._table = table
         self._layouts: dict[tuple[object, ...], PromptLayout] = {}
-        self._first: dict[int, ClassTokens] = {}
+        self._parts: dict[tuple[int, int], ClassTokens] = {}
 
     @classmethod
     def from_names(cls, table: TokenTable, names: Sequence[str]) -> ClassTokens:
@@ -64,13 +64,18 @@ class ClassTokens:
 
     def first(self, count: int) -> ClassTokens:
         """Returns only the first `count` classes; the same object every time."""
-        if count == len(self.names):
+        return self.part(0, count)
+
+    def part(self, first: int, last: int) -> ClassTokens:
+        """Returns the classes from `first` to before `last`; the same object every time."""
+        if (first, last) == (0, len(self.names)):
             return self
-        if count not in self._first:
-            ids = self.ids[: int(self.lengths[:count].sum())]
-            own = ClassTokens(ids, self.lengths[:count], self.names[:count], self._table)
-            self._first[count] = own
-        return self._first[count]
+        if (first, last) not in self._parts:
+            start, end = (int(self.lengths[:count].sum()) for count in (first, last))
+            lengths, names = self.lengths[first:last], self.names[first:last]
+            own = ClassTokens(self.ids[start:end], lengths, names, self._table)
+            self._parts[first, last] = own
+        return self._parts[first, last]
 
     def joined(self, ending: str) -> dict[int, list[int]]:
         """Returns label → tokens of name and ending, where the two are read as one piece.

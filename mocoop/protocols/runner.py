@@ -18,7 +18,7 @@ from mocoop.protocols.plans import Task
 from mocoop.runs.run import FINISHED, Run
 from mocoop.shots import shots_name
 from mocoop.storage.atomic import remove_of_killed
-from mocoop.storage.engines import Engine, shared_folder
+from mocoop.storage.engines import Engine, needed_folders, shared_folder
 
 
 def run_tasks(
@@ -52,7 +52,9 @@ def run_tasks(
             continue
         yield from ((task, run) for task in same)
     jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
-    for index, path in engine.map(finish, jobs, waiting):
+    root.mkdir(parents=True, exist_ok=True)
+    folders = needed_folders(root, (task.config for task in tasks))
+    for index, path in engine.map(finish, jobs, waiting, folders):
         yield from ((task, Run(path)) for task in by_key[waiting[index]])
 
 

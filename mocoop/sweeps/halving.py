@@ -16,7 +16,7 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.protocols.runner import run_name
 from mocoop.runs.run import Run
-from mocoop.storage.engines import Engine, shared_folder
+from mocoop.storage.engines import Engine, needed_folders, shared_folder
 from mocoop.sweeps.journal import Journal
 from mocoop.sweeps.plan import Candidate, Sweep, check_data
 from mocoop.sweeps.training import Reached, finish, reach
@@ -77,7 +77,7 @@ def run_sweep(
     """
     check_data(sweep)
     journal = Journal(shared_folder(folder))
-    with journal.alone():
+    with journal.alone(), engine.open():
         journal.begin(sweep, total_epochs(sweep))
         alive = list(sweep.candidates())
         out: list[Scored] = []
@@ -122,18 +122,21 @@ def _rung(
     results = {name: known[name, epoch] for name in configs if (name, epoch) in known}
     waiting = [name for name in configs if name not in results]
     before = max((rung for rung in sweep.rungs() if rung < epoch), default=0)
-    yield journal.progress().done, total
+    done = journal.progress().done
+    yield done, total
     jobs = [(configs[name], journal.runs / name, epoch) for name in waiting]
+    folders = needed_folders(journal.folder, configs.values())
     failed: dict[str, str] = {}
-    for index, reached in engine.map(reach, jobs, waiting):
+    for index, reached in engine.map(reach, jobs, waiting, folders):
         name = waiting[index]
         if reached.error:
             failed[name] = reached.error
             continue
         results[name] = reached
-        done = min(epoch, configs[name].epochs) - min(before, configs[name].epochs)
-        journal.add_run(name, done, epoch, reached)
-        yield journal.progress().done, total
+        epochs = min(epoch, configs[name].epochs) - min(before, configs[name].epochs)
+        journal.add_run(name, epochs, epoch, reached)
+        done += epochs
+        yield done, total
     if failed:
         reasons = "".join(f"\n  {name}: {why}" for name, why in failed.items())
         raise UserError(

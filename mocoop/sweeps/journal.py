@@ -21,11 +21,13 @@ from filelock import FileLock, Timeout
 from mocoop.errors import UserError
 from mocoop.runs.paths import SWEEPS, default_runs
 from mocoop.storage.atomic import lock_file, write_json, write_text
+from mocoop.storage.formats import KEY, check_format
 from mocoop.storage.typed_json import decode
 from mocoop.sweeps.plan import Sweep
 from mocoop.sweeps.training import Reached
 
 PLAN, JOURNAL, RUNS = "sweep.json", "journal.jsonl", "runs"
+FORMAT = 1
 BEGIN, RUN, DECISION, CHOSEN = "begin", "run", "decision", "chosen"
 
 
@@ -77,6 +79,7 @@ class Journal:
             UserError: if the folder holds another sweep, or other files.
         """
         plan = {
+            KEY: FORMAT,
             "candidates": [candidate.words for candidate in sweep.candidates()],
             "rungs": list(sweep.rungs()),
             "epochs": total,
@@ -84,7 +87,7 @@ class Journal:
         }
         file = self.folder / PLAN
         if file.exists():
-            if _read(file) != plan:
+            if _plan(file) != plan:
                 raise UserError(
                     f"{self.folder} holds a sweep with other settings. Choose another --folder, "
                     "or delete that one."
@@ -156,7 +159,7 @@ class Journal:
         Raises:
             UserError: if the folder holds no sweep that can be read.
         """
-        plan, entries = _read(self.folder / PLAN), self.entries()
+        plan, entries = _plan(self.folder / PLAN), self.entries()
         done, rate = 0, None
         left, best, accuracy = len(plan["candidates"]), "", 0.0
         since = (0.0, 0)  # when the sweep was last started, and epochs done by then
@@ -205,6 +208,15 @@ class Journal:
         finally:
             lock.release()
 
+    def running(self) -> bool:
+        """Returns whether a command of this machine runs the sweep now."""
+        lock = FileLock(lock_file(self._file), timeout=0)
+        try:
+            with lock:
+                return False
+        except Timeout:
+            return True
+
     def _add(self, entry: dict[str, Any]) -> None:
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry | {"time": time.time()}) + "\n")
@@ -218,13 +230,15 @@ def sweeps(root: Path | None = None) -> list[Journal]:
     return [Journal(path.parent) for path in sorted(folder.glob(f"*/{PLAN}"))]
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Returns the JSON object in a file of a sweep.
+def _plan(file: Path) -> dict[str, Any]:
+    """Returns what a sweep compares.
 
     Raises:
-        UserError: if it cannot be read.
+        UserError: if the file cannot be read, or a newer version wrote it.
     """
     try:
-        return decode(file.read_bytes(), dict[str, Any])
+        plan = decode(file.read_bytes(), dict[str, Any])
     except (OSError, UserError) as error:
         raise UserError(f"{file} cannot be read ({error}). Start the sweep anew.") from error
+    check_format(plan, FORMAT, file, "Sweep")
+    return plan

@@ -182,7 +182,7 @@ class _Reader:
         if not ends[0] < ends[1] or (scale == "log" and ends[0] <= 0):
             needed = "from less than to" + (", both above 0" if scale == "log" else "")
             raise self._error(where, f"expected {needed}; got {ends[0]} and {ends[1]}")
-        return Span(*ends, scale, isinstance(ends[0], int))
+        return Span(ends[0], ends[1], scale, isinstance(ends[0], int))
 
     def _halving(self, values: Any) -> Halving:
         given = self._mapping(("halving",), values, ("first", "factor"))

@@ -78,7 +78,8 @@ def records(sweep: Sweep, outcome: Outcome) -> list[dict[str, Any]]:
 def accuracies(run: Run) -> dict[str, float]:
     """Returns the test accuracies of a finished run, by the choice of classes."""
     results = run.results()
-    found = {part: results[part]["accuracy"] for part in ("all", "base", "new") if part in results}
+    parts = [part for part in ("all", "base", "new") if part in results]
+    found: dict[str, float] = {part: results[part]["accuracy"] for part in parts}
     if "harmonic_mean" in results:
         found["harmonic_mean"] = results["harmonic_mean"]
     return found

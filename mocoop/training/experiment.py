@@ -43,6 +43,7 @@ from mocoop.training.length_search import SearchResult
 from mocoop.training.loop import EpochRecord, TrainingData, fit
 from mocoop.training.optimizer import DivergedError, PromptOptimizer
 from mocoop.training.prepare import Prepared, prepare, training_data
+from mocoop.training.ranks import in_turn, shared
 from mocoop.training.search_stage import SearchStage
 from mocoop.training.snapshots import (
     Snapshot,
@@ -211,17 +212,19 @@ def _train_and_test(
         model = build_model(config, backbone, prepared.groups, generator, count)
         if imported is not None:
             imported.put_into(model)
-        data = training_data(prepared, hard, prototypes, cache)
+        with in_turn():
+            data = training_data(prepared, hard, prototypes, cache)
         if config.searches_lengths:
             stage = SearchStage(prepared, data, writer, started, SNAPSHOT_SECONDS, searching)
             model, search = stage.run(model, generator, snapshot)
         untrained_accuracy = zero_shot_accuracy(
             dataset, backbone, cache, prepared.val_items, prepared.trained
         )
-        soft, gates = yield from _train(
-            prepared, model, data, generator, writer, snapshot, started, untrained_accuracy,
-            search, until,
-        )  # fmt: skip
+        with shared(model, partial(training_fingerprint, prepared, data)):
+            soft, gates = yield from _train(
+                prepared, model, data, generator, writer, snapshot, started, untrained_accuracy,
+                search, until,
+            )  # fmt: skip
         weights = learned_state(model)
         if method.classifier == TEMPLATES:
             soft = {0: prototypes.cpu().clone()}

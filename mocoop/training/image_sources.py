@@ -158,16 +158,22 @@ class LiveImages:
         images = self.prefetcher.take(
             (*indices, crop_epoch), lambda: self._pictures(indices, crop_epoch)
         )
-        return model.training_features(self.tower, images, generator)
+        return model.ranks.over_images(
+            images, lambda some: model.training_features(self.tower, some, generator)
+        )
 
     @torch.no_grad()
     def plain(self, model: PromptMixture) -> Tensor:
         """Returns features (images, dim) of the centre crops."""
-        parts = [
-            model.image_features(self.tower, self._pictures(indices.tolist(), None))
-            for indices in torch.arange(self.count).split(self.chunk)
-        ]
-        return torch.cat(parts)
+
+        def encoded(some: Tensor) -> Tensor:
+            parts = [
+                model.image_features(self.tower, self._pictures(indices.tolist(), None))
+                for indices in some.split(self.chunk)
+            ]
+            return torch.cat(parts)
+
+        return model.ranks.over_images(torch.arange(self.count), encoded)
 
     def to(self, device: torch.device) -> LiveImages:
         """Returns the same images, with their batches on a device."""

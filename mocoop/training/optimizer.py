@@ -42,7 +42,7 @@ class PromptOptimizer:
     """
 
     def __init__(self, model: PromptMixture, config: TrainConfig) -> None:
-        self._config = config
+        self._config, self._model = config, model
         named = model.named_parameters()
         # The weights of a search's candidates have an optimiser of their own.
         self._learned = [p for n, p in named if p.requires_grad and not n.endswith(ALPHAS)]
@@ -196,7 +196,7 @@ class PromptOptimizer:
         gradients = torch.autograd.grad(
             scaled, self._learned, retain_graph=retain_graph, materialize_grads=True
         )
-        return list(gradients)
+        return self._model.ranks.mean(gradients)
 
     @torch.no_grad()
     def _restore_last_finite(self, what: str, when: str) -> NoReturn:

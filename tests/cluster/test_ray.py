@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from mocoop.presets import preset
 from mocoop.protocols.plans import Plan, tasks
 from mocoop.protocols.runner import run_tasks
 from mocoop.results.protocol_rows import rows_of
-from mocoop.storage import engines
+from mocoop.storage import ray_cluster
 from mocoop.storage.engines import Engine
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
@@ -75,6 +76,24 @@ def engine(cluster):
     return Engine("ray", address=cluster.address)
 
 
+def refuses():
+    """Makes nothing."""
+    raise UserError("there is no CLIP here")
+
+
+def adds(first):
+    """Returns what adds a number, and tells the process that does it."""
+    return lambda second: (first + second, os.getpid())
+
+
+def test_workers_keep_what_they_made(engine):
+    found = dict(engine.map_keeping(adds, (10,), [(n,) for n in range(20)]))
+    assert [found[n][0] for n in range(20)] == [10 + n for n in range(20)]
+    assert len({process for _, process in found.values()}) <= 3
+    with pytest.raises(UserError, match="No worker is ready: there is no CLIP here"):
+        list(engine.map_keeping(refuses, (), [(1,)]))
+
+
 def test_jobs_run_in_other_processes_with_our_variables(engine, monkeypatch):
     monkeypatch.setenv("MOCOOP_TEST", "carried")
     found = dict(engine.map(place_of, [(n,) for n in range(6)]))
@@ -105,7 +124,7 @@ def test_what_is_left_is_cancelled_when_the_caller_stops(engine, tmp_path):
 
 
 def test_another_version_is_told(engine, monkeypatch):
-    monkeypatch.setattr(engines, "__version__", "0.0.1")
+    monkeypatch.setattr(ray_cluster, "__version__", "0.0.1")
     with pytest.raises(UserError, match=f"has mocoop {__version__}, not 0.0.1"):
         list(engine.map(place_of, [(1,)]))
 
@@ -126,6 +145,39 @@ def test_an_address_that_does_not_answer_is_told():
     with pytest.raises(UserError, match=r"No Ray cluster answers at '127\.0\.0\.1:9'"):
         list(Engine("ray", address="127.0.0.1:9").map(place_of, [(1,)]))
     assert time.monotonic() - began < 15
+
+
+def test_something_else_at_the_address_is_told():
+    """A server that accepts and never answers, which Ray itself would ask for minutes."""
+    import ray
+
+    ray.shutdown()
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(UserError, match=r"No Ray cluster answers at .*timed out"):
+            list(Engine("ray", address=address).map(place_of, [(1,)]))
+        assert time.monotonic() - began < 15
+
+
+def test_a_folder_that_nodes_do_not_reach_is_told_before_anything_runs(engine, tmp_path):
+    folders = [tmp_path, tmp_path / "nowhere"]
+    with pytest.raises(UserError, match=r"Not all nodes fit: .* does not reach .*nowhere"):
+        list(engine.map(slow, [(tmp_path, 1)], folders=folders))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_node_without_room_is_told():
+    import ray
+
+    full = ray.exceptions.ObjectStoreFullError("no room")
+    assert "Ray's object store on its node is full" in ray_cluster.why_lost(full, 2)
+    disk = ray.exceptions.OutOfDiskError("no room")
+    assert "--object-store-memory" in ray_cluster.why_lost(disk, 2)
+    memory = ray.exceptions.OutOfMemoryError("killed")
+    assert "Ask for more with --memory" in ray_cluster.why_lost(memory, 2)
 
 
 def test_a_protocol_survives_the_death_of_a_node(cluster, tmp_path, monkeypatch):

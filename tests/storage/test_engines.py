@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from mocoop.errors import UserError
-from mocoop.storage import engines
+from mocoop.storage import ray_cluster
 from mocoop.storage.engines import Engine
 
 
@@ -35,7 +35,7 @@ def test_settings_are_checked(changes, message):
 
 
 def test_without_ray_one_sentence_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'Ray is not installed. Install it: pip install "mocoop'):
         list(Engine("ray").map(double, [(1,)]))
     assert list(Engine("ray").map(double, [])) == []  # nothing to do needs no Ray

@@ -212,6 +212,16 @@ def test_another_sweep_in_the_folder_is_refused(trained, tmp_path):
         next(run_sweep(SWEEP, tmp_path / "mine", LOCAL))
 
 
+def test_a_sweep_of_a_newer_version_is_left_alone(trained, tmp_path):
+    next(run_sweep(SWEEP, tmp_path / "sweep", LOCAL))
+    file = tmp_path / "sweep/sweep.json"
+    newer = json.loads(file.read_text()) | {"format": 2}
+    write_json(file, newer)
+    with pytest.raises(UserError, match="written by a newer version of MoCoOp in format 2"):
+        next(run_sweep(SWEEP, tmp_path / "sweep", LOCAL))
+    assert json.loads(file.read_text()) == newer
+
+
 def test_two_commands_do_not_run_the_same_sweep(trained, tmp_path):
     first = run_sweep(SWEEP, tmp_path / "sweep", LOCAL)
     next(first)

@@ -1,0 +1,77 @@
+"""All images of a data set are encoded, each once. tests/cluster/ does the same on Ray."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from mocoop.cli.main import main
+from mocoop.errors import UserError
+from mocoop.features.extraction import Request, all_items, extract
+from mocoop.storage.engines import Engine
+from tests.support.tiny_data import picture_folder, tiny_checkpoint
+
+
+@pytest.fixture
+def request_(tmp_path):
+    """Pictures of which two are equal, and one cannot be read."""
+    pictures = Path(picture_folder(tmp_path / "pictures"))
+    shutil.copy(pictures / "train/red cup/0.png", pictures / "test/red cup/same.png")
+    (pictures / "test/blue bird/0.png").write_bytes(b"no picture")
+    clip = tiny_checkpoint(tmp_path / "clip")
+    return Request(str(pictures), clip, decoders=0, cache=tmp_path / "cache")
+
+
+def keys_in(folder):
+    """Returns the keys in all shards of a cache, one for each row."""
+    shards = (load_file(file) for file in (folder / "features").rglob("*.safetensors"))
+    return [bytes(key.tolist()) for shard in shards for key in shard["keys"]]
+
+
+def test_every_image_is_encoded_once(request_, tmp_path):
+    images = len(all_items(request_.dataset()))
+    assert images == 3 * (3 + 2 + 2) + 1
+    seen = []
+    done = extract(request_, progress=lambda *numbers: seen.append(numbers))
+    assert (done.images, done.new) == (images, images - 2)
+    (reason,) = done.unreadable
+    assert "test/blue bird/0.png: this file is not a readable image" in reason
+    assert seen[-1] == (images - 1, images - 1)
+    keys = keys_in(tmp_path / "cache")
+    assert len(keys) == len(set(keys)) == images - 2
+    again = extract(request_)
+    assert (again.new, len(again.unreadable)) == (0, 1)
+    assert keys_in(tmp_path / "cache") == keys
+
+
+def test_equal_images_have_equal_features(request_):
+    dataset, cache = request_.dataset(), request_.features()
+    items = {item.id: item for item in all_items(dataset)}
+    pair = [items["train/red cup/0.png"], items["test/red cup/same.png"]]
+    first, second = cache.features(dataset, pair)
+    assert first.equal(second)
+    assert first.norm().item() == pytest.approx(1.0, abs=1e-5)
+    third = cache.features(dataset, [items["train/red cup/1.png"], *pair])
+    assert third[1:].equal(cache.features(dataset, pair))
+
+
+def test_the_command_says_what_was_done(request_, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "other"))
+    line = ["data", "encode", request_.data, "--backbone", request_.backbone, "--decoders", "0"]
+    assert main(line) == 2
+    said = capsys.readouterr()
+    assert "20 images of 22 encoded now" in said.out
+    assert "1 image cannot be read" in said.err
+    Path(request_.data, "test/blue bird/0.png").unlink()
+    assert main(line) == 0
+    assert "0 images of 21 encoded now" in capsys.readouterr().out
+    assert main(["data", "encode"]) == 2
+
+
+def test_without_ray_one_sentence_says_how_to_get_it(request_, monkeypatch):
+    monkeypatch.setattr("mocoop.storage.ray_cluster.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="Ray is not installed"):
+        extract(request_, Engine("ray"))
