@@ -52,14 +52,21 @@ def keep_upload(
         extract_images(source, content, limits, _base_name(file_name), encoding)
         try:
             load_extracted(content, target.name)
-        except PathError as error:
-            inside = error.path != content and error.path.is_relative_to(content)
-            name = str(error.path.relative_to(content)) if inside else _base_name(file_name)
-            raise UserError(error.with_name(name)) from error
+        except UserError as error:
+            raise UserError(_without_folder(error, content, _base_name(file_name))) from error
         for path in content.iterdir():
             path.rename(folder / path.name)
         content.rmdir()
     return load_extracted(target)
+
+
+def _without_folder(error: UserError, folder: Path, name: str) -> str:
+    """Returns an error's message with paths inside an archive, and not those on the server."""
+    text = str(error)
+    if isinstance(error, PathError):
+        inside = error.path != folder and error.path.is_relative_to(folder)
+        text = error.with_name(str(error.path.relative_to(folder)) if inside else name)
+    return text.replace(f"{folder}/", "").replace(str(folder), name)
 
 
 def _free_folder(folder: Path, file_name: str) -> Path:

@@ -241,7 +241,10 @@ def explain_errors(name: str, advice: str) -> Iterator[None]:
         yield
     except tarfile.FilterError as error:
         raise UserError(f"{name} is not safe to extract: {error}. Do not use it.") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, UnicodeError) as error:
+    except UserError:
+        raise
+    # ValueError: of a place in the file that is before its start, and of names.
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError) as error:
         raise UserError(
             f"{name} is damaged or not a supported archive ({error}). {advice}"
         ) from error

@@ -14,14 +14,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from app.common.imports import import_slow
 from app.jobs.standby_worker import MODULES
+from tests.torture.app_server import CHROMIUM, AppServer, BrowserTab
+from tests.torture.faults import faults
 from tests.torture.fetching import ClipDownload, SetDownload
 from tests.torture.files import Export, Extraction, Import, MapMaker, Pack
 from tests.torture.runs import LabGrid, ParallelProtocol, Protocol, Training
@@ -39,6 +42,8 @@ WEIGHTS: dict[type[Victim], int] = {
     MapMaker: 2,
     ClipDownload: 3,
     SetDownload: 3,
+    AppServer: 1,
+    BrowserTab: 1,
 }
 """How often each victim is killed, relative to the others."""
 SHOWN = 6  # places that a row of the table names
@@ -119,15 +124,31 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--no-faults", action="store_true", help="only kills")
     parser.add_argument("--only", nargs="*", default=[], help="names of victims; all by default")
     asked = parser.parse_args()
     torch.set_num_threads(1)  # a process with more threads must not be forked
     import_slow([*MODULES, "mocoop.cli.protocols", "mocoop.classifiers.export", "onnxscript"])
     kinds = [kind for kind in WEIGHTS if not asked.only or kind.name in asked.only]
+    if not Path(CHROMIUM).exists() or find_spec("playwright") is None:
+        kinds = [kind for kind in kinds if not issubclass(kind, AppServer)]
+        print("no browser: the app's server and a tab are not killed")
     with tempfile.TemporaryDirectory(prefix="mocoop-torture-") as folder:
         tallies = torture(kinds, asked.seed, asked.kills, asked.minutes, Path(folder))
+        tried = {} if asked.no_faults else faults(Path(folder))
     print(table(tallies))
-    return int(any(tally.problems for tally in tallies.values()))
+    print(fault_table(tried))
+    return int(any(tally.problems for tally in tallies.values()) or any(tried.values()))
+
+
+def fault_table(tried: Mapping[str, list[str] | None]) -> str:
+    """Returns a table of the faults that are no kills, and what was found."""
+    words = {
+        name: "cannot be tried here" if found is None else "; ".join(found) or "nothing"
+        for name, found in tried.items()
+    }
+    rows = [f"| {name} | {found} |" for name, found in words.items()]
+    return "\n".join(["| fault | found |", "|---|---|", *rows])
 
 
 if __name__ == "__main__":
