@@ -97,6 +97,7 @@ MAP_POINTS = "points"  # the selection on the map; not in the address
 COMPARE_VIEW = "table"  # the open tab
 ONLY_DATA, ONLY_METHOD, ONLY_SHOTS = "datasets", "methods", "shot"  # which runs are listed
 ONLY_TRAINED, ONLY_STATE = "trained", "states"
+MORE_COLUMNS = "columns"  # the columns of the table that can be left out
 PICKED = "runs"  # names of the selected runs; set by the table
 PICKED_HERE = "runs picked here"  # the same selection as a box; not in the address
 BESIDE_UNTRAINED = "without_training"  # methods without a run that are compared too
@@ -106,6 +107,7 @@ BESIDE_SHOW, BESIDE_STYLE, BESIDE_PAGE = "beside_show", "beside_style", "beside_
 IMPORT_FILE, IMPORT_NAME = "import file", "import name"
 PROMPTS_FILE, PROMPTS_DATA, PROMPTS_CLIP = "prompts file", "prompts data", "prompts clip"
 PROMPTS_POSITION, PROMPTS_GROUPS = "prompts position", "prompts groups"
+IMPORT_JOB = "import under way"  # the key of the import that the session waits for
 IMPORT_NOTES = "import notes"  # what a checkpoint left open, until the page has shown it
 IMPORTED = "imported"  # name of the run that was just imported, until the page has shown it
 
@@ -124,3 +126,9 @@ LESSON = "lesson"
 # its radio buttons, the lessons whose answer is shown, first predictions, number of further tries.
 CHOSEN, ANSWER, REVEALED = "chosen", "answer", "revealed"
 PREDICTED, TRIES = "predicted", "tries"
+
+
+# Federated page, in the address except the form.
+FEDERATION = "federation"  # name of the federation that is shown
+FEDERATED_BY, FEDERATED_PART, FEDERATED_CLIENT = "by", "part", "client"
+FEDERATED_FORM = "new federation"  # "<name> <setting>"

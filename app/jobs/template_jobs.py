@@ -45,6 +45,7 @@ from mocoop.runs.status import (
     identity,
     read_values,
     saved_status,
+    status_values,
     with_process,
 )
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
@@ -97,7 +98,7 @@ def start_making(request: MakingRequest, address: str | None) -> str:
         folder.mkdir(parents=True)
         status = MakingStatus(QUEUED, started=time.time(), **identity(psutil.Process()))
         try:
-            write_json(folder / STATUS_FILE, asdict(status))
+            write_json(folder / STATUS_FILE, status_values(status))
             write_json(folder / REQUEST, asdict(request))
             process = start_process(
                 ["app.jobs.template_worker", str(folder)],

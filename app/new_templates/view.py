@@ -106,6 +106,7 @@ def candidates(judged: tuple[Judged, ...]) -> None:
         table,
         "candidates",
         height=min(TABLE_HEIGHT, 38 + 35 * max(1, len(table))),
+        placeholder=words.NOT_TRIED,
         column_config={
             words.TEMPLATE: st.column_config.TextColumn(width="large"),
             words.WHY: st.column_config.TextColumn(width="large"),

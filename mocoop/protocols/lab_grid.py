@@ -41,6 +41,7 @@ from mocoop.storage.atomic import (
     write_tensors,
 )
 from mocoop.storage.engines import Engine, shared_folder
+from mocoop.storage.formats import check_format
 
 GRID_FORMAT = 2  # increase it when an old reader would misread a new grid
 TABLE, NUMBERS = "grid.json", "grid.safetensors.gz"
@@ -199,12 +200,11 @@ def read_grid(folder: Path | None = None) -> Grid:
     """
     folder = folder or asset("lab")
     values = read_values(folder, TABLE)
-    if values.get("format") != GRID_FORMAT:
-        raise UserError(
-            f"{folder / TABLE} has format {values.get('format')!r}; this version of MoCoOp reads "
-            f"format {GRID_FORMAT}, whose trainings also differ in their learning rate. Make it "
-            "again with `mocoop lab-grid`."
-        )
+    advice = (
+        "The trainings of format 2 also differ in their learning rate. Make it again with `mocoop "
+        "lab-grid`."
+    )
+    check_format(values, GRID_FORMAT, folder / TABLE, advice=advice, oldest=2)
     try:
         if _digest(folder / NUMBERS) != values["sha256"]:
             raise UserError(f"{NUMBERS} does not belong to {TABLE}")

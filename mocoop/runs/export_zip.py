@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mocoop import __version__
+from mocoop.runs.formats import FORMAT
 from mocoop.runs.model_card import model_card
-from mocoop.runs.run import FORMAT, Run
-from mocoop.runs.status import FINISHED, STATUS_FILE, Status, read_values, saved_form
+from mocoop.runs.run import Run
+from mocoop.runs.status import FINISHED, STATUS_FILE, Status, read_values, status_values
 from mocoop.runs.validate import check_run
 from mocoop.storage.atomic import atomic_write
 
@@ -73,7 +74,7 @@ def _content(run: Run) -> dict[str, bytes | Path]:
     }
     files[CARD] = model_card(run).encode()
     files["config.json"] = _json(_without_folders(read_values(run.path, "config.json")))
-    files[STATUS_FILE] = _json(saved_form(without_process(run.status())))
+    files[STATUS_FILE] = _json(status_values(without_process(run.status())))
     files.pop(MANIFEST, None)
     return files
 

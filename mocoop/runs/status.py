@@ -11,7 +11,10 @@ import psutil
 from msgspec import Meta
 
 from mocoop.errors import PathError, UserError
+from mocoop.older import FIRST
+from mocoop.runs.formats import FORMAT
 from mocoop.runs.schema import LIMIT, LIMITS
+from mocoop.storage.formats import KEY, NewerError, check_format
 from mocoop.storage.typed_json import Count, Word, convert, decode
 
 QUEUED: Final = "queued"
@@ -22,8 +25,9 @@ FAILED: Final = "failed"
 INTERRUPTED: Final = "interrupted"
 STOPPED = (CANCELLED, FAILED, INTERRUPTED)
 
-DAMAGED = "damaged"
-"""What lists of runs say of a run whose status cannot be read; no run has it as its state."""
+DAMAGED, NEWER = "damaged", "newer"
+"""What lists of runs say of a run whose status cannot be read, and of one that a newer version
+wrote; no run has them as its state."""
 State = Literal["queued", "running", "finished", "cancelled", "failed", "interrupted"]
 Time = Annotated[float, Meta(ge=0, le=1e11)]
 """Unix time in seconds."""
@@ -89,9 +93,12 @@ def saved_status(run: Path, kind: type[AnyStatus]) -> AnyStatus:
     """Returns the status in a folder as it was saved, checked against its type.
 
     Raises:
+        NewerError: for a folder that a newer version wrote; nothing else of it is read.
         UserError: for a folder without a readable status.
     """
     values = read_values(run, STATUS_FILE)
+    check_format(values, FORMAT, run, "Run", FIRST)
+    values.pop(KEY, None)
     unknown = sorted(set(values) - {field.name for field in fields(kind)})
     if unknown:
         raise PathError(
@@ -103,6 +110,22 @@ def saved_status(run: Path, kind: type[AnyStatus]) -> AnyStatus:
         return convert(values, kind)
     except UserError as error:
         raise does_not_fit(run / STATUS_FILE, error) from error
+
+
+def status_values(status: Status) -> dict[str, Any]:
+    """Returns what status.json holds: the store's format and the status.
+
+    Without a process, earlier versions can read it too.
+    """
+    values = asdict(status)
+    if not values["process_mark"]:
+        del values["process_mark"]
+    return {KEY: FORMAT, **values}
+
+
+def state_without_status(error: UserError) -> str:
+    """Returns what lists say of a run whose status raised an error: `damaged` or `newer`."""
+    return NEWER if isinstance(error, NewerError) else DAMAGED
 
 
 def with_process(read: Callable[[], AnyStatus]) -> AnyStatus:
@@ -139,14 +162,6 @@ def _mark(pid: int) -> str:
         return f"{boot} {fields_after_name[19]}"
     except (OSError, IndexError):  # another system, or no such process
         return ""
-
-
-def saved_form(status: Status) -> dict[str, Any]:
-    """Returns the values of a status file; without a process, earlier versions can read it too."""
-    values = asdict(status)
-    if not values["process_mark"]:
-        del values["process_mark"]
-    return values
 
 
 def read_values(run: Path, name: str) -> dict[str, Any]:

@@ -16,8 +16,9 @@ import psutil
 from torch import Tensor
 
 from mocoop.errors import UserError
+from mocoop.runs.formats import FORMAT
 from mocoop.runs.paths import check_not_reserved
-from mocoop.runs.run import FORMAT, Run, RunSetup, SavedFeatures
+from mocoop.runs.run import Run, RunSetup, SavedFeatures
 from mocoop.runs.status import (
     CANCELLED,
     FAILED,
@@ -29,7 +30,7 @@ from mocoop.runs.status import (
     STOPPED,
     Status,
     identity,
-    saved_form,
+    status_values,
 )
 from mocoop.storage.atomic import (
     exclusive_lock,
@@ -57,6 +58,8 @@ class RunWriter:
         check_not_reserved(path)
         path.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path.parent):
+            if (path / STATUS_FILE).exists():
+                _check_free(path, resume)  # first: a run of a newer version is left alone
             remove_of_killed(path)
             if any(path.iterdir()):
                 _check_free(path, resume)
@@ -221,7 +224,7 @@ def _check_free(path: Path, resume: bool) -> None:
 
 
 def _write_status(path: Path, status: Status) -> None:
-    write_json(path / STATUS_FILE, saved_form(status))
+    write_json(path / STATUS_FILE, status_values(status))
 
 
 def _write_last_status(path: Path, status: Status) -> None:
@@ -229,4 +232,4 @@ def _write_last_status(path: Path, status: Status) -> None:
     try:
         _write_status(path, status)
     except OSError:
-        overwrite_json(path / STATUS_FILE, saved_form(status))
+        overwrite_json(path / STATUS_FILE, status_values(status))

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import torch
 
-from app.common.imports import import_slow
 from app.jobs.standby_worker import MODULES
+from mocoop.slow_imports import import_slow
 from tests.torture.app_server import CHROMIUM, AppServer, BrowserTab
 from tests.torture.faults import faults
 from tests.torture.fetching import ClipDownload, SetDownload
