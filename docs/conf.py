@@ -30,6 +30,7 @@ CONTENTS = {
         "docs/published",
         "docs/backbones",
         "docs/server",
+        "docs/reliability",
     ),
     "Design and results": (
         "docs/design",

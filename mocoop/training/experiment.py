@@ -327,7 +327,7 @@ def _train(
         snapshot.restore(model, optimizer, generator)
         done = snapshot.epoch
         soft, gates = load_saved_epochs(folder, done)
-        writer.truncate_records(done)
+        writer.truncate_records(done or -1)  # the record before training is made again
     saved = time.monotonic()
     try:
         for record in fit(model, backbone.text, data, config, generator, optimizer, done):

@@ -48,7 +48,6 @@ def test_odd_yaml_is_refused_in_words(tmp_path, text, words):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("photos.csv", "path,label,split\n" + "cat/0.png,cat,train\n" * 20),
         ("split_zhou_Pets.json", '{"train": [["no.png", 0, "cat"]], "val": [], "test": []}'),
         ("mocoop.yaml", "classes: [1"),
     ],

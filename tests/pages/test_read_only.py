@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from app.common import access, changes
-from app.compare import prompt_files
-from app.jobs import downloads, seeds, template_jobs, trainings
+from app.jobs import downloads, federations, imports, seeds, template_jobs, trainings
+from app.jobs.import_worker import ImportRequest
 from app.jobs.template_worker import LINES, MODEL, MakingRequest
 from app.lab import runs as lab_runs
 from app.ui.pickers import data_name
 from mocoop.datasets.edits import Edits
 from mocoop.errors import UserError
+from mocoop.federated.settings import FederatedConfig
 from mocoop.runs.run import Run
 from tests.support.hub_server import NAME as CLIP
 from tests.support.page_fixtures import open_page, tiny_config
@@ -35,18 +36,14 @@ WRITERS = {
 """Functions that write for a visitor, or start or stop a process."""
 GUARDED = {
     "app/common/changes.py",
-    "app/compare/prompt_files.py",
     "app/jobs/downloads.py",
+    "app/jobs/federations.py",
+    "app/jobs/import_worker.py",  # a process that `imports` starts
+    "app/jobs/imports.py",
     "app/jobs/template_jobs.py",
     "app/jobs/trainings.py",
 }
 """The only files of the app that call them; all their functions are tried below."""
-
-
-def _checkpoint(folder, run):
-    file = io.BytesIO(b"")
-    file.name = "model.pth.tar-50"
-    return prompt_files._imported(file, tiny_config(), "end", None)
 
 
 ACTIONS = {
@@ -68,7 +65,13 @@ ACTIONS = {
     "rename classes, save groups": lambda folder, run: changes.save_edits(folder, Edits()),
     "leave images out": lambda folder, run: changes.leave_out(folder, {"a.png": "broken"}),
     "import a run": lambda folder, run: changes.import_run(io.BytesIO(b""), "a", "below"),
-    "import prompts": _checkpoint,
+    "import prompts": lambda folder, run: imports.start_import(
+        ImportRequest("model.pth.tar-50", "details", "demo"), {}
+    ),
+    "stop an import": lambda folder, run: imports.cancel_import("0" * 16),
+    "start a federation": lambda folder, run: federations.start_federation(FederatedConfig()),
+    "continue a federation": lambda folder, run: federations.go_on(folder),
+    "stop a federation": lambda folder, run: federations.cancel_federation(folder),
     "delete a run": lambda folder, run: changes.delete(run),
     "compute with another CLIP": lambda folder, run: access.check_clip("ViT-B-16/openai"),
     "open a folder": lambda folder, run: data_name(str(folder)),

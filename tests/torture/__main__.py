@@ -20,9 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from app.common.imports import import_slow
 
 from app.jobs.standby_worker import MODULES
+from mocoop.slow_imports import import_slow
 from tests.torture.app_server import CHROMIUM, AppServer, BrowserTab
 from tests.torture.faults import faults
 from tests.torture.fetching import ClipDownload, SetDownload
@@ -143,10 +143,11 @@ def main() -> int:
 
 def fault_table(tried: Mapping[str, list[str] | None]) -> str:
     """Returns a table of the faults that are no kills, and what was found."""
-    rows = [
-        f"| {name} | {'cannot be tried here' if found is None else '; '.join(found) or 'nothing'} |"
+    words = {
+        name: "cannot be tried here" if found is None else "; ".join(found) or "nothing"
         for name, found in tried.items()
-    ]
+    }
+    rows = [f"| {name} | {found} |" for name, found in words.items()]
     return "\n".join(["| fault | found |", "|---|---|", *rows])
 
 

@@ -6,7 +6,6 @@ import random
 import re
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
@@ -28,19 +27,6 @@ class AppServer(Victim):
 
     name = "server of the app"
 
-    def __init__(self, root: Path, cache: Path) -> None:
-        from playwright.sync_api import sync_playwright
-
-        from tests.browser.conftest import ARGUMENTS
-
-        super().__init__(root, cache)
-        self.driver = sync_playwright().start()
-        self.browser = self.driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-
-    def close(self) -> None:
-        self.browser.close()
-        self.driver.stop()
-
     def work(self, world: World) -> object:
         raise NotImplementedError("the browser does it")
 
@@ -56,6 +42,20 @@ class AppServer(Victim):
         self.seconds = 12.0
 
     def attempt(self, dice: random.Random, number: int) -> Attempt:
+        from playwright.sync_api import sync_playwright
+
+        from tests.browser.conftest import ARGUMENTS
+
+        # A browser for each attempt: the other victims are forked, which a browser's driver is not
+        # made for.
+        with sync_playwright() as driver:
+            self.browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            try:
+                return self._attempt(dice, number)
+            finally:
+                self.browser.close()
+
+    def _attempt(self, dice: random.Random, number: int) -> Attempt:
         from tests.browser.measure import server
 
         world = self._world(f"attempt-{number}")

@@ -19,7 +19,7 @@ from tests.torture.world import World, environment, leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = asset("runs") / "albums-mocoop-16shot"
-PATIENCE = 180
+PATIENCE = 600
 NO_DISK = 77  # exit code of a script that may not mount a disk
 TRAIN = "train --data details --shots 1 --epochs 3 --quiet --run"
 CAUSED_WORDS = ("No space left", "is full", "Read-only file system", "cannot be used")
@@ -34,11 +34,22 @@ WRITES = {
     "features": "evaluate albums-mocoop-16shot",
 }
 """Every kind of write of the command line; $1 is the disk, $2 another folder."""
+UPLOAD = """
+import sys
+from pathlib import Path
+from mocoop.catalog.uploads import keep_upload
+from mocoop.errors import UserError
+try:
+    keep_upload(open(sys.argv[2] + "/pets.zip", "rb"), "pets.zip", Path(sys.argv[1]))
+except UserError as error:
+    sys.exit(str(error))
+"""
+"""What the page Data does with an uploaded archive."""
 # A disk of its own for this script alone, which goes with it.
 FULL = """
 mount -t tmpfs -o size=1m tmpfs "$1" || exit 77
 {room}
-{python} -m mocoop {command}
+{command}
 code=$?
 cp -r "$1" "$2/left"
 exit $code
@@ -74,8 +85,16 @@ def full_disk(root: Path, kind: str, room: str) -> list[str] | None:
         from mocoop.runs.run import Run
 
         write_archive(Run(SHIPPED), world.root / "run.zip")
+    if kind == "upload":
+        from tests.files.archives import contents, write_zip
+
+        large = {f"cat/{number}.bin": bytes(60_000) for number in range(20)}
+        write_zip(world.root / "pets.zip", contents("parts") | large)
+        command = f"{sys.executable} -c '{UPLOAD}' $1 $2"
+    else:
+        command = f"{sys.executable} -m mocoop {WRITES[kind]}"
     cache = disk / "cache" if kind == "features" else root / "cache"
-    script = FULL.format(room=ROOMS[room], python=sys.executable, command=WRITES[kind])
+    script = FULL.format(room=ROOMS[room], command=command)
     with environment(world.variables(cache)):
         done = isolated(script, disk, world.root)
     if done.returncode == NO_DISK or (done.returncode == 1 and "unshare" in done.stderr):
@@ -148,7 +167,7 @@ def faults(root: Path) -> dict[str, list[str] | None]:
         told = "cannot be tried here" if found is None else "; ".join(found) or "nothing found"
         print(f"{name}: {told}", flush=True)
 
-    for kind in WRITES:
+    for kind in (*WRITES, "upload"):
         for room in ROOMS:
             tell(f"{kind}, disk: {room}", full_disk(root, kind, room))
     tell("a clock that is set back by an hour", clock_back(root))

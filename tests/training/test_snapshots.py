@@ -86,6 +86,16 @@ def test_resumed_equals_uninterrupted(method, changes, workspace, tmp_path):
     assert_same_outcome(Run(tmp_path / "whole"), run)
 
 
+def test_a_run_that_stopped_before_its_first_epoch_has_one_record_of_that(workspace, tmp_path):
+    config = small(epochs=1, save_every=1)
+    for _ in run_experiment(config, tmp_path / "whole"):
+        pass
+    run = stopped_run(tmp_path / "parts", config, after=0)
+    assert saved_epoch(run.path) == 0
+    assert [record.epoch for record in resume_experiment(run.path)] == [0, 1]
+    assert_same_outcome(Run(tmp_path / "whole"), run)
+
+
 def test_momentum_and_random_numbers_are_needed(workspace, tmp_path):
     """Without them the outcome is another one: the test above can fail."""
     config = small()
