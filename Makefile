@@ -7,20 +7,24 @@ WORKERS ?= 2
 TORCH ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl
 
-.PHONY: app test test-long test-cluster lint format docs clean
+.PHONY: app test test-long test-cluster test-flower lint format docs clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not long and not cluster' -n $(WORKERS) --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not long and not cluster and not flower' -n $(WORKERS) --dist loadfile --durations=15
 
 test-long: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'long and not cluster' -n $(WORKERS) --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'long and not cluster and not flower' -n $(WORKERS) --dist loadfile --durations=15
 
 # Ray's nodes are on this machine; the tests run one after the other.
 test-cluster: $(VENV)/.cluster
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --durations=5
+
+# In an environment of its own: Flower needs older versions of protobuf and FastAPI.
+test-flower: $(VENV)-flower/.flower
+	OMP_NUM_THREADS=1 $(VENV)-flower/bin/python -m pytest -m flower --durations=5
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -36,7 +40,7 @@ docs: $(VENV)/.docs
 	@echo 'The pages are in build/site: open build/site/index.html'
 
 clean:
-	rm -rf $(VENV) build docs/api
+	rm -rf $(VENV) $(VENV)-flower build docs/api
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -58,6 +62,15 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.app
 
 $(VENV)/.cluster: requirements-cluster.txt $(VENV)/.dev
 	$(BIN)/python -m pip install -r requirements-cluster.txt
+	touch $@
+
+$(VENV)-flower/.flower: requirements-flower.txt requirements.txt
+	$(PYTHON) -m venv $(VENV)-flower
+ifneq ($(TORCH),)
+	$(VENV)-flower/bin/python -m pip install --index-url $(TORCH_INDEX)/$(TORCH) $$(grep '^torch' requirements.txt)
+endif
+	$(VENV)-flower/bin/python -m pip install -r requirements-flower.txt
+	$(VENV)-flower/bin/python -m pip install --no-deps -e .
 	touch $@
 
 $(VENV)/.docs: requirements-docs.txt $(VENV)/.app

@@ -5,7 +5,6 @@ from contextlib import suppress
 import streamlit as st
 
 from app.common import state
-from app.common.imports import import_slow
 from app.jobs.standby import stand_by
 from app.ui import words
 from app.ui.entry import warn_of_new_code
@@ -14,6 +13,7 @@ from app.ui.parts import errors_in_words
 from app.ui.safe_markdown import protect
 from mocoop.assets import asset
 from mocoop.errors import UserError
+from mocoop.slow_imports import import_slow
 
 protect()
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
@@ -29,6 +29,7 @@ page = st.navigation(
         st.Page(
             "pages/overfitting_lab.py", title=words.OVERFITTING_LAB, icon=":material/science:"
         ),
+        st.Page("pages/federated.py", title=words.FEDERATED, icon=":material/hub:"),
         st.Page("pages/compare.py", title=words.COMPARE, icon=":material/table_chart:"),
     ],
     position="top",
@@ -41,7 +42,7 @@ if page == train:
     with suppress(UserError):  # told below
         stand_by()
 with st.spinner(words.STARTING):  # only visible once, because the imports stay in memory
-    import_slow(("torch", "open_clip"))
+    import_slow()
 warn_of_new_code()
 page.run()
 with errors_in_words():

@@ -10,6 +10,7 @@ from typing import Any
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import find_method
+from mocoop.older import FIRST, migrated
 from mocoop.shots import ALL, ALL_SHOTS
 
 _NOT_IN_PRESET = ("data", "method", "backbone", "shots", "seed", "classes", "style", "groups")
@@ -19,7 +20,6 @@ FEW_SHOT_RECIPE = {"recipe": "few-shot"}
 
 LONGEST, LARGEST = 4096, 2**53  # characters and whole numbers in settings
 
-_NEWEST = "drop_last"  # a setting that runs of version 0.1 do not have
 _BEFORE: dict[str, Any] = {
     "validation": "few",
     "text_templates": "own",
@@ -132,20 +132,19 @@ def names_all_classes(config: TrainConfig) -> bool:
     return config.classes == "base" and config.text_weight > 0 and config.text_classes == "all"
 
 
-def settings_of_run(values: Mapping[str, Any]) -> TrainConfig:
-    """Returns the settings that a run was saved with; those of version 0.1 as they are now.
+def settings_of_run(values: Mapping[str, Any], run_format: int = FIRST) -> TrainConfig:
+    """Returns the settings that a run was saved with, as they are now.
 
-    Version 0.1 had no settings for some of what it did, and its `anchor_weight` was the weight
-    of the squared distance, which is twice 1 - cos.
+    Args:
+        values: the settings as they were saved; all of them if they have a `method`.
+        run_format: the format of the run's store (`mocoop.runs.formats`).
 
     Raises:
         UserError: for an unknown setting, or a value of the wrong type or range.
     """
-    if _NEWEST not in values and "method" in values:
-        values = _BEFORE | dict(values)
-        if isinstance(weight := values.get("anchor_weight"), int | float):
-            values["anchor_weight"] = 2 * weight
-    return settings_from(values)
+    if "method" not in values:
+        return settings_from(values)
+    return settings_from(_BEFORE | migrated(values, run_format))
 
 
 def identity(config: TrainConfig) -> dict[str, Any]:

@@ -29,8 +29,9 @@ from mocoop.evaluation.evaluate import RoutedItems, route_items
 from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.features.cache import FeatureCache
 from mocoop.features.encode import ImageEncoder
-from mocoop.runs.run import Run, RunSetup, list_runs, open_run
+from mocoop.runs.run import Run, RunSetup, damaged_runs, list_runs, open_run
 from mocoop.runs.status import FINISHED
+from mocoop.storage.formats import NewerError
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ def finished_runs() -> list[Run]:
             if run.status().state == FINISHED:
                 finished.append(run)
     return finished
+
+
+def newer_runs() -> set[str]:
+    """Returns the names of the runs that a newer version of MoCoOp wrote."""
+    unread = damaged_runs().items()
+    return {run.name for run, error in unread if isinstance(error, NewerError)}
 
 
 def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:

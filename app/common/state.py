@@ -126,3 +126,9 @@ LESSON = "lesson"
 # its radio buttons, the lessons whose answer is shown, first predictions, number of further tries.
 CHOSEN, ANSWER, REVEALED = "chosen", "answer", "revealed"
 PREDICTED, TRIES = "predicted", "tries"
+
+
+# Federated page, in the address except the form.
+FEDERATION = "federation"  # name of the federation that is shown
+FEDERATED_BY, FEDERATED_PART, FEDERATED_CLIENT = "by", "part", "client"
+FEDERATED_FORM = "new federation"  # "<name> <setting>"

@@ -19,7 +19,7 @@ from mocoop.presets import differences, names_all_classes
 from mocoop.report.facts import Facts
 from mocoop.runs.chosen_on_test import chosen_on_test
 from mocoop.runs.run import Run
-from mocoop.runs.status import DAMAGED, FINISHED, STATUS_FILE
+from mocoop.runs.status import FINISHED, STATUS_FILE, state_without_status
 
 PERCENTS = ("all", "base", "new", "HM", "error")
 MORE = ("settings", "trained on", "error", "epochs", "changed")  # can be left out
@@ -59,7 +59,7 @@ def run_row(run: Run, name: str) -> dict[str, Any]:
     try:
         status = run.status()
     except UserError as error:
-        return row | {"state": DAMAGED, "settings": str(error)}
+        return row | {"state": state_without_status(error), "settings": str(error)}
     row |= {"state": status.state, "epochs": status.epochs}
     try:
         config = requested(run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from mocoop.runs.status import (
     identity,
     read_values,
     saved_status,
+    status_values,
 )
 from mocoop.storage.atomic import exclusive_lock, overwrite_json, write_json
 
@@ -45,7 +46,7 @@ class DownloadStatus(Status):
 
 def write_status(folder: Path, status: DownloadStatus) -> None:
     """Writes a download's status; if the disk is full, it overwrites the old file in place."""
-    values = asdict(replace(status, updated=time.time()))
+    values = status_values(replace(status, updated=time.time()))
     try:
         write_json(folder / STATUS_FILE, values)
     except OSError:

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -29,6 +29,7 @@ from mocoop.runs.status import (
     STATUS_FILE,
     identity,
     saved_status,
+    status_values,
     with_process,
 )
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
@@ -59,7 +60,7 @@ def start_download(name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         status = DownloadStatus(QUEUED, started=time.time(), **identity(psutil.Process()))
         try:
-            write_json(folder / STATUS_FILE, asdict(status))
+            write_json(folder / STATUS_FILE, status_values(status))
             write_json(
                 folder / REQUEST,
                 {"repository": weights.repository, "files": list(weights.files)},

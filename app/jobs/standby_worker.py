@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
-from app.common.imports import import_slow
 from app.jobs import worker
 from mocoop.errors import UserError
+from mocoop.slow_imports import import_slow
 
 MODULES = ("mocoop.cli.main", "mocoop.cli.train", "mocoop.training.experiment")
 

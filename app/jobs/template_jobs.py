@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from app.common.access import check_endpoint
+from app.common.access import check_clip, check_endpoint
 from app.jobs.processes import start_process, stop_process
 from app.jobs.standby import job_environment
 from app.jobs.template_worker import (
@@ -45,6 +45,7 @@ from mocoop.runs.status import (
     identity,
     read_values,
     saved_status,
+    status_values,
     with_process,
 )
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
@@ -97,7 +98,7 @@ def start_making(request: MakingRequest, address: str | None) -> str:
         folder.mkdir(parents=True)
         status = MakingStatus(QUEUED, started=time.time(), **identity(psutil.Process()))
         try:
-            write_json(folder / STATUS_FILE, asdict(status))
+            write_json(folder / STATUS_FILE, status_values(status))
             write_json(folder / REQUEST, asdict(request))
             process = start_process(
                 ["app.jobs.template_worker", str(folder)],
@@ -114,6 +115,7 @@ def start_making(request: MakingRequest, address: str | None) -> str:
 
 def check_request(request: MakingRequest, address: str | None) -> None:
     """Raises UserError for a request that cannot be answered, before anything is started."""
+    check_clip(request.clip)
     if request.writer == LINES:
         given_templates(request.lines.splitlines())
     if request.writer != MODEL:

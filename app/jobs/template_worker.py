@@ -27,6 +27,7 @@ from mocoop.runs.status import (
     identity,
     read_values,
     saved_status,
+    status_values,
 )
 from mocoop.storage.atomic import atomic_write, exclusive_lock, overwrite_json, write_json
 from mocoop.storage.cache_folder import default_cache
@@ -81,7 +82,7 @@ class MakingStatus(Status):
 
 def write_status(folder: Path, status: MakingStatus) -> None:
     """Writes a request's status; if the disk is full, it overwrites the old file in place."""
-    values = asdict(replace(status, updated=time.time()))
+    values = status_values(replace(status, updated=time.time()))
     try:
         write_json(folder / STATUS_FILE, values)
     except OSError:

@@ -82,7 +82,8 @@ def pick_run(what_for: str) -> Run:
         st.stop()
     asked = st.query_params.get(state.RUN)
     if asked is not None and asked not in runs:
-        st.warning(words.other_run(asked))
+        newer = asked in run_caches.newer_runs()
+        st.warning(words.newer_run(asked) if newer else words.other_run(asked))
     asked = run_to_show(runs, first_choice)
     # The code below keeps the address up to date; Streamlit's `bind` would write the label there.
     st.session_state[state.RUN] = asked

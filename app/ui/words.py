@@ -4,7 +4,7 @@ from __future__ import annotations
 
 HOME, DATA, TRAIN = "Home", "Data", "Train"
 ROUTING, PROMPT_SPACE = "Routing", "Prompt space"
-OVERFITTING_LAB, COMPARE = "Overfitting lab", "Compare"
+OVERFITTING_LAB, FEDERATED, COMPARE = "Overfitting lab", "Federated", "Compare"
 STARTING = "Starting …"
 
 # Figures and tables.
@@ -76,6 +76,14 @@ def other_run(asked: str) -> str:
     return (
         f"The link asks for run {asked!r}, which does not exist here or is not finished. Another "
         "run is shown."
+    )
+
+
+def newer_run(asked: str) -> str:
+    """Returns that a link names a run that a newer version wrote."""
+    return (
+        f"The link asks for run {asked!r}, which was written by a newer version of MoCoOp. Update "
+        "MoCoOp to see it. Another run is shown."
     )
 
 

@@ -33,6 +33,7 @@ from mocoop.model.hard_prompts import HardText
 from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.slow_imports import complete_open_clip
 from mocoop.training.image_sources import CachedImages, ImageSource, LiveImages
 from mocoop.training.loop import TrainingData, step_losses
 from mocoop.training.optimizer import PromptOptimizer
@@ -231,6 +232,7 @@ def architecture(name: str, device: torch.device) -> Backbone:
     """Returns a CLIP; an architecture gets random weights, which are as fast as trained ones."""
     if name not in open_clip.list_models():
         return load_backbone(name, device)
+    complete_open_clip()
     torch.manual_seed(0)
     model = open_clip.create_model(name, load_weights=False)
     return make_backbone(name, model, open_clip.get_tokenizer(name), device)

@@ -30,7 +30,6 @@ from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import NORMS, names_in_tower
 from mocoop.clip.low_rank import low_rank_of
 from mocoop.clip.tuned_tower import TunedTower
-from mocoop.config import Insertion, Precision
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
@@ -39,7 +38,9 @@ from mocoop.model.vision_prompts import VISION, tuned_tower
 from mocoop.older import check_not_first_demo
 from mocoop.runs.paths import EXPORT_FILE
 from mocoop.runs.run import Run, load_gate, white_setting
+from mocoop.setting_types import Insertion, Precision
 from mocoop.storage.atomic import remove_of_killed, write_json, write_tensors, write_text
+from mocoop.storage.formats import check_format
 from mocoop.storage.typed_json import decode
 
 FORMAT = 1  # version of the folder's format
@@ -247,11 +248,7 @@ def load_export(folder: Path) -> Exported:
             format.
     """
     values = _read(folder / EXPORT_FILE)
-    if values.get("format") != FORMAT:
-        raise UserError(
-            f"{folder} has format {values.get('format')!r}; this version of MoCoOp reads format "
-            f"{FORMAT}. Export the run again."
-        )
+    check_format(values, FORMAT, folder, advice="Export the run again.")
     values.pop("format")
     try:
         names, experts = tuple(values.pop("class_names")), tuple(values.pop("experts"))

@@ -21,19 +21,24 @@ from mocoop.cli import (
     documents,
     exchange,
     federated,
+    federated_table,
     lab_grid,
     predict,
     protocols,
     push,
     runs,
     serve,
+    sweep,
     train,
 )
 from mocoop.cli.option_types import number_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from, notes_in_words
+from mocoop.older import FIRST
 from mocoop.presets import preset, settings_from, settings_of_run
+from mocoop.runs.formats import FORMAT
 from mocoop.storage.atomic import DISK_FULL, NOT_WRITABLE, why_not_written
+from mocoop.storage.formats import check_format
 from mocoop.storage.typed_json import decode
 
 USAGE = """usage: mocoop COMMAND [options]
@@ -53,9 +58,11 @@ and see which expert the router chooses for an image.
   protocol   compare many runs      mocoop protocol few-shot --data details faces
   ablation   change one part        mocoop ablation --data details
   tune       compare settings       mocoop tune mocoop --grid learning_rate=0.2,0.5
+  sweep      search settings        mocoop sweep sweep.yaml --workers 2
   results    make the results page  mocoop results --workers 2
   lab-grid   train the runs of the app's overfitting lab (about 25 minutes on a core)
   federated  clients train together  mocoop federated --data albums --strategy mocoop
+  federated-table  compare federations  mocoop federated-table --data albums
   export     write a classifier     mocoop export RUN --out my-classifier
   push       upload a classifier    mocoop push RUN my-name/my-classifier
   serve      answer over HTTP       mocoop serve RUN
@@ -82,9 +89,14 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "protocol": (protocols.ProtocolCommand, protocols.protocol),
     "ablation": (protocols.AblationCommand, protocols.ablation),
     "tune": (protocols.TuneCommand, protocols.tune),
+    "sweep": (sweep.SweepCommand, sweep.sweep),
     "results": (protocols.ResultsCommand, protocols.results),
     "lab-grid": (lab_grid.LabGridCommand, lab_grid.lab_grid),
     "federated": (federated.FederatedCommand, federated.federated),
+    "federated-table": (
+        federated_table.FederatedTableCommand,
+        federated_table.federated_table,
+    ),
     "export": (archive.ExportCommand, archive.export),
     "push": (push.PushCommand, push.push),
     "serve": (serve.ServeCommand, serve.serve),
@@ -191,4 +203,7 @@ def _settings_in(file: Path) -> TrainConfig:
             f"{file} is of a run whose prompts were imported ({values['imported']}): its settings "
             "do not repeat it. Import the file again with `mocoop import`."
         )
-    return settings_of_run(values["config"]) if "config" in values else settings_from(values)
+    if "config" not in values and "format" not in values:
+        return settings_from(values)
+    run_format = check_format(values, FORMAT, file, default=FIRST)
+    return settings_of_run(values.get("config", {}), run_format)

@@ -17,6 +17,7 @@ from mocoop.cli.option_types import MaybePath, RunName
 from mocoop.cli.output_paths import check_file
 from mocoop.errors import UserError
 from mocoop.runs.paths import find_run
+from mocoop.slow_imports import import_slow
 
 if TYPE_CHECKING:
     from mocoop.evaluation.many_pictures import Batch, PictureRow
@@ -78,6 +79,7 @@ def predict(command: PredictCommand) -> None:
     _tell_aside(found.aside)
     check_file("--csv", command.csv)
     labels = _labels(command.labels, files)
+    import_slow()
     from mocoop.classifiers.saved import open_classifier, run_encoder
     from mocoop.evaluation.many_pictures import (
         GivenPicture,

@@ -22,7 +22,9 @@ from mocoop.errors import UserError
 from mocoop.runs.chosen_on_test import KEY, chosen_on_test
 from mocoop.runs.paths import find_run
 from mocoop.runs.queue import ahead_of
-from mocoop.runs.status import DAMAGED, QUEUED, Status
+from mocoop.runs.status import QUEUED, Status, state_without_status
+from mocoop.slow_imports import import_slow
+from mocoop.storage.formats import NewerError
 
 if TYPE_CHECKING:
     from mocoop.runs.run import Run
@@ -72,6 +74,7 @@ def evaluate(command: EvaluateCommand) -> None:
     if command.data is not None:
         _evaluate_on(path, command.data, command)
         return
+    import_slow()
     from mocoop.classifiers.saved import check_same_data, open_classifier, run_encoder
     from mocoop.clip.backbone import load_backbone
     from mocoop.datasets import load_dataset
@@ -104,6 +107,7 @@ def evaluate(command: EvaluateCommand) -> None:
 
 def _evaluate_on(path: Path, data: str, command: EvaluateCommand) -> None:
     """Tests a finished run on another data set, with that set's class names."""
+    import_slow()
     from mocoop.datasets import load_dataset
     from mocoop.evaluation.transfer import measure_on
     from mocoop.runs.run import Run
@@ -133,8 +137,7 @@ def runs(command: RunsCommand) -> None:
     for run in list_runs(roots):
         with suppress(UserError):  # it was deleted in the meantime
             rows.append(_row(run, run.status()))
-    for run, why in damaged_runs(roots).items():
-        rows.append(_row(run, None, why))
+    rows += [_unreadable(run, error) for run, error in damaged_runs(roots).items()]
     if command.json:
         print_json(rows)
     elif rows:
@@ -143,19 +146,22 @@ def runs(command: RunsCommand) -> None:
         print("No runs yet. Train one with `mocoop train`.")
 
 
-def _row(run: Run, status: Status | None, why: str = "") -> dict[str, Any]:
-    """Returns a run's line; without accuracies if its results cannot be read.
+def _unreadable(run: Run, error: UserError) -> dict[str, Any]:
+    """Returns the line of a run whose status cannot be read, or that a newer version wrote."""
+    numbers = {"epoch": 0, "epochs": 0, **main_accuracies({})}
+    state = state_without_status(error)
+    said = error.said.strip() if isinstance(error, NewerError) else str(error)
+    return {"run": run.name, "path": str(run.path), "state": state, **numbers, "message": said}
 
-    Args:
-        run: the run.
-        status: its status; None if it cannot be read.
-        why: what is wrong with the status.
+
+def _row(run: Run, status: Status) -> dict[str, Any]:
+    """Returns a run's line; without accuracies if its results cannot be read.
 
     Raises:
         UserError: if the run was deleted in the meantime.
     """
-    message = why if status is None else status.message
-    if status is not None and status.state == QUEUED:
+    message = status.message
+    if status.state == QUEUED:
         message = f"waits for {counted(len(ahead_of(run.path)), 'other training')}"
     try:
         accuracies = main_accuracies(run.results())
@@ -164,9 +170,9 @@ def _row(run: Run, status: Status | None, why: str = "") -> dict[str, Any]:
     return {
         "run": run.name,
         "path": str(run.path),
-        "state": DAMAGED if status is None else status.state,
-        "epoch": 0 if status is None else status.epoch,
-        "epochs": 0 if status is None else status.epochs,
+        "state": status.state,
+        "epoch": status.epoch,
+        "epochs": status.epochs,
         **accuracies,
         "message": message,
     }

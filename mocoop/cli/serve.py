@@ -9,6 +9,7 @@ from importlib import import_module
 from mocoop.cli.option_types import RunName
 from mocoop.errors import UserError
 from mocoop.runs.paths import find_run_or_export
+from mocoop.slow_imports import import_slow
 
 PACKAGES = ("fastapi", "python_multipart", "uvicorn")
 BACKLOG = 128  # connections that wait to be accepted
@@ -58,6 +59,7 @@ def serve(command: ServeCommand) -> None:
     with _listening(command.host, command.port) as listener:
         import uvicorn
 
+        import_slow()
         from mocoop.service.gate import Limits
         from mocoop.service.service import Served, make_service
 

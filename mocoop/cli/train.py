@@ -22,6 +22,7 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.runs.paths import find_run, short_name
 from mocoop.runs.status import FINISHED, STATUS_FILE, read_status
+from mocoop.slow_imports import import_slow
 from mocoop.small_clip.config import SmallClipConfig
 from mocoop.templates import groups_in
 
@@ -105,6 +106,7 @@ def train(command: TrainCommand) -> None:
         config = with_templates(config, command.templates)
     if command.run is None or not (command.run / STATUS_FILE).exists():
         check_name(config.data)  # for a queued run, run_experiment checks and records a failure
+    import_slow()
     from mocoop.runs.run import new_run_path
     from mocoop.training.experiment import run_experiment
 
@@ -133,6 +135,7 @@ def resume(command: ResumeCommand) -> None:
             print(f"Run {short_name(path)} is finished already: there is nothing to resume.")
         _print_outcome(path, command)
         return
+    import_slow()
     from mocoop.training.experiment import resume_experiment
 
     with (

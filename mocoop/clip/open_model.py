@@ -38,6 +38,7 @@ from mocoop.clip.names import (
 from mocoop.clip.snapshots import snapshot_folder
 from mocoop.clip.weights_in import usual_weights, weights_of_training
 from mocoop.errors import UserError, UserNote
+from mocoop.slow_imports import complete_open_clip
 from mocoop.storage.typed_json import decode
 from mocoop.storage.weights_file import read_weights
 
@@ -91,6 +92,7 @@ def open_model(source: Source) -> Opened:
 def _pretrained(source: Tag) -> Opened:
     """Returns the model with open_clip's weights of a tag, downloaded on first use."""
     architecture, tag = source.architecture, source.tag
+    complete_open_clip()
     try:
         check_available(open_clip.get_pretrained_cfg(architecture, tag))
         with _quiet():
@@ -110,6 +112,7 @@ def _known(architecture: str, file: Path, doubtful: bool = True) -> Opened:
 
     Warns, if the activation is doubtful, where the file could be for the twin with QuickGELU.
     """
+    complete_open_clip()
     tensors, layout = _read((file,))
     settings = open_clip.get_model_config(architecture) or {}
     if layout == "OpenAI":
@@ -210,6 +213,8 @@ def _in_folder(folder: Path, weights: tuple[Path, ...] = ()) -> Opened:
                 "configuration has no quick_gelu"
             )
         if ours.is_file():
+            if settings.get("vision_cfg", {}).get("timm_model_name"):
+                complete_open_clip()
             model, tokenizer = _like_open_clip(folder, tensors)
             return Opened(model, tokenizer, layout, settings, weights)
         return _from_settings(settings, transform, tensors, layout, weights)

@@ -19,6 +19,7 @@ from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError, choose_from
 from mocoop.storage.atomic import write_json
+from mocoop.storage.formats import NewerError, check_format
 
 FORMAT = 1
 LEAST = 2  # images of a client; with one there is nothing to train on in turns
@@ -94,7 +95,9 @@ def open_partition(path: Path) -> Partition:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return from_json(content)
+        return from_json(content, path)
+    except NewerError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"There is no partition {path}.") from error
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -104,15 +107,19 @@ def open_partition(path: Path) -> Partition:
         ) from error
 
 
-def from_json(content: Mapping[str, Any]) -> Partition:
+def from_json(content: Mapping[str, Any], path: Path) -> Partition:
     """Returns the partition that `to_dict` returned as plain values.
 
+    Args:
+        content: the plain values.
+        path: the file that they are from, for messages.
+
     Raises:
+        NewerError: for a partition that a newer version wrote.
         KeyError, TypeError, ValueError: for values of another form.
         UserError: for a partition that cannot be used.
     """
-    if content["format"] != FORMAT:
-        raise ValueError(f"format {content['format']!r}, expected {FORMAT}")
+    check_format({"format": content["format"]}, FORMAT, path, "Partition")
     clients = tuple(
         Share(str(c["name"]), tuple(map(str, c["train"])), tuple(map(str, c["test"])))
         for c in content["clients"]

@@ -33,8 +33,15 @@ from mocoop.errors import UserError
 from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measure
 from mocoop.runs.run import Run
 from mocoop.runs.status import read_values
-from mocoop.storage.atomic import atomic_write, write_json, write_tensors
+from mocoop.storage.atomic import (
+    atomic_write,
+    remove_of_killed,
+    temporary_prefix,
+    write_json,
+    write_tensors,
+)
 from mocoop.storage.engines import Engine, shared_folder
+from mocoop.storage.formats import check_format
 
 GRID_FORMAT = 2  # increase it when an old reader would misread a new grid
 TABLE, NUMBERS = "grid.json", "grid.safetensors.gz"
@@ -143,7 +150,8 @@ def train_part(config: TrainConfig, root: Path) -> Path:
 
     part = _part(config, root)
     part.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=part.parent, prefix=".training-"))
+    remove_of_killed(part.parent)
+    folder = Path(tempfile.mkdtemp(dir=part.parent, prefix=temporary_prefix(part.stem)))
     try:
         for _ in run_experiment(config, folder):
             pass
@@ -192,12 +200,11 @@ def read_grid(folder: Path | None = None) -> Grid:
     """
     folder = folder or asset("lab")
     values = read_values(folder, TABLE)
-    if values.get("format") != GRID_FORMAT:
-        raise UserError(
-            f"{folder / TABLE} has format {values.get('format')!r}; this version of MoCoOp reads "
-            f"format {GRID_FORMAT}, whose trainings also differ in their learning rate. Make it "
-            "again with `mocoop lab-grid`."
-        )
+    advice = (
+        "The trainings of format 2 also differ in their learning rate. Make it again with `mocoop "
+        "lab-grid`."
+    )
+    check_format(values, GRID_FORMAT, folder / TABLE, advice=advice, oldest=2)
     try:
         if _digest(folder / NUMBERS) != values["sha256"]:
             raise UserError(f"{NUMBERS} does not belong to {TABLE}")

@@ -11,6 +11,7 @@ from mocoop.errors import UserError
 from mocoop.runs.run import Run
 from mocoop.runs.status import STATUS_FILE
 from mocoop.storage.atomic import remove_of_killed, temporary_prefix
+from mocoop.storage.formats import NewerError
 
 
 def why_kept(run: Run) -> str | None:
@@ -21,6 +22,8 @@ def why_kept(run: Run) -> str | None:
         return "it is not a run folder (any more)"
     try:
         active = run.status().active
+    except NewerError:  # it may be queued or running
+        return "a newer version of MoCoOp wrote it, which can tell whether it may be deleted"
     except UserError:  # nobody can use a damaged run
         active = False
     return "it is queued or running: cancel it on the page Train first" if active else None

@@ -14,16 +14,16 @@ import re
 import stat
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mocoop import __version__
+from mocoop.runs.formats import FORMAT
 from mocoop.runs.model_card import model_card
-from mocoop.runs.run import FORMAT, Run
-from mocoop.runs.status import FINISHED, STATUS_FILE, Status, read_values
+from mocoop.runs.run import Run
+from mocoop.runs.status import FINISHED, STATUS_FILE, Status, read_values, status_values
 from mocoop.runs.validate import check_run
-from mocoop.storage.atomic import atomic_write, remove_of_killed
+from mocoop.storage.atomic import atomic_write
 
 ARCHIVE_FORMAT = 1  # increase it when an old reader would misread a new archive
 MANIFEST, CARD = "archive.json", "README.md"
@@ -42,7 +42,6 @@ def write_archive(run: Run, path: Path) -> None:
         UserError: for a run that is not finished, or damaged.
     """
     content = _content(run)
-    remove_of_killed(path.parent, path.name)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         _pack(run, content, file)
 
@@ -75,7 +74,7 @@ def _content(run: Run) -> dict[str, bytes | Path]:
     }
     files[CARD] = model_card(run).encode()
     files["config.json"] = _json(_without_folders(read_values(run.path, "config.json")))
-    files[STATUS_FILE] = _json(asdict(without_process(run.status())))
+    files[STATUS_FILE] = _json(status_values(without_process(run.status())))
     files.pop(MANIFEST, None)
     return files
 

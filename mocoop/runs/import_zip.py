@@ -10,19 +10,20 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from mocoop.errors import UserError
+from mocoop.errors import PathError, UserError
 from mocoop.runs.export_zip import ARCHIVE_FORMAT, KNOWN, MANIFEST, RUN_NAME, without_process
+from mocoop.runs.formats import FORMAT
 from mocoop.runs.paths import check_not_reserved
-from mocoop.runs.run import FORMAT, Run, default_runs
+from mocoop.runs.run import Run, default_runs
 from mocoop.runs.schema import Listed, ManifestFile
-from mocoop.runs.status import STATUS_FILE, Status
+from mocoop.runs.status import STATUS_FILE, Status, status_values
 from mocoop.runs.validate import check_run
 from mocoop.storage.archives import Limits, UntrustedZip, untrusted_zip
 from mocoop.storage.atomic import remove_of_killed, temporary_prefix, write_json
+from mocoop.storage.formats import check_format
 from mocoop.storage.typed_json import convert, decode
 
 LIMITS = Limits(entries=64)
@@ -110,19 +111,13 @@ def _manifest(content: bytes, files: Collection[str]) -> tuple[str, dict[str, Li
     """Returns the run's name and the listed files, checked against the archive's file names."""
     try:
         values = decode(content, dict[str, Any])
-        version, run_format = values.get("format"), values.get("run_format")
-        if version == ARCHIVE_FORMAT and run_format == FORMAT:
-            manifest = convert(values, ManifestFile)
     except UserError as error:
-        raise UserError(
-            f"The archive's {MANIFEST} cannot be read ({error}). Export the run again."
-        ) from error
-    if version != ARCHIVE_FORMAT or run_format != FORMAT:
-        raise UserError(
-            f"The archive was made by mocoop {str(values.get('mocoop', 'unknown'))[:20]} in "
-            f"format {str(version)[:20]}; this version reads format {ARCHIVE_FORMAT} with runs "
-            f"of format {FORMAT}. Use the version that wrote it."
-        )
+        raise _unreadable(error) from error
+    _check_formats(values)
+    try:
+        manifest = convert(values, ManifestFile)
+    except UserError as error:
+        raise _unreadable(error) from error
     name, listed = _checked_name(manifest.name), manifest.files
     if set(listed) != set(files) - {MANIFEST}:
         different = ", ".join(sorted(set(listed) ^ (set(files) - {MANIFEST})))
@@ -131,6 +126,23 @@ def _manifest(content: bytes, files: Collection[str]) -> tuple[str, dict[str, Li
             "run again."
         )
     return name, listed
+
+
+def _check_formats(values: Mapping[str, Any]) -> None:
+    """Raises UserError for an archive, or a run in it, of a format that this version lacks."""
+    of_run = {**values, "format": values.get("run_format")}
+    for described, newest, kind in (
+        (values, ARCHIVE_FORMAT, "The archive"),
+        (of_run, FORMAT, "The run in the archive"),
+    ):
+        try:
+            check_format(described, newest, Path(MANIFEST))
+        except PathError as error:
+            raise UserError(f"{kind}{error.said}") from error
+
+
+def _unreadable(error: UserError) -> UserError:
+    return UserError(f"The archive's {MANIFEST} cannot be read ({error}). Export the run again.")
 
 
 def _checked_name(name: object) -> str:
@@ -185,7 +197,7 @@ def _unpack(
 
 def _clear_process(folder: Path, status: Status) -> None:
     """Removes from the run's status the process that trained it on the other machine."""
-    write_json(folder / STATUS_FILE, asdict(without_process(status)))
+    write_json(folder / STATUS_FILE, status_values(without_process(status)))
     folder.chmod(0o755)
 
 

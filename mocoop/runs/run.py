@@ -1,7 +1,7 @@
 """The run store: a folder per run, with these files, each written atomically.
 
 config.json           the resolved settings, class names and groups
-status.json           state, process, progress; the state `finished` is written last
+status.json           format, state, process, progress; `finished` is written last
 metrics.jsonl         one record per epoch
 weights.safetensors   the learned parameters
 features.safetensors  soft features per saved epoch, hard features, prototypes
@@ -26,6 +26,7 @@ from mocoop.errors import PathError, UserError
 from mocoop.older import check_not_first_demo
 from mocoop.presets import settings_of_run
 from mocoop.runs.expert_steps import ExpertStep
+from mocoop.runs.formats import FORMAT
 from mocoop.runs.paths import default_runs, find_run, shipped_runs
 from mocoop.runs.schema import ConfigFile, RecordLine, ResultsFile
 from mocoop.runs.status import (
@@ -40,11 +41,11 @@ from mocoop.runs.status import (
 from mocoop.runs.weights import check_features, check_weights
 from mocoop.shots import shots_name
 from mocoop.storage.atomic import read_tensors
+from mocoop.storage.formats import check_format
 from mocoop.storage.typed_json import convert, decode
 from mocoop.templates import Groups, as_groups
 
 _FEATURE = re.compile(r"(soft|hard)/[0-9]{1,9}|prototypes|gate/[0-9]{1,9}/(weight|bias)")
-FORMAT = 1  # of the run folder; increase it when an old reader would misread a new run
 
 
 @dataclass(frozen=True)
@@ -134,17 +135,11 @@ class Run:
         """Returns the run's setup.
 
         Raises:
-            UserError: for a run of another format or with damaged settings.
+            NewerError: for a run that a newer version wrote.
+            UserError: for a run with damaged settings.
         """
         values = read_values(self.path, "config.json")
-        if values.get("format") != FORMAT:
-            raise PathError(
-                self.path,
-                f" has format {values.get('format')!r}; this version of MoCoOp "
-                f"reads format {FORMAT}. Train it again, or use the version that wrote it "
-                f"({values.get('version') or 'unknown'}).",
-                "Run",
-            )
+        check_format(values, FORMAT, self.path, "Run", advice="Train it again.")
         try:
             file = convert(values, ConfigFile)
             if file.trained_classes > len(file.class_names):
@@ -153,7 +148,7 @@ class Run:
                     f"{len(file.class_names)} class names"
                 )
             return RunSetup(
-                settings_of_run(file.config),
+                settings_of_run(file.config, file.format),
                 file.class_names,
                 as_groups(file.groups),
                 file.trained_classes,
@@ -276,8 +271,10 @@ def list_runs(roots: Iterable[Path] | None = None) -> list[Run]:
     return [run for _, run in sorted(runs, key=lambda pair: (-pair[0], pair[1].name))]
 
 
-def damaged_runs(roots: Iterable[Path] | None = None) -> dict[Run, str]:
+def damaged_runs(roots: Iterable[Path] | None = None) -> dict[Run, UserError]:
     """Returns the runs whose status cannot be read, by name, each with what is wrong.
+
+    Runs of a newer version are among them; `state_without_status` tells them apart.
 
     Args:
         roots: folders of runs; the default folder and the shipped runs if None.
@@ -289,7 +286,7 @@ def damaged_runs(roots: Iterable[Path] | None = None) -> dict[Run, str]:
                 Run(path.parent).status()
             except UserError as error:
                 if path.exists():  # it was not deleted in the meantime
-                    damaged[Run(path.parent)] = str(error)
+                    damaged[Run(path.parent)] = error
     return damaged
 
 

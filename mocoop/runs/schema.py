@@ -1,6 +1,8 @@
 """The types of all JSON files of a run's folder: every file is checked when it is read.
 
-Fields that a type does not name are left alone, because newer versions may add some.
+status.json is checked as `mocoop.runs.status.Status`, after its format (`mocoop.runs.formats`).
+Fields with a default may be missing, because runs of older versions lack them. Fields that a type
+does not name are left alone, because newer versions may add some.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ LIMIT = 2**26  # bytes of every other file
 class ConfigFile(Struct, frozen=True):
     """config.json: the setup of a run."""
 
+    format: Annotated[int, Meta(ge=1)]
+    """The format of this file, see `mocoop.runs.formats`."""
     config: dict[str, Any]
     """The settings; `mocoop.presets.settings_of_run` checks them."""
     class_names: Annotated[tuple[Word, ...], Meta(min_length=1)]
@@ -139,3 +143,5 @@ class ManifestFile(Struct, frozen=True):
 
     name: str
     files: dict[Word, Listed]
+    run_format: Annotated[int, Meta(ge=1)]
+    """The newest format in the run's folder, see `mocoop.runs.formats`."""

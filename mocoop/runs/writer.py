@@ -16,8 +16,9 @@ import psutil
 from torch import Tensor
 
 from mocoop.errors import UserError
+from mocoop.runs.formats import FORMAT
 from mocoop.runs.paths import check_not_reserved
-from mocoop.runs.run import FORMAT, Run, RunSetup, SavedFeatures
+from mocoop.runs.run import Run, RunSetup, SavedFeatures
 from mocoop.runs.status import (
     CANCELLED,
     FAILED,
@@ -29,6 +30,7 @@ from mocoop.runs.status import (
     STOPPED,
     Status,
     identity,
+    status_values,
 )
 from mocoop.storage.atomic import (
     exclusive_lock,
@@ -56,6 +58,8 @@ class RunWriter:
         check_not_reserved(path)
         path.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path.parent):
+            if (path / STATUS_FILE).exists():
+                _check_free(path, resume)  # first: a run of a newer version is left alone
             remove_of_killed(path)
             if any(path.iterdir()):
                 _check_free(path, resume)
@@ -64,19 +68,30 @@ class RunWriter:
             process = identity(psutil.Process())
             self._status = Status(RUNNING, "starting", started=now, updated=now, **process)
             try:
-                self.update()
+                _write_status(path, self._status)
             except OSError:
                 with suppress(OSError):
                     path.rmdir()  # leave no empty folder behind
                 raise
 
     def update(self, **changes: Any) -> None:
-        """Writes the status with some fields changed."""
+        """Writes the status with some fields changed.
+
+        Raises:
+            UserError: if the run's folder was deleted; what was written since is removed.
+        """
+        self._check_there()
         self._status = replace(self._status, **changes, updated=time.time())
         _write_status(self.run.path, self._status)
 
     def fail(self, message: str) -> None:
-        """Writes the state `failed` with the reason, even if the disk is full."""
+        """Writes the state `failed` with the reason, even if the disk is full.
+
+        A run whose folder was deleted leaves nothing behind.
+        """
+        if not (self.run.path / STATUS_FILE).exists():
+            shutil.rmtree(self.run.path, ignore_errors=True)
+            return
         self._status = replace(self._status, state=FAILED, message=message, updated=time.time())
         _write_last_status(self.run.path, self._status)
 
@@ -86,7 +101,12 @@ class RunWriter:
         write_json(self.run.path / "config.json", values)
 
     def add_record(self, record: Mapping[str, Any]) -> None:
-        """Appends one record to metrics.jsonl."""
+        """Appends one record to metrics.jsonl.
+
+        Raises:
+            UserError: as for `update`.
+        """
+        self._check_there()
         with (self.run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
@@ -113,6 +133,13 @@ class RunWriter:
         """Writes results.json and then the state `finished`."""
         write_json(self.run.path / "results.json", dict(results))
         self.update(state=FINISHED, message="")
+
+    def _check_there(self) -> None:
+        if not (self.run.path / STATUS_FILE).exists():
+            shutil.rmtree(self.run.path, ignore_errors=True)
+            raise UserError(
+                f"{self.run.path} was deleted while the run was trained. Train it again."
+            )
 
 
 def queue_run(path: Path) -> Run:
@@ -197,7 +224,7 @@ def _check_free(path: Path, resume: bool) -> None:
 
 
 def _write_status(path: Path, status: Status) -> None:
-    write_json(path / STATUS_FILE, asdict(status))
+    write_json(path / STATUS_FILE, status_values(status))
 
 
 def _write_last_status(path: Path, status: Status) -> None:
@@ -205,4 +232,4 @@ def _write_last_status(path: Path, status: Status) -> None:
     try:
         _write_status(path, status)
     except OSError:
-        overwrite_json(path / STATUS_FILE, asdict(status))
+        overwrite_json(path / STATUS_FILE, status_values(status))

@@ -69,11 +69,17 @@ def test_a_partition_is_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": 2}', "[" * 100_000, '{"format": 1, "clients": 3}']
+    "text", ["", "[]", "{}", '{"format": 0}', "[" * 100_000, '{"format": 1, "clients": 3}']
 )
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "who.json").write_text(text)
     with pytest.raises(UserError, match="is no partition of images"):
+        open_partition(tmp_path / "who.json")
+
+
+def test_a_partition_of_a_newer_version_is_told(tmp_path):
+    (tmp_path / "who.json").write_text('{"format": 2}')
+    with pytest.raises(UserError, match=r"who\.json was written by a newer version of MoCoOp"):
         open_partition(tmp_path / "who.json")
 
 

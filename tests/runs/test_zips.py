@@ -47,14 +47,14 @@ def zipped(files: dict[str, bytes], kind: int = stat.S_IFREG) -> io.BytesIO:
     return buffer
 
 
-def resigned(files: dict[str, bytes], name: str, data: bytes) -> dict[str, bytes]:
+def resigned(files: dict[str, bytes], name: str, data: bytes, run: str = NAME) -> dict[str, bytes]:
     """Returns an archive's files with one of them changed and listed as it now is."""
     import hashlib
 
-    changed = files | {f"{NAME}/{name}": data}
-    manifest = json.loads(files[f"{NAME}/archive.json"])
+    changed = files | {f"{run}/{name}": data}
+    manifest = json.loads(files[f"{run}/archive.json"])
     manifest["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    return changed | {f"{NAME}/archive.json": json.dumps(manifest).encode()}
+    return changed | {f"{run}/archive.json": json.dumps(manifest).encode()}
 
 
 def assert_refused(source, root, words: str, name: str = "") -> None:
@@ -220,8 +220,10 @@ def test_changed_bytes_are_refused(packed, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "in format 2; this version reads format 1"),
-        ({"run_format": 9}, "runs of format 1"),
+        ({"format": 2}, "The archive was written by a newer version of MoCoOp .* in format 2"),
+        ({"run_format": 9}, "The run in the archive was written by a newer version of MoCoOp"),
+        ({"run_format": "x"}, "The run in the archive has format 'x'"),
+        ({"format": None}, "The archive has format None"),
         ({"files": 7}, "cannot be read"),
         ({"files": {}}, "not those that it lists"),
     ],

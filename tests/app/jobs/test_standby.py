@@ -12,10 +12,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app.common import imports
 from app.jobs import standby, trainings
 from app.jobs.standby import Standby
 from app.ui import words
+from mocoop import slow_imports as imports
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
