@@ -48,7 +48,7 @@ def _takeaway(finals: pd.DataFrame) -> str:
         f"overfitting to classes. {_memorised(finals)}"
     )
     if base > SAME:
-        return f"{gap} It gained on the base classes, so their accuracy alone hides the loss."
+        return f"{gap} It gained on the base classes: base accuracy alone hides the loss."
     if base >= -SAME:
         return (
             f"{gap} The accuracy on test images of the base classes hardly changes "
@@ -83,9 +83,9 @@ def _memorised(finals: pd.DataFrame) -> str:
     few, tested = _on_training_images(finals[finals["shots"] == fewest].assign(shots=SHOTS))
     if few - tested > MEMORISED:
         text += (
-            f" With {fewest} images per class it memorises them, which is the classic kind of "
+            f" With {fewest} images per class it memorises them, the classic kind of "
             f"overfitting: {few:.1f} % of the training images are right, and {tested:.1f} % of "
-            "the others. The lab shows it at this number of images."
+            "the others."
         )
     return text
 
