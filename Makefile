@@ -14,7 +14,7 @@ UPGRADE ?=
 COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile -q --universal \
 	--python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade)
 
-.PHONY: app test test-long test-cluster lint format docs audit lock clean
+.PHONY: app test test-long test-cluster lint format docs audit bench-check lock clean
 
 app: $(VENV)/.app$(MARK)
 	$(BIN)/streamlit run streamlit_app.py
@@ -45,6 +45,10 @@ docs: $(VENV)/.docs$(MARK)
 # Known vulnerabilities of the locked packages, and the licences of the installed ones.
 audit: $(VENV)/.dev$(MARK)
 	$(BIN)/python .ci/audit.py
+
+# How much faster the fast paths are than the plain ones, against assets/bench/ratios.json.
+bench-check: $(VENV)/.dev$(MARK)
+	OMP_NUM_THREADS=1 $(BIN)/python -m mocoop.bench.ratios $(if $(WRITE),--write)
 
 # Writes both locks anew, for Python 3.11 and later on every system. Versions stay as they are
 # where the ranges allow; `make lock UPGRADE=1` takes the newest ones.
