@@ -14,20 +14,24 @@ UPGRADE ?=
 COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile -q --universal \
 	--python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade)
 
-.PHONY: app test test-long test-cluster lint format docs audit bench-check lock clean
+.PHONY: app test test-long test-cluster test-flower lint format docs audit bench-check lock clean
 
 app: $(VENV)/.app$(MARK)
 	$(BIN)/streamlit run streamlit_app.py
 
 test: $(VENV)/.dev$(MARK)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not long and not cluster' -n $(WORKERS) --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not long and not cluster and not flower' -n $(WORKERS) --dist loadfile --durations=15
 
 test-long: $(VENV)/.dev$(MARK)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'long and not cluster' -n $(WORKERS) --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'long and not cluster and not flower' -n $(WORKERS) --dist loadfile --durations=15
 
 # Ray's nodes are on this machine; the tests run one after the other.
 test-cluster: $(VENV)/.cluster$(MARK)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --durations=5
+
+# In an environment of its own: Flower needs older versions of protobuf and FastAPI.
+test-flower: $(VENV)-flower/.flower
+	OMP_NUM_THREADS=1 $(VENV)-flower/bin/python -m pytest -m flower --durations=5
 
 lint: $(VENV)/.dev$(MARK)
 	$(BIN)/ruff check .
@@ -59,7 +63,7 @@ lock: | $(BIN)/python
 		requirements-docs.txt -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) build docs/api
+	rm -rf $(VENV) $(VENV)-flower build docs/api
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -92,6 +96,15 @@ $(VENV)/.dev$(MARK): requirements-dev.txt $(VENV)/.app$(MARK)
 
 $(VENV)/.cluster$(MARK): requirements-cluster.txt $(VENV)/.dev$(MARK)
 	$(call install,requirements-cluster.txt,requirements-dev.lock)
+	touch $@
+
+$(VENV)-flower/.flower: requirements-flower.txt requirements.txt
+	$(PYTHON) -m venv $(VENV)-flower
+ifneq ($(TORCH),)
+	$(VENV)-flower/bin/python -m pip install --index-url $(TORCH_INDEX)/$(TORCH) $$(grep '^torch' requirements.txt)
+endif
+	$(VENV)-flower/bin/python -m pip install -r requirements-flower.txt
+	$(VENV)-flower/bin/python -m pip install --no-deps -e .
 	touch $@
 
 $(VENV)/.docs$(MARK): requirements-docs.txt $(VENV)/.app$(MARK)

@@ -29,6 +29,7 @@ page = st.navigation(
         st.Page(
             "pages/overfitting_lab.py", title=words.OVERFITTING_LAB, icon=":material/science:"
         ),
+        st.Page("pages/federated.py", title=words.FEDERATED, icon=":material/hub:"),
         st.Page("pages/compare.py", title=words.COMPARE, icon=":material/table_chart:"),
     ],
     position="top",

@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 import tyro
 
-from mocoop.errors import UserError, choose_from
-from mocoop.method_record import FEATURE_ADAPTER
-from mocoop.methods import MENU, find_method
-from mocoop.shots import ALL_SHOTS, Shots
+from mocoop.config_checks import check_settings
+from mocoop.errors import UserError
+from mocoop.methods import MENU
+from mocoop.setting_types import (
+    Aggregation,
+    Augment,
+    ClassesChoice,
+    ConsistencyMean,
+    ConsistencyTemplates,
+    ContextInit,
+    GateTarget,
+    Insertion,
+    LengthImages,
+    NamePosition,
+    NumExperts,
+    Optimizer,
+    Precision,
+    RouterInput,
+    Schedule,
+    ScheduleBy,
+    Search,
+    TextClasses,
+    TextScale,
+    TextSoftmax,
+    TextTarget,
+    TextTemplates,
+    Validation,
+    Warmup,
+    WarmupGroups,
+)
+from mocoop.shots import Shots
 from mocoop.templates import Groups, as_groups
-
-ClassesChoice = Literal["all", "base"]
-Validation = Literal["few", "all", "train"]
-ContextInit = Literal["template", "words", "random"]
-NamePosition = Literal["end", "middle", "front"]
-TextScale = Literal["one", "logit"]
-TextClasses = Literal["seen", "all"]
-TextTarget = Literal["prototype", "templates"]
-TextTemplates = Literal["own", "fixed"]
-TextSoftmax = Literal["hard", "soft"]
-GateTarget = Literal["hard", "scaled", "soft"]
-Augment = Literal["none", "crops"]
-Optimizer = Literal["sgd", "adamw"]
-Schedule = Literal["cosine", "constant"]
-ScheduleBy = Literal["epoch", "step"]
-Warmup = Literal["constant", "linear"]
-WarmupGroups = Literal["scaled", "same"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Search = Literal["own", "published"]
-Insertion = Literal["replace", "keys"]
-LengthImages = Literal["validation", "train"]
-RouterInput = Literal["tuned", "frozen"]
-NumExperts = Literal["groups", "auto"]
-ConsistencyTemplates = Literal["own", "imagenet"]
-ConsistencyMean = Literal["raw", "unit"]
-Aggregation = Literal["none", "gaussian"]
-
 
 GIVEN = "images-given-to-fit"
 """The name of a data set whose images were passed to `fit`; no other data set has this name."""
@@ -310,43 +310,9 @@ class TrainConfig:
     """The torch device: `auto` (a GPU if there is one), `cpu`, `cuda` ..."""
 
     def __post_init__(self) -> None:
-        method = find_method(self.method)
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in get_args(choices):
-                raise choose_from(name, getattr(self, name), get_args(choices))
-        if self.shots != ALL_SHOTS and self.shots < 1:
-            raise UserError(f"shots must be at least 1, or all; got {self.shots}.")
-        for name in _AT_LEAST_ONE:
-            self._at_least(name, 1)
-        for name in (*_NON_NEGATIVE, *_COUNTS):
-            self._at_least(name, 0)
-        if self.epochs > 0 and not method.learns_in_epochs:
-            raise UserError(
-                f"{self.method} is not trained in epochs: epochs must be 0; got {self.epochs}. "
-                "To train a prompt, use a method such as coop."
-            )
-        if method.classifier == FEATURE_ADAPTER and self.residual_ratio > 1:
-            raise UserError(
-                f"residual_ratio is the share of the adapted feature with {self.method}: expected "
-                f"0 to 1, got {self.residual_ratio:g}."
-            )
-        for name in _POSITIVE:
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"{name} must be greater than 0; got {getattr(self, name)}.")
-        if self.aggregation != "none" and not method.learns_prompts:
-            raise UserError(
-                f"aggregation averages learned prompts over the epochs, but {self.method} learns "
-                "none. Use aggregation none, or a method such as coop."
-            )
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed must be from 0 to 4294967295; got {self.seed}.")
         if self.groups is not None:
             object.__setattr__(self, "groups", as_groups(self.groups))
-            self.check_num_chosen(len(self.groups))
-        self._check_image_side()
-        self._check_context()
-        self._check_lengths()
-        self._check_steps()
+        check_settings(self)
 
     def check_num_chosen(self, num_experts: int) -> None:
         """Raises UserError if `num_chosen` is larger than the number of experts."""
@@ -415,201 +381,3 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain values for JSON."""
         return dataclasses.asdict(self)
-
-    def _check_image_side(self) -> None:
-        """Raises UserError for settings that would make cached image features wrong."""
-        live = [
-            name
-            for name, used in (
-                ("tune_layer_norms", self.tune_layer_norms),
-                ("vision_depth", self.vision_depth > 0),
-                ("expert_vision_depth", self.expert_vision_depth > 0),
-                ("lora_rank", self.lora_rank > 0),
-                ("augment crops", self.augment != "none"),
-            )
-            if used
-        ]
-        if self.image_cache and live:
-            raise UserError(
-                f"{live[0]} changes the image features in every step, so they cannot be cached: "
-                "turn image_cache off, or use cached views instead of random crops."
-            )
-        if self.image_consistency > 0 and not self.tunes_images:
-            raise UserError(
-                "image_consistency keeps the image tower's features close to the frozen ones, but "
-                "nothing is learned in the image tower. Set it to 0, or give the tower learned "
-                "tokens (vision_depth)."
-            )
-        if self.coupling and (self.vision_depth != self.text_depth or self.groups_differ()):
-            raise UserError(
-                f"With coupling the image tower's tokens are computed from those of one prompt, "
-                f"block by block, but text_depth is {self.text_depth} and vision_depth "
-                f"{self.vision_depth}. Give both the same depth, and one group of templates."
-            )
-        if self.expert_vision_depth:
-            self._check_expert_tokens()
-        if not self.image_cache and self.views > 1:
-            raise UserError(
-                f"views is {self.views}, but views are cached features and image_cache is off. "
-                "Use augment crops, or turn the cache on."
-            )
-
-    def _check_expert_tokens(self) -> None:
-        """Raises UserError for settings that do not go with tokens of each expert."""
-        if not find_method(self.method).is_mixture or self.router_input != "frozen":
-            raise UserError(
-                "expert_vision_depth gives the experts of a mixture tokens of their own, which a "
-                "router chooses by the frozen image tower's feature. Use it with a mixture such "
-                "as mocoop-v and router_input frozen, or set it to 0."
-            )
-        if self.compares_images or self.conditional or self.align_gradient or self.coupling:
-            raise UserError(
-                "With expert_vision_depth an image has a feature for each of its experts. Use it "
-                "without image_consistency, logit_consistency, conditional, align_gradient and "
-                "coupling."
-            )
-
-    def _check_context(self) -> None:
-        """Raises UserError for combinations of context settings that have no meaning."""
-        if self.class_context and self.classes == "base":
-            raise UserError(
-                "With class_context every class learns its own context, so that new classes have "
-                "none. Train on all classes, or turn class_context off."
-            )
-        if self.text_depth > 1 and self.class_context and self.text_insertion == "replace":
-            raise UserError(
-                "Learned tokens in later blocks of the text tower (text_depth) are the same for "
-                "all classes: turn class_context off."
-            )
-        if self.conditional and (self.class_context or self.align_gradient):
-            raise UserError(
-                "A conditional context changes with every image, and is the same for all classes. "
-                "Use it without class_context and align_gradient."
-            )
-        if self.conditional and self.condition_from >= self.text_depth:
-            raise UserError(
-                f"condition_from is {self.condition_from}, but the text tower has learned tokens "
-                f"only in its first blocks, 0 to {self.text_depth - 1} (text_depth is "
-                f"{self.text_depth}). Choose an earlier block, or a larger text_depth."
-            )
-        if self.context_init == "random" and self.name_position == "middle":
-            self._at_least("context_tokens", 2)
-        if self.text_templates == "fixed" and self.context_init == "template":
-            raise UserError(
-                "With text_templates fixed the templates are only compared with; none of them is "
-                "the prompt's start. Choose context_init words or random."
-            )
-
-    def _check_lengths(self) -> None:
-        """Raises UserError for lengths, or a search of them, that do not fit the blocks."""
-        for side in ("text", "vision"):
-            lengths = getattr(self, f"{side}_lengths")
-            depth, insertion = getattr(self, f"{side}_depth"), getattr(self, f"{side}_insertion")
-            if not lengths:
-                continue
-            if insertion != "keys" or len(lengths) != depth or min(lengths) < 0:
-                raise UserError(
-                    f"{side}_lengths gives the number of tokens, 0 or more, of each of the "
-                    f"{side}_depth blocks, with {side}_insertion keys. Got {len(lengths)} lengths "
-                    f"({', '.join(map(str, lengths))}), {side}_depth {depth} and {side}_insertion "
-                    f"{insertion}."
-                )
-        keys = self.text_insertion == "keys"
-        if self.coupling and (keys or self.vision_lengths):
-            raise UserError(
-                "With coupling every block has the same number of tokens, which replace the "
-                "outputs of others in the text tower: leave text_insertion at replace, and "
-                "vision_lengths empty."
-            )
-        if keys and (self.lora_rank > 0 or (self.conditional and self.condition_from > 0)):
-            raise UserError(
-                "Learned keys and values of the text tower (text_insertion keys) go neither with "
-                "low-rank updates (lora_rank) nor with a vector that is added to the tokens of "
-                "later blocks (condition_from)."
-            )
-        if self.searches_lengths and (self.lora_rank > 0 or self.aggregation != "none"):
-            raise UserError(
-                "A search of lengths (length_epochs) goes neither with low-rank updates "
-                "(lora_rank) nor with aggregation. Set lora_rank to 0 and aggregation to none, or "
-                "give the lengths (vision_lengths, text_lengths)."
-            )
-        if self.searches_lengths and self.expert_vision_depth:
-            raise UserError(
-                "A search of lengths (length_epochs) knows no tokens of each expert "
-                "(expert_vision_depth). Set one of them to 0, or give the lengths "
-                "(vision_lengths, text_lengths)."
-            )
-        if self.length_epochs > 0 and not (keys or self.vision_keys):
-            raise UserError(
-                "length_epochs searches for the number of tokens that are only keys and values, "
-                "but no block has such tokens. Set it to 0, or text_insertion or vision_insertion "
-                "to keys."
-            )
-
-    def _check_steps(self) -> None:
-        """Raises UserError for numbers of steps, rates or shares that have no meaning."""
-        if not 0 <= self.lora_dropout < 1:
-            raise UserError(
-                f"lora_dropout must be from 0 to less than 1; got {self.lora_dropout}."
-            )
-        if 0 < self.steps_per_shot < self.epochs:
-            raise UserError(
-                f"steps_per_shot is {self.steps_per_shot}, which cannot be divided into "
-                f"{self.epochs} epochs of at least one step. Choose fewer epochs, or more steps."
-            )
-        if self.schedule_by == "step" and self.warmup_epochs > 0:
-            raise UserError(
-                "With schedule_by step the learning rate falls from the first step on, without a "
-                f"warm-up: set warmup_epochs to 0; got {self.warmup_epochs}."
-            )
-
-    def _at_least(self, name: str, least: int) -> None:
-        """Raises UserError unless a setting is a finite number and at least `least`."""
-        value = getattr(self, name)
-        if not least <= value < float("inf"):
-            raise UserError(f"{name} must be at least {least}; got {value}.")
-
-
-_CHOICES: dict[str, Any] = {
-    "classes": ClassesChoice,
-    "validation": Validation,
-    "context_init": ContextInit,
-    "name_position": NamePosition,
-    "text_scale": TextScale,
-    "text_classes": TextClasses,
-    "text_target": TextTarget,
-    "text_templates": TextTemplates,
-    "text_softmax": TextSoftmax,
-    "gate_target": GateTarget,
-    "optimizer": Optimizer,
-    "schedule": Schedule,
-    "schedule_by": ScheduleBy,
-    "warmup": Warmup,
-    "warmup_groups": WarmupGroups,
-    "precision": Precision,
-    "augment": Augment,
-    "search": Search,
-    "vision_insertion": Insertion,
-    "text_insertion": Insertion,
-    "length_images": LengthImages,
-    "router_input": RouterInput,
-    "num_experts": NumExperts,
-    "consistency_templates": ConsistencyTemplates,
-    "consistency_mean": ConsistencyMean,
-    "aggregation": Aggregation,
-}
-_AT_LEAST_ONE = (
-    "num_chosen", "batch_size", "views", "save_every", "context_tokens", "text_depth",
-    "vision_prompts", "text_prompts", "length_batch",
-)  # fmt: skip
-_POSITIVE = ("align_temperature", "aggregation_std")
-_COUNTS = (
-    "epochs", "steps_per_shot", "warmup_epochs", "key_views", "learned_tokens", "vision_depth",
-    "expert_vision_depth", "lora_rank", "condition_from", "length_epochs",
-)  # fmt: skip
-_NON_NEGATIVE = (
-    "text_weight", "text_noise", "anchor_weight", "text_consistency", "image_consistency",
-    "logit_consistency", "aggregation_mean", "align_weight", "gate_weight", "learning_rate",
-    "gate_rate", "layer_norm_rate", "vision_rate", "momentum", "weight_decay", "warmup_rate",
-    "final_rate", "clip_norm", "residual_ratio", "lora_alpha", "length_rate",
-)  # fmt: skip

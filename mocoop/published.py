@@ -13,7 +13,8 @@ from typing import Any
 from mocoop.config import TrainConfig
 from mocoop.method_record import Method, Paper
 from mocoop.presets import preset
-from mocoop.published_settings import PUBLISHED, SAME, Published
+from mocoop.published_record import SAME, Published
+from mocoop.published_settings import PUBLISHED
 
 ANOTHER = "another CLIP"  # stands for any CLIP but the built-in one, whose recipes are its own
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from mocoop.method_record import Paper
 from mocoop.methods import (
     CLIP_LORA,
@@ -14,83 +11,32 @@ from mocoop.methods import (
     KGCOOP,
     LASP,
     MAPLE,
-    MOCOOP,
     PROGRAD,
     PROMPTSRC,
     VPT,
 )
-from mocoop.methods_on_features import CLIP, CLIP_ADAPTER, LP, TASKRES, TIP_ADAPTER
-
-SAME = "the same"
-
-
-@dataclass(frozen=True)
-class Published:
-    """One setting of a published recipe."""
-
-    setting: str
-    """A setting of `TrainConfig`, or a few words for what is none."""
-    value: Any
-    """Its published value; in words if it is none of ours."""
-    ours: str = ""
-    """What ours does, in words; empty if the setting's value says it."""
-    source: str = ""
-    """Where it is published; empty for the method's own code."""
-    except_on: str = ""
-    """Where the published value is another one, and which."""
-    in_epochs: bool = False
-    """Whether it only concerns methods that are trained in epochs."""
-
-
-_DASSL = "Dassl, on which its code is built"
-_COCOOP = "CoCoOp's code"
-_COOP_COMMAND = "CoOp's command for ImageNet, which its README names"
-# What all programs have that are built on Dassl.
-_SGD = (
-    Published("momentum", 0.9, source=_DASSL),
-    Published("weight_decay", 5e-4, source=_DASSL),
-    Published("schedule", "cosine"),
-    Published("warmup", "constant"),
-    Published("warmup_rate", 1e-5),
-    Published("warmup_groups", "same", source=_DASSL),
-    Published("drop_last", True, source=_DASSL),
-    Published("tested epoch", "the last", SAME, _DASSL),
-)
-_CROPS = (
-    Published("augment", "crops"),
-    Published("crops", "8 to 100 % of the picture, bicubic, flip", SAME),
-)
-_WORDS = (
-    Published("context_words", "a photo of a"),
-    Published("name_position", "end"),
-)
-_PLAIN = "the data set's plain template"
-_FP16 = Published(
-    "precision", "fp16 in the towers", "auto: bf16 where it is fast, fp16 on other GPUs, else fp32"
-)
-_AMP = Published(
-    "precision", "autocast to fp16", "auto: bf16 where it is fast, fp16 on other GPUs, else fp32"
-)
-_NO_CLIPPING = Published("clip_norm", 0.0)
-_MAPLE = "MaPLe's code"
-_TOKENS = Published("first value of learned tokens", "normal, standard deviation 0.02", SAME)
-_TOWERS = (
-    Published("context_init", "words"),
-    *_WORDS,
-    Published("batch_size", 4),
-    Published("epochs", 5),
-    Published("warmup_epochs", 1),
-    _NO_CLIPPING,
-    *_SGD,
-    *_CROPS,
-    _FP16,
-    _TOKENS,
+from mocoop.methods_of_mixtures import MOCOOP
+from mocoop.published_on_features import ON_FEATURES
+from mocoop.published_record import (
+    AMP,
+    COCOOP_CODE,
+    CROPS,
+    FP16,
+    MAPLE_CODE,
+    NO_CLIPPING,
+    PLAIN,
+    SAME,
+    SGD,
+    TOKENS,
+    TOWERS,
+    WORDS,
+    Published,
 )
 
 PUBLISHED: dict[Paper, tuple[Published, ...]] = {
     COOP: (
-        Published("context_init", "words", source=_COCOOP),
-        *_WORDS,
+        Published("context_init", "words", source=COCOOP_CODE),
+        *WORDS,
         Published(
             "few-shot: context",
             "16 random tokens, the name at the end",
@@ -107,13 +53,13 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
             "few-shot: random crops", "in every epoch", SAME, "CoOp, section 4.1, and its code"
         ),
         Published("learning_rate", 0.002),
-        Published("epochs", 50, source=_COCOOP),
+        Published("epochs", 50, source=COCOOP_CODE),
         Published("batch_size", 32),
         Published("warmup_epochs", 1),
-        _NO_CLIPPING,
-        *_SGD,
-        *_CROPS,
-        _FP16,
+        NO_CLIPPING,
+        *SGD,
+        *CROPS,
+        FP16,
         Published(
             "name before learned tokens",
             "cut out of the whole sentence's tokens",
@@ -122,17 +68,17 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
     ),
     COCOOP: (
         Published("context_init", "words"),
-        *_WORDS,
+        *WORDS,
         Published("conditional", True),
         Published("meta-net", "dim, dim / 16, width, with a ReLU", SAME),
         Published("learning_rate", 0.002),
         Published("epochs", 10),
         Published("warmup_epochs", 1),
         Published("batch_size", 1),
-        _NO_CLIPPING,
-        *_SGD,
-        *_CROPS,
-        _FP16,
+        NO_CLIPPING,
+        *SGD,
+        *CROPS,
+        FP16,
     ),
     PROGRAD: (
         Published(
@@ -150,39 +96,39 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published(
             "template of the zero-shot prediction",
             "its own, as “a type of pet, a photo of a {}.”",
-            _PLAIN,
+            PLAIN,
         ),
         Published("learning_rate", 0.002),
         Published("epochs", 100),
         Published("warmup_epochs", 1),
         Published("batch_size", 32),
-        _NO_CLIPPING,
-        *_SGD,
-        *_CROPS,
-        _FP16,
+        NO_CLIPPING,
+        *SGD,
+        *CROPS,
+        FP16,
     ),
     KGCOOP: (
         Published("context_init", "words"),
-        *_WORDS,
+        *WORDS,
         Published("anchor_weight", 8.0),
         Published("anchor", "1 − cos; the paper writes the squared distance", "1 − cos"),
         Published(
             "template of the anchor",
-            f"{_PLAIN}; on DTD “a photo of a {{}}, a type of texture.”",
-            _PLAIN,
+            f"{PLAIN}; on DTD “a photo of a {{}}, a type of texture.”",
+            PLAIN,
         ),
         Published("learning_rate", 0.002),
         Published("epochs", 100),
         Published("warmup_epochs", 1),
         Published("batch_size", 128),
-        _NO_CLIPPING,
-        *_SGD,
-        *_CROPS,
-        _FP16,
+        NO_CLIPPING,
+        *SGD,
+        *CROPS,
+        FP16,
     ),
     LASP: (
         Published("context_init", "words"),
-        *_WORDS,
+        *WORDS,
         Published("correction", True),
         Published("text_weight", 5.0, except_on="10 on three sets"),
         Published("text_target", "templates"),
@@ -203,13 +149,13 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("batch_size", 32, except_on="1 on Food101"),
         Published("warmup_epochs", 3, except_on="1, 5 or 7 on five sets"),
         Published("clip_norm", 1.0),
-        *_SGD,
-        *_CROPS,
-        _AMP,
+        *SGD,
+        *CROPS,
+        AMP,
     ),
     PROMPTSRC: (
         Published("context_init", "words"),
-        *_WORDS,
+        *WORDS,
         Published("vision_prompts", 4),
         Published("vision_depth", 9, except_on="3 in runs from ImageNet to other sets"),
         Published("text_depth", 9, except_on="3 in runs from ImageNet to other sets"),
@@ -244,10 +190,10 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("epochs", 20),
         Published("warmup_epochs", 1),
         Published("batch_size", 4),
-        _TOKENS,
-        _NO_CLIPPING,
-        *_SGD,
-        *_CROPS,
+        TOKENS,
+        NO_CLIPPING,
+        *SGD,
+        *CROPS,
         Published(
             "precision",
             "fp16 in the towers, and for the context itself",
@@ -286,16 +232,16 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("batch_size", 32),
         Published("warmup_epochs", 5),
         Published("clip_norm", 1.0),
-        *_SGD,
-        *_CROPS,
-        _AMP,
+        *SGD,
+        *CROPS,
+        AMP,
     ),
     VPT: (
-        Published("vision_prompts", 8, source=_MAPLE),
-        Published("vision_depth", 12, source=_MAPLE),
-        Published("vision_insertion", "replace", source=_MAPLE),
-        Published("learning_rate", 0.0025, source=_MAPLE),
-        *_TOWERS,
+        Published("vision_prompts", 8, source=MAPLE_CODE),
+        Published("vision_depth", 12, source=MAPLE_CODE),
+        Published("vision_insertion", "replace", source=MAPLE_CODE),
+        Published("learning_rate", 0.0025, source=MAPLE_CODE),
+        *TOWERS,
     ),
     MAPLE: (
         Published("learned_tokens", 2),
@@ -305,11 +251,11 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("vision_depth", "9 (IVLP 12)", SAME),
         Published("layers from text to image tokens (MaPLe)", "the deep ones start alike", SAME),
         Published("learning_rate", 0.0035, except_on="0.0026 for runs on other data sets"),
-        *_TOWERS,
+        *TOWERS,
     ),
     DPL: (
         Published("context_init", "words"),
-        *_WORDS,
+        *WORDS,
         Published("vision_insertion", "keys"),
         Published("text_insertion", "keys"),
         Published("vision_depth", 12),
@@ -342,10 +288,10 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("warmup_epochs", 1),
         Published("learning_rate", 0.0035),
         Published("batch_size", 4),
-        _TOKENS,
-        _NO_CLIPPING,
-        *_SGD,
-        *_CROPS,
+        TOKENS,
+        NO_CLIPPING,
+        *SGD,
+        *CROPS,
         Published(
             "precision", "fp32", "auto: bf16 where it is fast, fp16 on other GPUs, else fp32"
         ),
@@ -369,96 +315,11 @@ PUBLISHED: dict[Paper, tuple[Published, ...]] = {
         Published("steps_per_shot", 500),
         Published("epochs", "none: one row of passes over the images", "20 equal parts"),
         Published("drop_last", False),
-        _NO_CLIPPING,
-        *_CROPS,
+        NO_CLIPPING,
+        *CROPS,
         Published("tested epoch", "the last", SAME),
-        _AMP,
+        AMP,
     ),
-    TIP_ADAPTER: (
-        Published("search", "published"),
-        Published("values of α and β tried", "20 × 200, up to the data set's largest", SAME),
-        Published("first α and β", "of each data set", SAME),
-        Published(
-            "images on which they are chosen",
-            "all validation images",
-            "at most four of each class (`validation all` takes all)",
-        ),
-        Published("key_views", 10),
-        Published("crops", "50 to 100 % of the picture, bicubic, flip", SAME),
-        Published("mean over crops", "of the features", "of the normalised features"),
-        Published("factor of the zero-shot logits", "100", "CLIP's own, 100 for OpenAI's"),
-        Published("text on ImageNet", "mean over 7 templates", _PLAIN),
-        Published("epochs", "20 (EuroSAT 100)", SAME, in_epochs=True),
-        Published("learning_rate", 0.001, in_epochs=True),
-        Published("batch_size", 256, in_epochs=True),
-        Published("optimiser", "AdamW, eps 1e-4, cosine over all steps", SAME, in_epochs=True),
-        Published("crops in training", "a new one in every epoch", SAME, in_epochs=True),
-        Published("tested epoch", "the best one on the test images", "the last", in_epochs=True),
-    ),
-    TASKRES: (
-        Published("residual_ratio", 0.5, SAME, except_on="1 on Flowers"),
-        Published("text feature", "mean over templates before normalising", SAME),
-        Published("text on ImageNet", "mean over 7 + 1 templates", _PLAIN),
-        Published(
-            "enhanced base",
-            "a second variant first tunes the text projection",
-            "not there: the regular base",
-        ),
-        Published("optimiser", "Adam", SAME),
-        Published("learning_rate", 0.002, SAME, except_on="0.0002 on ImageNet"),
-        Published("epochs", 200, except_on="100 with 1, 2 and 4 shots"),
-        Published("batch_size", 256),
-        Published("warmup_epochs", 1),
-        _NO_CLIPPING,
-        *(row for row in _SGD if row.setting != "momentum"),
-        *_CROPS,
-        _FP16,
-    ),
-    CLIP_ADAPTER: (
-        Published("residual_ratio", 0.2, source="its code; the paper tunes it for each data set"),
-        Published("network", "dim, dim / 4, dim; a ReLU after both layers, no bias", SAME),
-        Published("image features", "as the tower gives them", "L2-normalised: the same result"),
-        Published("optimiser", "SGD", SAME, _COOP_COMMAND),
-        Published("learning_rate", 0.002, source=_COOP_COMMAND),
-        Published("epochs", "50 on ImageNet", "the same; 200 elsewhere", _COOP_COMMAND),
-        Published("batch_size", 32, source=_COOP_COMMAND),
-        Published("warmup_epochs", 1, source=_COOP_COMMAND),
-        _NO_CLIPPING,
-        *_SGD,
-        *_CROPS,
-        Published("precision", "fp32", "auto in the image tower; fp32 in the network"),
-    ),
-    LP: (
-        Published("search", "published"),
-        Published("first weight of the text", "250 × the mean cosine of the classes", SAME),
-        Published("first weights of the layer", "each class's sum of image features", SAME),
-        Published("first biases of the layer", "small random numbers", "0"),
-        Published("step of the layer", "4 N / λ, momentum 0.9, on all images", SAME),
-        Published("step of the text's weights", "N / (4 max Σ cos²), every tenth step", SAME),
-        Published(
-            "gradient of the text's weights",
-            "summed over all steps so far, because it is never set to zero",
-            "that of the step",
-        ),
-        Published("steps", "300; the best on validation images, the last of equal ones", SAME),
-        Published("validation images", "as many as shots", "at most four of each class"),
-        Published("key_views", 1),
-        Published("crops", "50 to 100 % of the picture, bicubic, flip", SAME),
-        Published("text on ImageNet", "mean over 7 templates", _PLAIN),
-    ),
-    CLIP: (
-        Published("search", "published", source="CoOp's code"),
-        Published("first C", "10⁶, 10⁴, …, 10⁻⁶; the largest of the best", SAME, "CoOp's code"),
-        Published("steps", "8 halvings of two decades; the last end", SAME, "CoOp's code"),
-        Published("validation images", "as many as shots, at most 4", SAME, "CoOp's code"),
-        Published("drawn images", "by numpy", "the few-shot images of all methods", "CoOp's code"),
-        Published("features", "as the tower gives them", "L2-normalised", "CoOp's code"),
-        Published(
-            "solver",
-            "lbfgs, at most 1,000 steps, tolerance 1e-4",
-            "lbfgs, at most 1,000 steps, tolerance relative to the first gradient",
-            "CoOp's code",
-        ),
-    ),
+    **ON_FEATURES,
 }
 """Paper → its recipe, in the order of the tables."""

@@ -26,8 +26,10 @@ def page() -> None:
     )
     if tabs[words.RUNS].open:
         with tabs[words.RUNS]:
-            st.caption(words.listed(len(shown), len(table)))
-            picked = view.run_list(shown, runs)
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(words.listed(len(shown), len(table)), width="content")
+                more = view.more_columns()
+            picked = view.run_list(shown, runs, more)
             csv_button(shown, "runs")
             chosen = {name: runs[name] for name in picked if name in runs}
             run_files.actions(chosen)

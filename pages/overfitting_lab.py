@@ -36,7 +36,6 @@ def experiment() -> None:
 
 inside_the_app()
 st.title(words.TITLE)
-st.caption(words.CAPTION)
 if st.query_params.get(state.LAB_TAB) == LESSON_TAB_BEFORE:
     st.query_params[state.LAB_TAB] = LESSON_TAB
     st.rerun()
@@ -44,6 +43,7 @@ names = (EXPERIMENT, LESSON_TAB)
 tabs = dict(zip(names, st.tabs(names, key=state.LAB_TAB, bind=state.QUERY), strict=True))
 if tabs[EXPERIMENT].open:
     with tabs[EXPERIMENT], errors_in_words():
+        st.caption(words.CAPTION)
         experiment()
 if not tabs[EXPERIMENT].open:
     st.session_state[state.LAB_PLAYING] = False  # nobody sees the animation any more

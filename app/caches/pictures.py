@@ -9,9 +9,9 @@ from torch import Tensor
 from app.caches import runs as run_caches
 from app.caches.data import backbone, clip_stamp
 from mocoop.clip.device import tower_dtype
-from mocoop.config import Precision
 from mocoop.features.encode import ImageEncoder
 from mocoop.runs.run import Run, open_run
+from mocoop.setting_types import Precision
 
 
 def picture_feature(run: Run, image: Image.Image) -> Tensor:

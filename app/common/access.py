@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mocoop.clip.names import DEMO
 from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
 
@@ -60,12 +61,23 @@ def check_may_change() -> None:
         raise UserError(EXPLAINED)
 
 
+def check_clip(name: str) -> None:
+    """Checks that visitors may have this server compute with a CLIP.
+
+    Raises:
+        UserError: if the server is read-only, and it is not the built-in one: a name can be a
+            path on the server, or a download.
+    """
+    if read_only() and name.strip() != DEMO:
+        raise UserError(f"This is a read-only demo: it computes only with the CLIP {DEMO!r}.")
+
+
 def check_folder(typed: str, address: str | None) -> None:
     """Checks that visitors may open a path of data, which they typed or which a link names.
 
     With `MOCOOP_FOLDERS`, folders separated as in `PATH`, only data in these folders are opened,
     and those of the benchmarks and of uploads. Without it, a server that only its own machine
-    reaches opens every path.
+    reaches opens every path, unless it is read-only.
 
     Args:
         typed: the path.
@@ -76,7 +88,7 @@ def check_folder(typed: str, address: str | None) -> None:
             and does not say where it leads.
     """
     listed = os.environ.get(FOLDERS, "").strip()
-    if not listed and address in OWN_MACHINE:
+    if not listed and address in OWN_MACHINE and not read_only():
         return
     allowed = [data_root(), *(Path(one) for one in listed.split(os.pathsep) if one.strip())]
     path = Path(typed).expanduser().resolve()

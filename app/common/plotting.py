@@ -7,6 +7,9 @@ import plotly.graph_objects as go
 
 from app.common.theme import NEUTRAL, TRAIN
 
+PLOTLY_HEIGHT = 450  # pixels; Plotly's own, if a figure has none
+ONE_PANEL, EACH_PANEL = 3.0, 2.0  # greatest width over height: of one panel, of each of several
+LEAST_WIDTH = 800  # pixels: a figure that is narrower is never called flat
 FAINT = 0.45  # opacity of what was not chosen or is shown only for comparison
 
 
@@ -39,6 +42,17 @@ def plain(figure: go.Figure, height: int) -> go.Figure:
     return figure.update_yaxes(
         automargin=True, gridcolor=transparent(NEUTRAL, 0.25), zeroline=False
     )
+
+
+def widest(figure: go.Figure) -> int:
+    """Returns the width in pixels above which a figure would be flat, from its height and panels.
+
+    Panels are counted from left to right: two of them may be nearly twice as wide as one.
+    """
+    starts = {(axis.domain or (0.0, 1.0))[0] for axis in figure.select_xaxes()}
+    height = figure.layout.height or PLOTLY_HEIGHT
+    panels = max(1, len(starts))
+    return max(LEAST_WIDTH, round(height * (ONE_PANEL if panels == 1 else panels * EACH_PANEL)))
 
 
 def transparent(colour: str, opacity: float) -> str:

@@ -97,6 +97,7 @@ MAP_POINTS = "points"  # the selection on the map; not in the address
 COMPARE_VIEW = "table"  # the open tab
 ONLY_DATA, ONLY_METHOD, ONLY_SHOTS = "datasets", "methods", "shot"  # which runs are listed
 ONLY_TRAINED, ONLY_STATE = "trained", "states"
+MORE_COLUMNS = "columns"  # the columns of the table that can be left out
 PICKED = "runs"  # names of the selected runs; set by the table
 PICKED_HERE = "runs picked here"  # the same selection as a box; not in the address
 BESIDE_UNTRAINED = "without_training"  # methods without a run that are compared too
@@ -124,3 +125,9 @@ LESSON = "lesson"
 # its radio buttons, the lessons whose answer is shown, first predictions, number of further tries.
 CHOSEN, ANSWER, REVEALED = "chosen", "answer", "revealed"
 PREDICTED, TRIES = "predicted", "tries"
+
+
+# Federated page, in the address except the form.
+FEDERATION = "federation"  # name of the federation that is shown
+FEDERATED_BY, FEDERATED_PART, FEDERATED_CLIENT = "by", "part", "client"
+FEDERATED_FORM = "new federation"  # "<name> <setting>"

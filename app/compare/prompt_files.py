@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
+from contextlib import closing
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, get_args
 
 import streamlit as st
@@ -21,6 +21,7 @@ from mocoop.config import NamePosition, TrainConfig
 from mocoop.errors import UserError, UserNote
 from mocoop.exchange.import_prompts import import_prompts
 from mocoop.runs.run import Run
+from mocoop.storage.temporary_folder import TemporaryFolder
 from mocoop.templates import groups_in
 
 MAX_UPLOAD_MB = 1000  # the MoCoOp authors' files hold the whole CLIP and its optimizer
@@ -107,13 +108,14 @@ def _imported(
     name = PurePosixPath(file.name.replace("\\", "/")).name or "checkpoint"
     dataset = data_caches.dataset(config.data)
     backbone = data_caches.backbone(config.backbone)
+    folder = TemporaryFolder()  # a file may have a gigabyte: what a killed server left is removed
     with (
-        tempfile.TemporaryDirectory(prefix="mocoop-import-") as folder,
+        closing(folder),
         st.spinner(words.TESTING),
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", UserNote)
-        path = Path(folder) / name
+        path = folder.path / name
         path.write_bytes(file.getbuffer())
         try:
             run = import_prompts(

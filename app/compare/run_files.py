@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app.common import access, state
+from app.common import access, changes, state
 from app.compare import words
 from app.compare.documents import report_button, run_documents
 from app.ui.parts import errors_in_words
 from mocoop.errors import UserError
-from mocoop.runs.delete import delete_run, why_kept
+from mocoop.runs.delete import why_kept
 from mocoop.runs.export_zip import archive_bytes, archive_name
-from mocoop.runs.import_zip import read_archive
 from mocoop.runs.run import Run, default_runs
 from mocoop.runs.status import FINISHED
 
@@ -81,11 +80,10 @@ def _ask(picked: dict[str, Run]) -> None:
 
 
 def _delete(doomed: dict[str, Run]) -> None:
-    access.check_may_change()
     failed = []
     for run in doomed.values():
         try:
-            delete_run(run)
+            changes.delete(run)
         except UserError as error:
             failed.append(str(error))
     left = [name for name in st.query_params.get_all(state.PICKED) if name not in doomed]
@@ -124,7 +122,7 @@ def import_panel() -> None:
             st.warning(words.CHOOSE_ZIP)
             return
         try:
-            run = read_archive(file, None, name.strip(), asked_by=words.BELOW_THE_FILE)
+            run = changes.import_run(file, name.strip(), words.BELOW_THE_FILE)
         except UserError as error:
             st.error(str(error), icon=":material/error:")
             return

@@ -22,6 +22,7 @@ from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED, STATUS_FILE, state_without_status
 
 PERCENTS = ("all", "base", "new", "HM", "error")
+MORE = ("settings", "trained on", "error", "epochs", "changed")  # can be left out
 COLUMNS = (
     "run", "all", "base", "new", "HM", "state", "data", "method", "shots", "seed", "trained on",
     "error", "epochs", "settings", "changed",
@@ -154,6 +155,22 @@ def accuracy_rows(known: Mapping[str, Facts], zero_shot: str) -> pd.DataFrame:
                 untrained[same] = (zero_shot, *place, *numbers, None)
     table = pd.DataFrame([*rows, *untrained.values()], columns=columns)
     return table.astype({"gain": "Float64"})
+
+
+def shown_columns(table: pd.DataFrame, more: Sequence[str]) -> list[str]:
+    """Returns the columns of the table of runs that are shown, in order.
+
+    Accuracies that no run has are left out: they would push the last columns out of sight.
+
+    Args:
+        table: the runs.
+        more: those of `MORE` that the user wants.
+    """
+    return [
+        name
+        for name in COLUMNS
+        if (name in more if name in MORE else name not in PERCENTS or table[name].notna().any())
+    ]
 
 
 def select_runs(table: pd.DataFrame, wanted: RunFilter) -> pd.DataFrame:

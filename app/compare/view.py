@@ -108,12 +108,13 @@ def pick_filter(table: pd.DataFrame) -> RunFilter:
     return RunFilter(*(tuple(values) for values in chosen.values()))
 
 
-def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
+def run_list(shown: pd.DataFrame, known: Collection[str], more: Sequence[str]) -> list[str]:
     """Shows the table of runs and returns the names of the selected ones.
 
     Args:
         shown: the runs that pass the filters.
         known: names of all runs; selected runs that are not shown stay selected.
+        more: the columns of `tables.MORE` that are shown.
     """
     picked = picked_names()
     names = shown["run"].tolist()
@@ -127,12 +128,7 @@ def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
-        # Columns that are empty for all runs would push the last ones out of sight.
-        column_order=[
-            name
-            for name in shown.columns
-            if name not in words.PERCENT_HELP or shown[name].notna().any()
-        ],
+        column_order=tables.shown_columns(shown, more),
         column_config=_columns(shown),
         height=460 if len(shown) > 12 else "content",
         placeholder="–",
@@ -141,6 +137,20 @@ def run_list(shown: pd.DataFrame, known: Collection[str]) -> list[str]:
     hidden = [name for name in picked if name in known and name not in names]
     _remember(chosen + hidden)
     return chosen
+
+
+def more_columns() -> list[str]:
+    """Shows which columns can be added, and returns the chosen ones."""
+    with st.popover(words.COLUMNS, icon=":material/view_column:", type="tertiary"):
+        return st.pills(
+            words.MORE_COLUMNS,
+            tables.MORE,
+            selection_mode="multi",
+            default=[tables.MORE[0]],
+            format_func=words.COLUMN_NAMES.__getitem__,
+            key=state.MORE_COLUMNS,
+            bind=state.QUERY,
+        )
 
 
 def pick_runs(runs: Mapping[str, Run]) -> list[str]:
@@ -181,16 +191,19 @@ def _columns(shown: pd.DataFrame) -> Mapping[str, ColumnConfig]:
     number = st.column_config.NumberColumn
     percent = {
         name: number(
-            f"{'ECE' if name == 'error' else name}, %", format="%.1f", width=75, help=meaning
+            f"{'ECE' if name == 'error' else name}, %", format="%.1f", width=70, help=meaning
         )
         for name, meaning in words.PERCENT_HELP.items()
     }
+    text = st.column_config.TextColumn
     columns: dict[str, ColumnConfig] = percent | {
-        "run": st.column_config.TextColumn("run", pinned=True, width=250),
-        "settings": st.column_config.TextColumn(
-            words.OTHER_SETTINGS, help=words.OTHER_SETTINGS_HELP
-        ),
-        "shots": st.column_config.NumberColumn(words.SHOTS.lower()),
+        "run": text("run", pinned=True, width=230),
+        "state": text(width=80),
+        "data": text(width=85),
+        "method": text(width=95),
+        "shots": number(words.PER_CLASS, width=75, help=words.SHOTS),
+        "seed": number(width=55),
+        "settings": text(words.OTHER_SETTINGS, help=words.OTHER_SETTINGS_HELP),
         "changed": st.column_config.DatetimeColumn(
             words.LAST_CHANGE, format="YYYY-MM-DD HH:mm", help=words.LAST_CHANGE_HELP
         ),
@@ -198,7 +211,11 @@ def _columns(shown: pd.DataFrame) -> Mapping[str, ColumnConfig]:
     shots = tables.choices(shown, "shots")
     if ALL_SHOTS in shots:  # a number otherwise
         columns["shots"] = st.column_config.SelectboxColumn(
-            words.SHOTS.lower(), options=shots, format_func=lambda value: shots_value(int(value))
+            words.PER_CLASS,
+            options=shots,
+            format_func=lambda value: shots_value(int(value)),
+            width=75,
+            help=words.SHOTS,
         )
     return columns
 

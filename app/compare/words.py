@@ -31,10 +31,19 @@ PERCENT_HELP = {
     "error": "Expected calibration error (ECE) on the trained classes: the mean gap between "
     "confidence and accuracy. Lower is better, 0 is perfect.",
 }
+COLUMNS, MORE_COLUMNS = "Columns", "Also show"
+PER_CLASS = "per class"
 OTHER_SETTINGS = "other settings"
 OTHER_SETTINGS_HELP = "Settings that differ from the method's preset, or the reason of an error."
 LAST_CHANGE = "last change"
 LAST_CHANGE_HELP = "When the run was trained, continued or imported."
+COLUMN_NAMES = {
+    "settings": OTHER_SETTINGS,
+    "trained on": "trained on",
+    "error": "ECE (calibration)",
+    "epochs": "epochs",
+    "changed": LAST_CHANGE,
+}
 TRAINED_CLASSES = {"all": "all classes", "base": "base classes"}
 
 # Means over seeds.

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app.caches import data as data_caches
-from app.common import access, state
+from app.common import access, changes, state
 from app.common.words import groups_to_rows
 from app.data import tables, words
 from app.data.tables import CLASS, FOLDER
@@ -19,9 +19,8 @@ from mocoop.catalog.check import Report, check
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, check_class_names
 from mocoop.datasets.class_folders import tidy
-from mocoop.datasets.edits import EDITS_FILE, write_edits
+from mocoop.datasets.edits import EDITS_FILE
 from mocoop.datasets.folder import FolderDataset
-from mocoop.datasets.skip_list import add_skipped
 from mocoop.features.cache import FeatureCache
 from mocoop.storage.cache_folder import default_cache
 
@@ -56,7 +55,7 @@ def classes(dataset: Dataset) -> None:
                 for folder, name in zip(edited[FOLDER], edited[CLASS], strict=True)
             )
             check_class_names(names)
-            write_edits(own.edits_folder, replace(before, classes=renamed))
+            changes.save_edits(own.edits_folder, replace(before, classes=renamed))
             st.rerun()
         csv_button(table, "classes")
 
@@ -80,6 +79,7 @@ def templates(name: str, dataset: Dataset) -> None:
         clip = st.text_input(words.CLIP, "demo", width=280, disabled=access.read_only())
         count = st.number_input(words.MAXIMUM, 2, 20, 6, width=200)
         if st.button(words.PROPOSE, icon=":material/lightbulb:"):
+            access.check_clip(clip)
             with st.spinner(words.COMPARING):
                 backbone = data_caches.backbone(clip.strip())
                 st.session_state[key] = propose_groups(
@@ -107,7 +107,7 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
         own = editable(dataset)
         if own and st.button(words.SAVE_WITH_DATA, icon=":material/save:"):
             before = own.edits()
-            write_edits(own.edits_folder, replace(before, groups=proposed.groups))
+            changes.save_edits(own.edits_folder, replace(before, groups=proposed.groups))
             st.rerun()
     if used:
         rows = groups_to_rows(proposed.groups)
@@ -153,7 +153,7 @@ def _report(dataset: Dataset, report: Report) -> None:
     broken = dict.fromkeys(report.missing, words.NO_FILE) | report.unreadable
     own = editable(dataset)
     if broken and own and st.button(words.leave_out(len(broken)), icon=":material/block:"):
-        add_skipped(own.edits_folder, broken)
+        changes.leave_out(own.edits_folder, broken)
         st.rerun()
 
 

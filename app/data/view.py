@@ -8,14 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from app.caches import data as data_caches
-from app.common import access, state
+from app.common import access, changes, state
 from app.common.words import escape_markdown
 from app.data import tables, words
 from app.ui import layout
 from app.ui.parts import csv_button, errors_in_words
 from app.ui.pictures import brighten_switch, show_picture
 from app.ui.words import with_style
-from mocoop.catalog.uploads import LIMITS, keep_upload
+from mocoop.catalog.uploads import LIMITS
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, Item
 from mocoop.datasets.builtin import SceneDataset, SceneItem
@@ -51,8 +51,7 @@ def upload() -> None:
         if not st.button(words.USE_IT, type="primary", icon=":material/check:"):
             return
         with errors_in_words(), st.spinner(words.EXTRACTING):
-            access.check_may_change()
-            made = keep_upload(given, given.name, encoding=encoding)
+            made = changes.store_upload(given, given.name, encoding)
             st.session_state[state.DATA_NEXT] = made.source
             st.session_state[state.DATA_TAKEN] = True
             st.rerun()

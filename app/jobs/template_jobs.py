@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from app.common.access import check_endpoint
+from app.common.access import check_clip, check_endpoint
 from app.jobs.processes import start_process, stop_process
 from app.jobs.standby import job_environment
 from app.jobs.template_worker import (
@@ -115,6 +115,7 @@ def start_making(request: MakingRequest, address: str | None) -> str:
 
 def check_request(request: MakingRequest, address: str | None) -> None:
     """Raises UserError for a request that cannot be answered, before anything is started."""
+    check_clip(request.clip)
     if request.writer == LINES:
         given_templates(request.lines.splitlines())
     if request.writer != MODEL:

@@ -61,33 +61,43 @@ def lessons() -> None:
     lesson = LESSONS[index]
     answers.forget_links_of_before()
     _lesson(lesson, finals)
-    with st.container(horizontal=True):
-        for name, suffix, solved in (
-            (words.HANDOUT, "", False),
-            (words.HANDOUT_SOLVED, "-with-solution", True),
-        ):
-            st.download_button(
-                name,
-                partial(_printed, lesson, finals, index + 1, solved),
-                f"lesson-{index + 1}-{lesson.key}{suffix}.html",
-                "text/html",
-                icon=":material/print:",
-                type="tertiary",
-                help=words.HANDOUT_HELP,
-                on_click="ignore",
-            )
-    if not answers.is_revealed(lesson):
-        return
-    if index + 1 < len(LESSONS):
-        following = LESSONS[index + 1]
-        st.button(
-            words.next_lesson(following.title),
-            icon=":material/arrow_forward:",
-            on_click=_go_to,
-            args=(state.LESSON, following.key),
-        )
-    else:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if answers.is_revealed(lesson):
+            _next(index, finals)
+            _popovers(lesson, finals)
+        with st.popover(words.HANDOUTS, icon=":material/print:", type="tertiary"):
+            _handouts(lesson, finals, index + 1)
+
+
+def _next(index: int, finals: pd.DataFrame) -> None:
+    """Shows the button to the next lesson; after the last one the score and the experiment."""
+    if index + 1 == len(LESSONS):
         _end(finals)
+        return
+    following = LESSONS[index + 1]
+    st.button(
+        words.next_lesson(following.title),
+        icon=":material/arrow_forward:",
+        on_click=_go_to,
+        args=(state.LESSON, following.key),
+    )
+
+
+def _handouts(lesson: Lesson, finals: pd.DataFrame, number: int) -> None:
+    for name, suffix, solved in (
+        (words.HANDOUT, "", False),
+        (words.HANDOUT_SOLVED, "-with-solution", True),
+    ):
+        st.download_button(
+            name,
+            partial(_printed, lesson, finals, number, solved),
+            f"lesson-{number}-{lesson.key}{suffix}.html",
+            "text/html",
+            icon=":material/print:",
+            type="tertiary",
+            help=words.HANDOUT_HELP,
+            on_click="ignore",
+        )
 
 
 @st.cache_data(show_spinner=False, max_entries=1)
@@ -96,42 +106,56 @@ def _finals() -> pd.DataFrame:
 
 
 def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
+    """Shows story and question, or else the answer, so that each fits on one screen."""
     st.header(lesson.title)
-    st.markdown(lesson.story)
-    examples(lesson.data)
+    if not answers.is_revealed(lesson):
+        asked, seen = layout.wrapping_columns([1, 1], "story")
+        with asked:
+            st.markdown(lesson.story)
+            _question(lesson)
+        with seen:
+            examples(lesson.data)
+        return
+    told, shown = layout.wrapping_columns([1, 1], "lesson")
+    with told:
+        _verdict(lesson, finals, answers.chosen(lesson))
+        st.info(lesson.takeaway(finals), icon=":material/lightbulb:")
+    with shown:
+        _show_figures(lesson, finals)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(robustness(lesson, finals), width="content")
+        if lesson.key == LESSONS[0].key:
+            _classic_gap()
+
+
+def _question(lesson: Lesson) -> None:
+    """Shows the question, its choices, and the button that reveals or hides the answer."""
     with st.container(border=True):
         st.markdown(words.predict(lesson.question))
         answer = _choice(lesson)
         if answers.is_revealed(lesson):
-            st.button(
-                words.TRY_AGAIN,
-                icon=":material/replay:",
-                help=words.TRY_AGAIN_HELP,
-                on_click=answers.try_again,
-                args=(lesson,),
-            )
-        else:
-            st.button(
-                words.SHOW,
-                type="primary",
-                disabled=answer is None,
-                key="reveal",
-                on_click=answers.reveal,
-                args=(lesson,),
-            )
-            if answer is None:
-                st.caption(words.PREDICT_FIRST)
-    if not answers.is_revealed(lesson):
-        return
-    _verdict(lesson, finals, answer)
-    _show_figures(lesson, finals)
-    st.info(lesson.takeaway(finals), icon=":material/lightbulb:")
-    st.markdown(robustness(lesson, finals))
-    if lesson.key == LESSONS[0].key:
-        _classic_gap()
-    with st.expander(words.TERMS, icon=":material/dictionary:"):
+            return
+        st.button(
+            words.SHOW,
+            type="primary",
+            disabled=answer is None,
+            key="reveal",
+            on_click=answers.reveal,
+            args=(lesson,),
+        )
+        if answer is None:
+            st.caption(words.PREDICT_FIRST)
+
+
+def _popovers(lesson: Lesson, finals: pd.DataFrame) -> None:
+    """Shows buttons that open the story, words and numbers, and one that hides the answer."""
+    with st.popover(words.STORY, icon=":material/menu_book:", type="tertiary"):
+        st.markdown(lesson.story)
+        _question(lesson)
+        examples(lesson.data)
+    with st.popover(words.TERMS, icon=":material/dictionary:", type="tertiary"):
         st.markdown(terms(lesson.terms))
-    with st.expander(words.NUMBERS, icon=":material/table_rows:"):
+    with st.popover(words.NUMBERS, icon=":material/table_rows:", type="tertiary"):
         table = _numbers(lesson, finals)
         shown = table.rename(columns={name: title for name, (title, *_) in COLUMNS.items()})
         config = {
@@ -140,7 +164,16 @@ def _lesson(lesson: Lesson, finals: pd.DataFrame) -> None:
             if format_
         }
         show_table(_named(shown), f"lesson-{lesson.key}", column_config=config)
-    st.caption(f"{words.how_trained(OWN_RATE, WEIGHT, own_weights())} {ONLY_FOR_LOOKING}")
+        note = words.how_trained(OWN_RATE, WEIGHT, own_weights())
+        st.caption(f"{note} {ONLY_FOR_LOOKING}")
+    st.button(
+        words.TRY_AGAIN,
+        icon=":material/replay:",
+        type="tertiary",
+        help=words.TRY_AGAIN_HELP,
+        on_click=answers.try_again,
+        args=(lesson,),
+    )
 
 
 def _choice(lesson: Lesson) -> int | None:
@@ -165,13 +198,13 @@ def _choice(lesson: Lesson) -> int | None:
 
 def _classic_gap() -> None:
     """Shows where training images are memorised: the lab with two images, and Train."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(
-            words.few_images(FEW_IMAGES),
-            icon=":material/science:",
-            on_click=_to_few_images,
-        )
-        st.page_link("pages/train.py", label=OVERFIT_ON_TRAIN, icon=":material/model_training:")
+    st.button(
+        words.few_images(FEW_IMAGES),
+        icon=":material/science:",
+        type="tertiary",
+        on_click=_to_few_images,
+    )
+    st.page_link("pages/train.py", label=OVERFIT_ON_TRAIN, icon=":material/model_training:")
 
 
 def _to_few_images() -> None:
@@ -245,11 +278,11 @@ def _numbers(lesson: Lesson, finals: pd.DataFrame) -> pd.DataFrame:
 
 
 def _show_figures(lesson: Lesson, finals: pd.DataFrame) -> None:
-    """Shows a lesson's figures: the first two of several side by side."""
-    made = list(figures_of(lesson.key, grid(), finals).items())
-    beside = layout.wrapping_columns([1, 1], "lesson") if len(made) > 1 else [st.container()]
-    places = [*beside, *(st.container() for _ in made[len(beside) :])]
-    for place, (name, (caption, figure)) in zip(places, made, strict=True):
+    """Shows a lesson's figure; several are behind each other."""
+    made = figures_of(lesson.key, grid(), finals)
+    one = len(made) == 1
+    places = [st.container()] if one else st.tabs([words.FIGURES[name] for name in made])
+    for place, (name, (caption, figure)) in zip(places, made.items(), strict=True):
         with place:
             st.markdown(caption)
             show_figure(figure, name)

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 from app.common.access import check_may_change
+from app.common.changes import delete
 from app.jobs import estimates, trainings
 from app.jobs.estimates import check_together
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.errors import UserError
 from mocoop.model.hard_prompts import expert_groups
-from mocoop.runs.delete import delete_run, why_kept
+from mocoop.runs.delete import why_kept
 from mocoop.runs.run import Run, default_runs, list_runs
 from mocoop.runs.status import FINISHED
 
@@ -63,10 +64,10 @@ def remove(stopped: Iterable[Run]) -> None:
     Raises:
         UserError: if the server is read-only, or a run cannot be deleted.
     """
-    check_may_change()
+    check_may_change()  # also if there is nothing to delete
     for run in stopped:
         if why_kept(run) is None:
-            delete_run(run)
+            delete(run)
 
 
 def seconds(missing: Mapping[Key, TrainConfig], dataset: Dataset) -> float | None:

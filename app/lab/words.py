@@ -14,6 +14,7 @@ SEED_HELP = (
     "from the lowest to the highest of them as a band. You can also type another seed."
 )
 BAND = "A line is the mean over the seeds; its band is from the lowest to the highest seed."
+HANDOUTS = "Handout"
 HANDOUT, HANDOUT_SOLVED = "Handout (to print)", "Handout with solution"
 HANDOUT_HELP = (
     "A small HTML page with the question and room for predictions. With solution, the answer and "
@@ -22,6 +23,14 @@ HANDOUT_HELP = (
 TRY_AGAIN = "Try again"
 TRY_AGAIN_HELP = "Hides the answer. Only your first prediction counts."
 TERMS = "Words"
+STORY = "Story and question"
+FIGURES = {  # the tabs of a lesson with several figures
+    "accuracy-by-weight": "Accuracy by weight",
+    "drift-and-change": "Drift and accuracy",
+    "ways-on-albums": "On albums",
+    "ways-on-details": "On details",
+    "gain-of-routing": "Gain of the router",
+}
 LESSON, NUMBERS = "Lesson", "The numbers"
 SHOW = "Show what happened"
 PREDICT_FIRST = "Predict first, then reveal. You remember a result better if you predicted it."
@@ -160,8 +169,8 @@ def _not_judged(falls: Mapping[int, float]) -> str:
 def lesson_curves(data: str, shots: int) -> str:
     """Returns the caption of the curves of the first lesson."""
     return (
-        f"**Accuracy after each epoch** on *{data}*, {shots} images per class. {BAND} The dashed "
-        "line is zero-shot, the untrained prompt."
+        f"**Accuracy after each epoch** on *{data}*, {shots} images per class: mean of the seeds, "
+        "with their range as a band. Dashed: zero-shot, the untrained prompt."
     )
 
 

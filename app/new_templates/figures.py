@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from html import escape
 
@@ -15,6 +16,8 @@ from app.new_templates.tables import INDEX, TYPED_INDEX, X, Y
 
 MANY = 1500  # points above which the browser's graphics card draws them
 HEIGHT = 460
+KEY_COLUMNS, KEY_ROW = 2, 21  # of the names below the map; pixels of a row
+KEY_LETTERS = 40  # of a name there; more would run into the next one
 
 
 def template_map(
@@ -32,16 +35,6 @@ def template_map(
     figure = go.Figure()
     for name, part in table.groupby(words.GROUP, sort=False):
         figure.add_trace(_points(part, str(name), colours, len(table) > MANY))
-    for name, part in table.groupby(words.GROUP, sort=False):
-        if name:
-            figure.add_annotation(
-                x=float(part[X].mean()),
-                y=float(part[Y].mean()),
-                text=f"<b>{escape(str(name))}</b>",
-                showarrow=False,
-                bgcolor="rgba(128,128,128,0.25)",
-                font={"size": 12},
-            )
     if typed is not None:
         template, place = typed
         figure.add_trace(
@@ -49,14 +42,32 @@ def template_map(
                 x=[place[0]],
                 y=[place[1]],
                 mode="markers",
+                name=words.TYPED,
                 marker={"symbol": "x", "size": 13, "color": NEUTRAL, "line": {"width": 0}},
                 customdata=[TYPED_INDEX],
                 hovertext=[escape(template)],
                 hovertemplate=f"{words.TYPED}<br>%{{hovertext}}<extra></extra>",
             )
         )
-    plain(figure, HEIGHT)
-    figure.update_layout(showlegend=False, dragmode="lasso", uirevision="templates")
+    # Names stand below the map: on it they would cover points.
+    rows = math.ceil(len(figure.data) / KEY_COLUMNS)
+    plain(figure, HEIGHT + KEY_ROW * rows)
+    figure.update_layout(
+        showlegend=True,
+        dragmode="lasso",
+        uirevision="templates",
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+            "entrywidth": 0.98 / KEY_COLUMNS,
+            "entrywidthmode": "fraction",
+            "itemsizing": "constant",
+        },
+        margin_b=KEY_ROW * rows + 8,
+    )
     clear = {"showticklabels": False, "zeroline": False, "showgrid": False, "title": None}
     figure.update_xaxes(**clear)
     return figure.update_yaxes(**clear)
@@ -72,7 +83,7 @@ def _points(
         x=part[X],
         y=part[Y],
         mode="markers",
-        name=escape(name) or words.IN_NO_GROUP,
+        name=escape(words.shortened(name, KEY_LETTERS)) or words.IN_NO_GROUP,
         marker={
             "symbol": "circle" if grouped else "circle-open",
             "size": 5 if many else 9,

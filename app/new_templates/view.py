@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app.common import access, state
+from app.common import access, changes, state
 from app.common.words import escape_markdown, groups_to_rows
 from app.data.edit_view import editable
 from app.jobs import template_jobs
@@ -16,7 +16,7 @@ from app.new_templates import group_view, six_view, tables, words, write_view
 from app.train.settings import setting_key
 from app.ui.parts import errors_in_words, show_table
 from mocoop.datasets import Dataset
-from mocoop.datasets.edits import EDITS_FILE, write_edits
+from mocoop.datasets.edits import EDITS_FILE
 from mocoop.presets import preset
 from mocoop.runs.status import FINISHED
 from mocoop.template_making.candidates import Judged
@@ -106,6 +106,7 @@ def candidates(judged: tuple[Judged, ...]) -> None:
         table,
         "candidates",
         height=min(TABLE_HEIGHT, 38 + 35 * max(1, len(table))),
+        placeholder=words.NOT_TRIED,
         column_config={
             words.TEMPLATE: st.column_config.TextColumn(width="large"),
             words.WHY: st.column_config.TextColumn(width="large"),
@@ -148,7 +149,7 @@ def use(name: str, dataset: Dataset, clip: str, result: MakingResult, groups: Gr
         own = editable(dataset)
         saved = own is not None and st.button(words.SAVE, icon=":material/save:")
     if own is not None and saved:
-        write_edits(own.edits_folder, replace(own.edits(), groups=groups))
+        changes.save_edits(own.edits_folder, replace(own.edits(), groups=groups))
         st.success(words.saved(EDITS_FILE), icon=":material/check:")
     if access.read_only():
         st.caption(words.cannot_save(len(groups)))

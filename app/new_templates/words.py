@@ -70,7 +70,11 @@ CANDIDATES = "Candidates"
 ALL, KEPT, REFUSED = "all", "kept", "refused"
 SHOW = "Show"
 TEMPLATE, WHY, FACTOR, ACCURACY, REMARK = "template", "why refused", "about", "alone", "remark"
-ACCURACY_HELP = "Accuracy of this template alone on the few-shot training images, in percent."
+ACCURACY_HELP = (
+    "Accuracy of this template alone on the few-shot training images, in percent. A dash: it was "
+    "refused before it was tried on images, for the reason beside it."
+)
+NOT_TRIED = "–"
 OTHER_LANGUAGE = "other language"
 
 # The groups.
@@ -141,9 +145,10 @@ def progress(step: str, done: int, total: int) -> str:
     return f"{STEPS[step]}: {done:,} of {total:,} {unit}" if unit and total else f"{STEPS[step]} …"
 
 
-def so_far(kept: int, refused: int) -> str:
-    """Returns how many candidates have come so far."""
-    return f"So far {kept:,} kept and {refused:,} refused."
+def so_far(kept: int, refused: int, shown: int) -> str:
+    """Returns how many candidates have come so far, and how many of them are shown."""
+    text = f"So far {kept:,} kept and {refused:,} refused."
+    return text if shown == kept + refused else f"{text} The newest {shown:,} are shown."
 
 
 def stopped(message: str, log: str) -> str:
@@ -194,6 +199,11 @@ def in_group(count: int, first: str) -> str:
     """Returns a group's size and the template that its expert starts from."""
     size = "1 template" if count == 1 else f"{count:,} templates"
     return f"{size}, starts from: {first}"
+
+
+def shortened(name: str, letters: int) -> str:
+    """Returns a name, cut where it has more than so many letters."""
+    return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
 
 
 def undo(steps: int) -> str:

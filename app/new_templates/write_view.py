@@ -19,6 +19,7 @@ from mocoop.template_making.endpoint import key_in_use
 POLL_SECONDS = 0.7
 LONGEST = 1_000_000  # letters of a user's own lines
 TABLE_HEIGHT = 320
+NEWEST = 200  # candidates shown while more come in: they are sent again and again
 
 
 def form(name: str, dataset: Dataset) -> None:
@@ -154,9 +155,9 @@ def watch(key: str) -> None:
     judged = template_jobs.candidates_of(key)
     if judged:
         kept = sum(one.kept for one in judged)
-        st.caption(words.so_far(kept, len(judged) - kept))
-        table = tables.candidate_table(judged).iloc[::-1]
-        st.dataframe(table, hide_index=True, height=TABLE_HEIGHT)
+        st.caption(words.so_far(kept, len(judged) - kept, min(NEWEST, len(judged))))
+        table = tables.candidate_table(judged[-NEWEST:]).iloc[::-1]
+        st.dataframe(table, hide_index=True, height=TABLE_HEIGHT, placeholder=words.NOT_TRIED)
 
 
 def outcome(key: str, state_: str, message: str) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.common import access, state
 from app.common.methods import has_epochs, learns_prompts
+from app.common.plotting import widest
 from app.common.run_labels import LabelledRun, run_labels
 from app.common.words import escape_markdown, run_title
 from app.jobs import trainings
@@ -198,7 +199,12 @@ def _show_curves(records: Records, setup: RunSetup, over: bool) -> None:
                 if over:
                     show_figure(figure, f"curve {title}", words.by_epoch(title))
                 else:
-                    st.plotly_chart(figure, key=f"curve {title}", config=CHART_CONFIG)
+                    st.plotly_chart(
+                        figure,
+                        width=widest(figure),
+                        key=f"curve {title}",
+                        config=CHART_CONFIG,
+                    )
 
 
 def _show_waiting(run: Run) -> None:

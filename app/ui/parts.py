@@ -11,6 +11,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.common import state
+from app.common.plotting import widest
+from app.common.words import without_directives
 from app.ui import layout, words
 from app.ui.figure_page import figure_page
 from mocoop.csv_cells import csv_cell
@@ -25,7 +27,7 @@ def errors_in_words() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(without_directives(str(error)), icon=":material/error:")
 
 
 def show_figure(
@@ -37,6 +39,8 @@ def show_figure(
     **options: Any,
 ) -> Any:
     """Shows a figure with a menu that saves it, and returns what the user selected in it.
+
+    On a wide page it is no wider than suits its height.
 
     Args:
         figure: the figure.
@@ -51,6 +55,7 @@ def show_figure(
     format_ = st.session_state.get(picture) or PICTURES[0]
     named = {"filename": key, "scale": 2, "format": format_.lower()}
     config = {"displaylogo": False, "toImageButtonOptions": named}
+    options.setdefault("width", widest(figure))
     together = st.container(gap=None)
     with together:
         shown = st.plotly_chart(figure, key=key, config=config, alt=alt, **options)

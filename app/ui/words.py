@@ -4,7 +4,7 @@ from __future__ import annotations
 
 HOME, DATA, TRAIN = "Home", "Data", "Train"
 ROUTING, PROMPT_SPACE = "Routing", "Prompt space"
-OVERFITTING_LAB, COMPARE = "Overfitting lab", "Compare"
+OVERFITTING_LAB, FEDERATED, COMPARE = "Overfitting lab", "Federated", "Compare"
 STARTING = "Starting …"
 
 # Figures and tables.

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mocoop.errors import UserError, choose_from
 from mocoop.runs.run import Run, SavedFeatures
-from mocoop.storage.atomic import write_tensors
+from mocoop.storage.atomic import remove_of_killed, write_tensors
 from mocoop.storage.cache_folder import default_cache
 
 Method = Literal["umap", "pca"]
@@ -148,7 +148,9 @@ def projection_of(
     own = not run.shipped and os.access(run.path, os.W_OK)
     metadata = {"settings": json.dumps(asdict(settings)), "epochs": json.dumps(epochs)}
     metadata |= {"trustworthiness": json.dumps(made.trustworthiness)}
-    write_tensors(paths[0 if own else 1], {"coordinates": made.coordinates}, metadata)
+    path = paths[0 if own else 1]
+    remove_of_killed(path.parent)
+    write_tensors(path, {"coordinates": made.coordinates}, metadata)
     return made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from typing import IO
 
@@ -11,7 +10,7 @@ from mocoop.datasets.archive import archive_name, load_extracted
 from mocoop.datasets.benchmarks import data_root
 from mocoop.datasets.folder import FolderDataset
 from mocoop.errors import PathError, UserError
-from mocoop.storage.archives import Limits
+from mocoop.storage.archives import Limits, new_folder
 from mocoop.storage.image_archives import extract_images
 
 UPLOADS = "uploads"  # folder below the data root
@@ -48,16 +47,26 @@ def keep_upload(
             nothing of it is kept.
     """
     target = _free_folder((root or data_root()) / UPLOADS, file_name)
-    extract_images(source, target, limits, _base_name(file_name), encoding)
-    try:
-        return load_extracted(target)
-    except BaseException as error:  # whatever went wrong, half a set must not stay
-        shutil.rmtree(target, ignore_errors=True)
-        if not isinstance(error, PathError):
-            raise
-        inside = error.path != target and error.path.is_relative_to(target)
-        name = str(error.path.relative_to(target)) if inside else _base_name(file_name)
-        raise UserError(error.with_name(name)) from error
+    with new_folder(target) as folder:  # it is checked before it gets its name
+        content = folder / ".content"  # a name that nothing in an archive has
+        extract_images(source, content, limits, _base_name(file_name), encoding)
+        try:
+            load_extracted(content, target.name)
+        except UserError as error:
+            raise UserError(_without_folder(error, content, _base_name(file_name))) from error
+        for path in content.iterdir():
+            path.rename(folder / path.name)
+        content.rmdir()
+    return load_extracted(target)
+
+
+def _without_folder(error: UserError, folder: Path, name: str) -> str:
+    """Returns an error's message with paths inside an archive, and not those on the server."""
+    text = str(error)
+    if isinstance(error, PathError):
+        inside = error.path != folder and error.path.is_relative_to(folder)
+        text = error.with_name(str(error.path.relative_to(folder)) if inside else name)
+    return text.replace(f"{folder}/", "").replace(str(folder), name)
 
 
 def _free_folder(folder: Path, file_name: str) -> Path:

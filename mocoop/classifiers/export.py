@@ -30,7 +30,6 @@ from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import NORMS, names_in_tower
 from mocoop.clip.low_rank import low_rank_of
 from mocoop.clip.tuned_tower import TunedTower
-from mocoop.config import Insertion, Precision
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
@@ -39,6 +38,7 @@ from mocoop.model.vision_prompts import VISION, tuned_tower
 from mocoop.older import check_not_first_demo
 from mocoop.runs.paths import EXPORT_FILE
 from mocoop.runs.run import Run, load_gate, white_setting
+from mocoop.setting_types import Insertion, Precision
 from mocoop.storage.atomic import remove_of_killed, write_json, write_tensors, write_text
 from mocoop.storage.formats import check_format
 from mocoop.storage.typed_json import decode

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mocoop.cli.console import print_json
 from mocoop.cli.output_paths import check_file
@@ -16,8 +16,7 @@ from mocoop.errors import UserError
 if TYPE_CHECKING:
     from mocoop.federated.federation import RoundRecord
     from mocoop.federated.partitions import Partition
-
-LAST = 5  # rounds over which pFedMoAP's authors average
+    from mocoop.federated.settings import FederatedConfig
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,20 @@ class FederatedCommand:
     """Training images per class, of all clients together."""
     participation: float = 1.0
     """Share of the clients that take part in a round."""
+    foreign: int = 9
+    """pfedmoap: number of other clients' prompts that a client receives."""
     seed: int = 1
     """Seed of the images, of the partition and of the training."""
     learning_rate: float = 0.0
     """Learning rate of the prompts; 0 takes the method's own."""
+    clip: float = 0.0
+    """Largest change (L2 norm) that a client sends; a longer one is shortened. 0: any."""
+    noise: float = 0.0
+    """Standard deviation of the noise on each number that a client sends, in units of --clip."""
+    delta: float = 1e-5
+    """Delta of differential privacy; with noise, every round tells its epsilon."""
+    engine: Literal["local", "flower"] = "local"
+    """`local` trains in this process; `flower` in Flower's simulation, to the same numbers."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     folder: Path | None = None
@@ -96,6 +105,10 @@ def federated(command: FederatedCommand) -> None:
         local_epochs=command.local_epochs,
         shots=command.shots,
         participation=command.participation,
+        foreign=command.foreign,
+        clip=command.clip,
+        noise=command.noise,
+        delta=command.delta,
         learning_rate=command.learning_rate,
         seed=command.seed,
         backbone=command.backbone,
@@ -111,11 +124,28 @@ def federated(command: FederatedCommand) -> None:
             f"{command.save_partition}: {len(held)} clients with {min(held)} to {max(held)} "
             "training images"
         )
+    elif command.engine == "flower":
+        _on_flower(command, config, saved)
     elif command.folder is None:
         _show(command, [], Federation(config, saved).run())
     else:
         before = list(read_records(command.folder))
         _show(command, before, run_federation(command.folder, config, saved))
+
+
+def _on_flower(
+    command: FederatedCommand, config: FederatedConfig, saved: Partition | None
+) -> None:
+    """Trains in Flower's simulation and prints every record as soon as it is there."""
+    from mocoop.federated.flower import simulate
+
+    if command.folder is not None:
+        raise UserError(
+            "--engine flower keeps no folder: its clients keep their own parameters. Leave "
+            "--folder out, or use --engine local."
+        )
+    records = simulate(config, saved, lambda record: None if command.json else _line(record))
+    _sum_up(command, records)
 
 
 def _show(
@@ -125,14 +155,27 @@ def _show(
     records = []
     for record in chain(before, new):
         records.append(record)
-        if command.json:
-            continue
-        lowest = min(record.accuracies, key=lambda name: record.accuracies[name])
-        line = f"round {record.number:>3}: {record.mean:6.2f} % mean of clients"
-        line += f", lowest {record.accuracies[lowest]:.1f} % ({lowest})"
-        print(line, flush=True)
-        for name, why in record.refused.items():
-            print(f"  {name}: left out, because {why}", flush=True)
+        if not command.json:
+            _line(record)
+    _sum_up(command, records)
+
+
+def _line(record: RoundRecord) -> None:
+    """Prints a record: the mean and the lowest accuracy, epsilon, and what was left out."""
+    lowest = min(record.accuracies, key=lambda name: record.accuracies[name])
+    line = f"round {record.number:>3}: {record.mean:6.2f} % mean of clients"
+    line += f", lowest {record.accuracies[lowest]:.1f} % ({lowest})"
+    if record.epsilon is not None:
+        line += f", epsilon {record.epsilon:.3g}"
+    print(line, flush=True)
+    for name, why in record.refused.items():
+        print(f"  {name}: left out, because {why}", flush=True)
+
+
+def _sum_up(command: FederatedCommand, records: list[RoundRecord]) -> None:
+    """Prints the mean of the last rounds, or everything as JSON."""
+    from mocoop.federated.comparison import LAST
+
     if not records:
         raise UserError("The federation has no rounds.")
     last = [record.mean for record in records if record.number > 0][-LAST:]

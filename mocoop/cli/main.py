@@ -21,12 +21,14 @@ from mocoop.cli import (
     documents,
     exchange,
     federated,
+    federated_table,
     lab_grid,
     predict,
     protocols,
     push,
     runs,
     serve,
+    sweep,
     train,
 )
 from mocoop.cli.option_types import number_words
@@ -56,9 +58,11 @@ and see which expert the router chooses for an image.
   protocol   compare many runs      mocoop protocol few-shot --data details faces
   ablation   change one part        mocoop ablation --data details
   tune       compare settings       mocoop tune mocoop --grid learning_rate=0.2,0.5
+  sweep      search settings        mocoop sweep sweep.yaml --workers 2
   results    make the results page  mocoop results --workers 2
   lab-grid   train the runs of the app's overfitting lab (about 25 minutes on a core)
   federated  clients train together  mocoop federated --data albums --strategy mocoop
+  federated-table  compare federations  mocoop federated-table --data albums
   export     write a classifier     mocoop export RUN --out my-classifier
   push       upload a classifier    mocoop push RUN my-name/my-classifier
   serve      answer over HTTP       mocoop serve RUN
@@ -85,9 +89,14 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "protocol": (protocols.ProtocolCommand, protocols.protocol),
     "ablation": (protocols.AblationCommand, protocols.ablation),
     "tune": (protocols.TuneCommand, protocols.tune),
+    "sweep": (sweep.SweepCommand, sweep.sweep),
     "results": (protocols.ResultsCommand, protocols.results),
     "lab-grid": (lab_grid.LabGridCommand, lab_grid.lab_grid),
     "federated": (federated.FederatedCommand, federated.federated),
+    "federated-table": (
+        federated_table.FederatedTableCommand,
+        federated_table.federated_table,
+    ),
     "export": (archive.ExportCommand, archive.export),
     "push": (push.PushCommand, push.push),
     "serve": (serve.ServeCommand, serve.serve),

@@ -171,6 +171,7 @@ class TuneCommand:
     """Epochs of every training; by default the method's own number."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
+    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(default_factory=EngineOptions)
     json: bool = False
     """Print one JSON document."""
 
@@ -268,6 +269,7 @@ def tune(command: TuneCommand) -> None:
         command.seeds,
         command.backbone,
         command.epochs,
+        command.engine.chosen(),
     ):
         candidates.append(candidate)
         if not command.json:

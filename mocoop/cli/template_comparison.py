@@ -26,12 +26,15 @@ class CompareTemplates:
     Examples:
         mocoop data compare
         mocoop data compare --sets details --seeds 1 2 3 4 5
+        mocoop data compare --kinds hand-made "made by images"
     """
 
     sets: tuple[str, ...] = ("albums", "details", "halves", "things")
     """Data sets with hand-made groups."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds: a grouping and a run of each kind for each."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of groups to train with, as they stand in the table; by default all."""
     shots: int = 16
     """Training images per class."""
     method: str = "mocoop"
@@ -59,7 +62,7 @@ def compare(command: CompareTemplates) -> None:
     from mocoop.cli.protocols import run_all
     from mocoop.clip.backbone import load_backbone
     from mocoop.features.cache import FeatureCache
-    from mocoop.protocols.template_comparison import comparison_tasks, mean_agreements
+    from mocoop.protocols.template_comparison import comparison_tasks, mean_agreements, of_kinds
     from mocoop.results.rows import to_csv
     from mocoop.results.template_groups import groups_table
     from mocoop.storage.atomic import write_text
@@ -79,6 +82,7 @@ def compare(command: CompareTemplates) -> None:
             command.method,
             command.epochs,
         )
+        tasks = of_kinds(tasks, command.kinds)
         root = command.runs or protocol_runs()
         rows, _ = run_all(tasks, root, command.engine.chosen(), quiet=command.json)
         agreements = mean_agreements(tasks, root, backbone, cache)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import psutil
 import torch
 
-from mocoop.config import Precision
 from mocoop.errors import UserError
+from mocoop.setting_types import Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SHARE = 0.5  # share of the free memory that activations may use

@@ -15,9 +15,9 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 from mocoop.clip.low_rank import LowRank
-from mocoop.config import Insertion
 from mocoop.errors import UserError
 from mocoop.prompt_encoder.key_tokens import BlockKeys, KeyTokens
+from mocoop.setting_types import Insertion
 
 Learned = Tensor | BlockKeys | None
 """A block's learned tokens: those that join the others, those that are only keys and values, or

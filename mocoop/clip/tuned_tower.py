@@ -15,8 +15,8 @@ from torch.func import functional_call
 from mocoop.clip.late_tokens import LateTokens
 from mocoop.clip.low_rank import LowRank
 from mocoop.clip.prompted_tower import prompted_features
-from mocoop.config import Insertion
 from mocoop.prompt_encoder.key_tokens import KeyTokens
+from mocoop.setting_types import Insertion
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from mocoop.classifiers.base import accuracy_of
 from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.federated.attention_gate import BesideOthers
+from mocoop.federated.privacy import noise_generator, privatize
 from mocoop.federated.server import State, Update
 from mocoop.federated.strategies import Strategy
 from mocoop.model.mixture import PromptMixture, predict
@@ -37,6 +38,8 @@ class Client:
         test_features: (images, dim), L2-normalised, of its own test images.
         test_labels: (images,).
         local_epochs: epochs of a round.
+        clip: largest norm of the change that is sent; 0 for any.
+        noise: of the numbers that are sent, in units of `clip`; 0 for none.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Client:
     test_features: Tensor
     test_labels: Tensor
     local_epochs: int
+    clip: float = 0.0
+    noise: float = 0.0
 
     @property
     def images(self) -> int:
@@ -78,7 +83,11 @@ class Client:
         count = self.local_epochs + (done == 0)  # the first training also yields epoch 0
         for _ in islice(records, count):
             pass
-        return Update(self.name, self.images, self.travelling())
+        sent = self.travelling()
+        if self.clip:
+            noise = noise_generator(self.config.seed, self.name, number)
+            sent = privatize(sent, shared, self.clip, self.noise, noise)
+        return Update(self.name, self.images, sent)
 
     def load(self, shared: State) -> None:
         """Replaces the parameters of the same names."""

@@ -1,30 +1,28 @@
-"""Rounds of a federation, simulated in one process: everything that travels, and nothing else."""
+"""Rounds of a federation: the server's side, and clients that train in the same process."""
 
 from __future__ import annotations
 
 import random
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-
-import torch
+from typing import Protocol
 
 from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.datasets import Dataset, load_dataset
-from mocoop.features.cache import FeatureCache
-from mocoop.federated.attention_gate import BesideOthers
+from mocoop.federated.build import make_clients
 from mocoop.federated.client import Client
 from mocoop.federated.partitions import Partition, make_partition
+from mocoop.federated.privacy import check_opacus, epsilon
 from mocoop.federated.server import Server, State, Update
 from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.strategies import find_strategy
-from mocoop.model.hard_prompts import HardText, group_prototypes, hard_features
-from mocoop.model.mixture import build_model
-from mocoop.training.image_sources import CachedImages
-from mocoop.training.loop import TrainingData
 from mocoop.training.optimizer import DivergedError
-from mocoop.training.prepare import Prepared, prepare
+from mocoop.training.prepare import prepare
+
+NO_ANSWER = "it did not answer"
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,9 @@ class RoundRecord:
     floats_received: int = 0
     """Numbers that all clients received from the server together."""
     seconds: float = 0.0
+    epsilon: float | None = None
+    """Differential privacy so far of the client that was asked most often, for the delta of the
+    settings; None without noise."""
 
     @property
     def mean(self) -> float:
@@ -51,7 +52,145 @@ class RoundRecord:
         return statistics.fmean(self.accuracies.values())
 
 
-class Federation:
+@dataclass(frozen=True)
+class Order:
+    """What the server sends to a client at the beginning of a round."""
+
+    client: str
+    shared: State
+    foreign: tuple[State, ...] = ()
+    """Other clients' prompts, for a strategy with foreign prompts."""
+
+
+class Clients(Protocol):
+    """The clients of a federation, wherever they train."""
+
+    names: tuple[str, ...]
+
+    def train(self, number: int, orders: Sequence[Order]) -> tuple[list[Update], dict[str, str]]:
+        """Returns the updates in the order of the orders, and client → why it sent none."""
+
+    def accuracies(self, shared: State | None) -> dict[str, float]:
+        """Returns each client's accuracy on its own test images, in percent.
+
+        Args:
+            shared: parameters that all clients take over before; None if each keeps its own.
+        """
+
+
+class Rounds:
+    """The server's side of a federation: whom it asks, what it sends, what it does with answers.
+
+    Args:
+        config: the settings.
+        server: averages what clients send.
+        clients: the clients.
+    """
+
+    def __init__(self, config: FederatedConfig, server: Server, clients: Clients) -> None:
+        self.config = config
+        self.strategy = find_strategy(config.strategy)
+        self.server = server
+        self.everyone = clients
+        self.done = 0
+        self.started = False  # whether the record before training has been made
+        self.asked: Counter[str] = Counter()  # client → rounds in which it was asked to train
+        if config.noise:
+            check_opacus()
+
+    def run(self, lost: Sequence[tuple[int, str]] = ()) -> Iterator[RoundRecord]:
+        """Trains the remaining rounds; yields a record before training and after each round.
+
+        Args:
+            lost: (round, client): the client vanishes in this round, after it was chosen; the
+                round goes on without it.
+        """
+        if not self.started:
+            self.started = True
+            yield RoundRecord(0, self.everyone.accuracies(None))
+        for number in range(self.done + 1, self.config.rounds + 1):
+            record = self._round(number, {name for when, name in lost if when == number})
+            self.done = number
+            yield record
+
+    def _round(self, number: int, lost: set[str]) -> RoundRecord:
+        started = time.perf_counter()
+        chosen = self._chosen(number)
+        shared = dict(self.server.shared)
+        orders = []
+        foreign: dict[str, tuple[str, ...]] = {}
+        received = 0
+        for name in chosen:
+            prompts: list[State] = []
+            if self.strategy.foreign and name in self.server.pool:
+                names = self.server.nearest(name, self.config.foreign)
+                prompts = [self.server.pool[other] for other in names]
+                foreign[name] = tuple(names)
+            received += _floats(shared) + sum(map(_floats, prompts))
+            if name not in lost:
+                orders.append(Order(name, shared, tuple(prompts)))
+        self.asked.update(chosen)
+        updates, silent = self.everyone.train(number, orders)
+        refused = dict.fromkeys(lost, NO_ANSWER) | silent | self.server.receive(updates)
+        # With foreign prompts a personal prompt stays the client's own.
+        average = None if self.strategy.foreign else self.server.shared
+        return RoundRecord(
+            number,
+            self.everyone.accuracies(average),
+            tuple(chosen),
+            foreign,
+            refused,
+            sum(_floats(update.state) for update in updates),
+            received,
+            time.perf_counter() - started,
+            self._epsilon(),
+        )
+
+    def _epsilon(self) -> float | None:
+        if not self.config.noise:
+            return None
+        return epsilon(self.config.noise, self.config.delta, max(self.asked.values()))
+
+    def _chosen(self, number: int) -> list[str]:
+        """Returns the clients of a round, in the order of the partition."""
+        names = self.everyone.names
+        count = max(1, int(self.config.participation * len(names)))
+        generator = random.Random(f"{self.config.seed}/{number}")
+        drawn = set(generator.sample(range(len(names)), count))
+        return [name for index, name in enumerate(names) if index in drawn]
+
+
+class ClientsHere:
+    """Clients that train in this process, one after the other.
+
+    Args:
+        clients: the clients, in the order of the partition.
+    """
+
+    def __init__(self, clients: Sequence[Client]) -> None:
+        self.clients = list(clients)
+        self.names = tuple(client.name for client in clients)
+
+    def train(self, number: int, orders: Sequence[Order]) -> tuple[list[Update], dict[str, str]]:
+        """Trains the clients of the orders; a diverging one sends nothing."""
+        by_name = {client.name: client for client in self.clients}
+        updates, silent = [], {}
+        for order in orders:
+            try:
+                updates.append(by_name[order.client].train(number, order.shared, order.foreign))
+            except DivergedError as error:
+                silent[order.client] = str(error)
+        return updates, silent
+
+    def accuracies(self, shared: State | None) -> dict[str, float]:
+        """Returns each client's accuracy on its own test images, in percent."""
+        if shared is not None:
+            for client in self.clients:
+                client.load(shared)
+        return {client.name: client.accuracy() for client in self.clients}
+
+
+class Federation(Rounds):
     """Clients and server of a federation in one process.
 
     Args:
@@ -71,135 +210,16 @@ class Federation:
         dataset: Dataset | None = None,
         backbone: Backbone | None = None,
     ) -> None:
-        self.config = config
-        self.strategy = find_strategy(config.strategy)
         dataset = dataset or load_dataset(config.data)
         training = config.training()
         self.partition = partition or make_partition(
             config.partition, dataset, training, config.clients, config.beta
         )
         backbone = backbone or load_backbone(training.backbone)
-        prepared = prepare(training, dataset, backbone)
-        self.clients = _clients(config, prepared, self.partition)
-        self.server = Server(self.clients[0].travelling(), config.most_change)
-        self.done = 0
-        self.started = False  # whether the record before training has been made
-
-    def run(self, lost: Sequence[tuple[int, str]] = ()) -> Iterator[RoundRecord]:
-        """Trains the remaining rounds; yields a record before training and after each round.
-
-        Args:
-            lost: (round, client): the client vanishes in this round, after it was chosen; the
-                round goes on without it.
-        """
-        if not self.started:
-            self.started = True
-            yield RoundRecord(0, self.accuracies())
-        for number in range(self.done + 1, self.config.rounds + 1):
-            record = self._round(number, {name for when, name in lost if when == number})
-            self.done = number
-            yield record
-
-    def accuracies(self) -> dict[str, float]:
-        """Returns the accuracy of each client on its own test images, in percent."""
-        return {client.name: client.accuracy() for client in self.clients}
-
-    def _round(self, number: int, lost: set[str]) -> RoundRecord:
-        started = time.perf_counter()
-        chosen = self._chosen(number)
-        shared = dict(self.server.shared)
-        updates: list[Update] = []
-        refused = dict.fromkeys(lost, "it did not answer")
-        foreign: dict[str, tuple[str, ...]] = {}
-        received = 0
-        for client in chosen:
-            prompts: list[State] = []
-            if self.strategy.foreign and client.name in self.server.pool:
-                names = self.server.nearest(client.name, self.config.foreign)
-                prompts = [self.server.pool[name] for name in names]
-                foreign[client.name] = tuple(names)
-            received += _floats(shared) + sum(map(_floats, prompts))
-            if client.name in lost:
-                continue
-            try:
-                updates.append(client.train(number, shared, prompts))
-            except DivergedError as error:
-                refused[client.name] = str(error)
-        refused |= self.server.receive(updates)
-        for client in self.clients:
-            if not self.strategy.foreign:  # a personal prompt stays the client's own
-                client.load(self.server.shared)
-        return RoundRecord(
-            number,
-            self.accuracies(),
-            tuple(client.name for client in chosen),
-            foreign,
-            refused,
-            sum(_floats(update.state) for update in updates),
-            received,
-            time.perf_counter() - started,
-        )
-
-    def _chosen(self, number: int) -> list[Client]:
-        """Returns the clients of a round, in the order of the partition."""
-        count = max(1, int(self.config.participation * len(self.clients)))
-        generator = random.Random(f"{self.config.seed}/{number}")
-        drawn = set(generator.sample(range(len(self.clients)), count))
-        return [client for index, client in enumerate(self.clients) if index in drawn]
+        self.clients = make_clients(config, prepare(training, dataset, backbone), self.partition)
+        server = Server(self.clients[0].travelling(), config.most_change)
+        super().__init__(config, server, ClientsHere(self.clients))
 
 
 def _floats(state: State) -> int:
     return sum(value.numel() for value in state.values())
-
-
-def _clients(config: FederatedConfig, prepared: Prepared, partition: Partition) -> list[Client]:
-    """Returns the clients of a partition, with equal untrained models."""
-    strategy, training, backbone = (
-        find_strategy(config.strategy),
-        prepared.config,
-        prepared.backbone,
-    )
-    dataset = prepared.dataset
-    hard = hard_features(backbone.text, prepared.groups, dataset.class_names)
-    text = HardText.from_features(
-        tuple(part.cpu() for part in hard),
-        group_prototypes(hard).cpu(),
-        training.text_target == "templates",
-    )
-    cache = FeatureCache(backbone)
-    device = backbone.device
-    clients = []
-    parts = zip(
-        partition.clients,
-        partition.items(dataset, "train"),
-        partition.items(dataset, "test"),
-        strict=True,
-    )
-    for share, train, test in parts:
-        generator = torch.Generator().manual_seed(training.seed)
-        model = build_model(training, backbone, prepared.groups, generator)
-        if strategy.foreign:
-            model = BesideOthers.of(model, backbone.text.dim, config.own_weight)
-        data = TrainingData(
-            CachedImages(cache.features(dataset, train, training.views, training.seed)),
-            torch.tensor([item.label for item in train]),
-            CachedImages(cache.features(dataset, [])),
-            torch.tensor([], dtype=torch.long),
-            dataset.class_names,
-            len(dataset.class_names),
-            text,
-        ).to(device)
-        clients.append(
-            Client(
-                share.name,
-                strategy,
-                training,
-                model,
-                backbone.text,
-                data,
-                cache.features(dataset, test)[:, 0].to(device),
-                torch.tensor([item.label for item in test], device=device),
-                config.local_epochs,
-            )
-        )
-    return clients

@@ -39,6 +39,13 @@ class FederatedConfig:
     """pFedMoAP: the attention gate's learning rate as a multiple of the prompts' rate."""
     most_change: float = 100.0
     """An update whose parameters moved further than this (L2 distance) is refused."""
+    clip: float = 0.0
+    """Largest L2 norm of the change that a client sends; a longer one is shortened. 0: any."""
+    noise: float = 0.0
+    """Standard deviation of the Gaussian noise that a client adds to each number that it sends,
+    in units of `clip`. 0: none."""
+    delta: float = 1e-5
+    """The delta of differential privacy, for which the records tell epsilon."""
     seed: int = 1
     backbone: str = "demo"
 
@@ -59,7 +66,26 @@ class FederatedConfig:
                 raise UserError(f"{name} must be a number of at least 0; got {value}.")
         if not self.most_change > 0:
             raise UserError(f"most_change must be greater than 0; got {self.most_change}.")
+        self._check_privacy()
         self.training()  # raises for data, shots, seed or backbone that do not fit
+
+    def _check_privacy(self) -> None:
+        for name in ("clip", "noise"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UserError(f"{name} must be a number of at least 0; got {value}.")
+        if not 0 < self.delta < 1:
+            raise UserError(f"delta must be between 0 and 1; got {self.delta}.")
+        if self.noise and not self.clip:
+            raise UserError(
+                "noise needs clip: without a largest change no amount of noise protects a client. "
+                "Set clip, for example to the change that a client usually makes."
+            )
+        if (self.clip or self.noise) and not find_strategy(self.strategy).shared:
+            raise UserError(
+                f"With strategy {self.strategy} nothing leaves a client, so there is nothing to "
+                "clip and no noise to add. Leave clip and noise out, or choose another strategy."
+            )
 
     def training(self) -> TrainConfig:
         """Returns the settings of a client's training; its epochs are those of all rounds."""

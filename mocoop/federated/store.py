@@ -2,9 +2,10 @@
 
 federation.json     format, settings, partition and version
 state.safetensors   the state after the last finished round, with the records of all rounds
+records.json        instead of the state, in a copy that is only looked at: the records alone
 
-The second file is replaced as a whole after every round, so that a stopped federation goes on
-after its last finished round with the same numbers.
+The state is replaced as a whole after every round, so that a stopped federation goes on after its
+last finished round with the same numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mocoop.storage.atomic import read_tensors, write_json, write_tensors
 from mocoop.storage.formats import NewerError, check_format
 
 FORMAT = 1  # increase it when an old reader would misread a new federation
-DESCRIPTION, STATE = "federation.json", "state.safetensors"
+DESCRIPTION, STATE, RECORDS = "federation.json", "state.safetensors", "records.json"
 SHARED, POOL, CLIENT = "shared", "pool", "client"
 
 
@@ -47,6 +48,11 @@ def run_federation(
         UserError: if the folder holds a federation with other settings, or is damaged.
     """
     if (path / DESCRIPTION).exists():
+        if (path / RECORDS).exists():
+            raise UserError(
+                f"{path} holds the records of a federation without its parameters, so it cannot "
+                "go on. Give another folder."
+            )
         kept, kept_partition = read_description(path)
         if config not in (None, kept) or partition not in (None, kept_partition):
             raise UserError(
@@ -60,9 +66,7 @@ def run_federation(
             raise UserError(f"There is no federation in {path}.")
         federation, records = Federation(config, partition), []
         path.mkdir(parents=True, exist_ok=True)
-        description = {"settings": config.to_dict(), "partition": federation.partition.to_dict()}
-        about = {"format": FORMAT, "version": __version__, **description}
-        write_json(path / DESCRIPTION, about)
+        _write_description(path, config, federation.partition)
     for record in federation.run():
         records.append(record)
         _save(federation, records, path)
@@ -94,16 +98,48 @@ def read_records(path: Path) -> list[RoundRecord]:
     """
     if (path / DESCRIPTION).exists():
         read_description(path)
-    if not (path / STATE).exists():
+    file = next((path / name for name in (STATE, RECORDS) if (path / name).exists()), None)
+    if file is None:
         return []
     try:
-        with safe_open(path / STATE, "pt") as file:
-            content: dict[str, Any] = json.loads(file.metadata()["records"])
+        if file.name == STATE:
+            with safe_open(file, "pt") as opened:
+                text = opened.metadata()["records"]
+        else:
+            text = file.read_text(encoding="utf-8")
+        content: dict[str, Any] = json.loads(text)
         return [_record(values) for values in content["records"]]
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(
-            f"{path / STATE} is damaged ({error}). Start the federation anew."
-        ) from error
+        raise UserError(f"{file} is damaged ({error}). Start the federation anew.") from error
+
+
+def copy_to_look_at(path: Path, out: Path) -> None:
+    """Writes settings, partition and records of a federation to another folder.
+
+    The copy is small, and has nothing that a client learned.
+
+    Args:
+        path: the federation's folder.
+        out: the folder of the copy, which is made.
+
+    Raises:
+        UserError: if there is no federation, or it is damaged.
+    """
+    config, partition = read_description(path)
+    records = read_records(path)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_description(out, config, partition)
+    write_json(out / RECORDS, _plain(records))
+
+
+def _write_description(path: Path, config: FederatedConfig, partition: Partition) -> None:
+    description = {"settings": config.to_dict(), "partition": partition.to_dict()}
+    about = {"format": FORMAT, "version": __version__, **description}
+    write_json(path / DESCRIPTION, about)
+
+
+def _plain(records: list[RoundRecord]) -> dict[str, Any]:
+    return {"records": [asdict(record) for record in records]}
 
 
 def _record(values: dict[str, Any]) -> RoundRecord:
@@ -117,7 +153,7 @@ def _save(federation: Federation, records: list[RoundRecord], path: Path) -> Non
     parts |= {f"{POOL}/{name}": state for name, state in federation.server.pool.items()}
     parts |= {f"{CLIENT}/{client.name}": client.state() for client in federation.clients}
     tensors = {f"{part}//{name}": v for part, state in parts.items() for name, v in state.items()}
-    text = json.dumps({"records": [asdict(record) for record in records]})
+    text = json.dumps(_plain(records))
     write_tensors(path / STATE, tensors, {"records": text})
 
 
@@ -137,5 +173,7 @@ def _restore(federation: Federation, path: Path) -> list[RoundRecord]:
     for client in federation.clients:
         client.restore(parts.get(f"{CLIENT}/{client.name}", {}))
     federation.done = records[-1].number
+    for record in records:
+        federation.asked.update(record.took_part)
     federation.started = True
     return records

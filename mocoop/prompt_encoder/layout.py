@@ -117,6 +117,7 @@ class PromptLayout:
         first_before: the row of the first token before a name; the others follow it.
         joined: the ids of names joined with the words after them, one after the other.
         device: the device of the resulting tensors.
+        same: a number for each row of the table, equal for equal tokens, (table rows,).
     """
 
     def __init__(
@@ -126,13 +127,15 @@ class PromptLayout:
         first_before: int,
         joined: Tensor,
         device: torch.device,
+        same: np.ndarray,
     ) -> None:
         self.prompts = prompts
         self.before_lengths = before_lengths
         self.first_before = first_before
         self.joined = joined
         self.device = device
-        self._tiled: dict[int, list[Chunk]] = {}
+        self.same = same
+        self._tiled: dict[tuple[int, bool], list[Chunk]] = {}
         self.rows_below: dict[int, list[Tensor]] = {}  # filled by `shared_blocks.rows_in`
 
     @classmethod
@@ -167,7 +170,10 @@ class PromptLayout:
                 prompts.append(np.concatenate([[0], before, *parts, last]).astype(int))
         joined = classes.ids.new_tensor(ids)
         lengths, device = np.asarray(before_lengths), classes.ids.device
-        return cls(tuple(prompts), lengths, int(blocks[0]), joined, device)
+        # Special tokens and those of the blocks are equal to no others.
+        own = -1 - np.arange(3 + blocks[-1] - blocks[0])
+        same = np.concatenate([own[:3], classes.ids.cpu().numpy(), ids, own[3:]]).astype(int)
+        return cls(tuple(prompts), lengths, int(blocks[0]), joined, device, same)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -179,11 +185,22 @@ class PromptLayout:
         """The number of tokens of the longest prompt."""
         return max(len(prompt) for prompt in self.prompts)
 
-    def chunks(self, limit: int) -> list[Chunk]:
-        """Returns the prompts in tiles, in chunks of about `limit` rows; cached."""
-        if limit not in self._tiled:
-            self._tiled[limit] = lay_out(self.prompts, self.before_lengths, limit, self.device)
-        return self._tiled[limit]
+    def chunks(self, limit: int, share: bool = True) -> list[Chunk]:
+        """Returns the prompts in tiles, in chunks of about `limit` rows; cached.
+
+        Args:
+            limit: approximate number of rows in a chunk.
+            share: whether class names that begin with the same tokens may share these.
+        """
+        if (limit, share) not in self._tiled:
+            self._tiled[limit, share] = lay_out(
+                self.prompts,
+                self.before_lengths,
+                limit,
+                self.device,
+                self.same if share else None,
+            )
+        return self._tiled[limit, share]
 
     def deep_places(self, source: Tensor, counts: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Returns which rows have learned tokens in later blocks, and which tokens these are.

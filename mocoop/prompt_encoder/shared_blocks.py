@@ -4,6 +4,7 @@ Before block l an image replaces the learned tokens by its own (late conditionin
 block l - 1 in all other rows do not depend on the image: they are computed once for an expert and
 its classes, and every image's prompts go on from them. The result is exactly that of encoding
 every image's prompts from the start; gradients of the shared blocks are summed over the images.
+Every class has rows of its own here, also those whose names begin with the same tokens.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def shared_states(
     assert prompts.keys is None, "no learned keys and values beside late conditioning"
     parts = []
     deep = None if prompts.deep is None else prompts.deep[: len(blocks) - 1]
-    for chunk in prompts.layout.chunks(limit):
+    for chunk in prompts.layout.chunks(limit, share=False):
         rows = F.embedding(chunk.source, prompts.table) + positional_embedding[chunk.position]
         memory -= kept_bytes(chunk, blocks, whole=True)
         places = own = None
@@ -127,7 +128,7 @@ def upper_blocks(
         memory: bytes of activations to keep for the backward pass; without gradients 0.
     """
     images = layout.shape[0]
-    chunks = layout.chunks(limit)
+    chunks = layout.chunks(limit, share=False)
     parts = []
     for chunk, rows_below in zip(chunks, rows_in(shared.layout, layout, limit), strict=True):
         rows = shared.states[rows_below]
@@ -156,7 +157,7 @@ def rows_in(below: PromptLayout, layout: PromptLayout, limit: int) -> list[Tenso
     if limit not in layout.rows_below:
         table = np.zeros((below.shape[1] + 1, below.longest), dtype=np.int64)
         start = 0
-        for chunk in below.chunks(limit):
+        for chunk in below.chunks(limit, share=False):
             owner, position = _class_of_rows(below, chunk), chunk.position.cpu().numpy()
             table[owner, position] = start + np.arange(chunk.rows)
             start += chunk.rows
@@ -165,7 +166,7 @@ def rows_in(below: PromptLayout, layout: PromptLayout, limit: int) -> list[Tenso
                 table[_class_of_rows(layout, chunk), chunk.position.cpu().numpy()],
                 device=layout.device,
             )
-            for chunk in layout.chunks(limit)
+            for chunk in layout.chunks(limit, share=False)
         ]
     return layout.rows_below[limit]
 

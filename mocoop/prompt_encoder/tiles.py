@@ -3,7 +3,8 @@
 Linear layers are fast with many rows, attention is fast with few keys. There are no gaps between
 rows, so that linear layers do not compute padding. A tile holds the tokens of several classes of
 one expert; a mask keeps the classes separate. All tiles of a chunk have the same width, so that
-one product handles experts with prefixes and prompts of any length.
+one product handles experts with prefixes and prompts of any length. Class names that begin with
+the same tokens can share these (`prompt_trees`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+
+from mocoop.prompt_encoder.prompt_trees import Tree, chain, trees_of
 
 # Tile widths (slots per tile) to choose from. Measured on a CPU, attention takes about the same
 # time with 10 to 24 slots. Narrower tiles need too many small products; in wider tiles the mask
@@ -26,9 +29,10 @@ _SLOT_COST = 24  # cost of moving a token to its slot, as the number of keys of 
 class Chunk:
     """Prompts that are encoded together.
 
-    A row is a token. The rows are every expert's prefix once, and every pair's own tokens,
-    without gaps. Attention runs in tiles: a tile holds several prompts of one expert side by
-    side, or its prefix, and its tokens also see the expert's prefix.
+    A row is a token. The rows are every expert's prefix once, and the own tokens of every pair,
+    or of several pairs that share their first ones, without gaps. Attention runs in tiles: a tile
+    holds several prompts of one expert side by side, or its prefix, and its tokens also see the
+    expert's prefix.
     """
 
     pairs: Tensor  # (pairs,), indices of the (expert, class) pairs
@@ -55,11 +59,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class _Item:
-    """Tokens that stay together in a tile: a pair's own, or an expert's prefix (no pair)."""
+    """Tokens that stay together in a tile: of some pairs, or an expert's prefix (no pair)."""
 
     expert: int
-    pair: int | None
-    tokens: np.ndarray  # rows of the table of embeddings
+    tree: Tree
     start: int  # position of the first token in the prompt
 
 
@@ -105,7 +108,11 @@ def choose_width(lengths: Sequence[Sequence[int]], prefix: int) -> int:
 
 
 def lay_out(
-    prompts: Sequence[np.ndarray], before: np.ndarray, limit: int, device: torch.device
+    prompts: Sequence[np.ndarray],
+    before: np.ndarray,
+    limit: int,
+    device: torch.device,
+    same: np.ndarray | None = None,
 ) -> list[Chunk]:
     """Returns chunks that together hold every prompt once.
 
@@ -115,22 +122,27 @@ def lay_out(
         before: number of tokens between [SOS] and the class name, (experts,).
         limit: approximate number of rows in a chunk.
         device: the device of the tensors.
+        same: a number for each row of the table, equal for equal tokens, (table rows,): prompts
+            of an expert may then share their first own tokens; None for tokens of their own.
     """
     num_classes = len(prompts) // len(before)
     starts = 1 + before.repeat(num_classes)  # (pairs,), position of a pair's first own token
-    own = np.array([len(prompt) for prompt in prompts]) - starts
-    count = max(1, round(int(own.sum()) / limit))
-    # Chunks get equal shares of all tokens; a pair belongs to the chunk of its first token.
-    part = (own.cumsum() - own) * count // own.sum()
+    own = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
+    trees = trees_of(own, num_classes, same, WIDTHS[-1])
+    sizes = np.array([len(tree.tokens) for tree in trees])
+    count = max(1, round(int(sizes.sum()) / limit))
+    # Chunks get equal shares of all tokens; a tree belongs to the chunk of its first token.
+    part = (sizes.cumsum() - sizes) * count // sizes.sum()
     chunks = []
     for number in range(count):
-        pairs = np.flatnonzero(part == number)
         items: dict[int, list[_Item]] = {}
-        for pair in pairs.tolist():
+        for index in np.flatnonzero(part == number).tolist():
+            tree = trees[index]
+            pair = tree.pairs[0]
             expert, start = pair // num_classes, int(starts[pair])
             if expert not in items:
-                items[expert] = [_Item(expert, None, prompts[pair][:start], 0)]
-            items[expert].append(_Item(expert, pair, prompts[pair][start:], start))
+                items[expert] = [_Item(expert, chain((), prompts[pair][:start]), 0)]
+            items[expert].append(_Item(expert, tree, start))
         if items:
             chunks.append(_chunk(list(items.values()), device))
     return chunks
@@ -138,7 +150,7 @@ def lay_out(
 
 def _chunk(items: Sequence[Sequence[_Item]], device: torch.device) -> Chunk:
     """Returns one chunk; each expert's first item is its prefix, then follow its prompts."""
-    lengths = [[len(item.tokens) for item in own] for own in items]
+    lengths = [[len(item.tree.tokens) for item in own] for own in items]
     prefix = max(own[0] for own in lengths)
     width = choose_width(lengths, prefix)
     tiles = [
@@ -146,9 +158,9 @@ def _chunk(items: Sequence[Sequence[_Item]], device: torch.device) -> Chunk:
         for expert, own in enumerate(items)
         for tile in fill_tiles(lengths[expert], width)
     ]
-    per_tile = max(sum(item.pair is not None for item in tile) for _, tile in tiles)
+    per_tile = max(sum(len(item.tree.pairs) for item in tile) for _, tile in tiles)
     total = sum(map(sum, lengths))
-    num_pairs = sum(len(own) - 1 for own in items)
+    num_pairs = sum(len(item.tree.pairs) for own in items for item in own)
     slots = np.full((len(tiles), width), total)
     owner = np.full((len(tiles), width), -1)  # the index of the slot's item; -1 if empty
     in_prefix = np.zeros((len(tiles), width), dtype=bool)  # these see no other prefix
@@ -157,27 +169,30 @@ def _chunk(items: Sequence[Sequence[_Item]], device: torch.device) -> Chunk:
     source, position, row_slot = [], [], []
     pairs: list[int] = []
     ends, pair_slot = [], []
+    branched = []  # the place of each tree with branches, and which tokens do not see which
     row = 0
     for index, (expert, tile) in enumerate(tiles):
-        start = 0
+        start = own_pairs = 0
         for number, item in enumerate(tile):
-            size = len(item.tokens)
+            tree, size = item.tree, len(item.tree.tokens)
             own_slots = slice(start, start + size)
             slots[index, own_slots] = np.arange(row, row + size)
             owner[index, own_slots] = number
-            source.append(item.tokens)
-            position.append(np.arange(item.start, item.start + size))
+            source.append(tree.tokens)
+            position.append(item.start + tree.depths)
             row_slot.append(index * width + np.arange(start, start + size))
-            start, row = start + size, row + size
-            if item.pair is None:
+            if len(tree.pairs) > 1:
+                branched.append((index, own_slots, ~tree.seen()))
+            if not tree.pairs:
                 in_prefix[index, own_slots] = True
-                prefix_rows[expert, :size] = np.arange(row - size, row)
-            else:
-                end = int((end_slots[index] < num_pairs).sum())
-                end_slots[index, end] = len(pairs)
-                pair_slot.append(index * per_tile + end)
-                pairs.append(item.pair)
-                ends.append(row - 1)
+                prefix_rows[expert, :size] = np.arange(row, row + size)
+            for pair, end in zip(tree.pairs, tree.ends, strict=True):
+                end_slots[index, own_pairs] = len(pairs)
+                pair_slot.append(index * per_tile + own_pairs)
+                pairs.append(pair)
+                ends.append(row + end)
+                own_pairs += 1
+            start, row = start + size, row + size
     tile_expert = np.array([expert for expert, _ in tiles])
     sizes = np.array([own[0] for own in lengths])
     exists = np.arange(prefix) < sizes[:, None]  # (experts, prefix)
@@ -185,6 +200,9 @@ def _chunk(items: Sequence[Sequence[_Item]], device: torch.device) -> Chunk:
     hidden[:, :, :prefix] = in_prefix[:, :, None] | ~exists[tile_expert][:, None]
     hidden[:, :, prefix:] = owner[:, :, None] != owner[:, None, :]
     hidden[:, :, prefix:] |= np.triu(np.ones((width, width), dtype=bool), 1)
+    for index, own_slots, unseen in branched:
+        own_keys = slice(prefix + own_slots.start, prefix + own_slots.stop)
+        hidden[index, own_slots, own_keys] = unseen
     keys = np.concatenate([prefix_rows[tile_expert], np.where(slots < total, slots, 0)], axis=1)
     move = lambda values: torch.as_tensor(values, device=device)
     return Chunk(

@@ -33,7 +33,13 @@ from mocoop.errors import UserError
 from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measure
 from mocoop.runs.run import Run
 from mocoop.runs.status import read_values
-from mocoop.storage.atomic import atomic_write, write_json, write_tensors
+from mocoop.storage.atomic import (
+    atomic_write,
+    remove_of_killed,
+    temporary_prefix,
+    write_json,
+    write_tensors,
+)
 from mocoop.storage.engines import Engine, shared_folder
 from mocoop.storage.formats import check_format
 
@@ -144,7 +150,8 @@ def train_part(config: TrainConfig, root: Path) -> Path:
 
     part = _part(config, root)
     part.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=part.parent, prefix=".training-"))
+    remove_of_killed(part.parent)
+    folder = Path(tempfile.mkdtemp(dir=part.parent, prefix=temporary_prefix(part.stem)))
     try:
         for _ in run_experiment(config, folder):
             pass

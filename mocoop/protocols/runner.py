@@ -17,6 +17,7 @@ from mocoop.presets import identity
 from mocoop.protocols.plans import Task
 from mocoop.runs.run import FINISHED, Run
 from mocoop.shots import shots_name
+from mocoop.storage.atomic import remove_of_killed
 from mocoop.storage.engines import Engine, shared_folder
 
 
@@ -96,7 +97,7 @@ def _resumed(root: Path, name: str) -> Run | None:
     from mocoop.training.snapshots import saved_epoch
 
     for path in takewhile(Path.exists, _paths(root, name)):
-        if Run(path).status().active or saved_epoch(path) is None:
+        if _is_active(path) or saved_epoch(path) is None:
             continue
         with suppress(UserError):  # its images or weights have changed
             for _ in resume_experiment(path):
@@ -110,14 +111,29 @@ def _finished(root: Path, name: str) -> Run | None:
     for path in _paths(root, name):
         if not path.exists():
             return None
-        if Run(path).status().state == FINISHED:
-            return Run(path)
+        with suppress(UserError):  # a process was killed before it wrote a status, say
+            if Run(path).status().state == FINISHED:
+                return Run(path)
     return None
+
+
+def _is_active(path: Path) -> bool:
+    """Returns whether a run is running or waiting; one without a readable status is not."""
+    try:
+        return Run(path).status().active
+    except UserError:
+        return False
 
 
 def _free_path(root: Path, name: str) -> Path:
     """Returns an unused folder: an unfinished run with the same settings is not overwritten."""
-    return next(path for path in _paths(root, name) if not path.exists())
+    return next(path for path in _paths(root, name) if _is_free(path))
+
+
+def _is_free(path: Path) -> bool:
+    """Returns whether a folder does not exist, or a killed process has left it empty."""
+    remove_of_killed(path)
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _paths(root: Path, name: str) -> Iterator[Path]:

@@ -16,6 +16,7 @@ import numpy as np
 from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
 from mocoop.datasets import dataset_name, load_dataset
+from mocoop.errors import choose_from
 from mocoop.evaluation.evaluate import route_items
 from mocoop.evaluation.transfer import classifier_for
 from mocoop.features.cache import FeatureCache
@@ -80,6 +81,19 @@ def comparison_tasks(
                     for label, groups in groups_by_kind(maker, candidates).items()
                 ]
     return tasks
+
+
+def of_kinds(tasks: Sequence[Task], kinds: Sequence[str]) -> list[Task]:
+    """Returns the tasks of some kinds of groups; all of them if no kind is given.
+
+    Raises:
+        UserError: for an unknown kind.
+    """
+    known = list(dict.fromkeys(task.label for task in tasks))
+    for kind in kinds:
+        if kind not in known:
+            raise choose_from("kind of groups", kind, known)
+    return [task for task in tasks if not kinds or task.label in kinds]
 
 
 def groups_by_kind(maker: TemplateMaker, candidates: Sequence[Candidate]) -> dict[str, Groups]:

@@ -25,6 +25,7 @@ from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset, settings_from
 from mocoop.protocols.plans import check_epochs, with_epochs
 from mocoop.shots import shots_value
+from mocoop.storage.engines import Engine
 from mocoop.training.baselines import fit_baseline, fitted
 from mocoop.training.length_search import SearchOptimizer, SearchResult, search_lengths
 from mocoop.training.loop import fit
@@ -54,8 +55,11 @@ def tune(
     seeds: Sequence[int],
     backbone: str = "demo",
     epochs: int | None = None,
+    engine: Engine | None = None,
 ) -> Iterator[Candidate]:
     """Yields every combination of a grid of settings with its validation accuracies.
+
+    A combination is yielded when all its trainings are done, whatever order they end in.
 
     Accuracy is measured on the whole validation split, not only on the few-shot validation
     images. One recipe is chosen for all data sets and shots, and a few images per class are too
@@ -69,6 +73,7 @@ def tune(
         seeds: seeds of the few-shot selections.
         backbone: the frozen CLIP.
         epochs: of every training; the method's own number if None.
+        engine: where the trainings run; one after the other in this process if None.
 
     Raises:
         UserError: for an unknown setting or value, epochs below 1, data without validation
@@ -84,14 +89,23 @@ def tune(
         raise UserError("The grid has values for epochs already: leave --epochs out.")
     start = with_epochs(preset(method, backbone), epochs)
     values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]
-    for combination in itertools.product(*values):
-        changes = dict(zip(grid, combination, strict=True))
-        accuracies = {}
-        for name, count, seed in itertools.product(data, shots, seeds):
-            config = settings_from(start.to_dict() | changes)
-            config = replace(config, data=name, shots=count, seed=seed)
-            accuracies[f"{name}, {shots_value(count)}, {seed}"] = validation_accuracy(config)
-        yield Candidate(changes, accuracies)
+    combinations = [dict(zip(grid, found, strict=True)) for found in itertools.product(*values)]
+    places = list(itertools.product(data, shots, seeds))
+    names = [f"{name}, {shots_value(count)}, {seed}" for name, count, seed in places]
+    configs = [
+        replace(settings_from(start.to_dict() | changes), data=name, shots=count, seed=seed)
+        for changes in combinations
+        for name, count, seed in places
+    ]
+    words = [f"{changes}, {name}" for changes in combinations for name in names]
+    accuracies: list[dict[str, float]] = [{} for _ in combinations]
+    jobs = [(config,) for config in configs]
+    for index, accuracy in (engine or Engine()).map(validation_accuracy, jobs, words):
+        combination, place = divmod(index, len(places))
+        accuracies[combination][names[place]] = accuracy
+        if len(accuracies[combination]) == len(places):
+            ordered = {name: accuracies[combination][name] for name in names}
+            yield Candidate(combinations[combination], ordered)
 
 
 def validation_accuracy(config: TrainConfig) -> float:

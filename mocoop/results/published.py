@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mocoop.method_record import Paper
-from mocoop.methods import CLIP, COCOOP, COOP, KGCOOP, LASP, MOCOOP, PROGRAD
+from mocoop.methods import CLIP, COCOOP, COOP, KGCOOP, LASP, PROGRAD
+from mocoop.methods_of_mixtures import MOCOOP
 from mocoop.results.cells import Block, Cell, Line, Table
 from mocoop.results.marks import ALL_NAMES
 

@@ -23,7 +23,7 @@ from mocoop.runs.model_card import model_card
 from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED, STATUS_FILE, Status, read_values, status_values
 from mocoop.runs.validate import check_run
-from mocoop.storage.atomic import atomic_write, remove_of_killed
+from mocoop.storage.atomic import atomic_write
 
 ARCHIVE_FORMAT = 1  # increase it when an old reader would misread a new archive
 MANIFEST, CARD = "archive.json", "README.md"
@@ -42,7 +42,6 @@ def write_archive(run: Run, path: Path) -> None:
         UserError: for a run that is not finished, or damaged.
     """
     content = _content(run)
-    remove_of_killed(path.parent, path.name)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         _pack(run, content, file)
 

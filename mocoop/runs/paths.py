@@ -12,8 +12,8 @@ from mocoop.runs.status import read_status
 
 EXPORT_FILE = "classifier.json"
 """By this file a folder of `mocoop export` is recognised."""
-PROTOCOL, LAB_GRID = "protocol", "lab-grid"
-RESERVED = (PROTOCOL, LAB_GRID)
+PROTOCOL, LAB_GRID, SWEEPS, FEDERATED = "protocol", "lab-grid", "sweeps", "federated"
+RESERVED = (PROTOCOL, LAB_GRID, SWEEPS, FEDERATED)
 """Folders in the folder of runs that hold the runs of a command; no run may be called so."""
 
 
@@ -25,6 +25,11 @@ def default_runs() -> Path:
 def protocol_runs() -> Path:
     """Returns the folder of the protocols' runs, which Compare shows too."""
     return default_runs() / PROTOCOL
+
+
+def federations() -> Path:
+    """Returns the folder of the federations, which the app shows."""
+    return default_runs() / FEDERATED
 
 
 def check_not_reserved(path: Path) -> None:

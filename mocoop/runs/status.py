@@ -15,7 +15,7 @@ from mocoop.older import FIRST
 from mocoop.runs.formats import FORMAT
 from mocoop.runs.schema import LIMIT, LIMITS
 from mocoop.storage.formats import KEY, NewerError, check_format
-from mocoop.storage.typed_json import Count, convert, decode
+from mocoop.storage.typed_json import Count, Word, convert, decode
 
 QUEUED: Final = "queued"
 RUNNING: Final = "running"
@@ -53,6 +53,9 @@ class Status:
     """Id of the process that trains the run, or that waits in the queue to train it."""
     process_started: Time = 0.0
     """Start time of that process, because the system reuses process ids."""
+    process_mark: Word = ""
+    """What tells that process from others whatever the clock says; empty if the system does not
+    tell it."""
     started: Time = 0.0
     """When the run was started or queued, as Unix time in seconds."""
     updated: Time = 0.0
@@ -67,7 +70,11 @@ class Status:
         """Returns the run's process; None if it has ended."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.process_started) < 2
+            mark = _mark(process.pid)
+            if self.process_mark and mark:
+                same = mark == self.process_mark
+            else:
+                same = abs(process.create_time() - self.process_started) < 2
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.Error:
             return None
@@ -106,8 +113,14 @@ def saved_status(run: Path, kind: type[AnyStatus]) -> AnyStatus:
 
 
 def status_values(status: Status) -> dict[str, Any]:
-    """Returns what status.json holds: the store's format and the status."""
-    return {KEY: FORMAT, **asdict(status)}
+    """Returns what status.json holds: the store's format and the status.
+
+    Without a process, earlier versions can read it too.
+    """
+    values = asdict(status)
+    if not values["process_mark"]:
+        del values["process_mark"]
+    return {KEY: FORMAT, **values}
 
 
 def state_without_status(error: UserError) -> str:
@@ -128,7 +141,27 @@ def with_process(read: Callable[[], AnyStatus]) -> AnyStatus:
 
 def identity(process: psutil.Process) -> dict[str, Any]:
     """Returns the fields of a status that identify a process."""
-    return {"pid": process.pid, "process_started": process.create_time()}
+    return {
+        "pid": process.pid,
+        "process_started": process.create_time(),
+        "process_mark": _mark(process.pid),
+    }
+
+
+def _mark(pid: int) -> str:
+    """Returns what tells a process from others, before and after a change of the clock.
+
+    Linux tells the start of a process in ticks since the machine's own start. The time of day at
+    that start, by which psutil makes a date of it, moves with the clock: a process seemed another
+    one after the clock was set.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        # The name of the program, in brackets, may hold spaces and brackets.
+        fields_after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return f"{boot} {fields_after_name[19]}"
+    except (OSError, IndexError):  # another system, or no such process
+        return ""
 
 
 def read_values(run: Path, name: str) -> dict[str, Any]:

@@ -68,19 +68,30 @@ class RunWriter:
             process = identity(psutil.Process())
             self._status = Status(RUNNING, "starting", started=now, updated=now, **process)
             try:
-                self.update()
+                _write_status(path, self._status)
             except OSError:
                 with suppress(OSError):
                     path.rmdir()  # leave no empty folder behind
                 raise
 
     def update(self, **changes: Any) -> None:
-        """Writes the status with some fields changed."""
+        """Writes the status with some fields changed.
+
+        Raises:
+            UserError: if the run's folder was deleted; what was written since is removed.
+        """
+        self._check_there()
         self._status = replace(self._status, **changes, updated=time.time())
         _write_status(self.run.path, self._status)
 
     def fail(self, message: str) -> None:
-        """Writes the state `failed` with the reason, even if the disk is full."""
+        """Writes the state `failed` with the reason, even if the disk is full.
+
+        A run whose folder was deleted leaves nothing behind.
+        """
+        if not (self.run.path / STATUS_FILE).exists():
+            shutil.rmtree(self.run.path, ignore_errors=True)
+            return
         self._status = replace(self._status, state=FAILED, message=message, updated=time.time())
         _write_last_status(self.run.path, self._status)
 
@@ -90,7 +101,12 @@ class RunWriter:
         write_json(self.run.path / "config.json", values)
 
     def add_record(self, record: Mapping[str, Any]) -> None:
-        """Appends one record to metrics.jsonl."""
+        """Appends one record to metrics.jsonl.
+
+        Raises:
+            UserError: as for `update`.
+        """
+        self._check_there()
         with (self.run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
@@ -117,6 +133,13 @@ class RunWriter:
         """Writes results.json and then the state `finished`."""
         write_json(self.run.path / "results.json", dict(results))
         self.update(state=FINISHED, message="")
+
+    def _check_there(self) -> None:
+        if not (self.run.path / STATUS_FILE).exists():
+            shutil.rmtree(self.run.path, ignore_errors=True)
+            raise UserError(
+                f"{self.run.path} was deleted while the run was trained. Train it again."
+            )
 
 
 def queue_run(path: Path) -> Run:

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mocoop.errors import UserError
+from mocoop.storage.atomic import remove_of_killed, temporary_prefix
 from mocoop.storage.zip_names import ZipNames, zip_names
 
 CHUNK = 2**20
@@ -217,7 +218,9 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise UserError(f"{target} exists already. Remove or rename it first.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        remove_of_killed(target.parent)
+        prefix = temporary_prefix(target.name)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
     except OSError as error:
         raise UserError(
             f"Nothing can be written to {target.parent}: {error.strerror}. Make it writable, or "
@@ -238,7 +241,10 @@ def explain_errors(name: str, advice: str) -> Iterator[None]:
         yield
     except tarfile.FilterError as error:
         raise UserError(f"{name} is not safe to extract: {error}. Do not use it.") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, UnicodeError) as error:
+    except UserError:
+        raise
+    # ValueError: of a place in the file that is before its start, and of names.
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError) as error:
         raise UserError(
             f"{name} is damaged or not a supported archive ({error}). {advice}"
         ) from error

@@ -11,9 +11,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,9 @@ from mocoop.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-_OURS = re.compile(r"\.(?P<name>.*)\.(?P<pid>[0-9]{1,9})-[a-z0-9_]{8}")
+_OURS = re.compile(
+    r"\.(?P<name>.*?)(?:\.(?P<machine>[0-9a-f]{8}))?\.(?P<pid>[0-9]{1,9})-[a-z0-9_]{8}"
+)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -34,9 +37,11 @@ NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path next to `path` and renames it to `path` on success.
 
-    Readers see the old file or the new one, never a part. After an error, nothing new is left.
+    Readers see the old file or the new one, never a part. After an error, nothing new is left;
+    what a killed process left of the same file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_of_killed(path.parent, path.name)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix(path.name))
     os.close(handle)
     temporary = Path(name)
@@ -50,7 +55,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def temporary_prefix(name: str) -> str:
     """Returns how a temporary file or folder of this process begins, for a file called `name`."""
-    return f".{name}.{os.getpid()}-"
+    return f".{name}.{_machine()}.{os.getpid()}-"
+
+
+def name_of_temporary(name: str) -> str | None:
+    """Returns the name of the file that a temporary file is for; None if it is none of ours."""
+    match = _OURS.fullmatch(name)
+    return match["name"] if match else None
+
+
+def _machine() -> str:
+    """Returns what marks this machine: a folder may be shared, and its process ids are not."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def remove_of_killed(folder: Path, name: str = "") -> None:
@@ -68,11 +84,13 @@ def remove_of_killed(folder: Path, name: str = "") -> None:
     except OSError:
         return
     for path, match in found:
-        if name in ("", match["name"]) and not psutil.pid_exists(int(match["pid"])):
+        here = match["machine"] in (None, _machine())
+        if here and name in ("", match["name"]) and not psutil.pid_exists(int(match["pid"])):
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                Path(path).unlink(missing_ok=True)
+                with suppress(OSError):  # of another user, or removed by another process
+                    os.unlink(path)
 
 
 @contextmanager

@@ -72,8 +72,10 @@ def names_in(stream: IO[bytes], encoding: str = "") -> ZipNames:
     try:
         with zipfile.ZipFile(stream) as archive:
             names = zip_names(archive.infolist(), encoding)
+    except UserError:
+        raise
     # NotImplementedError: of a zip that is split over several disks.
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, UnicodeError):
+    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, ValueError):
         names = ZipNames()
     stream.seek(0)
     return names

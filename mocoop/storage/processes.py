@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,7 +35,7 @@ def parallel_map(
     # "spawn", because a forked process may hang in torch's threads.
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with ProcessPoolExecutor(workers, context, limit_threads, (threads,)) as pool:
+    with ProcessPoolExecutor(workers, context, _start_worker, (threads,)) as pool:
         futures = {pool.submit(work, *job): index for index, job in enumerate(jobs)}
         try:
             for future in as_completed(futures):
@@ -41,6 +43,24 @@ def parallel_map(
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _start_worker(threads: int) -> None:
+    """Prepares this process, a worker, which is to end together with the one that started it.
+
+    A worker whose parent was killed would finish its job and then wait for another for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(
+            target=_end_with, args=(parent.sentinel,), daemon=True, name="ends with its parent"
+        ).start()
+    limit_threads(threads)
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)  # the main thread may be in the middle of a job
 
 
 def limit_threads(threads: int) -> None:

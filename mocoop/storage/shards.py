@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mocoop.errors import UserError
-from mocoop.storage.atomic import write_tensors
+from mocoop.storage.atomic import remove_of_killed, write_tensors
 
 KEY_BYTES = 16
 
@@ -77,6 +77,7 @@ class Shards:
         joined = b"".join(keys)
         table = torch.from_numpy(np.frombuffer(joined, np.uint8).reshape(-1, KEY_BYTES).copy())
         name = hashlib.sha256(joined).hexdigest()[:16]
+        remove_of_killed(self.folder)  # the next shards may have other names
         try:
             write_tensors(self.folder / f"{name}.safetensors", {"keys": table, "rows": rows})
         except (OSError, SafetensorError) as error:

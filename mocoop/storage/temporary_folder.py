@@ -9,15 +9,25 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
-from mocoop.storage.atomic import lock_file
+from mocoop.storage.atomic import lock_file, remove_of_killed, temporary_prefix
+
+_NAME = "mocoop"
 
 
 class TemporaryFolder:
-    """A new empty folder; it and its lock file are removed when this object is deleted."""
+    """A new empty folder; it and its lock file are removed when this object is deleted.
+
+    What killed processes have left is removed by the next such folder.
+    """
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="mocoop-"))
-        weakref.finalize(self, _remove, self.path, os.getpid())
+        remove_of_killed(Path(tempfile.gettempdir()), _NAME)
+        self.path = Path(tempfile.mkdtemp(prefix=temporary_prefix(_NAME)))
+        self._remove = weakref.finalize(self, _remove, self.path, os.getpid())
+
+    def close(self) -> None:
+        """Removes the folder now."""
+        self._remove()
 
 
 def _remove(path: Path, owner: int) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mocoop.errors import UserError
-from mocoop.storage.atomic import write_json
+from mocoop.storage.atomic import name_of_temporary, write_json
 from mocoop.storage.cache_folder import default_cache
 from mocoop.storage.typed_json import decode
 
@@ -202,8 +202,10 @@ def _remove_leftovers(root: Path) -> None:
     for folder in _folders(root):
         if folder.name.startswith(_REMOVED):
             shutil.rmtree(folder, ignore_errors=True)
-        elif folder.name.startswith("."):  # .NAME.RANDOM, in which NAME is extracted
-            target = folder.with_name(folder.name[1:].rpartition(".")[0])
+        elif folder.name.startswith("."):  # in which NAME is extracted
+            # Earlier versions called it .NAME.RANDOM.
+            older = folder.name[1:].rpartition(".")[0]
+            target = folder.with_name(name_of_temporary(folder.name) or older)
             with _if_free(target) as free:
                 if free:
                     shutil.rmtree(folder, ignore_errors=True)

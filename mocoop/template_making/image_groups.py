@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mocoop.template_making.feature_checks import NEAR
-from mocoop.template_making.group_number import LEAST_GROUPS, MOST_GROUPS, Chosen, Tried
+from mocoop.template_making.group_number import LEAST_GROUPS, MOST_GROUPS, STABLE, Chosen, Tried
 from mocoop.template_making.grouping import agreement, silhouette
 from mocoop.template_making.routing import CHOSEN
 
@@ -111,8 +111,9 @@ def choose_by_images(
 ) -> Chosen:
     """Returns the grouping with the best number of groups among 3 to 8.
 
-    The number has the highest accuracy on validation images; of equal ones the smallest. Without
-    such images it grows as long as a group adds 0.01 to the mean probability.
+    The stable numbers count; if there are none, all of them. The number has the highest accuracy
+    on validation images; of equal ones the smallest. Without such images all numbers count, and
+    the number grows as long as a group adds 0.01 to the mean probability.
 
     Args:
         vectors: centred unit vectors of the templates (templates, dim).
@@ -149,8 +150,10 @@ def choose_by_images(
         fewer = f"; there are only {most} different templates" if most < count else ""
         why = f"the number was given{fewer}"
     elif accuracy is not None:
-        best = max(tried, key=lambda one: (one.validation or 0.0, -one.count))
-        why = "best accuracy on validation images"
+        stable = [one for one in tried if one.stability > STABLE]
+        best = max(stable or tried, key=lambda one: (one.validation or 0.0, -one.count))
+        lack = "" if stable else "; no number of groups is stable when the images change"
+        why = f"best accuracy on validation images of the stable numbers{lack}"
     else:
         for one in tried[1:]:
             now, before = (reached(probabilities, path[n - 1]) for n in (one.count, one.count - 1))

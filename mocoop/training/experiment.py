@@ -47,6 +47,7 @@ from mocoop.training.search_stage import SearchStage
 from mocoop.training.snapshots import (
     Snapshot,
     check_unchanged,
+    drop_needless_snapshots,
     drop_snapshot,
     load_saved_epochs,
     load_snapshot,
@@ -63,7 +64,9 @@ Gates = dict[int, dict[str, torch.Tensor]]
 
 
 class Cancelled(BaseException):
-    """Raised inside a training to stop it on request; it is not an error."""
+    """Raised inside a training to stop it on request; it is not an error. Its text, if it has
+    one, is the run's message.
+    """
 
 
 def run_experiment(
@@ -75,7 +78,8 @@ def run_experiment(
     backbone: Backbone | None = None,
     imported: Imported | None = None,
     searching: Progress | None = None,
-) -> Iterator[EpochRecord]:
+    until: int | None = None,
+) -> Generator[EpochRecord, None, None]:
     """Trains and evaluates a run in a folder and yields a record per epoch.
 
     The run's status is first running, then finished, cancelled or failed. If the process is
@@ -92,13 +96,16 @@ def run_experiment(
         imported: prompts to start from; with `epochs` 0 they are only tested.
         searching: called with the numbers of epochs so far and of all epochs, while the numbers
             of tokens are searched for.
+        until: an epoch after which a snapshot is written: the caller will pause the run there.
 
     Raises:
         UserError: for settings, data or weights that do not fit together: nothing is written,
             but a queued run is marked failed. Also for a full disk: the run is marked failed.
     """
     inputs = partial(prepare, config, dataset, backbone)
-    yield from _run_with_status(inputs, path, cache_folder, None, encoding, imported, searching)
+    yield from _run_with_status(
+        inputs, path, cache_folder, None, encoding, imported, searching, until
+    )
 
 
 def resume_experiment(
@@ -106,7 +113,8 @@ def resume_experiment(
     cache_folder: Path | None = None,
     encoding: Progress | None = None,
     searching: Progress | None = None,
-) -> Iterator[EpochRecord]:
+    until: int | None = None,
+) -> Generator[EpochRecord, None, None]:
     """Continues a run that stopped and yields a record for each remaining epoch.
 
     On a CPU the result is equal, bit by bit, to that of a run that did not stop: it goes on with
@@ -123,7 +131,7 @@ def resume_experiment(
         raise
     inputs = partial(prepare, config)
     yield from _run_with_status(
-        inputs, path, cache_folder, snapshot, encoding, searching=searching
+        inputs, path, cache_folder, snapshot, encoding, searching=searching, until=until
     )
 
 
@@ -135,12 +143,14 @@ def _run_with_status(
     encoding: Progress | None,
     imported: Imported | None = None,
     searching: Progress | None = None,
+    until: int | None = None,
 ) -> Iterator[EpochRecord]:
     """Prepares, trains and tests a run, and keeps its status up to date."""
     try:
         prepared = inputs()
         with explain_write_errors(path):
             writer = RunWriter(path, resume=snapshot is not None)
+            drop_needless_snapshots(path.parent)
     except UserError as error:
         _fail_queued(path, error)
         raise
@@ -152,10 +162,10 @@ def _run_with_status(
         ):
             progress = _status_progress(writer, encoding)
             yield from _train_and_test(
-                prepared, writer, cache_folder, snapshot, progress, imported, searching
+                prepared, writer, cache_folder, snapshot, progress, imported, searching, until
             )
-    except (Cancelled, KeyboardInterrupt, GeneratorExit):
-        writer.update(state=CANCELLED, message="stopped on request")
+    except (Cancelled, KeyboardInterrupt, GeneratorExit) as stop:
+        writer.update(state=CANCELLED, message=str(stop) or "stopped on request")
         raise
     except BaseException as error:
         writer.fail(str(error) or type(error).__name__)
@@ -170,6 +180,7 @@ def _train_and_test(
     progress: Progress,
     imported: Imported | None = None,
     searching: Progress | None = None,
+    until: int | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains and tests a prepared run, writes its files and yields a record per epoch."""
     config, dataset, backbone = prepared.config, prepared.dataset, prepared.backbone
@@ -208,8 +219,9 @@ def _train_and_test(
             dataset, backbone, cache, prepared.val_items, prepared.trained
         )
         soft, gates = yield from _train(
-            prepared, model, data, generator, writer, snapshot, started, untrained_accuracy, search
-        )
+            prepared, model, data, generator, writer, snapshot, started, untrained_accuracy,
+            search, until,
+        )  # fmt: skip
         weights = learned_state(model)
         if method.classifier == TEMPLATES:
             soft = {0: prototypes.cpu().clone()}
@@ -278,6 +290,7 @@ def _train(
     started: float,
     untrained_accuracy: float | None,
     search: SearchResult | None,
+    until: int | None,
 ) -> Generator[EpochRecord, None, tuple[dict[int, torch.Tensor], Gates]]:
     """Trains the soft prompts, yields a record per epoch and writes snapshots.
 
@@ -323,7 +336,7 @@ def _train(
             if done == config.epochs or done % config.save_every == 0:
                 keep(done)
             writer.add_record(asdict(record))
-            due = done == config.epochs or time.monotonic() - saved >= SNAPSHOT_SECONDS
+            due = done in (until, config.epochs) or time.monotonic() - saved >= SNAPSHOT_SECONDS
             if optimizer is not None and due:
                 spent = time.perf_counter() - started
                 state = Snapshot.capture(

@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from mocoop.errors import UserError
 from mocoop.model.mixture import PromptMixture
 from mocoop.presets import identity
+from mocoop.runs.status import FINISHED, read_status
 from mocoop.storage.atomic import read_tensors, write_tensors
 from mocoop.training.image_sources import CachedImages
 from mocoop.training.length_search import SearchOptimizer
@@ -227,6 +228,14 @@ def saved_epoch(run: Path) -> int | None:
 def drop_snapshot(run: Path) -> None:
     """Deletes a run's snapshot and the epochs saved with it."""
     shutil.rmtree(run / FOLDER, ignore_errors=True)
+
+
+def drop_needless_snapshots(runs: Path) -> None:
+    """Deletes the snapshots of finished runs that were killed before they did it themselves."""
+    for folder in runs.glob(f"*/{FOLDER}"):
+        with suppress(UserError):
+            if read_status(folder.parent).state == FINISHED:
+                drop_snapshot(folder.parent)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

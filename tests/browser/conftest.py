@@ -17,8 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from app.jobs.federations import cancel_federation
 from app.jobs.trainings import cancel_run
+from mocoop.runs.paths import FEDERATED
 from mocoop.runs.run import Run
+from mocoop.runs.status import STATUS_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG_LINES, PAGE_LENGTH = 60, 6000  # of what a failure shows
@@ -128,8 +131,10 @@ def _apps(folder: Path, cache: Path) -> Iterator[Callable[[], Server]]:
         # What is printed here is shown when the test (of a file: its last one) failed.
         for server in started:
             print(server.report())
-        for run in (folder / "runs").glob("*"):
-            cancel_run(Run(run), patience=2)
+        for run in (folder / "runs").glob(f"*/{STATUS_FILE}"):
+            cancel_run(Run(run.parent), patience=2)
+        for federation in (folder / "runs").glob(f"{FEDERATED}/*/{STATUS_FILE}"):
+            cancel_federation(federation.parent, patience=2)
         for server in started:
             server.stop()
 

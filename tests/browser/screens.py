@@ -24,6 +24,7 @@ PAGES = {  # address → title, height of the picture in pixels
     "routing": ("Routing", 1000),
     "prompt_space": ("Prompt space", 1500),
     "overfitting_lab": ("Overfitting lab", 1000),
+    "federated": ("Federated", 1500),
     "compare": ("Compare", 800),
 }
 

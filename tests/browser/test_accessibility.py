@@ -25,6 +25,7 @@ PAGES = {
     "Routing": ("routing", "Routing"),
     "Prompt space": ("prompt_space", "Prompt space"),
     "Overfitting lab": ("overfitting_lab", "Overfitting lab"),
+    "Federated": ("federated", "Federated"),
     "Compare": ("compare", "Compare"),
 }
 FINDINGS = """async () => {

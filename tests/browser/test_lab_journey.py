@@ -64,6 +64,7 @@ def test_the_address_follows_fast_sliders_and_playing_ends_at_the_last_epoch(
 
 def test_a_lesson_then_play_then_delete_a_run(start_app, browser_page, tmp_path):
     page, server = browser_page, start_app()
+    page.set_viewport_size({"width": 1280, "height": 900})
     page.goto(f"{server.address}/overfitting_lab")
     heading(page, "Overfitting lab")
     page.get_by_role("tab", name="Lessons").click()
@@ -73,6 +74,10 @@ def test_a_lesson_then_play_then_delete_a_run(start_app, browser_page, tmp_path)
     expect(page.get_by_text(re.compile("As you predicted|You predicted"))).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(1)
     settled(page)
+    # What happened, its figure and the way on are on one screen, without scrolling.
+    onward = page.get_by_role("button", name=f"Next: {LESSONS[1].title}")
+    expect(onward).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Handout").click()
     with page.expect_download() as handout:
         page.get_by_role("button", name="Handout with solution").click()
     printed = Path(handout.value.path())
@@ -80,8 +85,11 @@ def test_a_lesson_then_play_then_delete_a_run(start_app, browser_page, tmp_path)
     assert printed.stat().st_size < 200_000
     assert "answer" not in page.url  # a link tells neither the prediction nor the answer
     assert "revealed" not in page.url
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Story and question").click()
     expect(page.get_by_role("radio", name=LESSONS[0].choices[1])).to_be_disabled()
-    page.get_by_role("button", name=f"Next: {LESSONS[1].title}").click()
+    page.keyboard.press("Escape")
+    onward.click()
     expect(page.get_by_role("heading", name=LESSONS[1].title)).to_be_visible()
 
     page.goto(f"{server.address}/overfitting_lab?until=38")

@@ -12,7 +12,15 @@ from mocoop.cli.main import main
 from mocoop.errors import UserError
 from mocoop.federated.federation import Federation
 from mocoop.federated.settings import FederatedConfig
-from mocoop.federated.store import STATE, read_records, run_federation
+from mocoop.federated.store import (
+    DESCRIPTION,
+    RECORDS,
+    STATE,
+    copy_to_look_at,
+    read_description,
+    read_records,
+    run_federation,
+)
 from mocoop.federated.strategies import STRATEGIES
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
@@ -124,6 +132,20 @@ def test_a_stopped_federation_goes_on_to_the_same_bits(config, key, tmp_path):
     ours, expected = ((tmp_path / name / STATE).read_bytes() for name in ("part", "whole"))
     cut = [data[int.from_bytes(data[:8], "little") + 8 :] for data in (ours, expected)]
     assert cut[0] == cut[1]  # all tensors; the header has the seconds
+
+
+def test_a_copy_to_look_at_has_the_records_and_cannot_go_on(config, tmp_path):
+    config = replace(config, strategy="fedavg")
+    records = list(run_federation(tmp_path / "whole", config))
+    copy_to_look_at(tmp_path / "whole", tmp_path / "copy")
+    assert read_records(tmp_path / "copy") == records
+    assert read_description(tmp_path / "copy") == read_description(tmp_path / "whole")
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == [DESCRIPTION, RECORDS]
+    with pytest.raises(UserError, match="without its parameters, so it cannot go on"):
+        next(run_federation(tmp_path / "copy"))
+    (tmp_path / "copy" / RECORDS).write_text('{"records": [{"number": 1}]}')
+    with pytest.raises(UserError, match="is damaged"):
+        read_records(tmp_path / "copy")
 
 
 def test_the_command_writes_a_partition_and_continues(config, tmp_path, capsys):

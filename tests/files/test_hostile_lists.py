@@ -45,6 +45,25 @@ def test_odd_yaml_is_refused_in_words(tmp_path, text, words):
         load_dataset(str(tmp_path / "pets.zip"))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("photos.csv", "path,label,split\n" + "cat/0.png,cat,train\n" * 20),
+        ("split_zhou_Pets.json", '{"train": [["no.png", 0, "cat"]], "val": [], "test": []}'),
+        ("mocoop.yaml", "classes: [1"),
+    ],
+)
+def test_a_message_about_an_upload_names_no_folder_of_the_server(tmp_path, name, text):
+    write_zip(tmp_path / "pets.zip", PICTURES | {name: text.encode()})
+    with (
+        (tmp_path / "pets.zip").open("rb") as file,
+        pytest.raises(UserError, match=name.replace(".", r"\.")) as caught,
+    ):
+        keep_upload(file, "pets.zip", tmp_path / "data")
+    assert str(tmp_path) not in str(caught.value)
+    assert ".content" not in str(caught.value)
+
+
 @pytest.mark.parametrize("error", [RecursionError, MemoryError, KeyboardInterrupt])
 def test_nothing_of_an_upload_stays_whatever_happens(tmp_path, monkeypatch, error):
     def fail(*_):

@@ -75,6 +75,21 @@ def test_the_run_that_changed_last_comes_first(two_seeds):
     assert table.columns[:5].tolist() == ["run", "all", "base", "new", "HM"]
 
 
+def shown_columns(app):
+    return list(app.dataframe[0].proto.column_order)
+
+
+def test_columns_fit_the_page_and_more_can_be_shown(two_seeds):
+    """By default few are shown, of the accuracies those that runs have; a link restores more."""
+    few = ["run", "base", "new", "HM", "state", "data", "method", "shots", "seed", "settings"]
+    app = open_page(PAGE)
+    assert shown_columns(app) == few
+    app.pills(key=state.MORE_COLUMNS).set_value(["changed", "error"]).run()
+    assert not app.exception
+    assert shown_columns(app) == [*few[:-1], "error", "changed"]
+    assert shown_columns(open_page(PAGE, columns="last change")) == [*few[:-1], "changed"]
+
+
 def test_a_failed_run_shows_what_was_asked_for(empty_runs):
     run = queue_run(empty_runs / "failed")
     config = replace(preset("coop"), data="faces", shots=4, seed=7)

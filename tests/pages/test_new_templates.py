@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from app.common import access, state
-from app.jobs import template_jobs, template_worker
-from app.jobs.template_worker import LINES, MODEL, REQUEST, MakingStatus
+from app.jobs import template_jobs
+from app.jobs.template_worker import LINES, MODEL
 from app.new_templates import words
 from mocoop.datasets.edits import read_edits
 from mocoop.errors import UserError
-from mocoop.runs.status import STATUS_FILE, identity
-from mocoop.storage.atomic import write_json
 from tests.support.chat_server import Behaviour, running_chat
-from tests.support.page_fixtures import open_page
-from tests.support.tiny_data import picture_folder
+from tests.support.template_pages import (
+    groups_of,
+    make_here,
+    opened,
+    pictures_at_hand,
+    press,
+    said,
+    written,
+)
 
-PAGE = "pages/data.py"
 KEY = "sk-very-secret-0123456789"
 SAID = [
     "a dark photo of a {}.", "a dim photo of a {}.", "a black photo of a {}.",
@@ -32,47 +35,7 @@ SAID = [
 
 @pytest.fixture
 def folder(empty_runs, tmp_path, monkeypatch):
-    """A folder of pictures; the process that writes templates runs in this one."""
-    monkeypatch.setenv("MOCOOP_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(template_jobs, "start_making", make_here)
-    return picture_folder(tmp_path / "data/uploads/things")
-
-
-def make_here(request, address):
-    """Answers a request at once, instead of in a process."""
-    template_jobs.check_request(request, address)
-    folder = template_jobs._folder(template_jobs.key_of(request))
-    folder.mkdir(parents=True)
-    status = MakingStatus("queued", **identity(psutil.Process()))
-    write_json(folder / STATUS_FILE, asdict(status))
-    write_json(folder / REQUEST, asdict(request))
-    template_worker.main(folder)
-    return folder.name
-
-
-def said(app):
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.success)
-    return "\n".join(element.value for kind in kinds for element in kind)
-
-
-def press(app, label):
-    return next(b for b in app.button if b.label == label).click().run()
-
-
-def opened(folder):
-    return open_page(PAGE, data=folder, look_at="New templates")
-
-
-def written(app, lines):
-    app.segmented_control(key=state.MADE_WRITER).set_value(LINES).run()
-    app.text_area(key=state.MADE_LINES).set_value("\n".join(lines)).run()
-    return press(app, "Write templates")
-
-
-def groups_of(app, folder):
-    key = app.query_params[state.MADE]
-    return app.session_state[f"{state.MADE_HISTORY} {folder} {key}"][-1]
+    return pictures_at_hand(tmp_path, monkeypatch)
 
 
 @pytest.mark.long

@@ -99,7 +99,8 @@ def test_losses_gradients_and_steps_are_equal(backbone, case):
         for name, gradient in zip(learned, gradients, strict=True):
             if learned[name].numel():
                 what = f"step {number}, gradient of {name}"
-                assert_close(applied[name], gradient, what, largest)
+                # A bias is one number: a sum with signs, in an order of the processor.
+                assert_close(applied[name], gradient, what, largest, close=3e-5)
             learned[name].grad = gradient
         sgd.step()
         after = as_theirs({n: p.detach() for n, p in model.named_parameters()})

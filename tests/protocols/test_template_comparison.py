@@ -2,6 +2,10 @@
 
 import pytest
 
+from mocoop.errors import UserError
+from mocoop.presets import preset
+from mocoop.protocols.plans import Task
+from mocoop.protocols.template_comparison import of_kinds
 from mocoop.results.rows import Row
 from mocoop.results.template_groups import difference, groups_table, half_width
 
@@ -40,3 +44,11 @@ def test_the_table():
     made = [cell.strip() for cell in table[3].split("|")[1:-1]]
     assert made == ["a", "made", "51.5", "–", "–", "–", "+1.5", "–", "0.25"]
     assert len(table) == 4  # with one data set there is no mean
+
+
+def test_only_some_kinds_are_trained():
+    tasks = [Task("ablation", kind, preset("mocoop"), 16, (1,)) for kind in ("hand", "made") * 2]
+    assert of_kinds(tasks, ()) == tasks
+    assert [task.label for task in of_kinds(tasks, ("made",))] == ["made", "made"]
+    with pytest.raises(UserError, match="hand"):
+        of_kinds(tasks, ("hend",))

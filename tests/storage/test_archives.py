@@ -219,3 +219,10 @@ def test_tar_that_is_cut_short(tmp_path):
     with pytest.raises(UserError, match=r"set.tgz is damaged or not a supported archive"):
         extract_trusted(source, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["set.tgz"]
+
+
+def test_a_zip_whose_list_of_files_points_before_its_start_is_refused(tmp_path):
+    cut = io.BytesIO(zipped({"cat/1.png": b"x"}).getvalue()[8:])  # the file seems to begin at -8
+    with pytest.raises(UserError, match="is damaged or not a supported archive"):
+        extract_zip(cut, tmp_path / "new", LIMITS)
+    assert list(tmp_path.iterdir()) == []

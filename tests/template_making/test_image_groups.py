@@ -56,6 +56,20 @@ def test_groups_around_the_chosen():
     assert around(vectors, [1, 0]).tolist() == [1, 0, LEFT, LEFT]
 
 
+def test_a_number_must_be_stable_when_the_images_change():
+    """Three templates differ from draw to draw; six are always the same."""
+    probabilities, vectors = three_styles(), vectors_of(12)
+    fewest = lambda labels: -float(labels.max())
+    chosen = choose_by_images(vectors, probabilities, 1, 0, fewest)
+    stable = [one.count for one in chosen.tried if one.stability > 0.7]
+    assert (stable[0], chosen.best.count) == (5, 5)
+    assert "of the stable numbers" in chosen.why
+    noise = torch.rand(12, 12, generator=torch.Generator().manual_seed(0))
+    unstable = choose_by_images(vectors, noise, 1, 0, fewest)
+    assert unstable.best.count == 3
+    assert "no number of groups is stable" in unstable.why
+
+
 def test_the_number_of_groups():
     """By validation images; without them as long as one more adds something; or given."""
     probabilities, vectors = three_styles(), vectors_of(12)

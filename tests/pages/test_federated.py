@@ -1,0 +1,126 @@
+"""The Federated page: empty, loaded, with a damaged federation, read-only; and a start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from app.common import state
+from app.federated import words
+from app.jobs import federation_worker, federations
+from mocoop.federated.comparison import Comparison, compare, folder_name
+from mocoop.federated.settings import FederatedConfig
+from mocoop.federated.store import DESCRIPTION
+from mocoop.runs.status import FAILED, FINISHED
+from mocoop.runs.writer import hand_over
+from tests.support.page_fixtures import open_page
+from tests.support.tiny_data import picture_folder, tiny_checkpoint
+
+PAGE = "pages/federated.py"
+
+
+@pytest.fixture(autouse=True)
+def folders(empty_runs, tmp_path, monkeypatch):
+    """Folders of the test's own; the process of a federation runs in this one."""
+    monkeypatch.setenv("MOCOOP_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(federations, "shipped_federations", lambda: tmp_path / "shipped")
+    monkeypatch.setattr(federations, "_start_process", train_here)
+    return empty_runs / "federated"
+
+
+def train_here(run):
+    hand_over(run, psutil.Process().pid)
+    federation_worker.main(run.path)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return FederatedConfig(
+        data=picture_folder(tmp_path / "data/uploads/pictures"),
+        backbone=tiny_checkpoint(tmp_path / "clip"),
+        strategy="local",
+        clients=3,
+        rounds=2,
+        local_epochs=1,
+        shots=3,
+        learning_rate=0.02,
+    )
+
+
+@pytest.fixture
+def trained(settings, folders):
+    """A federation with pFedMoAP and one in which each client trains alone."""
+    comparison = Comparison(("pathological",), ("pfedmoap", "local"), (1,), settings)
+    return [folder_name(config) for config, _ in compare(comparison, folders)]
+
+
+def said(app):
+    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.header)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def press(app, label):
+    return next(b for b in app.button if b.label == label).click().run()
+
+
+def test_an_empty_page_says_what_to_do():
+    app = open_page(PAGE)
+    assert not app.exception
+    assert words.NONE_HERE in said(app)
+    assert words.START in [button.label for button in app.button]
+
+
+def test_a_federation_is_shown_and_a_link_restores_it(trained, folders):
+    damaged = folders / "damaged"
+    damaged.mkdir()
+    (damaged / DESCRIPTION).write_text("{}")
+    app = open_page(PAGE)
+    assert not app.exception, app.exception
+    text = said(app)
+    for title in (words.WHO_HAS_WHAT, words.BY_ROUND, words.GAIN_TITLE, words.PROMPTS_OF_OTHERS):
+        assert title in text
+    assert "points over training alone" in text  # paired with the one alone
+    assert words.HOW_TAKEN in text
+    assert "damaged is not shown" in text
+    assert app.metric[1].value == "2 / 2"
+    app = open_page(PAGE, **{state.FEDERATION: trained[1]})
+    assert words.THIS_IS_ALONE in said(app)
+    assert words.NOTHING_COMES in said(app)
+    app = open_page(PAGE, **{state.FEDERATION: "gone"})
+    assert words.no_such("gone") in said(app)
+
+
+def test_visitors_of_a_read_only_server_only_look(trained, monkeypatch):
+    monkeypatch.setenv("MOCOOP_READ_ONLY", "1")
+    app = open_page(PAGE)
+    assert not app.exception
+    assert words.WHO_HAS_WHAT in said(app)
+    assert words.START not in [button.label for button in app.button]
+
+
+def test_a_federation_is_started_and_compared_with_training_alone(settings, folders, monkeypatch):
+    monkeypatch.setattr("app.federated.start_view.SMALL", replace(settings, foreign=1))
+    app = open_page(PAGE)
+    form = f"{state.FEDERATED_FORM} "
+    app.selectbox(key=form + "data").set_value(settings.data)
+    app.selectbox(key=form + "strategy").set_value("pfedmoap")
+    app.selectbox(key=form + "partition").set_value("pathological").run()
+    press(app, words.START)
+    assert not app.exception, app.exception
+    assert sorted(path.name.split("-")[2] for path in folders.iterdir()) == ["local", "pfedmoap"]
+    for path in folders.iterdir():
+        assert federations.status_of(path).state == FINISHED
+    assert "points over training alone" in said(app)
+
+
+def test_a_federation_that_fails_says_why_and_can_go_on(settings, folders, tmp_path):
+    name = federations.start_federation(replace(settings, clients=4))  # of three classes
+    status = federations.status_of(folders / name)
+    assert status.state == FAILED
+    assert "3 classes, so 4 clients cannot have classes of their own" in status.message
+    app = open_page(PAGE)
+    assert "3 classes, so 4 clients" in said(app)
+    assert words.GO_ON in [button.label for button in app.button]
