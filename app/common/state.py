@@ -107,6 +107,7 @@ BESIDE_SHOW, BESIDE_STYLE, BESIDE_PAGE = "beside_show", "beside_style", "beside_
 IMPORT_FILE, IMPORT_NAME = "import file", "import name"
 PROMPTS_FILE, PROMPTS_DATA, PROMPTS_CLIP = "prompts file", "prompts data", "prompts clip"
 PROMPTS_POSITION, PROMPTS_GROUPS = "prompts position", "prompts groups"
+IMPORT_JOB = "import under way"  # the key of the import that the session waits for
 IMPORT_NOTES = "import notes"  # what a checkpoint left open, until the page has shown it
 IMPORTED = "imported"  # name of the run that was just imported, until the page has shown it
 

@@ -29,4 +29,17 @@ GROUPS_HELP = (
     "--templates`. Without a file, those of the data set."
 )
 IMPORT = "Import and test"
-TESTING = "Reading the prompts, and testing them on the test images …"
+CANCEL = "Cancel"
+CANCELLED = "The import was cancelled. Nothing of it is left."
+READING = "Reading the checkpoint …"
+GOES_ON = "The import goes on if you leave this page. The run is in the table when it is finished."
+
+
+def progress(done: int, total: int) -> str:
+    """Returns how far the test of an import is."""
+    return f"Encoding test images: {done:,} of {total:,}" if total else READING
+
+
+def stopped(message: str) -> str:
+    """Returns that an import's process ended by itself."""
+    return f"The import has stopped: {message}. Try again."

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
-from contextlib import closing
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Any, get_args
 
 import streamlit as st
 
 from app.caches import data as data_caches
 from app.common import access, state
-from app.common.words import data_label
+from app.common.words import data_label, without_directives
 from app.compare import import_words as words
+from app.jobs import imports
+from app.jobs.import_worker import CHECKPOINT, GROUPS, ImportRequest
+from app.ui.parts import errors_in_words
 from app.ui.pickers import data_name
 from mocoop.clip.backbone import DEMO
 from mocoop.clip.known import KNOWN_CLIPS
-from mocoop.config import NamePosition, TrainConfig
-from mocoop.errors import UserError, UserNote
-from mocoop.exchange.import_prompts import import_prompts
-from mocoop.runs.run import Run
-from mocoop.storage.temporary_folder import TemporaryFolder
-from mocoop.templates import groups_in
+from mocoop.config import NamePosition
+from mocoop.runs.status import CANCELLED, FINISHED, INTERRUPTED
 
+POLL_SECONDS = 0.7
 MAX_UPLOAD_MB = 1000  # the MoCoOp authors' files hold the whole CLIP and its optimizer
 
 
@@ -33,31 +30,66 @@ def import_panel() -> None:
         return
     for note in st.session_state.pop(state.IMPORT_NOTES, ()):
         st.info(note, icon=":material/info:")
+    key = st.session_state.get(state.IMPORT_JOB)
+    status = imports.status_of(key) if key else None
+    if key and status is not None and status.active:
+        watch(key)
+        return
+    if key:
+        del st.session_state[state.IMPORT_JOB]
+        imports.forget(key)
+        _tell(status)
     with st.expander(words.IMPORT_PROMPTS, icon=":material/text_fields:"):
         st.caption(words.CAPTION)
         with st.form("import prompts", border=False, clear_on_submit=False):
             file = st.file_uploader(
                 words.CHECKPOINT, key=state.PROMPTS_FILE, max_upload_size=MAX_UPLOAD_MB
             )
-            config, position, groups = _settings()
+            request, groups = _settings()
             asked = st.form_submit_button(words.IMPORT, icon=":material/upload_file:")
         if not asked:
             return
         if file is None:
             st.warning(words.CHOOSE_FILE)
             return
-        try:
-            run, notes = _imported(file, config, position, groups)
-        except UserError as error:
-            st.error(str(error), icon=":material/error:")
-            return
-        st.session_state[state.IMPORTED] = run.name
-        st.session_state[state.IMPORT_NOTES] = notes
+        with errors_in_words():
+            st.session_state[state.IMPORT_JOB] = _started(file, request, groups)
+            st.rerun()
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def watch(key: str) -> None:
+    """Shows how far an import is; runs the whole page again at its end."""
+    status = imports.status_of(key)
+    if status is None or not status.active:
         st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        share = status.done / status.total if status.total else 0.0
+        st.progress(min(1.0, share), words.progress(status.done, status.total))
+        if st.button(words.CANCEL, icon=":material/stop:", key="cancel import"):
+            imports.cancel_import(key)
+            st.rerun()
+    st.caption(words.GOES_ON)
 
 
-def _settings() -> tuple[TrainConfig, NamePosition, Any]:
-    """Returns what the form says: settings, position of the class name, file of templates."""
+def _tell(status: imports.ImportStatus | None) -> None:
+    """Says how an import ended; after a new run the whole page runs again, with its row."""
+    if status is None:
+        return
+    if status.state == FINISHED:
+        st.session_state[state.IMPORTED] = status.run
+        st.session_state[state.IMPORT_NOTES] = status.notes
+        st.rerun()
+    elif status.state == CANCELLED:
+        st.info(words.CANCELLED, icon=":material/cancel:")
+    elif status.state == INTERRUPTED:
+        st.error(words.stopped(status.message), icon=":material/error:")
+    else:
+        st.error(without_directives(status.message), icon=":material/error:")
+
+
+def _settings() -> tuple[ImportRequest, Any]:
+    """Returns what the form says: a request without its files, and the file of templates."""
     with st.container(horizontal=True):
         data = st.selectbox(
             words.DATA_SET,
@@ -86,41 +118,25 @@ def _settings() -> tuple[TrainConfig, NamePosition, Any]:
     groups = st.file_uploader(
         words.GROUPS, ["yaml", "yml"], key=state.PROMPTS_GROUPS, help=words.GROUPS_HELP
     )
-    config = TrainConfig(
-        data=data or "", backbone=(clip or "").strip() or DEMO, shots=int(shots), seed=int(seed)
+    request = ImportRequest(
+        "", data or "", (clip or "").strip() or DEMO, int(shots), int(seed), position
     )
-    return config, position, groups
+    return request, groups
 
 
-def _imported(
-    file: Any, config: TrainConfig, position: NamePosition, groups: Any
-) -> tuple[Run, list[str]]:
-    """Returns the new run, and what the file leaves open.
+def _started(file: Any, request: ImportRequest, groups: Any) -> str:
+    """Returns the key of the import that was started.
 
     Raises:
-        UserError: as `import_prompts`; for a file of templates that cannot be read; on a
-            read-only server.
+        UserError: for a data set that may not be opened here; as `imports.start_import`.
     """
-    access.check_may_change()
-    config = replace(config, data=data_name(config.data))
+    files = {CHECKPOINT: file.getbuffer()}
+    request = replace(
+        request,
+        file=imports.file_name(file.name, "checkpoint"),
+        data=data_name(request.data),
+    )
     if groups is not None:
-        config = replace(config, groups=groups_in(groups.getvalue(), groups.name))
-    name = PurePosixPath(file.name.replace("\\", "/")).name or "checkpoint"
-    dataset = data_caches.dataset(config.data)
-    backbone = data_caches.backbone(config.backbone)
-    folder = TemporaryFolder()  # a file may have a gigabyte: what a killed server left is removed
-    with (
-        closing(folder),
-        st.spinner(words.TESTING),
-        warnings.catch_warnings(record=True) as caught,
-    ):
-        warnings.simplefilter("always", UserNote)
-        path = folder.path / name
-        path.write_bytes(file.getbuffer())
-        try:
-            run = import_prompts(
-                path, config, position=position, dataset=dataset, backbone=backbone
-            )
-        except UserError as error:
-            raise UserError(str(error).replace(str(path), name)) from error
-    return run, [str(note.message) for note in caught if issubclass(note.category, UserNote)]
+        files[GROUPS] = groups.getbuffer()
+        request = replace(request, groups=imports.file_name(groups.name, "groups.yaml"))
+    return imports.start_import(request, files)

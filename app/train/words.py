@@ -45,7 +45,8 @@ ZERO_SHOT = "zero-shot (validation)"
 
 
 CLIP_HELP = (
-    "`demo` is built in. The others are full CLIPs, which are downloaded once. You can also type "
+    "`demo` is built in. The others are full CLIPs, which are downloaded once: beside each name "
+    "stands whether its weights are on this machine already. You can also type "
     "another open_clip NAME/TAG, NAME/FILE or FILE with local weights, the path of a checkpoint "
     "folder, or hf-hub:OWNER/NAME. With another CLIP than `demo` the defaults are the published "
     "settings."

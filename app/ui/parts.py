@@ -55,8 +55,7 @@ def show_figure(
     format_ = st.session_state.get(picture) or PICTURES[0]
     named = {"filename": key, "scale": 2, "format": format_.lower()}
     config = {"displaylogo": False, "toImageButtonOptions": named}
-    options.setdefault("width", widest(figure))
-    together = st.container(gap=None)
+    together = st.container(gap=None, width=widest(figure))
     with together:
         shown = st.plotly_chart(figure, key=key, config=config, alt=alt, **options)
     with (

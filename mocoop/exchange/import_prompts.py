@@ -16,6 +16,7 @@ from mocoop.datasets import Dataset, load_dataset
 from mocoop.errors import UserError, UserNote
 from mocoop.exchange.class_check import check_same_clip, same_classes
 from mocoop.exchange.coop_files import CONDITIONAL, EXPERTS, ONE, CoOpFile, Kind, read_coop_file
+from mocoop.features.cache import Progress
 from mocoop.methods import METHODS
 from mocoop.model.soft_prompts import STOP
 from mocoop.presets import preset
@@ -39,6 +40,7 @@ def import_prompts(
     position: NamePosition = "end",
     dataset: Dataset | None = None,
     backbone: Backbone | None = None,
+    encoding: Progress | None = None,
 ) -> Run:
     """Returns the run of a checkpoint's prompts, tested on the data set's test images.
 
@@ -50,6 +52,8 @@ def import_prompts(
         position: where the class name stands in CoOp's context; the file does not say it.
         dataset: the data; if None they are loaded by the name in the settings.
         backbone: the CLIP; if None it is loaded by the name in the settings.
+        encoding: called with the numbers of encoded images and of all images, while images are
+            encoded.
 
     Raises:
         UserError: for a file that cannot be read, or does not fit the CLIP, the classes or the
@@ -77,7 +81,7 @@ def import_prompts(
     path = path or new_run_path(config)
     fresh = not path.exists()
     try:
-        for _ in run_experiment(config, path, None, None, dataset, backbone, imported):
+        for _ in run_experiment(config, path, None, encoding, dataset, backbone, imported):
             pass
     except BaseException:
         if fresh:  # it could not be continued

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from playwright.sync_api import Page, sync_playwright
 from mocoop.analysis.projection import MapSettings, projection_of
 from mocoop.runs.run import open_run
 from tests.browser.conftest import ARGUMENTS, ROOT, free_port, wait_for
+from tests.browser.measure_answers import methods_beside, typed_prompts, uploads
 from tests.browser.steps import settled
+from tests.browser.timing import timed
 
 RUN = "albums-mocoop-16shot"
 PAGES = ("Train", "Routing", "Prompt space", "Home")
@@ -48,18 +50,6 @@ def server(folder: Path) -> Iterator[tuple[str, psutil.Process, float]]:
     finally:
         process.kill()
         process.wait(20)
-
-
-def timed(page: Page, act: Callable[[], object], done: str) -> float:
-    """Returns the seconds from an action until some JavaScript is true and the page settled."""
-    began = time.perf_counter()
-    act()
-    page.wait_for_function(
-        f"() => ({done}) && document.querySelector('[data-testid=stApp]')"
-        ".dataset.testScriptState === 'notRunning'",
-        polling=10,
-    )
-    return time.perf_counter() - began
 
 
 def first_home(browser, folder: Path) -> float:
@@ -166,6 +156,21 @@ def interactions(page: Page, address: str, count: int) -> None:
             move_slider(page, "ArrowRight")
 
 
+def answers(browser, folder: Path, rounds: int) -> None:
+    """Prints the times of the answers that a reader of the app waits for most often."""
+    with server(folder) as (address, _, _):
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.get_by_text("Mixed answer").wait_for()
+        row("change of page", switches(page, rounds), 0.3)
+        row("typed prompt to its scores", typed_prompts(page, address, RUN, 2 * rounds), 0.3)
+        row("five methods side by side", methods_beside(page, address, RUN, 2 * rounds), 0.5)
+        spent = uploads(page, address, RUN, folder / "uploads", 3)
+        row("100 uploads to their table", spent, 10)
+        page.close()
+
+
 def row(what: str, values: list[float], aim: float) -> None:
     """Prints a median beside what is aimed at."""
     middle = statistics.median(values)
@@ -179,6 +184,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--interactions", type=int, default=200)
     parser.add_argument("--trainings", action="store_true", help="measure only the trainings")
+    parser.add_argument(
+        "--answers",
+        action="store_true",
+        help="measure only changes of page, typed prompts, methods side by side and uploads",
+    )
     asked = parser.parse_args()
     print(f"load before: {os.getloadavg()}, cores: {os.cpu_count()}\n")
     print("| what | median | worst | times | aim |\n|---|---|---|---|---|")
@@ -186,6 +196,9 @@ def main() -> None:
         folder = Path(name)
         chromium = "/usr/bin/chromium"
         browser = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        if asked.answers:
+            answers(browser, folder, asked.rounds)
+            return
         if not asked.trainings:
             starts = [first_home(browser, folder) for _ in range(3)]
             row("server start to a usable Home", starts, 5)
@@ -204,7 +217,7 @@ def main() -> None:
             page.set_default_timeout(120_000)
             page.goto(address)
             page.get_by_text("Mixed answer").wait_for()
-            row("change of page", switches(page, asked.rounds), 1)
+            row("change of page", switches(page, asked.rounds), 0.3)
             page.goto(f"{address}/routing?run={RUN}")
             page.get_by_role("combobox", name="True style").wait_for()
             settled(page)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from app.common import state
+from app.jobs import import_worker, imports
 from mocoop.clip.backbone import load_backbone
 from mocoop.datasets import load_dataset
 from mocoop.runs.run import Run
@@ -15,6 +16,12 @@ from tests.exchange.test_import import coop_state, dassl_file, drawn
 from tests.support.page_fixtures import open_page
 
 PAGE, NAME = "pages/compare.py", "model.pth.tar-50"
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch, workspace):
+    """The process that imports is this one, and done when the page asks for it."""
+    monkeypatch.setattr(imports, "launch", import_worker.import_here)
 
 
 @pytest.fixture(scope="module")
