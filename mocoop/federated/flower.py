@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from mocoop.errors import UserError
@@ -120,6 +121,7 @@ class ClientsOnFlower:
             share.name: json.dumps({**partition.to_dict(), "clients": [vars(share)]})
             for share in partition.clients
         }
+        self.told: dict[str, float] = {}  # client → the accuracy that it told last
         self.nodes = self._find()
 
     def start(self) -> State:
@@ -156,15 +158,18 @@ class ClientsOnFlower:
     def accuracies(self, shared: State | None) -> dict[str, float]:
         """Returns each client's accuracy on its own test images, in percent.
 
+        A client that does not answer keeps the accuracy that it told last.
+
         Raises:
-            UserError: if a client does not answer.
+            UserError: if a client has never told one.
         """
         given = {} if shared is None else {"shared": to_bytes(shared)}
         replies, silent = self._ask("evaluate", dict.fromkeys(self.names, given))
-        if silent:
-            name, why = next(iter(silent.items()))
-            raise UserError(f"{name} did not tell its accuracy: {why}.")
-        return {name: float(replies[name]["accuracy"]) for name in self.names}
+        self.told |= {name: float(reply["accuracy"]) for name, reply in replies.items()}
+        for name, why in silent.items():
+            if name not in self.told:
+                raise UserError(f"{name} did not tell its accuracy: {why}.")
+        return {name: self.told[name] for name in self.names}
 
     def _find(self) -> dict[str, int]:
         """Returns client → node, by the partition-id that each node tells."""
@@ -307,7 +312,7 @@ def _built(settings: str, partition: str) -> tuple[Any, State]:
     config = FederatedConfig.from_dict(json.loads(settings))
     training = config.training()
     prepared = prepare(training, load_dataset(config.data), load_backbone(training.backbone))
-    (client,) = make_clients(config, prepared, from_json(json.loads(partition)))
+    (client,) = make_clients(config, prepared, from_json(json.loads(partition), Path("a message")))
     return client, client.state()
 
 

@@ -116,6 +116,30 @@ def test_a_lost_client_and_a_diverging_one_do_not_end_the_round(config, monkeypa
     assert set(records[2].accuracies) == {"client 1", "client 2", "client 3"}
 
 
+def test_a_poisoned_client_is_left_out_and_said(config, monkeypatch):
+    """One client sends parameters far away; the average is that of the others."""
+    config = replace(config, strategy="fedavg", rounds=1, most_change=50.0)
+    federation = Federation(config)
+    poisoned = federation.clients[1]
+    send = poisoned.travelling
+    monkeypatch.setattr(
+        poisoned, "travelling", lambda: {name: value + 1e4 for name, value in send().items()}
+    )
+    _, record = federation.run()
+    assert list(record.refused) == ["client 2"]
+    assert "is larger than the allowed 50" in record.refused["client 2"]
+    assert set(federation.server.pool) == {"client 1", "client 3"}
+
+
+def test_a_client_alone_with_its_class_is_tested_among_all_classes(config):
+    federation = Federation(replace(config, strategy="mocoop", rounds=1))
+    owned = [set(client.data.train_labels.tolist()) for client in federation.clients]
+    assert sorted(label for labels in owned for label in labels) == [0, 1, 2]
+    _, record = federation.run()
+    assert record.refused == {}
+    assert all(len(client.data.class_names) == 3 for client in federation.clients)
+
+
 @pytest.mark.parametrize("key", ["pfedmoap", "mocoop"])
 def test_a_stopped_federation_goes_on_to_the_same_bits(config, key, tmp_path):
     config = replace(config, strategy=key, rounds=3)
