@@ -53,7 +53,7 @@ def import_open_clip() -> None:
 
 def complete_open_clip() -> None:
     """Gives open_clip timm, which image towers of timm need, if it was imported without it."""
-    module = sys.modules.get("open_clip.timm_model")
+    module: Any = sys.modules.get("open_clip.timm_model")
     if module is not None and getattr(module, TIMM, None) is None:
         known = module.TimmModel
         reload(module)

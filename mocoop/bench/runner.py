@@ -268,7 +268,7 @@ def machine() -> dict[str, Any]:
     """Returns a description of this machine."""
     gpu = torch.cuda.is_available()
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": psutil.cpu_count(logical=False) or psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "gpu": torch.cuda.get_device_name() if gpu else None,
@@ -279,7 +279,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Returns the processor's name, with its flags that matter to matrix products."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.partition(":")[2].strip() for line in file if "model name" in line]

@@ -14,7 +14,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor
 
-from mocoop.assets import asset
+from mocoop.assets import asset, check_shipped
 from mocoop.clip.frozen_attention import use_frozen_attention
 from mocoop.clip.names import DEMO, Folder, find_source
 from mocoop.clip.open_model import OpenClip, Opened, Tokenizer, open_model
@@ -135,6 +135,7 @@ def open_backbone_model(name: str) -> Opened:
             f"The demo CLIP is missing at {folder}. Check out the project again, or train "
             "it with `mocoop demo-clip`."
         )
+    check_shipped(folder / "open_clip_model.safetensors")
     return open_model(Folder(folder))
 
 

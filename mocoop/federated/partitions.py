@@ -107,7 +107,7 @@ def open_partition(path: Path) -> Partition:
         ) from error
 
 
-def from_json(content: Mapping[str, Any], path: Path) -> Partition:
+def from_json(content: Mapping[str, Any], path: Path = Path("partition")) -> Partition:
     """Returns the partition that `to_dict` returned as plain values.
 
     Args:

@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from mocoop.assets import asset, check_shipped
 from mocoop.config import TrainConfig
 from mocoop.errors import PathError, UserError
 from mocoop.older import check_not_first_demo
@@ -223,6 +224,9 @@ class Run:
         Raises:
             UserError: for an incomplete run, or weights that do not fit.
         """
+        file = self.path / "weights.safetensors"
+        if file.is_relative_to(asset("")) and file.is_file():
+            check_shipped(file)
         weights, setup = self._tensors("weights.safetensors"), self.setup()
         try:
             check_weights(setup, weights)
