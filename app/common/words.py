@@ -128,17 +128,6 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#|~$]|:(?=\w))", r"\\\1", text)
 
 
-def without_directives(text: str) -> str:
-    r"""Returns Markdown in which icons, colours and formulas are text; code stays as it is.
-
-    Names from outside stand in messages: a group may be called `:material/home:` or `$x$`.
-
-    >>> without_directives("The group ':red[a]' costs $5. See `:b`.")
-    "The group '\\:red[a]' costs \\$5. See `:b`."
-    """
-    return re.sub(r"(`[^`]*`)|([$]|:(?=\w))", lambda m: m[1] or f"\\{m[2]}", text)
-
-
 def _text(value: object) -> str:
     """Returns the text of a table's cell; empty for a cell without a value (None or NaN)."""
     return value.strip() if isinstance(value, str) else ""

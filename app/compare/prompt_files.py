@@ -9,12 +9,13 @@ import streamlit as st
 
 from app.caches import data as data_caches
 from app.common import access, state
-from app.common.words import data_label, without_directives
+from app.common.words import data_label
 from app.compare import import_words as words
 from app.jobs import imports
 from app.jobs.import_worker import CHECKPOINT, GROUPS, ImportRequest
 from app.ui.parts import errors_in_words
 from app.ui.pickers import data_name
+from app.ui.safe_markdown import without_directives
 from mocoop.clip.backbone import DEMO
 from mocoop.clip.known import KNOWN_CLIPS
 from mocoop.config import NamePosition

@@ -12,9 +12,9 @@ import streamlit as st
 
 from app.common import state
 from app.common.plotting import widest
-from app.common.words import without_directives
 from app.ui import layout, words
 from app.ui.figure_page import figure_page
+from app.ui.safe_markdown import without_directives
 from mocoop.csv_cells import csv_cell
 from mocoop.errors import UserError
 

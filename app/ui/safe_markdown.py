@@ -29,6 +29,17 @@ _NO_MARKDOWN = ("html", "text", "exception", "code", "iframe", "json", "tab")
 _MARK = "shows_names_as_text"
 
 
+def without_directives(text: str) -> str:
+    r"""Returns Markdown in which icons, colours and formulas are text; code stays as it is.
+
+    Names from outside stand in messages: a group may be called `:material/home:` or `$x$`.
+
+    >>> without_directives("The group ':red[a]' costs $5. See `:b`.")
+    "The group '\\:red[a]' costs \\$5. See `:b`."
+    """
+    return re.sub(r"(`[^`]*`)|([$]|:(?=\w))", lambda m: m[1] or f"\\{m[2]}", text)
+
+
 def without_links(text: str) -> str:
     r"""Returns Markdown whose pictures and links to other sites are shown as text.
 

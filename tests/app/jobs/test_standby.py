@@ -209,7 +209,8 @@ def test_app_makes_it_ready(monkeypatch, title, expected):
 
     monkeypatch.setattr(st, "navigation", navigation)
     monkeypatch.setattr(standby, "stand_by", lambda: order.append("stand by"))
-    monkeypatch.setattr(imports, "import_slow", lambda names: order.append(names[0]))
+    slow = lambda names=("torch",): order.append(names[0])
+    monkeypatch.setattr(imports, "import_slow", slow)
     app = AppTest.from_file(str(APP), default_timeout=120).run()
     assert not app.exception
     assert order == expected
