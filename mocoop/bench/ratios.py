@@ -37,9 +37,9 @@ PATHS: dict[str, Case | MethodCase] = {
     "10 classes × 4 experts": Case("ours", "frozen", 10, 4, backbone=CLIP, batch=8),
     "40 classes × 1 expert": Case("ours", "frozen", 40, 1, backbone=CLIP, batch=8),
     "tuned image tower": Case("ours", "tuned", 10, 1, backbone=CLIP, batch=8),
-    "ivlp": MethodCase("ours", "ivlp", classes=10, backbone=CLIP),
-    "clip-lora": MethodCase("ours", "clip-lora", classes=10, backbone=CLIP),
-    "mocoop-cond": MethodCase("ours", "mocoop-cond", classes=5, experts=2, backbone=CLIP),
+    "tokens in both towers": MethodCase("ours", "ivlp", classes=10, backbone=CLIP),
+    "low-rank updates": MethodCase("ours", "clip-lora", classes=10, backbone=CLIP),
+    "contexts by image": MethodCase("ours", "mocoop-cond", classes=5, experts=2, backbone=CLIP),
 }
 """Name of a fast path → our side of a training step that it makes faster."""
 Step = Callable[[], None]

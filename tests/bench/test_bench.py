@@ -159,6 +159,7 @@ def small_plan(monkeypatch):
     return asked
 
 
+@pytest.mark.long
 def test_bench_command(tmp_path, small_plan, capsys):
     """The command measures in processes of its own and writes page, JSON and curves if asked."""
     folder = tmp_path / "measured"

@@ -195,6 +195,7 @@ def test_names_are_those_of_the_loaded_data(tmp_path):
         assert dataset_name(name) == load_dataset(name).name
 
 
+@pytest.mark.long
 def test_several_workers_give_the_same_numbers(tmp_path, workspace):
     asked = quick(methods=("coop", "mocoop"), seeds=(1,))
     one = {t.label: rows_of(t, run) for t, run in run_tasks(asked, tmp_path / "one")}

@@ -50,6 +50,7 @@ def process_of(own: Standby) -> subprocess.Popen[bytes]:
     return own._process
 
 
+@pytest.mark.long
 def test_a_training_takes_the_process_over_and_has_the_same_result(ready, tmp_path):
     pid = process_of(ready).pid
     first = trainings.start_run(tiny_config())
@@ -67,6 +68,7 @@ def test_a_training_takes_the_process_over_and_has_the_same_result(ready, tmp_pa
     assert all(first.weights()[name].equal(second.weights()[name]) for name in first.weights())
 
 
+@pytest.mark.long
 def test_its_training_can_be_cancelled_and_continued_by_another(ready):
     run = trainings.start_run(long_config())
     wait_until(lambda: (saved_epoch(run.path) or 0) > 0)
@@ -79,6 +81,7 @@ def test_its_training_can_be_cancelled_and_continued_by_another(ready):
     wait_until(lambda: is_running(run) and run.status().epoch > saved)
 
 
+@pytest.mark.long
 def test_folders_may_change_while_it_stands_by(ready, monkeypatch, tmp_path):
     pid = process_of(ready).pid
     monkeypatch.setenv("MOCOOP_RUNS", str(tmp_path / "others"))
@@ -125,6 +128,7 @@ def test_one_that_fails_by_itself_is_not_started_over_and_over(ready):
     assert process_of(ready) is process
 
 
+@pytest.mark.long
 def test_it_ends_with_the_server():
     command = "import sys, time; from app.jobs.standby import Standby; import os\n"
     command += "own = Standby(); own.keep_ready(dict(os.environ)); print(own._process.pid)"
