@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mocoop.errors import UserError
 from mocoop.runs.paths import default_runs
@@ -39,9 +40,9 @@ def train(folder: Path) -> None:
 
     status = replace(saved_status(folder, Status), state=RUNNING)
 
-    def write(**changes: object) -> None:
+    def write(**changes: Any) -> None:
         nonlocal status
-        status = replace(status, **changes, updated=time.time())  # type: ignore[arg-type]
+        status = replace(status, **changes, updated=time.time())
         write_json(folder / STATUS_FILE, asdict(status))
 
     write()
