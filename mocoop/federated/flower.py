@@ -189,7 +189,7 @@ class ClientsOnFlower:
             )
 
     def _find(self) -> str:
-        """Asks nodes that are new which client they are; returns why one does not say it, or ""."""
+        """Asks new nodes which client they are; returns why one does not say it, or ""."""
         from flwr.app import ConfigRecord, Message, RecordDict
 
         new = [node for node in self.grid.get_node_ids() if node not in self.asked]

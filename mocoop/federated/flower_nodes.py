@@ -100,7 +100,7 @@ def train_on_nodes(
 
 
 def server_app(description: Path) -> Any:
-    """Returns Flower's `ServerApp` of the federation that a file describes; it logs the records."""
+    """Returns Flower's `ServerApp` of the federation that a file describes; it logs records."""
     check_flower()
     from flwr.serverapp import ServerApp
 

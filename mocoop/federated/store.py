@@ -143,6 +143,11 @@ def _plain(records: list[RoundRecord]) -> dict[str, Any]:
 
 
 def record_of(values: dict[str, Any]) -> RoundRecord:
+    """Returns the record of JSON values that `dataclasses.asdict` made of one.
+
+    Raises:
+        TypeError, KeyError: if they are of something else.
+    """
     foreign = {name: tuple(taken) for name, taken in values["foreign"].items()}
     return RoundRecord(**values | {"took_part": tuple(values["took_part"]), "foreign": foreign})
 
