@@ -24,6 +24,17 @@ NOW_HELP = "Mean accuracy of the clients, each on its own test pictures among al
 SENT = "Sent by a client in a round"
 SENT_HELP = "Numbers of 4 bytes. A picture never leaves its client."
 NOTHING_TRAVELS = "nothing"
+EPSILON = "Privacy: ε so far"
+
+
+def epsilon_help(delta: float) -> str:
+    """Returns what ε means, for the δ of the federation's settings."""
+    return (
+        "Differential privacy of all images of a client against the server and the other clients: "
+        f"the smaller, the less what was sent says about them. For δ = {delta:g}, of the client "
+        "that was asked most often."
+    )
+
 
 # Who has what.
 WHO_HAS_WHAT = "Who has which pictures"
