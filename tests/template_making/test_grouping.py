@@ -126,6 +126,7 @@ def test_the_medoid_is_first():
     assert agreement(TRUE, TRUE + 5) == pytest.approx(1.0)
 
 
+@pytest.mark.long
 def test_same_seed_same_groups_in_two_processes():
     code = (
         "import numpy as np; from mocoop.template_making.grouping import centred, split\n"
