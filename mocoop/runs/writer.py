@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-from torch import Tensor
 
 from mocoop.errors import UserError
 from mocoop.runs.formats import FORMAT
 from mocoop.runs.paths import check_not_reserved
-from mocoop.runs.run import Run, RunSetup, SavedFeatures
+from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import (
     CANCELLED,
     FAILED,
@@ -40,6 +39,11 @@ from mocoop.storage.atomic import (
     write_tensors,
     write_text,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mocoop.runs.features import SavedFeatures
 
 
 class RunWriter:
