@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from mocoop.assets import asset, check_shipped
+from mocoop.assets import check_if_shipped
 from mocoop.config import TrainConfig
 from mocoop.errors import PathError, UserError
 from mocoop.older import check_not_first_demo
@@ -192,9 +192,6 @@ class Run:
         """
         from mocoop.runs.weights import check_weights
 
-        file = self.path / "weights.safetensors"
-        if file.is_relative_to(asset("")) and file.is_file():
-            check_shipped(file)
         weights, setup = self._tensors("weights.safetensors"), self.setup()
         try:
             check_weights(setup, weights)
@@ -215,6 +212,7 @@ class Run:
             )
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
+        check_if_shipped(self.path / name)
         try:
             return read_tensors(self.path / name)
         except FileNotFoundError as error:
