@@ -18,6 +18,7 @@ from app.jobs.download_worker import DownloadStatus
 from app.jobs.job_folder import (
     LOG,
     REQUEST,
+    check_not_newer,
     hand_over,
     mark_cancelled,
     new_status,
@@ -51,6 +52,7 @@ def start_download(name: str) -> None:
         raise UserError(f"{name} cannot be downloaded from the hub. Give a local file or folder.")
     folder = _folder(name)
     with explain_write_errors(folder, "MOCOOP_CACHE"), exclusive_lock(folder):
+        check_not_newer(folder)
         before = status_of(name)
         if cached_file(weights) or (before is not None and before.active):
             return

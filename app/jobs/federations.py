@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.common.access import check_may_change
-from app.jobs.job_folder import LOG, REQUEST, status_in, stop_job
+from app.jobs.job_folder import LOG, REQUEST, check_not_newer, status_in, stop_job
 from app.jobs.processes import start_process
 from app.jobs.standby import job_environment
 from mocoop.assets import asset
@@ -164,6 +164,7 @@ def _start_new(path: Path, config: FederatedConfig) -> None:
 
 
 def _start_again(path: Path, config: FederatedConfig) -> None:
+    check_not_newer(path)
     before = status_of(path)
     if before is None:
         raise UserError(

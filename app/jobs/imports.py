@@ -22,6 +22,7 @@ from app.jobs.job_folder import (
     hand_over,
     mark_cancelled,
     new_status,
+    remove_if_over,
     status_in,
     stop_job,
     write_status,
@@ -102,9 +103,8 @@ def cancel_import(key: str, patience: float = 5.0) -> None:
 
 def forget(key: str) -> None:
     """Removes the uploaded files of an import that is over."""
-    status = status_of(key)
-    if status is None or not status.active:
-        shutil.rmtree(_folder(key), ignore_errors=True)
+    if KEY.fullmatch(key):
+        remove_if_over(_folder(key), ImportStatus)
 
 
 def _folder(key: str) -> Path:

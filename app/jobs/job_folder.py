@@ -39,6 +39,7 @@ from mocoop.runs.status import (
     write_last_status,
 )
 from mocoop.storage.atomic import DISK_FULL, NOT_WRITABLE, exclusive_lock, why_not_written
+from mocoop.storage.formats import NewerError
 
 REQUEST, LOG = "request.json", "log.txt"
 KEY = re.compile(r"[0-9a-f]{16}")
@@ -56,6 +57,30 @@ def status_in(folder: Path, kind: type[AnyStatus]) -> AnyStatus | None:
         return with_process(lambda: saved_status(folder, kind))
     except UserError:
         return None
+
+
+def check_not_newer(folder: Path) -> None:
+    """Raises NewerError if a newer version of MoCoOp has written the status in a folder.
+
+    A server that was started before an update leaves such a job alone: it may be at work.
+    """
+    try:
+        saved_status(folder, Status)
+    except NewerError:
+        raise
+    except UserError:  # none, or a damaged one
+        pass
+
+
+def remove_if_over(folder: Path, kind: type[Status]) -> None:
+    """Removes the folder of a job that is over; nothing happens while it may be at work."""
+    try:
+        check_not_newer(folder)
+    except NewerError:
+        return
+    status = status_in(folder, kind)
+    if status is None or not status.active:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def request_in(folder: Path, kind: type[AnyDataclass]) -> AnyDataclass:
@@ -125,9 +150,7 @@ def forget_old(jobs: Path, kind: type[Status], kept: int) -> None:
             if KEY.fullmatch(path.name):
                 found.append((path.stat().st_mtime, path))
     for _, path in sorted(found, reverse=True)[kept:]:
-        status = status_in(path, kind)
-        if status is None or not status.active:
-            shutil.rmtree(path, ignore_errors=True)
+        remove_if_over(path, kind)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from app.jobs.job_folder import (
     KEY,
     LOG,
     REQUEST,
+    check_not_newer,
     forget_old,
     hand_over,
     mark_cancelled,
@@ -85,6 +86,7 @@ def start_making(request: MakingRequest, address: str | None) -> str:
     key = key_of(request)
     folder = _folder(key)
     with explain_write_errors(folder, "MOCOOP_CACHE"), exclusive_lock(folder):
+        check_not_newer(folder)
         before = status_of(key)
         if before is not None and (before.active or before.state == FINISHED):
             return key

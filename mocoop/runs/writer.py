@@ -219,7 +219,8 @@ def _check_free(path: Path, resume: bool) -> None:
     if not (path / STATUS_FILE).exists():
         raise UserError(f"{path} exists and is not empty. Choose another folder for the run.")
     status = Run(path).status()
-    if status.state == QUEUED and (not resume or status.pid == os.getpid()):
+    # A run that waits for another process is left to it: two processes may choose the same name.
+    if status.state == QUEUED and status.pid == os.getpid():
         return
     if resume and status.state not in STOPPED:
         raise UserError(f"Run {path} is {status.state}: only a stopped run can be resumed.")

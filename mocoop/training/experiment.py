@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
@@ -32,7 +33,7 @@ from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.runs.chosen_lengths import KEY as LENGTHS
 from mocoop.runs.features import SavedFeatures
 from mocoop.runs.run import Run
-from mocoop.runs.status import CANCELLED, QUEUED
+from mocoop.runs.status import CANCELLED, QUEUED, STATUS_FILE
 from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import Fit, fit_baseline
@@ -306,6 +307,7 @@ def _status_progress(writer: RunWriter, also: Progress | None) -> Progress:
 
 
 def _fail_queued(path: Path, error: UserError) -> None:
-    """Marks a run as failed with the reason if it is queued; changes nothing otherwise."""
-    if (path / "status.json").exists() and Run(path).status().state == QUEUED:
+    """Marks a run as failed with the reason if it waits for this process, and only then."""
+    status = Run(path).status() if (path / STATUS_FILE).exists() else None
+    if status is not None and status.state == QUEUED and status.pid == os.getpid():
         mark_failed(Run(path), str(error))

@@ -23,7 +23,7 @@ from app.jobs.job_folder import (
     stop_job,
     write_status,
 )
-from app.jobs.template_worker import MakingRequest, MakingStatus
+from app.jobs.template_worker import LINES, MakingRequest, MakingStatus
 from mocoop.clip.hub import HubWeights
 from mocoop.errors import UserError
 from mocoop.runs import status as run_status
@@ -39,6 +39,7 @@ from mocoop.runs.status import (
     status_values,
 )
 from mocoop.storage.atomic import write_json
+from mocoop.storage.formats import NewerError
 from tests.runs.test_odd_files import STATUS, write
 from tests.support.hub_server import NAME
 
@@ -184,3 +185,42 @@ def test_old_jobs_are_forgotten_and_other_folders_stay(tmp_path):
     write_status(tmp_path / keys[0], new_status(Status))  # at work
     forget_old(tmp_path, Status, 0)
     assert {path.name for path in tmp_path.iterdir()} == {keys[0], "mine"}
+
+
+def test_a_server_from_before_an_update_leaves_newer_jobs_alone(tmp_path, monkeypatch, hub_server):
+    """It neither starts the same job a second time nor removes its folder."""
+    monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path))
+    monkeypatch.setenv("MOCOOP_RUNS", str(tmp_path / "runs"))
+    request = MakingRequest("details", "", "demo", LINES, lines="a photo of a {}.")
+    key = template_jobs.key_of(request)
+    federation = tmp_path / "runs/federated/new"
+    folders = [downloads._folder(NAME), template_jobs._folder(key), federation]
+    folders += [imports._folder(f"{number:016x}") for number in range(imports.KEPT + 2)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        values = {"format": FORMAT + 1, "version": "99.1", "state": "at work"}
+        write_json(folder / STATUS_FILE, values)
+        write_json(folder / REQUEST, asdict(HubWeights("a/b", ("c",))))
+    before = content(tmp_path)
+    acts = (
+        lambda: downloads.start_download(NAME),
+        lambda: template_jobs.start_making(request, "127.0.0.1"),
+        lambda: federations._start_again(federation, None),
+    )
+    for act in acts:
+        with pytest.raises(NewerError, match="was written by a newer version of MoCoOp"):
+            act()
+    for number in range(imports.KEPT + 2):
+        imports.cancel_import(f"{number:016x}")
+        imports.forget(f"{number:016x}")
+    forget_old(imports._folder(""), ImportStatus, 0)
+    downloads.cancel_download(NAME)
+    template_jobs.cancel_making(key)
+    federations.cancel_federation(federation)
+    assert federations.active_federations() == federations.stopped_federations() == {}
+    assert content(tmp_path) == before
+
+
+def content(folder):
+    """Returns what every file below a folder holds."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
