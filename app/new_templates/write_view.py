@@ -14,6 +14,7 @@ from app.new_templates import tables, words
 from app.ui.parts import errors_in_words
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS
+from mocoop.runs.status import CANCELLED, INTERRUPTED
 from mocoop.template_making.endpoint import key_in_use
 
 POLL_SECONDS = 0.7
@@ -168,9 +169,9 @@ def outcome(key: str, state_: str, message: str) -> None:
         state_: cancelled, failed or interrupted.
         message: of its status.
     """
-    if state_ == template_jobs.CANCELLED:
+    if state_ == CANCELLED:
         st.info(words.CANCELLED)
-    elif state_ == template_jobs.INTERRUPTED:
+    elif state_ == INTERRUPTED:
         log = str(template_jobs.log_of(key))
         st.error(escape_markdown(words.stopped(message, log)), icon=":material/error:")
     else:

@@ -30,7 +30,8 @@ from mocoop.evaluation.routing_value import routing_value, selection_items
 from mocoop.features.cache import FeatureCache
 from mocoop.model.soft_prompts import SoftPrompts, prompt_starts
 from mocoop.presets import preset
-from mocoop.runs.run import Run, SavedFeatures
+from mocoop.runs.features import SavedFeatures
+from mocoop.runs.run import Run
 
 PCA = MapSettings("pca")
 
