@@ -127,3 +127,11 @@ def test_what_can_be_found():
     assert choices["dog (class)"] == ("class", "dog")
     assert choices["sketch (group)"] == ("group", "sketch")
     assert "prompt (group)" not in tables.search_choices(["prompt"], CLASSES)
+
+
+def test_only_the_heads_of_the_arrows_are_drawn_as_marks(points):
+    """Marks are what a browser spends most of the time on: a way needs two, however long it is."""
+    figure = group_maps(points, list(GROUPS), COLOURS, 4)
+    for trace in figure.data:
+        if trace.marker.symbol == "arrow":
+            assert np.count_nonzero(~np.isnan(trace.x)) == 2 * len(CLASSES)
