@@ -91,8 +91,10 @@ def drawn(table: pd.DataFrame) -> pd.DataFrame:
     left = np.flatnonzero(table[words.GROUP] == "")
     if len(left) <= MOST_LEFT:
         return table
-    shown = left[np.linspace(0, len(left) - 1, MOST_LEFT).astype(int)]
-    return table.drop(index=np.setdiff1d(left, shown))
+    keep = np.ones(len(table), dtype=bool)
+    keep[left] = False
+    keep[left[np.linspace(0, len(left) - 1, MOST_LEFT).astype(int)]] = True
+    return table[keep]
 
 
 def _points(
