@@ -9,8 +9,8 @@ from mocoop.federated.strategies import find_strategy
 
 TITLE = "Federated"
 CAPTION = (
-    "Clients, such as hospitals, keep their pictures and train prompts together. Only the numbers "
-    "of prompts travel to a server and back."
+    "Clients, such as hospitals, keep their pictures and train prompts together. Only the learned "
+    "numbers of the prompts travel to a server and back."
 )
 FEDERATION = "Federation"
 NONE_HERE = "There is no federation yet. Start one below."
@@ -92,8 +92,11 @@ NOT_FINISHED = "The gain is shown when all rounds are done."
 # Starting one.
 START_TITLE = "Start a federation"
 DATA, STRATEGY, PARTITION = "Data set", "Strategy", "Who has what"
-BETA = "Concentration"
-BETA_HELP = "Of the shares of the classes. A smaller value is more unequal."
+BETA = "Concentration (β)"
+BETA_HELP = (
+    "How equal the shares are (β of a Dirichlet distribution). A smaller value makes them more "
+    "unequal."
+)
 SHOTS, SEED = "Images per class", "Seed"
 SHOTS_HELP = "Training pictures of a class, of all clients together."
 EPOCHS = "Epochs in a round"

@@ -85,7 +85,7 @@ def test_validation_decides_among_good_numbers():
     assert finer.best.groups > 3
     both = choose_number(means, [means], "kmeans", 1, accuracy=lambda labels: labels.max())
     assert both.best.groups == 3  # its silhouette leaves no other
-    assert both.why.startswith("best silhouette of")
+    assert both.why.startswith("this number has the best silhouette, of those numbers")
 
 
 def test_what_cannot_be_split():
