@@ -26,6 +26,7 @@ from mocoop.federated.settings import FederatedConfig
 
 KIND = "mocoop"  # the name of the record in every message and in a client's context
 SECONDS = 3600.0  # that a client has to answer
+START_SECONDS = 300.0  # that all nodes together have to appear, and to say who they are
 POLL_SECONDS = 0.2
 NOT_INSTALLED = 'Flower is not installed. Install it: pip install "mocoop[flower]"'
 
@@ -83,7 +84,11 @@ def simulate(
 
 
 def rounds_on(
-    grid: Any, config: FederatedConfig, partition: Partition, seconds: float = SECONDS
+    grid: Any,
+    config: FederatedConfig,
+    partition: Partition,
+    seconds: float = SECONDS,
+    start_seconds: float = START_SECONDS,
 ) -> Rounds:
     """Returns the server's side of a federation whose clients are the nodes of a Flower grid.
 
@@ -92,8 +97,9 @@ def rounds_on(
         config: the settings.
         partition: who holds which images.
         seconds: a client that has not answered by then is left out of the round.
+        start_seconds: that all nodes have to appear, and to say which client they are.
     """
-    clients = ClientsOnFlower(grid, config, partition, seconds)
+    clients = ClientsOnFlower(grid, config, partition, seconds, start_seconds)
     return Rounds(config, Server(clients.start(), config.most_change), clients)
 
 
@@ -106,13 +112,19 @@ class ClientsOnFlower:
         config: the settings.
         partition: who holds which images; a client gets its own part of it alone.
         seconds: that a client has to answer.
+        start_seconds: that all nodes have to appear, and to say which client they are.
 
     Raises:
         UserError: if the nodes are not those of the clients.
     """
 
     def __init__(
-        self, grid: Any, config: FederatedConfig, partition: Partition, seconds: float = SECONDS
+        self,
+        grid: Any,
+        config: FederatedConfig,
+        partition: Partition,
+        seconds: float = SECONDS,
+        start_seconds: float = START_SECONDS,
     ) -> None:
         self.grid, self.seconds = grid, seconds
         self.names = tuple(client.name for client in partition.clients)
@@ -124,12 +136,12 @@ class ClientsOnFlower:
         self.told: dict[str, float] = {}  # client → the accuracy that it told last
         self.nodes: dict[str, int] = {}  # client → its node
         self.asked: set[int] = set()  # nodes that were asked who they are
-        self._wait_for_nodes()
+        self._wait_for_nodes(start_seconds)
 
     def start(self) -> State:
         """Returns the parameters that travel, before any training, as a client has them."""
         first = self.names[0]
-        replies, silent = self._ask("query.start", {first: {}})
+        replies, silent = self._ask("query.start", {first: {}}, max(self.seconds, START_SECONDS))
         if first not in replies:
             raise UserError(f"{first} does not start: {silent[first]}.")
         return from_bytes(replies[first]["state"])
@@ -173,12 +185,12 @@ class ClientsOnFlower:
                 raise UserError(f"{name} did not tell its accuracy: {why}.")
         return {name: self.told[name] for name in self.names}
 
-    def _wait_for_nodes(self) -> None:
-        end = time.monotonic() + self.seconds
-        why = self._find()
+    def _wait_for_nodes(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        why = self._find(seconds)
         while len(self.nodes) < len(self.names) and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
-            why = self._find() or why
+            why = self._find(seconds) or why
             if len(self.asked) >= len(self.names):
                 break
         missing = [name for name in self.names if name not in self.nodes]
@@ -188,7 +200,7 @@ class ClientsOnFlower:
                 f"partition-id, from 0 to {len(self.names) - 1}."
             )
 
-    def _find(self) -> str:
+    def _find(self, seconds: float) -> str:
         """Asks new nodes which client they are; returns why one does not say it, or ""."""
         from flwr.app import ConfigRecord, Message, RecordDict
 
@@ -200,7 +212,7 @@ class ClientsOnFlower:
             Message(RecordDict({KIND: ConfigRecord({})}), node, "query.who") for node in new
         ]
         why = ""
-        for reply in self.grid.send_and_receive(messages, timeout=self.seconds):
+        for reply in self.grid.send_and_receive(messages, timeout=seconds):
             if reply.has_error():
                 why = f" ({reply.error.reason})"
                 continue
@@ -210,12 +222,13 @@ class ClientsOnFlower:
         return why
 
     def _ask(
-        self, kind: str, asked: dict[str, dict[str, Any]]
+        self, kind: str, asked: dict[str, dict[str, Any]], seconds: float = 0.0
     ) -> tuple[dict[str, Any], dict[str, str]]:
-        """Returns client → answer, and client → why there is none."""
+        """Returns client → answer, and client → why there is none; 0 seconds: as many as usual."""
         from flwr.app import ConfigRecord, Message, RecordDict
 
-        self._find()  # a client that was started again is another node
+        seconds = seconds or self.seconds
+        self._find(seconds)  # a client that was started again is another node
         clients = {self.nodes[name]: name for name in asked}
         messages = []
         for name, values in asked.items():
@@ -223,7 +236,7 @@ class ClientsOnFlower:
             content = RecordDict({KIND: ConfigRecord({**own, **values})})
             messages.append(Message(content, self.nodes[name], kind))
         replies, silent = {}, dict.fromkeys(asked, NO_ANSWER)
-        for reply in self.grid.send_and_receive(messages, timeout=self.seconds):
+        for reply in self.grid.send_and_receive(messages, timeout=seconds):
             name = clients[reply.metadata.src_node_id]
             if reply.has_error():
                 silent[name] = f"it failed ({reply.error.reason})"

@@ -89,4 +89,4 @@ def test_a_missing_node_is_told(config):
     data = load_dataset(config.data)
     partition = make_partition(config.partition, data, config.training(), config.clients)
     with pytest.raises(UserError, match=r"No node is client 3\. Start one node per client"):
-        rounds_on(GridHere(2), config, partition, seconds=0.5)
+        rounds_on(GridHere(2), config, partition, start_seconds=0.5)

@@ -127,7 +127,7 @@ def test_a_killed_client_is_left_out_and_comes_back(nodes, config):
         elif "client 2" in record.refused and 1 not in nodes.clients:
             nodes.add(1)
 
-    records = train_on_nodes(nodes.address, config, None, tell, seconds=15)
+    records = train_on_nodes(nodes.address, config, None, tell, seconds=45)
     assert [record.number for record in records] == list(range(6))
     left_out = [record.number for record in records if "client 2" in record.refused]
     assert left_out
