@@ -132,12 +132,17 @@ print(*(name for name in {WHAT_FOR[command]} if name in sys.modules), sep=",", f
     assert found.stderr.splitlines()[-1] == "", "imported: " + found.stderr
 
 
-def test_home_imports_only_what_it_needs():
+def test_first_pages_import_only_what_they_need():
+    """Home, then the pages that somebody opens next."""
+    later = ("scipy.stats", "sklearn", *LATER)  # scipy itself is imported quickly
     code = f"""
 import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("streamlit_app.py", default_timeout=200).run()
-assert not app.exception
-print(*(name for name in {("scipy", "sklearn", *LATER)} if name in sys.modules), sep=",")
+for page in ("home", "train", "overfitting_lab", "federated"):
+    app.switch_page(f"pages/{{page}}.py").run()
+    assert not app.exception
+    print(page, *(name for name in {later} if name in sys.modules))
 """
-    assert in_new_process(code).splitlines()[-1] == ""
+    found = in_new_process(code).splitlines()[-4:]
+    assert found == ["home", "train", "overfitting_lab", "federated"]

@@ -10,11 +10,10 @@ from PIL import Image
 
 from app.caches import words
 from mocoop.catalog.change_stamp import data_stamp
-from mocoop.catalog.inventory import DatasetState, present
-from mocoop.catalog.inventory import inventory as list_sets
+from mocoop.catalog.inventory import DatasetState, benchmark_states, builtin_state, present
 from mocoop.catalog.uploads import uploaded_sets
 from mocoop.clip.backbone import Backbone, load_backbone
-from mocoop.datasets import BENCHMARKS, Dataset, Item, load_dataset
+from mocoop.datasets import BENCHMARKS, BUILTIN, Dataset, Item, load_dataset
 from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
 
@@ -60,9 +59,12 @@ def _dataset(name: str, stamp: str) -> Dataset:
 
 
 def data_choices() -> list[str]:
-    """Returns the data sets to choose from: built in, found on disk, uploaded."""
-    ready = [known.name for known in inventory() if known.state in ("built in", "ready")]
-    return ready + [str(path) for path in uploaded_sets()]
+    """Returns the data sets to choose from: built in, found on disk, uploaded.
+
+    No built-in set is laid out for their names, which would take a second.
+    """
+    ready = [known.name for known in _benchmarks_now() if known.state == "ready"]
+    return [*BUILTIN, *ready, *(str(path) for path in uploaded_sets())]
 
 
 def sets_at_hand() -> list[str]:
@@ -72,13 +74,23 @@ def sets_at_hand() -> list[str]:
 
 def inventory() -> list[DatasetState]:
     """Returns all built-in and benchmark sets with their state on this machine."""
+    return _builtin_sets() + _benchmarks_now()
+
+
+@st.cache_data(show_spinner=words.LOOKING_FOR_DATA)
+def _builtin_sets() -> list[DatasetState]:
+    return [builtin_state(name) for name in BUILTIN]
+
+
+def _benchmarks_now() -> list[DatasetState]:
+    """Returns the benchmark sets with their state on this machine."""
     root = data_root()
-    return _inventory(str(root), "|".join(data_stamp(name, root) for name in BENCHMARKS))
+    return _benchmarks(str(root), "|".join(data_stamp(name, root) for name in BENCHMARKS))
 
 
 @st.cache_data(show_spinner=words.LOOKING_FOR_DATA, max_entries=4)
-def _inventory(root: str, stamps: str) -> list[DatasetState]:
-    return list_sets(Path(root))
+def _benchmarks(root: str, stamps: str) -> list[DatasetState]:
+    return benchmark_states(Path(root))
 
 
 def thumbnail(data_name: str, item_id: str, label: int, style: str | None, side: int) -> bytes:

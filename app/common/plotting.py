@@ -31,17 +31,16 @@ def room_for_numbers(shares: pd.Series) -> list[float]:
 
 def plain(figure: go.Figure, height: int) -> go.Figure:
     """Returns the figure with a transparent background and small margins."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 12, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        modebar=CLEAR_BAR,
-    )
-    figure.update_xaxes(automargin=True, gridcolor=transparent(NEUTRAL, 0.25), zeroline=False)
-    return figure.update_yaxes(
-        automargin=True, gridcolor=transparent(NEUTRAL, 0.25), zeroline=False
-    )
+    # Plotly's `update_layout` and `update_xaxes` would take three times as long.
+    layout, clear = figure.layout, "rgba(0,0,0,0)"
+    layout.height = height
+    layout.margin = {"l": 8, "r": 8, "t": 12, "b": 8}
+    layout.paper_bgcolor = layout.plot_bgcolor = clear
+    layout.modebar = CLEAR_BAR
+    grid = transparent(NEUTRAL, 0.25)
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        axis.automargin, axis.gridcolor, axis.zeroline = True, grid, False
+    return figure
 
 
 def widest(figure: go.Figure) -> int:

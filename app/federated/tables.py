@@ -50,11 +50,14 @@ def accuracy_table(records: Sequence[RoundRecord]) -> pd.DataFrame:
 
 def taken_prompts(records: Sequence[RoundRecord], clients: Sequence[str]) -> pd.DataFrame:
     """Returns in how many rounds a client (row) received the prompt of another one (column)."""
-    counts = pd.DataFrame(0, index=list(clients), columns=list(clients))
-    for record in records:
-        for name, others in record.foreign.items():
-            counts.loc[name, list(others)] += 1
-    return counts
+    taken = Counter(
+        (name, other)
+        for record in records
+        for name, others in record.foreign.items()
+        for other in others
+    )
+    counts = [[taken[name, other] for other in clients] for name in clients]
+    return pd.DataFrame(counts, index=list(clients), columns=list(clients))
 
 
 def gains(records: Sequence[RoundRecord], alone: Sequence[RoundRecord]) -> pd.DataFrame:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:  # matplotlib is slow to import, and the page needs it only for a handout
+    from matplotlib.axes import Axes
 
 INCHES = (6.9, 3.0)
 LETTERS = 28  # of the label of a vertical axis in a line
@@ -23,6 +23,9 @@ def as_svg(figure: go.Figure) -> str:
 
     It draws what the lab's figures have: lines, points, bands and bars, in panels side by side.
     """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     number = len({trace.xaxis or "x" for trace in figure.data})
     drawn = Figure(INCHES, layout="constrained")
     panels = drawn.subplots(1, number, sharey=True, squeeze=False)[0]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 from torch import Tensor
 
 from app.caches import data as data_caches
 from app.caches.runs import setup_of, stamp_of
+from app.common.theme import expert_colours
 from app.jobs.maps import Fit, MapMaker
 from app.prompt_space import words
+from app.prompt_space.group_figures import group_maps
+from app.prompt_space.tables import map_table
 from mocoop.analysis.drift import Drift, NearWord, drift_table, nearest_groups, nearest_words
 from mocoop.analysis.projection import MapSettings, Projection, projection_of
 from mocoop.runs.run import Run, open_run
@@ -78,6 +83,29 @@ def projection(run: Run, settings: MapSettings) -> Projection:
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _projection(path: str, stamp: float, settings: MapSettings) -> Projection:
     return projection_of(open_run(path), settings)
+
+
+def group_figure(run: Run, settings: MapSettings, classes: Sequence[str], epoch: int) -> go.Figure:
+    """Returns the small maps of a run, one per group; sessions share it, so never change it.
+
+    Args:
+        run: a finished run that learned prompts.
+        settings: those of a map in two dimensions that was already drawn.
+        classes: the classes to draw.
+        epoch: the epoch that is shown first.
+    """
+    return _group_figure(str(run.path), stamp_of(run), settings, tuple(classes), epoch)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _group_figure(
+    path: str, stamp: float, settings: MapSettings, classes: tuple[str, ...], epoch: int
+) -> go.Figure:
+    run = open_run(path)
+    setup, groups = setup_of(run), list(setup_of(run).groups)
+    table = map_table(projection(run, settings), setup.groups, setup.class_names)
+    points = table[table["class"].isin(classes)]
+    return group_maps(points, groups, expert_colours(groups), epoch)
 
 
 def fit_under_way(run: Run, settings: MapSettings) -> Fit | None:

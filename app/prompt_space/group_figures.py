@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,8 @@ from plotly.subplots import make_subplots
 from app.common.plotting import plain, transparent
 from app.common.theme import NEUTRAL
 from app.prompt_space import words
-from app.prompt_space.figures import joined, padded
-from app.prompt_space.tables import soft_pairs
+from app.prompt_space.figures import padded
+from mocoop.analysis.projection import KINDS, PROTOTYPE, SOFT
 
 COLUMNS = 3
 ROW_HEIGHT, TITLE_HEIGHT, CONTROLS_HEIGHT = 270, 40, 110  # pixels
@@ -46,11 +47,12 @@ def group_maps(
         vertical_spacing=TITLE_HEIGHT / (rows * ROW_HEIGHT),
     )
     moving: list[int] = []
-    for number, group in enumerate(groups):
+    parts = {group: _Group.of(table, group, epochs) for group in groups}
+    for number, (group, part) in enumerate(parts.items()):
         place = {"row": number // COLUMNS + 1, "col": number % COLUMNS + 1}
         for trace in _still(table, group, colours[group]):
             figure.add_trace(trace, **place)
-        for trace in _moving(table, group, colours[group], epoch):
+        for trace in _moving(part, colours[group], epoch):
             moving.append(len(figure.data))
             figure.add_trace(trace, **place)
     several = len(epochs) > 1
@@ -72,10 +74,11 @@ def group_maps(
         figure.frames = [
             go.Frame(
                 name=str(one),
+                # A frame names only what changes.
                 data=[
-                    trace
-                    for group in groups
-                    for trace in _moving(table, group, colours[group], one)
+                    {"type": "scatter", "x": x, "y": y}
+                    for part in parts.values()
+                    for x, y in part.places(one)
                 ],
                 traces=moving,
             )
@@ -101,13 +104,70 @@ def _still(table: pd.DataFrame, group: str, colour: str) -> list[go.Scatter]:
     return traces
 
 
-def _moving(table: pd.DataFrame, group: str, colour: str, epoch: int) -> list[go.Scatter]:
-    """Returns what changes with the epoch: lines to the prototypes, the ways, the soft prompts."""
-    own = table[table["group"] == group]
-    until = own[(own["kind"] == "soft") & (own["epoch"] <= epoch).fillna(False)]
-    now = until[until["epoch"] == epoch]
-    pairs = soft_pairs(pd.concat([now, own[own["kind"] == "prototype"]]))
-    line = {"color": transparent(NEUTRAL, 0.7), "width": 1, "dash": "dot"}
+@dataclass(frozen=True)
+class _Group:
+    """The soft prompts and the prototypes of one group, as arrays: classes in a fixed order."""
+
+    epochs: np.ndarray  # (epochs,)
+    soft: np.ndarray  # (classes, epochs, 2), float32
+    prototypes: np.ndarray  # (classes, 2), float32
+    soft_rows: pd.DataFrame
+    """The row of every class in the last epoch, which says what the star is."""
+
+    @staticmethod
+    def of(table: pd.DataFrame, group: str, epochs: Sequence[int]) -> _Group:
+        """Returns a group of a map; every soft prompt has a point in each of the saved epochs."""
+        own = table[table["group"] == group]
+        soft = own[own["kind"] == KINDS[SOFT]].sort_values(["epoch", "class"])
+        last = soft[soft["epoch"] == epochs[-1]]
+        places = soft[["x", "y"]].to_numpy(np.float32).reshape(len(epochs), len(last), 2)
+        prototypes = own[own["kind"] == KINDS[PROTOTYPE]].set_index("class")[["x", "y"]]
+        ends = prototypes.reindex(last["class"]).to_numpy(np.float32)
+        return _Group(np.array(epochs), places.swapaxes(0, 1), ends, last)
+
+    def places(self, epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Returns x and y of all that changes with the epoch, in the order of `_moving`.
+
+        They are the lines to the prototypes, the ways of the soft prompts until this epoch, the
+        arrow heads of the ways, and the stars. A gap stands after every line.
+        """
+        until = self.soft[:, self.epochs <= epoch]  # (classes, epochs until now, 2)
+        now = until[:, -1]
+        lines = np.stack([now, self.prototypes], axis=1)
+        return [_xy(_with_gaps(lines)), _xy(_with_gaps(until)), _xy(_heads(until)), _xy(now)]
+
+
+def _with_gaps(lines: np.ndarray) -> np.ndarray:
+    """Returns lines (lines, points, 2) as one line with gaps: (lines · (points + 1), 2)."""
+    return np.pad(lines, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(-1, 2)
+
+
+def _heads(ways: np.ndarray) -> np.ndarray:
+    """Returns where each way's arrow head points from and where it is, and a gap: (3 · ways, 2).
+
+    It is in the middle of the longest step: at the end the star would cover it. Before the first
+    step there are none.
+    """
+    if ways.shape[1] < 2:
+        return np.empty((0, 2), np.float32)
+    longest = np.linalg.norm(np.diff(ways, axis=1), axis=2).argmax(axis=1)  # (ways,)
+    rows = np.arange(len(ways))
+    start, end = ways[rows, longest], ways[rows, longest + 1]
+    return _with_gaps(np.stack([start, (start + end) / 2], axis=1))
+
+
+def _xy(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1])
+
+
+def _moving(part: _Group, colour: str, epoch: int) -> list[go.Scatter]:
+    """Returns what changes with the epoch: lines to the prototypes, ways, heads, soft prompts."""
+    pairs, ways, heads, stars = part.places(epoch)
+    dotted = {"color": transparent(NEUTRAL, 0.7), "width": 1, "dash": "dot"}
+    solid = {"color": colour, "width": 1.5}
+    # Only every second point is drawn: the first of each pair says where the arrow comes from.
+    sizes = [0, ARROW_SIZE, 0] * len(part.soft)
+    arrow = {"symbol": "arrow", "angleref": "previous", "size": sizes, "color": colour}
     star = {
         "symbol": "star",
         "size": STAR_SIZE,
@@ -115,34 +175,11 @@ def _moving(table: pd.DataFrame, group: str, colour: str, epoch: int) -> list[go
         "line": {"color": NEUTRAL, "width": 0.5},
     }
     return [
-        go.Scatter(**joined(pairs, "xy"), mode="lines", line=line, hoverinfo="skip"),
-        _ways(until, colour),
-        _marks(now, star),
+        go.Scatter(x=pairs[0], y=pairs[1], mode="lines", line=dotted, hoverinfo="skip"),
+        go.Scatter(x=ways[0], y=ways[1], mode="lines", line=solid, hoverinfo="skip"),
+        go.Scatter(x=heads[0], y=heads[1], mode="markers", marker=arrow, hoverinfo="skip"),
+        _marks(part.soft_rows, star).update(x=stars[0], y=stars[1]),
     ]
-
-
-def _ways(until: pd.DataFrame, colour: str) -> go.Scatter:
-    """Returns the way of every class's soft prompt: a line with an arrow head on its longest step.
-
-    At its end the star would cover the head.
-    """
-    x: list[float | None] = []
-    y: list[float | None] = []
-    sizes: list[int] = []
-    for _, way in until.sort_values("epoch").groupby("class", sort=False):
-        places = way[["x", "y"]].to_numpy(float)  # (epochs, 2)
-        head: int | None = None
-        if len(places) > 1:
-            steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
-            head = int(steps.argmax()) + 1
-            middle = (places[head - 1] + places[head]) / 2
-            places = np.insert(places, head, middle, axis=0)
-        x += [*places[:, 0].tolist(), None]
-        y += [*places[:, 1].tolist(), None]
-        sizes += [ARROW_SIZE if number == head else 0 for number in range(len(places) + 1)]
-    marker = {"symbol": "arrow", "angleref": "previous", "size": sizes, "color": colour}
-    line = {"color": colour, "width": 1.5, "backoff": 0}
-    return go.Scatter(x=x, y=y, mode="lines+markers", line=line, marker=marker, hoverinfo="skip")
 
 
 def _marks(part: pd.DataFrame, marker: Mapping[str, object]) -> go.Scatter:

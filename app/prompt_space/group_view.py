@@ -7,8 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from app.common.theme import expert_colours
-from app.prompt_space import cached, group_figures, tables, words
+from app.prompt_space import cached, tables, words
 from app.ui.parts import show_figure
 from mocoop.analysis.projection import Projection
 from mocoop.runs.run import Run, RunSetup
@@ -30,11 +29,12 @@ def group_by_group(
     st.header(words.GROUPS if several else words.GROUPS_ONE)
     epochs = sorted(points["epoch"].dropna().astype(int).unique().tolist())
     st.caption(words.groups_caption(epochs, several))
-    if projection.settings.dims == 3:
+    settings = projection.settings
+    if settings.dims == 3:
         st.caption(words.GROUPS_FLAT)
-        flat = cached.projection(run, replace(projection.settings, method="pca", dims=2))
+        settings = replace(settings, method="pca", dims=2)
+        flat = cached.projection(run, settings)
         table = tables.map_table(flat, setup.groups, setup.class_names)
         points = table[table["class"].isin(points["class"].unique())]
-    groups = list(setup.groups)
-    figure = group_figures.group_maps(points, groups, expert_colours(groups), epoch)
+    figure = cached.group_figure(run, settings, points["class"].unique().tolist(), epoch)
     show_figure(figure, "group-maps", words.GROUPS_ALT, points)

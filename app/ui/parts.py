@@ -88,10 +88,10 @@ def show_table(table: pd.DataFrame, name: str, **options: Any) -> None:
 
 
 def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:
-    """Shows the button that downloads a table as `name`.csv."""
+    """Shows the button that downloads a table as `name`.csv; the file is made at a click."""
     st.download_button(
         words.CSV,
-        _as_csv(table, index),
+        lambda: _as_csv(table, index),
         f"{name}.csv",
         "text/csv",
         key=f"download-{name}",

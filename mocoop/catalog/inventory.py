@@ -37,7 +37,12 @@ def inventory(root: Path | None = None) -> list[DatasetState]:
         root: folder of the benchmark sets; `data_root()` if None.
     """
     folder = root or data_root()
-    return [_builtin(name) for name in BUILTIN] + [find(name, folder) for name in BENCHMARKS]
+    return [builtin_state(name) for name in BUILTIN] + benchmark_states(folder)
+
+
+def benchmark_states(root: Path) -> list[DatasetState]:
+    """Returns the states of all benchmark sets below a data root."""
+    return [find(name, root) for name in BENCHMARKS]
 
 
 def present(root: Path | None = None) -> list[str]:
@@ -74,5 +79,6 @@ def in_numbers(dataset: Dataset) -> str:
     return f"{len(dataset.class_names)} classes; {counts}"
 
 
-def _builtin(name: str) -> DatasetState:
+def builtin_state(name: str) -> DatasetState:
+    """Returns the state of a built-in set, which is laid out for its numbers."""
     return DatasetState(name, "built in", in_numbers(load_builtin(name)))

@@ -111,7 +111,7 @@ def read_records(path: Path) -> list[RoundRecord]:
         else:
             text = file.read_text(encoding="utf-8")
         content: dict[str, Any] = json.loads(text)
-        return [_record(values) for values in content["records"]]
+        return [record_of(values) for values in content["records"]]
     except (SafetensorError, AttributeError, OSError, ValueError, TypeError, KeyError,
             RecursionError) as error:  # fmt: skip
         raise UserError(f"{file} is damaged ({error}). Start the federation anew.") from error
@@ -146,7 +146,12 @@ def _plain(records: list[RoundRecord]) -> dict[str, Any]:
     return {"records": [asdict(record) for record in records]}
 
 
-def _record(values: dict[str, Any]) -> RoundRecord:
+def record_of(values: dict[str, Any]) -> RoundRecord:
+    """Returns the record of JSON values that `dataclasses.asdict` made of one.
+
+    Raises:
+        TypeError, KeyError: if they are of something else.
+    """
     foreign = {name: tuple(taken) for name, taken in values["foreign"].items()}
     return RoundRecord(**values | {"took_part": tuple(values["took_part"]), "foreign": foreign})
 

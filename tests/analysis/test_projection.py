@@ -132,6 +132,7 @@ def test_umap_repeats_itself(features):
     assert set(first.trustworthiness) == {"hard", "soft"}
 
 
+@pytest.mark.long
 def test_a_fit_leaves_the_number_of_threads_as_it_was(features):
     """Numba would set it to the number of cores, for everything that comes after."""
     before = torch.get_num_threads()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from app.common.theme import expert_colours
@@ -56,25 +57,48 @@ def test_each_group_has_its_map_on_the_same_axes(points):
     stars = [trace for trace in figure.data if trace.marker.symbol == "star"]
     assert [star.marker.color for star in stars] == list(COLOURS.values())
     sketch = points[(points["kind"] == "soft") & (points["group"] == "sketch")]
-    assert list(stars[1].x) == sketch.loc[sketch["epoch"] == 4, "x"].tolist()
+    assert list(stars[1].x) == pytest.approx(sketch.loc[sketch["epoch"] == 4, "x"].tolist())
 
 
 def test_frames_follow_the_saved_epochs_and_nothing_starts_by_itself(points):
     figure = group_maps(points, list(GROUPS), COLOURS, 4)
     assert [frame.name for frame in figure.frames] == ["0", "4"]
-    for frame in figure.frames:
-        for index, trace in zip(frame.traces, frame.data, strict=True):
-            assert trace.mode == figure.data[index].mode  # a frame replaces like with like
-    ways = [trace for trace in figure.frames[1].data if trace.marker.symbol == "arrow"]
-    assert list(ways[0].marker.size) == [0, 10, 0, 0] * 2  # a head in the middle of each way
-    start, middle, end = ways[0].x[:3]
-    assert middle == pytest.approx((start + end) / 2)
-    before = [trace for trace in figure.frames[0].data if trace.marker.symbol == "arrow"]
-    assert set(before[0].marker.size) == {0}
+    for index, last in zip(figure.frames[1].traces, figure.frames[1].data, strict=True):
+        whole = figure.data[index]  # it shows epoch 4: a frame replaces like with like
+        np.testing.assert_array_equal(whole.x, last.x)
+        np.testing.assert_array_equal(whole.y, last.y)
+    arrows = [index for index, one in enumerate(figure.data) if one.marker.symbol == "arrow"]
+    assert list(figure.data[arrows[0]].marker.size) == [0, 10, 0] * 2  # a head for each way
+    before, after = (dict(zip(frame.traces, frame.data, strict=True)) for frame in figure.frames)
+    start, end = after[arrows[0] - 1].x[:2]  # the way of the first class
+    assert after[arrows[0]].x[:2].tolist() == pytest.approx([start, (start + end) / 2])
+    assert np.isnan(after[arrows[0] - 1].x[2])  # no line to the next way
+    assert len(before[arrows[0]].x) == 0
     play = figure.layout.updatemenus[0].buttons[0].args
     assert list(play[0]) == ["0", "4"]
     assert play[1]["transition"]["duration"] == 0
     assert "Plotly.animate(" not in figure_page(figure, "maps", "Maps").split("</script>")[-2]
+
+
+def test_lines_lead_from_each_soft_prompt_to_its_own_prototype(points):
+    shuffled = points.sample(frac=1, random_state=0)
+    figure = group_maps(shuffled, list(GROUPS), COLOURS, 4)
+    dotted = [trace for trace in figure.data if trace.line.dash == "dot"]
+    for group, trace in zip(GROUPS, dotted, strict=True):
+        own = points[points["group"] == group].set_index("class")
+        soft, ends = own[own["epoch"] == 4], own[own["kind"] == "prototype"]
+        wanted = [value for name in sorted(CLASSES) for value in (soft.x[name], ends.x[name])]
+        drawn = trace.x[~np.isnan(trace.x)]
+        assert drawn.tolist() == pytest.approx(wanted)
+
+
+def test_a_point_says_which_class_it_is(points):
+    figure = group_maps(points, list(GROUPS), COLOURS, 4)
+    (star, *_) = [trace for trace in figure.data if trace.marker.symbol == "star"]
+    own = points[(points["group"] == next(iter(GROUPS))) & (points["epoch"] == 4)]
+    where = dict(zip(own["class"], own["x"], strict=True))
+    for x, (_, name, _) in zip(star.x, star.customdata, strict=True):
+        assert x == pytest.approx(where[name])
 
 
 def test_one_group_and_one_epoch_need_no_buttons(points):
@@ -103,3 +127,11 @@ def test_what_can_be_found():
     assert choices["dog (class)"] == ("class", "dog")
     assert choices["sketch (group)"] == ("group", "sketch")
     assert "prompt (group)" not in tables.search_choices(["prompt"], CLASSES)
+
+
+def test_only_the_heads_of_the_arrows_are_drawn_as_marks(points):
+    """Marks are what a browser spends most of the time on: a way needs two, however long it is."""
+    figure = group_maps(points, list(GROUPS), COLOURS, 4)
+    for trace in figure.data:
+        if trace.marker.symbol == "arrow":
+            assert np.count_nonzero(~np.isnan(trace.x)) == 2 * len(CLASSES)
