@@ -1,4 +1,4 @@
-"""Checks the checksums of the shipped weights; `--write` writes those of the files as they are."""
+"""Checks the checksums of the shipped files; `--write` writes those of the files as they are."""
 
 from __future__ import annotations
 

@@ -9,8 +9,13 @@ from mocoop.errors import PathError
 
 SUMS = "SHA256SUMS"
 """The list of checksums among the shipped files, in the form of the program sha256sum."""
-CHECKED = ("demo-clip/open_clip_model.safetensors", "runs/*/weights.safetensors")
-"""Patterns of the shipped files with weights."""
+CHECKED = (
+    "demo-clip/open_clip_model.safetensors",
+    *("runs/*/weights.safetensors", "runs/*/features.safetensors"),
+    *("federations/*/federation.json", "federations/*/records.json"),
+    *("lab/grid.json", "lab/grid.safetensors.gz"),
+)
+"""Patterns of the shipped files with weights, or with what trainings measured."""
 
 
 def asset(name: str) -> Path:
@@ -21,6 +26,15 @@ def asset(name: str) -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "_assets"
     return (inside if inside.is_dir() else package.parent / "assets") / name
+
+
+def check_if_shipped(path: Path) -> None:
+    """Raises UserError if a file is a shipped one, and not what was published.
+
+    Nothing happens for other files, and for one that is missing: whoever opens it says so.
+    """
+    if path.is_relative_to(asset("")) and path.is_file():
+        check_shipped(path)
 
 
 def check_shipped(path: Path, root: Path | None = None) -> None:
@@ -42,7 +56,7 @@ def check_shipped(path: Path, root: Path | None = None) -> None:
 
 
 def sums_text(root: Path | None = None) -> str:
-    """Returns the list of checksums of the shipped weights as they are now."""
+    """Returns the list of checksums of the shipped files as they are now."""
     root = root or asset("")
     files = sorted(file for pattern in CHECKED for file in root.glob(pattern))
     return "".join(f"{_digest(file)}  {file.relative_to(root).as_posix()}\n" for file in files)

@@ -8,6 +8,7 @@ from app.common import state
 from app.compare import beside_view, documents, prompt_files, run_files, sweeps_view, view, words
 from app.compare.tables import select_runs
 from app.ui.entry import inside_the_app
+from app.ui.glossary import words_on_this_page
 from app.ui.parts import csv_button, errors_in_words
 
 
@@ -50,6 +51,8 @@ def page() -> None:
 
 inside_the_app()
 st.title(words.TITLE)
-st.caption(words.CAPTION)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.caption(words.CAPTION, width="content")
+    words_on_this_page("seed", "zero-shot", "ensemble", "base and new classes", "point")
 with errors_in_words():
     page()

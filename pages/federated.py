@@ -8,6 +8,7 @@ from app.common import access
 from app.federated import view, words
 from app.federated.start_view import queue_panel, start_panel
 from app.ui.entry import inside_the_app
+from app.ui.glossary import words_on_this_page
 from app.ui.layout import wrapping_columns
 from app.ui.parts import errors_in_words
 
@@ -34,7 +35,9 @@ def page() -> None:
 
 inside_the_app()
 st.title(words.TITLE)
-st.caption(words.CAPTION)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.caption(words.CAPTION, width="content")
+    words_on_this_page("client", "round", "FedAvg", "soft prompt", "expert", "router", "point")
 with errors_in_words():
     page()
 start_panel()

@@ -79,7 +79,7 @@ inside_the_app()
 st.title(words.TITLE)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(words.CAPTION, width="content")
-    words_on_this_page("expert", "router", "style", "role", "group")
+    words_on_this_page("expert", "router", "style", "role", "group", "zero-shot", "ensemble")
 if (renamed := words.RENAMED.get(st.query_params.get(state.VIEW, ""))) is not None:
     st.query_params[state.VIEW] = renamed
     st.rerun()

@@ -34,8 +34,6 @@ with form, errors_in_words():
     config = widgets.basic_settings()
     start = st.container()  # here it is in sight; it is filled when all settings are known
     overfit_button()
-    widgets.about_the_method(config.method)
-    towers = st.container()
     dataset = data_caches.dataset(config.data)
     with templates:
         rows = widgets.template_table(config, dataset)
@@ -43,8 +41,8 @@ with form, errors_in_words():
     with templates:
         config = widgets.apply_templates(config, dataset, rows)
     form_is_shown()
-    with towers:
-        draw_towers(config, dataset)
+    widgets.about_the_method(config.method)
+    draw_towers(config, dataset)
     with start:
         if config == overfitting():
             told = filled_in(config, METHODS[config.method].label)

@@ -20,8 +20,8 @@ import torch
 from mocoop.clip.backbone import load_backbone
 from mocoop.config import TrainConfig
 from mocoop.datasets import load_dataset
+from mocoop.model.build import build_model
 from mocoop.model.losses import classification_loss
-from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training import ranks

@@ -14,7 +14,7 @@ CLIP_HELP = (
     "The CLIP that the prompts were trained with: CoOp's own are trained with OpenAI's weights. "
     "You can also type another name, the path of a file of weights, or a checkpoint folder."
 )
-SHOTS, SEED = "Shots", "Seed"
+SHOTS, SEED = "Images per class", "Seed"
 NAMING_HELP = "As it was trained; only to name and compare the run."
 POSITION = "Class name"
 POSITIONS = {

@@ -193,15 +193,19 @@ def _remember(names: list[str]) -> None:
 
 def _columns(shown: pd.DataFrame) -> Mapping[str, ColumnConfig]:
     number = st.column_config.NumberColumn
+    titles = {"error": "ECE", "all": words.ALL_CLASSES}
     percent = {
         name: number(
-            f"{'ECE' if name == 'error' else name}, %", format="%.1f", width=70, help=meaning
+            f"{titles.get(name, name)}, %",
+            format="%.1f",
+            width=95 if name == "all" else 70,
+            help=meaning,
         )
         for name, meaning in words.PERCENT_HELP.items()
     }
     text = st.column_config.TextColumn
     columns: dict[str, ColumnConfig] = percent | {
-        "run": text("run", pinned=True, width=230),
+        "run": text("run", pinned=True),
         "state": text(width=80),
         "data": text(width=85),
         "method": text(width=95),

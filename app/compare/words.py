@@ -34,6 +34,7 @@ PERCENT_HELP = {
 }
 COLUMNS, MORE_COLUMNS = "Columns", "Also show"
 PER_CLASS = "per class"
+ALL_CLASSES = "accuracy"
 OTHER_SETTINGS = "other settings"
 OTHER_SETTINGS_HELP = "Settings that differ from the method's preset, or the reason of an error."
 LAST_CHANGE = "last change"
@@ -76,8 +77,8 @@ VALIDATION, TRAINING, LOSS = "Validation images, % right", "Training images, % r
 
 # Export, import and deletion.
 SELECT_RUNS = (
-    "Select runs with the boxes on the left to see their curves, to export one run, or to delete "
-    "runs."
+    "Select runs with the boxes on the left to compare them, to save a report, to export one run, "
+    "or to delete runs."
 )
 ONLY_FINISHED = "Only a finished run can be exported."
 EXPORT = "Export as zip"
@@ -215,8 +216,8 @@ def no_such_run(name: str) -> str:
 
 
 def selected(count: int) -> str:
-    """Returns how many runs are selected."""
-    return f"**{count} runs selected.**"
+    """Returns how many runs are selected, and where they are compared."""
+    return f"**{count} runs selected.** The tabs *{BESIDE}* and *{CURVES}* compare them."
 
 
 def ask_to_delete(count: int) -> str:

@@ -81,6 +81,12 @@ def facts(shown: Found) -> None:
         st.metric(words.BEFORE_TRAINING, f"{first.mean:.1f} %")
         st.metric(words.NOW, f"{last.mean:.1f} %", help=words.NOW_HELP)
         st.metric(words.SENT, words.number_of_bytes(sent), help=words.SENT_HELP)
+        if last.epsilon is not None:
+            st.metric(
+                words.EPSILON,
+                f"{last.epsilon:.3g}",
+                help=words.epsilon_help(shown.config.delta),
+            )
 
 
 def holdings(shown: Found) -> None:

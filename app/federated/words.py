@@ -9,8 +9,8 @@ from mocoop.federated.strategies import find_strategy
 
 TITLE = "Federated"
 CAPTION = (
-    "Clients, such as hospitals, keep their pictures and train prompts together. Only the numbers "
-    "of prompts travel to a server and back."
+    "Clients, such as hospitals, keep their pictures and train prompts together. Only the learned "
+    "numbers of the prompts travel to a server and back."
 )
 FEDERATION = "Federation"
 NONE_HERE = "There is no federation yet. Start one below."
@@ -24,6 +24,17 @@ NOW_HELP = "Mean accuracy of the clients, each on its own test pictures among al
 SENT = "Sent by a client in a round"
 SENT_HELP = "Numbers of 4 bytes. A picture never leaves its client."
 NOTHING_TRAVELS = "nothing"
+EPSILON = "Privacy: ε so far"
+
+
+def epsilon_help(delta: float) -> str:
+    """Returns what ε means, for the δ of the federation's settings."""
+    return (
+        "Differential privacy of all images of a client against the server and the other clients: "
+        f"the smaller, the less what was sent says about them. For δ = {delta:g}, of the client "
+        "that was asked most often."
+    )
+
 
 # Who has what.
 WHO_HAS_WHAT = "Who has which pictures"
@@ -81,8 +92,11 @@ NOT_FINISHED = "The gain is shown when all rounds are done."
 # Starting one.
 START_TITLE = "Start a federation"
 DATA, STRATEGY, PARTITION = "Data set", "Strategy", "Who has what"
-BETA = "Concentration"
-BETA_HELP = "Of the shares of the classes. A smaller value is more unequal."
+BETA = "Concentration (β)"
+BETA_HELP = (
+    "How equal the shares are (β of a Dirichlet distribution). A smaller value makes them more "
+    "unequal."
+)
 SHOTS, SEED = "Images per class", "Seed"
 SHOTS_HELP = "Training pictures of a class, of all clients together."
 EPOCHS = "Epochs in a round"

@@ -63,8 +63,8 @@ THIS_MACHINE, CLIP, DATA_SETS, RUNS = "This machine", "CLIP", "Data sets", "Runs
 def only_mixture_right(zero_shot: str, single: str, mixture: str) -> str:
     """Returns that of three methods only the mixture is right."""
     return (
-        f"**Here {zero_shot} and one learned prompt ({single}) are wrong. The mixture ({mixture}) "
-        "is right.**"
+        f"**Here {zero_shot.lower()} and one learned prompt ({single}) are wrong. The mixture "
+        f"({mixture}) is right.**"
     )
 
 

@@ -8,34 +8,32 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
-import psutil
 from huggingface_hub import constants
 
 from app.common.access import check_may_change
-from app.jobs.download_worker import REQUEST, DownloadStatus, write_status
-from app.jobs.processes import start_process, stop_process
+from app.jobs.download_worker import DownloadStatus
+from app.jobs.job_folder import (
+    LOG,
+    REQUEST,
+    check_not_newer,
+    hand_over,
+    mark_cancelled,
+    new_status,
+    status_in,
+    stop_job,
+    write_status,
+)
+from app.jobs.processes import start_process
 from mocoop.clip.hub import cached_file, remove_leftovers
 from mocoop.clip.known import weights_of
 from mocoop.errors import UserError
-from mocoop.runs.status import (
-    CANCELLED,
-    INTERRUPTED,
-    QUEUED,
-    STATUS_FILE,
-    identity,
-    saved_status,
-    status_values,
-    with_process,
-)
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
 from mocoop.storage.cache_folder import default_cache
 
-FOLDER, LOG = "downloads", "log.txt"
+FOLDER = "downloads"
 
 
 def start_download(name: str) -> None:
@@ -54,17 +52,14 @@ def start_download(name: str) -> None:
         raise UserError(f"{name} cannot be downloaded from the hub. Give a local file or folder.")
     folder = _folder(name)
     with explain_write_errors(folder, "MOCOOP_CACHE"), exclusive_lock(folder):
+        check_not_newer(folder)
         before = status_of(name)
         if cached_file(weights) or (before is not None and before.active):
             return
         folder.mkdir(parents=True, exist_ok=True)
-        status = DownloadStatus(QUEUED, started=time.time(), **identity(psutil.Process()))
         try:
-            write_json(folder / STATUS_FILE, status_values(status))
-            write_json(
-                folder / REQUEST,
-                {"repository": weights.repository, "files": list(weights.files)},
-            )
+            write_status(folder, new_status(DownloadStatus))
+            write_json(folder / REQUEST, asdict(weights))
             process = start_process(
                 ["app.jobs.download_worker", str(folder)],
                 folder / LOG,
@@ -74,16 +69,12 @@ def start_download(name: str) -> None:
         except (OSError, UserError):
             shutil.rmtree(folder)
             raise
-        write_status(folder, replace(status, **identity(psutil.Process(process.pid))))
+        hand_over(folder, DownloadStatus, process.pid)
 
 
 def status_of(name: str) -> DownloadStatus | None:
     """Returns the status of a CLIP's last download; None if there was none."""
-    folder = _folder(name)
-    try:
-        return with_process(lambda: saved_status(folder, DownloadStatus))
-    except UserError:  # none, or one of another version
-        return None
+    return status_in(_folder(name), DownloadStatus)
 
 
 def cancel_download(name: str, patience: float = 5.0) -> None:
@@ -97,16 +88,10 @@ def cancel_download(name: str, patience: float = 5.0) -> None:
         UserError: if the server is read-only.
     """
     check_may_change()
-    status, weights = status_of(name), weights_of(name)
-    process = status.process() if status is not None and status.active else None
-    if process is None or weights is None or process.pid == os.getpid():
-        return
-    stop_process(process, patience)
-    remove_leftovers(weights)
-    stopped = status_of(name)
-    if stopped is not None and stopped.state == INTERRUPTED:
-        with suppress(OSError):
-            write_status(_folder(name), replace(stopped, state=CANCELLED, message=""))
+    weights = weights_of(name)
+    if weights is not None and stop_job(status_of(name), patience):
+        remove_leftovers(weights)
+        mark_cancelled(_folder(name), DownloadStatus)
 
 
 def _folder(name: str) -> Path:

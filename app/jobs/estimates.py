@@ -19,7 +19,7 @@ from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import FINISHED, RUNNING, Status
-from mocoop.training.loop import step_counts
+from mocoop.training.batches import step_counts
 
 START_SECONDS = 5.0  # process, imports, backbone, hard prompts, test
 ENCODE_SECONDS = 5e-3  # drawing and encoding an image of the demo's sets, once for all trainings

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from mocoop.errors import UserError
+from app.jobs.job_folder import REQUEST, Job
 from mocoop.runs.paths import default_runs
 from mocoop.runs.queue import POLL_SECONDS, is_busy, wait_for_turn
-from mocoop.runs.status import FAILED, FINISHED, RUNNING, STATUS_FILE, Status, read_values
-from mocoop.storage.atomic import write_json
-
-REQUEST = "request.json"
+from mocoop.runs.status import Status, read_values
 
 
 def main(folder: Path) -> None:
@@ -32,29 +27,16 @@ def main(folder: Path) -> None:
 
 def train(folder: Path) -> None:
     """Trains the federation in a folder and keeps its status up to date."""
-    from dataclasses import asdict
-
     from mocoop.federated.settings import FederatedConfig
     from mocoop.federated.store import run_federation
-    from mocoop.runs.status import saved_status
 
-    status = replace(saved_status(folder, Status), state=RUNNING)
-
-    def write(**changes: Any) -> None:
-        nonlocal status
-        status = replace(status, **changes, updated=time.time())
-        write_json(folder / STATUS_FILE, asdict(status))
-
-    write()
-    try:
+    job = Job.begun(folder, Status)
+    with job.outcome():
         config = FederatedConfig.from_dict(read_values(folder, REQUEST))
-        write(epochs=config.rounds)
+        job.show(epochs=config.rounds)
         for record in run_federation(folder, config):
-            write(epoch=record.number)
-    except UserError as error:
-        write(state=FAILED, message=str(error))
-    else:
-        write(state=FINISHED)
+            job.show(epoch=record.number)
+    job.show()
 
 
 if __name__ == "__main__":

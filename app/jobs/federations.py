@@ -7,15 +7,14 @@ the trainings before it have ended.
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.common.access import check_may_change
-from app.jobs.federation_worker import REQUEST
-from app.jobs.processes import start_process, stop_process
+from app.jobs.job_folder import LOG, REQUEST, check_not_newer, status_in, stop_job
+from app.jobs.processes import start_process
 from app.jobs.standby import job_environment
 from mocoop.assets import asset
 from mocoop.errors import UserError
@@ -26,11 +25,10 @@ from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.store import DESCRIPTION, STATE, read_description, read_records
 from mocoop.runs.paths import federations
 from mocoop.runs.run import Run
-from mocoop.runs.status import STATUS_FILE, STOPPED, Status, read_status, read_values
+from mocoop.runs.status import STATUS_FILE, STOPPED, Status, read_values
 from mocoop.runs.writer import hand_over, mark_cancelled, mark_stopped, queue_again, queue_run
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
 
-LOG = "log.txt"
 MOST_CLIENTS, MOST_ROUNDS = 50, 50  # that the app starts; the command has no such limit
 
 
@@ -125,21 +123,14 @@ def cancel_federation(path: Path, patience: float = 5.0) -> None:
         UserError: if the server is read-only.
     """
     check_may_change()
-    status = status_of(path)
-    process = status.process() if status is not None and status.active else None
-    if process is None or process.pid == os.getpid():
-        return
-    stop_process(process, patience)
-    with suppress(OSError):  # on a full disk it keeps the state "interrupted"
-        mark_cancelled(Run(path))
+    if stop_job(status_of(path), patience):
+        with suppress(OSError):  # on a full disk it keeps the state "interrupted"
+            mark_cancelled(Run(path))
 
 
 def status_of(path: Path) -> Status | None:
     """Returns the status of a federation that the app started; None for all others."""
-    try:
-        return read_status(path) if (path / STATUS_FILE).exists() else None
-    except UserError:
-        return None
+    return status_in(path, Status)
 
 
 def active_federations() -> dict[Path, Status]:
@@ -173,6 +164,7 @@ def _start_new(path: Path, config: FederatedConfig) -> None:
 
 
 def _start_again(path: Path, config: FederatedConfig) -> None:
+    check_not_newer(path)
     before = status_of(path)
     if before is None:
         raise UserError(

@@ -7,32 +7,19 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-import psutil
-
+from app.jobs.job_folder import Job, request_in
 from mocoop.config import NamePosition, TrainConfig
-from mocoop.errors import UserError, UserNote
-from mocoop.runs.status import (
-    FAILED,
-    FINISHED,
-    RUNNING,
-    STATUS_FILE,
-    Status,
-    identity,
-    read_values,
-    saved_status,
-)
-from mocoop.storage.atomic import exclusive_lock, overwrite_json, write_json
+from mocoop.errors import UserNote
+from mocoop.runs.status import Status
+from mocoop.storage.typed_json import Count
 from mocoop.templates import groups_in
 
-REQUEST = "request.json"
 CHECKPOINT, GROUPS = "checkpoint", "groups"  # folders, so that every name of a file is free
-_SECONDS = 0.3  # between two writes of the status
 
 
 @dataclass(frozen=True)
@@ -55,9 +42,9 @@ class ImportRequest:
 class ImportStatus(Status):
     """The status of an import."""
 
-    done: int = 0
+    done: Count = 0
     """Images encoded."""
-    total: int = 0
+    total: Count = 0
     """Of how many; 0 before it is known."""
     run: str = ""
     """Name of the new run, when it is finished."""
@@ -65,46 +52,30 @@ class ImportStatus(Status):
     """What the file leaves open."""
 
 
-def write_status(folder: Path, status: ImportStatus) -> None:
-    """Writes an import's status; if the disk is full, it overwrites the old file in place."""
-    values = asdict(replace(status, updated=time.time()))
-    try:
-        write_json(folder / STATUS_FILE, values)
-    except OSError:
-        overwrite_json(folder / STATUS_FILE, values)
-
-
 def import_here(folder: Path) -> None:
     """Imports what a folder's request names, and keeps its status up to date."""
-    request = ImportRequest(**read_values(folder, REQUEST))
-    with exclusive_lock(folder):  # until the server has written this process's number
-        status = saved_status(folder, ImportStatus)
-        status = replace(status, state=RUNNING, **identity(psutil.Process()))
-        write_status(folder, status)
-    written = time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        nonlocal status, written
-        status = replace(status, done=done, total=total)
-        if time.monotonic() - written > _SECONDS:
-            written = time.monotonic()
-            write_status(folder, status)
-
+    request = request_in(folder, ImportRequest)
+    job = Job.begun(folder, ImportStatus)
     path = folder / CHECKPOINT / request.file
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserNote)
-        try:
-            from mocoop.exchange.import_prompts import import_prompts
-
-            position = cast(NamePosition, request.position)
-            config = _settings(folder, request)
-            run = import_prompts(path, config, position=position, encoding=show).name
-            ended = replace(status, state=FINISHED, run=run)
-        except UserError as error:
-            message = str(error).replace(str(path), request.file)
-            ended = replace(status, state=FAILED, message=message)
+        with job.outcome():
+            job.status = replace(job.status, run=_import(folder, request, path, job))
     notes = tuple(str(note.message) for note in caught if issubclass(note.category, UserNote))
-    write_status(folder, replace(ended, notes=notes))
+    message = job.status.message.replace(str(path), request.file)
+    job.show(notes=notes, message=message)
+
+
+def _import(folder: Path, request: ImportRequest, path: Path, job: Job[ImportStatus]) -> str:
+    """Returns the name of the new run."""
+    from mocoop.exchange.import_prompts import import_prompts
+
+    def show(done: int, total: int) -> None:
+        job.show(now=False, done=done, total=total)
+
+    position = cast(NamePosition, request.position)
+    config = _settings(folder, request)
+    return import_prompts(path, config, position=position, encoding=show).name
 
 
 def _settings(folder: Path, request: ImportRequest) -> TrainConfig:

@@ -6,45 +6,35 @@ status.
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
 import shutil
-import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
-import psutil
-
 from app.common.access import check_may_change
-from app.jobs.import_worker import (
-    CHECKPOINT,
-    GROUPS,
+from app.jobs.import_worker import CHECKPOINT, GROUPS, ImportRequest, ImportStatus
+from app.jobs.job_folder import (
+    KEY,
+    LOG,
     REQUEST,
-    ImportRequest,
-    ImportStatus,
+    forget_old,
+    hand_over,
+    mark_cancelled,
+    new_status,
+    remove_if_over,
+    status_in,
+    stop_job,
     write_status,
 )
-from app.jobs.processes import start_process, stop_process
+from app.jobs.processes import start_process
 from app.jobs.standby import job_environment
 from mocoop.errors import UserError
-from mocoop.runs.status import (
-    CANCELLED,
-    INTERRUPTED,
-    QUEUED,
-    STATUS_FILE,
-    identity,
-    saved_status,
-    with_process,
-)
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
 from mocoop.storage.cache_folder import default_cache
 
-FOLDER, LOG = "imports", "log.txt"
+FOLDER = "imports"
 KEPT = 4  # folders of imports; one may hold a checkpoint with the whole CLIP
-_KEY = re.compile(r"[0-9a-f]{16}")
 _LONGEST = 100  # letters of a file's name
 
 
@@ -69,15 +59,14 @@ def start_import(request: ImportRequest, files: Mapping[str, bytes | memoryview]
     key = secrets.token_hex(8)
     folder = _folder(key)
     with explain_write_errors(folder, "MOCOOP_CACHE"):
-        _forget_old()
+        forget_old(folder.parent, ImportStatus, KEPT - 1)
         folder.mkdir(parents=True)
         try:
             for kind, name in ((CHECKPOINT, request.file), (GROUPS, request.groups)):
                 if name:
                     (folder / kind).mkdir()
                     (folder / kind / name).write_bytes(files[kind])
-            status = ImportStatus(QUEUED, started=time.time(), **identity(psutil.Process()))
-            write_status(folder, status)
+            write_status(folder, new_status(ImportStatus))
             write_json(folder / REQUEST, asdict(request))
             launch(folder)
         except (OSError, UserError):
@@ -92,18 +81,12 @@ def launch(folder: Path) -> None:
     with exclusive_lock(folder):
         module = ["app.jobs.import_worker", str(folder)]
         process = start_process(module, folder / LOG, environment, "The import")
-        status = saved_status(folder, ImportStatus)
-        write_status(folder, replace(status, **identity(psutil.Process(process.pid))))
+        hand_over(folder, ImportStatus, process.pid)
 
 
 def status_of(key: str) -> ImportStatus | None:
     """Returns the status of an import; None if there is no such import."""
-    folder = _folder(key)
-    if not _KEY.fullmatch(key) or not (folder / STATUS_FILE).exists():
-        return None
-    with suppress(UserError):  # of another version
-        return with_process(lambda: saved_status(folder, ImportStatus))
-    return None
+    return status_in(_folder(key), ImportStatus) if KEY.fullmatch(key) else None
 
 
 def cancel_import(key: str, patience: float = 5.0) -> None:
@@ -114,31 +97,15 @@ def cancel_import(key: str, patience: float = 5.0) -> None:
         patience: seconds to wait after SIGTERM before the process is killed.
     """
     check_may_change()
-    status = status_of(key)
-    process = status.process() if status is not None and status.active else None
-    if process is None or process.pid == os.getpid():
-        return
-    stop_process(process, patience)
-    stopped = status_of(key)
-    if stopped is not None and stopped.state == INTERRUPTED:
-        with suppress(OSError):
-            write_status(_folder(key), replace(stopped, state=CANCELLED, message=""))
+    if stop_job(status_of(key), patience):
+        mark_cancelled(_folder(key), ImportStatus)
 
 
 def forget(key: str) -> None:
     """Removes the uploaded files of an import that is over."""
-    status = status_of(key)
-    if status is None or not status.active:
-        shutil.rmtree(_folder(key), ignore_errors=True)
+    if KEY.fullmatch(key):
+        remove_if_over(_folder(key), ImportStatus)
 
 
 def _folder(key: str) -> Path:
     return default_cache().resolve() / FOLDER / key
-
-
-def _forget_old() -> None:
-    """Removes the folders of the oldest imports that are over."""
-    every = [path for path in _folder("").glob("*") if _KEY.fullmatch(path.name)]
-    newest_first = sorted(every, key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in newest_first[KEPT - 1 :]:
-        forget(path.name)

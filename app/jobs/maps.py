@@ -15,20 +15,19 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from app.jobs.processes import start_module
 from mocoop.analysis.projection import MapSettings, is_ready, projection_of
 from mocoop.errors import UserError
 from mocoop.runs.run import Run, open_run
 from mocoop.storage.atomic import exclusive_lock
 from mocoop.storage.cache_folder import default_cache
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @dataclass
 class Fit:
     """A map that is being fitted, or whose fit failed."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     """Prints the reason of a failure to standard error."""
     reason: str = ""
     """Why the fit failed; empty until `check` has found out."""
@@ -48,7 +47,7 @@ class Fit:
         code = self.process.poll()
         if code:
             if not self.reason and self.process.stderr is not None:
-                lines = self.process.stderr.read().strip().splitlines()
+                lines = self.process.stderr.read().decode(errors="replace").strip().splitlines()
                 self.reason = lines[-1] if lines else f"its process ended with code {code}"
             raise UserError(f"The map could not be drawn: {self.reason}")
         return code == 0
@@ -86,18 +85,9 @@ class MapMaker:
 
 
 def _start(path: Path, settings: MapSettings) -> Fit:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app.jobs.maps", str(path), json.dumps(asdict(settings))],
-        cwd=ROOT,
-        env=os.environ | {"MOCOOP_CACHE": str(default_cache().resolve())},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    return Fit(process)
+    module = ["app.jobs.maps", str(path), json.dumps(asdict(settings))]
+    environment = os.environ | {"MOCOOP_CACHE": str(default_cache().resolve())}
+    return Fit(start_module(module, environment, errors=subprocess.PIPE))
 
 
 def main(run: str, settings: str) -> None:

@@ -7,12 +7,16 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from mocoop.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
+
+Stream = int | IO[bytes]
+"""Where a process reads or writes: a file, or a constant of `subprocess`."""
 
 
 def start_process(
@@ -32,20 +36,42 @@ def start_process(
     """
     with log.open("ab") as output:
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *module],
-                cwd=ROOT,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            return start_module(module, environment, output=output, errors=subprocess.STDOUT)
         except OSError as error:
             raise UserError(
                 f"{what}'s process cannot be started: {error.strerror or error}. Close other "
                 "programs, and try again."
             ) from error
+
+
+def start_module(
+    module: Sequence[str],
+    environment: Mapping[str, str],
+    given: Stream = subprocess.DEVNULL,
+    output: Stream = subprocess.DEVNULL,
+    errors: Stream = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
+    """Returns a new process that runs a Python module, in a session of its own.
+
+    Args:
+        module: the module, and its arguments.
+        environment: its environment variables.
+        given: its standard input.
+        output: its standard output.
+        errors: its standard error.
+
+    Raises:
+        OSError: if the system cannot start another process.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", *module],
+        cwd=ROOT,
+        env=dict(environment),
+        stdin=given,
+        stdout=output,
+        stderr=errors,
+        start_new_session=True,
+    )
     # A thread waits for the process and reads its exit status, so that no zombie remains.
     threading.Thread(target=process.wait, daemon=True, name=f"reap {process.pid}").start()
     return process

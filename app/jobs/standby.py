@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.common.access import read_only, switched_on
-from app.jobs.processes import ROOT
+from app.jobs.processes import start_module
 from mocoop.runs.paths import default_runs
 from mocoop.runs.queue import is_busy
 
@@ -56,20 +55,11 @@ class Standby:
             if self._process is not None:
                 return
             try:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "app.jobs.standby_worker"],
-                    cwd=ROOT,
-                    env=dict(environment),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
+                self._process = start_module(
+                    ["app.jobs.standby_worker"], environment, given=subprocess.PIPE
                 )
             except OSError:
                 return
-            self._process = process
-        # A thread reads its exit status, so that no zombie remains.
-        threading.Thread(target=process.wait, daemon=True, name=f"reap {process.pid}").start()
 
     def take_over(
         self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]

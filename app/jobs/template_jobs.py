@@ -8,54 +8,50 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shutil
-import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
-import psutil
 
 from app.common.access import check_clip, check_endpoint
-from app.jobs.processes import start_process, stop_process
+from app.jobs.job_folder import (
+    KEY,
+    LOG,
+    REQUEST,
+    check_not_newer,
+    forget_old,
+    hand_over,
+    mark_cancelled,
+    new_status,
+    request_in,
+    status_in,
+    stop_job,
+    write_status,
+)
+from app.jobs.processes import start_process
 from app.jobs.standby import job_environment
 from app.jobs.template_worker import (
     CANDIDATES,
     LINES,
     MEANS,
     MODEL,
-    REQUEST,
     RESULT,
     MakingRequest,
     MakingStatus,
-    write_status,
 )
 from mocoop.errors import UserError
-from mocoop.runs.status import (
-    CANCELLED,
-    FINISHED,
-    INTERRUPTED,
-    QUEUED,
-    STATUS_FILE,
-    identity,
-    read_values,
-    saved_status,
-    status_values,
-    with_process,
-)
+from mocoop.runs.status import FINISHED, read_bytes, read_values
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
 from mocoop.storage.cache_folder import default_cache
+from mocoop.storage.typed_json import convert, decode
 from mocoop.template_making.candidates import Judged, given_templates
 from mocoop.template_making.endpoint import check_address, check_client, holds_a_secret
 
-FOLDER, LOG = "templates", "log.txt"
+FOLDER = "templates"
 KEPT = 40  # folders of requests
-_KEY = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +86,15 @@ def start_making(request: MakingRequest, address: str | None) -> str:
     key = key_of(request)
     folder = _folder(key)
     with explain_write_errors(folder, "MOCOOP_CACHE"), exclusive_lock(folder):
+        check_not_newer(folder)
         before = status_of(key)
         if before is not None and (before.active or before.state == FINISHED):
             return key
-        _forget_old()
+        forget_old(folder.parent, MakingStatus, KEPT - 1)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        status = MakingStatus(QUEUED, started=time.time(), **identity(psutil.Process()))
         try:
-            write_json(folder / STATUS_FILE, status_values(status))
+            write_status(folder, new_status(MakingStatus))
             write_json(folder / REQUEST, asdict(request))
             process = start_process(
                 ["app.jobs.template_worker", str(folder)],
@@ -109,7 +105,7 @@ def start_making(request: MakingRequest, address: str | None) -> str:
         except (OSError, UserError):
             shutil.rmtree(folder)
             raise
-        write_status(folder, replace(status, **identity(psutil.Process(process.pid))))
+        hand_over(folder, MakingStatus, process.pid)
     return key
 
 
@@ -140,22 +136,16 @@ def key_of(request: MakingRequest) -> str:
 
 def status_of(key: str) -> MakingStatus | None:
     """Returns the status of a request; None if there is no such request."""
-    if not _KEY.fullmatch(key):
-        return None
-    folder = _folder(key)
-    try:
-        return with_process(lambda: saved_status(folder, MakingStatus))
-    except UserError:  # none, or one of another version
-        return None
+    return status_in(_folder(key), MakingStatus) if KEY.fullmatch(key) else None
 
 
 def request_of(key: str) -> MakingRequest | None:
     """Returns what was asked for; None if there is no such request."""
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         return None
     try:
-        return MakingRequest(**read_values(_folder(key), REQUEST))
-    except (UserError, TypeError):
+        return request_in(_folder(key), MakingRequest)
+    except UserError:
         return None
 
 
@@ -172,13 +162,13 @@ def result_of(key: str) -> MakingResult:
     """
     folder = _folder(key)
     document = read_values(folder, RESULT)
-    judged = tuple(Judged(**one) for one in document["candidates"])
     try:
+        judged = convert(document.get("candidates"), tuple[Judged, ...])
         with np.load(folder / MEANS) as saved:
             means, encoded = saved["means"], saved["encoded"]
             templates = tuple(saved["templates"].tolist())
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder / MEANS} cannot be read: {error}. Write them again.") from error
+    except (UserError, OSError, ValueError, KeyError, BadZipFile) as error:
+        raise UserError(f"{folder} cannot be read: {error}. Write them again.") from error
     return MakingResult(document, judged, templates, means, tuple(encoded.tolist()))
 
 
@@ -189,15 +179,8 @@ def cancel_making(key: str, patience: float = 5.0) -> None:
         key: of the request; nothing happens if it is not being answered.
         patience: seconds to wait after SIGTERM before the process is killed.
     """
-    status = status_of(key)
-    process = status.process() if status is not None and status.active else None
-    if process is None or process.pid == os.getpid():
-        return
-    stop_process(process, patience)
-    stopped = status_of(key)
-    if stopped is not None and stopped.state == INTERRUPTED:
-        with suppress(OSError):
-            write_status(_folder(key), replace(stopped, state=CANCELLED, message=""))
+    if stop_job(status_of(key), patience):
+        mark_cancelled(_folder(key), MakingStatus)
 
 
 def log_of(key: str) -> Path:
@@ -211,17 +194,6 @@ def _folder(key: str) -> Path:
 
 def _judged(path: Path) -> tuple[Judged, ...]:
     try:
-        values: Sequence[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(Judged(**one) for one in values)
-    except (OSError, ValueError, TypeError):  # none yet, or of another version
+        return decode(read_bytes(path), tuple[Judged, ...])
+    except (OSError, UserError):  # none yet, or of another version
         return ()
-
-
-def _forget_old() -> None:
-    """Removes the folders of the oldest requests that are not being answered."""
-    every = [path for path in _folder("").glob("*") if _KEY.fullmatch(path.name)]
-    newest_first = sorted(every, key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in newest_first[KEPT - 1 :]:
-        status = status_of(path.name)
-        if status is None or not status.active:
-            shutil.rmtree(path, ignore_errors=True)

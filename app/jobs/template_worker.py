@@ -6,43 +6,29 @@ The folder has the request, and gets the status, the candidates as they come, an
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 
-from mocoop.errors import UserError
-from mocoop.runs.status import (
-    FAILED,
-    FINISHED,
-    RUNNING,
-    STATUS_FILE,
-    State,
-    Status,
-    identity,
-    read_values,
-    saved_status,
-    status_values,
-)
-from mocoop.storage.atomic import atomic_write, exclusive_lock, overwrite_json, write_json
+from app.jobs.job_folder import Job, request_in
+from mocoop.runs.status import QUEUED, RUNNING, Status
+from mocoop.storage.atomic import atomic_write, exclusive_lock, write_json
 from mocoop.storage.cache_folder import default_cache
+from mocoop.storage.typed_json import Count
 
 if TYPE_CHECKING:
     from mocoop.template_making.calls import Call
     from mocoop.template_making.candidates import Candidate, Judged
     from mocoop.template_making.making import TemplateMaker
 
-REQUEST, CANDIDATES = "request.json", "candidates.json"
-RESULT, MEANS = "made.json", "means.npz"
+CANDIDATES, RESULT, MEANS = "candidates.json", "made.json", "means.npz"
 GRAMMAR, LINES, MODEL = "grammar", "lines", "model"  # who writes
 LOADING, IMAGES, ASKING, CHECKING, GROUPING = "loading", "images", "asking", "checking", "grouping"
 EXPECTED = 250  # candidates of a chat model
-_SECONDS = 0.3  # between two writes of the status
 
 
 @dataclass(frozen=True)
@@ -74,19 +60,10 @@ class MakingStatus(Status):
 
     step: str = ""
     """What is being done."""
-    done: int = 0
+    done: Count = 0
     """Images, answers or templates done in this step."""
-    total: int = 0
+    total: Count = 0
     """Of how many; 0 if not known."""
-
-
-def write_status(folder: Path, status: MakingStatus) -> None:
-    """Writes a request's status; if the disk is full, it overwrites the old file in place."""
-    values = status_values(replace(status, updated=time.time()))
-    try:
-        write_json(folder / STATUS_FILE, values)
-    except OSError:
-        overwrite_json(folder / STATUS_FILE, values)
 
 
 @dataclass
@@ -95,16 +72,11 @@ class Making:
 
     folder: Path
     request: MakingRequest
-    status: MakingStatus
-    _written: float = field(default=0.0)
+    job: Job[MakingStatus]
 
     def show(self, step: str, done: int = 0, total: int = 0) -> None:
         """Writes what is being done, at most a few times per second."""
-        new = step != self.status.step
-        self.status = replace(self.status, step=step, done=done, total=total)
-        if new or time.monotonic() - self._written > _SECONDS:
-            self._written = time.monotonic()
-            write_status(self.folder, self.status)
+        self.job.show(now=step != self.job.status.step, step=step, done=done, total=total)
 
     def run(self) -> None:
         """Writes, checks and groups templates, and saves the result.
@@ -178,23 +150,17 @@ class Making:
 
 def main(folder: Path) -> None:
     """Answers the request in a folder, and keeps its status up to date."""
-    request = MakingRequest(**read_values(folder, REQUEST))
-    with exclusive_lock(folder):  # until the server has written this process's number
-        status = saved_status(folder, MakingStatus)
-        status = replace(status, **identity(psutil.Process()))
+    request = request_in(folder, MakingRequest)
+    job = Job.begun(folder, MakingStatus, QUEUED)
     # One at a time uses the processor; a chat model may take minutes, and works elsewhere.
     turn: AbstractContextManager[None] = nullcontext()
     if request.writer != MODEL:
         turn = exclusive_lock(default_cache() / "templates")
     with turn:
-        making = Making(folder, request, replace(status, state=RUNNING))
-        ended: State = FINISHED
-        message = ""
-        try:
-            making.run()
-        except UserError as error:
-            ended, message = FAILED, str(error)
-        write_status(folder, replace(making.status, state=ended, message=message))
+        job.status = replace(job.status, state=RUNNING)
+        with job.outcome():
+            Making(folder, request, job).run()
+        job.show()
 
 
 if __name__ == "__main__":

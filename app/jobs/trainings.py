@@ -6,14 +6,14 @@ output (`log.txt`) and its status. Jobs in the same folder of runs run one after
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 
 from app.common.access import check_may_change
-from app.jobs.processes import start_process, stop_process
+from app.jobs.job_folder import LOG, REQUEST, stop_job
+from app.jobs.processes import start_process
 from app.jobs.standby import STANDBY, job_environment
-from app.jobs.worker import REQUEST, RESUME
+from app.jobs.worker import RESUME
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.presets import settings_of_run
@@ -22,8 +22,6 @@ from mocoop.runs.status import QUEUED, STOPPED, read_values
 from mocoop.runs.writer import hand_over, mark_cancelled, mark_stopped, queue_again, queue_run
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors, write_json
 from mocoop.training.snapshots import saved_epoch
-
-LOG = "log.txt"
 
 
 def start_run(config: TrainConfig) -> Run:
@@ -101,14 +99,9 @@ def cancel_run(run: Run, patience: float = 5.0) -> None:
         UserError: if the server is read-only.
     """
     check_may_change()
-    status = run.status()
-    process = status.process() if status.active else None
-    # A run that was never handed over belongs to this process: there is nothing to stop.
-    if process is None or process.pid == os.getpid():
-        return
-    stop_process(process, patience)
-    with suppress(OSError):  # on a full disk the run keeps the state "interrupted"
-        mark_cancelled(run)
+    if stop_job(run.status(), patience):
+        with suppress(OSError):  # on a full disk the run keeps the state "interrupted"
+            mark_cancelled(run)
 
 
 def active_runs() -> list[Run]:

@@ -11,9 +11,10 @@ import runpy
 import sys
 from pathlib import Path
 
+from app.jobs.job_folder import REQUEST
 from mocoop.runs.queue import wait_for_turn
 
-REQUEST, RESUME = "request.json", "--resume"
+RESUME = "--resume"
 
 
 def main(run: Path, resume: bool) -> None:

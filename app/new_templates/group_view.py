@@ -125,6 +125,11 @@ def edit_groups(
             selection_mode=("lasso", "box", "points"),
         )
         st.caption(words.map_shows(drawn.shown))
+        unused, shown = (
+            int((some[words.GROUP] == "").sum()) for some in (table, figures.drawn(table))
+        )
+        if shown < unused:
+            st.caption(words.only_some(shown, unused))
     with right:
         for name, members in edited.members.items():
             first = edited.templates[members[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,17 +36,39 @@ class Answered:
         return self.answer == self.true
 
 
-def candidate_table(judged: Sequence[Judged], which: str = words.ALL) -> pd.DataFrame:
-    """Returns a row per candidate: template, why it was refused, factor, accuracy, remark.
+def result_of(one: Judged, grouped: bool) -> str:
+    """Returns what became of a candidate: in a group, in no group, kept (so far) or refused."""
+    if not one.kept:
+        return words.REFUSED
+    if not grouped:
+        return words.KEPT
+    return words.LEFT if one.in_no_group else words.GROUPED
+
+
+def result_counts(judged: Sequence[Judged], grouped: bool) -> dict[str, int]:
+    """Returns how many candidates had each result; the good ones first."""
+    found = Counter(result_of(one, grouped) for one in judged)
+    every = (words.GROUPED, words.LEFT) if grouped else (words.KEPT,)
+    return {result: found[result] for result in (*every, words.REFUSED)}
+
+
+def candidate_table(
+    judged: Sequence[Judged], which: str = words.ALL, grouped: bool = False
+) -> pd.DataFrame:
+    """Returns a row per candidate: template, result, why it was refused, factor, accuracy, remark.
 
     Args:
         judged: the candidates.
-        which: all, kept or refused.
+        which: all, or those with this result.
+        grouped: whether the kept ones were grouped already.
     """
-    shown = [one for one in judged if which == words.ALL or one.kept == (which == words.KEPT)]
+    results = [result_of(one, grouped) for one in judged]
+    pairs = zip(judged, results, strict=True)
+    shown = [one for one, result in pairs if which in (words.ALL, result)]
     return pd.DataFrame(
         {
             words.TEMPLATE: [one.template for one in shown],
+            words.CHECKED: [result for result in results if which in (words.ALL, result)],
             words.WHY: [one.reason for one in shown],
             words.FACTOR: [one.factor for one in shown],
             words.ACCURACY: pd.Series([one.accuracy for one in shown], dtype="float"),

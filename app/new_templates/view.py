@@ -53,7 +53,7 @@ def new_templates(name: str, dataset: Dataset) -> None:
         candidates(template_jobs.candidates_of(key))
         return
     result = _result(key)
-    candidates(result.judged)
+    candidates(result.judged, grouped=True)
     request = template_jobs.request_of(key)
     assert request is not None  # `current` has read it
     config = replace(preset(METHOD), data=name, backbone=request.clip)
@@ -82,26 +82,32 @@ def _map(key: str) -> TemplateMap:
     return TemplateMap.of(_result(key).means)
 
 
-def candidates(judged: tuple[Judged, ...]) -> None:
-    """Shows every candidate, refused ones with the reason."""
+def candidates(judged: tuple[Judged, ...], grouped: bool = False) -> None:
+    """Shows every candidate, refused ones with the reason.
+
+    Args:
+        judged: the candidates.
+        grouped: whether the kept ones were grouped already.
+    """
     if not judged:
         return
-    kept = [one for one in judged if one.kept]
-    others = sum(one.other_language for one in kept)
+    numbers = tables.result_counts(judged, grouped)
+    others = sum(one.other_language for one in judged if one.kept)
     st.header(words.CANDIDATES)
-    st.markdown(words.counts(len(kept), len(judged) - len(kept), others))
+    left = numbers.get(words.LEFT)
+    st.markdown(words.counts(numbers, others), help=words.LEFT_HELP if left else None)
     refused = refusals(judged)
     if refused:
         st.caption(escape_markdown(words.reasons(refused)))
     which = st.segmented_control(
         words.SHOW,
-        [words.ALL, words.KEPT, words.REFUSED],
+        [words.ALL, *numbers],
         default=words.ALL,
         required=True,
-        key=state.MADE_SHOW,
+        key=f"{state.MADE_SHOW} {'grouped' if grouped else 'checked'}",
         label_visibility="collapsed",
     )
-    table = tables.candidate_table(judged, which or words.ALL)
+    table = tables.candidate_table(judged, which or words.ALL, grouped)
     show_table(
         table,
         "candidates",
@@ -139,7 +145,7 @@ def use(name: str, dataset: Dataset, clip: str, result: MakingResult, groups: Gr
             st.switch_page("pages/train.py", query_params={state.METHOD: METHOD})
         st.download_button(
             words.DOWNLOAD,
-            json.dumps(document, indent=2, ensure_ascii=False),
+            lambda: json.dumps(document, indent=2, ensure_ascii=False),
             f"{dataset.name.rpartition('/')[2]}-templates.json",
             "application/json",
             icon=":material/download:",

@@ -67,15 +67,21 @@ NONE_YET = "No templates have been written for this data set yet."
 
 # The candidates.
 CANDIDATES = "Candidates"
-ALL, KEPT, REFUSED = "all", "kept", "refused"
+ALL, GROUPED, LEFT, KEPT, REFUSED = "all", "in a group", "in no group", "kept", "refused"
 SHOW = "Show"
-TEMPLATE, WHY, FACTOR, ACCURACY, REMARK = "template", "why refused", "about", "alone", "remark"
+TEMPLATE, CHECKED, WHY = "template", "result", "why refused"
+FACTOR, ACCURACY, REMARK = "about", "alone", "remark"
 ACCURACY_HELP = (
     "Accuracy of this template alone on the few-shot training images, in percent. A dash: it was "
     "refused before it was tried on images, for the reason beside it."
 )
 NOT_TRIED = "–"
 OTHER_LANGUAGE = "other language"
+
+LEFT_HELP = (
+    "A template is in no group if it helps no training image that the groups do not help already. "
+    "You can move it into a group, on the map or in the table below it."
+)
 
 # The groups.
 GROUPS = "Groups"
@@ -161,9 +167,9 @@ def stopped(message: str, log: str) -> str:
     return f"The writing of templates has stopped: {message}. Its output is in {log}."
 
 
-def counts(kept: int, refused: int, others: int) -> str:
-    """Returns how many candidates were kept and refused, and how many are not English."""
-    text = f"**{kept:,}** kept, **{refused:,}** refused."
+def counts(numbers: Mapping[str, int], others: int) -> str:
+    """Returns how many candidates had each result, and how many kept ones are not English."""
+    text = ", ".join(f"**{count:,}** {result}" for result, count in numbers.items()) + "."
     if others:
         text += f" {others:,} of the kept ones seem to be in another language than English."
     return text
@@ -177,8 +183,8 @@ def reasons(counted: Mapping[str, int]) -> str:
 def why_number(number: int, why: str, validation: float | None) -> str:
     """Returns why there are so many groups, and how good they are without training."""
     text = (
-        f"{_groups(number)}, each around a template that helps some of the training images: "
-        f"{why}. The other templates are in no group; you can move them into one."
+        f"{_groups(number)}, each around a template that helps some of the training images. Why "
+        f"{number}: {why}."
     )
     if validation is not None:
         text += f" Accuracy on validation images without training: {validation:.1f} %."
@@ -190,6 +196,14 @@ def map_shows(share: float) -> str:
     return (
         f"Features of the templates, centred, in two dimensions (PCA, {share:.0%} of the "
         "variance). Points that are near here can still be far from each other."
+    )
+
+
+def only_some(shown: int, left: int) -> str:
+    """Returns that the map shows only some of the templates in no group."""
+    return (
+        f"For a quick map, only {shown:,} of the {left:,} templates in no group are drawn. "
+        "The table below has all of them."
     )
 
 

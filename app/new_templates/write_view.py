@@ -14,21 +14,27 @@ from app.new_templates import tables, words
 from app.ui.parts import errors_in_words
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS
+from mocoop.runs.status import CANCELLED, INTERRUPTED
 from mocoop.template_making.endpoint import key_in_use
 
 POLL_SECONDS = 0.7
 LONGEST = 1_000_000  # letters of a user's own lines
 TABLE_HEIGHT = 320
+EMPTY = MakingRequest("", "", "demo")  # what the form begins with
 NEWEST = 200  # candidates shown while more come in: they are sent again and again
 
 
 def form(name: str, dataset: Dataset) -> None:
-    """Shows what can be asked for, and the button that starts it."""
+    """Shows what can be asked for, and the button that starts it.
+
+    It begins with what the request in the page's address asked for.
+    """
+    before = template_jobs.request_of(st.query_params.get(state.MADE, "")) or EMPTY
     with st.container(horizontal=True, vertical_alignment="bottom"):
         writer = st.segmented_control(
             words.WRITER,
-            [GRAMMAR, LINES] if access.read_only() else list(words.WRITERS),
-            default=GRAMMAR,
+            writers := [GRAMMAR, LINES] if access.read_only() else list(words.WRITERS),
+            default=before.writer if before.writer in writers else GRAMMAR,
             required=True,
             format_func=words.WRITERS.__getitem__,
             key=state.MADE_WRITER,
@@ -37,22 +43,29 @@ def form(name: str, dataset: Dataset) -> None:
         )
         clip = st.text_input(
             words.CLIP,
-            "demo",
+            before.clip,
             width=280,
             disabled=access.read_only(),
             key=state.MADE_CLIP,
             persist_state="session",
         )
         seed = st.number_input(
-            words.SEED, 0, 2**32 - 1, 1, width=110, key=state.MADE_SEED, persist_state="session"
+            words.SEED,
+            0,
+            2**32 - 1,
+            before.seed,
+            width=110,
+            key=state.MADE_SEED,
+            persist_state="session",
         )
     writer = writer or GRAMMAR
     about, lines, model, url = "", "", "", ""
     if writer == LINES:
-        lines = _own_lines()
+        lines = _own_lines(before.lines)
     else:
         about = st.text_input(
             words.ABOUT,
+            before.about,
             key=state.MADE_ABOUT,
             persist_state="session",
             placeholder=words.ABOUT_HINT,
@@ -60,7 +73,7 @@ def form(name: str, dataset: Dataset) -> None:
             help=words.ABOUT_HELP,
         )
     if writer == MODEL:
-        model, url = _endpoint()
+        model, url = _endpoint(before)
     if st.button(words.WRITE, type="primary", icon=":material/edit_note:"):
         clip = clip.strip() or "demo"
         path = Path(clip).expanduser()
@@ -81,9 +94,10 @@ def form(name: str, dataset: Dataset) -> None:
             st.rerun()
 
 
-def _own_lines() -> str:
+def _own_lines(before: str) -> str:
     return st.text_area(
         words.OWN_LINES,
+        before,
         key=state.MADE_LINES,
         persist_state="session",
         placeholder=words.OWN_HINT,
@@ -93,11 +107,12 @@ def _own_lines() -> str:
     )
 
 
-def _endpoint() -> tuple[str, str]:
+def _endpoint(before: MakingRequest) -> tuple[str, str]:
     """Returns the typed name of a chat model and the address of its endpoint."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         model = st.text_input(
             words.MODEL_NAME,
+            before.model,
             key=state.MADE_MODEL,
             persist_state="session",
             placeholder=words.MODEL_HINT,
@@ -106,6 +121,7 @@ def _endpoint() -> tuple[str, str]:
         )
         url = st.text_input(
             words.ADDRESS,
+            before.url,
             key=state.MADE_URL,
             persist_state="session",
             placeholder=words.ADDRESS_HINT,
@@ -168,9 +184,9 @@ def outcome(key: str, state_: str, message: str) -> None:
         state_: cancelled, failed or interrupted.
         message: of its status.
     """
-    if state_ == template_jobs.CANCELLED:
+    if state_ == CANCELLED:
         st.info(words.CANCELLED)
-    elif state_ == template_jobs.INTERRUPTED:
+    elif state_ == INTERRUPTED:
         log = str(template_jobs.log_of(key))
         st.error(escape_markdown(words.stopped(message, log)), icon=":material/error:")
     else:

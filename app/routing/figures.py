@@ -20,6 +20,8 @@ from app.common.plotting import (
 from app.common.theme import NEUTRAL, TRAIN, WRONG
 from app.routing import figure_words as words
 
+FEW_IMAGES = 6
+
 
 def usage_bars(table: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
     """Returns the share of images per expert: first choice in full colour, also chosen faint."""
@@ -208,7 +210,9 @@ def mistake_bars(table: pd.DataFrame) -> go.Figure:
     )
     figure = plain(go.Figure(bars), 90 + 24 * len(table))
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(title=words.IMAGES, rangemode="tozero")
+    figure.update_xaxes(title=words.IMAGES, rangemode="tozero")
+    # Images come whole: without this a few of them get ticks such as 0.5.
+    return figure.update_xaxes(dtick=1) if table["images"].max() < FEW_IMAGES else figure
 
 
 def _cell_numbers(counts: pd.DataFrame) -> go.Scatter:

@@ -27,6 +27,16 @@ PAGE_WORDS = {
     "router": "the part of the mixture that chooses experts for each picture.",
     "soft prompt": "learned vectors that take the place of the words before a class name.",
     "hard prompt": "a sentence of written words, which is not learned.",
+    "zero-shot": "CLIP with one hard prompt, without any training.",
+    "ensemble": "CLIP with the mean of many hard prompts, without any training.",
+    "seed": "a number that decides which training images are drawn, and how a training starts.",
+    "base and new classes": "the first half of the classes, and the other half. A run that was "
+    "trained on base classes has never seen an image of a new class.",
+    "point": "one percent of the test images: from 40 % to 45 % are 5 points.",
+    "client": "one of those that train together, such as a hospital. Its pictures stay with it.",
+    "round": "each client trains for a few epochs, and then the server averages.",
+    "FedAvg": "federated averaging: the server takes the mean of what the clients learned, and "
+    "every client goes on from it.",
 }
 """Term → what it means."""
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mocoop.clip.text_tower import TextTower
-from mocoop.runs.run import SavedFeatures
+from mocoop.runs.features import SavedFeatures
 
 
 @dataclass(frozen=True)

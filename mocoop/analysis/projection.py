@@ -21,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mocoop.errors import UserError, choose_from
-from mocoop.runs.run import Run, SavedFeatures
+from mocoop.runs.features import SavedFeatures
+from mocoop.runs.run import Run
 from mocoop.storage.atomic import remove_of_killed, write_tensors
 from mocoop.storage.cache_folder import default_cache
 

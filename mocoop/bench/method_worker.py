@@ -28,13 +28,15 @@ from mocoop.clip.backbone import Backbone, choose_device
 from mocoop.clip.frozen_attention import FrozenAttention
 from mocoop.config import TrainConfig
 from mocoop.methods import METHODS
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import HardText
-from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CachedImages
-from mocoop.training.loop import TrainingData, fixed_texts, step_losses
+from mocoop.training.loop import fixed_texts
 from mocoop.training.optimizer import PromptOptimizer
+from mocoop.training.step_losses import step_losses
 
 MethodSide = Literal["plain", "ours"]
 PLAIN_PROMPT = ("a photo of a {}.",)

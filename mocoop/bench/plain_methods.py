@@ -24,7 +24,8 @@ from mocoop.model.losses import text_supervision_loss
 from mocoop.model.low_rank_updates import IMAGE, TEXT
 from mocoop.model.mixture import PromptMixture
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.loop import TrainingData, step_losses
+from mocoop.training.data import TrainingData
+from mocoop.training.step_losses import step_losses
 
 
 class PlainMixture(PromptMixture):

@@ -29,14 +29,15 @@ from mocoop.bench.plain_path import plain_loss
 from mocoop.clip.backbone import Backbone, choose_device, load_backbone, make_backbone
 from mocoop.clip.frozen_attention import FrozenAttention
 from mocoop.config import Precision, TrainConfig
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import HardText
-from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.slow_imports import complete_open_clip
+from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CachedImages, ImageSource, LiveImages
-from mocoop.training.loop import TrainingData, step_losses
 from mocoop.training.optimizer import PromptOptimizer
+from mocoop.training.step_losses import step_losses
 
 Sides = Literal["plain", "ours"]
 Recipes = Literal["frozen", "tuned"]

@@ -25,7 +25,8 @@ from mocoop.method_record import (
 from mocoop.methods import METHODS
 from mocoop.model.mixture import PromptMixture
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.runs.run import RunSetup, load_gate
+from mocoop.runs.features import load_gate
+from mocoop.runs.run import RunSetup
 
 Weights = Mapping[str, Tensor]
 

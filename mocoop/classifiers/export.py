@@ -36,8 +36,9 @@ from mocoop.methods import METHODS
 from mocoop.model.key_prompts import VALUES, key_tokens_of
 from mocoop.model.vision_prompts import VISION, tuned_tower
 from mocoop.older import check_not_first_demo
+from mocoop.runs.features import load_gate
 from mocoop.runs.paths import EXPORT_FILE
-from mocoop.runs.run import Run, load_gate, white_setting
+from mocoop.runs.run import Run, white_setting
 from mocoop.setting_types import Insertion, Precision
 from mocoop.storage.atomic import remove_of_killed, write_json, write_tensors, write_text
 from mocoop.storage.formats import check_format

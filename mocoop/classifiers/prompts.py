@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.clip.text_tower import TextTower
-from mocoop.model.mixture import Mixture, PromptMixture, mix, predict
+from mocoop.model.mixed_logits import Mixture, mix
+from mocoop.model.mixture import PromptMixture, predict
 from mocoop.prompt_encoder.layout import ClassTokens
 
 

@@ -19,8 +19,9 @@ from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
+from mocoop.model.build import build_model
 from mocoop.model.key_prompts import with_saved_lengths
-from mocoop.model.mixture import PromptMixture, build_model
+from mocoop.model.mixture import PromptMixture
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.runs.run import Run, RunSetup
 

@@ -64,7 +64,15 @@ class FederatedCommand:
     delta: float = 1e-5
     """Delta of differential privacy; with noise, every round tells its epsilon."""
     engine: Literal["local", "flower"] = "local"
-    """`local` trains in this process; `flower` in Flower's simulation, to the same numbers."""
+    """`local` trains in this process; `flower` in Flower's simulation, to the same numbers, or on
+    the nodes of --address."""
+    address: str = ""
+    """flower: host and port of a running SuperLink, such as 127.0.0.1:8000. Each of its nodes is
+    one client: --node-config 'partition-id=0' and so on."""
+    certificate: Path | None = None
+    """flower: root certificate (PEM) for the SuperLink of another machine."""
+    answer_seconds: float = 3600.0
+    """flower: a client that has not answered by then is left out of the round."""
     backbone: str = "demo"
     """`demo`, an open_clip NAME/TAG, or the path of a local checkpoint."""
     folder: Path | None = None
@@ -124,6 +132,8 @@ def federated(command: FederatedCommand) -> None:
             f"{command.save_partition}: {len(held)} clients with {min(held)} to {max(held)} "
             "training images"
         )
+    elif command.engine != "flower" and command.address:
+        raise UserError("--address goes with --engine flower. Add it, or leave --address out.")
     elif command.engine == "flower":
         _on_flower(command, config, saved)
     elif command.folder is None:
@@ -136,15 +146,26 @@ def federated(command: FederatedCommand) -> None:
 def _on_flower(
     command: FederatedCommand, config: FederatedConfig, saved: Partition | None
 ) -> None:
-    """Trains in Flower's simulation and prints every record as soon as it is there."""
+    """Trains in Flower's simulation or on its nodes; prints every record when it is there."""
     from mocoop.federated.flower import simulate
+    from mocoop.federated.flower_nodes import train_on_nodes
 
     if command.folder is not None:
         raise UserError(
             "--engine flower keeps no folder: its clients keep their own parameters. Leave "
             "--folder out, or use --engine local."
         )
-    records = simulate(config, saved, lambda record: None if command.json else _line(record))
+
+    def tell(record: RoundRecord) -> None:
+        if not command.json:
+            _line(record)
+
+    if command.address:
+        records = train_on_nodes(
+            command.address, config, saved, tell, command.certificate, command.answer_seconds
+        )
+    else:
+        records = simulate(config, saved, tell)
     _sum_up(command, records)
 
 

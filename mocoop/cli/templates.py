@@ -241,8 +241,12 @@ def _print(made: Made, settings: GroupingSettings, out: Path | None) -> None:
     from mocoop.template_making.record import refusals
 
     refused = [one for one in made.judged if not one.kept]
-    kept = len(made.judged) - len(refused)
-    print(f"# {counted(len(made.judged), 'candidate')}, {kept} kept, {len(refused)} refused")
+    left = sum(one.in_no_group for one in made.judged)
+    grouped = len(made.judged) - len(refused) - left
+    print(
+        f"# {counted(len(made.judged), 'candidate')}: {grouped} in groups, {left} in no group, "
+        f"{len(refused)} refused"
+    )
     for reason, count in refusals(made.judged).items():
         print(f"#   {count} {reason}")
     for one in refused[:_SHOWN]:

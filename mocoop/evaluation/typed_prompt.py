@@ -13,7 +13,7 @@ from mocoop.datasets.base import Item
 from mocoop.datasets.builtin import SceneItem
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import RoutedItems
-from mocoop.model.mixture import mix
+from mocoop.model.mixed_logits import mix
 from mocoop.model.router import guide_scores
 from mocoop.templates import SLOT, check_template
 

@@ -21,7 +21,10 @@ from mocoop.methods import METHODS
 from mocoop.model.soft_prompts import STOP
 from mocoop.presets import preset
 from mocoop.prompt_encoder.tokens import TokenTable
+from mocoop.runs.paths import default_runs
 from mocoop.runs.run import Run, new_run_path
+from mocoop.runs.writer import queue_run
+from mocoop.storage.atomic import exclusive_lock
 from mocoop.templates import END, SLOT, Groups
 from mocoop.training.experiment import run_experiment
 from mocoop.training.imported import Imported
@@ -78,8 +81,7 @@ def import_prompts(
     config = _with_classes(found, config, dataset, trained)
     _check_sizes(found, tower.dim)
     imported = Imported(f"{file.name}, {found.epoch} epochs", weights | dict(found.others))
-    path = path or new_run_path(config)
-    fresh = not path.exists()
+    path, fresh = _own_folder(config, path)
     try:
         for _ in run_experiment(config, path, None, encoding, dataset, backbone, imported):
             pass
@@ -88,6 +90,22 @@ def import_prompts(
             shutil.rmtree(path, ignore_errors=True)
         raise
     return Run(path)
+
+
+def _own_folder(config: TrainConfig, path: Path | None) -> tuple[Path, bool]:
+    """Returns the folder of the new run, and whether it was made here, for this process alone.
+
+    Without a path, two imports at once would otherwise choose the same name, and the one that
+    came too late would remove the run of the other.
+    """
+    if path is not None:
+        try:
+            return queue_run(path).path, True
+        except FileExistsError:
+            return path, False
+    runs = default_runs()
+    with exclusive_lock(runs):
+        return queue_run(new_run_path(config, runs)).path, True
 
 
 def changed_norms(file: CoOpFile, backbone: Backbone) -> dict[str, Tensor]:

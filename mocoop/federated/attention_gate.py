@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mocoop.model.mixture import Mixture, PromptMixture
+from mocoop.model.mixed_logits import Mixture
+from mocoop.model.mixture import PromptMixture
 
 GATE_DIM, HEADS, SHARPNESS = 128, 8, 10.0
 

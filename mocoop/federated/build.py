@@ -10,10 +10,10 @@ from mocoop.federated.client import Client
 from mocoop.federated.partitions import Partition
 from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.strategies import find_strategy
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import HardText, group_prototypes, hard_features
-from mocoop.model.mixture import build_model
+from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CachedImages
-from mocoop.training.loop import TrainingData
 from mocoop.training.prepare import Prepared
 
 

@@ -19,7 +19,8 @@ from mocoop.federated.server import State, Update
 from mocoop.federated.strategies import Strategy
 from mocoop.model.mixture import PromptMixture, predict
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.loop import TrainingData, fit
+from mocoop.training.data import TrainingData
+from mocoop.training.loop import fit
 
 OTHERS = "others"  # the name of the foreign text features in a client's state
 

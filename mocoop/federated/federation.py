@@ -119,13 +119,13 @@ class Rounds:
         shared = dict(self.server.shared)
         orders = []
         foreign: dict[str, tuple[str, ...]] = {}
+        if self.strategy.foreign:
+            known = [name for name in chosen if name in self.server.pool]
+            near = self.server.nearest(known, self.config.foreign)
+            foreign = {name: tuple(near[name]) for name in known}
         received = 0
         for name in chosen:
-            prompts: list[State] = []
-            if self.strategy.foreign and name in self.server.pool:
-                names = self.server.nearest(name, self.config.foreign)
-                prompts = [self.server.pool[other] for other in names]
-                foreign[name] = tuple(names)
+            prompts = [self.server.pool[other] for other in foreign.get(name, ())]
             received += _floats(shared) + sum(map(_floats, prompts))
             if name not in lost:
                 orders.append(Order(name, shared, tuple(prompts)))

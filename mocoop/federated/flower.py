@@ -54,7 +54,7 @@ def simulate(
     from flwr.serverapp import ServerApp
     from flwr.simulation import run_simulation
 
-    partition = partition or _partition_of(config)
+    partition = partition or partition_of(config)
     records: list[RoundRecord] = []
     failed: list[UserError] = []
     app = ServerApp()
@@ -122,7 +122,9 @@ class ClientsOnFlower:
             for share in partition.clients
         }
         self.told: dict[str, float] = {}  # client → the accuracy that it told last
-        self.nodes = self._find()
+        self.nodes: dict[str, int] = {}  # client → its node
+        self.asked: set[int] = set()  # nodes that were asked who they are
+        self._wait_for_nodes()
 
     def start(self) -> State:
         """Returns the parameters that travel, before any training, as a client has them."""
@@ -171,33 +173,41 @@ class ClientsOnFlower:
                 raise UserError(f"{name} did not tell its accuracy: {why}.")
         return {name: self.told[name] for name in self.names}
 
-    def _find(self) -> dict[str, int]:
-        """Returns client → node, by the partition-id that each node tells."""
+    def _wait_for_nodes(self) -> None:
+        end = time.monotonic() + self.seconds
+        why = self._find()
+        while len(self.nodes) < len(self.names) and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+            why = self._find() or why
+            if len(self.asked) >= len(self.names):
+                break
+        missing = [name for name in self.names if name not in self.nodes]
+        if missing:
+            raise UserError(
+                f"No node is {missing[0]}{why}. Start one node per client, each with its own "
+                f"partition-id, from 0 to {len(self.names) - 1}."
+            )
+
+    def _find(self) -> str:
+        """Asks new nodes which client they are; returns why one does not say it, or ""."""
         from flwr.app import ConfigRecord, Message, RecordDict
 
-        end = time.monotonic() + self.seconds
-        there = list(self.grid.get_node_ids())
-        while len(there) < len(self.names) and time.monotonic() < end:
-            time.sleep(POLL_SECONDS)
-            there = list(self.grid.get_node_ids())
+        new = [node for node in self.grid.get_node_ids() if node not in self.asked]
+        if not new:
+            return ""
+        self.asked.update(new)
         messages = [
-            Message(RecordDict({KIND: ConfigRecord({})}), node, "query.who") for node in there
+            Message(RecordDict({KIND: ConfigRecord({})}), node, "query.who") for node in new
         ]
-        nodes, why = {}, ""
+        why = ""
         for reply in self.grid.send_and_receive(messages, timeout=self.seconds):
             if reply.has_error():
                 why = f" ({reply.error.reason})"
                 continue
             index = int(reply.content[KIND]["partition-id"])
             if 0 <= index < len(self.names):
-                nodes[self.names[index]] = reply.metadata.src_node_id
-        missing = [name for name in self.names if name not in nodes]
-        if missing:
-            raise UserError(
-                f"No node is {missing[0]}{why}. Start one node per client, each with its own "
-                f"partition-id, from 0 to {len(self.names) - 1}."
-            )
-        return nodes
+                self.nodes[self.names[index]] = reply.metadata.src_node_id
+        return why
 
     def _ask(
         self, kind: str, asked: dict[str, dict[str, Any]]
@@ -205,6 +215,7 @@ class ClientsOnFlower:
         """Returns client → answer, and client → why there is none."""
         from flwr.app import ConfigRecord, Message, RecordDict
 
+        self._find()  # a client that was started again is another node
         clients = {self.nodes[name]: name for name in asked}
         messages = []
         for name, values in asked.items():
@@ -316,7 +327,8 @@ def _built(settings: str, partition: str) -> tuple[Any, State]:
     return client, client.state()
 
 
-def _partition_of(config: FederatedConfig) -> Partition:
+def partition_of(config: FederatedConfig) -> Partition:
+    """Returns the partition that the settings ask for."""
     from mocoop.datasets import load_dataset
     from mocoop.federated.partitions import make_partition
 

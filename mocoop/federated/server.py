@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from mocoop.federated.nearest import distance, nearest_prompts
 
 State = dict[str, Tensor]
 
@@ -74,26 +76,16 @@ class Server:
             return "its parameters have other names or shapes"
         if any(not torch.isfinite(value).all() for value in update.state.values()):
             return "its parameters are not finite numbers"
-        change = _distance(update.state, self.shared)
+        change = distance(update.state, self.shared)
         if change > self.most_change:
             return f"its change {change:.3g} is larger than the allowed {self.most_change:.3g}"
         return ""
 
-    def nearest(self, client: str, count: int) -> list[str]:
-        """Returns the clients whose last prompts are nearest to a client's own, nearest first.
-
-        Without an own prompt in the pool, the shared one takes its place.
+    def nearest(self, clients: Sequence[str], count: int) -> dict[str, list[str]]:
+        """Returns whose last prompts are nearest to each client's own, nearest first.
 
         Args:
-            client: the client's name.
-            count: the most names to return.
+            clients: names of clients that sent a prompt.
+            count: the most names for each.
         """
-        own = self.pool.get(client, self.shared)
-        others = [name for name in self.pool if name != client]
-        return sorted(others, key=lambda name: (_distance(self.pool[name], own), name))[:count]
-
-
-def _distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
-    """Returns the L2 distance between two sets of parameters of the same names."""
-    squares = ((first[name].double() - second[name].double()).square().sum() for name in first)
-    return float(torch.stack(list(squares)).sum().sqrt()) if first else 0.0
+        return nearest_prompts(self.pool, clients, count)

@@ -19,6 +19,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from mocoop import __version__
+from mocoop.assets import check_if_shipped
 from mocoop.errors import UserError
 from mocoop.federated.federation import Federation, RoundRecord
 from mocoop.federated.partitions import Partition, from_json
@@ -79,6 +80,7 @@ def read_description(path: Path) -> tuple[FederatedConfig, Partition]:
     Raises:
         UserError: if there are none, or they are damaged.
     """
+    check_if_shipped(path / DESCRIPTION)
     try:
         content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
         check_format(content, FORMAT, path, "Federation", default=1)
@@ -101,6 +103,7 @@ def read_records(path: Path) -> list[RoundRecord]:
     file = next((path / name for name in (STATE, RECORDS) if (path / name).exists()), None)
     if file is None:
         return []
+    check_if_shipped(file)
     try:
         if file.name == STATE:
             with safe_open(file, "pt") as opened:
@@ -108,8 +111,9 @@ def read_records(path: Path) -> list[RoundRecord]:
         else:
             text = file.read_text(encoding="utf-8")
         content: dict[str, Any] = json.loads(text)
-        return [_record(values) for values in content["records"]]
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        return [record_of(values) for values in content["records"]]
+    except (SafetensorError, AttributeError, OSError, ValueError, TypeError, KeyError,
+            RecursionError) as error:  # fmt: skip
         raise UserError(f"{file} is damaged ({error}). Start the federation anew.") from error
 
 
@@ -142,7 +146,12 @@ def _plain(records: list[RoundRecord]) -> dict[str, Any]:
     return {"records": [asdict(record) for record in records]}
 
 
-def _record(values: dict[str, Any]) -> RoundRecord:
+def record_of(values: dict[str, Any]) -> RoundRecord:
+    """Returns the record of JSON values that `dataclasses.asdict` made of one.
+
+    Raises:
+        TypeError, KeyError: if they are of something else.
+    """
     foreign = {name: tuple(taken) for name, taken in values["foreign"].items()}
     return RoundRecord(**values | {"took_part": tuple(values["took_part"]), "foreign": foreign})
 

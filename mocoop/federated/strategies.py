@@ -34,15 +34,16 @@ _RECORDS = (
     Strategy(
         "fedavg",
         "FedAvg of one prompt",
-        "All clients train one prompt: the server averages what they learned.",
+        "All clients train one prompt, and the server averages what they learned (FedAvg).",
         "coop",
         PROMPTS,
     ),
     Strategy(
         "pfedmoap",
         "pFedMoAP",
-        "As FedAvg, and each client also uses the prompts of the clients nearest to it, mixed by "
-        "an attention gate of its own.",
+        "All clients train one prompt, and the server averages what they learned (FedAvg). Each "
+        "client also uses the prompts of the clients nearest to it; its own small network, the "
+        "attention gate, mixes them.",
         "coop",
         PROMPTS,
         foreign=True,
@@ -56,8 +57,8 @@ _RECORDS = (
     Strategy(
         "mocoop",
         "MoCoOp, own router",
-        "All clients train the same experts, averaged by the server; each has a router of its "
-        "own, which never leaves it.",
+        "All clients train the same experts, and the server averages them. Each client has a "
+        "router of its own, which never leaves it.",
         "mocoop",
         PROMPTS,
     ),

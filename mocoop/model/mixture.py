@@ -6,50 +6,34 @@ CoOp and related methods are settings of it: one expert, no gate, no correction 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mocoop.clip.backbone import Backbone
-from mocoop.clip.device import tower_dtype
 from mocoop.clip.image_layer_norms import ImageNorms
-from mocoop.clip.late_tokens import expert_features
 from mocoop.clip.text_tower import TextTower
 from mocoop.clip.tuned_tower import TunedTower, routed_features, seen_features
 from mocoop.config import TrainConfig
-from mocoop.model.image_shift import MetaNet, Pairs, image_shift
+from mocoop.model.image_shift import MetaNet, Pairs
 from mocoop.model.key_prompts import KeyPrompts
-from mocoop.model.low_rank_updates import TEXT, LowRankUpdates, low_rank_updates
+from mocoop.model.low_rank_updates import TEXT, LowRankUpdates
+from mocoop.model.mixed_logits import Mixture, mix
 from mocoop.model.ranks import Ranks
 from mocoop.model.router import top_weights
-from mocoop.model.soft_prompts import SoftPrompts, linear, prompt_starts, text_keys
+from mocoop.model.soft_prompts import SoftPrompts
 from mocoop.model.vision_prompts import (
     VisionPrompts,
     router_sees_frozen,
     tuned_tower,
-    vision_prompts,
 )
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.prompt_encoder.shared_blocks import SharedStates
-from mocoop.templates import Groups
 
 # With a conditional context: the most images, and the most pairs of an image and an expert, whose
 # prompts are encoded together.
 IMAGES_AT_ONCE, PAIRS_AT_ONCE = 32, 128
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """The model's output for a batch of images."""
-
-    scores: Tensor  # (batch, experts), the router's scores; zeros with one expert
-    weights: Tensor  # (batch, experts), zero for experts that are not chosen
-    expert_logits: Tensor
-    """(batch, experts, classes), scaled by the logit scale. With a conditional context an expert
-    that is not chosen answers by the context that no image has changed; 0 while training."""
-    logits: Tensor  # (batch, classes), the weighted sum over experts
 
 
 class PromptMixture(nn.Module):
@@ -297,78 +281,6 @@ class PromptMixture(nn.Module):
         expert_logits = others.index_put((pairs.images, pairs.experts), logits)
         mixed = torch.einsum("bg,bgc->bc", weights, expert_logits)
         return Mixture(scores, weights, expert_logits, mixed)
-
-
-def mix(
-    image_features: Tensor,
-    soft: Tensor,
-    gate: nn.Linear | None,
-    logit_scale: float,
-    num_chosen: int,
-) -> Mixture:
-    """Returns the weighted logits of the experts that the gate chooses for each image.
-
-    `s * sum_k a_k <f, soft[g_k, c]>` is linear in the text features. So the experts' logits are
-    weighted, and the mixed text feature is neither computed nor normalised again. The gate sees
-    the frozen tower's feature where that follows the tuned one: `routed_features`. Each expert
-    is compared with its own image feature where there are several: `expert_features`.
-    """
-    dim = soft.shape[-1]
-    if image_features.shape[-1] > 2 * dim:  # every expert has a feature of its own
-        own = expert_features(image_features, dim, len(soft))
-        expert_logits = logit_scale * torch.einsum("bgd,gcd->bgc", own, soft)
-    else:
-        seen = seen_features(image_features, dim)
-        expert_logits = logit_scale * torch.einsum("bd,gcd->bgc", seen, soft)
-    if gate is None:
-        scores = image_features.new_zeros(len(image_features), len(soft))
-    else:
-        scores = gate(routed_features(image_features, dim))
-    weights = top_weights(scores, num_chosen)
-    logits = torch.einsum("bg,bgc->bc", weights, expert_logits)
-    return Mixture(scores, weights, expert_logits, logits)
-
-
-def build_model(
-    config: TrainConfig,
-    backbone: Backbone,
-    groups: Groups,
-    generator: torch.Generator,
-    num_classes: int | None = None,
-) -> PromptMixture:
-    """Returns an untrained model on the backbone's device; models are built only here.
-
-    Args:
-        config: the run's settings.
-        backbone: the frozen CLIP.
-        groups: groups of templates, one expert each, from `expert_groups`.
-        generator: draws the initial weights; a CPU generator.
-        num_classes: the number of trained classes; needed for class-specific contexts.
-
-    Raises:
-        UserError: if `num_chosen` is larger than the number of experts, or if the image tower
-            lacks the LayerNorms to train.
-    """
-    config.check_num_chosen(len(groups))
-    tower = backbone.text
-    starts = prompt_starts(config, tower, groups, generator)
-    keys = text_keys(config, tower, generator)
-    prompts = SoftPrompts(starts, num_classes if config.class_context else None, keys)
-    gate = linear(tower.dim, len(groups), generator) if len(groups) > 1 else None
-    model = PromptMixture(
-        config,
-        prompts,
-        gate,
-        nn.Parameter(torch.zeros(tower.dim)) if config.correction else None,
-        backbone.logit_scale,
-        config.num_chosen,
-        image_shift(config, tower.dim, tower.width, len(groups), generator),
-        ImageNorms.from_tower(backbone.model.visual) if config.tune_layer_norms else None,
-        vision_prompts(config, backbone.model.visual, tower.width, len(groups), generator),
-        low_rank_updates(config, backbone.model.visual, tower, generator),
-        tower_dtype(config.precision, backbone.device),
-    )
-    return model.to(backbone.device)
 
 
 @torch.no_grad()

@@ -23,7 +23,8 @@ from mocoop.errors import UserError, choose_from
 from mocoop.evaluation.measures import reliability_table
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
-from mocoop.runs.run import Run, load_gate
+from mocoop.runs.features import load_gate
+from mocoop.runs.run import Run
 
 METHODS = COOP, LASP, MOCOOP = "coop", "lasp", "mocoop"
 """The methods of the lab: one prompt, one prompt with a text loss, a mixture."""

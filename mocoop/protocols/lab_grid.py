@@ -25,7 +25,7 @@ from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from mocoop import __version__
-from mocoop.assets import asset
+from mocoop.assets import asset, check_if_shipped
 from mocoop.clip.backbone import DEMO, choose_device, load_backbone
 from mocoop.config import TrainConfig
 from mocoop.datasets import load_dataset
@@ -199,6 +199,8 @@ def read_grid(folder: Path | None = None) -> Grid:
         UserError: for a grid that is missing, damaged or of another format.
     """
     folder = folder or asset("lab")
+    for name in (TABLE, NUMBERS):
+        check_if_shipped(folder / name)
     values = read_values(folder, TABLE)
     advice = (
         "The trainings of format 2 also differ in their learning rate. Make it again with `mocoop "

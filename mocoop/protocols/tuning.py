@@ -19,8 +19,8 @@ from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS, find_method
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import group_prototypes, hard_features
-from mocoop.model.mixture import build_model
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset, settings_from
 from mocoop.protocols.plans import check_epochs, with_epochs

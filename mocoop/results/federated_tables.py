@@ -62,7 +62,7 @@ def federated_tables(results: Sequence[tuple[FederatedConfig, float]]) -> list[T
             Table(
                 "federated-gain",
                 "Gain over training alone",
-                "Points more than `local` with the same partition and seed; mean ± standard "
+                "Points more than training alone, same partition and seed; mean ± standard "
                 f"deviation over {seeds} seeds.",
                 ("strategy",),
                 partitions,

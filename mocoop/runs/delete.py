@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 
 from mocoop.errors import UserError
 from mocoop.runs.run import Run
 from mocoop.runs.status import STATUS_FILE
-from mocoop.storage.atomic import remove_of_killed, temporary_prefix
 from mocoop.storage.formats import NewerError
+from mocoop.storage.temporary_folder import folder_in
+
+_GONE = "it is not a run folder (any more)"
 
 
 def why_kept(run: Run) -> str | None:
@@ -19,7 +18,7 @@ def why_kept(run: Run) -> str | None:
     if run.shipped:
         return "it comes with MoCoOp"
     if not run.path.is_dir() or run.path.is_symlink() or not (run.path / STATUS_FILE).is_file():
-        return "it is not a run folder (any more)"
+        return _GONE
     try:
         active = run.status().active
     except NewerError:  # it may be queued or running
@@ -38,18 +37,14 @@ def delete_run(run: Run) -> None:
     kept = why_kept(run)
     if kept is not None:
         raise UserError(f"Run {run.name!r} was not deleted: {kept}.")
-    trash = run.path.parent / ".deleting"
     try:
-        trash.mkdir(exist_ok=True)
         # Lists of runs do not look into this folder, so that they never show half a run.
-        remove_of_killed(trash)
-        target = Path(tempfile.mkdtemp(dir=trash, prefix=temporary_prefix(""))) / "run"
-        run.path.rename(target)
-        shutil.rmtree(target.parent)
+        with folder_in(run.path.parent / ".deleting") as folder:
+            run.path.rename(folder / "run")
+            shutil.rmtree(folder)
+    except FileNotFoundError as error:  # another process was faster
+        raise UserError(f"Run {run.name!r} was not deleted: {_GONE}.") from error
     except OSError as error:
         raise UserError(
             f"Run {run.name!r} could not be deleted ({error.strerror or error})."
         ) from error
-    finally:
-        with suppress(OSError):  # another deletion still uses the folder
-            trash.rmdir()

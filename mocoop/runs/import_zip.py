@@ -6,10 +6,7 @@ Unpacking writes regular files with known names into a new folder, and nothing a
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -22,13 +19,15 @@ from mocoop.runs.schema import Listed, ManifestFile
 from mocoop.runs.status import STATUS_FILE, Status, status_values
 from mocoop.runs.validate import check_run
 from mocoop.storage.archives import Limits, UntrustedZip, untrusted_zip
-from mocoop.storage.atomic import remove_of_killed, temporary_prefix, write_json
+from mocoop.storage.atomic import write_json
 from mocoop.storage.formats import check_format
+from mocoop.storage.temporary_folder import folder_in
 from mocoop.storage.typed_json import convert, decode
 
 LIMITS = Limits(entries=64)
 ADVICE = "Export the run again and copy it once more."
 MAX_TEXT_BYTES = 32 * 1024**2  # largest size of a file that is parsed as text
+IMPORTING = ".importing"  # lists of runs do not show what is in it
 _REQUIRED = ("config.json", STATUS_FILE, "metrics.jsonl", "results.json", "weights.safetensors")
 
 
@@ -54,7 +53,7 @@ def read_archive(
     if isinstance(source, Path) and not source.is_file():
         raise UserError(f"No file {str(source)!r}: expected an exported run (.zip).")
     try:
-        with _temporary_folder(root) as folder:
+        with folder_in(root / IMPORTING) as folder:
             with untrusted_zip(source, called, ADVICE, LIMITS) as archive:
                 files = _files(archive)
                 own, listed = _manifest(archive.read(files[MANIFEST]), files)
@@ -162,21 +161,6 @@ def _refuse_taken(target: Path, asked_by: str) -> None:
         )
 
 
-@contextmanager
-def _temporary_folder(root: Path) -> Iterator[Path]:
-    """Yields a temporary folder inside the folder of runs, which lists of runs do not show."""
-    parent = root / ".importing"
-    parent.mkdir(parents=True, exist_ok=True)
-    remove_of_killed(parent)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=temporary_prefix("")))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another import still uses the parent folder
-            parent.rmdir()
-
-
 def _unpack(
     archive: UntrustedZip,
     files: Mapping[str, PurePosixPath],
@@ -203,7 +187,11 @@ def _clear_process(folder: Path, status: Status) -> None:
 
 def _move(folder: Path, target: Path, asked_by: str) -> Run:
     _refuse_taken(target, asked_by)  # another process may have made it in the meantime
-    os.rename(folder, target)
+    try:
+        os.rename(folder, target)
+    except OSError:
+        _refuse_taken(target, asked_by)
+        raise
     return Run(target)
 
 

@@ -11,17 +11,14 @@ results.json          accuracies on the test split
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
-from mocoop.assets import asset, check_shipped
+from mocoop.assets import check_if_shipped
 from mocoop.config import TrainConfig
 from mocoop.errors import PathError, UserError
 from mocoop.older import check_not_first_demo
@@ -39,14 +36,16 @@ from mocoop.runs.status import (
     read_status,
     read_values,
 )
-from mocoop.runs.weights import check_features, check_weights
 from mocoop.shots import shots_name
 from mocoop.storage.atomic import read_tensors
 from mocoop.storage.formats import check_format
 from mocoop.storage.typed_json import convert, decode
 from mocoop.templates import Groups, as_groups
 
-_FEATURE = re.compile(r"(soft|hard)/[0-9]{1,9}|prototypes|gate/[0-9]{1,9}/(weight|bias)")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mocoop.runs.features import SavedFeatures
 
 
 @dataclass(frozen=True)
@@ -86,26 +85,6 @@ class RunSetup:
             f"The run was trained with other weights of {self.config.backbone!r} than those "
             "found now. Restore the weights, or train again."
         )
-
-
-@dataclass(frozen=True)
-class SavedFeatures:
-    """Text features that a run keeps, all L2-normalised and fp32."""
-
-    soft: dict[int, Tensor] = field(repr=False)
-    """Epoch → (experts, classes, dim); epoch 0 is before training."""
-    hard: tuple[Tensor, ...] = field(repr=False)
-    """One tensor per group, (templates, classes, dim)."""
-    prototypes: Tensor = field(repr=False)
-    """(experts, classes, dim)."""
-    gates: dict[int, dict[str, Tensor]] = field(default_factory=dict, repr=False)
-    """Epoch → the router's `gate.weight` and `gate.bias`; empty with one expert, and in old runs,
-    which did not save them."""
-
-    @property
-    def last(self) -> Tensor:
-        """The soft features after the last saved epoch, (experts, classes, dim)."""
-        return self.soft[max(self.soft)]
 
 
 @dataclass(frozen=True)
@@ -193,23 +172,10 @@ class Run:
         Raises:
             UserError: for an incomplete run, or features that do not fit.
         """
-        tensors = self._tensors("features.safetensors")
-        unknown = [name for name in tensors if not _FEATURE.fullmatch(name)]
-        if unknown:
-            raise PathError(
-                self.path / "features.safetensors",
-                f" has a tensor of an unknown name: {unknown[0][:60]!r}. Train the run again.",
-            )
-        soft = {int(k.removeprefix("soft/")): v for k, v in tensors.items() if "soft/" in k}
-        hard = [(int(k.removeprefix("hard/")), v) for k, v in tensors.items() if "hard/" in k]
-        if not soft or not hard or "prototypes" not in tensors:
-            raise PathError(self.path, " has incomplete features. Train it again.", "Run")
-        features = SavedFeatures(
-            {epoch: soft[epoch].float() for epoch in sorted(soft)},
-            tuple(value.float() for _, value in sorted(hard, key=lambda pair: pair[0])),
-            tensors["prototypes"].float(),
-            _gates(tensors),
-        )
+        from mocoop.runs.features import features_in
+        from mocoop.runs.weights import check_features
+
+        features = features_in(self._tensors("features.safetensors"), self.path)
         try:
             check_features(self.setup(), features)
         except PathError:
@@ -224,9 +190,8 @@ class Run:
         Raises:
             UserError: for an incomplete run, or weights that do not fit.
         """
-        file = self.path / "weights.safetensors"
-        if file.is_relative_to(asset("")) and file.is_file():
-            check_shipped(file)
+        from mocoop.runs.weights import check_weights
+
         weights, setup = self._tensors("weights.safetensors"), self.setup()
         try:
             check_weights(setup, weights)
@@ -247,6 +212,7 @@ class Run:
             )
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
+        check_if_shipped(self.path / name)
         try:
             return read_tensors(self.path / name)
         except FileNotFoundError as error:
@@ -357,23 +323,3 @@ def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
     while (root / f"{stem}-{number:03d}").exists():
         number += 1
     return root / f"{stem}-{number:03d}"
-
-
-def load_gate(weights: Mapping[str, Tensor]) -> torch.nn.Linear | None:
-    """Returns the trained router; None for a run with one expert."""
-    if "gate.weight" not in weights:
-        return None
-    experts, dim = weights["gate.weight"].shape
-    gate = torch.nn.Linear(dim, experts)
-    gate.load_state_dict({"weight": weights["gate.weight"], "bias": weights["gate.bias"]})
-    return gate.requires_grad_(False)
-
-
-def _gates(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """Returns epoch → the router's parameters, from keys such as `gate/3/weight`."""
-    gates: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("gate/"):
-            _, epoch, name = key.split("/")
-            gates.setdefault(int(epoch), {})[f"gate.{name}"] = value.float()
-    return dict(sorted(gates.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import psutil
 from msgspec import Meta
@@ -14,8 +14,12 @@ from mocoop.errors import PathError, UserError
 from mocoop.older import FIRST
 from mocoop.runs.formats import FORMAT
 from mocoop.runs.schema import LIMIT, LIMITS
+from mocoop.storage.atomic import overwrite_json, write_json
 from mocoop.storage.formats import KEY, NewerError, check_format
 from mocoop.storage.typed_json import Count, Word, convert, decode
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 QUEUED: Final = "queued"
 RUNNING: Final = "running"
@@ -35,6 +39,7 @@ Time = Annotated[float, Meta(ge=0, le=1e11)]
 STATUS_FILE = "status.json"
 
 AnyStatus = TypeVar("AnyStatus", bound="Status")
+AnyDataclass = TypeVar("AnyDataclass", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -99,17 +104,45 @@ def saved_status(run: Path, kind: type[AnyStatus]) -> AnyStatus:
     values = read_values(run, STATUS_FILE)
     check_format(values, FORMAT, run, "Run", FIRST)
     values.pop(KEY, None)
+    return checked(values, kind, run / STATUS_FILE)
+
+
+def checked(values: dict[str, Any], kind: type[AnyDataclass], file: Path) -> AnyDataclass:
+    """Returns the values of a JSON object as a dataclass, checked against its types.
+
+    Raises:
+        UserError: if a value does not fit, or the dataclass has no field of its name.
+    """
     unknown = sorted(set(values) - {field.name for field in fields(kind)})
     if unknown:
         raise PathError(
-            run / STATUS_FILE,
+            file,
             f" has {unknown[0][:60]!r}, which this version of MoCoOp does not know. Use the "
             "version that wrote it.",
         )
     try:
         return convert(values, kind)
     except UserError as error:
-        raise does_not_fit(run / STATUS_FILE, error) from error
+        raise does_not_fit(file, error) from error
+
+
+def write_status(folder: Path, status: Status) -> None:
+    """Writes the status of a folder atomically."""
+    write_json(folder / STATUS_FILE, status_values(status))
+
+
+def write_last_status(folder: Path, status: Status) -> None:
+    """Writes how something ended; if the disk is full, it overwrites the old file in place.
+
+    Raises:
+        OSError: if it cannot be written, and there is no old file.
+    """
+    try:
+        write_status(folder, status)
+    except OSError:
+        if not (folder / STATUS_FILE).exists():
+            raise
+        overwrite_json(folder / STATUS_FILE, status_values(status))
 
 
 def status_values(status: Status) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from mocoop.method_record import (
 from mocoop.methods import METHODS
 
 if TYPE_CHECKING:
-    from mocoop.runs.run import RunSetup, SavedFeatures
+    from mocoop.runs.features import SavedFeatures
+    from mocoop.runs.run import RunSetup
 
 Shape = tuple[int | str, ...]
 """Sizes: a number, or a name for one that all tensors of a run share; `?` is any size."""

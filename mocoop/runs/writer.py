@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-from torch import Tensor
 
 from mocoop.errors import UserError
 from mocoop.runs.formats import FORMAT
 from mocoop.runs.paths import check_not_reserved
-from mocoop.runs.run import Run, RunSetup, SavedFeatures
+from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import (
     CANCELLED,
     FAILED,
@@ -30,16 +29,21 @@ from mocoop.runs.status import (
     STOPPED,
     Status,
     identity,
-    status_values,
+    write_last_status,
+    write_status,
 )
 from mocoop.storage.atomic import (
     exclusive_lock,
-    overwrite_json,
     remove_of_killed,
     write_json,
     write_tensors,
     write_text,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mocoop.runs.features import SavedFeatures
 
 
 class RunWriter:
@@ -68,7 +72,7 @@ class RunWriter:
             process = identity(psutil.Process())
             self._status = Status(RUNNING, "starting", started=now, updated=now, **process)
             try:
-                _write_status(path, self._status)
+                write_status(path, self._status)
             except OSError:
                 with suppress(OSError):
                     path.rmdir()  # leave no empty folder behind
@@ -82,7 +86,7 @@ class RunWriter:
         """
         self._check_there()
         self._status = replace(self._status, **changes, updated=time.time())
-        _write_status(self.run.path, self._status)
+        write_status(self.run.path, self._status)
 
     def fail(self, message: str) -> None:
         """Writes the state `failed` with the reason, even if the disk is full.
@@ -93,7 +97,7 @@ class RunWriter:
             shutil.rmtree(self.run.path, ignore_errors=True)
             return
         self._status = replace(self._status, state=FAILED, message=message, updated=time.time())
-        _write_last_status(self.run.path, self._status)
+        write_last_status(self.run.path, self._status)
 
     def save_setup(self, setup: RunSetup) -> None:
         """Writes config.json."""
@@ -155,7 +159,7 @@ def queue_run(path: Path) -> Run:
     now = time.time()
     process = identity(psutil.Process())
     try:
-        _write_status(path, Status(QUEUED, started=now, updated=now, **process))
+        write_status(path, Status(QUEUED, started=now, updated=now, **process))
     except OSError:
         shutil.rmtree(path, ignore_errors=True)
         raise
@@ -178,7 +182,7 @@ def queue_again(run: Run) -> None:
             )
         now, process = time.time(), identity(psutil.Process())
         waiting = replace(status, state=QUEUED, message="", started=now, updated=now, **process)
-        _write_status(run.path, waiting)
+        write_status(run.path, waiting)
 
 
 def hand_over(run: Run, pid: int) -> None:
@@ -187,19 +191,19 @@ def hand_over(run: Run, pid: int) -> None:
     Raises:
         psutil.NoSuchProcess: if there is no such process.
     """
-    _write_status(run.path, replace(run.status(), **identity(psutil.Process(pid))))
+    write_status(run.path, replace(run.status(), **identity(psutil.Process(pid))))
 
 
 def mark_stopped(run: Run, status: Status) -> None:
     """Restores the old status of a run that was queued again but whose process did not start."""
-    _write_status(run.path, status)
+    write_status(run.path, status)
 
 
 def mark_failed(run: Run, message: str) -> None:
     """Marks a run that could not start training as failed, with the reason."""
     process = identity(psutil.Process())
     failed = replace(run.status(), state=FAILED, message=message, updated=time.time(), **process)
-    _write_last_status(run.path, failed)
+    write_last_status(run.path, failed)
 
 
 def mark_cancelled(run: Run) -> None:
@@ -207,7 +211,7 @@ def mark_cancelled(run: Run) -> None:
     status = run.status()
     if status.state == INTERRUPTED:
         stopped = replace(status, state=CANCELLED, message="stopped on request")
-        _write_status(run.path, replace(stopped, updated=time.time()))
+        write_status(run.path, replace(stopped, updated=time.time()))
 
 
 def _check_free(path: Path, resume: bool) -> None:
@@ -215,21 +219,10 @@ def _check_free(path: Path, resume: bool) -> None:
     if not (path / STATUS_FILE).exists():
         raise UserError(f"{path} exists and is not empty. Choose another folder for the run.")
     status = Run(path).status()
-    if status.state == QUEUED and (not resume or status.pid == os.getpid()):
+    # A run that waits for another process is left to it: two processes may choose the same name.
+    if status.state == QUEUED and status.pid == os.getpid():
         return
     if resume and status.state not in STOPPED:
         raise UserError(f"Run {path} is {status.state}: only a stopped run can be resumed.")
     if not resume:
         raise UserError(f"{path} holds a run already ({status.state}). Choose another name.")
-
-
-def _write_status(path: Path, status: Status) -> None:
-    write_json(path / STATUS_FILE, status_values(status))
-
-
-def _write_last_status(path: Path, status: Status) -> None:
-    """Writes how a run ended; if the disk is full, it overwrites the old file in place."""
-    try:
-        _write_status(path, status)
-    except OSError:
-        overwrite_json(path / STATUS_FILE, status_values(status))

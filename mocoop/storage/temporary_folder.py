@@ -6,12 +6,14 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mocoop.storage.atomic import lock_file, remove_of_killed, temporary_prefix
 
 _NAME = "mocoop"
+_TRIES = 100  # to make a folder in one that others remove when they are done
 
 
 class TemporaryFolder:
@@ -35,6 +37,35 @@ def _remove(path: Path, owner: int) -> None:
     if os.getpid() == owner:
         lock_file(path).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def folder_in(parent: Path) -> Iterator[Path]:
+    """Yields a temporary folder in `parent`; both are removed after it, the parent if it is empty.
+
+    Several processes may use one parent: each makes it again if another has just removed it. What
+    killed processes left there is removed.
+
+    Raises:
+        OSError: if the folder cannot be made.
+    """
+    folder = _made_in(parent)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another process still uses it
+            parent.rmdir()
+
+
+def _made_in(parent: Path) -> Path:
+    for _ in range(_TRIES - 1):
+        parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process has removed the parent just now
+            remove_of_killed(parent)
+            return Path(tempfile.mkdtemp(dir=parent, prefix=temporary_prefix("")))
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=parent, prefix=temporary_prefix("")))
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:

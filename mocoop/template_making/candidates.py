@@ -37,6 +37,8 @@ class Judged:
     """Tokens after the class name."""
     accuracy: float | None = None
     """Zero-shot accuracy of this template alone on the few-shot training images, in percent."""
+    in_no_group: bool = False
+    """Whether it passed all checks but is in no group, because the groups do not need it."""
 
     @property
     def kept(self) -> bool:

@@ -100,17 +100,31 @@ def choose_number(
         return Chosen(tried[0], tuple(tried), f"the number was given{fewer}")
     stable = [one for one in tried if one.stability > STABLE and one.groups > 1]
     left = stable or [one for one in tried if one.groups > 1] or tried
-    lack = "" if stable else "; no number of groups is stable when the classes change"
+    lack = compared(bool(stable), "classes")
     if accuracy is None:
         best = max(left, key=lambda one: (round(one.silhouette, 6), -one.count))
-        return Chosen(best, tuple(tried), f"best silhouette of the stable numbers{lack}")
-    why = "best accuracy on validation images"
+        return Chosen(best, tuple(tried), f"this number has the best silhouette{lack}")
+    why = "the best accuracy on validation images"
     if rule == "silhouette":
         top = max(one.silhouette for one in left)
         left = [one for one in left if one.silhouette >= top - NEAR_BEST]
-        why = "best silhouette" if len(left) == 1 else f"best silhouettes, then {why},"
+        why = (
+            "the best silhouette" if len(left) == 1 else f"one of the best silhouettes, then {why}"
+        )
     best = max(left, key=lambda one: (one.validation or 0.0, -one.count))
-    return Chosen(best, tuple(tried), f"{why} of the stable numbers{lack}")
+    return Chosen(best, tuple(tried), f"this number has {why}{lack}")
+
+
+def compared(stable: bool, drawn: str) -> str:
+    """Returns which numbers of groups were compared, as the end of a reason.
+
+    Args:
+        stable: whether only stable numbers were compared; else there is none, and all were.
+        drawn: what the stability was measured with: "classes" or "training images".
+    """
+    if stable:
+        return f", of those numbers whose groups stay nearly the same if other {drawn} are drawn"
+    return f"; with no number do the groups stay nearly the same if other {drawn} are drawn"
 
 
 def _mean_agreement(groupings: Sequence[np.ndarray]) -> float:

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor
 
 from mocoop.template_making.feature_checks import NEAR
-from mocoop.template_making.group_number import LEAST_GROUPS, MOST_GROUPS, STABLE, Chosen, Tried
+from mocoop.template_making.group_number import (
+    LEAST_GROUPS,
+    MOST_GROUPS,
+    STABLE,
+    Chosen,
+    Tried,
+    compared,
+)
 from mocoop.template_making.grouping import agreement, silhouette
 from mocoop.template_making.routing import CHOSEN
 
@@ -154,8 +161,8 @@ def choose_by_images(
     elif accuracy is not None:
         stable = [one for one in tried if one.stability > STABLE]
         best = max(stable or tried, key=lambda one: (one.validation or 0.0, -one.count))
-        lack = "" if stable else "; no number of groups is stable when the images change"
-        why = f"best accuracy on validation images of the stable numbers{lack}"
+        why = "this number has the best accuracy on validation images"
+        why += compared(bool(stable), "training images")
     else:
         for one in tried[1:]:
             now, before = (reached(probabilities, path[n - 1]) for n in (one.count, one.count - 1))

@@ -231,7 +231,7 @@ class TemplateMaker:
         factors = np.unique([kept[i].factor for i in used], return_inverse=True)[1]
         return Made(
             groups,
-            _without(judged, {kept[i].template for i in np.flatnonzero(~inside)}),
+            _left_out(judged, {kept[i].template for i in np.flatnonzero(~inside)}),
             self.settings.method,
             chosen,
             dict(zip(groups, share, strict=True)),
@@ -313,12 +313,10 @@ def _named(templates: Sequence[str], vectors: np.ndarray, labels: np.ndarray) ->
     return as_groups(dict(zip(group_names(ordered), ordered, strict=True)))
 
 
-def _without(judged: Sequence[Judged], left: set[str]) -> tuple[Judged, ...]:
-    """Returns candidates, of which those that are in no group are refused with this reason."""
+def _left_out(judged: Sequence[Judged], left: set[str]) -> tuple[Judged, ...]:
+    """Returns candidates, of which the kept ones in `left` are marked as in no group."""
     return tuple(
-        replace(one, reason="helps no image that the groups do not help")
-        if one.kept and one.template in left
-        else one
+        replace(one, in_no_group=True) if one.kept and one.template in left else one
         for one in judged
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
@@ -26,42 +27,34 @@ from mocoop.evaluation.test_results import (
 from mocoop.features.cache import FeatureCache, Progress
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
-from mocoop.model.block_tokens import block_tokens, moved_by_block
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import group_prototypes, hard_features
-from mocoop.model.mixture import PromptMixture, build_model
 from mocoop.model.vision_prompts import tuned_backbone
-from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.chosen_lengths import KEY as LENGTHS
-from mocoop.runs.run import Run, SavedFeatures
-from mocoop.runs.status import CANCELLED, QUEUED
+from mocoop.runs.features import SavedFeatures
+from mocoop.runs.run import Run
+from mocoop.runs.status import CANCELLED, QUEUED, STATUS_FILE
 from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import Fit, fit_baseline
 from mocoop.training.expert_choice import choose_experts
 from mocoop.training.imported import Imported
-from mocoop.training.length_search import SearchResult
-from mocoop.training.loop import EpochRecord, TrainingData, fit
-from mocoop.training.optimizer import DivergedError, PromptOptimizer
+from mocoop.training.loop import EpochRecord
 from mocoop.training.prepare import Prepared, prepare, training_data
+from mocoop.training.prompt_training import train_prompts
 from mocoop.training.ranks import in_turn, shared
 from mocoop.training.search_stage import SearchStage
 from mocoop.training.snapshots import (
     Snapshot,
-    check_unchanged,
     drop_needless_snapshots,
     drop_snapshot,
-    load_saved_epochs,
     load_snapshot,
     same_threads,
-    save_epoch,
-    save_snapshot,
     training_fingerprint,
 )
 
 STATUS_SECONDS = 1.0  # between two status messages about encoded images
 SNAPSHOT_SECONDS = 2.0  # between two snapshots: the most that a stop loses, and cheap to write
-Gates = dict[int, dict[str, torch.Tensor]]
-"""Epoch → the router's parameters."""
 
 
 class Cancelled(BaseException):
@@ -221,9 +214,9 @@ def _train_and_test(
             dataset, backbone, cache, prepared.val_items, prepared.trained
         )
         with shared(model, partial(training_fingerprint, prepared, data)):
-            soft, gates = yield from _train(
+            soft, gates = yield from train_prompts(
                 prepared, model, data, generator, writer, snapshot, started, untrained_accuracy,
-                search, until,
+                search, until, SNAPSHOT_SECONDS,
             )  # fmt: skip
         weights = learned_state(model)
         if method.classifier == TEMPLATES:
@@ -283,80 +276,6 @@ def _fit(prepared: Prepared, text: torch.Tensor, cache: FeatureCache, writer: Ru
         yield record
 
 
-def _train(
-    prepared: Prepared,
-    model: PromptMixture,
-    data: TrainingData,
-    generator: torch.Generator,
-    writer: RunWriter,
-    snapshot: Snapshot | None,
-    started: float,
-    untrained_accuracy: float | None,
-    search: SearchResult | None,
-    until: int | None,
-) -> Generator[EpochRecord, None, tuple[dict[int, torch.Tensor], Gates]]:
-    """Trains the soft prompts, yields a record per epoch and writes snapshots.
-
-    Returns:
-        Epoch → soft features (experts, classes, dim), and epoch → the router's parameters.
-    """
-    config, backbone, folder = prepared.config, prepared.backbone, writer.run.path
-    names = ClassTokens.from_names(backbone.text.tokens, prepared.dataset.class_names)
-    fingerprint = training_fingerprint(prepared, data)
-    optimizer = PromptOptimizer(model, config) if config.epochs > 0 else None
-    soft: dict[int, torch.Tensor] = {}
-    gates: Gates = {}
-    start = block_tokens(model)  # a resumed training starts from the same ones
-
-    def keep(epoch: int) -> None:
-        with torch.no_grad():
-            soft[epoch] = model.text_features(backbone.text, names).cpu()
-        if model.gate is not None:
-            # `clone`: on the CPU `cpu()` returns the parameters themselves, which still change.
-            parameters = model.gate.state_dict(prefix="gate.")
-            gates[epoch] = {name: value.cpu().clone() for name, value in parameters.items()}
-        if optimizer is not None:
-            save_epoch(folder, epoch, soft[epoch], gates.get(epoch, {}))
-
-    searched = () if search is None else (config.length_epochs, search.to_json())
-    done = 0
-    if snapshot is not None and snapshot.in_search:
-        writer.truncate_records(-1)  # its training starts anew
-    elif snapshot is not None and optimizer is not None:
-        check_unchanged(snapshot, fingerprint, writer.run.name)
-        snapshot.restore(model, optimizer, generator)
-        done = snapshot.epoch
-        soft, gates = load_saved_epochs(folder, done)
-        writer.truncate_records(done or -1)  # the record before training is made again
-    saved = time.monotonic()
-    try:
-        for record in fit(model, backbone.text, data, config, generator, optimizer, done):
-            done = record.epoch
-            if done == 0:
-                record = replace(record, zero_shot=untrained_accuracy)
-            if start:
-                record = replace(record, moved=moved_by_block(start, block_tokens(model)))
-            if done == config.epochs or done % config.save_every == 0:
-                keep(done)
-            writer.add_record(asdict(record))
-            due = done in (until, config.epochs) or time.monotonic() - saved >= SNAPSHOT_SECONDS
-            if optimizer is not None and due:
-                spent = time.perf_counter() - started
-                state = Snapshot.capture(
-                    model, optimizer, generator, done, spent, fingerprint, *searched
-                )
-                save_snapshot(folder, state)
-                saved = time.monotonic()
-            writer.update(epoch=done, message="training")
-            yield record
-    except DivergedError:
-        # The model holds the last finite weights again: save what it has learned so far.
-        writer.save_weights(learned_state(model))
-        drop_snapshot(folder)  # a resumed training would only diverge again
-        raise
-    return soft, gates
-
-
 def _status_progress(writer: RunWriter, also: Progress | None) -> Progress:
     """Returns a function that writes the number of encoded images into a run's status.
 
@@ -388,6 +307,7 @@ def _status_progress(writer: RunWriter, also: Progress | None) -> Progress:
 
 
 def _fail_queued(path: Path, error: UserError) -> None:
-    """Marks a run as failed with the reason if it is queued; changes nothing otherwise."""
-    if (path / "status.json").exists() and Run(path).status().state == QUEUED:
+    """Marks a run as failed with the reason if it waits for this process, and only then."""
+    status = Run(path).status() if (path / STATUS_FILE).exists() else None
+    if status is not None and status.state == QUEUED and status.pid == os.getpid():
         mark_failed(Run(path), str(error))

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from mocoop.config import TrainConfig
 from mocoop.features.cache import FeatureCache
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import group_prototypes, hard_features
-from mocoop.model.mixture import build_model, predict
+from mocoop.model.mixture import predict
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.expert_steps import Change, ExpertStep
 from mocoop.templates import Groups

@@ -15,7 +15,8 @@ from mocoop.classifiers.task_residual import residual_text
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.losses import classification_loss
-from mocoop.training.loop import EpochRecord, batches_of
+from mocoop.training.batches import batches_of
+from mocoop.training.loop import EpochRecord
 from mocoop.training.optimizer import learning_rate
 
 

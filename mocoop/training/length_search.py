@@ -23,9 +23,11 @@ from mocoop.errors import UserError
 from mocoop.model.key_prompts import ChosenLengths, KeyPrompts
 from mocoop.model.mixture import PromptMixture
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.training.batches import epoch_batches, step_counts
+from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import ImageSource
-from mocoop.training.loop import TrainingData, epoch_batches, step_counts, step_losses
 from mocoop.training.optimizer import DivergedError, PromptOptimizer
+from mocoop.training.step_losses import step_losses
 
 BETAS = (0.5, 0.999)  # of Adam on the alphas, as in the authors' program
 _ADAM = {"exp_avg": "mean", "exp_avg_sq": "square", "step": "step"}

@@ -30,9 +30,9 @@ from mocoop.model.vision_prompts import check_image_tokens
 from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
+from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
 from mocoop.training.length_search import check_held_out
-from mocoop.training.loop import TrainingData
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from mocoop.features.cache import Progress
-from mocoop.model.mixture import PromptMixture, build_model
+from mocoop.model.build import build_model
+from mocoop.model.mixture import PromptMixture
 from mocoop.runs.writer import RunWriter
+from mocoop.training.data import TrainingData
 from mocoop.training.length_search import SearchOptimizer, SearchResult, search_lengths
-from mocoop.training.loop import TrainingData
 from mocoop.training.optimizer import DivergedError
 from mocoop.training.prepare import Prepared
 from mocoop.training.snapshots import (

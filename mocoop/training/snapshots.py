@@ -25,9 +25,9 @@ from mocoop.model.mixture import PromptMixture
 from mocoop.presets import identity
 from mocoop.runs.status import FINISHED, read_status
 from mocoop.storage.atomic import read_tensors, write_tensors
+from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CachedImages
 from mocoop.training.length_search import SearchOptimizer
-from mocoop.training.loop import TrainingData
 from mocoop.training.optimizer import PromptOptimizer
 from mocoop.training.prepare import Prepared
 

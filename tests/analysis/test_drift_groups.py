@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mocoop.analysis.drift import drift_table, nearest_groups
-from mocoop.runs.run import SavedFeatures
+from mocoop.runs.features import SavedFeatures
 
 
 def test_shares_of_the_nearest_groups_equal_a_loop():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from mocoop.analysis.placing import nearness, place
 from mocoop.analysis.projection import MapSettings, project
-from mocoop.runs.run import SavedFeatures
+from mocoop.runs.features import SavedFeatures
 
 
 @pytest.fixture

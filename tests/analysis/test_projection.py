@@ -30,7 +30,8 @@ from mocoop.evaluation.routing_value import routing_value, selection_items
 from mocoop.features.cache import FeatureCache
 from mocoop.model.soft_prompts import SoftPrompts, prompt_starts
 from mocoop.presets import preset
-from mocoop.runs.run import Run, SavedFeatures
+from mocoop.runs.features import SavedFeatures
+from mocoop.runs.run import Run
 
 PCA = MapSettings("pca")
 
@@ -131,6 +132,7 @@ def test_umap_repeats_itself(features):
     assert set(first.trustworthiness) == {"hard", "soft"}
 
 
+@pytest.mark.long
 def test_a_fit_leaves_the_number_of_threads_as_it_was(features):
     """Numba would set it to the number of cores, for everything that comes after."""
     before = torch.get_num_threads()

@@ -75,6 +75,7 @@ def test_every_path_is_stored_with_how_it_was_made():
     assert set(stored) == set(ratios.document({}))
 
 
+@pytest.mark.long
 def test_the_command_measures_stores_and_fails(tmp_path, monkeypatch, capsys):
     """On one small path: stored and found again, then against a ratio that nothing reaches."""
     case = MethodCase("ours", "coop", classes=2, batch=2, backbone="demo")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 
 from app.lab.lessons import LESSONS
+from app.lab.words import PRINTED_QUESTION
 from app.train.words import MISSING
 from tests.browser.measure import RUN
 from tests.browser.steps import DRAWN, choose, expect, heading, settled
@@ -28,6 +30,17 @@ PAGES = {
     "Federated": ("federated", "Federated"),
     "Compare": ("compare", "Compare"),
 }
+_VIEWS = ("Expert by expert", "Experts by class", "Does the router help?", "Try a picture")
+RESULTS = [
+    *(("Routing", f"routing?run={RUN}&view={quote_plus(view)}") for view in _VIEWS),
+    *(("Data", f"data?data=albums&look_at={tab}") for tab in ("Classes", "Templates", "Check")),
+    *(
+        ("Compare", f"compare?table={quote_plus(tab)}&runs={RUN}&runs=albums-coop-16shot")
+        for tab in ("Runs", "Means over seeds", "Curves")
+    ),
+    ("Routing", "routing?run=albums-coop-16shot"),
+    ("Prompt space", "prompt_space?run=albums-coop-16shot"),
+]
 FINDINGS = """async () => {
   const {violations} = await axe.run(document, {resultTypes: ["violations"]});
   return violations
@@ -119,6 +132,38 @@ def test_axe_finds_nothing_serious_in_what_opens(one_app, browser_page, theme):
     page.get_by_role("button", name="Which CLIPs are there?").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     look("the table of CLIPs")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_results(one_app, browser_page, theme):
+    """Every tab with results on it, and the answers of the lessons."""
+    page = browser_page
+    page.emulate_media(color_scheme=theme)
+
+    def look(what: str) -> None:
+        page.wait_for_function(DRAWN)
+        settled(page)
+        page.add_script_tag(path=AXE)
+        assert page.evaluate(FINDINGS) == [], f"{what}, {theme}"
+
+    for title, path in RESULTS:
+        open_page(page, one_app.address, path, title)
+        look(path)
+    open_page(page, one_app.address, f"routing?run={RUN}&view=Type+a+prompt", "Routing")
+    page.get_by_role("button", name="a photo of a small {}.").click()
+    expect(page.get_by_text("On the test images").first).to_be_visible()
+    look("a typed prompt")
+    open_page(page, one_app.address, "overfitting_lab?lab=Lessons", "Overfitting lab")
+    for lesson, following in zip(LESSONS, (*LESSONS[1:], None), strict=True):
+        expect(page.get_by_role("heading", name=lesson.title)).to_be_visible()
+        choices = page.get_by_role("radiogroup", name=PRINTED_QUESTION)
+        choices.locator("label").first.click()
+        settled(page)
+        page.get_by_role("button", name="Show what happened").click()
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
+        look(lesson.title)
+        if following is not None:
+            page.get_by_role("button", name=f"Next: {following.title}").click()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

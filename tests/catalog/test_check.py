@@ -87,6 +87,7 @@ def test_every_split_and_class_is_counted_without_workers(pets, tmp_path):
     assert report.clean
 
 
+@pytest.mark.long
 def test_a_built_in_set_is_clean(tmp_path):
     assert check(load_dataset("digits"), tmp_path, 0).clean
 
@@ -113,6 +114,7 @@ def test_imagenets_validation_images_are_no_duplicates(tmp_path):
     assert not any("val/" in trained for trained, _ in report.duplicates)
 
 
+@pytest.mark.long
 def test_caltech_is_clean(monkeypatch, tmp_path, capsys):
     """The real images with the official split; one file fewer is named."""
     if not (DATA / "caltech-101/101_ObjectCategories").is_dir():

@@ -98,6 +98,7 @@ def runs(tmp_path_factory):
     return root
 
 
+@pytest.mark.long
 def test_a_run(runs):
     """Router, mixture and trained LayerNorms: torch's answers for batches of 1 and 7."""
     folder = runs / "out"
@@ -106,6 +107,7 @@ def test_a_run(runs):
     assert "python label.py" in (folder / "README.md").read_text()
 
 
+@pytest.mark.long
 def test_learned_tokens_and_a_router_that_sees_the_frozen_tower(runs, tmp_path):
     """Both halves of a feature reach what compares them, in the files and in the classifier."""
     run, folder = Run(runs / "tokens"), tmp_path / "out"
@@ -128,6 +130,7 @@ def test_learned_tokens_and_a_router_that_sees_the_frozen_tower(runs, tmp_path):
     np.testing.assert_allclose(weights, expected.weights, atol=1e-5)
 
 
+@pytest.mark.long
 def test_one_prompt(runs, tmp_path, capsys):
     """A run without a router, and what the command says."""
     folder = tmp_path / "out"
@@ -171,6 +174,7 @@ TOWERS = {
 LONG = [kind if kind == "ViT" else pytest.param(kind, marks=pytest.mark.long) for kind in TOWERS]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", LONG)
 def test_towers_of_open_clip(tmp_path, kind):
     """Random small towers with a random mixture whose router chooses differently."""
@@ -207,6 +211,7 @@ runpy.run_path(script, run_name="__main__")
 """
 
 
+@pytest.mark.long
 def test_label_script_needs_no_torch(runs, tmp_path):
     """The script beside the file runs where torch cannot be imported, and says what we say."""
     run = Run(runs / "mocoop-ln")

@@ -282,6 +282,7 @@ def test_protocol_makes_tables_and_does_nothing_twice(capsys, workspace, monkeyp
     assert len((files / "a.csv").read_text().splitlines()) == 1 + len(rows)
 
 
+@pytest.mark.long
 def test_ablation_compares_with_the_full_method(capsys, workspace):
     arguments = ["ablation", "--data", "digits", "--variants", "k-1", "--seeds", "1"]
     arguments += ["--shots", "1", "--epochs", "1", "--root", workspace / "ablation"]

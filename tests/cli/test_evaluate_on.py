@@ -20,6 +20,7 @@ def evaluate(capsys, *arguments):
     return code, out, err
 
 
+@pytest.mark.long
 def test_another_set_with_its_own_names(capsys, finished_run):
     code, out, _ = evaluate(capsys, finished_run.path, "--data", "pictographs", "--json")
     assert code == 0
@@ -52,6 +53,7 @@ def test_a_folder_of_ones_own(capsys, finished_run, tmp_path):
     assert set(json.loads(out)["results"]["all"]["per_class"]) == {"sea lion", "heron"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["linear-probe", "tip-adapter"])
 def test_methods_that_know_only_their_own_classes_say_so(capsys, method, tmp_path, workspace):
     path = tmp_path / "run"

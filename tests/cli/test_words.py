@@ -65,6 +65,19 @@ def test_names_and_paths_are_checked_without_torch(arguments, finished_run, tmp_
     assert found.stderr.startswith("mocoop: ")
 
 
+@pytest.mark.parametrize("json_", [(), ("--json",)], ids=str)
+def test_the_list_of_runs_needs_no_torch(finished_run, json_):
+    """Neither for the list itself nor for the accuracies in it."""
+    code = (
+        "import sys; from mocoop.cli.main import main; code = main(sys.argv[1:]); "
+        "sys.exit(9 if {'torch', 'open_clip', 'streamlit'} & set(sys.modules) else code)"
+    )
+    command = [sys.executable, "-c", code, "runs", "--root", str(finished_run.path.parent), *json_]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert finished_run.name in found.stdout
+
+
 def test_help_imports_nothing_heavy():
     """It appears at once: neither torch nor numpy is imported for it."""
     code = (

@@ -10,7 +10,7 @@ import torch
 from app.jobs.estimates import Size, estimate_seconds
 from mocoop.clip.device import DTYPES, choose_precision, processor_flags
 from mocoop.methods import METHODS
-from mocoop.model.mixture import build_model
+from mocoop.model.build import build_model
 from mocoop.presets import differences, preset
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment

@@ -72,6 +72,7 @@ def test_weights_for_gelu_are_told(measured):
     assert found.better == "GELU"
 
 
+@pytest.mark.long
 def test_untrained_weights_tell_nothing(twin, tmp_path):
     """Guesses are equally good with both."""
     shuffled = {name: value.flip(0) for name, value in load_file(weights()).items()}
@@ -94,6 +95,7 @@ def test_the_margin_by_hand(gelu, quick, better):
     assert made_up(gelu, quick, 0.3).better == better
 
 
+@pytest.mark.long
 def test_the_standard_error_is_that_of_classes(twin, monkeypatch):
     """Every second class is better by 2, the others by 0, whatever single pictures are."""
     pictures = single_things(2)
@@ -113,6 +115,7 @@ def test_class_means_by_hand():
     assert class_means(values, torch.tensor([0, 1, 0, 2])).tolist() == [2.0, 5.0, 2.0]
 
 
+@pytest.mark.long
 def test_the_command_says_how_to_load(measured, monkeypatch, capsys):
     monkeypatch.setattr(activation, "check_activation", lambda *args: measured[0])
     assert main(["backbone", "check", str(weights()), "--name", f"{NAME}-quickgelu"]) == 0
@@ -126,6 +129,7 @@ def test_the_command_says_how_to_load(measured, monkeypatch, capsys):
     assert (found["verdict"], found["backbone"]) == ("GELU", f"{NAME}/{weights()}")
 
 
+@pytest.mark.long
 def test_the_command_where_nothing_can_be_told(twin, monkeypatch, capsys):
     even = made_up(1.25, 1.2, 0.0625)
     monkeypatch.setattr(activation, "check_activation", lambda *args: even)
@@ -147,6 +151,7 @@ def test_an_architecture_without_a_twin(architecture, monkeypatch, capsys):
     assert f"--backbone {NAME}/{weights()}" in out
 
 
+@pytest.mark.long
 def test_mistakes_are_told(twin, tmp_path, capsys):
     """Exit code 2, in words: no name, no such file, another architecture's weights."""
     other = tmp_path / "tiny.safetensors"

@@ -47,6 +47,6 @@ def test_the_nearest_prompts_are_those_of_others():
     server = Server(state(0.0, 0.0), most_change=100.0)
     at = {"a": 0.0, "b": 9.0, "c": 2.0, "d": -5.0}
     server.receive([Update(name, 1, state(place, 0.0)) for name, place in at.items()])
-    assert server.nearest("a", 2) == ["c", "d"]
-    assert server.nearest("b", 9) == ["c", "a", "d"]
-    assert server.nearest("new", 1) == ["c"]  # from the average, 1.5
+    near = server.nearest(["a", "b"], 2)
+    assert near == {"a": ["c", "d"], "b": ["c", "a"]}
+    assert server.nearest(["b"], 9) == {"b": ["c", "a", "d"]}

@@ -118,6 +118,7 @@ def found_by_the_system(root):
     )
 
 
+@pytest.mark.long
 def test_every_file_is_accounted_for(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
     root = tmp_path / "mixed"

@@ -135,6 +135,7 @@ def content_of(data):
     return data.class_names, data.styles, parts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_classes_parts_and_accuracy(tmp_path, monkeypatch, layout):
     """Also the training's losses are the same to the last bit: the same images were drawn."""

@@ -200,6 +200,7 @@ def test_pictures_of_8_bits_stay_as_they_are():
     assert read_picture(picture, "a.png", white=4095).image.getpixel((0, 0)) == (90, 90, 90)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("view", [MANY, TRY])
 def test_the_pages_use_it(one_run, tmp_path, monkeypatch, view):
     """Both uploads of the Routing page say that the picture is scaled as in the training."""

@@ -15,27 +15,10 @@ from mocoop.errors import UserError
 from mocoop.federated.federation import Federation
 from mocoop.federated.flower import client_app, rounds_on, simulate
 from mocoop.federated.partitions import make_partition
-from mocoop.federated.settings import FederatedConfig
-from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 pytest.importorskip("flwr")
 TaskIdentity = pytest.importorskip("flwr.supercore.task_identity").TaskIdentity
 pytestmark = [pytest.mark.flower, pytest.mark.timeout(900)]
-
-
-@pytest.fixture
-def config(tmp_path, monkeypatch):
-    monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
-    return FederatedConfig(
-        data=picture_folder(tmp_path / "pictures"),
-        backbone=tiny_checkpoint(tmp_path / "clip"),
-        clients=3,
-        rounds=3,
-        local_epochs=1,
-        shots=3,
-        foreign=1,
-        learning_rate=0.02,
-    )
 
 
 def numbers(records):

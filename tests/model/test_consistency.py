@@ -18,7 +18,7 @@ from mocoop.model.losses import (
 )
 from mocoop.presets import few_shot_preset, preset
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.loop import step_losses
+from mocoop.training.step_losses import step_losses
 from tests.support.method_cases import NAMES, NUM_SEEN, batch_of, product, settings
 
 OTHER = "ViT-B-16-quickgelu/openai"

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from mocoop.errors import UserError
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import expert_groups, group_prototypes, hard_features
 from mocoop.model.losses import classification_loss, gating_loss, text_supervision_loss
-from mocoop.model.mixture import build_model, mix
+from mocoop.model.mixed_logits import mix
 from mocoop.model.router import guide_scores, guide_target
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens

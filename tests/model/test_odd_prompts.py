@@ -9,8 +9,8 @@ import torch
 
 from mocoop.datasets.base import check_class_names
 from mocoop.errors import UserError
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import expert_groups, hard_features
-from mocoop.model.mixture import build_model
 from mocoop.model.soft_prompts import check_learnable
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens

@@ -9,8 +9,8 @@ import torch
 
 from mocoop.errors import UserError
 from mocoop.model import step_cost as module
+from mocoop.model.build import build_model
 from mocoop.model.image_shift import Pairs
-from mocoop.model.mixture import build_model
 from mocoop.model.step_cost import check_step_cost, step_cost
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.prepare import prepare

@@ -14,6 +14,8 @@ from mocoop.runs.run import Run
 from tests.support.app_fixtures import train
 from tests.support.page_fixtures import open_page
 
+pytestmark = pytest.mark.long
+
 MIXTURES = tuple(key for key, method in METHODS.items() if method.is_mixture)
 NO_PROMPTS = tuple(key for key, method in METHODS.items() if not method.learns_prompts)
 # A quick run has one of each kind; `make test-long` has the others.

@@ -25,6 +25,7 @@ def tip_run(empty_runs, tmp_path, monkeypatch):
     return Run(path)
 
 
+@pytest.mark.long
 def test_both_pages_say_it(tip_run):
     app = open_page("pages/routing.py", run=tip_run.name)
     assert not app.exception

@@ -153,6 +153,7 @@ def test_groups_are_proposed_and_kept(root):
     assert load_dataset(str(folder)).templates.groups == read_edits(folder).groups
 
 
+@pytest.mark.long
 def test_proposed_groups_are_used_for_a_training(root):
     app = open_page(PAGE, data="details", look_at="Templates")
     press(app, "Propose groups")

@@ -12,7 +12,7 @@ from app.federated import words
 from app.jobs import federation_worker, federations
 from mocoop.federated.comparison import Comparison, compare, folder_name
 from mocoop.federated.settings import FederatedConfig
-from mocoop.federated.store import DESCRIPTION
+from mocoop.federated.store import DESCRIPTION, read_records, run_federation
 from mocoop.runs.status import FAILED, FINISHED
 from mocoop.runs.writer import hand_over
 from tests.support.page_fixtures import open_page
@@ -91,6 +91,20 @@ def test_a_federation_is_shown_and_a_link_restores_it(trained, folders):
     assert words.NOTHING_COMES in said(app)
     app = open_page(PAGE, **{state.FEDERATION: "gone"})
     assert words.no_such("gone") in said(app)
+
+
+def test_privacy_is_told_where_noise_was_added(settings, folders):
+    pytest.importorskip("opacus")
+    private = replace(settings, strategy="fedavg", clip=0.5, noise=8.0)
+    plain = replace(settings, strategy="fedavg")
+    for config in (private, plain):
+        list(run_federation(folders / folder_name(config), config))
+    app = open_page(PAGE, **{state.FEDERATION: folder_name(private)})
+    told = {metric.label: metric.value for metric in app.metric}
+    records = read_records(folders / folder_name(private))
+    assert told[words.EPSILON] == f"{records[-1].epsilon:.3g}"
+    app = open_page(PAGE, **{state.FEDERATION: folder_name(plain)})
+    assert words.EPSILON not in {metric.label for metric in app.metric}
 
 
 def test_visitors_of_a_read_only_server_only_look(trained, monkeypatch):

@@ -35,6 +35,7 @@ def test_title_comes_first_and_then_what_is_loaded(one_run, monkeypatch, page):
     assert told.index(said) < first_load
 
 
+@pytest.mark.long
 def test_a_point_chosen_by_a_click_has_no_default_beside_it(one_run, monkeypatch):
     """Streamlit warns of a widget with a default whose value is set by code."""
     options = []

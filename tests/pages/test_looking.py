@@ -68,6 +68,7 @@ def test_attention_of_a_block_and_of_all_blocks(one_run, query):
     assert texts(app) != first
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("query", [{"image": IMAGE}, {"view": TRY}])
 def test_two_experts_and_the_answer(one_run, query):
     app = open_page(PAGE, run=one_run.name, **query, **COVERS)
@@ -105,6 +106,7 @@ def test_a_link_restores_both_parts(one_run):
     assert words.WHICH_BLOCK not in [slider.label for slider in app.slider]
 
 
+@pytest.mark.long
 def test_one_prompt_with_learned_tokens_in_the_image_tower(empty_runs):
     """Its tokens can be chosen; there are no two experts, so the answer's map is shown."""
     run = train("vpt", empty_runs / "seen", shots=1, epochs=1, vision_depth=2)
@@ -133,6 +135,7 @@ def test_another_tower_has_a_sentence_instead(one_run, monkeypatch):
     assert "makes them differ most" in texts(app)
 
 
+@pytest.mark.long
 def test_results_are_kept_until_something_changes(one_run, monkeypatch):
     data = data_caches.dataset("details")
     image, other = (data.image(item) for item in data.items("test")[:2])

@@ -171,6 +171,7 @@ def test_other_pictures_need_the_button_again(one_run, pictures):
     ]
 
 
+@pytest.mark.long
 def test_five_hundred_at_once(one_run, pictures):
     every = [picture for several in pictures.values() for picture in several]
     files = [(f"{n}.png", every[n % len(every)], "image/png") for n in range(499)]

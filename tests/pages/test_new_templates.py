@@ -43,8 +43,12 @@ def test_own_lines_become_groups_that_are_changed_and_used(folder):
     """Refused ones have their reason; every change can be undone; the groups reach Train."""
     app = written(opened(folder), SAID)
     assert not app.exception, app.exception
-    assert "**5** kept, **6** refused." in said(app)
     table = next(d.value for d in app.dataframe if words.WHY in d.value)
+    results = table[words.CHECKED].value_counts()
+    counts = {name: int(results.get(name, 0)) for name in ("in a group", "in no group", "refused")}
+    assert ", ".join(f"**{count}** {name}" for name, count in counts.items()) in said(app)
+    assert counts["in a group"] > 0
+    assert (table[words.WHY] != "").sum() == counts["refused"] == 4
     reasons = dict(zip(table[words.TEMPLATE], table[words.WHY], strict=True))
     assert reasons["a red cup beside a {}."] == "names a class (red cup)"
     assert reasons["<b>a {}</b>."] == "an address or markup"
@@ -110,7 +114,7 @@ def test_what_goes_wrong_is_said(folder, monkeypatch):
         press(app, "Write templates")
         assert not app.exception
         assert not app.error
-        assert "kept" in said(app)
+        assert "in a group" in said(app)
     stored = Path(template_jobs._folder("")).rglob("*")
     assert not [file for file in stored if file.is_file() and KEY.encode() in file.read_bytes()]
     key = app.query_params[state.MADE]

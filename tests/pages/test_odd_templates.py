@@ -47,7 +47,7 @@ def test_lists_without_a_choice_make_one_group(folder, lines, kept, refused):
     """One template, or the same one many times: one group, and the page says why."""
     app = written(opened(folder), lines)
     assert not app.exception, app.exception
-    assert f"**{kept}** kept, **{refused}** refused." in said(app)
+    assert f"**{kept}** in a group, **0** in no group, **{refused}** refused." in said(app)
     assert list(groups_of(app, folder).groups.values()) == [("a photo of a {}.",)]
     assert "too few different templates for two groups" in said(app)
     press(app, "Split in two")

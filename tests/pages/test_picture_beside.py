@@ -58,6 +58,7 @@ def test_columns_of_equal_runs_have_different_labels(two):
     assert "more than the method: seed" in texts(app.caption)
 
 
+@pytest.mark.long
 def test_a_link_restores_the_choice(two):
     app = tried(two, beside=["second"])
     assert app.multiselect(key=state.BESIDE).value == ["second"]
@@ -85,6 +86,7 @@ def test_the_dialog_of_an_image_has_the_row_too(two):
     assert "CoOp</div>" in html(app)
 
 
+@pytest.mark.long
 def test_an_upload_has_the_row_too(two):
     buffer = io.BytesIO()
     Image.new("RGB", (50, 40), "red").save(buffer, "PNG")

@@ -155,7 +155,7 @@ def stand_in(monkeypatch, code: str) -> list[MapSettings]:
     def start(path, settings):
         asked.append(settings)
         command = [sys.executable, "-c", code]
-        return map_maker.Fit(subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8"))
+        return map_maker.Fit(subprocess.Popen(command, stderr=subprocess.PIPE))
 
     monkeypatch.setattr(map_maker, "_start", start)
     return asked

@@ -31,7 +31,7 @@ PAGES = ["home", "data", "train", "compare", "overfitting_lab", "routing", "prom
 MADE = MakingRequest("details", "", "demo", LINES, lines="a photo of a {}.")
 WRITERS = {
     *("keep_upload", "write_edits", "add_skipped", "read_archive", "delete_run", "import_prompts"),
-    *("queue_run", "queue_again", "start_process", "stop_process"),
+    *("queue_run", "queue_again", "start_process", "stop_job"),
 }
 """Functions that write for a visitor, or start or stop a process."""
 GUARDED = {

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from mocoop.clip.text_tower import TextTower
+from mocoop.model.build import build_model
 from mocoop.model.image_shift import Pairs
-from mocoop.model.mixture import build_model, predict
+from mocoop.model.mixture import predict
 from mocoop.prompt_encoder.frozen_blocks import run_whole_blocks
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
+from mocoop.training.step_losses import step_losses
 from tests.parity.conditional import ConditionalMixture
 from tests.parity.test_rivals import assert_close
 from tests.support import method_cases as cases

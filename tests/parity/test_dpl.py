@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mocoop.errors import UserError
+from mocoop.model.build import build_model
 from mocoop.model.key_prompts import ChosenLengths, KeyPrompts, key_tokens_of, with_saved_lengths
-from mocoop.model.mixture import build_model
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.length_search import (
     SearchOptimizer,
@@ -17,8 +17,8 @@ from mocoop.training.length_search import (
     alphas_of,
     check_held_out,
 )
-from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
+from mocoop.training.step_losses import step_losses
 from tests.parity import dpl, rivals
 from tests.parity.test_rivals import CLOSE, NAMES, assert_close, settings
 from tests.parity.test_towers import base_size

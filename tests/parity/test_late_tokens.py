@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from mocoop.analysis.attention import tower_attention
 from mocoop.clip.late_tokens import expert_features
 from mocoop.errors import UserError
-from mocoop.model.mixture import build_model, predict
+from mocoop.model.build import build_model
+from mocoop.model.mixture import predict
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.loop import step_losses
+from mocoop.training.step_losses import step_losses
 from tests.parity import towers
 from tests.support.deep_clip import DEPTH, deep_backbone
 from tests.support.method_cases import product

@@ -11,13 +11,13 @@ import torch
 from mocoop.clip.low_rank import LowRank
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError
+from mocoop.model.build import build_model
 from mocoop.model.low_rank_updates import low_rank_updates
-from mocoop.model.mixture import build_model
 from mocoop.model.vision_prompts import tuned_tower
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
+from mocoop.training.step_losses import step_losses
 from tests.parity.lora import PlainLora
 from tests.support import method_cases as cases
 from tests.support.deep_clip import deep_backbone, deep_clip

@@ -10,14 +10,14 @@ import torch
 from open_clip.model import CLIP
 
 from mocoop.clip.backbone import Backbone, make_backbone
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import IMAGENET_60, expert_groups, frozen_text
-from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import load_templates
 from mocoop.training.aggregation import gaussian_weights
-from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
+from mocoop.training.step_losses import step_losses
 from tests.parity import promptsrc as plain
 from tests.parity import rivals
 from tests.support.method_cases import product

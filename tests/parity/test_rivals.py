@@ -16,8 +16,8 @@ from mocoop.model.hard_prompts import expert_groups
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import load_templates
-from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
+from mocoop.training.step_losses import step_losses
 from tests.parity import rivals
 from tests.support.method_cases import plain_name, product
 from tests.support.reference_training import PlainImageTower

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mocoop.model.mixture import build_model
+from mocoop.model.build import build_model
 from mocoop.model.vision_prompts import tuned_tower
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
-from mocoop.training.loop import step_losses
 from mocoop.training.optimizer import PromptOptimizer
+from mocoop.training.step_losses import step_losses
 from tests.parity import rivals, towers
 from tests.parity.test_rivals import CLOSE, NAMES, assert_close, settings
 from tests.support.deep_clip import DEPTH, deep_backbone

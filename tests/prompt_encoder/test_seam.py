@@ -10,9 +10,9 @@ import yaml
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 
 from mocoop.assets import asset
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import hard_features
 from mocoop.model.image_shift import Pairs
-from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens, filled_tokens
 from mocoop.templates import SLOT, as_groups, fill

@@ -95,6 +95,7 @@ def test_a_shorter_training_is_the_beginning_of_a_longer_one(measured, workspace
     torch.testing.assert_close(short.cosine, measured.cosine[:2])
 
 
+@pytest.mark.long
 def test_before_training_coop_is_zero_shot(made, workspace):
     config = replace(preset("zero-shot"), data="digits", classes="base")
     untrained = trained(workspace / "lab" / "zero", config)

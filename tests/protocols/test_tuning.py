@@ -65,6 +65,7 @@ def test_tuned_layer_norms_are_used(workspace, tmp_path):
     assert Run(tmp_path / "run").weights().keys() > {"gate.weight"}
 
 
+@pytest.mark.long
 def test_every_combination_is_tried_and_the_best_named(capsys, workspace):
     line = ["tune", "coop", "--grid", "learning_rate=0.1,1.0", "epochs=1,2"]
     line += ["--data", "digits", "--shots", "1"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from mocoop.datasets import BUILTIN
 from mocoop.methods import METHODS
 from mocoop.results.page import CURVES_ON, PARTS_ON, all_tasks, page, tables_of
@@ -31,6 +33,7 @@ def rows_of(task, number):
     ]
 
 
+@pytest.mark.long
 def test_page_has_every_section_and_method():
     tasks = all_tasks((1, 2))
     rows = [row for number, task in enumerate(tasks) for row in rows_of(task, number)]

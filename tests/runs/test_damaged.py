@@ -49,6 +49,7 @@ def texts(app):
     return " ".join(str(e.value) for kind in (app.error, app.info, app.warning) for e in kind)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("page", PAGES)
 def test_page_goes_on_in_words(one_run, page, harm):

@@ -14,7 +14,7 @@ from mocoop.classifiers.prompts import learned_state
 from mocoop.classifiers.saved import open_classifier
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
-from mocoop.model.mixture import build_model
+from mocoop.model.build import build_model
 from mocoop.presets import preset
 from mocoop.runs.export_zip import archive_bytes
 from mocoop.runs.import_zip import read_archive

@@ -26,6 +26,7 @@ def test_it_is_small_on_disk():
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", ROLES)
 def test_it_reads_every_role_by_its_words_and_not_by_plain_ones(cells, role):
     mine = [cell for cell in cells if cell.role == role]
@@ -35,5 +36,6 @@ def test_it_reads_every_role_by_its_words_and_not_by_plain_ones(cells, role):
     assert plain <= by_role / 2
 
 
+@pytest.mark.long
 def test_context_and_name_interact(demo_backbone):
     assert scene_interaction(demo_backbone.model).interaction >= 20

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from mocoop.storage.processes import parallel_map
 
@@ -27,6 +28,7 @@ def threads_of_libraries(size):
     return max([torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())])
 
 
+@pytest.mark.long
 def test_workers_share_the_cores():
     workers = os.cpu_count() or 1
     jobs = [(4,)] * 2

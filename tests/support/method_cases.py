@@ -11,13 +11,15 @@ from torch import nn
 from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
 from mocoop.methods import METHODS
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import HardText, group_prototypes, hard_features
-from mocoop.model.mixture import PromptMixture, build_model
+from mocoop.model.mixture import PromptMixture
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CachedImages
-from mocoop.training.loop import TrainingData, step_losses
 from mocoop.training.optimizer import PromptOptimizer
+from mocoop.training.step_losses import step_losses
 from tests.support import reference_methods as plain
 from tests.support.reference_training import PlainImageTower, PlainSGD
 

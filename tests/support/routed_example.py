@@ -8,7 +8,7 @@ from mocoop.analysis.projection import MapSettings, project
 from mocoop.classifiers.base import Routed
 from mocoop.datasets.base import Item
 from mocoop.evaluation.evaluate import RoutedItems
-from mocoop.runs.run import SavedFeatures
+from mocoop.runs.features import SavedFeatures
 
 EXPERTS, CLASSES = ("photo", "sketch", "dark"), ("cat", "dog")
 

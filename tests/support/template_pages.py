@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import psutil
-
 from app.common import state
 from app.jobs import template_jobs, template_worker
-from app.jobs.template_worker import LINES, REQUEST, MakingStatus
-from mocoop.runs.status import STATUS_FILE, identity
+from app.jobs.job_folder import REQUEST, new_status, write_status
+from app.jobs.template_worker import LINES, MakingStatus
 from mocoop.storage.atomic import write_json
 from tests.support.page_fixtures import open_page
 from tests.support.tiny_data import picture_folder
@@ -33,8 +31,7 @@ def make_here(request, address):
     template_jobs.check_request(request, address)
     folder = template_jobs._folder(template_jobs.key_of(request))
     folder.mkdir(parents=True)
-    status = MakingStatus("queued", **identity(psutil.Process()))
-    write_json(folder / STATUS_FILE, asdict(status))
+    write_status(folder, new_status(MakingStatus))
     write_json(folder / REQUEST, asdict(request))
     template_worker.main(folder)
     return folder.name

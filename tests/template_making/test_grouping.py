@@ -85,7 +85,7 @@ def test_validation_decides_among_good_numbers():
     assert finer.best.groups > 3
     both = choose_number(means, [means], "kmeans", 1, accuracy=lambda labels: labels.max())
     assert both.best.groups == 3  # its silhouette leaves no other
-    assert both.why.startswith("best silhouette of")
+    assert both.why.startswith("this number has the best silhouette, of those numbers")
 
 
 def test_what_cannot_be_split():
@@ -126,6 +126,7 @@ def test_the_medoid_is_first():
     assert agreement(TRUE, TRUE + 5) == pytest.approx(1.0)
 
 
+@pytest.mark.long
 def test_same_seed_same_groups_in_two_processes():
     code = (
         "import numpy as np; from mocoop.template_making.grouping import centred, split\n"

@@ -130,14 +130,15 @@ def test_groups(maker, folder):
 
 
 def test_groups_by_images(maker):
-    """Whatever no image needs is left out with a reason; controls draw from all templates."""
+    """What no image needs is kept, but in no group; controls draw from all templates."""
     tool = maker(method="images")
     judged = tool.judge(CANDIDATES)
     made = tool.group(judged)
     inside = [text for texts in made.groups.values() for text in texts]
-    assert sorted(inside) == sorted(one.template for one in made.judged if one.kept)
-    left = [one for one in made.judged if "helps no image" in one.reason]
-    assert len(left) + len(inside) == sum(one.kept for one in judged)
+    left = [one.template for one in made.judged if one.in_no_group]
+    assert left
+    assert sorted(left + inside) == sorted(one.template for one in made.judged if one.kept)
+    assert [one.reason for one in made.judged] == [one.reason for one in judged]
     assert len(set(made.controls["one-group"].groups["all"]) | set(inside)) > len(inside)
     assert len(tool.group(tool.judge(CANDIDATES)).groups) == len(made.groups)
     texts = tool.grouping_by("kmeans")

@@ -27,6 +27,7 @@ from tests.torture.app_server import CHROMIUM, AppServer, BrowserTab
 from tests.torture.faults import faults
 from tests.torture.fetching import ClipDownload, SetDownload
 from tests.torture.files import Export, Extraction, Import, MapMaker, Pack
+from tests.torture.jobs import AppImport, Federation, SweepOfSettings
 from tests.torture.runs import LabGrid, ParallelProtocol, Protocol, Training
 from tests.torture.victim import Victim
 
@@ -40,6 +41,9 @@ WEIGHTS: dict[type[Victim], int] = {
     Pack: 3,
     Import: 3,
     MapMaker: 2,
+    Federation: 3,
+    SweepOfSettings: 3,
+    AppImport: 2,
     ClipDownload: 3,
     SetDownload: 3,
     AppServer: 1,

@@ -22,7 +22,13 @@ def ended(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "victims", [["training", "pack", "import"], ["export", "extraction"], ["protocol", "lab grid"]]
+    "victims",
+    [
+        ["training", "pack", "import"],
+        ["export", "extraction"],
+        ["protocol", "lab grid"],
+        ["federation", "sweep", "import in the app"],
+    ],
 )
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_kills_at_random_moments(victims, seed):

@@ -10,7 +10,7 @@ import torch
 from app.common.theme import expert_colours
 from app.prompt_space import figures, tables
 from mocoop.model.block_tokens import block_tokens, moved_by_block
-from mocoop.model.mixture import build_model
+from mocoop.model.build import build_model
 from mocoop.presets import preset
 from mocoop.runs.run import Run
 from mocoop.templates import Groups

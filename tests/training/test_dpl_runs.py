@@ -88,6 +88,7 @@ def assert_same(run, again):
     assert run.results()["search"] == again.results()["search"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_resumed_in_the_search_equals_uninterrupted(parts, tmp_path, monkeypatch, epoch):
     run, config, _ = parts

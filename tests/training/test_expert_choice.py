@@ -42,6 +42,7 @@ def test_proposals():
     assert kinds == {"split"}
 
 
+@pytest.mark.long
 def test_a_run_chooses_and_resumes(tmp_path, monkeypatch):
     """A stopped run goes on with the experts it has chosen, to the same bits."""
     monkeypatch.setattr(expert_choice, "ROUNDS", 1)

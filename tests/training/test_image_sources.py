@@ -13,8 +13,8 @@ from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import group_prototypes, hard_features
-from mocoop.model.mixture import build_model
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset
 from mocoop.runs.run import Run

@@ -12,7 +12,7 @@ from mocoop.model.losses import text_supervision_loss
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import load_templates
-from mocoop.training.loop import step_losses
+from mocoop.training.step_losses import step_losses
 from tests.support import method_cases as cases
 
 CLIP = "ViT-B-16-quickgelu/openai"

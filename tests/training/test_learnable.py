@@ -10,8 +10,8 @@ import yaml
 from mocoop.assets import asset
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import expert_groups
-from mocoop.model.mixture import build_model
 from mocoop.model.soft_prompts import check_learnable
 from mocoop.presets import preset
 from mocoop.templates import as_groups, load_templates

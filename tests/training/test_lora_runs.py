@@ -20,8 +20,8 @@ from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import Run
 from mocoop.storage.images import open_image
 from mocoop.training import experiment
+from mocoop.training.batches import epoch_batches, step_counts
 from mocoop.training.experiment import resume_experiment, run_experiment
-from mocoop.training.loop import epoch_batches, step_counts
 from mocoop.training.optimizer import rate_after
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 

@@ -12,8 +12,9 @@ from mocoop.classifiers.prompts import learned_state
 from mocoop.classifiers.saved import restore_model
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
+from mocoop.model.build import build_model
 from mocoop.model.image_shift import Pairs
-from mocoop.model.mixture import IMAGES_AT_ONCE, build_model, predict
+from mocoop.model.mixture import IMAGES_AT_ONCE, predict
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens

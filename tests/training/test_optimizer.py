@@ -16,8 +16,9 @@ from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
 from mocoop.training.image_sources import CachedImages
-from mocoop.training.loop import fit, step_losses
+from mocoop.training.loop import fit
 from mocoop.training.optimizer import NO_DIRECTION, DivergedError, aligned, learning_rate
+from mocoop.training.step_losses import step_losses
 from tests.support import method_cases as cases
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 

@@ -56,13 +56,13 @@ def config_of(method, pictures, clip):
 def steps_of(config):
     """Returns the losses, gradients and weights of a few steps, by name."""
     from mocoop.features.cache import FeatureCache
+    from mocoop.model.build import build_model
     from mocoop.model.hard_prompts import group_prototypes, hard_features
-    from mocoop.model.mixture import build_model
     from mocoop.prompt_encoder.layout import ClassTokens
-    from mocoop.training.loop import step_losses
     from mocoop.training.optimizer import PromptOptimizer
     from mocoop.training.prepare import prepare, training_data
     from mocoop.training.snapshots import training_fingerprint
+    from mocoop.training.step_losses import step_losses
 
     prepared = prepare(config)
     config, tower = prepared.config, prepared.backbone.text

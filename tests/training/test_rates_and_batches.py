@@ -11,9 +11,11 @@ from mocoop.config import TrainConfig
 from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
+from mocoop.training.batches import batches_of
 from mocoop.training.image_sources import CachedImages
-from mocoop.training.loop import batches_of, fit, step_losses
+from mocoop.training.loop import fit
 from mocoop.training.optimizer import learning_rate
+from mocoop.training.step_losses import step_losses
 from tests.support import method_cases as cases
 
 

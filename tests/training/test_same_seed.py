@@ -53,6 +53,7 @@ def runs(tmp_path_factory):
     return [folder for folder, _ in processes]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_same_seed_same_run_in_two_processes(runs, method):
     """Weights, text features, records and results are equal to the last bit."""

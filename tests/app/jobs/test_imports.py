@@ -11,7 +11,8 @@ import pytest
 
 from app.compare import import_words
 from app.jobs import imports
-from app.jobs.import_worker import CHECKPOINT, ImportRequest, ImportStatus, write_status
+from app.jobs.import_worker import CHECKPOINT, ImportRequest, ImportStatus
+from app.jobs.job_folder import write_status
 from mocoop.clip.backbone import load_backbone
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError

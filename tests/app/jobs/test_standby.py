@@ -109,6 +109,7 @@ def test_one_process_stands_by_and_none_while_a_run_trains(ready):
     assert other.status().pid != pid
 
 
+@pytest.mark.long
 def test_a_process_that_has_ended_is_replaced_and_never_given_a_training(ready):
     process = process_of(ready)
     process.kill()
@@ -173,6 +174,7 @@ def test_system_without_more_processes(monkeypatch):
     assert own._process is None
 
 
+@pytest.mark.long
 def test_encoded_ahead_is_all_that_a_training_needs(tmp_path, monkeypatch):
     config = replace(preset("coop"), data="details", shots=1)
     encode_ahead(config, lambda: False, tmp_path)

@@ -48,6 +48,7 @@ def is_running(run: Run) -> bool:
     return run.status().state == RUNNING and run.status().epoch > 0
 
 
+@pytest.mark.long
 def test_runs_train_one_after_the_other():
     first, second = trainings.start_run(tiny_config()), trainings.start_run(tiny_config(seed=2))
     assert trainings.active_runs() == [first, second]

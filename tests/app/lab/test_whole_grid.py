@@ -78,6 +78,7 @@ def test_answers_are_right_at_every_rate_and_number_of_images(lesson):
     assert all(f"rate {rate:g} with {shots} per class" in told for shots, rate in others)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("data", GRID.axes.data)
 def test_the_experiment_says_what_the_numbers_say_at_every_setting(data):
     axes = GRID.axes

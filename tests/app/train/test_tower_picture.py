@@ -12,8 +12,8 @@ from app.train import tower_words as words
 from app.train.tower_parts import LearnedParts, learned_parts
 from app.train.tower_picture import towers_svg
 from mocoop.methods import METHODS
+from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import expert_groups
-from mocoop.model.mixture import build_model
 from mocoop.presets import preset
 from mocoop.templates import load_templates
 
