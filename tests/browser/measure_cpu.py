@@ -2,7 +2,8 @@
 
 Prints the processor seconds of the server and of the browser for each interaction, and how many
 kilobytes the server sends. Unlike the time by the clock, these hardly depend on what else the
-machine is doing. With `--before`, another checkout of the project is measured by turns.
+machine is doing. That the browser is asked a hundred times a second whether it is done counts as
+its own work. With `--before`, another checkout of the project is measured by turns.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ def answers(
         page.get_by_text("Mixed answer").wait_for()
         settled(page)
         meter = Meter(page, process, seen)
+        meter.quiet()
         if only in "page":
             pages(meter, rounds)
         if only in "routing":
@@ -151,11 +153,13 @@ def routing(meter: Meter, address: str, rounds: int) -> None:
     page.goto(f"{address}/routing?run={measure.RUN}")
     page.get_by_role("combobox", name="True style").wait_for()
     settled(page)
+    meter.quiet()
     for style in ["sketch", "photo"] * rounds:
         meter.costs("gallery filter", lambda style=style: measure.choose_style(page, style))
     page.goto(f"{address}/routing?run={measure.RUN}&view=Try+a+picture")
     page.get_by_role("slider").first.wait_for()
     settled(page)
+    meter.quiet()
     for _ in range(2 * rounds):
         meter.costs("slider", lambda: measure.move_slider(page, "ArrowRight"))
     for what, act in (
@@ -179,6 +183,7 @@ def maps(meter: Meter, address: str, rounds: int) -> None:
     page.goto(f"{address}/prompt_space?run={measure.RUN}")
     page.get_by_text("Trustworthiness").wait_for()
     settled(page)
+    meter.quiet()
     for number, method in enumerate(("UMAP", "PCA") * rounds):
         what = "map from disk" if number == 0 else "map, shown again"
         meter.costs(what, lambda method=method: measure.choose_map(page, method))
