@@ -237,9 +237,10 @@ class ClientsOnFlower:
             messages.append(Message(content, self.nodes[name], kind))
         replies, silent = {}, dict.fromkeys(asked, NO_ANSWER)
         for reply in self.grid.send_and_receive(messages, timeout=seconds):
-            name = clients.get(reply.metadata.src_node_id)
-            if name is None:  # the SuperLink itself answers for a node that is gone
+            node = reply.metadata.src_node_id
+            if node not in clients:  # the SuperLink itself answers for a node that is gone
                 continue
+            name = clients[node]
             if reply.has_error():
                 silent[name] = f"it failed ({reply.error.reason})"
                 continue
