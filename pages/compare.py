@@ -53,6 +53,6 @@ inside_the_app()
 st.title(words.TITLE)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(words.CAPTION, width="content")
-    words_on_this_page("seed", "zero-shot", "ensemble", "base and new", "point")
+    words_on_this_page(*words.TERMS)
 with errors_in_words():
     page()

@@ -9,6 +9,7 @@ from mocoop.evaluation.paired import PairTest, p_in_words
 from mocoop.sweeps.journal import Progress
 
 TITLE = "Compare"
+TERMS = ("seed", "zero-shot", "ensemble", "base and new classes", "point")
 CAPTION = (
     "All runs on this machine. Means are over the seeds of runs whose other settings are the same."
 )

@@ -30,7 +30,7 @@ PAGE_WORDS = {
     "zero-shot": "CLIP with one hard prompt, without any training.",
     "ensemble": "CLIP with the mean of many hard prompts, without any training.",
     "seed": "a number that decides which training images are drawn, and how a training starts.",
-    "base and new": "classes: the first half of the classes, and the other half. A run that was "
+    "base and new classes": "the first half of the classes, and the other half. A run that was "
     "trained on base classes has never seen an image of a new class.",
     "point": "one percent of the test images: from 40 % to 45 % are 5 points.",
     "client": "one of those that train together, such as a hospital. Its pictures stay with it.",
