@@ -48,7 +48,7 @@ def _takeaway(finals: pd.DataFrame) -> str:
         f"overfitting to classes. {_memorised(finals)}"
     )
     if base > SAME:
-        return f"{gap} CoOp gained on the base classes, so their accuracy alone hides the loss."
+        return f"{gap} CoOp gained on base classes, which hides the loss."
     if base >= -SAME:
         return (
             f"{gap} The accuracy on test images of the base classes hardly changes "
