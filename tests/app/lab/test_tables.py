@@ -264,7 +264,7 @@ def overfitting(base: float, new: float, **more):
     [
         (5, 5, 0, "did not overfit"),
         (5, 1, 1, "did not overfit"),
-        (5, -9, 2, "CoOp gained on the base classes"),
+        (5, -9, 2, "CoOp gained on base classes"),
         (-1, -9, 2, "hardly changes (−1.0 points)"),
         (-4, -9, 2, "lost too (−4.0 points), but less than the new ones (−9.0)"),
         (-9, -4, 2, "lost on both halves (−9.0 points on base, −4.0 on new)"),
