@@ -11,7 +11,6 @@ import ipaddress
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -213,7 +212,6 @@ def _flower_log(app: Path, home: Path) -> Iterator[Iterator[str]]:
     finally:
         process.kill()
         process.wait()
-        shutil.rmtree(app, ignore_errors=True)
 
 
 def _records(lines: Iterator[str], tell: Callable[[RoundRecord], None]) -> list[RoundRecord]:
