@@ -7,21 +7,21 @@ import streamlit as st
 from app.common import state
 from app.jobs.standby import stand_by
 from app.ui import words
-from app.ui.entry import warn_of_new_code
+from app.ui.entry import import_soon, wait_for_imports, warn_of_new_code
 from app.ui.layout import page_style
-from app.ui.parts import errors_in_words
+from app.ui.messages import errors_in_words
 from app.ui.safe_markdown import protect
 from mocoop.assets import asset
 from mocoop.errors import UserError
-from mocoop.slow_imports import import_slow
 
 protect()
 st.set_page_config("MoCoOp", str(asset("icon.svg")), layout="wide")
 st.session_state[state.ENTERED] = True
+home = st.Page("pages/home.py", title=words.HOME, icon=":material/home:", default=True)
 train = st.Page("pages/train.py", title=words.TRAIN, icon=":material/model_training:")
 page = st.navigation(
     [
-        st.Page("pages/home.py", title=words.HOME, icon=":material/home:", default=True),
+        home,
         st.Page("pages/data.py", title=words.DATA, icon=":material/photo_library:"),
         train,
         st.Page("pages/routing.py", title=words.ROUTING, icon=":material/alt_route:"),
@@ -41,9 +41,10 @@ st.markdown(f"<style>{page_style()}</style>", unsafe_allow_html=True)
 if page == train:
     with suppress(UserError):  # told below
         stand_by()
-with st.spinner(words.STARTING):  # only visible once, because the imports stay in memory
-    import_slow()
+if page != home:  # it is shown without torch, if it can be
+    wait_for_imports()
 warn_of_new_code()
 page.run()
+import_soon()
 with errors_in_words():
     stand_by()

@@ -13,7 +13,7 @@ CHECKED = (
     "demo-clip/open_clip_model.safetensors",
     *("runs/*/weights.safetensors", "runs/*/features.safetensors"),
     *("federations/*/federation.json", "federations/*/records.json"),
-    *("lab/grid.json", "lab/grid.safetensors.gz"),
+    *("lab/grid.json", "lab/grid.safetensors.gz", "story.json"),
 )
 """Patterns of the shipped files with weights, or with what trainings measured."""
 

@@ -56,6 +56,10 @@ def _method_help() -> str:
     )
 
 
+DEMO = "demo"
+"""Name of the small CLIP that comes with the project."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """All settings of a run; they are saved with it and are enough to repeat it."""
@@ -68,7 +72,7 @@ class TrainConfig:
     `val/` and `test/` with such folders inside."""
     method: Annotated[str, tyro.conf.arg(help=_method_help())] = "mocoop"
     """The method, a preset of the settings below: a key of `mocoop.methods.METHODS`."""
-    backbone: str = "demo"
+    backbone: str = DEMO
     """The CLIP: `demo`, an open_clip `NAME/TAG` such as `ViT-B-16-quickgelu/openai`, a file of
     OpenAI's, `NAME/FILE` with weights of open_clip's, a folder with a configuration (of open_clip
     or Hugging Face) and weights, or `hf-hub:OWNER/NAME`."""

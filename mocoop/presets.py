@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mocoop.config import TrainConfig
+from mocoop.config import DEMO, TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import find_method
 from mocoop.older import FIRST, migrated
@@ -76,7 +76,7 @@ _BEFORE: dict[str, Any] = {
 _WITHOUT_EFFECT = ("device", "save_every", "deterministic")
 
 
-def preset(method: str, backbone: str = "demo", data: str = "") -> TrainConfig:
+def preset(method: str, backbone: str = DEMO, data: str = "") -> TrainConfig:
     """Returns the default settings of a method: the published ones, or the demo CLIP's.
 
     Args:
@@ -89,7 +89,7 @@ def preset(method: str, backbone: str = "demo", data: str = "") -> TrainConfig:
         UserError: for an unknown method.
     """
     record = find_method(method)
-    demo = backbone == "demo"
+    demo = backbone == DEMO
     # The authors train in fp16 on a GPU. The demo CLIP is too small to become faster, and its
     # results should be the same on every machine.
     values = {**record.settings, **({} if demo else {"precision": "auto"})}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module, reload
@@ -18,6 +19,7 @@ from typing import Any
 
 COMPILER, USED = "torch._dynamo", "torch._dynamo.utils"
 TIMM = "timm"
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def import_slow(names: Sequence[str] = ("open_clip",)) -> None:
@@ -26,10 +28,14 @@ def import_slow(names: Sequence[str] = ("open_clip",)) -> None:
     Modules such as torch create hundreds of thousands of objects that are never freed. The
     garbage collector is off during the import, where it would take a fifth of the time.
     Afterwards the objects are frozen, because every later full collection would take 0.2 s to
-    look through them.
+    look through them. A thread waits while another one imports.
     """
-    if all(name in sys.modules for name in names):
-        return
+    with _ONE_AT_A_TIME:
+        if not all(name in sys.modules for name in names):
+            _import_slow(names)
+
+
+def _import_slow(names: Sequence[str]) -> None:
     collects = gc.isenabled()
     gc.disable()
     try:

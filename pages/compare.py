@@ -9,7 +9,8 @@ from app.compare import beside_view, documents, prompt_files, run_files, sweeps_
 from app.compare.tables import select_runs
 from app.ui.entry import inside_the_app
 from app.ui.glossary import words_on_this_page
-from app.ui.parts import csv_button, errors_in_words
+from app.ui.messages import errors_in_words
+from app.ui.parts import csv_button
 
 
 def page() -> None:

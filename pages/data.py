@@ -9,10 +9,10 @@ from app.common import state
 from app.data import edit_view, words
 from app.data import view as data_view
 from app.new_templates.view import new_templates
+from app.ui.data_picker import pick_data
 from app.ui.entry import inside_the_app
 from app.ui.glossary import words_on_this_page
-from app.ui.parts import errors_in_words
-from app.ui.pickers import pick_data
+from app.ui.messages import errors_in_words
 
 
 def page() -> None:

@@ -10,7 +10,7 @@ from app.federated.start_view import queue_panel, start_panel
 from app.ui.entry import inside_the_app
 from app.ui.glossary import words_on_this_page
 from app.ui.layout import wrapping_columns
-from app.ui.parts import errors_in_words
+from app.ui.messages import errors_in_words
 
 
 def page() -> None:

@@ -1,20 +1,22 @@
 """The Home page: what MoCoOp is, a picture that tells why, and what to do next."""
 
+from types import ModuleType
+
 import streamlit as st
 
-from app.caches import data as data_caches
-from app.caches import runs as run_caches
+from app.caches import data_list, run_list
 from app.common import access, state
-from app.common.methods import experts_in_words, method_name
+from app.common.methods import method_name
 from app.home import story_view, words
 from app.home.machine import describe_machine
-from app.home.pipeline import pipeline_svg, pipeline_view
+from app.home.pipeline import pipeline_svg
+from app.home.shipped_story import ready_story
+from app.home.story import story_pair
 from app.lab.tabs import FIRST_LESSON, LESSON_TAB
-from app.ui.entry import inside_the_app
-from app.ui.parts import errors_in_words
-from app.ui.pickers import choose_run, run_to_show
-from app.ui.pictures import brighten_switch, to_show
-from mocoop.datasets.builtin import SceneItem
+from app.ui.entry import inside_the_app, wait_for_imports
+from app.ui.messages import errors_in_words
+from app.ui.pictures import brighten_switch
+from app.ui.run_picker import choose_run, run_to_show
 from mocoop.runs.run import Run, list_runs
 
 MOST_DIGITS = 9  # of a picture's number in a link
@@ -46,7 +48,7 @@ def pick(runs: dict[str, Run]) -> tuple[str, int]:
     st.selectbox(
         words.RUN,
         list(runs),
-        format_func=run_caches.labels_of(runs).__getitem__,
+        format_func=run_list.labels_of(runs).__getitem__,
         key=state.HOME_RUN,
         on_change=choose,
         width=460,
@@ -65,30 +67,38 @@ def pick(runs: dict[str, Run]) -> tuple[str, int]:
 
 def picture_of(run: Run, runs: dict[str, Run], number: int) -> None:
     """Shows an image's way through a run; for a shipped mixture, other methods' answers too."""
-    setup = run_caches.setup_of(run)
-    told = story_view.told_about(run, runs, number)
+    single = story_pair(run, runs.values(), run_list.setup_of)
+    told = None
+    if single is not None:
+        ready = ready_story(run, single) if number == 0 else None
+        told = ready or computing().told_about(run, single, number)
     if told is not None:
         with top:
             story_view.show(told)
-        item, image, routed = told.item, told.image, told.routed
+        view = told.view
     else:
-        item, image, routed = run_caches.routed_sample(run, number)
-    label = routed.class_names[item.label]
-    routed, starts = experts_in_words(routed, setup)
-    role = item.role if isinstance(item, SceneItem) else ""
-    view = pipeline_view(routed, starts, to_show(image), label, item.style, role)
-    if told is None and not view.right:
-        often = words.how_often_right(run.results())
-        st.markdown(words.wrong(method_name(setup.config), view.answer[0][0], label, often))
+        view = computing().one_picture(run, number)
+        if not view.right:
+            often = words.how_often_right(run.results())
+            method = method_name(run_list.setup_of(run).config)
+            st.markdown(words.wrong(method, view.answer[0][0], view.label, often))
     # st.html would drop the SVG.
     st.markdown(pipeline_svg(view, with_image=told is None), unsafe_allow_html=True)
-    st.caption(f"{words.HOW_TO_READ} {words.WHY_IT_COUNTS if role else ''}")
+    st.caption(f"{words.HOW_TO_READ} {words.WHY_IT_COUNTS if view.role else ''}")
+
+
+def computing() -> ModuleType:
+    """Returns the module that asks the runs' classifiers; it imports torch."""
+    wait_for_imports()
+    from app.home import classified
+
+    return classified
 
 
 inside_the_app()
 st.title(words.TITLE)
 st.markdown(words.INTRO)
-runs = {run.name: run for run in run_caches.finished_runs()}
+runs = {run.name: run for run in run_list.finished_runs()}
 top = st.container()  # filled when the run and the picture are known
 chosen, number = "", 0
 with st.container(horizontal=True):
@@ -104,7 +114,7 @@ elif access.read_only():
 else:
     st.info(words.NO_RUN, icon=":material/model_training:")
 
-machine = describe_machine(list_runs(), data_caches.sets_at_hand())
+machine = describe_machine(list_runs(), data_list.sets_at_hand())
 facts = {
     f":material/memory: {words.THIS_MACHINE}": machine.device,
     f":material/visibility: {words.CLIP}": machine.clip,

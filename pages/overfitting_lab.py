@@ -13,7 +13,7 @@ from app.lab.recipe import recipe
 from app.lab.sliders import pick_settings
 from app.lab.tabs import EXPERIMENT, LESSON_TAB, LESSON_TAB_BEFORE
 from app.ui.entry import inside_the_app
-from app.ui.parts import errors_in_words
+from app.ui.messages import errors_in_words
 
 
 def experiment() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.caches.runs import setup_of
+from app.caches.run_list import setup_of
 from app.common.methods import learns_prompts
 from app.prompt_space import map_view, words
 from app.prompt_space import view as space_view
@@ -12,8 +12,8 @@ from app.prompt_space.block_view import block_by_block
 from app.prompt_space.group_view import group_by_group
 from app.ui.entry import inside_the_app
 from app.ui.glossary import words_on_this_page
-from app.ui.parts import errors_in_words
-from app.ui.pickers import pick_run
+from app.ui.messages import errors_in_words
+from app.ui.run_picker import pick_run
 from mocoop.runs.run import Run
 
 

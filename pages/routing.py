@@ -6,20 +6,21 @@ import streamlit as st
 
 from app.bench.view import many_pictures
 from app.caches import data as data_caches
+from app.caches import run_list
 from app.caches import runs as run_caches
 from app.common import state
 from app.routing import cached, class_view, expert_view, typed_view, upload_view, view, words
 from app.ui.entry import inside_the_app
 from app.ui.glossary import words_on_this_page
 from app.ui.loading import loading
-from app.ui.parts import errors_in_words
-from app.ui.pickers import pick_run
+from app.ui.messages import errors_in_words
+from app.ui.run_picker import pick_run
 from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.runs.run import Run
 
 
 def page(run: Run) -> None:
-    setup = run_caches.setup_of(run)
+    setup = run_list.setup_of(run)
     choice = view.pick_classes(setup)
     with loading(setup.config):
         tested = run_caches.routed_test_items(run, choice)

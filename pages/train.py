@@ -13,7 +13,7 @@ from app.train.settings import overfitting
 from app.train.tower_view import draw_towers
 from app.train.words import filled_in
 from app.ui.entry import inside_the_app
-from app.ui.parts import errors_in_words
+from app.ui.messages import errors_in_words
 from mocoop.methods import METHODS
 
 inside_the_app()

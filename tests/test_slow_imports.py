@@ -133,16 +133,19 @@ print(*(name for name in {WHAT_FOR[command]} if name in sys.modules), sep=",", f
 
 
 def test_first_pages_import_only_what_they_need():
-    """Home, then the pages that somebody opens next."""
+    """Home, which needs no torch on a new server, then the pages that somebody opens next."""
     later = ("scipy.stats", "sklearn", *LATER)  # scipy itself is imported quickly
     code = f"""
 import sys
 from streamlit.testing.v1 import AppTest
+from mocoop.slow_imports import import_slow
 app = AppTest.from_file("streamlit_app.py", default_timeout=200).run()
+print(*(name for name in ("torch", "pandas") if name in sys.modules))
+import_slow()  # as the app does before any other page, which AppTest runs alone
 for page in ("home", "train", "overfitting_lab", "federated"):
     app.switch_page(f"pages/{{page}}.py").run()
     assert not app.exception
     print(page, *(name for name in {later} if name in sys.modules))
 """
-    found = in_new_process(code).splitlines()[-4:]
-    assert found == ["home", "train", "overfitting_lab", "federated"]
+    found = in_new_process(code).splitlines()[-5:]
+    assert found == ["", "home", "train", "overfitting_lab", "federated"]

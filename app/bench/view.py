@@ -20,9 +20,11 @@ from app.bench.tables import (
     pictures_table,
     unreadable_table,
 )
+from app.caches import run_list
 from app.caches import runs as run_caches
 from app.common import state
-from app.ui.parts import csv_button, errors_in_words, show_table
+from app.ui.messages import errors_in_words
+from app.ui.parts import csv_button, show_table
 from app.ui.pictures import brighten_switch
 from mocoop.errors import UserError
 from mocoop.evaluation.class_measures import frequent_mistakes
@@ -63,14 +65,14 @@ def many_pictures(run: Run) -> None:
     )
     if not files:
         return
-    pictures, refused, hidden = given_pictures(files, run_caches.setup_of(run).white)
+    pictures, refused, hidden = given_pictures(files, run_list.setup_of(run).white)
     if hidden:
         st.caption(words.hidden(hidden))
     if len(pictures) > words.MOST:
         st.warning(words.too_many(len(pictures)))
         pictures = pictures[: words.MOST]
     ids = tuple(file.file_id for file in files), getattr(table, "file_id", None)
-    key = (str(run.path), run_caches.stamp_of(run), *ids)
+    key = (str(run.path), run_list.stamp_of(run), *ids)
     kept = st.session_state.get(state.MANY_OUTCOME)
     if st.button(words.button(len(pictures)), icon=":material/play_arrow:", type="primary"):
         content = None if table is None else table.getvalue()
@@ -121,13 +123,13 @@ def distances_of(run: Run) -> TrainingDistances:
     Raises:
         UserError: for a method without training images, or if they are not here any more.
     """
-    return _training(str(run.path), run_caches.stamp_of(run))
+    return _training(str(run.path), run_list.stamp_of(run))
 
 
 @st.cache_resource(show_spinner=words.ENCODING_TRAINING, max_entries=8)
 def _training(path: str, stamp: float) -> TrainingDistances:
     run = open_run(path)
-    check_has_training_images(run_caches.setup_of(run))
+    check_has_training_images(run_list.setup_of(run))
     return TrainingDistances.of(run_caches.training_images(run).features)
 
 

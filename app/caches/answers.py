@@ -11,7 +11,8 @@ from torch import Tensor
 from app.caches import runs as run_caches
 from app.caches import words
 from app.caches.data import backbone, dataset, stamp_of_inputs
-from app.caches.runs import inputs_of, setup_of, stamp_of
+from app.caches.run_list import setup_of, stamp_of
+from app.caches.runs import inputs_of
 from mocoop.classifiers.hard import classifier_of_text, hard_classifier
 from mocoop.classifiers.prompts import MixtureClassifier
 from mocoop.classifiers.saved import check_same_data

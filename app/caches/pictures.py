@@ -6,6 +6,7 @@ import streamlit as st
 from PIL import Image
 from torch import Tensor
 
+from app.caches import run_list
 from app.caches import runs as run_caches
 from app.caches.data import backbone, clip_stamp
 from mocoop.clip.device import tower_dtype
@@ -19,9 +20,9 @@ def picture_feature(run: Run, image: Image.Image) -> Tensor:
 
     Runs that share a frozen CLIP share its features.
     """
-    config = run_caches.setup_of(run).config
+    config = run_list.setup_of(run).config
     if config.tunes_images:
-        made, inputs = run_caches.stamp_of(run), run_caches.inputs_of(run)
+        made, inputs = run_list.stamp_of(run), run_caches.inputs_of(run)
         return _tuned_feature(str(run.path), made, inputs, image.size, image.tobytes())
     return plain_feature(config.backbone, config.precision, image)
 

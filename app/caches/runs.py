@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -15,8 +12,8 @@ from torch import Tensor
 from app.caches import data as data_caches
 from app.caches import words
 from app.caches.data import as_png, backbone, dataset
+from app.caches.run_list import setup_of, stamp_of
 from app.common import galleries
-from app.common.run_labels import LabelledRun, run_labels
 from mocoop.classifiers import saved as classifiers
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.classifiers.saved import check_same_data
@@ -26,12 +23,9 @@ from mocoop.datasets import Item
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import RoutedItems, route_items
-from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.features.cache import FeatureCache
 from mocoop.features.encode import ImageEncoder
-from mocoop.runs.run import Run, RunSetup, damaged_runs, list_runs, open_run
-from mocoop.runs.status import FINISHED
-from mocoop.storage.formats import NewerError
+from mocoop.runs.run import Run, open_run
 
 
 @dataclass(frozen=True)
@@ -42,73 +36,10 @@ class TrainingImages:
     features: Tensor  # (images, dim), L2-normalised
 
 
-def finished_runs() -> list[Run]:
-    """Returns the finished runs, newest first; they are read from disk at every call."""
-    finished = []
-    for run in list_runs():
-        with suppress(UserError):  # the run was deleted after it was listed
-            if run.status().state == FINISHED:
-                finished.append(run)
-    return finished
-
-
-def newer_runs() -> set[str]:
-    """Returns the names of the runs that a newer version of MoCoOp wrote."""
-    unread = damaged_runs().items()
-    return {run.name for run, error in unread if isinstance(error, NewerError)}
-
-
-def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
-    """Returns the name of each run → its label in menus; the name itself if it is damaged."""
-    known = []
-    for run in runs.values():
-        with suppress(UserError):  # the run was deleted after it was listed
-            known.append(_labelled(str(run.path), stamp_of(run)))
-    return {name: name for name in runs} | run_labels(known)
-
-
-@st.cache_data(show_spinner=False, max_entries=5000)
-def _labelled(path: str, stamp: float) -> LabelledRun:
-    run, config = Run(Path(path)), None
-    with suppress(UserError):
-        config = setup_of(run).config
-    return LabelledRun(run.name, config, run.status().started)
-
-
-def stamp_of(run: Run) -> float:
-    """Returns the modification time of a run's status, which changes if the run is made again.
-
-    Raises:
-        UserError: if the run does not exist any more.
-    """
-    try:
-        return (run.path / "status.json").stat().st_mtime
-    except OSError as error:
-        raise UserError(f"Run {run.name} was deleted: its folder cannot be read.") from error
-
-
 def inputs_of(run: Run) -> str:
     """Returns a string that changes when a run's data set or CLIP changes on disk."""
     config = setup_of(run).config
     return data_caches.stamp_of_inputs(config.data, config.backbone)
-
-
-def setup_of(run: Run) -> RunSetup:
-    """Returns what a run was made of; its file is parsed once, and again when it changes.
-
-    Raises:
-        UserError: for a run whose settings are missing or damaged.
-    """
-    try:
-        changed = (run.path / "config.json").stat().st_mtime_ns
-    except OSError:
-        return run.setup()  # which says what is missing
-    return _setup(str(run.path), changed)
-
-
-@st.cache_resource(show_spinner=False, max_entries=200)
-def _setup(path: str, changed: int) -> RunSetup:
-    return Run(Path(path)).setup()
 
 
 def run_backbone(run: Run) -> Backbone:
@@ -156,7 +87,7 @@ def _classifier(path: str, stamp: float, inputs: str) -> Classifier:
 def classifier_of_known(run: Run) -> Classifier:
     """Returns a run's classifier, restricted to the classes that it can predict."""
     setup, whole = setup_of(run), classifier(run)
-    return whole.subset(range(setup.trained_classes)) if knows_trained_only(setup) else whole
+    return whole.subset(range(setup.trained_classes)) if setup.knows_trained_only else whole
 
 
 def routed_test_items(run: Run, choice: str) -> RoutedItems:
@@ -205,7 +136,7 @@ def sample_items(run: Run) -> list[Item]:
     setup = setup_of(run)
     data, clip = dataset(setup.config.data), backbone(setup.config.backbone)
     check_same_data(run, setup, data, clip)
-    known = range(setup.trained_classes) if knows_trained_only(setup) else None
+    known = range(setup.trained_classes) if setup.knows_trained_only else None
     items = data.items("test", known)
     if not items:
         raise UserError(f"{data.name} has no test image.")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mocoop.config import DEMO
 from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
 
@@ -67,8 +68,6 @@ def check_clip(name: str) -> None:
         UserError: if the server is read-only, and it is not the built-in one: a name can be a
             path on the server, or a download.
     """
-    from mocoop.clip.names import DEMO  # it imports torch, which a page must not wait for
-
     if read_only() and name.strip() != DEMO:
         raise UserError(f"This is a read-only demo: it computes only with the CLIP {DEMO!r}.")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
 from mocoop.method_record import Method
 from mocoop.methods import METHODS
 from mocoop.runs.run import RunSetup
+
+if TYPE_CHECKING:  # Home is shown without torch
+    from mocoop.classifiers.base import Routed
 
 
 def menu_label(method: Method) -> str:

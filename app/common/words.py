@@ -8,8 +8,7 @@ from pathlib import Path
 
 from app.common.methods import method_name
 from mocoop.catalog.uploads import UPLOADS
-from mocoop.clip.backbone import DEMO
-from mocoop.config import TrainConfig
+from mocoop.config import DEMO, TrainConfig
 from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
 from mocoop.shots import ALL_SHOTS

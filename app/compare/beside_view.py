@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.caches import answers as answer_caches
 from app.caches import data as data_caches
-from app.caches import runs as run_caches
+from app.caches import run_list
 from app.common import state
 from app.common.run_differences import differing_settings, short_labels
 from app.common.theme import METHOD_COLOURS
@@ -109,7 +109,7 @@ def finished_setups(picked: Sequence[str], runs: Mapping[str, Run]) -> dict[str,
                 raise UserError(
                     f"{name} is {status.state}{done}: it can be compared when it is finished."
                 )
-            setups[name] = run_caches.setup_of(runs[name])
+            setups[name] = run_list.setup_of(runs[name])
         except UserError as error:
             st.warning(escape_markdown(str(error)), icon=":material/hourglass_empty:")
     return setups

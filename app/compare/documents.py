@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app.caches import runs as run_caches
+from app.caches import run_list
 from app.common.words import escape_markdown
 from app.compare import words
 from app.compare.tables import accuracy_rows
@@ -117,7 +117,7 @@ def comparison_text(
 def _stamp(run: Run) -> float | None:
     """Returns the run's stamp; None for a run that was deleted."""
     try:
-        return run_caches.stamp_of(run)
+        return run_list.stamp_of(run)
     except UserError:
         return None
 

@@ -7,18 +7,17 @@ from typing import Any, get_args
 
 import streamlit as st
 
-from app.caches import data as data_caches
+from app.caches import data_list
 from app.common import access, state
 from app.common.words import data_label
 from app.compare import import_words as words
 from app.jobs import imports
 from app.jobs.import_worker import CHECKPOINT, GROUPS, ImportRequest
-from app.ui.parts import errors_in_words
-from app.ui.pickers import data_name
+from app.ui.data_picker import data_name
+from app.ui.messages import errors_in_words
 from app.ui.safe_markdown import without_directives
-from mocoop.clip.backbone import DEMO
 from mocoop.clip.known import KNOWN_CLIPS
-from mocoop.config import NamePosition
+from mocoop.config import DEMO, NamePosition
 from mocoop.runs.status import CANCELLED, FINISHED, INTERRUPTED
 
 POLL_SECONDS = 0.7
@@ -94,7 +93,7 @@ def _settings() -> tuple[ImportRequest, Any]:
     with st.container(horizontal=True):
         data = st.selectbox(
             words.DATA_SET,
-            data_caches.data_choices(),
+            data_list.data_choices(),
             format_func=data_label,
             key=state.PROMPTS_DATA,
             accept_new_options=True,

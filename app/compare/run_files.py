@@ -9,7 +9,7 @@ import streamlit as st
 from app.common import access, changes, state
 from app.compare import words
 from app.compare.documents import report_button, run_documents
-from app.ui.parts import errors_in_words
+from app.ui.messages import errors_in_words
 from mocoop.errors import UserError
 from mocoop.runs.delete import why_kept
 from mocoop.runs.export_zip import archive_bytes, archive_name

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from app.caches.runs import stamp_of
+from app.caches.run_list import stamp_of
 from app.common import state
 from app.compare import tables, words
 from app.compare.figures import Curve, training_curves

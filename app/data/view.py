@@ -8,11 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from app.caches import data as data_caches
+from app.caches import data_list
 from app.common import access, changes, state
 from app.common.words import escape_markdown
 from app.data import tables, words
 from app.ui import layout
-from app.ui.parts import csv_button, errors_in_words
+from app.ui.messages import errors_in_words
+from app.ui.parts import csv_button
 from app.ui.pictures import brighten_switch, show_picture
 from app.ui.words import with_style
 from mocoop.catalog.uploads import LIMITS
@@ -160,7 +162,7 @@ def _picture(name: str, dataset: Dataset, item: Item) -> None:
 
 def all_sets() -> None:
     """Shows every known data set, what is missing, and the next step."""
-    table: pd.DataFrame = tables.inventory_table(data_caches.inventory())
+    table: pd.DataFrame = tables.inventory_table(data_list.inventory())
     st.table(table, hide_index=True)  # unlike st.dataframe, it wraps long sentences
     csv_button(table, "data sets")
     st.caption(words.WHERE)

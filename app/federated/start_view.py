@@ -7,13 +7,13 @@ from dataclasses import fields, replace
 
 import streamlit as st
 
-from app.caches import data as data_caches
+from app.caches import data_list
 from app.common import access, state
 from app.common.words import data_label
 from app.federated import words
 from app.jobs import federations
-from app.ui.parts import errors_in_words
-from app.ui.pickers import data_name
+from app.ui.data_picker import data_name
+from app.ui.messages import errors_in_words
 from mocoop.federated.partitions import KINDS
 from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.strategies import STRATEGIES, find_strategy
@@ -97,7 +97,7 @@ def _form() -> tuple[FederatedConfig, bool]:
     first = st.columns(3)
     with first[0]:
         data = st.selectbox(
-            words.DATA, data_caches.data_choices(), format_func=data_label, key=key + "data"
+            words.DATA, data_list.data_choices(), format_func=data_label, key=key + "data"
         )
     with first[1]:
         strategy = st.selectbox(

@@ -9,13 +9,16 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from app.common.theme import NEUTRAL, TRAIN, WRONG, expert_colours
 from app.home import words
 from app.home.svg import Bars, bars, flow, heading, short, text
-from mocoop.classifiers.base import Routed
+
+if TYPE_CHECKING:  # Home is shown without torch
+    from torch import Tensor
+
+    from mocoop.classifiers.base import Routed
 
 WIDTH, HEIGHT, TOP = 1120, 322, 56
 MOST_ROWS = 12  # experts that the router's list shows

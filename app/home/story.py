@@ -7,18 +7,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from app.home import words
-from app.side_by_side.tables import Column
-from mocoop.classifiers.base import Routed
+from app.home.pipeline import PipelineView
 from mocoop.datasets.base import Item
 from mocoop.datasets.builtin import SceneItem
 from mocoop.errors import UserError
-from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.method_record import ONE_PROMPT
 from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup
 
 MOST_TRIED = 96  # pictures that are looked at before there is no story
 _HARD_TO_SEE = ("dark",)  # styles
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one method says about the picture."""
+
+    method: str
+    predicted: str
+    """The most probable class."""
+    probability: float
+    """Of that class, 0 to 1."""
+    accuracy: float | None
+    """Of the method on all test images, in percent; None where it is unknown."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +40,17 @@ class Told:
     truth: str
     image: bytes = field(repr=False)
     """The image as PNG."""
-    columns: tuple[Column, Column, Column]
-    """Zero-shot, the single learned prompt, the mixture."""
-    routed: Routed
-    """The mixture's output for a batch of this one picture."""
-    accuracies: tuple[float | None, ...]
-    """Of each on all test images, in percent; None where it is unknown."""
+    answers: tuple[Answer, Answer, Answer]
+    """Of zero-shot, the single learned prompt, the mixture."""
+    chosen: tuple[tuple[str, float], ...]
+    """The experts that the mixture chose, with their weights."""
+    view: PipelineView = field(repr=False)
+    """The picture's way through the mixture, to be drawn without the picture."""
 
     @property
     def is_story(self) -> bool:
         """Whether only the mixture is right."""
-        return only_last_is_right([said(column) for column in self.columns], self.truth)
+        return only_last_is_right([answer.predicted for answer in self.answers], self.truth)
 
 
 def story_pair(
@@ -56,7 +67,7 @@ def story_pair(
         setup_of: returns the setup of a run.
     """
     own = setup_of(chosen)
-    if len(own.experts) == 1 or knows_trained_only(own):
+    if len(own.experts) == 1 or own.knows_trained_only:
         return None
     for run in runs:
         if not run.shipped:
@@ -108,14 +119,9 @@ def only_last_is_right(predicted: Sequence[str], truth: str) -> bool:
     return predicted[-1] == truth and truth not in predicted[:-1]
 
 
-def said(column: Column) -> str:
-    """Returns the predicted class of a method; empty if it has no answer."""
-    return column.best[0][0] if column.best else ""
-
-
 def why_in_words(told: Told) -> str:
     """Returns what counts in a picture, and which experts the router chose, as Markdown."""
-    return words.why(told.item.style, told.item.role, told.truth, told.routed.chosen(0))
+    return words.why(told.item.style, told.item.role, told.truth, told.chosen)
 
 
 def named_in_words(item: SceneItem, predicted: str) -> str:

@@ -2,100 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 
 import streamlit as st
 
-from app.caches import runs as run_caches
-from app.caches.data import as_png, dataset
+from app.caches import run_list
 from app.home import words
-from app.home.story import (
-    Told,
-    choose_picture,
-    named_in_words,
-    said,
-    story_pair,
-    why_in_words,
-)
-from app.side_by_side.tables import Column, in_words
-from app.side_by_side.view import run_column, untrained_column
-from app.ui import chips, pickers
+from app.home.story import Answer, Told, named_in_words, story_pair, why_in_words
+from app.side_by_side.words import agreement
+from app.ui import chips, run_picker
 from app.ui.pictures import show_picture
-from mocoop.catalog.change_stamp import data_stamp
-from mocoop.datasets.base import Item
-from mocoop.datasets.builtin import SceneItem
 from mocoop.errors import UserError
-from mocoop.runs.run import Run, open_run
-
-SIDE = 320  # pixels of the picture
+from mocoop.runs.run import Run
 
 
 def first_choice(runs: dict[str, Run]) -> str:
     """Returns the run that Home shows by itself: one with a story, or else the usual one."""
     for name, run in runs.items():
         with suppress(UserError):  # the page reports a damaged run when the user chooses it
-            if run.shipped and story_pair(run, runs.values(), run_caches.setup_of) is not None:
+            if run.shipped and story_pair(run, runs.values(), run_list.setup_of) is not None:
                 return name
-    return pickers.first_choice(runs)
-
-
-def told_about(run: Run, runs: Mapping[str, Run], number: int) -> Told | None:
-    """Returns a picture with the answers of three methods; None if there is nothing to tell.
-
-    Number 0 is the picture that tells the story, if there is one. The other numbers go through
-    the other test images in the order of Home, whatever the methods say about them.
-
-    Args:
-        run: the run that Home shows.
-        runs: the finished runs by name.
-        number: of the picture.
-
-    Raises:
-        UserError: if the data or CLIP's weights changed after the training.
-    """
-    single = story_pair(run, runs.values(), run_caches.setup_of)
-    if single is None:
-        return None
-    stamps = run_caches.stamp_of(run), run_caches.stamp_of(single)
-    of_data = data_stamp(run_caches.setup_of(run).config.data)
-    return _told(str(run.path), str(single.path), stamps, of_data, number)
-
-
-@st.cache_resource(show_spinner=words.LOOKING, max_entries=64)
-def _told(
-    mixture: str, single: str, stamps: tuple[float, float], stamp_of_data: str, number: int
-) -> Told | None:
-    run, one = open_run(mixture), open_run(single)
-    config = run_caches.setup_of(run).config
-    data = dataset(config.data)
-    items = run_caches.sample_items(run)
-
-    def columns(item: Item) -> tuple[Column, Column, Column]:
-        image = data.image(item)
-        zero_shot = untrained_column(config, "zero-shot", image)
-        return zero_shot, run_column(one, image), run_column(run, image)
-
-    def says(item: Item) -> list[str]:
-        return [said(column) for column in columns(item)]
-
-    names = data.class_names
-    story = choose_picture(items, says, names)
-    # The story comes first and only once: else the button for another image could show it again.
-    order = items if story is None else [story, *(item for item in items if item != story)]
-    item = order[number % len(order)]
-    if not isinstance(item, SceneItem):
-        return None
-    answers = columns(item)
-    routed = answers[-1].routed
-    if routed is None or not all(column.best for column in answers):
-        return None
-    own = run.results().get("all", {})
-    accuracies = (
-        own.get("zero_shot"), one.results().get("all", {}).get("accuracy"), own.get("accuracy")
-    )  # fmt: skip
-    png = as_png(data.image(item), SIDE)
-    return Told(item, names[item.label], png, answers, routed, accuracies)
+    return run_picker.first_choice(runs)
 
 
 def show(told: Told) -> None:
@@ -106,29 +33,28 @@ def show(told: Told) -> None:
     picture.caption(words.below_picture(told.truth, told.item.style, told.item.role))
     with text, st.container(gap="small"):
         st.markdown(_sentences(told))
-        tiles = st.columns(len(told.columns), border=True)
-        for tile, column, accuracy in zip(tiles, told.columns, told.accuracies, strict=True):
-            tile.html(_answer(told, column, accuracy))
+        tiles = st.columns(len(told.answers), border=True)
+        for tile, answer in zip(tiles, told.answers, strict=True):
+            tile.html(_answer(told, answer))
 
 
 def _sentences(told: Told) -> str:
     why = why_in_words(told)
-    first, second, mixture = (column.title for column in told.columns)
+    first, second, mixture = told.answers
     if told.is_story:
-        return f"{words.only_mixture_right(first, second, mixture)} {why}"
-    parts = [f"**{in_words(told.columns, told.truth)}**", why]
-    last = told.columns[-1]
-    if said(last) != told.truth:
-        accuracy = told.accuracies[-1]
-        often = "" if accuracy is None else words.how_often_right({"all": {"accuracy": accuracy}})
-        parts.append(words.wrong(last.title, said(last), told.truth, often))
+        said = words.only_mixture_right(first.method, second.method, mixture.method)
+        return f"{said} {why}"
+    parts = [f"**{agreement([one.predicted for one in told.answers], told.truth)}**", why]
+    if mixture.predicted != told.truth:
+        known = {} if mixture.accuracy is None else {"all": {"accuracy": mixture.accuracy}}
+        often = words.how_often_right(known)
+        parts.append(words.wrong(mixture.method, mixture.predicted, told.truth, often))
     return " ".join(parts)
 
 
-def _answer(told: Told, column: Column, accuracy: float | None) -> str:
+def _answer(told: Told, answer: Answer) -> str:
     """Returns a method's answer as HTML: class, probability, right or wrong, and how often."""
-    predicted, probability = column.best[0]
-    right = predicted == told.truth
-    line = chips.right_or_wrong(column.title, predicted, probability, right)
-    below = words.right_or_wrong(right, named_in_words(told.item, predicted), accuracy)
-    return line + chips.quiet(below)
+    right = answer.predicted == told.truth
+    line = chips.right_or_wrong(answer.method, answer.predicted, answer.probability, right)
+    named = named_in_words(told.item, answer.predicted)
+    return line + chips.quiet(words.right_or_wrong(right, named, answer.accuracy))

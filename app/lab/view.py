@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.caches import data as data_caches
-from app.caches.runs import stamp_of
+from app.caches.run_list import stamp_of
 from app.common import access
 from app.common.words import duration
 from app.jobs import estimates, trainings

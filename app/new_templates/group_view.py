@@ -15,7 +15,8 @@ from app.common.words import escape_markdown
 from app.jobs.template_jobs import MakingResult
 from app.new_templates import figures, tables, words
 from app.ui import chips, layout
-from app.ui.parts import errors_in_words, show_figure
+from app.ui.messages import errors_in_words
+from app.ui.parts import show_figure
 from app.ui.prompt_box import prompt_box
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset

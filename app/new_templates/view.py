@@ -14,7 +14,8 @@ from app.jobs import template_jobs
 from app.jobs.template_jobs import MakingResult
 from app.new_templates import group_view, six_view, tables, words, write_view
 from app.train.settings import setting_key
-from app.ui.parts import errors_in_words, show_table
+from app.ui.messages import errors_in_words
+from app.ui.parts import show_table
 from mocoop.datasets import Dataset
 from mocoop.datasets.edits import EDITS_FILE
 from mocoop.presets import preset

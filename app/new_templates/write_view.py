@@ -11,7 +11,7 @@ from app.common.words import escape_markdown
 from app.jobs import template_jobs
 from app.jobs.template_worker import GRAMMAR, LINES, MODEL, MakingRequest
 from app.new_templates import tables, words
-from app.ui.parts import errors_in_words
+from app.ui.messages import errors_in_words
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS
 from mocoop.runs.status import CANCELLED, INTERRUPTED

@@ -11,7 +11,7 @@ import streamlit as st
 from torch import Tensor
 
 from app.caches import data as data_caches
-from app.caches.runs import setup_of, stamp_of
+from app.caches.run_list import setup_of, stamp_of
 from app.common.theme import expert_colours
 from app.jobs.maps import Fit, MapMaker
 from app.prompt_space import words

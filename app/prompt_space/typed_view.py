@@ -7,7 +7,7 @@ import streamlit as st
 from torch import Tensor
 
 from app.caches import answers as answer_caches
-from app.caches.runs import stamp_of
+from app.caches.run_list import stamp_of
 from app.common.words import escape_markdown
 from app.prompt_space import tables, words
 from app.ui.parts import show_table

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app.caches import data as data_caches
+from app.caches import run_list
 from app.caches import runs as run_caches
 from app.common import access, state
 from app.common.methods import how_it_answers, method_name
@@ -138,7 +139,7 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
 
 def near_words(run: Run, expert: int, label: int) -> None:
     """Shows the words of CLIP's vocabulary nearest to an expert's learned tokens."""
-    st.markdown(words.near_words(run_caches.setup_of(run).config.class_context))
+    st.markdown(words.near_words(run_list.setup_of(run).config.class_context))
     table = tables.words_table(cached.near_words(run, label)[expert])
     cosines: Sequence[str] = [name for name in table.columns if name.startswith("cosine")]
     config = {name: st.column_config.NumberColumn(words.COSINE, format="%.2f") for name in cosines}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from app.caches import data as data_caches
+from app.caches import run_list
 from app.caches import runs as run_caches
-from app.caches.runs import inputs_of, stamp_of
+from app.caches.run_list import stamp_of
+from app.caches.runs import inputs_of
 from app.routing import words
 from mocoop.classifiers.saved import check_same_data
 from mocoop.evaluation.evaluate import Evaluation, evaluate
@@ -32,7 +34,7 @@ def value_of_routing(run: Run, choice: str) -> RoutingValue:
 @st.cache_data(show_spinner=words.TESTING_CHOICES, max_entries=32)
 def _value_of_routing(path: str, stamp: float, inputs: str, choice: str) -> RoutingValue:
     run = open_run(path)
-    setup = run_caches.setup_of(run)
+    setup = run_list.setup_of(run)
     data = data_caches.dataset(setup.config.data)
     clip = data_caches.backbone(setup.config.backbone)
     check_same_data(run, setup, data, clip)

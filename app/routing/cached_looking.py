@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 from app.caches import runs as run_caches
 from app.caches.data import as_png
-from app.caches.runs import inputs_of, stamp_of
+from app.caches.run_list import stamp_of
+from app.caches.runs import inputs_of
 from app.routing import looking_words as words
 from mocoop.analysis.attention import TowerAttention, tower_attention
 from mocoop.evaluation.occlusion import Occlusion, occlusion, seen_picture

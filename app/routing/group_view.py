@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.caches import answers as answer_caches
+from app.caches import run_list
 from app.caches import runs as run_caches
 from app.common import access, state
 from app.common.theme import expert_colours
@@ -32,7 +33,7 @@ def edit_group(run: Run, choice: str, item: Item) -> None:
         choice: the classes to test and to predict: all, base or new.
         item: the test image whose routing target is shown.
     """
-    setup = run_caches.setup_of(run)
+    setup = run_list.setup_of(run)
     if len(setup.experts) == 1:
         return
     part = st.expander(
@@ -94,7 +95,7 @@ def show_effect(
     item: Item,
 ) -> None:
     """Shows prototype, routing target and accuracy, as in the run and with edited sentences."""
-    setup = run_caches.setup_of(run)
+    setup = run_list.setup_of(run)
     config, expert = setup.config, setup.experts.index(group)
     images = answer_caches.images_to_test(config.backbone, config.data, choice)
     before = prototypes_of(run)
@@ -156,7 +157,7 @@ def train_with(setup: RunSetup, group: str, templates: tuple[str, ...]) -> None:
 
 def prototypes_of(run: Run) -> Tensor:
     """Returns the prototypes (experts, classes, dim) of a run's groups; shared, so do not edit."""
-    return _prototypes(str(run.path), run_caches.stamp_of(run))
+    return _prototypes(str(run.path), run_list.stamp_of(run))
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)

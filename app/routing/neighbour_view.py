@@ -6,6 +6,7 @@ import streamlit as st
 from torch import Tensor
 
 from app.caches import data as data_caches
+from app.caches import run_list
 from app.caches import runs as run_caches
 from app.routing import words
 from app.ui.pictures import show_picture
@@ -23,7 +24,7 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
         query: the picture's feature (dim,), from the run's CLIP.
     """
     known = run_caches.training_images(run)
-    setup = run_caches.setup_of(run)
+    setup = run_list.setup_of(run)
     names, data = setup.class_names, setup.config.data
     st.markdown(words.NEAREST, help=words.NEAREST_HELP)
     with st.container(horizontal=True, gap="small"):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app.caches import answers as answer_caches
 from app.caches import data as data_caches
-from app.caches import runs as run_caches
+from app.caches import run_list
 from app.caches.pictures import plain_feature
 from app.common import state
 from app.common.theme import METHOD_COLOURS, TRAIN
@@ -18,7 +18,8 @@ from app.routing import typed_figures, typed_tables
 from app.routing import typed_words as words
 from app.routing.group_view import edit_group
 from app.ui import chips, layout
-from app.ui.parts import errors_in_words, show_figure
+from app.ui.messages import errors_in_words
+from app.ui.parts import show_figure
 from app.ui.pictures import brighten_switch, show_picture
 from app.ui.prompt_box import examples, learn_from_here, prompt_box
 from app.ui.words import test_image
@@ -44,7 +45,7 @@ def type_a_prompt(run: Run, tested: RoutedItems, index: int, choice: str) -> Non
         index: the one to start with.
         choice: the classes to test and to predict: all, base or new.
     """
-    config = run_caches.setup_of(run).config
+    config = run_list.setup_of(run).config
     index = st.session_state.get(state.TYPED_PICTURE, index) % len(tested.items)
     templates = data_caches.dataset(config.data).templates
     template = prompt_box(config)

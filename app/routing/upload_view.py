@@ -13,6 +13,7 @@ from PIL import Image
 from app.bench.opening import open_upload, shown_name
 from app.bench.view import distances_of
 from app.caches import data as data_caches
+from app.caches import run_list
 from app.caches import runs as run_caches
 from app.caches.pictures import picture_feature
 from app.common import state
@@ -23,7 +24,8 @@ from app.routing.looking_view import look_into
 from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
-from app.ui.parts import errors_in_words, show_figure
+from app.ui.messages import errors_in_words
+from app.ui.parts import show_figure
 from app.ui.pictures import brighten_switch, show_picture
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.errors import UserError
@@ -113,7 +115,7 @@ def warn(run: Run, pictures: list[Picture], features: torch.Tensor) -> None:
 
 def own_pictures(source: str, run: Run) -> list[Picture]:
     """Returns the uploaded pictures or the photo; shows which files cannot be read, and why."""
-    white = run_caches.setup_of(run).white
+    white = run_list.setup_of(run).white
     if source == words.CAMERA:
         photo = st.camera_input(words.TAKE_PHOTO, key=state.CAMERA)
         given = [] if photo is None else [photo]
@@ -235,7 +237,7 @@ def change(picture: Picture, before: Routed, classifier: Classifier, run: Run) -
             figure = figures.class_bars(best, picture.truth)
             show_figure(figure, "classes-now", words.PICTURE_CLASSES_ALT, best)
     look_into(run, changed)
-    own = run_caches.setup_of(run).white
+    own = run_list.setup_of(run).white
 
     def seen(other: Run) -> Image.Image:
         return effects.apply_effects(seen_by(other, picture, own), wanted)
@@ -257,7 +259,7 @@ def seen_by(run: Run, picture: Picture, own: float | None) -> Image.Image:
     Raises:
         UserError: if the run was deleted in the meantime.
     """
-    white = run_caches.setup_of(run).white
+    white = run_list.setup_of(run).white
     return picture.image if picture.reopen is None or white == own else picture.reopen(white)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app.caches import data as data_caches
+from app.caches import run_list
 from app.caches import runs as run_caches
 from app.common import galleries, state
 from app.common.methods import how_it_answers, method_name
@@ -18,13 +19,13 @@ from app.routing.looking_view import look_into
 from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
-from app.ui.parts import csv_button, errors_in_words, show_figure, show_table
+from app.ui.messages import errors_in_words
+from app.ui.parts import csv_button, show_figure, show_table
 from app.ui.pictures import brighten_switch, show_picture
 from app.ui.words import test_image
 from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
 from mocoop.evaluation.evaluate import Evaluation, RoutedItems
-from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.markdown import literal
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.expert_steps import choice_in_words
@@ -45,7 +46,7 @@ def pick_classes(setup: RunSetup) -> str:
     """Returns the choice of classes: all, or for a run on the base half base, new or all."""
     if setup.config.classes == "all":
         return "all"
-    if knows_trained_only(setup):
+    if setup.knows_trained_only:
         st.caption(words.trained_only(method_name(setup.config)))
         return "base"
     return st.segmented_control(
@@ -98,7 +99,7 @@ def overview(
             show_figure(figure, "experts", words.WHICH_CHOSEN_ALT, usage)
         else:
             st.info(words.no_router(method_name(config), how_it_answers(config)))
-        if steps := run_caches.setup_of(run).expert_steps:
+        if steps := run_list.setup_of(run).expert_steps:
             st.caption(literal(choice_in_words(steps)))
 
 
@@ -268,7 +269,7 @@ def value_of_routing(run: Run, choice: str) -> None:
     value = cached.value_of_routing(run, choice)
     table = tables.routing_value_table(value)
     st.markdown(words.value_of_routing(value))
-    setup = run_caches.setup_of(run)
+    setup = run_list.setup_of(run)
     trained, known = setup.trained_classes, len(setup.class_names)
     counts = {"all": known, "base": trained, "new": known - trained}
     st.caption(words.tested_on(choice, counts[choice]))

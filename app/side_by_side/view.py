@@ -9,6 +9,7 @@ import streamlit as st
 from PIL import Image
 
 from app.caches import answers as answer_caches
+from app.caches import run_list
 from app.caches import runs as run_caches
 from app.caches.pictures import picture_feature, plain_feature
 from app.common import state
@@ -24,7 +25,6 @@ from app.ui.prompt_box import prompt_box
 from mocoop.classifiers.base import Classifier, Routed
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.methods import MENU, METHODS
 from mocoop.runs.run import Run
 
@@ -50,7 +50,7 @@ def beside_run(
         labels: the classes that can be predicted; by default all.
         seen_by: returns the picture as another run sees it; by default all see the same.
     """
-    config = run_caches.setup_of(run).config
+    config = run_list.setup_of(run).config
     st.markdown(words.TITLE)
     left, right = layout.wrapping_columns([3, 2], f"pick-{name}")
     with left:
@@ -58,7 +58,7 @@ def beside_run(
     with right:
         template = prompt_box(config, words.OWN_PROMPT)
     shown = {run.name: run} | {key: runs[key] for key in chosen if key in runs}
-    notes = run_caches.labels_of(shown)  # of all at once, so that they differ
+    notes = run_list.labels_of(shown)  # of all at once, so that they differ
     columns = [run_column(run, image, labels, notes[run.name])]
     if template is not None:
         columns.append(typed_column(config, template, image, labels))
@@ -77,7 +77,7 @@ def configs_of(runs: Mapping[str, Run]) -> dict[str, TrainConfig]:
     found = {}
     for name, run in runs.items():
         with suppress(UserError):
-            found[name] = run_caches.setup_of(run).config
+            found[name] = run_list.setup_of(run).config
     return found
 
 
@@ -92,7 +92,7 @@ def pick_methods(run: Run) -> tuple[list[str], dict[str, Run]]:
     gone = [key for key in asked if key and key not in (*options, run.name)]
     chosen = [key for key in asked if key in options] if asked else usual(run, runs)
     st.session_state[state.BESIDE] = chosen[: MOST - 1]
-    labels = run_caches.labels_of(runs)
+    labels = run_list.labels_of(runs)
 
     def write() -> None:
         # An empty choice is written too: without any, the address would mean the usual ones.
@@ -119,11 +119,11 @@ def called(key: str, labels: Mapping[str, str]) -> str:
 
 def same_data(run: Run) -> dict[str, Run]:
     """Returns the other finished runs with the same data set and classes, newest first."""
-    setup = run_caches.setup_of(run)
+    setup = run_list.setup_of(run)
     same: dict[str, Run] = {}
-    for other in run_caches.finished_runs():
+    for other in run_list.finished_runs():
         try:
-            found = run_caches.setup_of(other)
+            found = run_list.setup_of(other)
         except UserError:  # it was deleted in the meantime, or is damaged
             continue
         if other.name == run.name or other.name in same:
@@ -138,11 +138,11 @@ def usual(run: Run, runs: Mapping[str, Run]) -> list[str]:
 
     Runs with the same training images per class and the same classes come before others.
     """
-    own = run_caches.setup_of(run).config
+    own = run_list.setup_of(run).config
     found: dict[str, tuple[bool, int, str]] = {}  # method → sort key with the run's name
     for name, other in runs.items():
         try:
-            config = run_caches.setup_of(other).config
+            config = run_list.setup_of(other).config
         except UserError:  # it was deleted in the meantime
             continue
         alike = (config.shots, config.classes, config.style) == (own.shots, own.classes, own.style)
@@ -170,16 +170,16 @@ def run_column(
         seen_by: returns the picture as this run sees it; by default that is `image`.
     """
     try:
-        setup = run_caches.setup_of(run)
+        setup = run_list.setup_of(run)
         title, colour = method_name(setup.config), METHOD_COLOURS[setup.config.method]
-        label = label or run_caches.labels_of({run.name: run})[run.name]
+        label = label or run_list.labels_of({run.name: run})[run.name]
         note = label.replace(f"{title} · ", "", 1)
     except UserError as error:
         return Column(run.name, "", NEUTRAL, problem=str(error))
     try:
         run.require_finished()
         classifier = run_caches.classifier(run)
-        if labels is None and knows_trained_only(setup):
+        if labels is None and setup.knows_trained_only:
             classifier = run_caches.classifier_of_known(run)
             note = words.with_classes(note, setup.trained_classes)
         own = image if seen_by is None else seen_by(run)

@@ -10,9 +10,9 @@ from app.jobs.download_worker import DownloadStatus
 from app.train import words
 from app.train.overfit import default_of
 from app.train.settings import setting_key
-from mocoop.clip.backbone import DEMO
 from mocoop.clip.hub import HubWeights, cached_file, is_offline
 from mocoop.clip.known import KNOWN_CLIPS, weights_of
+from mocoop.config import DEMO
 from mocoop.markdown import markdown_table
 from mocoop.runs.status import CANCELLED, FINISHED
 

@@ -25,8 +25,9 @@ from app.train.overfit import default_of
 from app.train.panel import status_line
 from app.train.recipe import show_recipe
 from app.train.settings import SHOTS, with_groups, with_start
+from app.ui.data_picker import pick_data
 from app.ui.glossary import words_on_this_page
-from app.ui.pickers import forget_run, pick_data
+from app.ui.run_picker import forget_run
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.datasets.splits import shots_missing

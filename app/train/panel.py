@@ -20,10 +20,10 @@ from app.train.progress import progress_of
 from app.train.results import pair_tests, show_accuracies
 from app.train.settings import is_overfitting
 from app.train.words import PARTS, WATCH_OVERFITTING, what_came_out
-from app.ui.parts import errors_in_words, show_figure
+from app.ui.messages import errors_in_words
+from app.ui.parts import show_figure
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.evaluation.side_by_side import knows_trained_only
 from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup, default_runs, list_runs
 from mocoop.runs.status import CANCELLED, FINISHED, QUEUED, Status
@@ -132,7 +132,7 @@ def _show_results(run: Run, setup: RunSetup, records: Records) -> None:
         st.info(what_came_out(*accuracies, tests), icon=":material/visibility:")
     if not has_epochs(config):
         _explain_no_curves(setup, records)
-    elif knows_trained_only(setup):
+    elif setup.knows_trained_only:
         st.caption(words.trained_only(METHODS[config.method].label))
     with st.container(horizontal=True):
         routed = METHODS[config.method].is_mixture
@@ -155,7 +155,7 @@ def _explain_no_curves(setup: RunSetup, records: Records) -> None:
     accuracy = next((record["val_accuracy"] for record in records), None)
     if accuracy is not None:
         text += f" {words.validation_accuracy(accuracy)}"
-    if knows_trained_only(setup):
+    if setup.knows_trained_only:
         text += f" {words.trained_only(name)}"
     st.caption(text)
 

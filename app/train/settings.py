@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.common import state
-from mocoop.clip.backbone import DEMO, check_backbone_name
-from mocoop.config import TrainConfig
+from mocoop.clip.backbone import check_backbone_name
+from mocoop.config import DEMO, TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluation.typed_prompt import EXAMPLE, typed_template
 from mocoop.model.hard_prompts import expert_groups

@@ -1,20 +1,24 @@
-"""The start of every page: it runs inside the app, and says when the program is newer."""
+"""The start of every page: it runs inside the app, with what it needs, and says what is newer."""
 
 from __future__ import annotations
 
 import runpy
+import threading
 import time
+from functools import cache
 from pathlib import Path
 
 import streamlit as st
 
 from app.common import state
 from app.ui import words
+from mocoop.slow_imports import import_slow
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("app", "mocoop", "pages")
 LOOK_SECONDS = 10  # between two looks at the files
 STARTED = time.time()
+DRAWN = 1.0  # seconds in which a browser draws a page
 
 
 def inside_the_app() -> None:
@@ -26,6 +30,20 @@ def inside_the_app() -> None:
     if state.ENTERED not in st.session_state:
         runpy.run_path(str(ROOT / "streamlit_app.py"))
         st.stop()
+
+
+def wait_for_imports() -> None:
+    """Imports torch and open_clip, unless that is done: the server keeps them."""
+    with st.spinner(words.STARTING):
+        import_slow()
+
+
+@cache
+def import_soon() -> None:
+    """Starts to import them once the browser has drawn the page, which needs them no sooner."""
+    timer = threading.Timer(DRAWN, import_slow)
+    timer.daemon = True
+    timer.start()
 
 
 def warn_of_new_code() -> None:

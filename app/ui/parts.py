@@ -1,9 +1,7 @@
-"""Parts that several pages share: error messages, figures and tables that can be saved."""
+"""Parts that several pages share: figures and tables that can be saved."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -14,20 +12,9 @@ from app.common import state
 from app.common.plotting import widest
 from app.ui import layout, words
 from app.ui.figure_page import figure_page
-from app.ui.safe_markdown import without_directives
 from mocoop.csv_cells import csv_cell
-from mocoop.errors import UserError
 
 PICTURES = ("PNG", "SVG")
-
-
-@contextmanager
-def errors_in_words() -> Iterator[None]:
-    """Shows a UserError as a message on the page; any other exception is a bug and is raised."""
-    try:
-        yield
-    except UserError as error:
-        st.error(without_directives(str(error)), icon=":material/error:")
 
 
 def show_figure(

@@ -125,7 +125,7 @@ def _list(command: ListBackbones) -> None:
     from mocoop.assets import asset
     from mocoop.clip.hub import cached_file
     from mocoop.clip.known import KNOWN_CLIPS, weights_of
-    from mocoop.clip.names import DEMO
+    from mocoop.config import DEMO
 
     rows: list[dict[str, Any]] = [
         {"name": DEMO, "bytes": None, "file": str(asset("demo-clip")), "data": "the drawn world"}

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from mocoop.assets import asset, check_shipped
 from mocoop.clip.frozen_attention import use_frozen_attention
-from mocoop.clip.names import DEMO, Folder, find_source
+from mocoop.clip.names import Folder, find_source
 from mocoop.clip.open_model import OpenClip, Opened, Tokenizer, open_model
 from mocoop.clip.text_tower import TextTower
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.clip.weights_in import usual_weights
+from mocoop.config import DEMO
 from mocoop.errors import UserError
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from open_clip.factory import get_model_config
 
 from mocoop.assets import asset
-from mocoop.clip.names import DEMO, OPEN_CLIP_CONFIG, Folder, Tag, WeightsOf, find_source
+from mocoop.clip.names import OPEN_CLIP_CONFIG, Folder, Tag, WeightsOf, find_source
+from mocoop.config import DEMO
 from mocoop.errors import UserError
 from mocoop.storage.typed_json import decode
 

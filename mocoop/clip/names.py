@@ -10,10 +10,10 @@ from typing import TypeAlias
 import open_clip
 from open_clip.factory import get_model_config
 
+from mocoop.config import DEMO
 from mocoop.errors import UserError, choose_from, did_you_mean
 from mocoop.storage.weights_file import SUFFIXES
 
-DEMO = "demo"
 QUICK_GELU = "-quickgelu"  # ends the names of open_clip's architectures with that activation
 HUB = "hf-hub:"
 OPEN_CLIP_CONFIG, HUGGING_FACE_CONFIG = "open_clip_config.json", "config.json"

@@ -12,7 +12,6 @@ from mocoop.datasets.base import Item
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.evaluation.paired import PairTest, pair_test
-from mocoop.methods import METHODS
 from mocoop.runs.run import RunSetup
 
 
@@ -152,12 +151,6 @@ def common_choices(setups: Sequence[RunSetup]) -> tuple[str, ...]:
     base half alone.
     """
     halved = any(setup.config.classes == "base" for setup in setups)
-    if any(knows_trained_only(setup) for setup in setups):
+    if any(setup.knows_trained_only for setup in setups):
         return ("base",)
     return ("base", "new", "all") if halved else ("all", "base", "new")
-
-
-def knows_trained_only(setup: RunSetup) -> bool:
-    """Returns whether a run cannot predict the classes that it was not trained on."""
-    config = setup.config
-    return METHODS[config.method].trained_classes_only and config.classes == "base"

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from mocoop import __version__
 from mocoop.assets import asset, check_if_shipped
-from mocoop.clip.backbone import DEMO, choose_device, load_backbone
-from mocoop.config import TrainConfig
+from mocoop.clip.backbone import choose_device, load_backbone
+from mocoop.config import DEMO, TrainConfig
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measure

@@ -10,7 +10,8 @@ from importlib.metadata import version
 import torch
 
 from mocoop.analysis.interaction import interaction_shares
-from mocoop.clip.backbone import DEMO, load_backbone
+from mocoop.clip.backbone import load_backbone
+from mocoop.config import DEMO
 from mocoop.datasets import BUILTIN, load_dataset
 from mocoop.evaluation.measure_table import Section, in_section
 from mocoop.markdown import markdown_table

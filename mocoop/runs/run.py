@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from mocoop.assets import check_if_shipped
 from mocoop.config import TrainConfig
 from mocoop.errors import PathError, UserError
+from mocoop.methods import METHODS
 from mocoop.older import check_not_first_demo
 from mocoop.presets import settings_of_run
 from mocoop.runs.expert_steps import ExpertStep
@@ -75,6 +76,12 @@ class RunSetup:
     def experts(self) -> tuple[str, ...]:
         """Names of the experts, which are the names of their groups."""
         return tuple(self.groups)
+
+    @property
+    def knows_trained_only(self) -> bool:
+        """Whether the run cannot predict the classes that it was not trained on."""
+        known_only = METHODS[self.config.method].trained_classes_only
+        return known_only and self.config.classes == "base"
 
     def check_backbone(self, fingerprint: str) -> None:
         """Raises UserError if the run was trained with a CLIP of another fingerprint."""

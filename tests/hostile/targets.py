@@ -266,7 +266,7 @@ def _listed_again(files: dict[str, bytes]) -> dict[str, bytes]:
     manifest = next((name for name in files if name.endswith("/archive.json")), None)
     if manifest is None:
         return files
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
         values = json.loads(files[manifest])
         listed = {name.partition("/")[2]: data for name, data in files.items() if name != manifest}
         values["files"] = {

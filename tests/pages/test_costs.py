@@ -7,7 +7,7 @@ import json
 import pytest
 import streamlit as st
 
-from app.caches import data as data_caches
+from app.caches import data_list
 from app.prompt_space import cached
 from app.ui import parts
 from mocoop.datasets import BUILTIN
@@ -59,8 +59,8 @@ def test_names_of_data_sets_need_no_data_set(workspace, monkeypatch):
     def fail(*given):
         raise AssertionError("a built-in set was laid out for its name")
 
-    monkeypatch.setattr(data_caches, "builtin_state", fail)
-    choices = data_caches.data_choices()
+    monkeypatch.setattr(data_list, "builtin_state", fail)
+    choices = data_list.data_choices()
     assert choices[: len(BUILTIN)] == list(BUILTIN)
 
 
@@ -68,7 +68,7 @@ def test_the_inventory_has_all_sets(workspace, monkeypatch, tmp_path):
     st.cache_data.clear()
     monkeypatch.setenv("MOCOOP_DATA", str(tmp_path))
     assert data_root() == tmp_path
-    states = {one.name: one.state for one in data_caches.inventory()}
+    states = {one.name: one.state for one in data_list.inventory()}
     assert {name for name, state in states.items() if state == "built in"} == set(BUILTIN)
     ready = [name for name, state in states.items() if state == "ready"]
-    assert data_caches.data_choices() == [*BUILTIN, *ready]
+    assert data_list.data_choices() == [*BUILTIN, *ready]

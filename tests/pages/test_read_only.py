@@ -17,7 +17,7 @@ from app.jobs import downloads, federations, imports, seeds, template_jobs, trai
 from app.jobs.import_worker import ImportRequest
 from app.jobs.template_worker import LINES, MODEL, MakingRequest
 from app.lab import runs as lab_runs
-from app.ui.pickers import data_name
+from app.ui.data_picker import data_name
 from mocoop.datasets.edits import Edits
 from mocoop.errors import UserError
 from mocoop.federated.settings import FederatedConfig

@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.common import state, words
 from app.jobs import trainings
-from app.ui import pickers
+from app.ui import data_picker
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.presets import preset
@@ -180,11 +180,11 @@ def test_durations_are_rounded(seconds, message):
 
 def test_folder_paths_become_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert pickers.data_name(" details ") == "details"
-    assert pickers.data_name("eurosat") == "eurosat"
-    assert pickers.data_name("photos") == str(tmp_path / "photos")
+    assert data_picker.data_name(" details ") == "details"
+    assert data_picker.data_name("eurosat") == "eurosat"
+    assert data_picker.data_name("photos") == str(tmp_path / "photos")
     with pytest.raises(UserError, match="Choose a data set"):
-        pickers.data_name("  ")
+        data_picker.data_name("  ")
 
 
 def test_fewer_images_than_asked_for_are_told(started, tmp_path):

@@ -22,7 +22,7 @@ def tiny_config(**changes: object) -> TrainConfig:
     return replace(preset("mocoop"), data="details", epochs=2, shots=2, **changes)
 
 
-def open_page(page: str, **query: str) -> AppTest:
+def open_page(page: str, /, **query: str) -> AppTest:
     """Returns a page of the app after its first run, opened with parameters in the address."""
     app = AppTest.from_file(str(APP), default_timeout=120)
     app.run()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from typing import Any
 
+import msgspec
 import pytest
 
 from app.home import story, words
+from app.home.shipped_story import ShippedStory, computed_story, ready_story, shipped_story
 from app.lab.lessons import LESSONS
 from app.lab.tabs import FIRST_LESSON
 from mocoop.datasets.base import Item
@@ -128,3 +132,31 @@ def test_a_wrong_prediction_in_words():
 
 def test_the_button_leads_to_the_first_lesson():
     assert f"1. {LESSONS[0].title}" == FIRST_LESSON
+
+
+def test_the_shipped_story_is_what_the_shipped_runs_tell():
+    shipped, now = shipped_story(), computed_story()
+    assert plain(shipped) == about(plain(now))
+
+
+def plain(story: ShippedStory) -> Any:
+    """Returns a story as plain values."""
+    return json.loads(msgspec.json.encode(story))
+
+
+def about(value: Any) -> Any:
+    """Returns plain values that equal those whose numbers another processor rounds differently."""
+    if isinstance(value, dict):
+        return {key: about(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [about(one) for one in value]
+    return pytest.approx(value, abs=1e-4) if isinstance(value, float) else value
+
+
+def test_other_runs_have_no_shipped_story(tmp_path):
+    story = shipped_story()
+    run, single = (Run(shipped_runs() / name) for name in (story.mixture, story.single))
+    assert ready_story(run, single) is story.told
+    assert ready_story(run, run) is None
+    own = Run(tmp_path / story.mixture)
+    assert ready_story(own, single) is None

@@ -14,8 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.jobs import standby, trainings
 from app.jobs.standby import Standby
-from app.ui import words
-from mocoop import slow_imports as imports
+from app.ui import entry, words
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
@@ -201,8 +200,9 @@ def test_encoding_ahead_stops_and_keeps_what_it_has(tmp_path):
 @pytest.mark.parametrize(
     ("title", "expected"),
     [
-        (words.HOME, ["torch", words.HOME, "stand by"]),
-        (words.TRAIN, ["stand by", "torch", words.TRAIN, "stand by"]),
+        (words.HOME, [words.HOME, "torch soon", "stand by"]),
+        (words.DATA, ["torch", words.DATA, "torch soon", "stand by"]),
+        (words.TRAIN, ["stand by", "torch", words.TRAIN, "torch soon", "stand by"]),
     ],
 )
 def test_app_makes_it_ready(monkeypatch, title, expected):
@@ -215,8 +215,8 @@ def test_app_makes_it_ready(monkeypatch, title, expected):
 
     monkeypatch.setattr(st, "navigation", navigation)
     monkeypatch.setattr(standby, "stand_by", lambda: order.append("stand by"))
-    slow = lambda names=("torch",): order.append(names[0])
-    monkeypatch.setattr(imports, "import_slow", slow)
+    monkeypatch.setattr(entry, "wait_for_imports", lambda: order.append("torch"))
+    monkeypatch.setattr(entry, "import_soon", lambda: order.append("torch soon"))
     app = AppTest.from_file(str(APP), default_timeout=120).run()
     assert not app.exception
     assert order == expected

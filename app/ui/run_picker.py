@@ -1,67 +1,17 @@
-"""Widgets to choose a run or a data set."""
+"""The widget to choose a run, and the run that all pages show."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import streamlit as st
 
-from app.caches import data as data_caches
-from app.caches import runs as run_caches
+from app.caches import run_list
 from app.common import access, state
-from app.common.words import data_label
 from app.ui import words
-from mocoop.datasets import BENCHMARKS, is_builtin
 from mocoop.errors import UserError
 from mocoop.runs.run import Run
-
-
-def pick_data() -> str:
-    """Returns the chosen data set: built in, found on disk, uploaded, or a typed path.
-
-    Raises:
-        UserError: if no data set is chosen.
-    """
-    typed = not access.read_only()
-    memory = st.session_state
-    following = memory.pop(state.DATA_NEXT, None)
-    if following is None and state.DATA not in st.query_params:
-        following = memory.get(state.DATA_LAST)  # the address does not contain a default choice
-    if following is not None:
-        memory[state.DATA] = following
-
-    def remember() -> None:
-        memory[state.DATA_LAST] = memory[state.DATA]
-
-    chosen = st.selectbox(
-        words.DATA_SET,
-        data_caches.data_choices(),
-        format_func=data_label,
-        key=state.DATA,
-        bind=state.QUERY,
-        on_change=remember,
-        accept_new_options=typed,
-        help=words.DATA_SET_HELP if typed else None,
-    )
-    remember()
-    return data_name(chosen or "")
-
-
-def data_name(typed: str) -> str:
-    """Returns the name of a built-in or benchmark set, or the absolute path that was typed.
-
-    Raises:
-        UserError: if nothing was typed, or if this server does not open the path.
-    """
-    text = typed.strip()
-    if not text:
-        raise UserError("Choose a data set, or type the path of a folder of images.")
-    if is_builtin(text) or text in BENCHMARKS:
-        return text
-    access.check_folder(text, st.get_option("server.address"))
-    return str(Path(text).expanduser().resolve())
 
 
 def pick_run(what_for: str) -> Run:
@@ -71,7 +21,7 @@ def pick_run(what_for: str) -> Run:
         what_for: what the page would show, for the message that there is no run.
     """
     runs: dict[str, Run] = {}
-    for run in run_caches.finished_runs():
+    for run in run_list.finished_runs():
         runs.setdefault(run.name, run)
     if not runs and access.read_only():
         st.info(words.no_run_to_look_at(what_for))
@@ -82,7 +32,7 @@ def pick_run(what_for: str) -> Run:
         st.stop()
     asked = st.query_params.get(state.RUN)
     if asked is not None and asked not in runs:
-        newer = asked in run_caches.newer_runs()
+        newer = asked in run_list.newer_runs()
         st.warning(words.newer_run(asked) if newer else words.other_run(asked))
     asked = run_to_show(runs, first_choice)
     # The code below keeps the address up to date; Streamlit's `bind` would write the label there.
@@ -94,7 +44,7 @@ def pick_run(what_for: str) -> Run:
     st.selectbox(
         words.RUN,
         list(runs),
-        format_func=run_caches.labels_of(runs).__getitem__,
+        format_func=run_list.labels_of(runs).__getitem__,
         key=state.RUN,
         on_change=write,
         width=760,
@@ -142,6 +92,6 @@ def first_choice(runs: dict[str, Run]) -> str:
     """Returns the newest run with several experts, or else the newest run."""
     for name, run in runs.items():
         with suppress(UserError):  # the page reports a damaged run when the user chooses it
-            if len(run_caches.setup_of(run).experts) > 1:
+            if len(run_list.setup_of(run).experts) > 1:
                 return name
     return next(iter(runs))

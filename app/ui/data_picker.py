@@ -1,0 +1,60 @@
+"""The widget to choose a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app.caches import data_list
+from app.common import access, state
+from app.common.words import data_label
+from app.ui import words
+from mocoop.datasets import BENCHMARKS, is_builtin
+from mocoop.errors import UserError
+
+
+def pick_data() -> str:
+    """Returns the chosen data set: built in, found on disk, uploaded, or a typed path.
+
+    Raises:
+        UserError: if no data set is chosen.
+    """
+    typed = not access.read_only()
+    memory = st.session_state
+    following = memory.pop(state.DATA_NEXT, None)
+    if following is None and state.DATA not in st.query_params:
+        following = memory.get(state.DATA_LAST)  # the address does not contain a default choice
+    if following is not None:
+        memory[state.DATA] = following
+
+    def remember() -> None:
+        memory[state.DATA_LAST] = memory[state.DATA]
+
+    chosen = st.selectbox(
+        words.DATA_SET,
+        data_list.data_choices(),
+        format_func=data_label,
+        key=state.DATA,
+        bind=state.QUERY,
+        on_change=remember,
+        accept_new_options=typed,
+        help=words.DATA_SET_HELP if typed else None,
+    )
+    remember()
+    return data_name(chosen or "")
+
+
+def data_name(typed: str) -> str:
+    """Returns the name of a built-in or benchmark set, or the absolute path that was typed.
+
+    Raises:
+        UserError: if nothing was typed, or if this server does not open the path.
+    """
+    text = typed.strip()
+    if not text:
+        raise UserError("Choose a data set, or type the path of a folder of images.")
+    if is_builtin(text) or text in BENCHMARKS:
+        return text
+    access.check_folder(text, st.get_option("server.address"))
+    return str(Path(text).expanduser().resolve())
