@@ -25,9 +25,14 @@ def accuracy_table(lined: SideBySide) -> pd.DataFrame:
 
 
 def agreement_table(lined: SideBySide) -> pd.DataFrame:
-    """Returns how often two methods predict the same class, in percent: a row per method."""
-    index = pd.Index(lined.names, name="method")
-    return pd.DataFrame(agreement(lined.predicted), index=index, columns=list(lined.names))
+    """Returns how often two methods predict the same class, in percent: a row per method.
+
+    Methods are numbered, and a column has only the number: names would not fit side by side.
+    """
+    named = [f"{number}. {name}" for number, name in enumerate(lined.names, start=1)]
+    columns = [str(number) for number in range(1, len(named) + 1)]
+    index = pd.Index(named, name="method")
+    return pd.DataFrame(agreement(lined.predicted), index=index, columns=columns)
 
 
 def pairs_table(lined: SideBySide) -> pd.DataFrame:

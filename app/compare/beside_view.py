@@ -178,7 +178,7 @@ def summary(lined: SideBySide, colours: Mapping[str, str]) -> None:
     with right:
         st.markdown(words.SAME_PREDICTION)
         agree = beside_tables.agreement_table(lined)
-        columns = {name: NUMBER(format="%.0f %%") for name in lined.names}
+        columns = {name: NUMBER(format="%.0f %%", width=60) for name in agree.columns}
         show_table(agree, "agreement", hide_index=False, column_config=columns)
     if len(lined.names) > 2:
         with st.expander(words.ALL_PAIRS):

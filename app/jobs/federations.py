@@ -54,12 +54,19 @@ def shipped_federations() -> Path:
 
 
 def found_folders() -> dict[str, Path]:
-    """Returns name → folder of every federation, the last changed first, shipped ones last."""
+    """Returns name → folder of every federation, the last changed first, shipped ones last.
+
+    Those are in the order of their names: when their files were copied means nothing.
+    """
+    own, shipped = (
+        [path.parent for path in root.glob(f"*/{DESCRIPTION}")]
+        for root in (federations(), shipped_federations())
+    )
+    own.sort(key=lambda one: (-_changed(one), one.name))
+    shipped.sort(key=lambda one: one.name)
     folders: dict[str, Path] = {}
-    for root in (federations(), shipped_federations()):
-        there = [path.parent for path in root.glob(f"*/{DESCRIPTION}")]
-        for path in sorted(there, key=lambda one: (-_changed(one), one.name)):
-            folders.setdefault(path.name, path)
+    for path in (*own, *shipped):
+        folders.setdefault(path.name, path)
     return folders
 
 

@@ -42,8 +42,9 @@ def test_pairs_and_agreement(lined):
         ["B", "C", 1, 0],
     ]
     agree = beside_tables.agreement_table(lined)
-    assert agree.loc["A", "B"] == agree.loc["B", "A"] == 40
-    assert agree.loc["C", "C"] == 100
+    assert list(agree.index) == ["1. A", "2. B", "3. C"]
+    assert agree.loc["1. A", "2"] == agree.loc["2. B", "1"] == 40
+    assert agree.loc["3. C", "3"] == 100
 
 
 @pytest.mark.parametrize(

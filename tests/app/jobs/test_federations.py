@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from app.jobs import federations
 from mocoop.errors import UserError
 from mocoop.federated.settings import FederatedConfig
+from mocoop.federated.store import DESCRIPTION
 from mocoop.runs.status import CANCELLED, FINISHED
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
@@ -73,3 +75,15 @@ def test_a_read_only_server_starts_none(settings, monkeypatch, tmp_path):
     ):
         with pytest.raises(UserError, match="read-only demo"):
             act()
+
+
+def test_shipped_federations_are_listed_by_name(monkeypatch, tmp_path):
+    """Else the page would open with the one whose files happened to be copied last."""
+    monkeypatch.setattr(federations, "shipped_federations", lambda: tmp_path / "shipped")
+    monkeypatch.setattr(federations, "federations", lambda: tmp_path / "own")
+    for number, name in enumerate(("shipped/b", "shipped/a", "own/old", "own/new")):
+        file = tmp_path / name / DESCRIPTION
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+        os.utime(file.parent, (number, number))
+    assert list(federations.found_folders()) == ["new", "old", "a", "b"]
