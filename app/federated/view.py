@@ -11,7 +11,12 @@ from app.caches import data as data_caches
 from app.common import access, state
 from app.federated import figures, tables, words
 from app.federated.start_view import start_alone
-from app.jobs.federations import Found, found_folders, open_federation
+from app.jobs.federations import (
+    Found,
+    active_federations,
+    found_folders,
+    open_federation,
+)
 from app.ui.layout import tiles
 from app.ui.parts import show_figure, show_table
 from mocoop.errors import UserError
@@ -47,7 +52,10 @@ def pick_federation(found: dict[str, Found]) -> Found:
     """Returns the chosen federation, whose name is in the address."""
     asked = st.query_params.get(state.FEDERATION)
     if asked is not None and asked not in found:
-        st.warning(words.no_such(asked))
+        if asked in {path.name for path in active_federations()}:
+            st.info(words.AT_ITS_START, icon=":material/hourglass_empty:")
+        else:
+            st.warning(words.no_such(asked))
     default = next((name for name, one in found.items() if one.config.strategy != ALONE), None)
     chosen = asked if asked in found else default or next(iter(found))
     st.session_state[state.FEDERATION] = chosen

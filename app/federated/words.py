@@ -16,6 +16,10 @@ FEDERATION = "Federation"
 NONE_HERE = "There is no federation yet. Start one below."
 NONE_TO_SEE = "There is no federation to look at."
 NOT_READABLE = "This federation cannot be read."
+AT_ITS_START = (
+    "Your federation is shown here as soon as its pictures are shared out. Until then you see "
+    "another one."
+)
 
 # What a federation is, in numbers.
 CLIENTS, ROUNDS = "Clients", "Rounds"

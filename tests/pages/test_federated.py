@@ -14,7 +14,7 @@ from mocoop.federated.comparison import Comparison, compare, folder_name
 from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.store import DESCRIPTION, read_records, run_federation
 from mocoop.runs.status import FAILED, FINISHED
-from mocoop.runs.writer import hand_over
+from mocoop.runs.writer import hand_over, queue_run
 from tests.support.page_fixtures import open_page
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
@@ -91,6 +91,10 @@ def test_a_federation_is_shown_and_a_link_restores_it(trained, folders):
     assert words.NOTHING_COMES in said(app)
     app = open_page(PAGE, **{state.FEDERATION: "gone"})
     assert words.no_such("gone") in said(app)
+    queue_run(folders / "waits")
+    app = open_page(PAGE, **{state.FEDERATION: "waits"})
+    assert words.AT_ITS_START in said(app)
+    assert words.no_such("waits") not in said(app)
 
 
 def test_privacy_is_told_where_noise_was_added(settings, folders):
