@@ -28,6 +28,7 @@ def page(run: Run) -> None:
         result = cached.evaluation(run, choice)
     view.overview(run, setup.config, tested, table, result)
     image_index = position(tested, st.query_params.get(state.IMAGE))
+    closer = view.Closer(run, setup.config, tested)
     several = len(tested.routed.experts) > 1
     tables = words.COUNTS if several else words.RIGHTS
     extra = ([words.EXPERTS], [words.VALUE]) if several else ([], [])
@@ -35,14 +36,14 @@ def page(run: Run) -> None:
     tabs = dict(zip(names, st.tabs(names, key=state.VIEW, bind=state.QUERY), strict=True))
     if tabs[words.IMAGES].open:
         with tabs[words.IMAGES]:
-            view.gallery(setup.config.data, tested, table)
+            view.gallery(closer, table)
     if several and tabs[words.EXPERTS].open:
         with tabs[words.EXPERTS]:
-            expert_view.one_expert(setup, tested, table)
+            expert_view.one_expert(setup, closer, table)
     # These show the image themselves, or pictures of the user's own.
     elsewhere = any(tabs[name].open for name in (words.TRY, words.MANY, words.TYPE))
-    if image_index is not None and not elsewhere:
-        view.look_closer(run, setup.config, tested, image_index)
+    if image_index is not None and not elsewhere and not closer.is_open:
+        closer.open(image_index)
     if tabs[tables].open:
         with tabs[tables]:
             view.count_tables(tested, table)

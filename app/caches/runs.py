@@ -108,12 +108,6 @@ def _routed(path: str, stamp: float, inputs: str, choice: str) -> RoutedItems:
     return route_items(classifier(run), data, feature_cache(run), choice)
 
 
-def feature_of(run: Run, item: Item) -> Tensor:
-    """Returns the feature (dim,) of an item's image by a run's CLIP."""
-    data = dataset(setup_of(run).config.data)
-    return encoder(run).pictures([data.image(item)])[0]
-
-
 def test_items(run: Run, label: int) -> tuple[Item, ...]:
     """Returns the test images of a class.
 

@@ -12,15 +12,15 @@ from app.routing import view as routing_view
 from app.routing import words
 from app.ui import layout
 from app.ui.pictures import brighten_switch
-from mocoop.evaluation.evaluate import RoutedItems
 from mocoop.runs.run import RunSetup
 
 EACH = 6  # images in a row
 
 
-def one_expert(setup: RunSetup, tested: RoutedItems, table: pd.DataFrame) -> None:
+def one_expert(setup: RunSetup, closer: routing_view.Closer, table: pd.DataFrame) -> None:
     """Shows three rows of test images of the expert that the user picks."""
-    experts = tested.routed.experts
+    routed = closer.tested.routed
+    experts = routed.experts
     expert = st.pills(
         words.EXPERT,
         experts,
@@ -29,7 +29,7 @@ def one_expert(setup: RunSetup, tested: RoutedItems, table: pd.DataFrame) -> Non
         key=state.OF_EXPERT,
         bind=state.QUERY,
     )
-    _, starts = experts_in_words(tested.routed, setup)
+    _, starts = experts_in_words(routed, setup)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words.started_from(starts[expert]), width="content")
         brighten_switch()
@@ -42,4 +42,4 @@ def one_expert(setup: RunSetup, tested: RoutedItems, table: pd.DataFrame) -> Non
         with layout.tiles("card", kind):
             for _, row in rows.head(EACH).iterrows():
                 with st.container(border=True, gap="xsmall", height="stretch"):
-                    routing_view.card(setup.config.data, tested, row, colours, kind)
+                    routing_view.card(closer, row, colours, kind)

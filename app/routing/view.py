@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
 from app.caches import data as data_caches
 from app.caches import run_list
-from app.caches import runs as run_caches
+from app.caches.pictures import picture_feature
 from app.common import galleries, state
 from app.common.methods import how_it_answers, method_name
 from app.common.theme import expert_colours
@@ -103,8 +104,27 @@ def overview(
             st.caption(literal(choice_in_words(steps)))
 
 
-def gallery(data: str, tested: RoutedItems, table: pd.DataFrame) -> None:
+@dataclass
+class Closer:
+    """Opens the dialog of a run's test image, at most once in a run of the page.
+
+    A card opens it without running the rest of the page; the page opens that of the address.
+    """
+
+    run: Run
+    config: TrainConfig
+    tested: RoutedItems
+    is_open: bool = False
+
+    def open(self, index: int) -> None:
+        """Opens the dialog of the test image with this index."""
+        self.is_open = True
+        look_closer(self.run, self.config, self.tested, index)
+
+
+def gallery(closer: Closer, table: pd.DataFrame) -> None:
     """Shows the filtered and sorted test images as cards, one page at a time."""
+    tested = closer.tested
     shown = galleries.select_images(table, gallery_filter(tested.routed, table))
     if shown.empty:
         st.info(words.NO_MATCH)
@@ -122,7 +142,7 @@ def gallery(data: str, tested: RoutedItems, table: pd.DataFrame) -> None:
     with layout.tiles("card", "images"):
         for _, row in rows.iterrows():
             with st.container(border=True, gap="xsmall", height="stretch"):
-                card(data, tested, row, colours)
+                card(closer, row, colours)
 
 
 def gallery_filter(routed: Routed, table: pd.DataFrame) -> galleries.GalleryFilter:
@@ -146,8 +166,7 @@ def gallery_filter(routed: Routed, table: pd.DataFrame) -> galleries.GalleryFilt
 
 
 def card(
-    data: str,
-    tested: RoutedItems,
+    closer: Closer,
     row: pd.Series,
     colours: Mapping[str, str],
     gallery_name: str = "all",
@@ -155,15 +174,15 @@ def card(
     """Shows one test image with its prediction and its experts.
 
     Args:
-        data: the data set's name.
-        tested: the test images with their routing.
+        closer: opens the image's dialog.
         row: the image's row in the gallery's table.
         colours: expert → colour.
         gallery_name: name of the gallery that shows the card, which makes the button's key unique.
     """
+    tested = closer.tested
     item = tested.items[row["row"]]
     show_picture(
-        data_caches.thumbnail(data, item.id, item.label, item.style, SIDE),
+        data_caches.thumbnail(closer.config.data, item.id, item.label, item.style, SIDE),
         width="stretch",
         alt=test_image(row["true"], row["style"]),
     )
@@ -172,17 +191,24 @@ def card(
         pairs = list(zip(row["experts"], row["weights"], strict=True))
         html += chips.expert_chips(pairs, colours)
     st.html(html)
-    st.button(
-        words.look_closer(row["row"] + 1),
-        key=f"look-{gallery_name}-{item.id}",
+    look_button(closer, row["row"], f"look-{gallery_name}-{item.id}")
+
+
+@st.fragment
+def look_button(closer: Closer, index: int, key: str) -> None:
+    """Shows the button that opens an image's dialog; the page does not run again for it."""
+    if st.button(
+        words.look_closer(index + 1),
+        key=key,
         icon=":material/zoom_in:",
         on_click=open_image,
-        args=(item.id,),
-    )
+        args=(closer.tested.items[index].id,),
+    ):
+        closer.open(index)
 
 
 def open_image(item_id: str) -> None:
-    """Writes the image into the address, which opens the dialog."""
+    """Writes the image into the address, so that a link opens the dialog too."""
     st.query_params[state.IMAGE] = item_id
 
 
@@ -241,7 +267,7 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
     picture = data_caches.dataset(data).image(item)
     look_into(run, picture, labels)
     beside_run(run, picture, truth, "closer", labels)
-    nearest_training_images(run, run_caches.feature_of(run, item))
+    nearest_training_images(run, picture_feature(run, picture))
 
 
 def count_tables(tested: RoutedItems, table: pd.DataFrame) -> None:

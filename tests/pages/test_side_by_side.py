@@ -68,8 +68,9 @@ def test_one_run_stands_beside_zero_shot(one_run):
 
 def test_two_runs_are_compared_image_by_image(two):
     app = beside(*two)
-    agree = next(e.value for e in app.dataframe if "MoCoOp" in e.value.columns)
-    assert list(agree.columns) == ["MoCoOp", OTHER, "Zero-shot"]
+    agree = next(e.value for e in app.dataframe if "1. MoCoOp" in e.value.index)
+    assert list(agree.index) == ["1. MoCoOp", f"2. {OTHER}", "3. Zero-shot"]
+    assert list(agree.columns) == ["1", "2", "3"]
     said = texts(app.markdown)
     assert "p < 0.001" in said
     assert "MoCoOp is better" in said
