@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mocoop.cli.console import print_json
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_folder
-from mocoop.errors import UserError
+from mocoop.errors import UserError, choose_from
 
 if TYPE_CHECKING:
     from mocoop.bench.page import Files
@@ -44,6 +44,8 @@ class BenchCommand:
     """Measure a step of every method: 100 classes, 4 experts in a mixture, batches of 4 images,
     three rounds. The files of --out are bench-methods.md and .json. On 2 cores, it takes about
     half an hour."""
+    only: tuple[str, ...] = ()
+    """With --methods: measure only these; by default all that are named there."""
     classes: int = 100
     """With --methods: the number of classes."""
     experts: int = 4
@@ -145,6 +147,9 @@ def _bench_methods(command: BenchCommand) -> None:
     from mocoop.clip.backbone import choose_device, load_backbone
     from mocoop.storage.atomic import write_json, write_text
 
+    for name in command.only:
+        if name not in STEP_METHODS:
+            raise choose_from("method of a step", name, STEP_METHODS)
     choose_device(command.device)
     if command.backbone not in open_clip.list_models():
         load_backbone(command.backbone)
@@ -159,7 +164,8 @@ def _bench_methods(command: BenchCommand) -> None:
             print(text, file=sys.stderr, flush=True)
 
     rounds = command.repeats or METHOD_ROUNDS
-    for results in measure_methods(base, STEP_METHODS, rounds, command.limit, report):
+    chosen = command.only or STEP_METHODS
+    for results in measure_methods(base, chosen, rounds, command.limit, report):
         if command.out is not None:
             document = methods_document(results, this_machine)
             write_json(command.out / "bench-methods.json", document)
@@ -176,6 +182,8 @@ def _check(command: BenchCommand) -> None:
         value = getattr(command, name)
         if value is not None and value < 1:
             raise UserError(f"{name} must be at least 1; got {value}.")
+    if command.only and not command.methods:
+        raise UserError("--only chooses among the methods of --methods: add --methods.")
     if command.methods and (command.quick or command.write):
         other = "--quick" if command.quick else "--write"
         raise UserError(

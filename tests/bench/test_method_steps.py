@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from mocoop.bench import method_worker
-from mocoop.bench.method_steps import MethodMeasured, expected_memory, methods_page, methods_table
+from mocoop.bench.method_steps import (
+    STEP_METHODS,
+    MethodMeasured,
+    expected_memory,
+    methods_page,
+    methods_table,
+)
 from mocoop.bench.method_worker import MethodBench, MethodCase, step_settings
 from mocoop.bench.plain_methods import PlainMixture
 from mocoop.bench.worker import Timing
@@ -117,17 +123,26 @@ def test_table():
 
 def test_the_command_writes_page_and_data(tmp_path, monkeypatch, capsys):
     """--methods prints the table, and writes it with its data where it is told to."""
-    found = made_up()
-    monkeypatch.setattr(
-        "mocoop.bench.method_steps.measure_methods", lambda *args: iter([found[:2], found])
-    )
+    found, asked = made_up(), []
+
+    def measure(base, methods, *others):
+        asked.append(methods)
+        return iter([found[:2], found])
+
+    monkeypatch.setattr("mocoop.bench.method_steps.measure_methods", measure)
     assert main(["bench", "--methods", "--out", str(tmp_path)]) == 0
+    assert main(["bench", "--methods", "--only", "mocoop", "ivlp"]) == 0
+    assert asked == [STEP_METHODS, ("mocoop", "ivlp")]
     assert "| IVLP | 46,080 |" in capsys.readouterr().out
     saved = json.loads((tmp_path / "bench-methods.json").read_text())
     assert len(saved["methods"]) == 6
     assert "| VPT |" in (tmp_path / "bench-methods.md").read_text()
     assert main(["bench", "--methods", "--quick"]) == 2
     assert "other steps than --quick" in capsys.readouterr().err
+    assert main(["bench", "--methods", "--only", "mocop"]) == 2
+    assert "Did you mean 'mocoop'?" in capsys.readouterr().err
+    assert main(["bench", "--only", "mocoop"]) == 2
+    assert "add --methods" in capsys.readouterr().err
 
 
 def test_frozen_images_cost_nothing(deep):

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -105,7 +106,8 @@ async def train(page: Page, address: str, dice: random.Random) -> None:
         page.get_by_role("button", name="Add to the queue")
     )
     await button.click()
-    await page.get_by_text("Epoch").or_(page.get_by_text("waiting")).first.wait_for()
+    began = page.get_by_text(re.compile("Epoch .* of|Starting|waiting|Test accuracy"))
+    await began.filter(visible=True).first.wait_for()  # a closed part of the form has "Epochs"
 
 
 ACTS: dict[str, Act] = {"page": look, "gallery": route, "upload": upload, "map": draw_map}
