@@ -106,6 +106,7 @@ def open_lazily(source: Path | bytes) -> Image.Image:
     """
     head = source[:HEAD] if isinstance(source, bytes) else _head(source)
     formats: tuple[str, ...] = FORMATS
+    Image.preinit()  # the usual readers; else Pillow imports all of its forty for the first file
     if kind_of(head) == "HEIF":
         import pillow_heif  # a large library, loaded only for its files
 
