@@ -138,7 +138,9 @@ def test_first_pages_import_only_what_they_need():
     code = f"""
 import sys
 from streamlit.testing.v1 import AppTest
+from app.ui import entry
 from mocoop.slow_imports import import_slow
+entry.DRAWN = 3600  # seconds: else a slow machine could begin to import torch in between
 app = AppTest.from_file("streamlit_app.py", default_timeout=200).run()
 print(*(name for name in ("torch", "pandas") if name in sys.modules))
 import_slow()  # as the app does before any other page, which AppTest runs alone
