@@ -1,6 +1,6 @@
 """The story that Home opens with on a new machine, computed once and shipped with the project.
 
-Home shows it at once, while torch is imported. `python -m app.home.shipped_story --write` makes
+Home shows it before torch is imported. `python -m app.home.shipped_story --write` makes
 the file anew: it is out of date when the shipped runs, the small CLIP or the drawings change.
 """
 
