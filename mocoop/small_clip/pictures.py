@@ -7,15 +7,15 @@ workers start at once.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
+from mocoop.storage.processes import FreshProcesses, result_of
 from mocoop.world.layers import GROUNDS
 from mocoop.world.patches import NOBODY
 from mocoop.world.roles import ROLES, layouts_with, random_layout
@@ -138,9 +138,7 @@ def step_pictures(
     parts = [min(CHUNK, batch_size - start) for start in range(0, batch_size, CHUNK)]
     waiting: deque[list[Future[tuple[np.ndarray, Pictures]]]] = deque()
     steps = iter(shares.items())
-    # Spawned: a forked process may hang in torch's threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker) as workshop:
+    with FreshProcesses(workers, _start_worker) as workshop:
 
         def ask() -> None:
             for step, singles in steps:
@@ -155,7 +153,7 @@ def step_pictures(
             for _ in range(2 + 2 * workers * CHUNK // batch_size):
                 ask()
             while waiting:
-                done = [job.result() for job in waiting.popleft()]
+                done = [result_of(job) for job in waiting.popleft()]
                 ask()
                 drawn = zip(*(pictures for _, pictures in done), strict=True)
                 yield done[0][0], Pictures(*(np.concatenate(part) for part in drawn))

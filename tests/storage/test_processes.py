@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mocoop.errors import UserError
 from mocoop.storage.processes import parallel_map
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,3 +66,47 @@ def test_workers_end_with_the_process_that_was_killed(tmp_path):
     for process in left:
         process.kill()
     assert left == []
+
+
+def test_a_script_without_a_guard_is_run_once(tmp_path):
+    # As a page of the app would be, which AppTest leaves behind as the main script.
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import operator\n"
+        "from mocoop.storage.processes import parallel_map\n"
+        "print('started', flush=True)\n"
+        "print(sorted(parallel_map(operator.add, [(1, 2), (3, 4)], 2)))\n"
+        "raise SystemExit('a page that ends here')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.splitlines() == ["started", "[(0, 3), (1, 7)]"], done.stderr
+
+
+def test_a_job_that_is_defined_in_the_script_is_found(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from mocoop.storage.processes import parallel_map\n"
+        "def double(number):\n"
+        "    return 2 * number\n"
+        "if __name__ == '__main__':\n"
+        "    print(sorted(parallel_map(double, [(1,), (2,)], 2)))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.splitlines() == ["[(0, 2), (1, 4)]"], done.stderr
+
+
+def end_at_once(number):
+    """Ends its worker as the system does when memory runs out."""
+    if number:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_told_in_words():
+    with pytest.raises(UserError, match="use fewer workers"):
+        list(parallel_map(end_at_once, [(0,), (1,)], 2))
