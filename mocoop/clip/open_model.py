@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import open_clip
-from open_clip import SimpleTokenizer
 from open_clip.convert import convert_state_dict
 from open_clip.model import (
     CLIP,
@@ -35,6 +34,7 @@ from mocoop.clip.names import (
     Tag,
     check_activation_of,
 )
+from mocoop.clip.quick_model import WeightsFollow, unset_weights, usual_tokenizer
 from mocoop.clip.snapshots import snapshot_folder
 from mocoop.clip.weights_in import usual_weights, weights_of_training
 from mocoop.errors import UserError, UserNote
@@ -48,6 +48,7 @@ MISFITS = (
     ArithmeticError, SafetensorError,
 )  # fmt: skip
 OFFLINE_HINT = "The built-in demo works offline: use backbone 'demo'."
+OTHER_TOKENIZERS = {"hf_tokenizer_name", "tokenizer_kwargs"}  # settings of a text tower
 VOCABULARY = 49408  # tokens of CLIP's own tokenizer
 
 OpenClip: TypeAlias = CLIP | CustomTextCLIP
@@ -96,7 +97,10 @@ def _pretrained(source: Tag) -> Opened:
     try:
         check_available(open_clip.get_pretrained_cfg(architecture, tag))
         with _quiet():
-            model = open_clip.create_model(architecture, pretrained=tag, require_pretrained=True)
+            with WeightsFollow():
+                model = _with_tag(architecture, tag)
+            if unset_weights(model):
+                model = _with_tag(architecture, tag)
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise UserError(
             f"The weights {architecture}/{tag} are not on this machine and could not be "
@@ -105,6 +109,10 @@ def _pretrained(source: Tag) -> Opened:
         ) from error
     settings = open_clip.get_model_config(architecture) or {}
     return Opened(model, open_clip.get_tokenizer(architecture), "open_clip", settings)
+
+
+def _with_tag(architecture: str, tag: str) -> OpenClip:
+    return open_clip.create_model(architecture, pretrained=tag, require_pretrained=True)
 
 
 def _known(architecture: str, file: Path, doubtful: bool = True) -> Opened:
@@ -118,7 +126,7 @@ def _known(architecture: str, file: Path, doubtful: bool = True) -> Opened:
     if layout == "OpenAI":
         check_activation_of(architecture, str(file), weights_quick=True)
     try:
-        with _quiet():
+        with _quiet(), WeightsFollow():
             model = open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
         _load(model, tensors, f"{file} does not fit {architecture}")
         tokenizer = open_clip.get_tokenizer(architecture)
@@ -215,7 +223,7 @@ def _in_folder(folder: Path, weights: tuple[Path, ...] = ()) -> Opened:
         if ours.is_file():
             if settings.get("vision_cfg", {}).get("timm_model_name"):
                 complete_open_clip()
-            model, tokenizer = _like_open_clip(folder, tensors)
+            model, tokenizer = _like_open_clip(folder, settings, tensors)
             return Opened(model, tokenizer, layout, settings, weights)
         return _from_settings(settings, transform, tensors, layout, weights)
     except MISFITS as error:
@@ -225,14 +233,21 @@ def _in_folder(folder: Path, weights: tuple[Path, ...] = ()) -> Opened:
         ) from error
 
 
-def _like_open_clip(folder: Path, tensors: dict[str, Tensor]) -> tuple[OpenClip, Tokenizer]:
+def _like_open_clip(
+    folder: Path, settings: Mapping[str, Any], tensors: dict[str, Tensor]
+) -> tuple[OpenClip, Tokenizer]:
     """Returns model and tokenizer of a folder with open_clip's configuration."""
     name = f"local-dir:{folder}"
-    with _quiet():
+    with _quiet(), WeightsFollow():
         # open_clip itself would prefer a pickle with a usual name in the same folder.
         model = open_clip.create_model(name, load_weights=False, pretrained_text=False)
     _load(model, tensors, "the configuration is of another CLIP")
-    return model, open_clip.get_tokenizer(name)
+    text = settings.get("text_cfg", {})
+    if OTHER_TOKENIZERS & text.keys():
+        return model, open_clip.get_tokenizer(name)
+    return model, usual_tokenizer(
+        text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
+    )
 
 
 def _from_settings(
@@ -249,12 +264,12 @@ def _from_settings(
             f"{weights[0]} has {text['vocab_size']} tokens: expected the {VOCABULARY} of CLIP's "
             "own tokenizer."
         )
-    with _quiet():
+    with _quiet(), WeightsFollow():
         model = CLIP(**settings)
     _load(model, tensors, f"{weights[0]} does not fit its configuration")
     usual = asdict(PreprocessCfg(size=model.visual.image_size))
     set_model_preprocess_cfg(model, merge_preprocess_dict(usual, dict(transform)))
-    tokenizer = SimpleTokenizer(context_length=text["context_length"])
+    tokenizer = usual_tokenizer(text["context_length"])
     return Opened(model, tokenizer, layout, settings, weights)
 
 

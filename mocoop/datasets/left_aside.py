@@ -13,9 +13,9 @@ from mocoop.datasets.base import Item
 from mocoop.datasets.edits import OWN_FILES
 from mocoop.datasets.tree import Folder
 from mocoop.storage.archives import is_content_name
-from mocoop.storage.picture_kinds import is_picture
+from mocoop.storage.picture_kinds import NO_PICTURE, is_picture
 
-NO_PICTURE, NOT_USED = "not a picture that MoCoOp reads", "not in the layout or the list"
+NOT_USED = "not in the layout or the list"
 _NAMED = 3  # files that a remark names of each kind
 Aside = Mapping[str, tuple[str, ...]]  # reason → paths, sorted
 

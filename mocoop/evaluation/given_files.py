@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mocoop.datasets.left_aside import NO_PICTURE
 from mocoop.errors import UserError
 from mocoop.storage.archives import is_content_name
-from mocoop.storage.picture_kinds import is_picture
+from mocoop.storage.picture_kinds import NO_PICTURE, is_picture
 
 HIDDEN = "hidden, or added by the operating system"
 DEAD_LINK = "a link to nothing"

@@ -12,10 +12,10 @@ import sys
 import pytest
 
 from mocoop.cli.main import main
-from mocoop.datasets.left_aside import NO_PICTURE
 from mocoop.evaluation import given_files
 from mocoop.evaluation.given_files import DEAD_LINK, HIDDEN, LOOP, NOT_UTF8, SPECIAL, find_files
 from mocoop.presets import settings_from
+from mocoop.storage.picture_kinds import NO_PICTURE
 from mocoop.training.experiment import run_experiment
 from tests.files.pictures import NO_PICTURES, READ, blocks, deep, encoded, huge_header
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
