@@ -27,8 +27,10 @@ from tests.browser.conftest import ARGUMENTS, ROOT, free_port, wait_for
 from tests.browser.measure_answers import methods_beside, typed_prompts, uploads
 from tests.browser.steps import settled
 from tests.browser.timing import timed
+from tests.support.image_files import picture_bytes
 
 RUN = "albums-mocoop-16shot"
+KINDS = 16  # interactions of one turn: see mixed_interactions
 PAGES = ("Train", "Routing", "Prompt space", "Home")
 
 
@@ -139,7 +141,7 @@ def choose_map(page: Page, method: str) -> float:
 
 
 def interactions(page: Page, address: str, count: int) -> None:
-    """Does things of every kind, over and over."""
+    """Looks at galleries and moves sliders, over and over."""
     styles = ("sketch", "photo", "dark")
     for number in range(count):
         kind = number % 8
@@ -154,6 +156,53 @@ def interactions(page: Page, address: str, count: int) -> None:
             settled(page)
         else:
             move_slider(page, "ArrowRight")
+
+
+def mixed_interactions(page: Page, address: str, turns: range) -> None:
+    """Does what visitors do, in turns: galleries, sliders, uploads, maps and other pages."""
+    for number in turns:
+        interactions(page, address, 8)
+        page.goto(f"{address}/routing?run={RUN}&view=Try+a+picture&source=My+files")
+        given = page.locator("input[type=file]").first
+        given.wait_for(state="attached")
+        settled(page)
+        name = f"{number}.png"
+        buffer = picture_bytes(name)
+        given.set_input_files({"name": name, "mimeType": "image/png", "buffer": buffer})
+        page.get_by_text(name).first.wait_for()
+        page.get_by_role("img", name="The changed picture").wait_for()
+        settled(page)
+        page.goto(f"{address}/prompt_space?run={RUN}")
+        page.get_by_text("Trustworthiness").wait_for()
+        settled(page)
+        for method in ("UMAP", "PCA"):
+            page.get_by_role("radio", name=method, exact=True).click()
+            settled(page)
+        for name in ("Train", "Compare", "Data", "Home"):
+            page.get_by_role("link", name=name, exact=True).click()
+            page.wait_for_url(f"**/{'' if name == 'Home' else name.lower()}*")
+            settled(page)
+
+
+def memory(browser, folder: Path, count: int) -> None:
+    """Prints the server's memory over many interactions of all kinds; fails if it grows."""
+    each = -(-count // (10 * KINDS))  # turns between two looks at the memory
+    with server(folder) as (address, process, _):
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.get_by_text("Mixed answer").wait_for()
+        sizes = []
+        for step in range(10):
+            turns = range(step * each, (step + 1) * each)
+            mixed_interactions(page, address, turns)
+            sizes.append(process.memory_info().rss / 2**20)
+            print(f"{KINDS * turns.stop} interactions: {sizes[-1]:.0f} MiB", flush=True)
+        page.close()
+    growth = 100 * (sizes[-1] / sizes[0] - 1)
+    print(f"growth after the first tenth: {growth:+.1f} % (aim: below 10 %)")
+    if growth > 10:
+        raise SystemExit(1)
 
 
 def answers(browser, folder: Path, rounds: int) -> None:
@@ -189,6 +238,9 @@ def main() -> None:
         action="store_true",
         help="measure only changes of page, typed prompts, methods side by side and uploads",
     )
+    parser.add_argument(
+        "--memory", action="store_true", help="measure only memory, over interactions of all kinds"
+    )
     asked = parser.parse_args()
     print(f"load before: {os.getloadavg()}, cores: {os.cpu_count()}\n")
     print("| what | median | worst | times | aim |\n|---|---|---|---|---|")
@@ -196,6 +248,9 @@ def main() -> None:
         folder = Path(name)
         chromium = "/usr/bin/chromium"
         browser = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        if asked.memory:
+            memory(browser, folder, asked.interactions)
+            return
         if asked.answers:
             answers(browser, folder, asked.rounds)
             return
