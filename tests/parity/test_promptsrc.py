@@ -27,7 +27,7 @@ OTHER = "ViT-B-16-quickgelu/openai"
 NAMES = ("cat", "fleur de lis", "old house", "F/A-18")
 TEMPLATES = load_templates("oxford_pets")
 EPOCHS = (1, 2, 6, 7, 9)  # in which the five steps are taken: warm-up and cosine
-CLOSE = 1e-5
+CLOSE = 2e-5  # fp32 against fp64; torch 2.6 comes to 1.01e-5
 
 
 @pytest.fixture(scope="module")
