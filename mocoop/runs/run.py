@@ -38,7 +38,7 @@ from mocoop.runs.status import (
     read_values,
 )
 from mocoop.shots import shots_name
-from mocoop.storage.atomic import read_tensors
+from mocoop.storage.atomic import read_tensors, remove_of_killed
 from mocoop.storage.formats import check_format
 from mocoop.storage.typed_json import convert, decode
 from mocoop.templates import Groups, as_groups
@@ -320,13 +320,18 @@ def white_setting(value: object) -> float | None:
 
 
 def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
-    """Returns an unused path for a new run, named after data, method, shots and seed."""
+    """Returns an unused path for a new run, named after data, method, shots and seed.
+
+    Temporary files that killed processes left in the earlier runs of this name are removed: not
+    every one of these runs is continued.
+    """
     root = root or default_runs()
     data = Path(config.data).name
     stem = f"{data}-{config.method}-{shots_name(config.shots)}-seed{config.seed}"
     if config.classes == "base":
         stem += "-base"
     number = 1
-    while (root / f"{stem}-{number:03d}").exists():
+    while (earlier := root / f"{stem}-{number:03d}").exists():
+        remove_of_killed(earlier)
         number += 1
     return root / f"{stem}-{number:03d}"

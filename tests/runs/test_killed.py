@@ -22,7 +22,7 @@ from mocoop.catalog import uploads
 from mocoop.errors import UserError
 from mocoop.protocols import lab_grid, runner
 from mocoop.runs.export_zip import archive_bytes
-from mocoop.runs.run import Run
+from mocoop.runs.run import Run, new_run_path
 from mocoop.runs.status import INTERRUPTED, RUNNING, STATUS_FILE, Status, identity, read_status
 from mocoop.runs.writer import RunWriter
 from mocoop.storage.archives import new_folder
@@ -56,6 +56,16 @@ def half(dead, tmp_path):
         return path
 
     return make
+
+
+def test_the_next_run_of_the_name_removes_it_from_one_that_nobody_continues(tmp_path, half):
+    config = tiny_config()
+    first = new_run_path(config, tmp_path)
+    left = half(first, "features.safetensors")
+    (first / "config.json").write_text("{}")
+    assert new_run_path(config, tmp_path).name.removesuffix("-002") + "-001" == first.name
+    assert not left.exists()
+    assert (first / "config.json").exists()
 
 
 def test_the_next_archive_shard_or_training_of_the_lab_removes_it(tmp_path, half, monkeypatch):
