@@ -15,9 +15,9 @@ from mocoop.errors import UserError
 from mocoop.evaluation.transfer import evaluate_on, saved_evaluation
 from mocoop.presets import identity
 from mocoop.protocols.plans import Task
+from mocoop.runs.paths import remove_half_files
 from mocoop.runs.run import FINISHED, Run
 from mocoop.shots import shots_name
-from mocoop.storage.atomic import remove_of_killed
 from mocoop.storage.engines import Engine, needed_folders, shared_folder
 
 
@@ -134,7 +134,7 @@ def _free_path(root: Path, name: str) -> Path:
 
 def _is_free(path: Path) -> bool:
     """Returns whether a folder does not exist, or a killed process has left it empty."""
-    remove_of_killed(path)
+    remove_half_files(path)
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from mocoop.assets import asset
 from mocoop.errors import UserError
 from mocoop.runs.status import read_status
+from mocoop.storage.atomic import remove_of_killed
 
 EXPORT_FILE = "classifier.json"
 """By this file a folder of `mocoop export` is recognised."""
@@ -77,3 +79,15 @@ def short_name(path: Path) -> str:
     """Returns how to name a run in a command: its name where that is enough, else its path."""
     by_name = path.absolute().parent in (default_runs().absolute(), shipped_runs().absolute())
     return shlex.quote(path.name if by_name else str(path))
+
+
+def remove_half_files(run: Path) -> None:
+    """Removes what killed processes left in a run's folder and in the folders directly in it.
+
+    Not every stopped run is continued: whoever chooses a folder for the next one calls this.
+    """
+    remove_of_killed(run)
+    with suppress(OSError):
+        for entry in os.scandir(run):
+            if entry.is_dir(follow_symlinks=False):
+                remove_of_killed(Path(entry.path))

@@ -26,7 +26,7 @@ from mocoop.older import check_not_first_demo
 from mocoop.presets import settings_of_run
 from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.formats import FORMAT
-from mocoop.runs.paths import default_runs, find_run, shipped_runs
+from mocoop.runs.paths import default_runs, find_run, remove_half_files, shipped_runs
 from mocoop.runs.schema import ConfigFile, RecordLine, ResultsFile
 from mocoop.runs.status import (
     FINISHED,
@@ -38,7 +38,7 @@ from mocoop.runs.status import (
     read_values,
 )
 from mocoop.shots import shots_name
-from mocoop.storage.atomic import read_tensors, remove_of_killed
+from mocoop.storage.atomic import read_tensors
 from mocoop.storage.formats import check_format
 from mocoop.storage.typed_json import convert, decode
 from mocoop.templates import Groups, as_groups
@@ -332,6 +332,6 @@ def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
         stem += "-base"
     number = 1
     while (earlier := root / f"{stem}-{number:03d}").exists():
-        remove_of_killed(earlier)
+        remove_half_files(earlier)
         number += 1
     return root / f"{stem}-{number:03d}"

@@ -16,7 +16,7 @@ import psutil
 
 from mocoop.errors import UserError
 from mocoop.runs.formats import FORMAT
-from mocoop.runs.paths import check_not_reserved
+from mocoop.runs.paths import check_not_reserved, remove_half_files
 from mocoop.runs.run import Run, RunSetup
 from mocoop.runs.status import (
     CANCELLED,
@@ -34,7 +34,6 @@ from mocoop.runs.status import (
 )
 from mocoop.storage.atomic import (
     exclusive_lock,
-    remove_of_killed,
     write_json,
     write_tensors,
     write_text,
@@ -64,7 +63,7 @@ class RunWriter:
         with exclusive_lock(path.parent):
             if (path / STATUS_FILE).exists():
                 _check_free(path, resume)  # first: a run of a newer version is left alone
-            remove_of_killed(path)
+            remove_half_files(path)
             if any(path.iterdir()):
                 _check_free(path, resume)
             self.run = Run(path)

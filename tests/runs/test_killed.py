@@ -62,10 +62,19 @@ def test_the_next_run_of_the_name_removes_it_from_one_that_nobody_continues(tmp_
     config = tiny_config()
     first = new_run_path(config, tmp_path)
     left = half(first, "features.safetensors")
+    state = half(first / FOLDER, "state.safetensors")
     (first / "config.json").write_text("{}")
     assert new_run_path(config, tmp_path).name.removesuffix("-002") + "-001" == first.name
     assert not left.exists()
+    assert not state.exists()
     assert (first / "config.json").exists()
+
+
+def test_a_protocol_removes_it_from_a_run_that_it_trains_anew(tmp_path, half):
+    state = half(tmp_path / "run" / FOLDER, "state.safetensors")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    assert runner._free_path(tmp_path, "run") == tmp_path / "run-1"
+    assert not state.exists()
 
 
 def test_the_next_archive_shard_or_training_of_the_lab_removes_it(tmp_path, half, monkeypatch):
