@@ -68,6 +68,18 @@ def test_workers_end_with_the_process_that_was_killed(tmp_path):
     assert left == []
 
 
+def run(script):
+    """Runs a script as a user would, and returns what it printed."""
+    return subprocess.run(
+        [sys.executable, script],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 def test_a_script_without_a_guard_is_run_once(tmp_path):
     # As a page of the app would be, which AppTest leaves behind as the main script.
     script = tmp_path / "script.py"
@@ -78,10 +90,7 @@ def test_a_script_without_a_guard_is_run_once(tmp_path):
         "print(sorted(parallel_map(operator.add, [(1, 2), (3, 4)], 2)))\n"
         "raise SystemExit('a page that ends here')\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = run(script)
     assert done.stdout.splitlines() == ["started", "[(0, 3), (1, 7)]"], done.stderr
 
 
@@ -94,10 +103,7 @@ def test_a_job_that_is_defined_in_the_script_is_found(tmp_path):
         "if __name__ == '__main__':\n"
         "    print(sorted(parallel_map(double, [(1,), (2,)], 2)))\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = run(script)
     assert done.stdout.splitlines() == ["[(0, 2), (1, 4)]"], done.stderr
 
 
