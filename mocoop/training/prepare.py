@@ -102,23 +102,25 @@ def prepare(
     labels = [item.label for item in train_items]
     check_held_out(config, labels, len(val_items), config.searches_lengths and dataset.val_is_test)
     names = [dataset.class_names[label] for label in trained]
-    _check_choice(config, groups, len(val_items))
+    if config.num_experts == "auto" and config.epochs:
+        _check_choice(config, groups, len(val_items), dataset.val_is_test)
     if config.epochs:
         images = min(config.batch_size, len(train_items))
         check_step_cost(config, backbone.text, groups, names, images)
     return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
 
 
-def _check_choice(config: TrainConfig, groups: Groups, validation_images: int) -> None:
-    """Raises UserError if experts are to be chosen, but there are none, or no validation images.
+def _check_choice(
+    config: TrainConfig, groups: Groups, validation_images: int, val_is_test: bool
+) -> None:
+    """Raises UserError if there are no experts, or no validation images, to choose with.
 
     Args:
         config: the run's settings.
         groups: the groups to start from.
         validation_images: their number.
+        val_is_test: whether validation images of the data set are test images too.
     """
-    if config.num_experts != "auto" or not config.epochs:
-        return
     if not METHODS[config.method].is_mixture or len(groups) < 2:
         raise UserError(
             "num_experts is auto, but there is only one expert. Use a mixture such as mocoop and "
@@ -133,6 +135,11 @@ def _check_choice(config: TrainConfig, groups: Groups, validation_images: int) -
         raise UserError(
             "num_experts auto chooses experts on validation images, and there are none. Add a "
             "folder val/, or leave num_experts out."
+        )
+    if val_is_test:
+        raise UserError(
+            "num_experts auto chooses experts on validation images, but those of this data set "
+            "are its test images. Leave num_experts out."
         )
 
 
