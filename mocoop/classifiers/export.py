@@ -32,7 +32,6 @@ from mocoop.clip.low_rank import low_rank_of
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
-from mocoop.methods import METHODS
 from mocoop.model.key_prompts import VALUES, key_tokens_of
 from mocoop.model.vision_prompts import VISION, tuned_tower
 from mocoop.older import check_not_first_demo
@@ -174,8 +173,6 @@ def export_run(
             "In this run an image has a feature for each of its experts (expert_vision_depth), "
             "which an export cannot hold. Use the run itself, or train with expert_vision_depth 0."
         )
-    if METHODS[method].trained_classes_only:
-        classifier = classifier.subset(range(setup.trained_classes))
     weights = run.weights()
     tensors = {name: value for name, value in weights.items() if name.startswith(NORMS)}
     tuned = tuned_tower(setup.config, weights)
