@@ -96,7 +96,7 @@ def test_a_run_without_test_images_travels_too(finished_run, tmp_path):
     run = read_archive(io.BytesIO(there), tmp_path / "runs")
     assert run.results() == results
     (run.path / "results.json").unlink()
-    with pytest.raises(UserError, match="results.json"):
+    with pytest.raises(UserError, match=r"results\.json"):
         archive_bytes(run)
 
 
