@@ -157,6 +157,24 @@ def test_table_with_splits(tmp_path, comma):
     assert data.image(data.items("train")[0]).size == (6, 5)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n\npath,label\n{}",  # empty lines first
+        '"path", "label"\n{}',  # a space after the comma
+        "  \n ; \npath;label\n{}",
+        "\nsep=;\npath;label\n{}",
+    ],
+)
+def test_tables_that_begin_otherwise(tmp_path, text):
+    comma = ";" if ";" in text else ","
+    rows = [comma.join((f"{c}{n}.png", c)) for c in "ab" for n in range(4)]
+    data = load_dataset(write_table(tmp_path, text.format("\n".join(rows))))
+    assert (data.class_names, data.layout) == (("a", "b"), "the table pets.csv")
+    with pytest.raises(UserError, match=rf"line {text.count(chr(10)) + 1}: expected a label"):
+        load_dataset(write_table(tmp_path, text.format(f"a.png{comma}\n")))
+
+
 def test_table_without_splits_and_with_styles(tmp_path):
     rows = [f"{c}{n}.png,{c},{'dark' if n % 2 else 'light'}" for c in "ab" for n in range(10)]
     data = load_dataset(write_table(tmp_path, "path,label,style\n" + "\n".join(rows)))
