@@ -76,7 +76,7 @@ def feature_cache(run: Run) -> FeatureCache:
 
 
 def classifier(run: Run) -> Classifier:
-    """Returns a run's classifier of all classes."""
+    """Returns a run's classifier of all classes that it can predict."""
     return _classifier(str(run.path), stamp_of(run), inputs_of(run))
 
 
@@ -84,12 +84,6 @@ def classifier(run: Run) -> Classifier:
 def _classifier(path: str, stamp: float, inputs: str) -> Classifier:
     run = open_run(path)
     return classifiers.open_classifier(run, loaded=backbone(setup_of(run).config.backbone))
-
-
-def classifier_of_known(run: Run) -> Classifier:
-    """Returns a run's classifier, restricted to the classes that it can predict."""
-    setup, whole = setup_of(run), classifier(run)
-    return whole.subset(range(setup.trained_classes)) if setup.knows_trained_only else whole
 
 
 def routed_test_items(run: Run, choice: str) -> RoutedItems:
@@ -150,7 +144,7 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
     items = sample_items(run)
     item = items[number % len(items)]
     image = dataset(setup_of(run).config.data).image(item)
-    routed = classifier_of_known(run).classify(encoder(run).pictures([image]))
+    routed = classifier(run).classify(encoder(run).pictures([image]))
     return item, as_png(image, 320), routed
 
 

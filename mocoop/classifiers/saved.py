@@ -31,8 +31,9 @@ def open_classifier(
 ) -> Classifier:
     """Returns the classifier of a finished run, at the end of training or after a saved epoch.
 
-    Old runs did not save the router of each epoch. For them, the text features of an earlier
-    epoch are combined with the final router.
+    Its classes are those of the run, or the trained ones if the run can predict no others. Old
+    runs did not save the router of each epoch. For them, the text features of an earlier epoch
+    are combined with the final router.
 
     Args:
         run: the run.
@@ -45,7 +46,9 @@ def open_classifier(
     run.require_finished()
     setup = run.setup()
     if METHODS[setup.config.method].fits_image_features:
-        return classifier_of_fit(setup, run.weights())
+        classifier = classifier_of_fit(setup, run.weights())
+        known = range(setup.trained_classes)
+        return classifier.subset(known) if setup.knows_trained_only else classifier
     if setup.config.conditional:
         backbone = run_backbone(run, loaded)
         return classifier_of_model(
