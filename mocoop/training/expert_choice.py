@@ -8,8 +8,9 @@ better (with more).
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -208,7 +209,10 @@ def _halves(trial: Trial, expert: int, images: Tensor) -> tuple[list[str], list[
 def _merged(trial: Trial, first: int, second: int) -> Groups:
     """Returns groups in which two are one, at the place of the first."""
     names = list(trial.groups)
+    others = [name for index, name in enumerate(names) if index not in (first, second)]
     joined = f"{names[first]} + {names[second]}"
+    if joined in others:
+        joined = next(_numbered(joined, others))
     both = dict.fromkeys((*trial.groups[names[first]], *trial.groups[names[second]]))
     return {
         joined if index == first else name: tuple(both) if index == first else trial.groups[name]
@@ -224,6 +228,12 @@ def _split(trial: Trial, expert: int, halves: tuple[list[str], list[str]]) -> Gr
         if index != expert:
             found[name] = templates
             continue
-        for number, half in enumerate(halves, 1):
-            found[f"{name} {number}"] = tuple(half)
+        for half, own in zip(halves, _numbered(name, trial.groups), strict=False):
+            found[own] = tuple(half)
     return found
+
+
+def _numbered(name: str, taken: Collection[str]) -> Iterator[str]:
+    """Yields a name with the numbers 1, 2 ..., without names that other groups have."""
+    numbered = (f"{name} {number}" for number in itertools.count(1))
+    return (own for own in numbered if own not in taken)
