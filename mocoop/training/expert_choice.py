@@ -26,6 +26,7 @@ from mocoop.runs.expert_steps import Change, ExpertStep
 from mocoop.templates import Groups
 from mocoop.training.loop import fit
 from mocoop.training.prepare import Prepared, training_data
+from mocoop.training.ranks import take_from_first
 
 SHARE = 3  # a short training has a third of the epochs
 ROUNDS = 4  # changes that can be kept
@@ -147,7 +148,10 @@ def _trial(
     templates = torch.cat(parts)  # (templates, classes, dim)
     frozen = images[:, -templates.shape[-1] :]
     liking = torch.stack([(frozen * one[data.train_labels]).sum(dim=1) for one in templates])
-    return Trial(groups, accuracy, found.weights.cpu(), liking.T.cpu())
+    place = liking.device if liking.is_cuda else torch.device("cpu")  # not all have float64
+    reached = torch.tensor(accuracy, dtype=torch.float64, device=place)
+    take_from_first((reached, found.weights, liking))
+    return Trial(groups, float(reached), found.weights.cpu(), liking.T.cpu())
 
 
 def _proposals(trial: Trial, num_chosen: int) -> Iterator[Proposal]:
