@@ -22,17 +22,14 @@ from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import HardText, expert_groups, frozen_text
-from mocoop.model.key_prompts import check_text_depth
-from mocoop.model.low_rank_updates import tower_sizes
-from mocoop.model.soft_prompts import check_learnable
 from mocoop.model.step_cost import check_step_cost
-from mocoop.model.vision_prompts import check_image_tokens
 from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
 from mocoop.training.length_search import check_held_out
+from mocoop.training.model_checks import check_model
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,6 @@ def prepare(
     data = config.data if dataset is not None else _absolute(config.data)
     dataset = dataset or load_dataset(config.data)
     groups = expert_groups(config, dataset.templates)
-    if METHODS[config.method].learns_prompts:
-        check_learnable(config, groups)
     config = replace(config, data=data, backbone=absolute_name(config.backbone), groups=groups)
     trained = class_range(config.classes, len(dataset.class_names))
     if len(trained) < 2:
@@ -93,11 +88,7 @@ def prepare(
     device = choose_device(config.device) if backbone is None else backbone.device
     config = replace(config, precision=choose_precision(config.precision, device))
     backbone = backbone or load_backbone(config.backbone, device)
-    if config.lora_rank:
-        tower_sizes(config, backbone.model.visual, backbone.text)  # raises what does not fit
-    check_image_tokens(config, backbone.model.visual, len(groups))
-    if METHODS[config.method].learns_prompts:
-        check_text_depth(config, backbone.text.transformer)
+    check_model(config, backbone, groups)
     train_items, val_items = few_shot_items(config, dataset)
     labels = [item.label for item in train_items]
     check_held_out(config, labels, len(val_items), config.searches_lengths and dataset.val_is_test)

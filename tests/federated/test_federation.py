@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mocoop.cli.main import main
 from mocoop.errors import UserError
-from mocoop.federated.federation import Federation
+from mocoop.federated.federation import Federation, Rounds
 from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.store import (
     DESCRIPTION,
@@ -229,3 +230,12 @@ def test_the_command_writes_a_partition_and_continues(config, tmp_path, capsys):
 def test_settings_are_checked(config, changes, message):
     with pytest.raises(UserError, match=message):
         replace(config, **changes)
+
+
+@pytest.mark.parametrize(
+    ("share", "clients", "count"), [(0.58, 50, 29), (0.29, 100, 29), (1.0, 7, 7), (0.01, 10, 1)]
+)
+def test_the_share_of_the_clients_is_exact(config, share, clients, count):
+    names = tuple(f"client {number}" for number in range(clients))
+    rounds = Rounds(replace(config, participation=share), None, SimpleNamespace(names=names))
+    assert len(rounds._chosen(1)) == count
