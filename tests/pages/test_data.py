@@ -148,7 +148,10 @@ def test_groups_are_proposed_and_kept(root):
     press(app, "Propose groups")
     assert not app.exception
     assert "images" in app.dataframe[1].value
+    kept = f"{state.TEMPLATES_EDITED} {folder}"
+    app.session_state[kept] = [{"Group": "before", "Templates": "a {}."}]
     press(app, "Save them with the data set")
+    assert kept not in app.session_state  # Train takes what was saved now
     assert len(read_edits(folder).groups) >= 2
     assert load_dataset(str(folder)).templates.groups == read_edits(folder).groups
 
