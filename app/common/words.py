@@ -48,14 +48,14 @@ def rows_to_groups(rows: Iterable[Mapping[str, object]], known: Groups | None = 
         UserError: if a group has no name, two groups have the same name, or a template is bad.
     """
     own = known or {}
-    unchanged = {
+    unchanged: dict[tuple[object, object], tuple[str, tuple[str, ...]]] = {
         (row[GROUP], row[TEMPLATES]): group
         for row, group in zip(groups_to_rows(own), own.items(), strict=True)
     }
     groups: dict[str, tuple[str, ...]] = {}
     for row in rows:
-        name, text = row.get(GROUP), row.get(TEMPLATES)
-        name, templates = unchanged.get((name, text)) or _typed_row(_text(name), _text(text))
+        cells = row.get(GROUP), row.get(TEMPLATES)
+        name, templates = unchanged.get(cells) or _typed_row(*map(_text, cells))
         if not name and not templates:
             continue
         if name in groups:

@@ -156,6 +156,7 @@ def current(name: str, dataset: Dataset) -> tuple[str | None, bool]:
 
 
 @st.fragment(run_every=POLL_SECONDS)
+@errors_in_words()
 def watch(key: str) -> None:
     """Shows how far a request is, and its candidates so far; reruns the page at its end."""
     status = template_jobs.status_of(key)

@@ -13,6 +13,7 @@ from app.prompt_space import cached, figures, tables, words
 from app.prompt_space.side_panel import side_panel
 from app.prompt_space.typed_view import typed_on_map
 from app.ui import layout
+from app.ui.messages import errors_in_words
 from app.ui.parts import show_figure, show_table
 from mocoop.analysis.projection import KINDS, MapSettings, Method, Projection
 from mocoop.errors import UserError
@@ -92,6 +93,7 @@ def drawn_map(run: Run, settings: MapSettings) -> Projection:
 
 
 @st.fragment(run_every=POLL_SECONDS)
+@errors_in_words()
 def watch_fit(run: Run, settings: MapSettings) -> None:
     """Shows how long UMAP has been running; runs the page again as soon as it has finished."""
     try:

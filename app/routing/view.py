@@ -196,6 +196,7 @@ def card(
 
 
 @st.fragment
+@errors_in_words()
 def look_button(closer: Closer, index: int, key: str) -> None:
     """Shows the button that opens an image's dialog; the page does not run again for it."""
     if st.button(

@@ -21,6 +21,7 @@ from app.train.settings import SHOTS, with_groups, with_start
 from app.train.template_table import Rows
 from app.ui.data_picker import pick_data
 from app.ui.glossary import words_on_this_page
+from app.ui.messages import errors_in_words
 from app.ui.run_picker import forget_run
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
@@ -118,6 +119,7 @@ def about_the_method(method: str) -> None:
 
 
 @st.dialog(setting_words.WHICH_METHOD, width="large")
+@errors_in_words()
 def explain_methods() -> None:
     """Shows what every method does and when it is useful."""
     rows: list[tuple[str, ...]] = []

@@ -49,7 +49,7 @@ def _edited_table(data: str, defaults: list[dict[str, str]]) -> Rows:
             TEMPLATES: st.column_config.TextColumn(width="large", required=True),
         },
     )
-    rows: Rows = table.to_dict("records")
+    rows: Rows = [{str(name): row[name] for name in row} for row in table.to_dict("records")]
     if rows == defaults:
         memory.pop(edited, None)
     else:
