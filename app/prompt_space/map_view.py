@@ -113,13 +113,20 @@ def pick_classes(setup: RunSetup, names: list[str]) -> tuple[list[str], tuple[st
         names: the classes on the map.
     """
     left, right = st.columns([3, 2])
+    memory, few = st.session_state, tables.few_classes(names)
+    # Streamlit would keep what a run of another data set left, if only the names in common.
+    other = state.MAP_CLASSES in memory and memory.get(state.MAP_CLASSES_OF, names) != names
+    if other:
+        memory[state.MAP_CLASSES] = few
+    memory[state.MAP_CLASSES_OF] = names
+    default = {} if other else {"default": few}  # it warns of a widget that has both
     classes = left.multiselect(
         words.CLASSES,
         names,
-        default=tables.few_classes(names),
         placeholder=words.CLASSES_HINT,
         key=state.MAP_CLASSES,
         bind=state.QUERY,
+        **default,
     )
     choices = tables.search_choices(setup.experts, names)
     asked = right.selectbox(
