@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -30,6 +29,7 @@ from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
 from mocoop.training.length_search import check_held_out
 from mocoop.training.model_checks import check_model
+from mocoop.user_paths import user_path
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,6 @@ def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
 
 def _absolute(name: str) -> str:
     """Returns the absolute path of data, so that a run works anywhere; names are kept."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     is_name = is_builtin(name) or name in BENCHMARKS
     return str(path.resolve()) if path.exists() and not is_name else name
