@@ -8,7 +8,7 @@ from mocoop.config import GIVEN
 from mocoop.errors import PathError, UserError
 from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup, read_checked
-from mocoop.runs.schema import PartResult
+from mocoop.runs.schema import TransferFile
 from mocoop.runs.status import FINISHED, STATUS_FILE, Status, saved_status
 
 
@@ -34,7 +34,7 @@ def check_run(folder: Path, called: str) -> Status:
         if setup.config.data != GIVEN and not {"all", "base", "new"} & set(results):
             raise UserError("results.json has no accuracy.")
         for path in sorted(folder.glob("transfer-*.json")):
-            read_checked(folder, path.name, PartResult)
+            read_checked(folder, path.name, TransferFile)
         run.weights()
         if not METHODS[setup.config.method].fits_image_features:
             run.features()

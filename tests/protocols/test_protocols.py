@@ -213,7 +213,7 @@ def test_a_failing_run_stops_the_protocol_and_keeps_the_others(tmp_path, workspa
     bad = replace(bad, config=replace(bad.config, epochs=3, learning_rate=1e35, clip_norm=0.0))
     with pytest.raises(UserError, match="no longer a finite number"):
         list(run_tasks([good, bad], tmp_path))
-    assert protocol_runs._finished(tmp_path, run_name(good.config)) is not None
+    assert Run(tmp_path / run_name(good.config)).status().state == "finished"
 
 
 def test_rows_of_base_to_new_and_styles(tmp_path, workspace):
