@@ -126,9 +126,10 @@ class AblationCommand:
     data: tuple[str, ...] = ("albums", "details", "halves", "things")
     """Built-in sets or folders of images."""
     variants: tuple[str, ...] = ()
-    """Variants to compare with the full method; by default all that fit the data: `no-gate-loss`, `no-text-loss`,
-    `one-group`, `random-groups`, `k-1`, `k-all`, `experts-3`, `experts-6`, `tau-one`,
-    `tau-logit`, `all-names`, `gate-scaled`, `gate-soft`, `no-correction`."""
+    """Variants to compare with the full method; by default all that fit the data:
+    `no-gate-loss`, `no-text-loss`, `one-group`, `random-groups`, `k-1`, `k-all`, `experts-3`,
+    `experts-6`, `tau-one`, `tau-logit`, `all-names`, `gate-scaled`, `gate-soft`,
+    `no-correction`."""
     method: str = "mocoop"
     """The mixture to change, such as `mocoop` or `mocoop-ln`."""
     shots: Shots = 16

@@ -53,8 +53,9 @@ class Plan:
         for name in ("data", "methods", "shots", "seeds"):
             if not getattr(self, name):
                 raise UserError(f"{name} is empty: give at least one value.")
-        for name in ("data", "methods", "shots", "seeds", "targets"):
+        for name in ("data", "methods", "seeds", "targets"):
             check_different(name, getattr(self, name))
+        check_different("shots", tuple(map(shots_value, self.shots)))
         same = [name for name in self.targets if name in self.data]
         if same:
             raise UserError(

@@ -13,7 +13,7 @@ from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset, absolute_source, load_dataset
 from mocoop.datasets.splits import class_range
 from mocoop.errors import UserError
-from mocoop.features.image_keys import ImageKeys
+from mocoop.features.image_keys import ImageKeys, digest
 from mocoop.model.hard_prompts import expert_groups
 from mocoop.presets import identity
 from mocoop.runs.run import FINISHED, Run, RunSetup
@@ -33,6 +33,11 @@ class Expected:
     """Part → key (`input_keys`)."""
     tested: Mapping[str, int]
     """Choice of classes → number of test images."""
+
+    @property
+    def key(self) -> str:
+        """Changes whenever the CLIP, the classes, the templates or the images change."""
+        return digest([self.backbone_fingerprint, self.class_names, dict(self.inputs)])
 
     def difference(self, run: Run) -> str:
         """Returns, in words, what a run was made from that is different now; "" if nothing is.

@@ -32,7 +32,6 @@ from mocoop.training.length_search import SearchOptimizer, SearchResult, search_
 from mocoop.training.loop import fit
 from mocoop.training.prepare import Prepared, prepare, training_data
 
-
 NOT_COMPARABLE = ("classes", "style", "validation")
 """Settings that change what an accuracy is measured on: fewer classes are easier, say."""
 OPTIONS = ("data", "method", "backbone", "shots", "seed", "groups")
@@ -98,9 +97,11 @@ def tune(
     start = with_epochs(preset(method, backbone), epochs)
     _check_grid(grid)
     values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]
-    for name, some in (*zip(grid, values, strict=True), ("data", data), ("seeds", seeds)):
+    for name, some in zip(grid, values, strict=True):
         check_different(name, some)
-    check_different("shots", shots)
+    for name, given in (("data", tuple(map(absolute_source, data))), ("seeds", seeds)):
+        check_different(name, given)
+    check_different("shots", tuple(map(shots_value, shots)))
     combinations = [dict(zip(grid, found, strict=True)) for found in itertools.product(*values)]
     places = list(itertools.product(data, shots, seeds))
     names = [f"{name}, {shots_value(count)}, {seed}" for name, count, seed in places]
@@ -130,8 +131,8 @@ def check_comparable(names: Iterable[str]) -> None:
     for name in names:
         if name in NOT_COMPARABLE:
             raise UserError(
-                f"{name} changes what is measured, so that the candidates' accuracies could not "
-                "be compared. Give it one value for all of them, or compare test results."
+                f"{name} changes which classes or images count, so that the accuracies of the "
+                "candidates could not be compared. Give all of them the same."
             )
 
 
