@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,10 @@ from mocoop.protocols.lab_grid import _part
 from mocoop.protocols.plans import Plan, tasks
 from mocoop.protocols.reuse import Expectations
 from mocoop.protocols.runner import run_name, run_tasks
+from mocoop.results.gather import gather
 from mocoop.results.protocol_rows import labels_of, rows_of
+from mocoop.runs.export_zip import write_archive
+from mocoop.runs.import_zip import read_archive
 from mocoop.runs.run import Run
 from mocoop.storage.engines import Engine
 from mocoop.sweeps.halving import run_sweep
@@ -185,6 +189,23 @@ def test_tests_on_other_data_say_what_they_were_made_on(tmp_path, workspace):
     assert finished(asked, tmp_path / "runs") == [run]
     assert evaluate_on(run, load_dataset(str(two)))["num_images"] == on_two["num_images"] + 1
     assert saved_targets(run) == (str(one), str(two))
+
+
+def test_a_packed_run_holds_no_folder_of_what_it_was_tested_on(tmp_path, workspace):
+    src, target = pets(tmp_path / "src"), pets(tmp_path / "a" / "pets")
+    (run,) = finished(planned(src, target), tmp_path / "runs")
+    write_archive(run, tmp_path / "run.zip")
+    assert str(tmp_path).encode() not in b"".join(contents(tmp_path / "run.zip"))
+    again = read_archive(tmp_path / "run.zip", tmp_path / "other")
+    assert saved_targets(again) == ("pets",)
+    (row,) = (row for row in gather([again]).rows if row.target == "pets")
+    assert row.value == evaluate_on(run, load_dataset(str(target)))["accuracy"]
+
+
+def contents(file):
+    """Returns the bytes of all files in a zip."""
+    with zipfile.ZipFile(file) as archive:
+        return [archive.read(name) for name in archive.namelist()]
 
 
 def test_old_tests_count_for_built_in_sets_alone(tmp_path, workspace, monkeypatch):
