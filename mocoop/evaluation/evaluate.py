@@ -89,7 +89,7 @@ def route_items(
 
     Args:
         classifier: the classifier of a trained run.
-        dataset: the data set it was trained on.
+        dataset: a data set whose classes, or the first of them, are those of the classifier.
         cache: image features of the run's backbone.
         choice: all, base or new.
         split: train, val or test.
@@ -99,7 +99,7 @@ def route_items(
     Raises:
         UserError: if the split has no image of these classes.
     """
-    labels = class_range(choice, len(classifier.class_names))
+    labels = class_range(choice, len(dataset.class_names))
     items = dataset.items(split, labels)
     if not items:
         raise UserError(f"{dataset.name} has no {split} image of the {choice} classes.")

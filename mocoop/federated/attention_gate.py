@@ -104,6 +104,14 @@ class BesideOthers(PromptMixture):
         made.own_weight = own_weight
         return made
 
+    def router_parameters(self) -> list[nn.Parameter]:
+        """Returns the parameters of the attention gate."""
+        return list(self.attention.parameters())
+
+    def rests(self, name: str) -> bool:
+        """Returns whether a parameter is the gate's while there is nothing to mix."""
+        return self.others is None and name.startswith("attention.")
+
     def forward(self, image_features: Tensor, soft: Tensor) -> Mixture:
         """Returns the own prompt's logits, or with others' prompts both parts' sum.
 

@@ -87,6 +87,31 @@ def test_pfedmoap_uses_the_prompts_of_others_from_the_second_round(config):
     assert not model.others.requires_grad
 
 
+def gates(federation):
+    """Returns each client's gate, flat."""
+    models = [client.model for client in federation.clients]
+    return [torch.cat([p.detach().flatten() for p in m.attention.parameters()]) for m in models]
+
+
+def test_the_gate_learns_at_its_own_rate_once_it_is_used(config):
+    """It rests in the first round; then it moves by its share of the prompt's rate."""
+    moved = {}
+    for rate in (0.0, 1e-4, 2e-4):
+        federation = Federation(replace(config, strategy="pfedmoap", gate_rate=rate))
+        start = gates(federation)
+        rounds = federation.run()
+        assert [next(rounds).number for _ in range(2)] == [0, 1]
+        assert all(map(torch.equal, gates(federation), start))
+        list(rounds)
+        moved[rate] = [
+            (a - b).norm().item() for a, b in zip(gates(federation), start, strict=True)
+        ]
+    assert moved[0.0] == [0.0, 0.0, 0.0]
+    for once, twice in zip(moved[1e-4], moved[2e-4], strict=True):
+        assert once > 0.0
+        assert twice == pytest.approx(2 * once, rel=0.1)
+
+
 def test_one_client_with_all_images_trains_as_alone(config):
     """A federation whose average has one member is the member's own training."""
     alone = Federation(replace(config, strategy="local"))

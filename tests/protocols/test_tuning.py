@@ -67,6 +67,34 @@ def test_tuned_layer_norms_are_used(workspace, tmp_path):
     assert Run(tmp_path / "run").weights().keys() > {"gate.weight"}
 
 
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (["shots=1,2"], "The grid cannot vary shots"),
+        (["seed=1,2"], "The grid cannot vary seed"),
+        (["data=digits,faces"], "The grid cannot vary data"),
+        (["method=coop,lasp"], "The grid cannot vary method"),
+        (["groups=x"], "The grid cannot vary groups"),
+        (["classes=all,base"], "classes changes which classes or images count"),
+        (["style=photo"], "style changes which"),
+        (["validation=few,all"], "validation changes which"),
+        (["learning_rate=0.1", "learning_rate=0.2"], "The grid has learning_rate twice"),
+        (["learning_rate=0.1,0.10"], "learning_rate has 0.1 twice"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(grid, message, capsys):
+    assert main(["tune", "coop", "--grid", *grid, "--data", "digits"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["data", "shots", "seeds"])
+def test_places_are_given_once(name):
+    values = {"data": ("digits",), "shots": (1,), "seeds": (1,)}
+    values[name] *= 2
+    with pytest.raises(UserError, match=f"{name} has .* twice"):
+        next(tune("coop", {"learning_rate": ["0.1"]}, **values))
+
+
 @pytest.mark.long
 def test_every_combination_is_tried_and_the_best_named(capsys, workspace):
     line = ["tune", "coop", "--grid", "learning_rate=0.1,1.0", "epochs=1,2"]

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.presets import identity, preset
+from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.expert_steps import ExpertStep, choice_in_words
 from mocoop.runs.run import Run
 from mocoop.training import experiment, expert_choice
@@ -97,6 +99,16 @@ def test_what_cannot_be_chosen(tmp_path):
         with pytest.raises(UserError, match=message):
             next(run_experiment(config_of(**changes), path))
     assert not path.exists()
+
+
+def test_experts_are_not_chosen_on_test_images(tmp_path, monkeypatch):
+    """On ImageNet the validation images are the test images."""
+    monkeypatch.setattr(Dataset, "val_is_test", property(lambda self: True))
+    with pytest.raises(UserError, match="are its test images"):
+        next(run_experiment(config_of(), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    before = replace(config_of(), data="imagenet")  # a run of a version that did so
+    assert in_words(chosen_on_test(before, {})).startswith("The experts were chosen")
 
 
 def test_off_by_default():
