@@ -90,7 +90,7 @@ def gather(runs: Sequence[Run]) -> Gathered:
     there = {_cell(row) for row in rows}
     untrained: dict[tuple[object, ...], Row] = {}
     for run, setup in setups.items():
-        if run.name not in unreadable:
+        if run.name not in unreadable and not _outdated(setup, setups.values()):
             for row in untrained_rows(run, setup, _several_clips(setups), sets):
                 if _cell(row) not in there:  # a run of zero-shot counts instead
                     untrained.setdefault(_identity(row), row)
@@ -114,7 +114,8 @@ def _labels(setups: dict[Run, RunSetup]) -> dict[Run, str]:
     """Returns the label of each run, which is the label of its line in the tables.
 
     Labels name the CLIP if the runs use several, and the groups of templates if runs of the
-    same method and data set use several.
+    same method and data set use several. Runs from before the data or the CLIP's weights have
+    changed say so.
     """
     several_clips = _several_clips(setups)
     groups: dict[tuple[str, str], list[str]] = {}
@@ -134,8 +135,25 @@ def _labels(setups: dict[Run, RunSetup]) -> dict[Run, str]:
             label += f", {names[index]}{number}"
         if several_clips:
             label += f", {setup.config.backbone}"
-        labels[run] = label
+        labels[run] = label + _outdated(setup, setups.values())
     return labels
+
+
+def _outdated(setup: RunSetup, setups: Iterable[RunSetup]) -> str:
+    """Returns what is different, in words, in the newest run on the same data with the same CLIP.
+
+    Args:
+        setup: the settings of a run.
+        setups: those of all runs, newest first.
+    """
+    place = setup.config.data, setup.config.backbone
+    newest = next(one for one in setups if (one.config.data, one.config.backbone) == place)
+    if newest.backbone_fingerprint != setup.backbone_fingerprint:
+        return ", with the earlier weights"
+    if newest.class_names != setup.class_names:
+        return ", with the earlier classes"
+    images = {one.inputs.get("test images", "") for one in (newest, setup)} - {""}
+    return ", on the earlier images" if len(images) > 1 else ""
 
 
 def _data_labels(setups: Mapping[Run, RunSetup]) -> dict[str, str]:

@@ -143,6 +143,30 @@ def test_sets_of_one_name_are_not_averaged_together(finished_run, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"backbone_fingerprint": "other"}, "with the earlier weights"),
+        ({"class_names": list("abcdefgh")}, "with the earlier classes"),
+        ({"inputs": {"test images": "other"}}, "on the earlier images"),
+        ({"inputs": {}}, ""),
+    ],
+)
+def test_runs_from_before_a_change_are_not_averaged_with_later_ones(
+    changes, words, finished_run, tmp_path
+):
+    runs = [copy_run(finished_run, tmp_path / str(seed), seed=seed) for seed in (1, 2)]
+    path = runs[1].path / "config.json"
+    values = json.loads(path.read_text()) | changes
+    values["class_names"] = values["class_names"] + ["z"] * 99
+    values["class_names"] = values["class_names"][: len(finished_run.setup().class_names)]
+    path.write_text(json.dumps(values))
+    found = gather(runs)
+    labels = dict.fromkeys(row.method for row in found.rows)
+    assert list(labels) == ["mocoop, epochs 3", *([f"mocoop, epochs 3, {words}"] * bool(words))]
+    assert {row.seed for row in found.untrained} == ({1} if words else {1, 2})
+
+
 def test_damaged_and_unfinished_runs_are_named_and_left_out(finished_run, tmp_path):
     good = copy_run(finished_run, tmp_path / "good")
     broken = copy_run(finished_run, tmp_path / "broken")

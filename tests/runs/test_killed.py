@@ -21,6 +21,7 @@ import torch
 from mocoop.catalog import uploads
 from mocoop.errors import UserError
 from mocoop.protocols import lab_grid, runner
+from mocoop.protocols.reuse import Expectations
 from mocoop.runs.export_zip import archive_bytes
 from mocoop.runs.run import Run, new_run_path
 from mocoop.runs.status import INTERRUPTED, RUNNING, STATUS_FILE, Status, identity, read_status
@@ -117,14 +118,18 @@ def test_what_a_process_of_another_machine_writes_is_left_alone(tmp_path, dead, 
 
 
 def test_a_protocol_passes_over_a_run_that_was_killed_before_its_status(tmp_path, half):
-    (tmp_path / "run").mkdir()
-    half(tmp_path / "run", STATUS_FILE)
-    assert runner._finished(tmp_path, "run") is None
-    assert runner._resumed(tmp_path, "run") is None
-    assert runner._free_path(tmp_path, "run") == tmp_path / "run"
-    (tmp_path / "run" / STATUS_FILE).write_text("{")
-    assert runner._finished(tmp_path, "run") is None
-    assert runner._free_path(tmp_path, "run") == tmp_path / "run-1"
+    config = tiny_config()
+    name = runner.run_name(config)
+    run = tmp_path / name
+    run.mkdir()
+    half(run, STATUS_FILE)
+    search = runner._Search(tmp_path, config, Expectations())
+    assert search.finished() is None
+    assert search.resumed() is None
+    assert runner._free_path(tmp_path, name) == run
+    (run / STATUS_FILE).write_text("{")
+    assert search.finished() is None
+    assert runner._free_path(tmp_path, name) == tmp_path / f"{name}-1"
 
 
 def test_an_upload_gets_its_name_only_after_it_was_checked(tmp_path, monkeypatch):
