@@ -50,13 +50,16 @@ def encode(command: EncodeData) -> None:
         UserError: for data, a CLIP or a cluster that cannot be used, or images that cannot be
             read; all others are encoded then.
     """
+    from mocoop.datasets import BENCHMARKS, is_builtin
     from mocoop.features.extraction import Request, extract
 
     if not command.name:
         raise UserError("Expected the name of a data set, or the path of a folder of images.")
     engine = command.engine.chosen()
     path = Path(command.name).expanduser()
-    name = str(path.resolve()) if path.exists() else command.name  # the same on every node
+    is_name = is_builtin(command.name) or command.name in BENCHMARKS  # whatever folder is here
+    # The same on every node.
+    name = str(path.resolve()) if path.exists() and not is_name else command.name
     decoders = command.decoders
     if decoders is None and engine.name == "ray":
         decoders = max(0, int(engine.cpus) - 1)
