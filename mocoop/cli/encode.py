@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -76,5 +77,5 @@ def encode(command: EncodeData) -> None:
         some = "".join(f"\n  {reason}" for reason in done.unreadable[:MOST_SHOWN])
         raise UserError(
             f"{number} cannot be read. Fix them, or leave them out with: mocoop data check "
-            f"{command.name} --skip{some}"
+            f"{shlex.quote(command.name)} --skip{some}"
         )
