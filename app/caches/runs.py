@@ -19,6 +19,7 @@ from mocoop.classifiers.base import Classifier, Routed
 from mocoop.classifiers.saved import check_same_data
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
+from mocoop.clip.tuned_tower import routed_features
 from mocoop.datasets import Item
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
@@ -33,7 +34,8 @@ class TrainingImages:
     """The images that a run was trained on, with their features."""
 
     items: tuple[Item, ...]
-    features: Tensor  # (images, dim), L2-normalised
+    features: Tensor
+    """(images, dim), L2-normalised: those that a router sees, which are CLIP's own if kept."""
 
 
 def inputs_of(run: Run) -> str:
@@ -171,5 +173,6 @@ def _training_images(path: str, stamp: float, inputs: str) -> TrainingImages:
     config = setup_of(run).config
     data = data_caches.dataset(config.data)
     items, _ = few_shot_items(config, data)
-    features = feature_cache(run).features(data, items)
-    return TrainingImages(items, features[:, 0])
+    cache = feature_cache(run)
+    features = cache.features(data, items)[:, 0]
+    return TrainingImages(items, routed_features(features, cache.backbone.text.dim))

@@ -129,7 +129,8 @@ def evaluate(routed_items: RoutedItems, choice: str) -> Evaluation:
     routing = routing_measures(routed.scores, routed.weights) if several else None
     agreement = None
     if routed_items.guide is not None:
-        num_chosen = int((routed.weights[0] > 0).sum())
+        # Of one image a weight may be too small for its number format, and so 0.
+        num_chosen = int((routed.weights > 0).sum(dim=1).max())
         agreement = guide_agreement(routed.scores, routed_items.guide, num_chosen)
     names = [routed.class_names[label] for label in labels.tolist()]
     usage = routed.weights.mean(dim=0).tolist()

@@ -84,6 +84,11 @@ def with_name(path: Path) -> Path:
     return path.resolve() if path.name in ("", "..") else path
 
 
+def data_in_name(data: str) -> str:
+    """Returns what names of runs call a data set: the last part of its path, also for `.`."""
+    return Path(os.path.abspath(Path(data).expanduser())).name
+
+
 def short_name(path: Path) -> str:
     """Returns how to name a run in a command: its name where that is enough, else its path."""
     path = with_name(path)

@@ -126,16 +126,20 @@ def explain_write_errors(folder: Path, variable: str = "MOCOOP_RUNS") -> Iterato
         variable: the environment variable that chooses another folder.
 
     Raises:
-        UserError: for these two kinds of errors; other errors are not changed.
+        UserError: for these errors, and for a file in the folder's place; other errors are not
+            changed.
     """
     try:
         yield
     except OSError as error:
-        elsewhere = error.filename and not Path(error.filename).is_relative_to(folder)
+        path = Path(error.filename or folder)
+        elsewhere = not path.is_relative_to(folder) and not folder.is_relative_to(path)
         if error.errno in DISK_FULL:
             advice = "Free some space"
         elif error.errno in NOT_WRITABLE and not elsewhere:
             advice = "Make it writable"
+        elif error.errno in (errno.ENOTDIR, errno.EEXIST) and not folder.is_dir():
+            advice = "Remove the file in its place"
         else:
             raise
         raise UserError(
