@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 FEW_NAMES = 3  # up to this number, all class names are listed
@@ -138,7 +139,7 @@ def what_is_checked(count: int) -> str:
 
 def use_command_line(source: str) -> str:
     """Returns the command that checks a large data set."""
-    return f"For so many images, use the command line: `mocoop data check {source}`."
+    return f"For so many images, use the command line: `mocoop data check {shlex.quote(source)}`."
 
 
 def opened(done: int, total: int) -> str:

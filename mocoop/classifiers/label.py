@@ -62,9 +62,13 @@ def label(session: onnxruntime.InferenceSession, picture: np.ndarray) -> dict[st
     index, probabilities, chosen, weights = (
         values[0] for values in session.run(outputs, {"pictures": picture[None]})
     )
+    told = [  # classes of the same name, as in ImageNet, have their number behind it
+        f"{name} ({number})" if class_names.count(name) > 1 else name
+        for number, name in enumerate(class_names)
+    ]
     return {
-        "label": class_names[index],
-        "probabilities": dict(zip(class_names, map(float, probabilities), strict=True)),
+        "label": told[index],
+        "probabilities": dict(zip(told, map(float, probabilities), strict=True)),
         "experts": {experts[number]: float(weights[number]) for number in chosen},
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -50,13 +51,16 @@ def encode(command: EncodeData) -> None:
         UserError: for data, a CLIP or a cluster that cannot be used, or images that cannot be
             read; all others are encoded then.
     """
+    from mocoop.datasets import BENCHMARKS, is_builtin
     from mocoop.features.extraction import Request, extract
 
     if not command.name:
         raise UserError("Expected the name of a data set, or the path of a folder of images.")
     engine = command.engine.chosen()
     path = Path(command.name).expanduser()
-    name = str(path.resolve()) if path.exists() else command.name  # the same on every node
+    is_name = is_builtin(command.name) or command.name in BENCHMARKS  # whatever folder is here
+    # The same on every node.
+    name = str(path.resolve()) if path.exists() and not is_name else command.name
     decoders = command.decoders
     if decoders is None and engine.name == "ray":
         decoders = max(0, int(engine.cpus) - 1)
@@ -73,5 +77,5 @@ def encode(command: EncodeData) -> None:
         some = "".join(f"\n  {reason}" for reason in done.unreadable[:MOST_SHOWN])
         raise UserError(
             f"{number} cannot be read. Fix them, or leave them out with: mocoop data check "
-            f"{command.name} --skip{some}"
+            f"{shlex.quote(command.name)} --skip{some}"
         )

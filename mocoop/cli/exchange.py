@@ -12,6 +12,7 @@ from mocoop.cli.console import print_json, print_results
 from mocoop.cli.option_types import MaybePath
 from mocoop.cli.train import with_templates
 from mocoop.config import TrainConfig
+from mocoop.runs.paths import short_name
 from mocoop.shots import Shots
 
 
@@ -68,4 +69,4 @@ def import_run(command: ImportCommand) -> None:
         return
     print(f"run: {run.path}")
     print_results(run.results())
-    print(f"for more: mocoop evaluate {run.name}, or open it in the app")
+    print(f"for more: mocoop evaluate {short_name(run.path)}, or open it in the app")

@@ -92,7 +92,7 @@ def warn_of_demo(backbone: Backbone, dataset: Dataset) -> None:
     """Prints a warning if the built-in CLIP is used for images that are not built in."""
     from mocoop.datasets import is_builtin
 
-    if backbone.name == "demo" and not is_builtin(dataset.name):
+    if backbone.name == "demo" and not is_builtin(dataset.source):
         print(
             "warning: the built-in CLIP was trained only on its own drawings. On other images it "
             "is little better than chance. Choose another CLIP with --backbone.",

@@ -7,6 +7,7 @@ interrupted extraction continues where it stopped. Several processes may compute
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -253,6 +254,6 @@ def _unreadable_error(dataset: Dataset, reasons: Mapping[int, str]) -> UserError
     return UnreadableImagesError(
         f"{count} of {dataset.name} cannot be read: {some}{more}. Fix them, or leave them out: "
         "in the app on the page Data under Check, or with: mocoop data check "
-        f"{dataset.source} --skip.",
+        f"{shlex.quote(dataset.source)} --skip.",
         ordered,
     )

@@ -116,7 +116,7 @@ def notebook_of(run: Run) -> str:
             f"Put `{name}.zip` (*Export as zip* on the page Compare, or `mocoop pack`) into this "
             "notebook's folder. If the run is among the runs of this machine, it is found there.",
         ),
-        _code(f"NAME = {name!r}"),
+        _code(f"NAME = {run.name!r}"),
         _code(_OPEN.replace("NOT_HERE", NOT_HERE)),
         _text("## Settings"),
         _code(_SETTINGS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mocoop.errors import UserError
+from mocoop.runs.export_zip import archive_name
 from mocoop.runs.import_zip import read_archive
 from mocoop.runs.run import Run, open_run
 
@@ -12,7 +13,7 @@ UNPACKED = "unpacked-runs"  # folder beside a notebook, for the runs that it unp
 
 
 def open_here(name: str, folder: Path | None = None) -> Run:
-    """Returns a run from `NAME` or `NAME.zip` in a folder, else from this machine's runs.
+    """Returns a run from `NAME`, or its zip, in a folder, else from this machine's runs.
 
     A zip is checked and unpacked into the folder's `unpacked-runs` the first time.
 
@@ -24,13 +25,14 @@ def open_here(name: str, folder: Path | None = None) -> Run:
         UserError: if there is no such run, or the zip is refused.
     """
     here = folder or Path.cwd()
-    file, root = here / f"{name}.zip", here / UNPACKED
-    for path in (here / name, root / name):
+    packed = archive_name(Run(Path(name)))  # some characters are different there
+    file, root = here / f"{packed}.zip", here / UNPACKED
+    for path in (here / name, root / packed):
         if (path / "status.json").is_file():
             return Run(path)
     if file.is_file():
         root.mkdir(exist_ok=True)
-        return read_archive(file, root, name)
+        return read_archive(file, root, packed)
     try:
         return open_run(name)
     except UserError as error:

@@ -65,6 +65,9 @@ def half_width(values: Sequence[float]) -> float | None:
 def groups_table(rows: Sequence[Row], to: str, agreements: Mapping[tuple[str, str], float]) -> str:
     """Returns the table as Markdown: means over seeds, differences, agreement with the styles.
 
+    Kinds that some data set does not have are left out of the rows of means over data sets: these
+    means would be over other sets.
+
     Args:
         rows: the results of every run.
         to: the label with which the others are compared.
@@ -76,6 +79,8 @@ def groups_table(rows: Sequence[Row], to: str, agreements: Mapping[tuple[str, st
     for name in [*data, MEAN] if len(data) > 1 else data:
         some = [row for row in rows if name in (MEAN, row.data)]
         for label in labels:
+            if name == MEAN and {row.data for row in rows if row.method == label} != set(data):
+                continue
             cells = [_mean(some, label, measure) for measure in MEASURES]
             changes = [_change(some, label, to, measure) for measure in ("accuracy", "HM")]
             known = [v for (one, d), v in agreements.items() if one == label and name in (MEAN, d)]

@@ -32,6 +32,7 @@ KNOWN = re.compile(
     r"|(weights|features)\.safetensors"
 )
 RUN_NAME = re.compile(r"\w[\w .()+-]{0,119}")
+_TRANSFER = "transfer-"  # how the files with results on other data sets begin
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same date for all files: the same run gives the same bytes
 
 
@@ -59,8 +60,12 @@ def archive_bytes(run: Run) -> bytes:
 
 def archive_name(run: Run) -> str:
     """Returns the run's name without characters that some file systems do not allow."""
-    text = re.sub(r"[^\w .()+-]", "-", run.name).lstrip(" .()+-")[:120]
-    return text or "run"
+    return _safe(run.name).lstrip(" .()+-")[:120] or "run"
+
+
+def _safe(name: str) -> str:
+    """Returns a name without characters that some file systems do not allow."""
+    return re.sub(r"[^\w .()+-]", "-", name)
 
 
 def _content(run: Run) -> dict[str, bytes | Path]:
@@ -68,17 +73,32 @@ def _content(run: Run) -> dict[str, bytes | Path]:
     run.require_finished()
     check_run(run.path, f"Run {run.path}")
     files: dict[str, bytes | Path] = {
-        path.name: path
-        for path in sorted(run.path.iterdir())
-        if path.is_file() and not path.is_symlink() and KNOWN.fullmatch(path.name)
+        entry: path for entry, path in _entries(run).items() if KNOWN.fullmatch(entry)
     }
     files[CARD] = model_card(run).encode()
     files["config.json"] = _json(_without_folders(read_values(run.path, "config.json")))
-    for name in (name for name in files if name.startswith("transfer-")):
-        files[name] = _json(_without_source(read_values(run.path, name)))
+    for entry, path in _entries(run).items():
+        if entry in files and entry.startswith(_TRANSFER):
+            files[entry] = _json(_without_source(read_values(run.path, path.name)))
     files[STATUS_FILE] = _json(status_values(without_process(run.status())))
     files.pop(MANIFEST, None)
     return files
+
+
+def _entries(run: Run) -> dict[str, Path]:
+    """Returns the archive's name of each file in a run's folder.
+
+    A file with results on another data set bears the name of that set, which may have characters
+    that not every system bears.
+    """
+    paths = [p for p in sorted(run.path.iterdir()) if p.is_file() and not p.is_symlink()]
+    entries = {path.name: path for path in paths}
+    for name in [name for name in entries if name.startswith(_TRANSFER) and _safe(name) != name]:
+        entry = _safe(name)
+        while entry in entries:
+            entry = f"{entry.removesuffix('.json')}-.json"
+        entries[entry] = entries.pop(name)
+    return entries
 
 
 def _pack(run: Run, content: Mapping[str, bytes | Path], file: BinaryIO | io.BytesIO) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mocoop.assets import asset
 from mocoop.errors import UserError
-from mocoop.runs.status import read_status
+from mocoop.runs.status import STATUS_FILE, read_status
 from mocoop.storage.atomic import remove_of_killed
 
 EXPORT_FILE = "classifier.json"
@@ -51,14 +51,17 @@ def shipped_runs() -> Path:
 def find_run(name: str | Path) -> Path:
     """Returns the folder of a run, by its path or by its name in the default or shipped runs.
 
+    A folder without a status counts only if no run has this name.
+
     Raises:
         UserError: if there is none.
     """
     given = Path(name)
-    for path in (given, default_runs() / given, shipped_runs() / given):
-        if path.is_dir():
-            read_status(path)
-            return path
+    places = (given, default_runs() / given, shipped_runs() / given) if str(name) else ()
+    folders = [path for path in places if path.is_dir()]
+    for path in [path for path in folders if (path / STATUS_FILE).exists()] or folders[:1]:
+        read_status(path)
+        return with_name(path)
     raise UserError(
         f"No run {str(name)!r}. Expected the folder of a run or its name; `mocoop runs` lists "
         "them."
@@ -72,7 +75,13 @@ def find_run_or_export(name: str) -> tuple[Path, bool]:
         UserError: if there is neither.
     """
     given = Path(name)
-    return (given, True) if (given / EXPORT_FILE).is_file() else (find_run(name), False)
+    is_export = (given / EXPORT_FILE).is_file()
+    return (with_name(given), True) if is_export else (find_run(name), False)
+
+
+def with_name(path: Path) -> Path:
+    """Returns the same path with a name as its last part, unlike `.` and `..`."""
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def data_in_name(data: str) -> str:
@@ -82,6 +91,7 @@ def data_in_name(data: str) -> str:
 
 def short_name(path: Path) -> str:
     """Returns how to name a run in a command: its name where that is enough, else its path."""
+    path = with_name(path)
     by_name = path.absolute().parent in (default_runs().absolute(), shipped_runs().absolute())
     return shlex.quote(path.name if by_name else str(path))
 

@@ -26,7 +26,14 @@ from mocoop.older import check_not_first_demo
 from mocoop.presets import settings_of_run
 from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.formats import FORMAT
-from mocoop.runs.paths import data_in_name, default_runs, find_run, remove_half_files, shipped_runs
+from mocoop.runs.paths import (
+    data_in_name,
+    default_runs,
+    find_run,
+    remove_half_files,
+    shipped_runs,
+    with_name,
+)
 from mocoop.runs.schema import ConfigFile, RecordLine, ResultsFile
 from mocoop.runs.status import (
     FINISHED,
@@ -106,7 +113,7 @@ class Run:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.path.name
+        return with_name(self.path).name
 
     @property
     def shipped(self) -> bool:

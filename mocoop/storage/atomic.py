@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _OURS = re.compile(
     r"\.(?P<name>.*?)(?:\.(?P<machine>[0-9a-f]{8}))?\.(?P<pid>[0-9]{1,9})-[a-z0-9_]{8}"
 )
+_MOST_BYTES = 220  # of a name of which the name of a temporary file is made
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -66,7 +67,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def temporary_prefix(name: str) -> str:
     """Returns how a temporary file or folder of this process begins, for a file called `name`."""
-    return f".{name}.{_machine()}.{os.getpid()}-"
+    return f".{_shortened(name)}.{_machine()}.{os.getpid()}-"
+
+
+def _shortened(name: str) -> str:
+    """Returns a name that leaves room for the rest: file systems allow 255 bytes for all of it."""
+    written = os.fsencode(name)
+    if len(written) <= _MOST_BYTES:
+        return name
+    return f"{name[:40]}~{hashlib.sha256(written).hexdigest()[:16]}"
 
 
 def name_of_temporary(name: str) -> str | None:
@@ -96,7 +105,11 @@ def remove_of_killed(folder: Path, name: str = "") -> None:
         return
     for path, match in found:
         here = match["machine"] in (None, _machine())
-        if here and name in ("", match["name"]) and not psutil.pid_exists(int(match["pid"])):
+        if (
+            here
+            and _shortened(name) in ("", match["name"])
+            and not psutil.pid_exists(int(match["pid"]))
+        ):
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,11 @@ from mocoop.cli.data import _print_report
 from mocoop.cli.main import main
 from mocoop.cli.output_paths import check_file, check_folder
 from mocoop.cli.train import TrainCommand
+from mocoop.errors import UserError
 from mocoop.presets import preset
-from mocoop.runs.paths import short_name
+from mocoop.runs.paths import find_run, short_name
+from mocoop.runs.run import Run
+from mocoop.runs.writer import queue_run
 from tests.support.image_files import add_files
 
 
@@ -223,6 +227,23 @@ def test_what_ctrl_c_prints(capsys, monkeypatch):
 def test_runs_are_named_as_short_as_they_are_found(workspace, tmp_path):
     assert short_name(workspace / "runs" / "mine") == "mine"
     assert short_name(tmp_path / "my run") == f"'{tmp_path / 'my run'}'"
+
+
+def test_a_run_is_found_though_a_folder_has_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MOCOOP_RUNS", str(tmp_path / "runs"))
+    mine = queue_run(tmp_path / "runs" / "mine")
+    (tmp_path / "here" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert find_run("mine") == mine.path
+    monkeypatch.chdir(mine.path)
+    assert find_run(".") == find_run("./") == mine.path
+    assert Run(Path()).name == "mine"
+    assert short_name(Path()) == "mine"
+    code, _, err = run(capsys, "evaluate", "")
+    assert (code, "No run ''" in err) == (2, True)
+    (mine.path / "status.json").unlink()
+    with pytest.raises(UserError, match="is not a complete run"):
+        find_run(".")
 
 
 def test_no_bar_where_nothing_is_done(capsys):

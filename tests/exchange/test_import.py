@@ -313,6 +313,10 @@ def test_the_command(place, clip, tmp_path, capsys):
     assert main(["evaluate", str(run.path), "--json"]) == 0
     assert main(["train", "--config", str(run.path / "config.json")]) == 2
     assert "Import the file again" in capsys.readouterr().err
+    elsewhere = tmp_path / "else where" / "x"
+    line = ["import", str(file), *names, "--templates", str(groups), "--run", str(elsewhere)]
+    assert main(line) == 0
+    assert f"mocoop evaluate '{elsewhere}'" in capsys.readouterr().out
 
 
 def test_what_does_not_fit(place, clip, tmp_path):

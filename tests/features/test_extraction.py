@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from mocoop.cli.main import main
 from mocoop.errors import UserError
-from mocoop.features.extraction import Request, all_items, extract
+from mocoop.features.extraction import Extracted, Request, all_items, extract
 from mocoop.storage.engines import Engine
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
@@ -69,6 +69,23 @@ def test_the_command_says_what_was_done(request_, tmp_path, capsys, monkeypatch)
     assert main(line) == 0
     assert "0 images of 21 encoded now" in capsys.readouterr().out
     assert main(["data", "encode"]) == 2
+
+
+def test_a_name_is_the_set_of_this_name_whatever_folder_is_here(tmp_path, monkeypatch):
+    asked = []
+
+    def note(request, engine, progress):
+        asked.append(request.data)
+        return Extracted(0, 0, ())
+
+    monkeypatch.setattr("mocoop.features.extraction.extract", note)
+    for name in ("faces", "dtd", "mine"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("faces", "dtd", "mine", "./faces"):
+        assert main(["data", "encode", name]) == 0
+    folders = [str(tmp_path / name) for name in ("mine", "faces")]
+    assert asked == ["faces", "dtd", *folders]
 
 
 def test_without_ray_one_sentence_says_how_to_get_it(request_, monkeypatch):

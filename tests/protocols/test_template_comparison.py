@@ -46,6 +46,19 @@ def test_the_table():
     assert len(table) == 4  # with one data set there is no mean
 
 
+def test_means_are_over_all_data_sets():
+    """A kind that one set does not have, such as a control, has no mean beside the others'."""
+    values = {("hand", 1, "a"): 50.0, ("hand", 1, "b"): 70.0, ("made", 1, "a"): 51.5}
+    table = [
+        line.split("|")[1:-1] for line in groups_table(rows_of(values), "hand", {}).split("\n")
+    ]
+    found = [[cell.strip() for cell in cells][:3] for cells in table[2:] if cells]
+    assert found == [
+        ["a", "hand", "50.0"], ["a", "made", "51.5"],
+        ["b", "hand", "70.0"], ["b", "made", "–"], ["mean", "hand", "60.0"],
+    ]  # fmt: skip
+
+
 def test_only_some_kinds_are_trained():
     tasks = [Task("ablation", kind, preset("mocoop"), 16, (1,)) for kind in ("hand", "made") * 2]
     assert of_kinds(tasks, ()) == tasks

@@ -190,6 +190,22 @@ def test_a_notebook_without_its_data_says_so_at_once(finished_run, tmp_path, mon
     assert "now," not in said
 
 
+def test_a_notebook_finds_a_run_of_any_name(finished_run, tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    run = copy_run(finished_run, tmp_path / "runs" / "cats & dogs-001")
+    (cell,) = [
+        c for c in json.loads(notebook_of(run))["cells"] if "NAME = " in "".join(c["source"])
+    ]
+    assert "".join(cell["source"]) == "NAME = 'cats & dogs-001'"
+    monkeypatch.setenv("MOCOOP_RUNS", str(tmp_path / "runs"))
+    assert open_here("cats & dogs-001", tmp_path).path == run.path
+    monkeypatch.setenv("MOCOOP_RUNS", str(tmp_path / "empty"))
+    write_archive(run, tmp_path / "cats - dogs-001.zip")
+    for _ in range(2):  # the second time it is unpacked already
+        found = open_here("cats & dogs-001", tmp_path)
+        assert found.path == tmp_path / "unpacked-runs" / "cats - dogs-001"
+
+
 def test_a_notebook_without_its_run_says_where_to_put_it(tmp_path):
     with pytest.raises(UserError, match=r"never\.zip"):
         open_here("never", tmp_path)

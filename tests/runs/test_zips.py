@@ -87,6 +87,19 @@ def test_the_same_run_gives_the_same_bytes(finished_run, packed, tmp_path):
     assert entries(again).keys() == entries(packed).keys()
 
 
+def test_results_on_sets_of_any_name_travel_too(finished_run, tmp_path):
+    shutil.copytree(finished_run.path, tmp_path / "tested")
+    names = ("cats & dogs", "cats + dogs", "cats, dogs", "cats - dogs", "猫")
+    for number, name in enumerate(names):
+        result = {"accuracy": float(number), "num_images": 9}
+        (tmp_path / "tested" / f"transfer-{name}.json").write_text(json.dumps(result))
+    run = read_archive(io.BytesIO(archive_bytes(Run(tmp_path / "tested"))), tmp_path / "runs")
+    files = {path.name: json.loads(path.read_bytes()) for path in run.path.glob("transfer-*")}
+    assert sorted(file["accuracy"] for file in files.values()) == [0, 1, 2, 3, 4]
+    assert files["transfer-cats + dogs.json"]["accuracy"] == 1
+    assert files["transfer-cats - dogs.json"]["accuracy"] == 3
+
+
 def test_a_run_without_test_images_travels_too(finished_run, tmp_path):
     shutil.copytree(finished_run.path, tmp_path / "untested")
     results = {"val_is_test": False, "training_seconds": 1.5, "training_images": 4}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -39,6 +40,20 @@ def test_the_file_behind_a_link_is_replaced(tmp_path):
     assert (tmp_path / "middle").is_symlink()
     assert (tmp_path / "far" / "table.csv").read_text() == "new"
     assert [path.name for path in (tmp_path / "far").iterdir()] == ["table.csv"]
+
+
+@pytest.mark.parametrize("name", ["猫" * 83 + ".csv", "a" * 251 + ".csv"])
+def test_names_as_long_as_file_systems_allow(tmp_path, name):
+    write_text(tmp_path / name, "first")
+    with atomic_write(tmp_path / name) as temporary:
+        temporary.write_text("new")
+        copy = tmp_path / re.sub(
+            r"\.\d+-", f".{2**22 + 1}-", temporary.name
+        )  # no process has this
+        copy.write_text("half")
+    write_text(tmp_path / name, "last")  # removes what the other process left
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "last"
 
 
 def test_a_link_to_nothing_yet(tmp_path):
