@@ -136,7 +136,7 @@ def whole(name: str, dataset: Dataset) -> None:
         bar.empty()
     report = st.session_state.get(key)
     if report is not None:
-        _report(dataset, report)
+        _report(dataset, tables.of_present_images(report, dataset))
 
 
 def _report(dataset: Dataset, report: Report) -> None:
