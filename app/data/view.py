@@ -158,7 +158,8 @@ def _picture(name: str, dataset: Dataset, item: Item) -> None:
     show_item(name, item, SIDE, with_style(class_name, item.style))
     if isinstance(item, SceneItem):
         drawn = f"{drawn}, {item.role}"
-    st.caption(f"{class_name}  \n*{drawn}*" if drawn else class_name)
+    below = f"  \n*{escape_markdown(drawn)}*" if drawn else ""
+    st.caption(f"{escape_markdown(class_name)}{below}")
 
 
 def all_sets() -> None:
