@@ -206,6 +206,7 @@ def look_button(closer: Closer, index: int, key: str) -> None:
 
 def open_image(item_id: str) -> None:
     """Writes the image into the address, so that a link opens the dialog too."""
+    st.session_state.pop(state.CLOSED_IMAGE, None)
     st.query_params[state.IMAGE] = item_id
 
 
@@ -216,8 +217,12 @@ def close_image() -> None:
 
 
 def try_image() -> None:
-    """Opens the tab in which the image of the dialog can be changed."""
+    """Opens the tab in which the image of the dialog can be changed.
+
+    The image stays in the address, because the tab shows it, but its dialog stays closed.
+    """
     st.session_state[state.VIEW] = words.TRY
+    st.session_state[state.CLOSED_IMAGE] = st.query_params.get(state.IMAGE)
 
 
 @st.dialog(words.LOOK_CLOSER, width="large", on_dismiss=close_image)

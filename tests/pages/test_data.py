@@ -16,7 +16,7 @@ from mocoop.catalog.change_stamp import data_stamp
 from mocoop.catalog.uploads import keep_upload, uploaded_sets
 from mocoop.cli.main import main
 from mocoop.datasets import BUILTIN, load_dataset
-from mocoop.datasets.edits import EDITS_FILE, read_edits
+from mocoop.datasets.edits import EDITS_FILE, Edits, read_edits, write_edits
 from mocoop.datasets.skip_list import SKIP_FILE
 from mocoop.errors import UserError
 from mocoop.storage.archives import Limits
@@ -137,6 +137,17 @@ def test_leaving_images_out_leaves_other_problems_in_the_report(pets):
     press(app, "Leave this image out")
     (problems,) = [d.value for d in app.dataframe if "problem" in d.value]
     assert problems["image"].tolist() == [same]
+
+
+def test_typed_names_do_not_outlive_another_visitors_change(pets):
+    app = open_page(PAGE, data=str(pets), look_at="Classes")
+    (before,) = [one.proto.id for one in app.dataframe if "folder" in one.value]
+    app.run()
+    assert before in [one.proto.id for one in app.dataframe]
+    write_edits(pets, Edits(classes={"GuineaPig": "cavy"}))
+    app.run()
+    assert "cavy" in [name for one in app.dataframe for name in one.value.get("class", ())]
+    assert before not in [one.proto.id for one in app.dataframe]
 
 
 def test_a_class_may_be_called_all(root):

@@ -119,6 +119,23 @@ def test_looking_closer_and_forcing_an_expert(one_run):
     assert "Expert 'sketch' alone predicts" in texts(app.markdown)
 
 
+def test_a_dialog_that_was_left_stays_closed_on_other_tabs(one_run):
+    app = open_page(PAGE, run=one_run.name, image="test/bird/photo/0")
+    next(b for b in app.button if b.label == "Change this picture").click().run()
+    assert not app.exception
+    assert app.session_state[state.VIEW] == TRY
+    assert app.query_params[state.IMAGE] == "test/bird/photo/0"
+    app.query_params[state.VIEW] = "Expert by expert"
+    app.run()
+    app.session_state[state.VIEW] = "Expert by expert"
+    app.run()
+    assert not app.exception
+    assert app.session_state[state.VIEW] == "Expert by expert"
+    assert "Nearest training images" not in texts(app.markdown)
+    again = open_page(PAGE, run=one_run.name, image="test/bird/photo/0")
+    assert "Nearest training images" in texts(again.markdown)
+
+
 def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
     usage = one_run.results()["base"]["expert_usage"]
     busiest = max(usage, key=usage.get)
