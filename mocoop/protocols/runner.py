@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
 from mocoop.config import TrainConfig
-from mocoop.datasets import dataset_name, load_dataset
-from mocoop.errors import UserError
-from mocoop.evaluation.transfer import evaluate_on, saved_evaluation
+from mocoop.datasets import load_dataset
+from mocoop.errors import UserError, UserNote
+from mocoop.evaluation.transfer import evaluate_on
+from mocoop.evaluation.transfer_files import saved_evaluation
 from mocoop.presets import identity
 from mocoop.protocols.plans import Task
-from mocoop.runs.paths import remove_half_files
-from mocoop.runs.run import FINISHED, Run
+from mocoop.protocols.reuse import (
+    Expectations,
+    Expected,
+    finished_runs,
+    runs_of_older_names,
+)
+from mocoop.runs.paths import data_in_name, remove_half_files
+from mocoop.runs.run import Run
 from mocoop.shots import shots_name
 from mocoop.storage.engines import Engine, needed_folders, shared_folder
 
@@ -27,7 +35,8 @@ def run_tasks(
     """Yields every task with its finished run, in the order in which they finish.
 
     A run that is already finished is read and not trained again, so that a second call with the
-    same tasks is fast.
+    same tasks is fast. If its CLIP, classes, templates or images have changed since then, it is
+    kept, a new run is trained beside it, and a `UserNote` says so.
 
     Args:
         tasks: the tasks; tasks with equal settings share a run.
@@ -44,21 +53,28 @@ def run_tasks(
     by_key: dict[str, list[Task]] = {}
     for task in tasks:
         by_key.setdefault(run_name(task.config), []).append(task)
-    waiting: list[str] = []
+    known, waiting, changed = Expectations(), dict[str, Expected | None](), dict[str, list[str]]()
     for key, same in by_key.items():
-        run = _finished(root, key)
-        if run is None or not all(_evaluated(run, task) for task in same):
-            waiting.append(key)
+        found = _Search(root, same[0].config, known)
+        run = found.finished()
+        if run is None or not all(_evaluated(run, task, known) for task in same):
+            waiting[key] = found.expected
+            if run is None and found.changed:
+                changed.setdefault(found.changed, []).append(key)
             continue
         yield from ((task, run) for task in same)
-    jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
+    _tell(changed)
+    jobs = [(by_key[key][0].config, _targets(by_key[key]), root, waiting[key]) for key in waiting]
     root.mkdir(parents=True, exist_ok=True)
     folders = needed_folders(root, (task.config for task in tasks))
-    for index, path in engine.map(finish, jobs, waiting, folders):
-        yield from ((task, Run(path)) for task in by_key[waiting[index]])
+    names = list(waiting)
+    for index, path in engine.map(finish, jobs, names, folders):
+        yield from ((task, Run(path)) for task in by_key[names[index]])
 
 
-def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
+def finish(
+    config: TrainConfig, targets: tuple[str, ...], root: Path, expected: Expected | None = None
+) -> Path:
     """Returns the folder of the finished run with these settings; trains it if there is none.
 
     A stopped run with these settings is resumed from its snapshot.
@@ -67,9 +83,10 @@ def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
         config: the run's settings.
         targets: other data sets on which the run is tested too.
         root: folder of the runs.
+        expected: what the run is to be made from; it is looked up if None.
     """
-    key = run_name(config)
-    run = _finished(root, key) or _resumed(root, key) or _trained(config, root, key)
+    found = _Search(root, config, Expectations(), expected)
+    run = found.finished() or found.resumed() or _trained(config, root, run_name(config))
     for target in targets:
         evaluate_on(run, load_dataset(target))
     return run.path
@@ -80,7 +97,7 @@ def run_name(config: TrainConfig) -> str:
     text = json.dumps(identity(config), sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:10]
     shots = shots_name(config.shots)
-    return f"{Path(config.data).name}-{config.method}-{shots}-seed{config.seed}-{key}"
+    return f"{data_in_name(config.data)}-{config.method}-{shots}-seed{config.seed}-{key}"
 
 
 def _trained(config: TrainConfig, root: Path, name: str) -> Run:
@@ -93,30 +110,80 @@ def _trained(config: TrainConfig, root: Path, name: str) -> Run:
     return Run(path)
 
 
-def _resumed(root: Path, name: str) -> Run | None:
-    """Resumes a stopped run and returns it when it is finished; None if none can be resumed."""
-    from mocoop.training.experiment import resume_experiment
-    from mocoop.training.snapshots import saved_epoch
+class _Search:
+    """Looks for the run with some settings that can be used or continued.
 
-    for path in takewhile(Path.exists, _paths(root, name)):
-        if _is_active(path) or saved_epoch(path) is None:
-            continue
-        with suppress(UserError):  # its images or weights have changed
-            for _ in resume_experiment(path):
-                pass
-            return Run(path)
-    return None
+    Args:
+        root: folder of the runs.
+        config: the settings.
+        known: looks up what the run would be made from, if there is any to compare with.
+        expected: what it would be made from, if that is known.
+    """
 
+    def __init__(
+        self,
+        root: Path,
+        config: TrainConfig,
+        known: Expectations,
+        expected: Expected | None = None,
+    ) -> None:
+        self._root, self._config, self._known = root, config, known
+        self._name = run_name(config)
+        self.expected = expected
+        self.changed = ""
+        """What has changed since the last finished run with these settings; "" if nothing."""
 
-def _finished(root: Path, name: str) -> Run | None:
-    """Returns a finished run; None if there is none."""
-    for path in _paths(root, name):
-        if not path.exists():
-            return None
-        with suppress(UserError):  # a process was killed before it wrote a status, say
-            if Run(path).status().state == FINISHED:
+    def finished(self) -> Run | None:
+        """Returns a finished run that would be trained just so today; None if there is none."""
+        for run in finished_runs(_paths(self._root, self._name)):
+            self.changed = self._difference(run)
+            if not self.changed:
+                return run
+        for run in runs_of_older_names(self._root, self._config):
+            with suppress(UserError):
+                if self._now().same_settings(run.setup()) and not self._difference(run):
+                    return run
+        return None
+
+    def resumed(self) -> Run | None:
+        """Resumes a stopped run and returns it when it is finished; None if none can be."""
+        from mocoop.training.experiment import resume_experiment
+        from mocoop.training.snapshots import saved_epoch
+
+        for path in takewhile(Path.exists, _paths(self._root, self._name)):
+            if _is_active(path) or saved_epoch(path) is None or self._difference(Run(path)):
+                continue
+            with suppress(UserError):  # its images or weights have changed
+                for _ in resume_experiment(path):
+                    pass
                 return Run(path)
-    return None
+        return None
+
+    def _difference(self, run: Run) -> str:
+        """Returns in words what a run was made from that is different now; "" if nothing is."""
+        now = self._now()
+        try:
+            return now.difference(run)
+        except UserError:
+            return "the files"  # they are damaged
+
+    def _now(self) -> Expected:
+        if self.expected is None:
+            self.expected = self._known.of(self._config)
+        return self.expected
+
+
+def _tell(changed: Mapping[str, Sequence[str]]) -> None:
+    """Warns of finished runs that are not used, one sentence for each reason."""
+    for what, names in changed.items():
+        others = f" and {len(names) - 1} others" if len(names) > 1 else ""
+        warnings.warn(
+            UserNote(
+                f"{what[0].upper()}{what[1:]} changed since {names[0]}{others} finished, so it is "
+                "trained anew in another folder."
+            ),
+            stacklevel=2,
+        )
 
 
 def _is_active(path: Path) -> bool:
@@ -152,6 +219,6 @@ def _targets(same: Sequence[Task]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(target for task in same for target in task.targets))
 
 
-def _evaluated(run: Run, task: Task) -> bool:
-    """Returns whether the run was tested on all the targets of a task."""
-    return all(saved_evaluation(run, dataset_name(target)) for target in task.targets)
+def _evaluated(run: Run, task: Task, known: Expectations) -> bool:
+    """Returns whether the run was tested on all the targets of a task as they are now."""
+    return all(saved_evaluation(run, target, known.tested_on(target)) for target in task.targets)

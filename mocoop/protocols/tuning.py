@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from mocoop.classifiers.base import Classifier, accuracy_of
 from mocoop.classifiers.prompts import learned_state
 from mocoop.clip.device import tower_dtype
 from mocoop.config import TrainConfig
+from mocoop.datasets import absolute_source
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS, find_method
@@ -23,13 +24,19 @@ from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset, settings_from
-from mocoop.protocols.plans import check_epochs, with_epochs
+from mocoop.protocols.plans import check_different, check_epochs, with_epochs
 from mocoop.shots import shots_value
 from mocoop.storage.engines import Engine
 from mocoop.training.baselines import fit_baseline, fitted
+from mocoop.training.expert_choice import choose_experts
 from mocoop.training.length_search import SearchOptimizer, SearchResult, search_lengths
 from mocoop.training.loop import fit
 from mocoop.training.prepare import Prepared, prepare, training_data
+
+NOT_COMPARABLE = ("classes", "style", "validation")
+"""Settings that change what an accuracy is measured on: fewer classes are easier, say."""
+OPTIONS = ("data", "method", "backbone", "shots", "seed", "groups")
+"""Settings that a grid of `tune` cannot vary: a method has a preset of its own."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,9 @@ def tune(
         engine: where the trainings run; one after the other in this process if None.
 
     Raises:
-        UserError: for an unknown setting or value, epochs below 1, data without validation
-            images, or a method that is not trained in epochs.
+        UserError: for an unknown setting or value, one that cannot be compared or is given
+            twice, epochs below 1, data without validation images, or a method that is not trained
+            in epochs.
     """
     if not find_method(method).learns_in_epochs:
         raise UserError(
@@ -88,12 +96,23 @@ def tune(
     if epochs is not None and "epochs" in grid:
         raise UserError("The grid has values for epochs already: leave --epochs out.")
     start = with_epochs(preset(method, backbone), epochs)
+    _check_grid(grid)
     values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]
+    for name, some in zip(grid, values, strict=True):
+        check_different(name, some)
+    for name, given in (("data", tuple(map(absolute_source, data))), ("seeds", seeds)):
+        check_different(name, given)
+    check_different("shots", tuple(map(shots_value, shots)))
     combinations = [dict(zip(grid, found, strict=True)) for found in itertools.product(*values)]
     places = list(itertools.product(data, shots, seeds))
     names = [f"{name}, {shots_value(count)}, {seed}" for name, count, seed in places]
     configs = [
-        replace(settings_from(start.to_dict() | changes), data=name, shots=count, seed=seed)
+        replace(
+            settings_from(start.to_dict() | changes),
+            data=absolute_source(name),
+            shots=count,
+            seed=seed,
+        )
         for changes in combinations
         for name, count, seed in places
     ]
@@ -106,6 +125,27 @@ def tune(
         if len(accuracies[combination]) == len(places):
             ordered = {name: accuracies[combination][name] for name in names}
             yield Candidate(combinations[combination], ordered)
+
+
+def check_comparable(names: Iterable[str]) -> None:
+    """Raises UserError for settings whose candidates have accuracies on different images."""
+    for name in names:
+        if name in NOT_COMPARABLE:
+            raise UserError(
+                f"{name} changes which classes or images count, so that the accuracies of the "
+                "candidates could not be compared. Give all of them the same."
+            )
+
+
+def _check_grid(grid: Mapping[str, Sequence[str]]) -> None:
+    """Raises UserError for settings that a grid cannot vary."""
+    check_comparable(grid)
+    for name in (name for name in OPTIONS if name in grid):
+        raise UserError(
+            f"The grid cannot vary {name}. Leave it out: data, shots, seeds and backbone are "
+            "options of the command, each method is tuned on its own, and `mocoop data compare` "
+            "compares groups."
+        )
 
 
 def validation_accuracy(config: TrainConfig) -> float:
@@ -137,10 +177,13 @@ def validation_accuracy(config: TrainConfig) -> float:
 
 def _trained(prepared: Prepared) -> tuple[Classifier, FeatureCache]:
     """Returns a trained classifier, and the features of the images as it sees them."""
-    config, backbone = prepared.config, prepared.backbone
-    hard = hard_features(backbone.text, prepared.groups, prepared.dataset.class_names)
-    precision = tower_dtype(config.precision, backbone.device)
+    backbone = prepared.backbone
+    precision = tower_dtype(prepared.config.precision, backbone.device)
     cache = FeatureCache(backbone, precision=precision)
+    if prepared.config.num_experts == "auto" and prepared.config.epochs:
+        prepared, _ = choose_experts(prepared, cache)
+    config = prepared.config
+    hard = hard_features(backbone.text, prepared.groups, prepared.dataset.class_names)
     if METHODS[config.method].fits_image_features:
         weights, _ = fitted(fit_baseline(prepared, hard[0][0].cpu(), cache))
         return classifier_of_fit(prepared.setup(), weights), cache

@@ -11,10 +11,12 @@ from mocoop.cli.main import main
 from mocoop.datasets.builtin import SceneDataset
 from mocoop.errors import UserError
 from mocoop.presets import preset
+from mocoop.protocols import tuning
 from mocoop.protocols.tuning import tune, validation_accuracy
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
 from tests.support.benchmark_files import add_imagenet
+from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 
 def test_test_images_are_never_asked_for(workspace, monkeypatch):
@@ -65,6 +67,34 @@ def test_tuned_layer_norms_are_used(workspace, tmp_path):
     assert Run(tmp_path / "run").weights().keys() > {"gate.weight"}
 
 
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (["shots=1,2"], "The grid cannot vary shots"),
+        (["seed=1,2"], "The grid cannot vary seed"),
+        (["data=digits,faces"], "The grid cannot vary data"),
+        (["method=coop,lasp"], "The grid cannot vary method"),
+        (["groups=x"], "The grid cannot vary groups"),
+        (["classes=all,base"], "classes changes which classes or images count"),
+        (["style=photo"], "style changes which"),
+        (["validation=few,all"], "validation changes which"),
+        (["learning_rate=0.1", "learning_rate=0.2"], "The grid has learning_rate twice"),
+        (["learning_rate=0.1,0.10"], "learning_rate has 0.1 twice"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(grid, message, capsys):
+    assert main(["tune", "coop", "--grid", *grid, "--data", "digits"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["data", "shots", "seeds"])
+def test_places_are_given_once(name):
+    values = {"data": ("digits",), "shots": (1,), "seeds": (1,)}
+    values[name] *= 2
+    with pytest.raises(UserError, match=f"{name} has .* twice"):
+        next(tune("coop", {"learning_rate": ["0.1"]}, **values))
+
+
 @pytest.mark.long
 def test_every_combination_is_tried_and_the_best_named(capsys, workspace):
     line = ["tune", "coop", "--grid", "learning_rate=0.1,1.0", "epochs=1,2"]
@@ -100,3 +130,29 @@ def test_what_does_not_fit_is_told(method, grid, message):
 def test_a_grid_without_values_is_told(capsys):
     assert main(["tune", "coop", "--grid", "learning_rate"]) == 2
     assert "Expected a grid such as learning_rate=0.1,0.2" in capsys.readouterr().err
+
+
+def test_chosen_experts_are_those_that_are_measured(workspace, tmp_path, monkeypatch):
+    """With num_experts auto a recipe is measured with the experts that a run would choose."""
+    two = {"photo": ("a photo of a {}.",), "sketch": ("a blurry sketch of some {}.",)}
+    asked = []
+
+    def choose(prepared, cache):
+        asked.append(prepared.config.num_experts)
+        return replace(prepared, config=replace(prepared.config, groups=two), groups=two), ()
+
+    monkeypatch.setattr(tuning, "choose_experts", choose)
+    places = {"data": picture_folder(tmp_path / "pictures"), "shots": 1, "epochs": 1}
+    clip = tiny_checkpoint(tmp_path / "clip")
+    start = replace(preset("mocoop"), **places, backbone=clip, num_chosen=1)
+    start = replace(start, groups={"all": ("a {} here.",), "dark": ("a dark {}.",)})
+    trained = []
+    original = tuning.build_model
+    monkeypatch.setattr(
+        tuning, "build_model", lambda *args: trained.append(args[2]) or original(*args)
+    )
+    auto = validation_accuracy(replace(start, num_experts="auto"))
+    assert asked == ["auto"]
+    assert auto == validation_accuracy(replace(start, groups=two))
+    assert asked == ["auto"]
+    assert list(map(list, trained)) == [["photo", "sketch"]] * 2

@@ -103,6 +103,10 @@ HEAD = "data: digits\nmethods: coop\n"
          "line 6: schedule is no number"),
         (HEAD + "search:\n  trials: 1000000\n  settings:\n    learning_rate: {from: 0, to: 1}\n",
          "line 4: 3,000,000 trainings; expected at most 100,000"),
+        (HEAD + "grid:\n  classes: [all, base]\n", "line 4: classes changes which classes or"),
+        (HEAD + "grid:\n  validation: [few, all]\n", "line 4: validation changes which"),
+        (HEAD + "search:\n  trials: 2\n  settings:\n    style: [photo, sketch]\n",
+         "line 6: style changes which"),
         (HEAD + "grid:\n  text_lengths: [1, 2]\n", "line 4: text_lengths is a list of numbers"),
     ],
 )  # fmt: skip
