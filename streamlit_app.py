@@ -5,6 +5,7 @@ from contextlib import suppress
 import streamlit as st
 
 from app.common import state
+from app.common.access import check_server
 from app.jobs.standby import stand_by
 from app.ui import words
 from app.ui.entry import import_soon, wait_for_imports, warn_of_new_code
@@ -36,15 +37,16 @@ page = st.navigation(
 )
 # `st.html` is not used, because its styles can get lost when a page runs again at once.
 st.markdown(f"<style>{page_style()}</style>", unsafe_allow_html=True)
-# A page is ready sooner alone. But on Train the button can be pressed as soon as it is there, so
-# the process for the training starts before the page.
-if page == train:
-    with suppress(UserError):  # told below
-        stand_by()
-if page != home:  # it is shown without torch, if it can be
-    wait_for_imports()
-warn_of_new_code()
-page.run()
-import_soon()
 with errors_in_words():
+    check_server()
+    # A page is ready sooner alone. But on Train the button can be pressed as soon as it is there,
+    # so the process for the training starts before the page.
+    if page == train:
+        with suppress(UserError):  # told below
+            stand_by()
+    if page != home:  # it is shown without torch, if it can be
+        wait_for_imports()
+    warn_of_new_code()
+    page.run()
+    import_soon()
     stand_by()

@@ -27,7 +27,8 @@ def page(run: Run) -> None:
         table = run_caches.gallery(run, choice)
         result = cached.evaluation(run, choice)
     view.overview(run, setup.config, tested, table, result)
-    image_index = position(tested, st.query_params.get(state.IMAGE))
+    image = st.query_params.get(state.IMAGE)
+    image_index = position(tested, image)
     closer = view.Closer(run, setup.config, tested)
     several = len(tested.routed.experts) > 1
     tables = words.COUNTS if several else words.RIGHTS
@@ -40,8 +41,9 @@ def page(run: Run) -> None:
     if several and tabs[words.EXPERTS].open:
         with tabs[words.EXPERTS]:
             expert_view.one_expert(setup, closer, table)
-    # These show the image themselves, or pictures of the user's own.
+    # These show the image themselves, or pictures of the user's own; or its dialog was left.
     elsewhere = any(tabs[name].open for name in (words.TRY, words.MANY, words.TYPE))
+    elsewhere |= image == st.session_state.get(state.CLOSED_IMAGE)
     if image_index is not None and not elsewhere and not closer.is_open:
         closer.open(image_index)
     if tabs[tables].open:

@@ -72,7 +72,7 @@ def many_pictures(run: Run) -> None:
         st.warning(words.too_many(len(pictures)))
         pictures = pictures[: words.MOST]
     ids = tuple(file.file_id for file in files), getattr(table, "file_id", None)
-    key = (str(run.path), run_list.stamp_of(run), *ids)
+    key = (*_key(run), *ids)
     kept = st.session_state.get(state.MANY_OUTCOME)
     if st.button(words.button(len(pictures)), icon=":material/play_arrow:", type="primary"):
         content = None if table is None else table.getvalue()
@@ -123,11 +123,16 @@ def distances_of(run: Run) -> TrainingDistances:
     Raises:
         UserError: for a method without training images, or if they are not here any more.
     """
-    return _training(str(run.path), run_list.stamp_of(run))
+    return _training(*_key(run))
+
+
+def _key(run: Run) -> tuple[str, float, str]:
+    """Returns what changes when a run, its data set or its CLIP changes on disk."""
+    return str(run.path), run_list.stamp_of(run), run_caches.inputs_of(run)
 
 
 @st.cache_resource(show_spinner=words.ENCODING_TRAINING, max_entries=8)
-def _training(path: str, stamp: float) -> TrainingDistances:
+def _training(path: str, stamp: float, inputs: str) -> TrainingDistances:
     run = open_run(path)
     check_has_training_images(run_list.setup_of(run))
     return TrainingDistances.of(run_caches.training_images(run).features)

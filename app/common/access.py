@@ -16,6 +16,7 @@ from pathlib import Path
 from mocoop.config import DEMO
 from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
+from mocoop.runs.paths import default_runs
 
 VARIABLE = "MOCOOP_READ_ONLY"
 FOLDERS = "MOCOOP_FOLDERS"
@@ -35,6 +36,26 @@ def read_only() -> bool:
         UserError: if the value of MOCOOP_READ_ONLY means neither yes nor no.
     """
     return switched_on(VARIABLE, otherwise=False)
+
+
+def check_server() -> None:
+    """Checks what every page needs to know of this server; each runs only after it.
+
+    Raises:
+        UserError: if the value of MOCOOP_READ_ONLY means neither yes nor no, or the folder of
+            runs cannot be read. One that does not exist yet is no error.
+    """
+    read_only()
+    folder = default_runs()
+    try:
+        os.scandir(folder).close()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise UserError(
+            f"The folder of runs, {folder}, cannot be read: {error.strerror}. Make it readable, "
+            "or set MOCOOP_RUNS to another folder."
+        ) from error
 
 
 def switched_on(variable: str, otherwise: bool) -> bool:

@@ -64,6 +64,7 @@ VIEW = "view"  # the open tab
 ONLY_EXPERT, ONLY_STYLE, ONLY_CLASS = "expert", "style", "class"  # the gallery's filters
 OUTCOME, ORDER, PAGE = "outcome", "order", "page"
 IMAGE = "image"  # item in the "Look closer" dialog; set by a button, not by a widget
+CLOSED_IMAGE = "closed image"  # the one whose dialog was left for the tab that changes it
 OF_EXPERT = "of_expert"  # the expert whose images are shown
 FORCED = "forced"  # the expert that predicts instead of the mixture
 SOURCE = "source"  # where the picture to try comes from

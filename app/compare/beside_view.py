@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from app.caches import answers as answer_caches
-from app.caches import data as data_caches
 from app.caches import run_list
 from app.common import state
 from app.common.run_differences import differing_settings, short_labels
@@ -17,8 +16,9 @@ from app.compare import beside_figures, beside_tables, words
 from app.compare.documents import report_button
 from app.ui import chips, layout
 from app.ui import words as ui_words
+from app.ui.item_picture import show_item
 from app.ui.parts import csv_button, show_figure, show_table
-from app.ui.pictures import brighten_switch, show_picture
+from app.ui.pictures import brighten_switch
 from mocoop.errors import UserError
 from mocoop.evaluation.side_by_side import (
     Answers,
@@ -238,11 +238,7 @@ def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
 def card(lined: SideBySide, index: int, data: str) -> None:
     """Shows one image with the answer of every method."""
     item, truth = lined.items[index], lined.class_names[lined.labels[index]]
-    try:
-        png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
-        show_picture(png, width="stretch", alt=ui_words.test_image(truth, item.style))
-    except UserError as error:
-        st.caption(escape_markdown(str(error)))
+    show_item(data, item, SIDE, ui_words.test_image(truth, item.style))
     described = ui_words.truth(ui_words.with_style(truth, item.style))
     st.caption(escape_markdown(described))
     lines = [

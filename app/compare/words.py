@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.common.words import NO_CLEAR_DIFFERENCE, duration, signed
+from app.common.words import NO_CLEAR_DIFFERENCE, duration, escape_markdown, signed
 from mocoop.evaluation.paired import PairTest, p_in_words
 from mocoop.sweeps.journal import Progress
 
@@ -178,8 +178,8 @@ def listed(shown: int, total: int) -> str:
 
 
 def runs_left_out(names: Sequence[str], why: str) -> str:
-    """Returns which runs are not in the means, and why."""
-    few = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
+    """Returns which runs are not in the means, and why, as Markdown."""
+    few = ", ".join(map(escape_markdown, names[:4])) + (" …" if len(names) > 4 else "")
     return f"{len(names)} run{'s' * (len(names) != 1)} left out ({why}): {few}"
 
 
@@ -215,8 +215,8 @@ def chosen_on_test(chosen: str) -> str:
 
 
 def no_such_run(name: str) -> str:
-    """Returns that a selected run does not exist."""
-    return f"There is no run {name!r}."
+    """Returns that a selected run does not exist, as Markdown."""
+    return f"There is no run {escape_markdown(repr(name))}."
 
 
 def selected(count: int) -> str:

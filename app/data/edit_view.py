@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Literal
 
@@ -36,10 +37,13 @@ def classes(dataset: Dataset) -> None:
         show_table(table.drop(columns=FOLDER), "classes", height=_height(table))
         return
     st.caption(words.change_names(EDITS_FILE, own.edits_folder.name if own.in_use else ""))
+    # Streamlit keeps what was typed by row: after another visitor's change of the names, it would
+    # stand in rows of other folders or overwrite that change.
+    names = "\n".join((*table[FOLDER], *table[CLASS]))
     fixed = [column for column in table.columns if column != CLASS]
     edited = st.data_editor(
         table,
-        key=f"classes {dataset.source}",
+        key=f"classes {dataset.source} {hashlib.sha256(names.encode()).hexdigest()}",
         disabled=fixed,
         hide_index=True,
         height=_height(table),
@@ -137,7 +141,7 @@ def whole(name: str, dataset: Dataset) -> None:
         bar.empty()
     report = st.session_state.get(key)
     if report is not None:
-        _report(dataset, report)
+        _report(dataset, tables.of_present_images(report, dataset))
 
 
 def _report(dataset: Dataset, report: Report) -> None:

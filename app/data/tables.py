@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 import pandas as pd
@@ -115,6 +115,18 @@ def proposal_table(proposed: Proposed) -> pd.DataFrame:
             "adds": [proposed.gains[name] for name in proposed.groups],
             "templates": [" · ".join(templates) for templates in proposed.groups.values()],
         }
+    )
+
+
+def of_present_images(report: Report, dataset: Dataset) -> Report:
+    """Returns a report without the images that the data set left out since it was made."""
+    ids = {item.id for split in SPLITS for item in dataset.items(split)}
+    return replace(
+        report,
+        missing=tuple(path for path in report.missing if path in ids),
+        unreadable={path: why for path, why in report.unreadable.items() if path in ids},
+        duplicates=tuple(pair for pair in report.duplicates if ids.issuperset(pair)),
+        two_classes=tuple(pair for pair in report.two_classes if ids.issuperset(pair)),
     )
 
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import IO
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app.caches import data as data_caches
 from app.caches import data_list
 from app.common import access, changes, state
 from app.common.words import escape_markdown
 from app.data import tables, words
 from app.ui import layout
+from app.ui.item_picture import show_item
 from app.ui.messages import errors_in_words
 from app.ui.parts import csv_button
-from app.ui.pictures import brighten_switch, show_picture
+from app.ui.pictures import brighten_switch
 from app.ui.words import with_style
 from mocoop.catalog.uploads import LIMITS
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, Item
 from mocoop.datasets.builtin import SceneDataset, SceneItem
 from mocoop.datasets.builtin_cards import Card
-from mocoop.errors import UserError
 from mocoop.storage.image_archives import names_in
 
 PER_PAGE, SIDE = 32, 192  # of the 64 px scenes a whole multiple, so that they stay sharp
@@ -133,31 +134,32 @@ def _picture_filter(dataset: Dataset) -> tables.PictureFilter:
         key=state.DATA_SPLIT,
         bind=state.QUERY,
     )
-    names = [words.ALL, *dict.fromkeys(dataset.class_names)]
-    class_name = class_column.selectbox(words.CLASS, names, key=state.DATA_CLASS, bind=state.QUERY)
-    style = words.ALL
-    if dataset.styles:
-        style = style_column.selectbox(
-            words.STYLE, [words.ALL, *dataset.styles], key=state.DATA_STYLE, bind=state.QUERY
+
+    def pick(column: DeltaGenerator, label: str, names: Iterable[str], key: str) -> str | None:
+        # Nothing chosen means all: an option "all" could be the name of a class, too.
+        return column.selectbox(
+            label,
+            list(dict.fromkeys(names)),
+            index=None,
+            placeholder=words.ALL,
+            key=key,
+            bind=state.QUERY,
         )
-    return tables.PictureFilter(
-        split or splits[0],
-        None if class_name == words.ALL else class_name,
-        None if style == words.ALL else style,
-    )
+
+    class_name = pick(class_column, words.CLASS, dataset.class_names, state.DATA_CLASS)
+    style = None
+    if dataset.styles:
+        style = pick(style_column, words.STYLE, dataset.styles, state.DATA_STYLE)
+    return tables.PictureFilter(split or splits[0], class_name, style)
 
 
 def _picture(name: str, dataset: Dataset, item: Item) -> None:
     class_name, drawn = dataset.class_names[item.label], item.style or ""
-    try:
-        data = data_caches.thumbnail(name, item.id, item.label, item.style, SIDE)
-    except UserError as error:
-        st.caption(f":material/broken_image: {error}")
-        return
-    show_picture(data, width="stretch", alt=with_style(class_name, item.style))
+    show_item(name, item, SIDE, with_style(class_name, item.style))
     if isinstance(item, SceneItem):
         drawn = f"{drawn}, {item.role}"
-    st.caption(f"{class_name}  \n*{drawn}*" if drawn else class_name)
+    below = f"  \n*{escape_markdown(drawn)}*" if drawn else ""
+    st.caption(f"{escape_markdown(class_name)}{below}")
 
 
 def all_sets() -> None:

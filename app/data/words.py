@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from app.common.words import escape_markdown
+
 FEW_NAMES = 3  # up to this number, all class names are listed
 
 TITLE = "Data"
@@ -86,7 +88,7 @@ def upload_limits(megabytes: int, entries: int, gigabytes: float) -> str:
 
 
 def halves(base: Sequence[str], new: Sequence[str]) -> str:
-    """Returns how the classes are split for the base-to-new protocol.
+    """Returns how the classes are split for the base-to-new protocol, as Markdown.
 
     Args:
         base: names of the base classes.
@@ -97,6 +99,7 @@ def halves(base: Sequence[str], new: Sequence[str]) -> str:
 
 def _named(names: Sequence[str], which: str) -> str:
     """Returns up to `FEW_NAMES` names, or the number of names with the first and the last one."""
+    names = [escape_markdown(name) for name in names]
     if len(names) > FEW_NAMES:
         return f"{which} {len(names):,}, {names[0]} to {names[-1]}"
     return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
@@ -125,7 +128,7 @@ def change_names(file: str, beside: str = "") -> str:
 
 def zero_shot(template: str) -> str:
     """Returns the template of zero-shot."""
-    return f"Zero-shot template: *{template}* (`{{}}` stands for the class name)"
+    return f"Zero-shot template: *{escape_markdown(template)}* (`{{}}` stands for the class name)"
 
 
 def what_is_checked(count: int) -> str:

@@ -33,6 +33,7 @@ from mocoop.runs.status import (
     Status,
     checked,
     identity,
+    identity_of_started,
     read_values,
     saved_status,
     with_process,
@@ -105,10 +106,12 @@ def write_status(folder: Path, status: Status) -> None:
 def hand_over(folder: Path, kind: type[Status], pid: int) -> None:
     """Writes down which process does a job; to be called with the lock of the folder.
 
+    If it has ended already, the job is interrupted.
+
     Raises:
         UserError: if the status cannot be read.
     """
-    write_status(folder, replace(saved_status(folder, kind), **identity(psutil.Process(pid))))
+    write_status(folder, replace(saved_status(folder, kind), **identity_of_started(pid)))
 
 
 def stop_job(status: Status | None, patience: float) -> bool:

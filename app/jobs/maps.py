@@ -15,11 +15,12 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from app.common.access import read_only
 from app.jobs.processes import start_module
 from mocoop.analysis.projection import MapSettings, is_ready, projection_of
 from mocoop.errors import UserError
 from mocoop.runs.run import Run, open_run
-from mocoop.storage.atomic import exclusive_lock
+from mocoop.storage.atomic import exclusive_lock, explain_write_errors
 from mocoop.storage.cache_folder import default_cache
 
 
@@ -95,8 +96,10 @@ def main(run: str, settings: str) -> None:
     if hasattr(os, "nice"):
         os.nice(5)  # pages and trainings have priority
     try:
-        with exclusive_lock(default_cache() / "maps"):
-            projection_of(open_run(run), MapSettings(**json.loads(settings)))
+        cache = default_cache()
+        with explain_write_errors(cache, "MOCOOP_CACHE"), exclusive_lock(cache / "maps"):
+            wanted = MapSettings(**json.loads(settings))
+            projection_of(open_run(run), wanted, in_run=not read_only(), must_save=True)
     except UserError as error:
         sys.exit(str(error))
 

@@ -10,8 +10,9 @@ from app.common import state
 from app.data.tables import PictureFilter, pictures
 from app.new_templates import tables, words
 from app.ui import chips, layout
+from app.ui.item_picture import show_item
 from app.ui.parts import show_table
-from app.ui.pictures import brighten_switch, show_picture
+from app.ui.pictures import brighten_switch
 from app.ui.words import with_style
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
@@ -91,8 +92,7 @@ def _picture(
     name: str, dataset: Dataset, item: Item, number: int, answered: list[tables.Answered]
 ) -> None:
     class_name = dataset.class_names[item.label]
-    data = data_caches.thumbnail(name, item.id, item.label, item.style, SIDE)
-    show_picture(data, width="stretch", alt=with_style(class_name, item.style))
+    show_item(name, item, SIDE, with_style(class_name, item.style))
     lines = [
         chips.right_or_wrong(one.group, one.answer, one.probability, one.right)
         for one in answered

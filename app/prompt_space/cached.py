@@ -12,6 +12,7 @@ from torch import Tensor
 
 from app.caches import data as data_caches
 from app.caches.run_list import setup_of, stamp_of
+from app.common.access import read_only
 from app.common.theme import expert_colours
 from app.jobs.maps import Fit, MapMaker
 from app.prompt_space import words
@@ -82,7 +83,7 @@ def projection(run: Run, settings: MapSettings) -> Projection:
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _projection(path: str, stamp: float, settings: MapSettings) -> Projection:
-    return projection_of(open_run(path), settings)
+    return projection_of(open_run(path), settings, in_run=not read_only())
 
 
 def group_figure(run: Run, settings: MapSettings, classes: Sequence[str], epoch: int) -> go.Figure:

@@ -76,15 +76,16 @@ def class_pictures(setup: RunSetup, class_name: str, count: int) -> Sequence[byt
 
     The lower part of the page, which needs the images, says what happened to the data.
     """
+    name, pictures = setup.config.data, []
     with suppress(UserError):
-        data = data_caches.dataset(setup.config.data)
+        data = data_caches.dataset(name)
         if tuple(data.class_names) == tuple(setup.class_names):
-            items = data.items("test", [setup.class_names.index(class_name)])[:count]
-            return [
-                data_caches.thumbnail(setup.config.data, item.id, item.label, item.style, SIDE)
-                for item in items
-            ]
-    return []
+            for item in data.items("test", [setup.class_names.index(class_name)])[:count]:
+                with suppress(UserError):  # one damaged image leaves the others in sight
+                    pictures.append(
+                        data_caches.thumbnail(name, item.id, item.label, item.style, SIDE)
+                    )
+    return pictures
 
 
 def _kind_of_selected(expert: str, class_name: str) -> tuple[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from app.caches import data as data_caches
 from app.caches import run_list
 from app.caches import runs as run_caches
 from app.common import access, state
@@ -15,10 +14,11 @@ from app.common.methods import how_it_answers, method_name
 from app.common.theme import expert_colours
 from app.prompt_space import cached, figures, tables, words
 from app.ui import layout
+from app.ui.item_picture import show_item
 from app.ui.linked import linked_select
 from app.ui.loading import loading
 from app.ui.parts import show_figure, show_table
-from app.ui.pictures import brighten_switch, show_picture
+from app.ui.pictures import brighten_switch
 from app.ui.words import test_image
 from mocoop.config import TrainConfig
 from mocoop.datasets import Item
@@ -131,8 +131,7 @@ def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
     brighten_switch()
     with st.container(horizontal=True, gap="small"):
         for item in items[:THUMBNAILS]:
-            png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
-            show_picture(png, width=SIDE, alt=test_image(class_name, item.style))
+            show_item(data, item, SIDE, test_image(class_name, item.style), SIDE)
     if len(items) > THUMBNAILS:
         st.caption(words.only_first(THUMBNAILS))
 

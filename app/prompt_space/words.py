@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from app.common.words import escape_markdown
+
 TITLE = "Prompt space"
 CAPTION = (
     "Hard prompts are sentences. Soft prompts start from them and are learned. Do they keep "
@@ -133,7 +135,7 @@ def blocks_moved(epoch: int) -> str:
 
 
 def own_group(shares: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Returns sentences that explain the numbers "own group is nearest".
+    """Returns sentences that explain the numbers "own group is nearest", as Markdown.
 
     Args:
         shares: expert → group → share of the classes for which the group is nearest, 0 to 1.
@@ -148,14 +150,15 @@ def own_group(shares: Mapping[str, Mapping[str, float]]) -> list[str]:
     expert = min(low, key=lambda name: low[name][name])
     row = low[expert]
     other = max((name for name in row if name != expert), key=lambda name: row[name])
+    this, nearest = escape_markdown(expert), escape_markdown(other)
     sentences = [
         f"“{OWN_NEAREST.capitalize()}”: for {100 * row[expert]:.0f} % of the classes, the soft "
-        f"prompt of *{expert}* is nearer to the hard prompts of its own group than to those of "
+        f"prompt of *{this}* is nearer to the hard prompts of its own group than to those of "
         "any other. "
-        f"For {100 * row[other]:.0f} % it is now nearest to *{other}*."
+        f"For {100 * row[other]:.0f} % it is now nearest to *{nearest}*."
     ]
     if row[expert] < 0.5:
-        sentences.append(f"So *{expert}* says little about what this expert does now.")
+        sentences.append(f"So *{this}* says little about what this expert does now.")
     kept = len(shares) - len(low)
     if kept:
         sentences.append(f"{kept} of {len(shares)} experts have 100 %.")
@@ -217,9 +220,9 @@ def sampled(count: int, seed: int) -> str:
 
 
 def found(what: str, count: int) -> str:
-    """Returns what the search marked on the map."""
+    """Returns what the search marked on the map, as Markdown."""
     points = "one soft prompt" if count == 1 else f"{count} soft prompts"
-    return f"Marked: **{what}**, {points} in rings. The other points are faded."
+    return f"Marked: **{escape_markdown(what)}**, {points} in rings. The other points are faded."
 
 
 def more_colours(shown: int, total: int, colours: int) -> str:
@@ -238,19 +241,20 @@ def point(kind: str, group: str, class_name: str) -> str:
 
 
 def go_to(routed: int, of_class: int, class_name: str, expert: str) -> str:
-    """Returns how many test images of a class go to an expert."""
-    return f"**{routed} of {of_class}** test images of *{class_name}* go to *{expert}*"
+    """Returns how many test images of a class go to an expert, as Markdown."""
+    name, to = escape_markdown(class_name), escape_markdown(expert)
+    return f"**{routed} of {of_class}** test images of *{name}* go to *{to}*"
 
 
 def first_choice(others: Sequence[tuple[str, int]]) -> str:
     """Returns which experts the images of a class go to instead, or that there are none."""
-    text = ", ".join(f"{name} ({count})" for name, count in others)
+    text = ", ".join(f"{escape_markdown(name)} ({count})" for name, count in others)
     return f"The first choice for these images is {text}." if text else NO_TEST_IMAGES
 
 
 def test_images(count: int, class_name: str) -> str:
-    """Returns how many test images a class has."""
-    return f"**{count}** test images of *{class_name}*"
+    """Returns how many test images a class has, as Markdown."""
+    return f"**{count}** test images of *{escape_markdown(class_name)}*"
 
 
 def only_first(count: int) -> str:

@@ -24,6 +24,8 @@ from mocoop.evaluation.typed_prompt import GroupEffect, group_effect, typed_temp
 from mocoop.model.router import guide_scores
 from mocoop.runs.run import Run, RunSetup, open_run
 
+MORE_LETTERS = 8000  # that can be typed in addition to a group's own sentences
+
 
 def edit_group(run: Run, choice: str, item: Item) -> None:
     """Shows the sentences of one group, to be edited, and what the edited ones do.
@@ -67,12 +69,13 @@ def edit_group(run: Run, choice: str, item: Item) -> None:
 
 def edited_templates(run: Run, setup: RunSetup, group: str) -> tuple[str, ...] | None:
     """Returns the edited sentences of a group, or None after saying what is wrong with them."""
+    own = "\n".join(setup.groups[group])
     text = st.text_area(
         words.ITS_PROMPTS,
-        "\n".join(setup.groups[group]),
+        own,
         key=f"{state.TYPED_TEMPLATES} {run.name} {group}",
         height=120,
-        max_chars=8000,
+        max_chars=len(own) + MORE_LETTERS,  # a smaller limit would cut what the run has
     )
     try:
         lines = [typed_template(line) for line in text.splitlines() if line.strip()]

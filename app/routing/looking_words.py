@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from app.common.words import escape_markdown
+
 _END = "<extra></extra>"  # without a box for the name of the trace
 
 # Attention.
@@ -111,8 +113,8 @@ def chosen(expert: str) -> str:
 
 
 def experts_say(name: str) -> str:
-    """Returns what stands before the probabilities that two experts give to a class."""
-    return f"The prediction is **{name}**. Alone, the two experts give it:"
+    """Returns what stands before two experts' probabilities of a class, as Markdown."""
+    return f"The prediction is **{escape_markdown(name)}**. Alone, the two experts give it:"
 
 
 def differ_told(name: str, experts: tuple[str, str], change: float, where: str) -> str:
@@ -124,11 +126,11 @@ def differ_told(name: str, experts: tuple[str, str], change: float, where: str) 
         change: by how much A's logit minus B's falls if the place is covered.
         where: the place.
     """
-    more, less = experts if change > 0 else experts[::-1]
+    more, less = map(escape_markdown, map(repr, experts if change > 0 else experts[::-1]))
     return (
-        f"The **{where}** makes them differ most: what is there speaks for {name} more with "
-        f"{more!r} than with {less!r} (covered, A − B changes by {-change:+.2f} in logits). Each "
-        "place has the colour of the expert for which it speaks."
+        f"The **{where}** makes them differ most: what is there speaks for "
+        f"{escape_markdown(name)} more with {more} than with {less} (covered, A − B changes by "
+        f"{-change:+.2f} in logits). Each place has the colour of the expert for which it speaks."
     )
 
 
@@ -149,6 +151,7 @@ def answer_told(name: str, probability: float, change: float, where: str) -> str
         change: the loss of probability if the place is covered, from -1 to 1.
         where: the place.
     """
+    name = escape_markdown(name)
     return (
         f"The prediction is **{name}** with {probability:.0%}. With the **{where}** covered it is "
         f"{max(0.0, probability - change):.0%}. Blue places speak for {name}, red ones against it."

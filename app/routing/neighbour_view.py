@@ -5,11 +5,10 @@ from __future__ import annotations
 import streamlit as st
 from torch import Tensor
 
-from app.caches import data as data_caches
 from app.caches import run_list
 from app.caches import runs as run_caches
 from app.routing import words
-from app.ui.pictures import show_picture
+from app.ui.item_picture import show_item
 from mocoop.analysis.neighbours import nearest
 from mocoop.clip.tuned_tower import routed_features
 from mocoop.runs.run import Run
@@ -33,6 +32,5 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
         for near in nearest(feature, known.features, known.items, COUNT):
             item, label = near.item, names[near.item.label]
             with st.container(width=SIDE, gap="xsmall"):
-                png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)
-                show_picture(png, width=SIDE, alt=words.training_image(label, item.style))
+                show_item(data, item, SIDE, words.training_image(label, item.style), SIDE)
                 st.caption(words.near(label, item.style, near.cosine))

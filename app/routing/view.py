@@ -20,9 +20,10 @@ from app.routing.looking_view import look_into
 from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
+from app.ui.item_picture import show_item
 from app.ui.messages import errors_in_words
 from app.ui.parts import csv_button, show_figure, show_table
-from app.ui.pictures import brighten_switch, show_picture
+from app.ui.pictures import brighten_switch
 from app.ui.safe_markdown import as_option
 from app.ui.words import test_image
 from mocoop.classifiers.base import Routed
@@ -34,7 +35,7 @@ from mocoop.runs.expert_steps import choice_in_words
 from mocoop.runs.run import Run, RunSetup
 
 PER_PAGE = 12
-SIDE = 192  # pixels of a thumbnail
+SIDE, LARGE = 192, 320  # pixels of a thumbnail, and of the picture in the dialog
 RIGHT = {"right": st.column_config.ProgressColumn(words.RIGHT, format="%.0f %%", max_value=100)}
 OWN = {
     "score": st.column_config.NumberColumn(words.RAW_SCORE, format="%.2f"),
@@ -182,11 +183,7 @@ def card(
     """
     tested = closer.tested
     item = tested.items[row["row"]]
-    show_picture(
-        data_caches.thumbnail(closer.config.data, item.id, item.label, item.style, SIDE),
-        width="stretch",
-        alt=test_image(row["true"], row["style"]),
-    )
+    show_item(closer.config.data, item, SIDE, test_image(row["true"], row["style"]))
     html = chips.verdict(row["predicted"], row["probability"], row["true"])
     if len(tested.routed.experts) > 1:
         pairs = list(zip(row["experts"], row["weights"], strict=True))
@@ -211,6 +208,7 @@ def look_button(closer: Closer, index: int, key: str) -> None:
 
 def open_image(item_id: str) -> None:
     """Writes the image into the address, so that a link opens the dialog too."""
+    st.session_state.pop(state.CLOSED_IMAGE, None)
     st.query_params[state.IMAGE] = item_id
 
 
@@ -221,8 +219,12 @@ def close_image() -> None:
 
 
 def try_image() -> None:
-    """Opens the tab in which the image of the dialog can be changed."""
+    """Opens the tab in which the image of the dialog can be changed.
+
+    The image stays in the address, because the tab shows it, but its dialog stays closed.
+    """
     st.session_state[state.VIEW] = words.TRY
+    st.session_state[state.CLOSED_IMAGE] = st.query_params.get(state.IMAGE)
 
 
 @st.dialog(words.LOOK_CLOSER, width="large", on_dismiss=close_image)
@@ -234,8 +236,7 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
     several, data = len(routed.experts) > 1, config.data
     left, right = st.columns([1, 2], gap="medium")
     with left:
-        png = data_caches.thumbnail(data, item.id, item.label, item.style, 320)
-        show_picture(png, width="stretch", alt=test_image(truth, item.style))
+        show_item(data, item, LARGE, test_image(truth, item.style))
         st.caption(words.true_class(truth, item.style))
         if st.button(words.CHANGE_PICTURE, icon=":material/tune:", on_click=try_image):
             st.rerun()

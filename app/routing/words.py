@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.common.words import NO_CLEAR_DIFFERENCE
+from app.common.words import NO_CLEAR_DIFFERENCE, escape_markdown
+from app.ui.words import with_style
 from mocoop.evaluation.picture_content import FLAT, NOISE
 from mocoop.evaluation.routing_value import RoutingValue
 
@@ -200,7 +201,8 @@ def look_closer(number: int) -> str:
 
 def true_class(name: str, style: str | None) -> str:
     """Returns the true class of an image and its style, as Markdown."""
-    return f"True class: **{name}**" + (f", style: {style}" if style else "")
+    of_style = f", style: {escape_markdown(style)}" if style else ""
+    return f"True class: **{escape_markdown(name)}**{of_style}"
 
 
 def predicts(method: str | None, expert: str | None, predicted: str, truth: str) -> str:
@@ -212,14 +214,16 @@ def predicts(method: str | None, expert: str | None, predicted: str, truth: str)
         predicted: the predicted class.
         truth: the true class.
     """
-    who = "The mixture predicts" if expert is None else f"Expert {expert!r} alone predicts"
-    who = who if method is None else f"{method} predicts"
-    return f"{who} **{predicted}**: {'right' if predicted == truth else 'wrong'}."
+    who = "The mixture"
+    if expert is not None:
+        who = f"Expert {escape_markdown(repr(expert))} alone"
+    verdict = "right" if predicted == truth else "wrong"
+    return f"{method or who} predicts **{escape_markdown(predicted)}**: {verdict}."
 
 
 def started_from(start: str) -> str:
-    """Returns what an expert started from."""
-    return f"It started from {start}."
+    """Returns what an expert started from, as Markdown."""
+    return escape_markdown(f"It started from {start}.")
 
 
 def expert_row(kind: str, images: int) -> str:
@@ -320,8 +324,8 @@ def always_one_of(classes: int) -> str:
 
 
 def near(class_name: str, style: str | None, cosine: float) -> str:
-    """Returns the lines below a near training image."""
-    return f"{class_name}{f', {style}' if style else ''}  \ncosine {cosine:.2f}"
+    """Returns the lines below a near training image, as Markdown."""
+    return f"{escape_markdown(with_style(class_name, style))}  \ncosine {cosine:.2f}"
 
 
 def training_image(class_name: str, style: str | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from app.common.words import escape_markdown
+
 HOME, DATA, TRAIN = "Home", "Data", "Train"
 ROUTING, PROMPT_SPACE = "Routing", "Prompt space"
 OVERFITTING_LAB, FEDERATED, COMPARE = "Overfitting lab", "Federated", "Compare"
@@ -82,18 +84,18 @@ def no_run(what_for: str) -> str:
 
 
 def other_run(asked: str) -> str:
-    """Returns that a link names a run that cannot be shown."""
+    """Returns that a link names a run that cannot be shown, as Markdown."""
     return (
-        f"The link asks for run {asked!r}, which does not exist here or is not finished. Another "
-        "run is shown."
+        f"The link asks for run {escape_markdown(repr(asked))}, which does not exist here or is "
+        "not finished. Another run is shown."
     )
 
 
 def newer_run(asked: str) -> str:
-    """Returns that a link names a run that a newer version wrote."""
+    """Returns that a link names a run that a newer version wrote, as Markdown."""
     return (
-        f"The link asks for run {asked!r}, which was written by a newer version of MoCoOp. Update "
-        "MoCoOp to see it. Another run is shown."
+        f"The link asks for run {escape_markdown(repr(asked))}, which was written by a newer "
+        "version of MoCoOp. Update MoCoOp to see it. Another run is shown."
     )
 
 

@@ -12,6 +12,7 @@ import os
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -23,7 +24,7 @@ from torch import Tensor
 from mocoop.errors import UserError, choose_from
 from mocoop.runs.features import SavedFeatures
 from mocoop.runs.run import Run
-from mocoop.storage.atomic import remove_of_killed, write_tensors
+from mocoop.storage.atomic import explain_write_errors, remove_of_killed, write_tensors
 from mocoop.storage.cache_folder import default_cache
 
 Method = Literal["umap", "pca"]
@@ -121,6 +122,8 @@ def projection_of(
     settings: MapSettings | None = None,
     epochs: Sequence[int] | None = None,
     cache_folder: Path | None = None,
+    in_run: bool = True,
+    must_save: bool = False,
 ) -> Projection:
     """Returns the map of a run, read from disk if it was made before.
 
@@ -133,9 +136,12 @@ def projection_of(
         settings: as for `project`.
         epochs: as for `project`.
         cache_folder: by default `default_cache()`.
+        in_run: whether a new map may be saved in the run's folder.
+        must_save: whether a new map that cannot be saved is an error; otherwise it is returned.
 
     Raises:
-        UserError: if the run is incomplete, or an epoch was not saved.
+        UserError: if the run is incomplete, an epoch was not saved, or with `must_save` the disk
+            is full or the cache folder cannot be written.
     """
     settings = settings or MapSettings()
     features = run.features()
@@ -146,12 +152,10 @@ def projection_of(
         if saved is not None:
             return saved
     made = project(features, settings, epochs)
-    own = not run.shipped and os.access(run.path, os.W_OK)
-    metadata = {"settings": json.dumps(asdict(settings)), "epochs": json.dumps(epochs)}
-    metadata |= {"trustworthiness": json.dumps(made.trustworthiness)}
-    path = paths[0 if own else 1]
-    remove_of_killed(path.parent)
-    write_tensors(path, {"coordinates": made.coordinates}, metadata)
+    own = in_run and not run.shipped and os.access(run.path, os.W_OK)
+    in_cache = paths[1].parent
+    with explain_write_errors(in_cache, "MOCOOP_CACHE") if must_save else suppress(OSError):
+        _save(made, epochs, paths if own else paths[1:])
     return made
 
 
@@ -289,6 +293,24 @@ def _trustworthiness(points: MapPoints, coordinates: Tensor, neighbors: int) -> 
 def _paths(run: Run, key: str, cache_folder: Path | None) -> tuple[Path, Path]:
     name = f"projection-{key}.safetensors"
     return run.path / name, (cache_folder or default_cache()) / "projections" / name
+
+
+def _save(made: Projection, epochs: Sequence[int], paths: Sequence[Path]) -> None:
+    """Writes a map to the first path that can be written.
+
+    Raises:
+        OSError: if none can be.
+    """
+    metadata = {"settings": json.dumps(asdict(made.settings)), "epochs": json.dumps(epochs)}
+    metadata |= {"trustworthiness": json.dumps(made.trustworthiness)}
+    for path in paths:
+        try:
+            remove_of_killed(path.parent)
+            write_tensors(path, {"coordinates": made.coordinates}, metadata)
+            return
+        except OSError:
+            if path == paths[-1]:
+                raise
 
 
 def _load(

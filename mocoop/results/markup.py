@@ -8,7 +8,7 @@ from collections.abc import Callable
 from mocoop.markdown import markdown_table
 from mocoop.results.cells import Cell, Table
 
-_MARKDOWN = re.compile(r"[\\|*_`<\[\]]")
+_MARKDOWN = re.compile(r"[\\|*_`<\[\]$]")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",

@@ -181,6 +181,18 @@ def identity(process: psutil.Process) -> dict[str, Any]:
     }
 
 
+def identity_of_started(pid: int) -> dict[str, Any]:
+    """Returns the fields of a status that identify a process that the caller has started.
+
+    If it has ended already, they fit no process: the status then reads as `interrupted`, as it
+    does when the process ends a moment later.
+    """
+    try:
+        return identity(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return {"pid": pid, "process_started": 0.0, "process_mark": ""}
+
+
 def _mark(pid: int) -> str:
     """Returns what tells a process from others, before and after a change of the clock.
 

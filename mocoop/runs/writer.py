@@ -29,6 +29,7 @@ from mocoop.runs.status import (
     STOPPED,
     Status,
     identity,
+    identity_of_started,
     write_last_status,
     write_status,
 )
@@ -187,10 +188,9 @@ def queue_again(run: Run) -> None:
 def hand_over(run: Run, pid: int) -> None:
     """Sets the process that will train a queued run when its turn comes.
 
-    Raises:
-        psutil.NoSuchProcess: if there is no such process.
+    If it has ended already, the run is interrupted.
     """
-    write_status(run.path, replace(run.status(), **identity(psutil.Process(pid))))
+    write_status(run.path, replace(run.status(), **identity_of_started(pid)))
 
 
 def mark_stopped(run: Run, status: Status) -> None:

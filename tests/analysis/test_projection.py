@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -162,6 +164,37 @@ def test_a_shipped_run_is_not_written_to(run, tmp_path, monkeypatch):
     monkeypatch.setattr("mocoop.runs.run.shipped_runs", lambda: tmp_path)
     projection_of(run, PCA, cache_folder=tmp_path / "cache")
     assert not list(run.path.iterdir())
+    assert len(list((tmp_path / "cache" / "projections").iterdir())) == 1
+
+
+def test_a_run_that_must_not_be_changed_is_not_written_to(run, tmp_path):
+    projection_of(run, PCA, cache_folder=tmp_path / "cache", in_run=False)
+    assert not list(run.path.iterdir())
+    assert is_ready(run, PCA, cache_folder=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_map_that_cannot_be_saved_is_returned_or_told(run, tmp_path, monkeypatch, code):
+    def refuse(path, *_):
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(projection_module, "write_tensors", refuse)
+    made = projection_of(run, PCA, cache_folder=tmp_path / "cache")
+    assert torch.equal(made.coordinates, project(run.features(), PCA).coordinates)
+    with pytest.raises(UserError, match=r"Nothing can be written to .*cache.*MOCOOP_CACHE"):
+        projection_of(run, PCA, cache_folder=tmp_path / "cache", must_save=True)
+
+
+def test_a_run_on_a_full_disk_has_its_map_in_the_cache(run, tmp_path, monkeypatch):
+    write = projection_module.write_tensors
+
+    def full(path, *rest):
+        if path.parent == run.path:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, *rest)
+
+    monkeypatch.setattr(projection_module, "write_tensors", full)
+    projection_of(run, PCA, cache_folder=tmp_path / "cache", must_save=True)
     assert len(list((tmp_path / "cache" / "projections").iterdir())) == 1
 
 

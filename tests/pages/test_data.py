@@ -16,7 +16,7 @@ from mocoop.catalog.change_stamp import data_stamp
 from mocoop.catalog.uploads import keep_upload, uploaded_sets
 from mocoop.cli.main import main
 from mocoop.datasets import BUILTIN, load_dataset
-from mocoop.datasets.edits import EDITS_FILE, read_edits
+from mocoop.datasets.edits import EDITS_FILE, Edits, read_edits, write_edits
 from mocoop.datasets.skip_list import SKIP_FILE
 from mocoop.errors import UserError
 from mocoop.storage.archives import Limits
@@ -133,8 +133,46 @@ def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
     press(app, "Leave this image out")
     assert broken in (pets / SKIP_FILE).read_text()
     assert "1 image is skipped" in said(app)
+    assert "All images exist" in app.success[0].value
+    assert not [d for d in app.dataframe if "problem" in d.value]
+    assert "Leave this image out" not in [b.label for b in app.button]
     press(app, "Open every image")
     assert "All images exist" in app.success[0].value
+
+
+def test_leaving_images_out_leaves_other_problems_in_the_report(pets):
+    data = load_dataset(str(pets))
+    trained, (broken, same) = data.items("train")[0].id, [one.id for one in data.items("test")][:2]
+    (pets / broken).write_text("no picture")
+    (pets / same).write_bytes((pets / trained).read_bytes())
+    app = open_page(PAGE, data=str(pets), look_at="Check")
+    press(app, "Open every image")
+    press(app, "Leave this image out")
+    (problems,) = [d.value for d in app.dataframe if "problem" in d.value]
+    assert problems["image"].tolist() == [same]
+
+
+def test_typed_names_do_not_outlive_another_visitors_change(pets):
+    app = open_page(PAGE, data=str(pets), look_at="Classes")
+    (before,) = [one.proto.id for one in app.dataframe if "folder" in one.value]
+    app.run()
+    assert before in [one.proto.id for one in app.dataframe]
+    write_edits(pets, Edits(classes={"GuineaPig": "cavy"}))
+    app.run()
+    assert "cavy" in [name for one in app.dataframe for name in one.value.get("class", ())]
+    assert before not in [one.proto.id for one in app.dataframe]
+
+
+def test_a_class_may_be_called_all(root):
+    names = [f"{c}/{n}.png" for c in ("all", "cat", "dog") for n in range(10)]
+    add_files(root / "uploads/three", *names)
+    folder = str(root / "uploads/three")
+    app = open_page(PAGE, data=folder, look_at="Pictures")
+    assert app.selectbox(key=state.DATA_CLASS).options == ["all", "cat", "dog"]
+    assert "15 images" in said(app)
+    app = open_page(PAGE, data=folder, look_at="Pictures", class_of="all")
+    assert app.selectbox(key=state.DATA_CLASS).value == "all"
+    assert "5 images" in said(app).splitlines()
 
 
 def test_changes_to_an_archive_are_kept_beside_it(root, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 from dataclasses import asdict
 
 import pandas as pd
+import pytest
 
 from app.common import state
 from app.jobs import maps as map_maker
@@ -182,6 +184,23 @@ def stand_in(monkeypatch, code: str) -> list[MapSettings]:
 
     monkeypatch.setattr(map_maker, "_start", start)
     return asked
+
+
+def test_a_map_that_cannot_be_saved_is_shown(one_run, monkeypatch):
+    open_page(PAGE, run=one_run.name)  # the features that it shows beside the map are cached now
+    cached._projection.clear()
+    for path in one_run.path.glob("projection-*"):
+        path.unlink()
+
+    def refuse(path, *_):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(projection, "write_tensors", refuse)
+    app = open_page(PAGE, run=one_run.name)
+    assert not app.exception
+    assert "Trustworthiness" in texts(app.markdown)
+    with pytest.raises(SystemExit, match="Nothing can be written"):
+        map_maker.main(str(one_run.path), json.dumps(asdict(MapSettings("pca"))))
 
 
 def test_umap_never_blocks_the_page(one_run, monkeypatch):

@@ -85,8 +85,10 @@ def content(*folders):
 @pytest.mark.parametrize("page", PAGES)
 def test_nothing_can_be_changed(one_run, monkeypatch, page):
     monkeypatch.setenv("MOCOOP_READ_ONLY", "1")
+    before = content(one_run.path)
     app = open_page(f"pages/{page}.py")
     assert not app.exception
+    assert content(one_run.path) == before
     labels = [button.label for button in app.button]
     assert not [label for label in labels if label.startswith(FORBIDDEN)]
     assert not app.get("file_uploader")

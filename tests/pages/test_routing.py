@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from app.caches import data as data_caches
 from app.common import state
+from app.common.words import escape_markdown
 from app.routing import upload_view
+from mocoop.errors import UserError
 from tests.support.page_fixtures import APP, open_page
 
 PAGE = "pages/routing.py"
@@ -114,6 +117,23 @@ def test_looking_closer_and_forcing_an_expert(one_run):
     app = open_page(PAGE, run=one_run.name, image=image, forced="sketch")
     assert not app.exception
     assert "Expert 'sketch' alone predicts" in texts(app.markdown)
+
+
+def test_a_dialog_that_was_left_stays_closed_on_other_tabs(one_run):
+    app = open_page(PAGE, run=one_run.name, image="test/bird/photo/0")
+    next(b for b in app.button if b.label == "Change this picture").click().run()
+    assert not app.exception
+    assert app.session_state[state.VIEW] == TRY
+    assert app.query_params[state.IMAGE] == "test/bird/photo/0"
+    app.query_params[state.VIEW] = "Expert by expert"
+    app.run()
+    app.session_state[state.VIEW] = "Expert by expert"
+    app.run()
+    assert not app.exception
+    assert app.session_state[state.VIEW] == "Expert by expert"
+    assert "Nearest training images" not in texts(app.markdown)
+    again = open_page(PAGE, run=one_run.name, image="test/bird/photo/0")
+    assert "Nearest training images" in texts(again.markdown)
 
 
 def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
@@ -243,6 +263,27 @@ def test_changed_data_are_named(one_run):
     app = open_page(PAGE, run=one_run.name)
     assert not app.exception
     assert "Restore the data, or train again" in texts(app.error)
+
+
+def test_an_image_that_became_unreadable_leaves_all_others(one_run, monkeypatch):
+    page = open_page(PAGE, run=one_run.name)
+    cards = len([button for button in page.button if button.label.startswith("Look closer")])
+    first, read = [], data_caches._thumbnail
+
+    def damaged(data, stamp, item_id, *rest):
+        first[:] = first or [item_id]
+        if item_id in first:
+            raise UserError(f"{item_id}: no such *file*.")
+        return read(data, stamp, item_id, *rest)
+
+    monkeypatch.setattr(data_caches, "_thumbnail", damaged)
+    page.run()
+    assert not page.exception
+    assert not page.error
+    assert len([b for b in page.button if b.label.startswith("Look closer")]) == cards
+    assert [c.value for c in page.caption if "no such" in c.value] == [
+        f":material/broken_image: {escape_markdown(first[0])}: no such \\*file\\*."
+    ]
 
 
 def test_a_run_without_features_is_named(one_run):

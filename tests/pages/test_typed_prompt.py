@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.common import state
 from app.common.words import GROUP, TEMPLATES
@@ -117,6 +118,27 @@ def test_a_group_of_bad_sentences_says_what_to_do(one_run, text, words):
     app.text_area[0].set_value(text).run()
     assert not app.exception
     assert words in texts(app.warning)
+
+
+def test_a_long_group_is_not_cut(monkeypatch):
+    monkeypatch.setattr("app.caches.answers.text_features", lambda clip, data, line: line)
+
+    def script():
+        from types import SimpleNamespace
+
+        import streamlit as st
+
+        from app.routing.group_view import edited_templates
+
+        sentences = tuple(f"a photo with number {n} of a {{}}." for n in range(300))
+        config = SimpleNamespace(backbone="demo", data="details")
+        setup = SimpleNamespace(groups={"g": sentences}, config=config)
+        st.write(edited_templates(SimpleNamespace(name="run"), setup, "g") == sentences)
+
+    app = AppTest.from_function(script).run()
+    assert not app.warning
+    assert app.text_area[0].proto.max_chars > len(app.text_area[0].value) > 8000
+    assert app.markdown[0].value == "`True`"
 
 
 def test_the_train_page_starts_from_the_sentence(empty_runs):

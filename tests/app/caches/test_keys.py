@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from app.bench import view as bench
 from app.caches import answers, pictures, runs
 from app.caches import data as data_caches
 from app.routing import cached
@@ -18,6 +19,7 @@ CACHED = {
     "gallery": lambda run: runs.gallery(run, "base"),
     "classifier": runs.classifier,
     "training images": runs.training_images,
+    "many pictures": bench.distances_of,
     "answers": lambda run: answers.run_answers(run, "base"),
     "untrained": lambda run: answers.untrained("demo", "details", answers.UNTRAINED[0]),
     "text": lambda run: answers.text_features("demo", "details", "a photo of a {}."),

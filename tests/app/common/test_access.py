@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.common import access
 from app.jobs import trainings
 from mocoop.errors import UserError
 from mocoop.runs.writer import queue_run
-from tests.support.page_fixtures import open_page, tiny_config
+from tests.support.page_fixtures import APP, open_page, tiny_config
 
 
 @pytest.fixture
@@ -31,6 +32,29 @@ def test_the_variable_says_yes_or_no(monkeypatch, value, expected):
     monkeypatch.setenv(access.VARIABLE, "maybe")
     with pytest.raises(UserError, match="MOCOOP_READ_ONLY must be 1 or 0; got 'maybe'"):
         access.read_only()
+
+
+def opened():
+    """Returns the app as a new visitor sees it."""
+    return AppTest.from_file(str(APP), default_timeout=120).run()
+
+
+def test_the_app_tells_what_is_wrong_with_the_server(empty_runs, monkeypatch):
+    monkeypatch.setenv("MOCOOP_RUNS", str(empty_runs / ("x" * 300)))  # no file system takes it
+    app = opened()
+    assert not app.exception
+    assert "cannot be read" in texts(app.error)
+    assert "set MOCOOP_RUNS" in texts(app.error)
+    for good in ("not yet there", "file", "file/below"):
+        (empty_runs / "file").write_text("")
+        monkeypatch.setenv("MOCOOP_RUNS", str(empty_runs / good))
+        app = opened()
+        assert not app.exception
+        assert not app.error
+    monkeypatch.setenv(access.VARIABLE, "maybe")
+    app = opened()
+    assert not app.exception
+    assert "MOCOOP_READ_ONLY must be 1 or 0" in texts(app.error)
 
 
 def test_nothing_can_be_started_stopped_or_gone_on_with(only_look, empty_runs):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 
 import psutil
@@ -16,6 +18,7 @@ from app.jobs.job_folder import (
     REQUEST,
     Job,
     forget_old,
+    hand_over,
     mark_cancelled,
     new_status,
     request_in,
@@ -91,6 +94,15 @@ def test_pages_read_damaged_files_as_no_job(tmp_path, monkeypatch):
         imports.cancel_import(KEY)
         template_jobs.cancel_making(KEY)
         federations.cancel_federation(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_whose_process_ended_before_it_was_handed_over_is_interrupted(tmp_path, kind):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    write_status(tmp_path, new_status(kind))
+    hand_over(tmp_path, kind, ended.pid)
+    assert status_in(tmp_path, kind).state == INTERRUPTED
 
 
 def test_every_status_names_the_format_of_the_store(tmp_path):

@@ -201,6 +201,19 @@ def test_run_that_nobody_answers_for_does_not_block_the_queue(empty_runs):
     assert wait_for_turn(waiting.path) is True  # queued on the account of this process
 
 
+def test_process_that_ended_at_once_leaves_an_interrupted_run(empty_runs, monkeypatch):
+    def start_and_reap(*_):
+        process = subprocess.Popen([sys.executable, "-c", ""])
+        process.wait()
+        return process
+
+    monkeypatch.setattr(trainings, "start_process", start_and_reap)
+    run = trainings.start_run(tiny_config())
+    assert run.status().state == INTERRUPTED
+    waiting = queue_run(empty_runs / "waiting")
+    assert ahead_of(waiting.path) == []
+
+
 def test_mark_cancelled_keeps_a_result(one_run):
     mark_cancelled(one_run)
     assert one_run.status().state == FINISHED

@@ -24,7 +24,7 @@ def test_updated_while_the_app_runs(monkeypatch):
 
 
 def test_every_page_starts_with_it():
-    assert "\nwarn_of_new_code()\npage.run()\n" in APP.read_text()
+    assert "\n    warn_of_new_code()\n    page.run()\n" in APP.read_text()
 
 
 def test_newest_file(tmp_path):
