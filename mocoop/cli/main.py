@@ -133,8 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The reader (`head`, a pager) has closed the pipe. Python would report this at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        if error.errno not in (*DISK_FULL, *NOT_WRITABLE):
-            raise
+        if error.errno not in (*DISK_FULL, *NOT_WRITABLE) and error.filename is None:
+            raise  # it is about no file that the user could change
         print(f"mocoop: {why_not_written(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:

@@ -259,6 +259,8 @@ def tune(command: TuneCommand) -> None:
         name, sign, values = text.partition("=")
         if not sign or not values:
             raise UserError(f"Expected a grid such as learning_rate=0.1,0.2; got {text!r}.")
+        if name in grid:
+            raise UserError(f"{name} is in the grid twice: give all its values at once.")
         grid[name] = values.split(",")
     candidates = []
     for candidate in train_candidates(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -16,9 +18,12 @@ from mocoop.evaluation.transfer import evaluate_on, saved_evaluation
 from mocoop.presets import identity
 from mocoop.protocols.plans import Task
 from mocoop.runs.paths import remove_half_files
+from mocoop.runs.reserve import removed_unless_begun, reserve
 from mocoop.runs.run import FINISHED, Run
 from mocoop.shots import shots_name
 from mocoop.storage.engines import Engine, needed_folders, shared_folder
+
+WAIT_SECONDS = 0.5  # between two looks at a run that another process trains
 
 
 def run_tasks(
@@ -27,7 +32,8 @@ def run_tasks(
     """Yields every task with its finished run, in the order in which they finish.
 
     A run that is already finished is read and not trained again, so that a second call with the
-    same tasks is fast.
+    same tasks is fast. Two calls at once share the work: what one of them trains, the other one
+    leaves until the end, and then waits for it.
 
     Args:
         tasks: the tasks; tasks with equal settings share a run.
@@ -51,25 +57,43 @@ def run_tasks(
             waiting.append(key)
             continue
         yield from ((task, run) for task in same)
-    jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
     root.mkdir(parents=True, exist_ok=True)
     folders = needed_folders(root, (task.config for task in tasks))
-    for index, path in engine.map(finish, jobs, waiting, folders):
-        yield from ((task, Run(path)) for task in by_key[waiting[index]])
+    for work in (finish_unless_taken, finish):
+        jobs = [(by_key[key][0].config, _targets(by_key[key]), root) for key in waiting]
+        taken = []
+        for index, path in engine.map(work, jobs, waiting, folders):
+            if path is None:
+                taken.append(waiting[index])
+            else:
+                yield from ((task, Run(path)) for task in by_key[waiting[index]])
+        waiting = taken
 
 
 def finish(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path:
     """Returns the folder of the finished run with these settings; trains it if there is none.
 
-    A stopped run with these settings is resumed from its snapshot.
+    A stopped run with these settings is resumed from its snapshot. Where another process trains
+    it, this one waits.
 
     Args:
         config: the run's settings.
         targets: other data sets on which the run is tested too.
         root: folder of the runs.
     """
-    key = run_name(config)
-    run = _finished(root, key) or _resumed(root, key) or _trained(config, root, key)
+    while (path := finish_unless_taken(config, targets, root)) is None:
+        time.sleep(WAIT_SECONDS)
+    return path
+
+
+def finish_unless_taken(config: TrainConfig, targets: tuple[str, ...], root: Path) -> Path | None:
+    """Returns what `finish` does, but None instead of waiting for another process."""
+    name = run_name(config)
+    run = _finished(root, name)
+    if run is None and not _is_taken(root, name):
+        run = _resumed(root, name) or _trained(config, root, name)
+    if run is None:
+        return None
     for target in targets:
         evaluate_on(run, load_dataset(target))
     return run.path
@@ -83,14 +107,35 @@ def run_name(config: TrainConfig) -> str:
     return f"{Path(config.data).name}-{config.method}-{shots}-seed{config.seed}-{key}"
 
 
-def _trained(config: TrainConfig, root: Path, name: str) -> Run:
-    """Trains a run with these settings from the beginning and returns it."""
+def _trained(config: TrainConfig, root: Path, name: str) -> Run | None:
+    """Trains a run with these settings from the beginning and returns it.
+
+    Returns None if another process trains it, or has finished it in the meantime.
+    """
     from mocoop.training.experiment import run_experiment
 
+    run = reserve(root, partial(_path_if_needed, root, name))
+    if run is None:
+        return None
+    with removed_unless_begun(run):
+        for _ in run_experiment(config, run.path):
+            pass
+    return run
+
+
+def _path_if_needed(root: Path, name: str) -> Path | None:
+    """Returns an unused folder; None if a run is finished, or is being trained."""
+    if _finished(root, name) is not None or _is_taken(root, name):
+        return None
     path = _free_path(root, name)
-    for _ in run_experiment(config, path):
-        pass
-    return Run(path)
+    with suppress(FileNotFoundError):
+        path.rmdir()  # an empty folder of a killed process
+    return path
+
+
+def _is_taken(root: Path, name: str) -> bool:
+    """Returns whether a process trains, or is about to train, a run of this name."""
+    return any(_is_active(path) for path in takewhile(Path.exists, _paths(root, name)))
 
 
 def _resumed(root: Path, name: str) -> Run | None:

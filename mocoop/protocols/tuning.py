@@ -31,6 +31,9 @@ from mocoop.training.length_search import SearchOptimizer, SearchResult, search_
 from mocoop.training.loop import fit
 from mocoop.training.prepare import Prepared, prepare, training_data
 
+_OPTIONS = {"data": "--data", "shots": "--shots", "seed": "--seeds", "backbone": "--backbone"}
+"""Settings that are options of the whole comparison."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -76,8 +79,9 @@ def tune(
         engine: where the trainings run; one after the other in this process if None.
 
     Raises:
-        UserError: for an unknown setting or value, epochs below 1, data without validation
-            images, or a method that is not trained in epochs.
+        UserError: for an unknown setting or value, a setting whose values cannot be compared,
+            epochs below 1, data without validation images, or a method that is not trained in
+            epochs.
     """
     if not find_method(method).learns_in_epochs:
         raise UserError(
@@ -87,6 +91,7 @@ def tune(
     check_epochs(epochs)
     if epochs is not None and "epochs" in grid:
         raise UserError("The grid has values for epochs already: leave --epochs out.")
+    _check_grid(grid)
     start = with_epochs(preset(method, backbone), epochs)
     values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]
     combinations = [dict(zip(grid, found, strict=True)) for found in itertools.product(*values)]
@@ -158,6 +163,30 @@ def _trained(prepared: Prepared) -> tuple[Classifier, FeatureCache]:
         tuned = tuned_backbone(backbone, config, learned_state(model))
         cache = FeatureCache(tuned, keep=False, precision=precision)
     return classifier_of_model(prepared.setup(), model, backbone.text), cache
+
+
+def _check_grid(grid: Mapping[str, Sequence[str]]) -> None:
+    """Raises UserError for a grid whose combinations cannot be compared with each other."""
+    for name, texts in grid.items():
+        if name in _OPTIONS:
+            raise UserError(f"{name} is no setting to compare: give it with {_OPTIONS[name]}.")
+        if name == "method":
+            raise UserError(
+                "Every method has a preset of its own, so that methods are tuned one by one: "
+                "mocoop tune lasp --grid ..."
+            )
+        if name in ("classes", "style"):
+            raise UserError(
+                f"{name} decides which images are used, so that its values cannot be compared: "
+                "the easiest images would win. Leave it out."
+            )
+        if name == "groups":
+            raise UserError(
+                "Groups of templates cannot be written in a grid. Compare them with "
+                "`mocoop data compare`."
+            )
+        if len(set(texts)) < len(texts):
+            raise UserError(f"{name} has the same value twice: {', '.join(texts)}.")
 
 
 def _value(start: TrainConfig, name: str, text: str) -> Any:

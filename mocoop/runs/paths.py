@@ -21,7 +21,7 @@ RESERVED = (PROTOCOL, LAB_GRID, SWEEPS, FEDERATED)
 
 def default_runs() -> Path:
     """Returns the default folder of runs: MOCOOP_RUNS, or ./runs."""
-    return Path(os.environ.get("MOCOOP_RUNS") or "runs")
+    return Path(os.environ.get("MOCOOP_RUNS") or "runs").expanduser()
 
 
 def protocol_runs() -> Path:

@@ -9,4 +9,4 @@ from pathlib import Path
 def default_cache() -> Path:
     """Returns the cache folder: MOCOOP_CACHE, or ~/.cache/mocoop."""
     chosen = os.environ.get("MOCOOP_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "mocoop"
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "mocoop"

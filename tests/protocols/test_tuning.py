@@ -90,6 +90,13 @@ def test_every_combination_is_tried_and_the_best_named(capsys, workspace):
         ("coop", {"correction": ["perhaps"]}, "correction takes bool values"),
         ("tip-adapter", {"epochs": ["1"]}, "chooses its few settings by itself"),
         ("coop", {"momentum": ["-1"]}, "momentum must be at least 0"),
+        ("coop", {"shots": ["1", "2"]}, "shots is no setting to compare: give it with --shots"),
+        ("coop", {"seed": ["1", "2"]}, "give it with --seeds"),
+        ("coop", {"data": ["digits", "faces"]}, "give it with --data"),
+        ("coop", {"method": ["lasp"]}, "preset of its own.*mocoop tune lasp"),
+        ("coop", {"classes": ["all", "base"]}, "the easiest images would win"),
+        ("coop", {"groups": ["x"]}, "cannot be written in a grid.*mocoop data compare"),
+        ("coop", {"epochs": ["1", "1"]}, "epochs has the same value twice: 1, 1"),
     ],
 )
 def test_what_does_not_fit_is_told(method, grid, message):
@@ -100,3 +107,8 @@ def test_what_does_not_fit_is_told(method, grid, message):
 def test_a_grid_without_values_is_told(capsys):
     assert main(["tune", "coop", "--grid", "learning_rate"]) == 2
     assert "Expected a grid such as learning_rate=0.1,0.2" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_given_twice_is_told(capsys):
+    assert main(["tune", "coop", "--grid", "momentum=0.5", "momentum=0.9"]) == 2
+    assert "momentum is in the grid twice: give all its values at once" in capsys.readouterr().err
