@@ -60,7 +60,7 @@ and see which expert the router chooses for an image.
   tune       compare settings       mocoop tune mocoop --grid learning_rate=0.2,0.5
   sweep      search settings        mocoop sweep sweep.yaml --workers 2
   results    make the results page  mocoop results --workers 2
-  lab-grid   train the runs of the app's overfitting lab (about 25 minutes on a core)
+  lab-grid   train the runs of the app's overfitting lab (about 35 minutes on a core)
   federated  clients train together  mocoop federated --data albums --strategy mocoop
   federated-table  compare federations  mocoop federated-table --data albums
   export     write a classifier     mocoop export RUN --out my-classifier

@@ -251,6 +251,7 @@ def _how_to_resume(path: Path) -> str:
 def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
     """Prints a finished run's results and a next step."""
     from mocoop.datasets.splits import shots_missing
+    from mocoop.methods import METHODS
     from mocoop.runs.chosen_on_test import chosen_on_test
     from mocoop.runs.expert_steps import choice_in_words
     from mocoop.runs.run import Run
@@ -263,7 +264,8 @@ def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
         if setup.expert_steps:
             print(f"experts: {choice_in_words(setup.expert_steps)}")
         print_results(results, chosen=chosen_on_test(setup.config, results))
-        drawn = results.get("training_images")
+        # A method that learns from no images has drawn them all the same.
+        drawn = METHODS[setup.config.method].needs_images and results.get("training_images")
         missing = drawn and shots_missing(setup.config, setup.trained_classes, drawn)
         if missing:
             print(f"trained on {missing}")

@@ -29,7 +29,7 @@ from mocoop.assets import asset, check_if_shipped
 from mocoop.clip.backbone import choose_device, load_backbone
 from mocoop.config import DEMO, TrainConfig
 from mocoop.datasets import load_dataset
-from mocoop.errors import UserError
+from mocoop.errors import PathError, UserError
 from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measure
 from mocoop.runs.run import Run
 from mocoop.runs.status import read_values
@@ -199,13 +199,12 @@ def read_grid(folder: Path | None = None) -> Grid:
         UserError: for a grid that is missing, damaged or of another format.
     """
     folder = folder or asset("lab")
+    if not (folder / TABLE).exists():
+        raise PathError(folder, f" holds no grid of the lab: {TABLE} is missing. {_MAKE}")
     for name in (TABLE, NUMBERS):
         check_if_shipped(folder / name)
     values = read_values(folder, TABLE)
-    advice = (
-        "The trainings of format 2 also differ in their learning rate. Make it again with `mocoop "
-        "lab-grid`."
-    )
+    advice = f"The trainings of format 2 also differ in their learning rate. {_MAKE}"
     check_format(values, GRID_FORMAT, folder / TABLE, advice=advice, oldest=2)
     try:
         if _digest(folder / NUMBERS) != values["sha256"]:
@@ -227,6 +226,7 @@ def read_grid(folder: Path | None = None) -> Grid:
         ) from error
 
 
+_MAKE = "Make it with `mocoop lab-grid`."
 _FIELDS = tuple(item.name for item in fields(LabRun))
 
 

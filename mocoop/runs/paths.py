@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mocoop.assets import asset
 from mocoop.errors import UserError
-from mocoop.runs.status import read_status
+from mocoop.runs.status import STATUS_FILE, read_status
 from mocoop.storage.atomic import remove_of_killed
 
 EXPORT_FILE = "classifier.json"
@@ -51,14 +51,17 @@ def shipped_runs() -> Path:
 def find_run(name: str | Path) -> Path:
     """Returns the folder of a run, by its path or by its name in the default or shipped runs.
 
+    A folder of this name that holds no run, such as one of pictures, is passed over.
+
     Raises:
         UserError: if there is none.
     """
     given = Path(name)
-    for path in (given, default_runs() / given, shipped_runs() / given):
-        if path.is_dir():
-            read_status(path)
-            return path
+    places = (given, default_runs() / given, shipped_runs() / given)
+    folders = [path for path in places if path.is_dir()]
+    for path in [path for path in folders if (path / STATUS_FILE).exists()] or folders:
+        read_status(path)
+        return path
     raise UserError(
         f"No run {str(name)!r}. Expected the folder of a run or its name; `mocoop runs` lists "
         "them."

@@ -17,7 +17,7 @@ from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.datasets import BENCHMARKS, Dataset, is_builtin, load_dataset
 from mocoop.datasets.base import Item
-from mocoop.datasets.splits import class_range, few_shot_items
+from mocoop.datasets.splits import check_every_class, class_range, few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
@@ -99,6 +99,9 @@ def prepare(
     if METHODS[config.method].learns_prompts:
         check_text_depth(config, backbone.text.transformer)
     train_items, val_items = few_shot_items(config, dataset)
+    record = METHODS[config.method]
+    if record.needs_images and (record.fits_image_features or config.epochs):
+        check_every_class(dataset, trained, train_items, config.style)
     labels = [item.label for item in train_items]
     check_held_out(config, labels, len(val_items), config.searches_lengths and dataset.val_is_test)
     names = [dataset.class_names[label] for label in trained]

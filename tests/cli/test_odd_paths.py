@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from mocoop.cli.main import main
-from mocoop.runs.paths import default_runs, federations, protocol_runs
+from mocoop.cli.predict import FOLDERS, _labels
+from mocoop.cli.serve import _listen, _listening
+from mocoop.errors import UserError
+from mocoop.protocols.plans import Plan, check
+from mocoop.runs.paths import default_runs, federations, find_run, protocol_runs
+from mocoop.runs.writer import queue_run
+from mocoop.storage.archives import new_folder
 from mocoop.storage.cache_folder import default_cache
+from tests.support.image_files import add_files
 
 LONG = "x" * 300
 TRAIN = ("train", "--data", "details", "--method", "coop", "--epochs", "1")
@@ -60,3 +67,67 @@ def test_a_tilde_is_the_home_folder_everywhere(monkeypatch, tmp_path):
     assert default_runs() == tmp_path / "runs"
     assert {protocol_runs().parent, federations().parent} == {tmp_path / "runs"}
     assert default_cache() == Path(tmp_path, "cache")
+
+
+def test_a_folder_of_the_same_name_does_not_hide_a_run(tmp_path, monkeypatch, empty_runs):
+    run = queue_run(empty_runs / "mine")
+    (tmp_path / "here" / "mine").mkdir(parents=True)
+    (tmp_path / "here" / "pictures").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert find_run("mine") == run.path
+    with pytest.raises(UserError, match="pictures is not a complete run"):
+        find_run("pictures")
+
+
+def test_a_folder_that_holds_no_grid_is_told(capsys, tmp_path):
+    assert main(["lab-grid", "--show", "--out", str(tmp_path)]) == 2
+    assert "holds no grid of the lab: grid.json is missing. Make it" in capsys.readouterr().err
+
+
+def test_an_address_that_another_process_took_while_the_run_was_loaded():
+    """Both have the address first, and the second one is late to listen."""
+    with _listening("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with _listening("127.0.0.1", port) as second:
+            _listen(first, "127.0.0.1")
+            with pytest.raises(UserError, match=rf"127.0.0.1:{port} cannot be used .*another --h"):
+                _listen(second, "127.0.0.1")
+
+
+def test_a_name_that_is_taken_while_a_folder_is_filled(tmp_path):
+    def fill():
+        with new_folder(tmp_path / "pets") as folder:
+            (folder / "a.txt").write_text("mine")
+            (tmp_path / "pets").mkdir()
+            (tmp_path / "pets" / "b.txt").write_text("theirs")
+
+    with pytest.raises(UserError, match=r"pets exists already\. Remove or rename it first"):
+        fill()
+    assert [path.name for path in tmp_path.rglob("*.txt")] == ["b.txt"]
+
+
+def test_the_folder_of_a_bare_name_is_its_label(tmp_path, monkeypatch):
+    add_files(tmp_path, "cat/0.png", "dog/1.png")
+    monkeypatch.chdir(tmp_path / "cat")
+    assert _labels(FOLDERS, ["0.png", "./0.png", "../dog/1.png"]) == {
+        "0.png": "cat",
+        "./0.png": "cat",
+        "../dog/1.png": "dog",
+    }
+
+
+def test_targets_need_test_images(tmp_path):
+    add_files(tmp_path, "cat/0.png", "dog/0.png")  # one image is for training
+    plan = Plan("domain-generalization", ("digits",), ("coop",), (1,), targets=(str(tmp_path),))
+    with pytest.raises(UserError, match=r"has no test images\. Add a folder test/"):
+        check(plan)
+
+
+def test_a_method_without_training_misses_no_images(capsys, tmp_path, workspace):
+    add_files(tmp_path / "pets", *(f"{c}/{n}.png" for c in ("cat", "dog") for n in range(6)))
+    line = ["train", "--data", str(tmp_path / "pets"), "--shots", "16", "--run"]
+    assert main([*line, str(tmp_path / "zero"), "--method", "zero-shot"]) == 0
+    assert "instead of" not in capsys.readouterr().out
+    learned = ["--method", "coop", "--epochs", "1"]
+    assert main([*line, str(tmp_path / "learned"), *learned]) == 0
+    assert "training images instead of" in capsys.readouterr().out
