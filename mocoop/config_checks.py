@@ -109,6 +109,11 @@ def _check_image_side(config: TrainConfig) -> None:
             f"block by block, but text_depth is {config.text_depth} and vision_depth "
             f"{config.vision_depth}. Give both the same depth, and one group of templates."
         )
+    if config.coupling and config.class_context:
+        raise UserError(
+            "With coupling the image tower's tokens are computed from the context, which must be "
+            "the same for all classes. Turn class_context or coupling off."
+        )
     if config.expert_vision_depth:
         _check_expert_tokens(config)
     if not config.image_cache and config.views > 1:

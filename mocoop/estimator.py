@@ -32,7 +32,12 @@ from mocoop.errors import UserError
 from mocoop.features.cache import UnreadableImagesError
 from mocoop.presets import settings_from
 from mocoop.runs.run import Run, new_run_path
-from mocoop.storage.temporary_folder import TemporaryFolder, read_folder, write_folder
+from mocoop.storage.temporary_folder import (
+    TemporaryFolder,
+    holds_files,
+    read_folder,
+    write_folder,
+)
 from mocoop.templates import TemplateSet, load_templates
 from mocoop.training.experiment import run_experiment
 
@@ -228,10 +233,10 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restores a pickle; if the run's folder is missing, the run gets a temporary folder."""
+        """Restores a pickle; the run gets a temporary folder if its own has not these files."""
         files = state.pop("_files", None)
         super().__setstate__(state)
-        if files is None or (self.run is not None and self.run_.path.is_dir()):
+        if files is None or (self.run is not None and holds_files(self.run_.path, files)):
             return
         self._folder = TemporaryFolder()
         self.run_ = Run(self._folder.path / self.run_.name)

@@ -10,6 +10,7 @@ from app.train.more_settings import more_settings
 from app.train.overfit import form_is_shown, overfit_button
 from app.train.panel import training_panel
 from app.train.settings import overfitting
+from app.train.template_table import template_table
 from app.train.tower_view import draw_towers
 from app.train.words import filled_in
 from app.ui.entry import inside_the_app
@@ -36,7 +37,7 @@ with form, errors_in_words():
     overfit_button()
     dataset = data_caches.dataset(config.data)
     with templates:
-        rows = widgets.template_table(config, dataset)
+        rows = template_table(config, dataset)
     config = more_settings(config, dataset)
     with templates:
         config = widgets.apply_templates(config, dataset, rows)

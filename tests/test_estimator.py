@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,6 +218,22 @@ def test_the_run_may_lie_in_a_folder_of_its_own(workspace, clip, data, tmp_path)
     Run(tmp_path / "mine").require_finished()
     with pytest.raises(UserError, match="images that a program passed to"):
         load_dataset(Run(tmp_path / "mine").setup().config.data)
+
+
+def test_a_pickle_answers_with_its_own_run_whatever_its_folder_holds_now(
+    workspace, clip, data, tmp_path
+):
+    images, labels = split(data, "train")
+    path = tmp_path / "mine"
+    estimator = classifier(clip, run=path).fit(images, labels)
+    expected, pickled = estimator.predict_proba(images), pickle.dumps(estimator)
+    shutil.rmtree(path)
+    other = classifier(clip, run=path, learning_rate=5.0).fit(images, labels[::-1])
+    assert not np.array_equal(other.predict_proba(images), expected)
+    again = pickle.loads(pickled)
+    assert np.array_equal(again.predict_proba(images), expected)
+    assert again.run_.path != path
+    assert pickle.loads(pickle.dumps(other)).run_.path == path
 
 
 def test_random_state_is_scikit_learns(workspace, clip, data):

@@ -106,7 +106,7 @@ def _classified(
         bar.progress(done / total, words.progress(done, total))
 
     outcome = classify_all(
-        run_caches.classifier_of_known(run),
+        run_caches.classifier(run),
         run_caches.encoder(run),
         pictures,
         labels,

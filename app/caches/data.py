@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import streamlit as st
 from PIL import Image
@@ -13,6 +12,7 @@ from mocoop.catalog.change_stamp import data_stamp
 from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.datasets import Dataset, Item, load_dataset
 from mocoop.errors import UserError
+from mocoop.user_paths import user_path
 
 
 def backbone(name: str) -> Backbone:
@@ -30,10 +30,8 @@ def _backbone(name: str, stamp: str) -> Backbone:
 
 def clip_stamp(name: str) -> str:
     """Returns a string that changes when the user's own files of a CLIP change; else empty."""
-    path = Path(name).expanduser()
-    files = (
-        sorted(path.iterdir()) if path.is_dir() else [Path(name.partition("/")[2]).expanduser()]
-    )
+    path = user_path(name)
+    files = sorted(path.iterdir()) if path.is_dir() else [user_path(name.partition("/")[2])]
     return "|".join(f"{file.name}:{file.stat().st_mtime_ns}" for file in files if file.is_file())
 
 

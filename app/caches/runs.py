@@ -19,6 +19,7 @@ from mocoop.classifiers.base import Classifier, Routed
 from mocoop.classifiers.saved import check_same_data
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.device import tower_dtype
+from mocoop.clip.tuned_tower import routed_features
 from mocoop.datasets import Item
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
@@ -33,7 +34,8 @@ class TrainingImages:
     """The images that a run was trained on, with their features."""
 
     items: tuple[Item, ...]
-    features: Tensor  # (images, dim), L2-normalised
+    features: Tensor
+    """(images, dim), L2-normalised: those that a router sees, which are CLIP's own if kept."""
 
 
 def inputs_of(run: Run) -> str:
@@ -74,7 +76,7 @@ def feature_cache(run: Run) -> FeatureCache:
 
 
 def classifier(run: Run) -> Classifier:
-    """Returns a run's classifier of all classes."""
+    """Returns a run's classifier of all classes that it can predict."""
     return _classifier(str(run.path), stamp_of(run), inputs_of(run))
 
 
@@ -82,12 +84,6 @@ def classifier(run: Run) -> Classifier:
 def _classifier(path: str, stamp: float, inputs: str) -> Classifier:
     run = open_run(path)
     return classifiers.open_classifier(run, loaded=backbone(setup_of(run).config.backbone))
-
-
-def classifier_of_known(run: Run) -> Classifier:
-    """Returns a run's classifier, restricted to the classes that it can predict."""
-    setup, whole = setup_of(run), classifier(run)
-    return whole.subset(range(setup.trained_classes)) if setup.knows_trained_only else whole
 
 
 def routed_test_items(run: Run, choice: str) -> RoutedItems:
@@ -148,7 +144,7 @@ def routed_sample(run: Run, number: int) -> tuple[Item, bytes, Routed]:
     items = sample_items(run)
     item = items[number % len(items)]
     image = dataset(setup_of(run).config.data).image(item)
-    routed = classifier_of_known(run).classify(encoder(run).pictures([image]))
+    routed = classifier(run).classify(encoder(run).pictures([image]))
     return item, as_png(image, 320), routed
 
 
@@ -177,5 +173,6 @@ def _training_images(path: str, stamp: float, inputs: str) -> TrainingImages:
     config = setup_of(run).config
     data = data_caches.dataset(config.data)
     items, _ = few_shot_items(config, data)
-    features = feature_cache(run).features(data, items)
-    return TrainingImages(items, features[:, 0])
+    cache = feature_cache(run)
+    features = cache.features(data, items)[:, 0]
+    return TrainingImages(items, routed_features(features, cache.backbone.text.dim))

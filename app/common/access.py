@@ -91,8 +91,12 @@ def check_folder(typed: str, address: str | None) -> None:
     if not listed and address in OWN_MACHINE and not read_only():
         return
     allowed = [data_root(), *(Path(one) for one in listed.split(os.pathsep) if one.strip())]
-    path = Path(typed).expanduser().resolve()
-    if not any(path.is_relative_to(one.expanduser().resolve()) for one in allowed):
+    try:
+        path = Path(typed).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError):  # no path: the message must not tell this either
+        path = None
+    inside = (one.expanduser().resolve() for one in allowed)
+    if path is None or not any(map(path.is_relative_to, inside)):
         raise UserError(
             "This server opens only the data sets in its menu, and folders that its owner allows. "
             f"Choose a data set from the menu. The owner can add folders with {FOLDERS}."

@@ -88,6 +88,7 @@ BESIDE = "beside"  # methods and runs whose answers stand beside the run's; set 
 # Prompt-space page, all in the address.
 MAP_METHOD, MAP_DIMS, MAP_COLOUR = "map", "dims", "colour"
 MAP_EPOCH, MAP_CLASSES, MAP_KINDS = "epoch", "names", "kinds"
+MAP_CLASSES_OF = "names of the map"  # the classes to choose from; kept for the session only
 MAP_FOUND = "found"  # the class or group that is marked on the map
 MAP_EXPERT, MAP_CLASS = "look_expert", "look_class"  # the point whose images and words are shown
 MAP_POINTS = "points"  # the selection on the map; not in the address

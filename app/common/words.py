@@ -16,6 +16,7 @@ from mocoop.templates import Groups, as_groups
 
 GROUP, TEMPLATES = "Group", "Templates"  # columns of the table of templates
 SEPARATOR = " | "
+_BETWEEN = re.compile(r"\n|(?<!\\)\|")  # what separates typed templates
 NO_CLEAR_DIFFERENCE = "no clear difference"
 _ROLES = {
     "many": "the pattern",
@@ -26,33 +27,55 @@ _ROLES = {
 
 
 def groups_to_rows(groups: Groups) -> list[dict[str, str]]:
-    """Returns one row per group; its templates are joined by `|`."""
-    return [{GROUP: name, TEMPLATES: SEPARATOR.join(ts)} for name, ts in groups.items()]
+    r"""Returns one row per group; its templates are joined by `|`, and their own `|` is `\|`."""
+    return [
+        {GROUP: name, TEMPLATES: SEPARATOR.join(one.replace("|", "\\|") for one in templates)}
+        for name, templates in groups.items()
+    ]
 
 
-def rows_to_groups(rows: Iterable[Mapping[str, object]]) -> Groups:
-    """Returns the checked groups of an edited table, without its empty rows.
+def rows_to_groups(rows: Iterable[Mapping[str, object]], known: Groups | None = None) -> Groups:
+    r"""Returns the checked groups of an edited table, without its empty rows.
 
-    Templates are separated by line breaks or by `|`.
+    Templates are separated by line breaks or by `|`; `\|` stands for a `|` of their own.
+
+    Args:
+        rows: the table's.
+        known: the data set's own groups. A row that nobody changed is one of them, to the letter:
+            with its spaces and line breaks.
 
     Raises:
         UserError: if a group has no name, two groups have the same name, or a template is bad.
     """
+    own = known or {}
+    unchanged: dict[tuple[object, object], tuple[str, tuple[str, ...]]] = {
+        (row[GROUP], row[TEMPLATES]): group
+        for row, group in zip(groups_to_rows(own), own.items(), strict=True)
+    }
     groups: dict[str, tuple[str, ...]] = {}
     for row in rows:
-        name, text = _text(row.get(GROUP)), _text(row.get(TEMPLATES))
-        if not name and not text:
+        cells = row.get(GROUP), row.get(TEMPLATES)
+        name, templates = unchanged.get(cells) or _typed_row(*map(_text, cells))
+        if not name and not templates:
             continue
-        if not name:
-            raise UserError(
-                f"The group with the templates {text!r} has no name. Give it a name or delete "
-                "its row."
-            )
         if name in groups:
             raise UserError(f"Two groups are called {name!r}. Rename one or merge them.")
-        parts = (part.strip() for part in text.replace("\n", "|").split("|"))
-        groups[name] = tuple(part for part in parts if part)
+        groups[name] = templates
     return as_groups(groups)
+
+
+def _typed_row(name: str, text: str) -> tuple[str, tuple[str, ...]]:
+    """Returns a typed row's name and templates; both are empty in an empty row.
+
+    Raises:
+        UserError: if only the name is missing.
+    """
+    if text and not name:
+        raise UserError(
+            f"The group with the templates {text!r} has no name. Give it a name or delete its row."
+        )
+    parts = (part.replace("\\|", "|").strip() for part in _BETWEEN.split(text))
+    return name, tuple(part for part in parts if part)
 
 
 def data_label(choice: str) -> str:

@@ -58,6 +58,7 @@ def import_panel() -> None:
 
 
 @st.fragment(run_every=POLL_SECONDS)
+@errors_in_words()
 def watch(key: str) -> None:
     """Shows how far an import is; runs the whole page again at its end."""
     status = imports.status_of(key)

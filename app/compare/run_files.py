@@ -55,13 +55,9 @@ def _for_one(name: str, run: Run) -> None:
         st.switch_page("pages/routing.py", query_params={state.RUN: name})
 
 
+@errors_in_words()
 def _confirm(picked: dict[str, Run]) -> None:
     """Names the runs that would be deleted and those that stay, and deletes on request."""
-    with errors_in_words():  # a dialog runs by itself, and a run may be deleted meanwhile
-        _ask(picked)
-
-
-def _ask(picked: dict[str, Run]) -> None:
     kept = {name: why for name, run in picked.items() if (why := why_kept(run)) is not None}
     doomed = {name: run for name, run in picked.items() if name not in kept}
     if doomed:

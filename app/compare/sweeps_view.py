@@ -7,6 +7,7 @@ from contextlib import suppress
 import streamlit as st
 
 from app.compare import words
+from app.ui.messages import errors_in_words
 from mocoop.errors import UserError
 from mocoop.sweeps.journal import sweeps
 
@@ -21,6 +22,7 @@ def sweeps_panel() -> None:
         st.fragment(_lines, run_every=POLL_SECONDS if running else None)()
 
 
+@errors_in_words()
 def _lines() -> None:
     for journal in sweeps():
         with suppress(UserError):  # it was deleted in the meantime, or is just being made

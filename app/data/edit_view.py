@@ -108,6 +108,7 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
         if own and st.button(words.SAVE_WITH_DATA, icon=":material/save:"):
             before = own.edits()
             changes.save_edits(own.edits_folder, replace(before, groups=proposed.groups))
+            st.session_state.pop(f"{state.TEMPLATES_EDITED} {name}", None)
             st.rerun()
     if used:
         rows = groups_to_rows(proposed.groups)

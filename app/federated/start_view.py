@@ -66,6 +66,7 @@ def queue_panel() -> None:
     st.fragment(_queue, run_every=POLL_SECONDS if polling else None)(polling)
 
 
+@errors_in_words()
 def _queue(polling: bool) -> None:
     active = federations.active_federations()
     if polling and not active:

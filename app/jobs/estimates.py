@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,9 +125,12 @@ def _fit_seconds(config: TrainConfig, size: Size, history: Sequence[Run]) -> flo
     known = []
     for run in history:
         setup = _finished(run, config)
-        if setup is not None and setup.config.method == config.method:
-            images = _images_of(run, setup)
-            known.append(run.results()["training_seconds"] / images)
+        if setup is None or setup.config.method != config.method:
+            continue
+        with suppress(UserError):  # its results are damaged, which its own page says
+            images, spent = _images_of(run, setup), run.results().get("training_seconds")
+            if images > 0 and spent is not None:
+                known.append(spent / images)
     if known:
         return statistics.median(known) * size.images
     if config.backbone != "demo":
@@ -160,11 +164,14 @@ def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None
     # A run on a single style does not record how many images it had.
     if METHODS[earlier.method].fits_image_features or earlier.style:
         return None
-    epochs = [record["seconds"] for record in run.records() if record["epoch"] > 0]
+    try:
+        epochs = [record["seconds"] for record in run.records() if record["epoch"] > 0]
+        images = _images_of(run, setup)
+    except UserError:
+        return None  # its files are damaged, which its own page says
     if not epochs:
         return None
     classes = setup.trained_classes
-    images = _images_of(run, setup)
     size = Size(classes, len(setup.class_names), len(setup.experts), images, 0, 0)
     return statistics.median(epochs), _work(earlier, size), earlier.image_cache
 

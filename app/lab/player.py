@@ -13,6 +13,7 @@ from app.lab import experiment_words, figures, tables, words
 from app.lab.findings import SAME
 from app.lab.view import LabTrainings
 from app.ui import layout
+from app.ui.messages import errors_in_words
 from app.ui.parts import show_figure, show_table
 from mocoop.protocols.lab import LASP, LabSettings
 
@@ -33,6 +34,7 @@ def player(lab: LabTrainings, chosen: Sequence[LabSettings]) -> None:
     )
 
 
+@errors_in_words()
 def _player(
     lab: LabTrainings, table: pd.DataFrame, last: int, ticking: bool, seeds: tuple[int, ...]
 ) -> None:

@@ -14,6 +14,7 @@ from app.common.words import duration
 from app.jobs import estimates, trainings
 from app.lab import experiment_words, runs
 from app.lab.ready import nearest
+from app.ui.messages import errors_in_words
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
@@ -160,9 +161,13 @@ def _stopped(existing: Mapping[Wanted, Run]) -> None:
             st.rerun()
 
 
+@errors_in_words()
 def _progress(active: Mapping[Wanted, Run]) -> None:
     """Shows the progress of trainings; as soon as one is over, the whole page runs again."""
-    states = {key: run.status() for key, run in active.items()}
+    try:
+        states = {key: run.status() for key, run in active.items()}
+    except UserError:  # another visitor has cancelled it, which removes it
+        st.rerun()
     if any(not status.active for status in states.values()):
         st.rerun()
     several = len({seed for _, seed in active}) > 1

@@ -157,6 +157,7 @@ def use(name: str, dataset: Dataset, clip: str, result: MakingResult, groups: Gr
         saved = own is not None and st.button(words.SAVE, icon=":material/save:")
     if own is not None and saved:
         changes.save_edits(own.edits_folder, replace(own.edits(), groups=groups))
+        st.session_state.pop(f"{state.TEMPLATES_EDITED} {name}", None)
         st.success(words.saved(EDITS_FILE), icon=":material/check:")
     if access.read_only():
         st.caption(words.cannot_save(len(groups)))

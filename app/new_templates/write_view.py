@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from app.common import access, state
@@ -16,6 +14,7 @@ from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS
 from mocoop.runs.status import CANCELLED, INTERRUPTED
 from mocoop.template_making.endpoint import key_in_use
+from mocoop.user_paths import user_path
 
 POLL_SECONDS = 0.7
 LONGEST = 1_000_000  # letters of a user's own lines
@@ -76,19 +75,19 @@ def form(name: str, dataset: Dataset) -> None:
         model, url = _endpoint(before)
     if st.button(words.WRITE, type="primary", icon=":material/edit_note:"):
         clip = clip.strip() or "demo"
-        path = Path(clip).expanduser()
-        request = MakingRequest(
-            name,
-            holds(dataset),
-            str(path.resolve()) if path.exists() else clip,
-            writer,
-            " ".join(about.split()),
-            lines,
-            model.strip(),
-            url.strip(),
-            int(seed),
-        )
         with errors_in_words():
+            path = user_path(clip)
+            request = MakingRequest(
+                name,
+                holds(dataset),
+                str(path.resolve()) if path.exists() else clip,
+                writer,
+                " ".join(about.split()),
+                lines,
+                model.strip(),
+                url.strip(),
+                int(seed),
+            )
             key = template_jobs.start_making(request, st.get_option("server.address"))
             st.session_state[f"{state.MADE} {name}"] = st.query_params[state.MADE] = key
             st.rerun()
@@ -156,6 +155,7 @@ def current(name: str, dataset: Dataset) -> tuple[str | None, bool]:
 
 
 @st.fragment(run_every=POLL_SECONDS)
+@errors_in_words()
 def watch(key: str) -> None:
     """Shows how far a request is, and its candidates so far; reruns the page at its end."""
     status = template_jobs.status_of(key)

@@ -13,6 +13,7 @@ from app.prompt_space import cached, figures, tables, words
 from app.prompt_space.side_panel import side_panel
 from app.prompt_space.typed_view import typed_on_map
 from app.ui import layout
+from app.ui.messages import errors_in_words
 from app.ui.parts import show_figure, show_table
 from mocoop.analysis.projection import KINDS, MapSettings, Method, Projection
 from mocoop.errors import UserError
@@ -92,6 +93,7 @@ def drawn_map(run: Run, settings: MapSettings) -> Projection:
 
 
 @st.fragment(run_every=POLL_SECONDS)
+@errors_in_words()
 def watch_fit(run: Run, settings: MapSettings) -> None:
     """Shows how long UMAP has been running; runs the page again as soon as it has finished."""
     try:
@@ -111,13 +113,20 @@ def pick_classes(setup: RunSetup, names: list[str]) -> tuple[list[str], tuple[st
         names: the classes on the map.
     """
     left, right = st.columns([3, 2])
+    memory, few = st.session_state, tables.few_classes(names)
+    # Streamlit would keep what a run of another data set left, if only the names in common.
+    other = state.MAP_CLASSES in memory and memory.get(state.MAP_CLASSES_OF, names) != names
+    if other:
+        memory[state.MAP_CLASSES] = few
+    memory[state.MAP_CLASSES_OF] = names
+    default = {} if other else {"default": few}  # it warns of a widget that has both
     classes = left.multiselect(
         words.CLASSES,
         names,
-        default=tables.few_classes(names),
         placeholder=words.CLASSES_HINT,
         key=state.MAP_CLASSES,
         bind=state.QUERY,
+        **default,
     )
     choices = tables.search_choices(setup.experts, names)
     asked = right.selectbox(

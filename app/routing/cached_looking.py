@@ -65,9 +65,9 @@ def _occlusion(
     among: tuple[int, int] | None,
 ) -> Occlusion:
     run = open_run(path)
-    classifier = run_caches.classifier_of_known(run)
+    classifier = run_caches.classifier(run)
     if among is not None:
-        classifier = run_caches.classifier(run).subset(range(*among))
+        classifier = classifier.subset(range(*among))
     picture = Image.frombytes("RGB", size, pixels)
     return occlusion(run_caches.encoder(run), classifier, picture, side)
 

@@ -12,6 +12,7 @@ from app.routing import view as routing_view
 from app.routing import words
 from app.ui import layout
 from app.ui.pictures import brighten_switch
+from app.ui.safe_markdown import as_option
 from mocoop.runs.run import RunSetup
 
 EACH = 6  # images in a row
@@ -26,6 +27,7 @@ def one_expert(setup: RunSetup, closer: routing_view.Closer, table: pd.DataFrame
         experts,
         default=experts[0],
         required=True,
+        format_func=as_option,
         key=state.OF_EXPERT,
         bind=state.QUERY,
     )

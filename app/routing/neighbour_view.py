@@ -11,6 +11,7 @@ from app.caches import runs as run_caches
 from app.routing import words
 from app.ui.pictures import show_picture
 from mocoop.analysis.neighbours import nearest
+from mocoop.clip.tuned_tower import routed_features
 from mocoop.runs.run import Run
 
 COUNT, SIDE = 6, 128  # number of images; width of their thumbnails in pixels
@@ -21,14 +22,15 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
 
     Args:
         run: a finished run.
-        query: the picture's feature (dim,), from the run's CLIP.
+        query: the picture's features, from the run's CLIP.
     """
     known = run_caches.training_images(run)
     setup = run_list.setup_of(run)
     names, data = setup.class_names, setup.config.data
     st.markdown(words.NEAREST, help=words.NEAREST_HELP)
     with st.container(horizontal=True, gap="small"):
-        for near in nearest(query, known.features, known.items, COUNT):
+        feature = routed_features(query, known.features.shape[1])
+        for near in nearest(feature, known.features, known.items, COUNT):
             item, label = near.item, names[near.item.label]
             with st.container(width=SIDE, gap="xsmall"):
                 png = data_caches.thumbnail(data, item.id, item.label, item.style, SIDE)

@@ -76,7 +76,7 @@ def try_a_picture(run: Run, picture: Picture) -> None:
             bind=state.QUERY,
         )
         brighten_switch()
-    classifier = run_caches.classifier_of_known(run)
+    classifier = run_caches.classifier(run)
     pictures = [picture] if source == SOURCES[0] else own_pictures(source, run)
     if not pictures:
         return

@@ -23,6 +23,7 @@ from app.ui import chips, layout
 from app.ui.messages import errors_in_words
 from app.ui.parts import csv_button, show_figure, show_table
 from app.ui.pictures import brighten_switch, show_picture
+from app.ui.safe_markdown import as_option
 from app.ui.words import test_image
 from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
@@ -195,6 +196,7 @@ def card(
 
 
 @st.fragment
+@errors_in_words()
 def look_button(closer: Closer, index: int, key: str) -> None:
     """Shows the button that opens an image's dialog; the page does not run again for it."""
     if st.button(
@@ -242,6 +244,7 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
             forced = st.pills(
                 words.ONE_EXPERT,
                 routed.experts,
+                format_func=as_option,
                 key=state.FORCED,
                 bind=state.QUERY,
                 wrap=True,

@@ -180,7 +180,6 @@ def run_column(
         run.require_finished()
         classifier = run_caches.classifier(run)
         if labels is None and setup.knows_trained_only:
-            classifier = run_caches.classifier_of_known(run)
             note = words.with_classes(note, setup.trained_classes)
         own = image if seen_by is None else seen_by(run)
         routed = _among(classifier, labels).classify(picture_feature(run, own)[None])

@@ -10,6 +10,7 @@ from app.jobs.download_worker import DownloadStatus
 from app.train import words
 from app.train.overfit import default_of
 from app.train.settings import setting_key
+from app.ui.messages import errors_in_words
 from mocoop.clip.hub import HubWeights, cached_file, is_offline
 from mocoop.clip.known import KNOWN_CLIPS, weights_of
 from mocoop.config import DEMO
@@ -54,6 +55,7 @@ def is_here(name: str) -> bool | None:
 
 
 @st.dialog(words.WHICH_CLIP, width="large")
+@errors_in_words()
 def explain_clips() -> None:
     """Shows the facts of every known CLIP, and which are on this machine."""
     rows: list[tuple[str, ...]] = [(f"`{DEMO}`", *words.DEMO_FACTS, f"**{words.HERE}**")]
@@ -74,6 +76,7 @@ def _show_weights(name: str, weights: HubWeights) -> None:
     st.fragment(_weights, run_every=POLL_SECONDS if active else None)(name, weights, active)
 
 
+@errors_in_words()
 def _weights(name: str, weights: HubWeights, polling: bool) -> None:
     status = downloads.status_of(name)
     if status is not None and status.active:

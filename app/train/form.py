@@ -5,19 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
-import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.common import state
 from app.common.methods import learns_prompts, menu_label, method_called, start_of
-from app.common.words import (
-    GROUP,
-    TEMPLATES,
-    escape_markdown,
-    groups_to_rows,
-    rows_to_groups,
-)
+from app.common.words import escape_markdown, rows_to_groups
 from app.jobs import estimates, seeds, trainings
 from app.jobs.estimates import check_together
 from app.train import setting_words, words
@@ -25,8 +18,10 @@ from app.train.overfit import default_of
 from app.train.panel import status_line
 from app.train.recipe import show_recipe
 from app.train.settings import SHOTS, with_groups, with_start
+from app.train.template_table import Rows
 from app.ui.data_picker import pick_data
 from app.ui.glossary import words_on_this_page
+from app.ui.messages import errors_in_words
 from app.ui.run_picker import forget_run
 from mocoop.config import ClassesChoice, TrainConfig
 from mocoop.datasets import Dataset
@@ -38,8 +33,6 @@ from mocoop.model.hard_prompts import expert_groups
 from mocoop.presets import preset
 from mocoop.runs.run import default_runs, list_runs
 from mocoop.shots import shots_value
-
-Rows = list[dict[str, object]]
 
 
 def basic_settings() -> TrainConfig:
@@ -126,6 +119,7 @@ def about_the_method(method: str) -> None:
 
 
 @st.dialog(setting_words.WHICH_METHOD, width="large")
+@errors_in_words()
 def explain_methods() -> None:
     """Shows what every method does and when it is useful."""
     rows: list[tuple[str, ...]] = []
@@ -139,14 +133,6 @@ def explain_methods() -> None:
         st.markdown(markdown_table(setting_words.METHOD_COLUMNS, rows))
 
 
-def template_table(config: TrainConfig, dataset: Dataset) -> Rows | None:
-    """Returns the rows of the table of template groups; None if the method has no experts."""
-    if not METHODS[config.method].is_mixture:
-        return None
-    st.caption(setting_words.TEMPLATES_CAPTION)
-    return _template_table(config.data, groups_to_rows(dataset.templates.groups))
-
-
 def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) -> TrainConfig:
     """Returns the settings with the edited groups; explains a method that has no groups.
 
@@ -155,7 +141,7 @@ def apply_templates(config: TrainConfig, dataset: Dataset, rows: Rows | None) ->
     """
     templates = dataset.templates
     if rows is not None:
-        return with_groups(config, rows_to_groups(rows), templates.groups)
+        return with_groups(config, rows_to_groups(rows, templates.groups), templates.groups)
     label = METHODS[config.method].label
     if METHODS[config.method].learns_prompts:
         sentence = st.text_input(
@@ -233,32 +219,3 @@ def _three_seeds_button(config: TrainConfig, seconds: float | None) -> None:
         total = None if seconds is None else left * seconds
         told = words.seeds_to_train(missing, seeds.SEEDS, words.time_needed(total))
         st.caption(told if left else words.SEEDS_DONE)
-
-
-def _template_table(data: str, defaults: list[dict[str, str]]) -> Rows:
-    """Returns the rows of the edited table; the edits stay when the user leaves the page."""
-    shown, edited = f"{state.TEMPLATES_SHOWN} {data}", f"{state.TEMPLATES_EDITED} {data}"
-    resets = f"{state.TEMPLATES_RESETS} {data}"
-    memory = st.session_state
-    editor = f"{resets} {memory.get(resets, 0)}"
-    if editor not in memory or shown not in memory:  # the page has just been opened
-        memory[shown] = memory.get(edited, defaults)
-    table = st.data_editor(
-        pd.DataFrame(memory[shown], columns=[GROUP, TEMPLATES]),
-        key=editor,
-        num_rows="dynamic",
-        height="content",
-        hide_index=True,
-        column_config={
-            GROUP: st.column_config.TextColumn(width="small", required=True),
-            TEMPLATES: st.column_config.TextColumn(width="large", required=True),
-        },
-    )
-    memory[edited] = table.to_dict("records")
-
-    def reset() -> None:
-        memory.pop(edited, None)
-        memory[resets] = memory.get(resets, 0) + 1
-
-    st.button(setting_words.RESET, icon=":material/restart_alt:", on_click=reset)
-    return memory[edited]

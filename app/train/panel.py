@@ -51,6 +51,7 @@ def training_panel() -> None:
     st.fragment(_panel, run_every=POLL_SECONDS if polling else None)(polling)
 
 
+@errors_in_words()
 def _panel(polling: bool) -> None:
     active = trainings.active_runs()
     if polling and not active:
@@ -112,6 +113,7 @@ def status_line() -> None:
         st.fragment(_status_line, run_every=POLL_SECONDS)()
 
 
+@errors_in_words()
 def _status_line() -> None:
     with suppress(UserError):  # the run was deleted in the meantime
         active = trainings.active_runs()

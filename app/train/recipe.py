@@ -5,12 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from app.train import setting_words as words
+from app.ui.messages import errors_in_words
 from mocoop.markdown import markdown_table
 from mocoop.method_record import Method
 from mocoop.published import SAME, compared
 
 
 @st.dialog(words.IS_PUBLISHED, width="large")
+@errors_in_words()
 def show_recipe(method: Method) -> None:
     """Shows a method's published recipe beside ours, setting by setting."""
     st.markdown(words.trains_as_published(method.label))

@@ -20,7 +20,7 @@ METHOD_COLUMNS = ("Method", "What it does", "What it is for")
 TEMPLATES_CAPTION = (
     "Each row becomes one expert. Its prompt starts from the first template. All templates of the "
     "row, separated by `|`, keep the prompt close to their meaning. `{}` stands for the class "
-    "name."
+    "name, and `\\|` for a `|` inside a template."
 )
 RESET = "Reset the table"
 START = "Start the prompt from a sentence"

@@ -10,7 +10,7 @@ from mocoop.config import DEMO, TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluation.typed_prompt import EXAMPLE, typed_template
 from mocoop.model.hard_prompts import expert_groups
-from mocoop.model.soft_prompts import check_learnable
+from mocoop.model.learnable import check_learnable
 from mocoop.presets import preset
 from mocoop.protocols.lab import COOP
 from mocoop.shots import ALL_SHOTS

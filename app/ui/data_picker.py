@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from app.caches import data_list
@@ -12,6 +10,7 @@ from app.common.words import data_label
 from app.ui import words
 from mocoop.datasets import BENCHMARKS, is_builtin
 from mocoop.errors import UserError
+from mocoop.user_paths import user_path
 
 
 def pick_data() -> str:
@@ -57,4 +56,4 @@ def data_name(typed: str) -> str:
     if is_builtin(text) or text in BENCHMARKS:
         return text
     access.check_folder(text, st.get_option("server.address"))
-    return str(Path(text).expanduser().resolve())
+    return str(user_path(text).resolve())

@@ -15,6 +15,8 @@ from typing import Any
 from google.protobuf.message import Message
 from streamlit.delta_generator import DeltaGenerator
 
+from app.common.words import escape_markdown
+
 OWN_SITES = ("https://huggingface.co/",)  # the pages of the CLIPs that can be downloaded
 JOINER = "\u2060"  # not visible; ends what a browser's Markdown takes for an address
 _OWN_PAGE = re.compile(r"[A-Za-z_][\w-]*(\?[^\s()<>\\:/]*)?\)")
@@ -24,7 +26,12 @@ _MAIL = re.compile(r"(?<=[\w.+-])@(?=[\w-]+\.)")
 _ANGLE = re.compile(r"(?<!\\)<(?=[A-Za-z][A-Za-z0-9+.-]*:|[^\s<>]+@)")
 _PLOT_LINK = re.compile(r"(?i)(?:<|\\u003c)(?=\s*a\s)")
 # The fields of Streamlit's elements that the browser reads as Markdown.
-_FIELDS = ("body", "label", "help", "text", "title", "caption", "captions", "delta_description")
+_FIELDS = (
+    "body", "label", "help", "text", "title", "caption", "captions", "delta", "delta_description",
+)  # fmt: skip
+# The messages whose options are Markdown too. The browser sends the text of a chosen option back,
+# so an option that is a name is made safe before, by `as_option`; else it could not be chosen.
+_OPTIONS = {"Option": "content", "Radio": "options", "Slider": "options", "MenuButton": "options"}
 _NO_MARKDOWN = ("html", "text", "exception", "code", "iframe", "json", "tab")
 _MARK = "shows_names_as_text"
 
@@ -61,6 +68,17 @@ def without_links(text: str) -> str:
     return "".join((*kept, _without_addresses(text[end:])))
 
 
+def as_option(name: str) -> str:
+    r"""Returns a name as an option of pills, segments, radio buttons or a slider: as text.
+
+    `protect` leaves it as it is, so the option that comes back from the browser is known.
+
+    >>> as_option("![i](x)"), as_option("low resolution")
+    ('!\\[i\\]\\(x\\)', 'low resolution')
+    """
+    return without_links(escape_markdown(name))
+
+
 def protect() -> None:
     """Lets every element and container that Streamlit sends pass `without_links`."""
     for name in ("_enqueue", "_block"):
@@ -88,12 +106,13 @@ def _change(message: Message) -> None:
     """Takes the effect from links in the Markdown of an element or container."""
     if getattr(message, "allow_html", False):  # drawn by the app, which escapes names itself
         return
+    fields = (*_FIELDS, _OPTIONS.get(message.DESCRIPTOR.name, ""))
     for field, value in message.ListFields():
         if field.name == "spec" and isinstance(value, str):  # a figure of Plotly
             message.spec = _PLOT_LINK.sub("&lt;", value)
-        elif field.name in _FIELDS and isinstance(value, str):
+        elif field.name in fields and isinstance(value, str):
             setattr(message, field.name, without_links(value))
-        elif field.name in _FIELDS and field.type == field.TYPE_STRING:
+        elif field.name in fields and field.type == field.TYPE_STRING:
             value[:] = [without_links(one) for one in value]
         elif field.type == field.TYPE_MESSAGE and field.name not in _NO_MARKDOWN:
             for one in [value] if isinstance(value, Message) else value:

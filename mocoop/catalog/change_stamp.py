@@ -11,6 +11,7 @@ from mocoop.datasets.edits import OWN_FILES
 from mocoop.datasets.packed import edits_beside
 from mocoop.datasets.tree import subfolders
 from mocoop.storage.image_archives import archive_suffix
+from mocoop.user_paths import user_path
 
 _FEW_FOLDERS = 12  # more subfolders than this must be classes, not splits or domains
 
@@ -32,7 +33,7 @@ def data_stamp(name: str, root: Path | None = None) -> str:
         paths = [folder / benchmark.folder, folder / benchmark.images]
         paths += [folder / benchmark.split] if benchmark.split else []
     else:
-        paths = [Path(name).expanduser()]
+        paths = [user_path(name)]
     return "|".join(f"{seen}:{_time(seen)}" for path in paths for seen in _watched(path))
 
 

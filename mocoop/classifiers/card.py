@@ -34,7 +34,9 @@ def classifier_card(
     """
     setup, results = run.setup(), run.results()
     config = setup.config
-    classes, experts = len(setup.class_names), len(setup.experts)
+    known = setup.trained_classes if setup.knows_trained_only else len(setup.class_names)
+    names = setup.class_names[:known]
+    classes, experts = len(names), len(setup.experts)
     shots = shots_value(config.shots)
     chosen = chosen_on_test(config, results)
     parts = [
@@ -68,7 +70,7 @@ def classifier_card(
         + (_white(setup.white) if setup.white is not None else ""),
         *([_experts(setup)] if experts > 1 else []),
         "## Class names",
-        ", ".join(map(literal, setup.class_names)),
+        ", ".join(map(literal, names)),
         "## Source",
         "Mixture of Prompt Learning for Vision Language Models, "
         "[arXiv 2409.12011](https://arxiv.org/abs/2409.12011).",

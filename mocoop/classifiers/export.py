@@ -10,6 +10,8 @@ README.md               what the classifier is and how to use it: a model card f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,6 @@ from mocoop.clip.low_rank import low_rank_of
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
-from mocoop.methods import METHODS
 from mocoop.model.key_prompts import VALUES, key_tokens_of
 from mocoop.model.vision_prompts import VISION, tuned_tower
 from mocoop.older import check_not_first_demo
@@ -48,6 +49,7 @@ FORMAT = 1  # version of the folder's format
 _TOKENS = "vision.tokens"  # the name of the image tower's learned tokens in an export
 WHOLE = "classifier.onnx"
 _SCRIPT = Path(__file__).with_name("label.py")  # goes with WHOLE; it imports nothing of ours
+_MARK = ".unfinished-export"  # in a folder into which an export is being written
 _FILES = {"classifier.safetensors", "head.onnx", "README.md", WHOLE, _SCRIPT.name}
 _UPDATES = "vision.updates"  # the names of its low-rank updates begin so
 
@@ -174,8 +176,6 @@ def export_run(
             "In this run an image has a feature for each of its experts (expert_vision_depth), "
             "which an export cannot hold. Use the run itself, or train with expert_vision_depth 0."
         )
-    if METHODS[method].trained_classes_only:
-        classifier = classifier.subset(range(setup.trained_classes))
     weights = run.weights()
     tensors = {name: value for name, value in weights.items() if name.startswith(NORMS)}
     tuned = tuned_tower(setup.config, weights)
@@ -209,34 +209,64 @@ def export_run(
         0.0 if tuned.updates is None else tuned.updates.scale,
     )
     files = [folder / "classifier.safetensors"]
-    if tower:  # first, because it can fail
-        backbone = run_backbone(run, loaded or load_backbone(setup.config.backbone, "cpu"))
-        write_whole(folder / WHOLE, classifier, backbone)
-        write_text(folder / _SCRIPT.name, _SCRIPT.read_text(encoding="utf-8"))
-        files += [folder / WHOLE, folder / _SCRIPT.name]
-    if onnx:
-        write_onnx(folder / "head.onnx", classifier, tuned.with_frozen)
-        files.append(folder / "head.onnx")
-    write_tensors(files[0], tensors)
-    card = classifier_card(run, described.dim, onnx, tower, tuned.with_frozen)
-    write_text(folder / "README.md", card)
-    # What is as usual is left out, so that earlier versions can read the file too.
-    usual = {field.name: field.default for field in fields(ExportSetup)}
-    values = {name: value for name, value in asdict(described).items() if value != usual[name]}
-    write_json(folder / EXPORT_FILE, values | {"format": FORMAT})
+    with _unfinished(folder):
+        if tower:  # first, because it can fail
+            backbone = run_backbone(run, loaded or load_backbone(setup.config.backbone, "cpu"))
+            write_whole(folder / WHOLE, classifier, backbone)
+            write_text(folder / _SCRIPT.name, _SCRIPT.read_text(encoding="utf-8"))
+            files += [folder / WHOLE, folder / _SCRIPT.name]
+        if onnx:
+            write_onnx(folder / "head.onnx", classifier, tuned.with_frozen)
+            files.append(folder / "head.onnx")
+        write_tensors(files[0], tensors)
+        card = classifier_card(run, described.dim, onnx, tower, tuned.with_frozen)
+        write_text(folder / "README.md", card)
+        # What is as usual is left out, so that earlier versions can read the file too.
+        usual = {field.name: field.default for field in fields(ExportSetup)}
+        values = {name: value for name, value in asdict(described).items() if value != usual[name]}
+        write_json(folder / EXPORT_FILE, values | {"format": FORMAT})
     return [*files, folder / "README.md", folder / EXPORT_FILE]
+
+
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[None]:
+    """Marks a folder while an export is written into it.
+
+    What a killed export left is removed first; after an error, what this one has written.
+    """
+    fresh = not folder.exists()
+    _remove_written(folder)
+    write_text(folder / _MARK, "`mocoop export` writes into this folder.\n")
+    try:
+        yield
+    except BaseException:
+        _remove_written(folder)
+        (folder / _MARK).unlink(missing_ok=True)
+        with suppress(OSError):
+            if fresh:
+                folder.rmdir()
+        raise
+    (folder / _MARK).unlink(missing_ok=True)
+
+
+def _remove_written(folder: Path) -> None:
+    """Removes the files of an export that was not finished."""
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _check_free(folder: Path) -> None:
     """Raises UserError for a folder with files, other than those of an export that was killed.
 
-    classifier.json is written last: without it, all that an export writes was left half done.
+    Only a marked folder is such a one: another may hold a README.md of the user's. classifier.json
+    is written last, and then nothing is half done.
     """
     if not folder.exists():
         return
     if folder.is_dir():
         remove_of_killed(folder)
-        if {path.name for path in folder.iterdir()} <= _FILES:
+        found = {path.name for path in folder.iterdir()}
+        if not found or (_MARK in found and found <= {*_FILES, _MARK}):
             return
     raise UserError(f"{folder} exists and is not empty. Choose another folder.")
 

@@ -31,8 +31,9 @@ def open_classifier(
 ) -> Classifier:
     """Returns the classifier of a finished run, at the end of training or after a saved epoch.
 
-    Old runs did not save the router of each epoch. For them, the text features of an earlier
-    epoch are combined with the final router.
+    Its classes are those of the run, or the trained ones if the run can predict no others. Old
+    runs did not save the router of each epoch. For them, the text features of an earlier epoch
+    are combined with the final router.
 
     Args:
         run: the run.
@@ -45,7 +46,9 @@ def open_classifier(
     run.require_finished()
     setup = run.setup()
     if METHODS[setup.config.method].fits_image_features:
-        return classifier_of_fit(setup, run.weights())
+        classifier = classifier_of_fit(setup, run.weights())
+        known = range(setup.trained_classes)
+        return classifier.subset(known) if setup.knows_trained_only else classifier
     if setup.config.conditional:
         backbone = run_backbone(run, loaded)
         return classifier_of_model(
@@ -67,13 +70,15 @@ def run_backbone(run: Run, loaded: Backbone | None = None) -> Backbone:
 
     Args:
         run: a finished run.
-        loaded: the run's backbone, if it is loaded already.
+        loaded: the run's backbone, if it is loaded already, with or without what was learned.
 
     Raises:
         UserError: if the backbone's weights have changed since the training.
     """
     setup = run.setup()
-    backbone = loaded or load_backbone(setup.config.backbone, choose_device("auto"))
+    if loaded is None:
+        loaded = load_backbone(setup.config.backbone, choose_device("auto"))
+    backbone = loaded.as_loaded
     setup.check_backbone(backbone.fingerprint)
     return tuned_backbone(backbone, setup.config, run.weights())
 
@@ -116,8 +121,15 @@ def restore_model(
 
 
 def check_same_data(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> None:
-    """Raises UserError if class names or backbone weights have changed since the training."""
-    setup.check_backbone(backbone.fingerprint)
+    """Raises UserError if class names or backbone weights have changed since the training.
+
+    Args:
+        run: the run.
+        setup: what it was trained with.
+        dataset: its data set as it is now.
+        backbone: its CLIP as it is now, with or without what the run has learned there.
+    """
+    setup.check_backbone(backbone.as_loaded.fingerprint)
     if dataset.class_names != setup.class_names:
         raise UserError(
             f"Run {run.path} was trained on {len(setup.class_names)} classes of "

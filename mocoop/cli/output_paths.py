@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mocoop.errors import UserError
+from mocoop.storage.streams import is_stream
 
 
 def check_file(option: str, path: Path | None) -> None:
     """Raises UserError if a file cannot be written at a path. No folder is made for it.
+
+    Pipes and open files such as /dev/stdout can be written, sockets and disks cannot.
 
     Args:
         option: the option that gave the path, such as `--csv`.
@@ -18,7 +22,8 @@ def check_file(option: str, path: Path | None) -> None:
         return
     if path.is_dir():
         raise UserError(f"{option}: expected a file, got the folder {path}. Name a file in it.")
-    _check_parent(option, path)
+    if not is_stream(path):
+        _check_parent(option, Path(os.path.realpath(path)) if path.is_symlink() else path)
 
 
 def check_folder(option: str, path: Path | None) -> None:

@@ -51,6 +51,11 @@ class Backbone:
         return TextTower.from_model(self.model, self.tokenizer)
 
     @property
+    def as_loaded(self) -> Backbone:
+        """This backbone without what a run has learned in its image tower."""
+        return self.original or self
+
+    @property
     def logit_scale(self) -> float:
         """The scale of the logits, exp of CLIP's parameter."""
         return float(self.model.logit_scale.exp())

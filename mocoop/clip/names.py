@@ -13,6 +13,7 @@ from open_clip.factory import get_model_config
 from mocoop.config import DEMO
 from mocoop.errors import UserError, choose_from, did_you_mean
 from mocoop.storage.weights_file import SUFFIXES
+from mocoop.user_paths import user_path
 
 QUICK_GELU = "-quickgelu"  # ends the names of open_clip's architectures with that activation
 HUB = "hf-hub:"
@@ -63,7 +64,7 @@ def find_source(name: str) -> Source:
     Raises:
         UserError: for a name that means nothing, or activations that do not fit together.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         return Folder(path)
     if path.is_file():
@@ -99,7 +100,7 @@ def repository_in(name: str) -> str:
         return ""
     owner, _, rest = bare.partition("/")
     said = "clip" in rest.lower() and Path(rest).suffix not in SUFFIXES
-    own = owner in open_clip.list_models() or Path(name).expanduser().exists()
+    own = owner in open_clip.list_models() or user_path(name).exists()
     return bare if bare != name or (said and not own) else ""
 
 
@@ -107,11 +108,11 @@ def absolute_name(name: str) -> str:
     """Returns a name that means the same in every folder: paths in it are made absolute."""
     if name == DEMO:
         return name
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.exists():
         return str(path.resolve())
     architecture, _, rest = name.partition("/")
-    file = Path(rest).expanduser()
+    file = user_path(rest)
     if rest and architecture in open_clip.list_models() and file.is_file():
         return f"{architecture}/{file.resolve()}"
     return name
@@ -119,7 +120,7 @@ def absolute_name(name: str) -> str:
 
 def _known(architecture: str, tag: str) -> Tag | WeightsOf:
     """Returns the weights of an architecture of open_clip: by a tag, or in an existing file."""
-    file = Path(tag).expanduser()
+    file = user_path(tag)
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if not tag:
         raise UserError(

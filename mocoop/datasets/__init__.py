@@ -24,6 +24,7 @@ from mocoop.datasets.table import load_table
 from mocoop.errors import UserError, choose_from
 from mocoop.older import check_not_old_set
 from mocoop.storage.image_archives import archive_suffix
+from mocoop.user_paths import user_path
 
 SPLIT_SUFFIX = ".json"  # of CoOp's split files
 
@@ -44,7 +45,7 @@ def dataset_name(name: str) -> str:
     """Returns the name that `load_dataset(name)` would have, without listing any folder."""
     if is_builtin(name) or name in BENCHMARKS:
         return name
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.suffix.lower() == SPLIT_SUFFIX and path.is_file():
         return path.resolve().parent.name
     if path.is_dir() or not (archive_suffix(path.name) or path.suffix.lower() in TABLES):
@@ -71,7 +72,7 @@ def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dat
         return load_builtin(name)
     if name in BENCHMARKS:
         return load_benchmark(name, root or data_root(), whole)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_file():
         return _load_file(path)
     if path.is_dir():
@@ -90,7 +91,7 @@ def check_name(name: str) -> None:
     if name in BENCHMARKS:
         images_folder(name, data_root())
         return
-    path = Path(name).expanduser()
+    path = user_path(name)
     if not path.exists():
         check_not_old_set(name)
         raise _unknown(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -150,6 +150,25 @@ def check_training(dataset: Dataset) -> None:
             f"{dataset.name} has no training images: it is for testing only. Train on another "
             "set, as in: mocoop protocol domain-generalization --data imagenet --targets "
             f"{dataset.name}."
+        )
+
+
+def check_each_class_trained(
+    name: str, class_names: Sequence[str], splits: Mapping[str, Sequence[Item]]
+) -> None:
+    """Raises UserError for a class without training images, unless the set is only for testing.
+
+    Args:
+        name: name of the set, for the message.
+        class_names: its classes in label order.
+        splits: its items.
+    """
+    trained = {item.label for item in splits["train"]}
+    missing = [text for label, text in enumerate(class_names) if label not in trained]
+    if trained and missing:
+        raise UserError(
+            f"{name} has no training image of the class {missing[0]!r}. Add training images of "
+            "this class, or remove its other images."
         )
 
 

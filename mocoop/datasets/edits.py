@@ -7,7 +7,7 @@ to skip (see `skip_list`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ class Edits:
         """Returns the splits without the skipped images, and how many images are skipped.
 
         Raises:
-            UserError: if a class has no image left.
+            UserError: if a class has no image left, or others have training images left and it
+                has none.
         """
         if not self.skipped:
             return dict(splits), 0
@@ -80,18 +81,33 @@ class Edits:
             split: tuple(item for item in items if nfc(item.id) not in self.skipped)
             for split, items in splits.items()
         }
-        before, after = (
-            {item.label for items in parts.values() for item in items} for parts in (splits, kept)
-        )
-        for label in sorted(before - after):
-            raise UserError(
-                f"{SKIP_FILE} skips every image of {names[label]!r}. Add readable images of this "
-                "class, or remove the class."
-            )
+        _check_left(splits, kept, names)
         count = len(
             {i.id for items in splits.values() for i in items if nfc(i.id) in self.skipped}
         )
         return kept, count
+
+
+def _check_left(
+    before: Mapping[str, tuple[Item, ...]],
+    after: Mapping[str, tuple[Item, ...]],
+    names: Sequence[str],
+) -> None:
+    """Raises UserError if a class lost all images, or all for training while others have some."""
+    advice = "Add readable images of this class, or remove the class."
+    for label in sorted(_labels(before, before) - _labels(after, after)):
+        raise UserError(f"{SKIP_FILE} skips every image of {names[label]!r}. {advice}")
+    trained = _labels(after, ["train"])
+    for label in sorted(_labels(before, ["train"]) - trained) if trained else []:
+        raise UserError(
+            f"{SKIP_FILE} skips every training image of {names[label]!r}. {advice} Where MoCoOp "
+            "makes the split, it is made anew once the skipped files are deleted."
+        )
+
+
+def _labels(splits: Mapping[str, tuple[Item, ...]], parts: Iterable[str]) -> set[int]:
+    """Returns the labels of the items in some parts."""
+    return {item.label for part in parts for item in splits[part]}
 
 
 def read_edits(folder: Path, inside: Path | None = None) -> Edits:

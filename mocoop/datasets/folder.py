@@ -8,7 +8,15 @@ from typing import Self
 
 from PIL import Image
 
-from mocoop.datasets.base import Contents, Dataset, Item, Stamp, file_key, file_stamp
+from mocoop.datasets.base import (
+    Contents,
+    Dataset,
+    Item,
+    Stamp,
+    check_each_class_trained,
+    file_key,
+    file_stamp,
+)
 from mocoop.datasets.brightness import White, key_with_white, stamp_with_white, white_level
 from mocoop.datasets.edits import SKIP_FILE, Edits, read_edits
 from mocoop.datasets.layouts import read_layout, without_wrappers
@@ -97,10 +105,11 @@ class FolderDataset(Dataset):
         """Returns the set with these changes, which were read from `folder`.
 
         Raises:
-            UserError: if the changes do not match the set.
+            UserError: if the changes do not match the set, or a class has no training image.
         """
         names = edits.rename(self.labels, self.class_names)
         splits, left_out = edits.without_skipped(self.splits, names)
+        check_each_class_trained(self.name, names, splits)
         return replace(
             self,
             class_names=names,
@@ -122,8 +131,8 @@ def load_folder(root: Path) -> FolderDataset:
     become the images' styles. Single folders around everything else do not matter.
 
     Raises:
-        UserError: for a missing or empty folder, an empty class, classes of the same name, or
-            splits with different classes.
+        UserError: for a missing or empty folder, an empty class, a class without training
+            images, classes of the same name, or splits with different classes.
     """
     if not root.is_dir():
         raise PathError(root, ": no such folder. Expected a folder of class folders.")

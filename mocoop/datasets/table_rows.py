@@ -45,16 +45,14 @@ def _csv(file: Path) -> Iterator[Row]:
     """Yields the rows of a CSV or TSV file."""
     try:
         with file.open(encoding=_encoding(file), newline="") as lines:
-            delimiter, before = _delimiter(file, lines)
-            reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-            found = next((values for values in reader if values), [])
+            found, rows = csv_rows(lines, file.suffix.lower() == ".tsv")
             names = columns(file, found)
             places = [found.index(names[column]) if column in names else -1 for column in COLUMNS]
-            for values in reader:
+            for number, values in rows:
                 cells = [values[i].strip() if -1 < i < len(values) else "" for i in places]
                 if any(cells):
                     path, label, split, style = cells
-                    yield Row(before + reader.line_num, path, nfc(label), split, nfc(style))
+                    yield Row(number, path, nfc(label), split, nfc(style))
     except UnicodeError as error:
         raise UserError(
             f"{file} is not written in UTF-8. Save it as CSV in UTF-8, or convert it with iconv."
@@ -63,24 +61,45 @@ def _csv(file: Path) -> Iterator[Row]:
         raise UserError(f"{file} cannot be read as a table: {error}. Save it again.") from error
 
 
-def _encoding(file: Path) -> str:
-    """Returns a text file's encoding: UTF-16 if it starts with its mark, else UTF-8."""
-    with file.open("rb") as opened:
-        start = opened.read(2)
-    return "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+def csv_rows(
+    lines: IO[str], tabs: bool = False
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Returns the header's cells, and the rows below it, each with the number of its line.
 
+    Empty lines before the header and spaces before a cell do not matter.
 
-def _delimiter(file: Path, lines: IO[str]) -> tuple[str, int]:
-    """Returns what separates the columns, and how many lines before the header were read.
-
-    A first line `sep=;`, as Excel writes it, says it; else the header shows it.
+    Args:
+        lines: a text file that was opened with `newline=""`.
+        tabs: whether tabs separate the columns; by default a first line `sep=;`, as Excel writes
+            it, or the header says it.
     """
-    first = lines.readline()
+    delimiter, before = _delimiter(lines, tabs)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    header = next((values for values in reader if any(map(str.strip, values))), [])
+    return header, ((before + reader.line_num, values) for values in reader)
+
+
+def encoding_of(start: bytes) -> str:
+    """Returns a text's encoding: UTF-16 if it starts with its mark, else UTF-8."""
+    return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _encoding(file: Path) -> str:
+    """Returns a text file's encoding."""
+    with file.open("rb") as opened:
+        return encoding_of(opened.read(2))
+
+
+def _delimiter(lines: IO[str], tabs: bool) -> tuple[str, int]:
+    """Returns what separates the columns, and how many lines before the header were read."""
+    number, first = next(
+        ((number, line) for number, line in enumerate(lines, 1) if line.strip()), (0, "")
+    )
     told = re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)
     if told:
-        return told[1], 1
+        return told[1], number
     lines.seek(0)
-    return "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=first.count), 0
+    return "\t" if tabs else max(",;\t", key=first.count), 0
 
 
 def _parquet(file: Path) -> Iterator[Row]:
@@ -146,8 +165,7 @@ def header(file: Path) -> dict[str, str]:
         except OSError as error:
             raise UserError(f"{file} cannot be read as a Parquet file: {error}.") from error
     with file.open(encoding=_encoding(file), newline="") as lines:
-        delimiter, _ = _delimiter(file, lines)
-        return columns(file, next(csv.reader(lines, delimiter=delimiter), []))
+        return columns(file, csv_rows(lines, file.suffix.lower() == ".tsv")[0])
 
 
 def _row(number: int, values: Mapping[str, object], names: Mapping[str, str]) -> Row:

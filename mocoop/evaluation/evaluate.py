@@ -89,7 +89,7 @@ def route_items(
 
     Args:
         classifier: the classifier of a trained run.
-        dataset: the data set it was trained on.
+        dataset: a data set whose classes, or the first of them, are those of the classifier.
         cache: image features of the run's backbone.
         choice: all, base or new.
         split: train, val or test.
@@ -99,7 +99,7 @@ def route_items(
     Raises:
         UserError: if the split has no image of these classes.
     """
-    labels = class_range(choice, len(classifier.class_names))
+    labels = class_range(choice, len(dataset.class_names))
     items = dataset.items(split, labels)
     if not items:
         raise UserError(f"{dataset.name} has no {split} image of the {choice} classes.")
@@ -129,7 +129,8 @@ def evaluate(routed_items: RoutedItems, choice: str) -> Evaluation:
     routing = routing_measures(routed.scores, routed.weights) if several else None
     agreement = None
     if routed_items.guide is not None:
-        num_chosen = int((routed.weights[0] > 0).sum())
+        # Of one image a weight may be too small for its number format, and so 0.
+        num_chosen = int((routed.weights > 0).sum(dim=1).max())
         agreement = guide_agreement(routed.scores, routed_items.guide, num_chosen)
     names = [routed.class_names[label] for label in labels.tolist()]
     usage = routed.weights.mean(dim=0).tolist()

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 import torch
 
 from mocoop.datasets.class_folders import tidy
+from mocoop.datasets.table_rows import csv_rows, encoding_of
 from mocoop.errors import UserError
 from mocoop.evaluation.class_measures import confusion_by_name, macro_f1
 from mocoop.evaluation.many_pictures import PictureRow
@@ -51,33 +52,33 @@ def labels_from_csv(content: bytes, name: str = "the CSV file") -> dict[str, str
     """Returns file → label from a CSV file with a column of files and one of labels.
 
     Args:
-        content: the file's bytes, in UTF-8; the separator is a comma, a semicolon or a tab.
+        content: the file's bytes, in UTF-8 or UTF-16; the separator is a comma, a semicolon or a
+            tab. It is read as tables of images are: see `csv_rows`.
         name: name of the file in messages.
 
     Raises:
         UserError: for other bytes, missing columns, or a file with two labels.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode(encoding_of(content))
     except UnicodeDecodeError as error:
         raise UserError(f"{name} is not a text in UTF-8. Save it as CSV in UTF-8.") from error
-    header = text.split("\n", 1)[0]
-    separator = max(",;\t", key=header.count)
     try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
+        header, numbered = csv_rows(io.StringIO(text, newline=""))
+        rows = [row for _, row in numbered]
     except csv.Error as error:
         raise UserError(f"{name} cannot be read as CSV ({error}).") from error
-    columns = {(cell or "").strip().lower(): cell for cell in (rows[0] if rows else {})}
+    columns = {cell.strip().lower(): index for index, cell in enumerate(header)} if rows else {}
     file = next((columns[c] for c in FILE_COLUMNS if c in columns), None)
     label = next((columns[c] for c in LABEL_COLUMNS if c in columns), None)
     if file is None or label is None:
         raise UserError(
             f"{name}: expected a first line with the columns file and label, and a line for each "
-            f"picture; got {', '.join(columns) or header.strip()[:60] or 'nothing'}."
+            f"picture; got {', '.join(header)[:60] or 'nothing'}."
         )
     labels: dict[str, str] = {}
     for row in rows:
-        key, value = (row[file] or "").strip(), (row[label] or "").strip()
+        key, value = (row[i].strip() if i < len(row) else "" for i in (file, label))
         if not key or not value:
             continue
         if labels.setdefault(key, value) != value:

@@ -47,8 +47,6 @@ def results_on_test(
         untrained: choice of classes → whether the untrained prompt is right, (images,).
     """
     choices = choices_tested(config, dataset)
-    if METHODS[config.method].trained_classes_only and config.classes == "base":
-        choices = ("base",)
     results: dict = {KEY: dataset.val_is_test}
     for choice in choices:
         items = route_items(classifier, dataset, cache, choice, prototypes=prototypes)
@@ -135,5 +133,10 @@ def choices_tested(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
 
 
 def choices_of(config: TrainConfig) -> tuple[str, ...]:
-    """Returns the choices of classes that a run is tested on: all, or base and new."""
-    return ("all",) if config.classes == "all" else ("base", "new")
+    """Returns the choices of classes that a run is tested on: all, or base and new.
+
+    A method that cannot predict classes without training images has no new classes.
+    """
+    if config.classes == "all":
+        return ("all",)
+    return ("base",) if METHODS[config.method].trained_classes_only else ("base", "new")

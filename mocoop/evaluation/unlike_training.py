@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mocoop.classifiers.saved import check_same_data, run_encoder
+from mocoop.clip.tuned_tower import routed_features
 from mocoop.datasets import load_dataset
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
@@ -34,7 +35,7 @@ class TrainingDistances:
     """The training images' features, and how near they are to each other."""
 
     features: Tensor = field(repr=False)
-    """(images, dim), L2-normalised."""
+    """(images, dim), L2-normalised: those that a router sees, which are CLIP's own if kept."""
     own: NDArray[np.float64] = field(repr=False)
     """(images,), sorted: the distance of each training image to the nearest other one."""
     threshold: float
@@ -75,8 +76,10 @@ class TrainingDistances:
         """Returns the distance (pictures,) of each picture to the nearest training image, 0 to 2.
 
         Args:
-            features: of the pictures, (pictures, dim), by the same CLIP.
+            features: of the pictures, (pictures, dim), by the same CLIP. More features of a
+                picture may stand before the one that a router sees.
         """
+        features = routed_features(features, self.features.shape[1])
         cosines = (features @ self.features.T).max(dim=1).values  # (pictures,)
         return (1.0 - cosines).double().clamp(min=0.0).numpy()
 
@@ -112,4 +115,5 @@ def training_distances(run: Run) -> TrainingDistances:
     check_same_data(run, setup, dataset, encoder.backbone)
     items, _ = few_shot_items(setup.config, dataset)
     cache = FeatureCache(encoder.backbone, precision=encoder.precision)
-    return TrainingDistances.of(cache.features(dataset, items)[:, 0])
+    features = cache.features(dataset, items)[:, 0]
+    return TrainingDistances.of(routed_features(features, encoder.backbone.text.dim))

@@ -35,7 +35,7 @@ def export_prompts(run: Run, out: Path, backbone: Backbone) -> tuple[Path, ...]:
     """
     run.require_finished()
     setup, weights = run.setup(), run.weights()
-    setup.check_backbone(backbone.fingerprint)
+    setup.check_backbone(backbone.as_loaded.fingerprint)
     context = _context(run, setup, weights)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and is not an empty folder. Choose another one.")

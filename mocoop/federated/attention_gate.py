@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mocoop.errors import UserError
 from mocoop.model.mixed_logits import Mixture
 from mocoop.model.mixture import PromptMixture
 
@@ -22,6 +23,9 @@ class AttentionGate(nn.Module):
 
     Args:
         dim: dimensions of the features; every (dim / 128)-th is used.
+
+    Raises:
+        UserError: if these cannot be divided among the heads.
     """
 
     def __init__(self, dim: int) -> None:
@@ -29,7 +33,11 @@ class AttentionGate(nn.Module):
         self.stride = max(1, dim // GATE_DIM)
         size = -(-dim // self.stride)
         if size % HEADS:
-            raise ValueError(f"{size} dimensions cannot be divided among {HEADS} heads")
+            raise UserError(
+                f"pFedMoAP's attention gate has {HEADS} heads of equal size, but the features of "
+                f"this CLIP are {dim} wide, of which it uses {size}. Choose another CLIP, such as "
+                "demo, or another strategy, such as fedavg."
+            )
         self.query, self.key, self.value, self.out = (_identity(size) for _ in range(4))
 
     def pool(self, features: Tensor) -> Tensor:
@@ -95,6 +103,14 @@ class BesideOthers(PromptMixture):
         made.attention = AttentionGate(dim).to(device)
         made.own_weight = own_weight
         return made
+
+    def router_parameters(self) -> list[nn.Parameter]:
+        """Returns the parameters of the attention gate."""
+        return list(self.attention.parameters())
+
+    def rests(self, name: str) -> bool:
+        """Returns whether a parameter is the gate's while there is nothing to mix."""
+        return self.others is None and name.startswith("attention.")
 
     def forward(self, image_features: Tensor, soft: Tensor) -> Mixture:
         """Returns the own prompt's logits, or with others' prompts both parts' sum.

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Protocol
 
 from mocoop.clip.backbone import Backbone, load_backbone
@@ -154,7 +155,8 @@ class Rounds:
     def _chosen(self, number: int) -> list[str]:
         """Returns the clients of a round, in the order of the partition."""
         names = self.everyone.names
-        count = max(1, int(self.config.participation * len(names)))
+        # Exactly: 0.58 * 50 is a little less than 29 in floating-point numbers.
+        count = max(1, int(Fraction(str(self.config.participation)) * len(names)))
         generator = random.Random(f"{self.config.seed}/{number}")
         drawn = set(generator.sample(range(len(names)), count))
         return [name for index, name in enumerate(names) if index in drawn]

@@ -35,7 +35,7 @@ class FederatedConfig:
     """pFedMoAP: lambda, the weight of the own prompt's logits beside the mixture's."""
     learning_rate: float = 0.0
     """Of the prompts; 0 takes the method's own."""
-    gate_rate: float = 0.05
+    gate_rate: float = 0.2
     """pFedMoAP: the attention gate's learning rate as a multiple of the prompts' rate."""
     most_change: float = 100.0
     """An update whose parameters moved further than this (L2 distance) is refused."""

@@ -82,6 +82,14 @@ class PromptMixture(nn.Module):
         self.precision = precision
         self.ranks = Ranks()  # set while several processes train the model
 
+    def router_parameters(self) -> list[nn.Parameter]:
+        """Returns the parameters that have the router's learning rate."""
+        return [] if self.gate is None else list(self.gate.parameters())
+
+    def rests(self, name: str) -> bool:
+        """Returns whether a training leaves a parameter as it is, though it can learn."""
+        return False
+
     def text_features(
         self,
         tower: TextTower,

@@ -280,36 +280,6 @@ def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     return layer
 
 
-def check_learnable(config: TrainConfig, groups: Groups) -> None:
-    """Raises UserError for a training that could change nothing.
-
-    A vector that images add to the context (CoCoOp) needs tokens to be added to.
-
-    Args:
-        config: the run's settings.
-        groups: one expert each, as `expert_groups` gives them.
-    """
-    routed = len(groups) > 1
-    if not config.epochs or routed or config.correction or config.tunes_images:
-        return
-    if config.context_init == "random":
-        return
-    (template, *_), *_ = groups.values()
-    after_name = config.learn_after
-    if config.context_init == "words":
-        template, after_name = f"{config.context_words} {SLOT}{STOP}", False
-    before, after = template.split(SLOT)
-    if before.strip() or (after_name and after.strip()):
-        return
-    right = " and the words after it are not learned" if after.strip() else ""
-    raise UserError(
-        f"There is nothing to learn: the prompt starts from {template!r}, which has no word "
-        f"before the class name{right}. Expected a token, a correction vector or a LayerNorm "
-        f"that is learned. Start from other words (context_init words starts from 'a photo of a "
-        "{}.'), or turn learn_after or correction on."
-    )
-
-
 def _context(config: TrainConfig, tower: TextTower, generator: torch.Generator) -> Tensor:
     """Returns the initial context (tokens, width): of words, or random."""
     if config.context_init == "words":

@@ -27,6 +27,7 @@ from mocoop.protocols.plans import check_epochs, with_epochs
 from mocoop.shots import shots_value
 from mocoop.storage.engines import Engine
 from mocoop.training.baselines import fit_baseline, fitted
+from mocoop.training.expert_choice import choose_experts
 from mocoop.training.length_search import SearchOptimizer, SearchResult, search_lengths
 from mocoop.training.loop import fit
 from mocoop.training.prepare import Prepared, prepare, training_data
@@ -142,10 +143,13 @@ def validation_accuracy(config: TrainConfig) -> float:
 
 def _trained(prepared: Prepared) -> tuple[Classifier, FeatureCache]:
     """Returns a trained classifier, and the features of the images as it sees them."""
-    config, backbone = prepared.config, prepared.backbone
-    hard = hard_features(backbone.text, prepared.groups, prepared.dataset.class_names)
-    precision = tower_dtype(config.precision, backbone.device)
+    backbone = prepared.backbone
+    precision = tower_dtype(prepared.config.precision, backbone.device)
     cache = FeatureCache(backbone, precision=precision)
+    if prepared.config.num_experts == "auto" and prepared.config.epochs:
+        prepared, _ = choose_experts(prepared, cache)
+    config = prepared.config
+    hard = hard_features(backbone.text, prepared.groups, prepared.dataset.class_names)
     if METHODS[config.method].fits_image_features:
         weights, _ = fitted(fit_baseline(prepared, hard[0][0].cpu(), cache))
         return classifier_of_fit(prepared.setup(), weights), cache

@@ -10,6 +10,7 @@ from mocoop.methods import METHODS
 
 KEY = "val_is_test"
 """In a run's results: whether validation images of its data set are test images too."""
+_EXPERTS = "The experts"  # a new training refuses to choose them there
 _BEFORE = ("imagenet",)  # sets that are so, for runs of before it was written down
 
 
@@ -29,7 +30,9 @@ def chosen_on_test(config: TrainConfig, results: Mapping[str, Any]) -> str:
     >>> chosen_on_test(settings_from({"method": "tip-adapter", "data": "imagenet"}), {})
     'α and β'
     """
-    return METHODS[config.method].chooses if shares_images(config, results) else ""
+    if not shares_images(config, results):
+        return ""
+    return METHODS[config.method].chooses or (_EXPERTS if config.num_experts == "auto" else "")
 
 
 def in_words(chosen: str) -> str:
@@ -38,7 +41,7 @@ def in_words(chosen: str) -> str:
     >>> in_words("α and β")
     'α and β were chosen on validation images that are the test images: the numbers are too good.'
     """
-    verb = "were" if " and " in chosen else "was"
+    verb = "were" if " and " in chosen or chosen == _EXPERTS else "was"
     return (
         f"{chosen} {verb} chosen on validation images that are the test images: the numbers are "
         "too good."

@@ -22,6 +22,7 @@ import psutil
 from filelock import FileLock
 
 from mocoop.errors import UserError
+from mocoop.storage.streams import is_stream, send
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +39,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path next to `path` and renames it to `path` on success.
 
     Readers see the old file or the new one, never a part. After an error, nothing new is left;
-    what a killed process left of the same file is removed.
+    what a killed process left of the same file is removed. Of a link, the file that it leads to
+    is replaced. What is no file on a disk, such as a pipe or /dev/stdout, is written into.
+
+    Raises:
+        UserError: for a socket or a disk.
     """
+    if is_stream(path):
+        with tempfile.TemporaryDirectory(prefix=temporary_prefix("mocoop")) as folder:
+            yield Path(folder) / "content"
+            send(Path(folder) / "content", path)
+        return
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_of_killed(path.parent, path.name)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix(path.name))
@@ -102,16 +113,20 @@ def explain_write_errors(folder: Path, variable: str = "MOCOOP_RUNS") -> Iterato
         variable: the environment variable that chooses another folder.
 
     Raises:
-        UserError: for these two kinds of errors; other errors are not changed.
+        UserError: for these errors, and for a file in the folder's place; other errors are not
+            changed.
     """
     try:
         yield
     except OSError as error:
-        elsewhere = error.filename and not Path(error.filename).is_relative_to(folder)
+        path = Path(error.filename or folder)
+        elsewhere = not path.is_relative_to(folder) and not folder.is_relative_to(path)
         if error.errno in DISK_FULL:
             advice = "Free some space"
         elif error.errno in NOT_WRITABLE and not elsewhere:
             advice = "Make it writable"
+        elif error.errno in (errno.ENOTDIR, errno.EEXIST) and not folder.is_dir():
+            advice = "Remove the file in its place"
         else:
             raise
         raise UserError(

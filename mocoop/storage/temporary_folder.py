@@ -80,3 +80,13 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(contents)
+
+
+def holds_files(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Returns whether a folder has the files that `read_folder` returned; it may have others."""
+    try:
+        return bool(files) and all(
+            (folder / name).read_bytes() == contents for name, contents in files.items()
+        )
+    except OSError:
+        return False

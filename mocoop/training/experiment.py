@@ -38,7 +38,7 @@ from mocoop.runs.writer import RunWriter, mark_failed
 from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import Fit, fit_baseline
 from mocoop.training.expert_choice import choose_experts
-from mocoop.training.imported import Imported
+from mocoop.training.imported import Imported, imported_start
 from mocoop.training.loop import EpochRecord
 from mocoop.training.prepare import Prepared, prepare, training_data
 from mocoop.training.prompt_training import train_prompts
@@ -182,6 +182,8 @@ def _train_and_test(
     writer.update(message="encoding the hard prompts", epoch=done, epochs=config.epochs)
     precision = tower_dtype(config.precision, backbone.device)
     cache = FeatureCache(backbone, cache_folder, precision=precision, progress=progress)
+    if snapshot is not None:
+        imported = imported_start(writer.run)
     # The time before a stop counts too: the start is moved back by it.
     started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
     if config.num_experts == "auto" and config.epochs and imported is None:
@@ -205,6 +207,8 @@ def _train_and_test(
         model = build_model(config, backbone, prepared.groups, generator, count)
         if imported is not None:
             imported.put_into(model)
+            if config.epochs and snapshot is None:
+                imported.keep(writer.run)
         with in_turn():
             data = training_data(prepared, hard, prototypes, cache)
         if config.searches_lengths:

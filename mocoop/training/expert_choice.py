@@ -8,8 +8,9 @@ better (with more).
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +26,7 @@ from mocoop.runs.expert_steps import Change, ExpertStep
 from mocoop.templates import Groups
 from mocoop.training.loop import fit
 from mocoop.training.prepare import Prepared, training_data
+from mocoop.training.ranks import take_from_first
 
 SHARE = 3  # a short training has a third of the epochs
 ROUNDS = 4  # changes that can be kept
@@ -146,7 +148,10 @@ def _trial(
     templates = torch.cat(parts)  # (templates, classes, dim)
     frozen = images[:, -templates.shape[-1] :]
     liking = torch.stack([(frozen * one[data.train_labels]).sum(dim=1) for one in templates])
-    return Trial(groups, accuracy, found.weights.cpu(), liking.T.cpu())
+    place = liking.device if liking.is_cuda else torch.device("cpu")  # not all have float64
+    reached = torch.tensor(accuracy, dtype=torch.float64, device=place)
+    take_from_first((reached, found.weights, liking))
+    return Trial(groups, float(reached), found.weights.cpu(), liking.T.cpu())
 
 
 def _proposals(trial: Trial, num_chosen: int) -> Iterator[Proposal]:
@@ -208,7 +213,10 @@ def _halves(trial: Trial, expert: int, images: Tensor) -> tuple[list[str], list[
 def _merged(trial: Trial, first: int, second: int) -> Groups:
     """Returns groups in which two are one, at the place of the first."""
     names = list(trial.groups)
+    others = [name for index, name in enumerate(names) if index not in (first, second)]
     joined = f"{names[first]} + {names[second]}"
+    if joined in others:
+        joined = next(_numbered(joined, others))
     both = dict.fromkeys((*trial.groups[names[first]], *trial.groups[names[second]]))
     return {
         joined if index == first else name: tuple(both) if index == first else trial.groups[name]
@@ -224,6 +232,12 @@ def _split(trial: Trial, expert: int, halves: tuple[list[str], list[str]]) -> Gr
         if index != expert:
             found[name] = templates
             continue
-        for number, half in enumerate(halves, 1):
-            found[f"{name} {number}"] = tuple(half)
+        for half, own in zip(halves, _numbered(name, trial.groups), strict=False):
+            found[own] = tuple(half)
     return found
+
+
+def _numbered(name: str, taken: Collection[str]) -> Iterator[str]:
+    """Yields a name with the numbers 1, 2 ..., without names that other groups have."""
+    numbered = (f"{name} {number}" for number in itertools.count(1))
+    return (own for own in numbered if own not in taken)

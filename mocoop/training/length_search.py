@@ -21,6 +21,7 @@ from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.key_prompts import ChosenLengths, KeyPrompts
+from mocoop.model.learnable import learned_numbers
 from mocoop.model.mixture import PromptMixture
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.batches import epoch_batches, step_counts
@@ -49,16 +50,14 @@ class SearchResult:
             UserError: if the choice leaves nothing to learn.
         """
         towers = {side: ChosenLengths.from_alphas(a) for side, a in alphas_of(model).items()}
-        chosen = cls(towers)
-        config = chosen.settings(model.config)
-        others = config.learn_context or config.correction or config.tune_layer_norms
-        if not sum((*config.text_keys, *config.vision_keys)) and not others:
+        found = sum(sum(chosen.lengths) for chosen in towers.values())
+        if not found and not learned_numbers(model, list(_searched_parts(model).values())):
             raise UserError(
                 "The search chose no learned tokens in any block, so that there is nothing to "
                 "train. Search with another seed, more epochs (length_epochs) or another rate "
                 "(length_rate), or give the numbers of tokens (vision_lengths, text_lengths)."
             )
-        return chosen
+        return cls(towers)
 
     @classmethod
     def from_json(cls, text: str) -> SearchResult:
@@ -94,9 +93,15 @@ class SearchResult:
 
 def alphas_of(model: PromptMixture) -> dict[str, Tensor]:
     """Returns the alphas of each tower with a search, (blocks, 1 + candidates)."""
+    found = {side: part.alphas for side, part in _searched_parts(model).items()}
+    return {side: alphas for side, alphas in found.items() if alphas is not None}
+
+
+def _searched_parts(model: PromptMixture) -> dict[str, KeyPrompts]:
+    """Returns the candidates of each tower with a search."""
     parts = {TEXT: model.prompts.keys, IMAGE: model.vision}
     return {
-        side: part.alphas
+        side: part
         for side, part in parts.items()
         if isinstance(part, KeyPrompts) and part.alphas is not None
     }

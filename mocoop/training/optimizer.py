@@ -45,8 +45,12 @@ class PromptOptimizer:
         self._config, self._model = config, model
         named = model.named_parameters()
         # The weights of a search's candidates have an optimiser of their own.
-        self._learned = [p for n, p in named if p.requires_grad and not n.endswith(ALPHAS)]
-        router = [] if model.gate is None else list(model.gate.parameters())
+        self._learned = [
+            parameter
+            for name, parameter in named
+            if parameter.requires_grad and not name.endswith(ALPHAS) and not model.rests(name)
+        ]
+        router = [p for p in model.router_parameters() if any(p is own for own in self._learned)]
         norms = [] if model.norms is None else list(model.norms.parameters())
         vision = [] if model.vision is None else list(model.vision.parameters())
         vision = [p for p in vision if any(p is own for own in self._learned)]

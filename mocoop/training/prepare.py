@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,17 +21,15 @@ from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import HardText, expert_groups, frozen_text
-from mocoop.model.key_prompts import check_text_depth
-from mocoop.model.low_rank_updates import tower_sizes
-from mocoop.model.soft_prompts import check_learnable
 from mocoop.model.step_cost import check_step_cost
-from mocoop.model.vision_prompts import check_image_tokens
 from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
 from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
 from mocoop.training.length_search import check_held_out
+from mocoop.training.model_checks import check_model
+from mocoop.user_paths import user_path
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,6 @@ def prepare(
     data = config.data if dataset is not None else _absolute(config.data)
     dataset = dataset or load_dataset(config.data)
     groups = expert_groups(config, dataset.templates)
-    if METHODS[config.method].learns_prompts:
-        check_learnable(config, groups)
     config = replace(config, data=data, backbone=absolute_name(config.backbone), groups=groups)
     trained = class_range(config.classes, len(dataset.class_names))
     if len(trained) < 2:
@@ -93,11 +88,7 @@ def prepare(
     device = choose_device(config.device) if backbone is None else backbone.device
     config = replace(config, precision=choose_precision(config.precision, device))
     backbone = backbone or load_backbone(config.backbone, device)
-    if config.lora_rank:
-        tower_sizes(config, backbone.model.visual, backbone.text)  # raises what does not fit
-    check_image_tokens(config, backbone.model.visual, len(groups))
-    if METHODS[config.method].learns_prompts:
-        check_text_depth(config, backbone.text.transformer)
+    check_model(config, backbone, groups)
     train_items, val_items = few_shot_items(config, dataset)
     record = METHODS[config.method]
     if record.needs_images and (record.fits_image_features or config.epochs):
@@ -105,23 +96,25 @@ def prepare(
     labels = [item.label for item in train_items]
     check_held_out(config, labels, len(val_items), config.searches_lengths and dataset.val_is_test)
     names = [dataset.class_names[label] for label in trained]
-    _check_choice(config, groups, len(val_items))
+    if config.num_experts == "auto" and config.epochs:
+        _check_choice(config, groups, len(val_items), dataset.val_is_test)
     if config.epochs:
         images = min(config.batch_size, len(train_items))
         check_step_cost(config, backbone.text, groups, names, images)
     return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
 
 
-def _check_choice(config: TrainConfig, groups: Groups, validation_images: int) -> None:
-    """Raises UserError if experts are to be chosen, but there are none, or no validation images.
+def _check_choice(
+    config: TrainConfig, groups: Groups, validation_images: int, val_is_test: bool
+) -> None:
+    """Raises UserError if there are no experts, or no validation images, to choose with.
 
     Args:
         config: the run's settings.
         groups: the groups to start from.
         validation_images: their number.
+        val_is_test: whether validation images of the data set are test images too.
     """
-    if config.num_experts != "auto" or not config.epochs:
-        return
     if not METHODS[config.method].is_mixture or len(groups) < 2:
         raise UserError(
             "num_experts is auto, but there is only one expert. Use a mixture such as mocoop and "
@@ -136,6 +129,11 @@ def _check_choice(config: TrainConfig, groups: Groups, validation_images: int) -
         raise UserError(
             "num_experts auto chooses experts on validation images, and there are none. Add a "
             "folder val/, or leave num_experts out."
+        )
+    if val_is_test:
+        raise UserError(
+            "num_experts auto chooses experts on validation images, but those of this data set "
+            "are its test images. Leave num_experts out."
         )
 
 
@@ -202,6 +200,6 @@ def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
 
 def _absolute(name: str) -> str:
     """Returns the absolute path of data, so that a run works anywhere; names are kept."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     is_name = is_builtin(name) or name in BENCHMARKS
     return str(path.resolve()) if path.exists() and not is_name else name

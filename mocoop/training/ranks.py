@@ -8,12 +8,13 @@ is thrown away, and end with the training.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed
+from torch import Tensor
 
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
@@ -110,6 +111,19 @@ def in_turn() -> Iterator[None]:
     yield
     if ranks.rank == 0 and ranks.world > 1:
         with_others(torch.distributed.barrier)
+
+
+def take_from_first(values: Iterable[Tensor]) -> None:
+    """Puts the first process's numbers in place of those of all others, if there are any.
+
+    What is chosen by them is then the same everywhere: sums may differ in their last bits.
+
+    Args:
+        values: contiguous, of the same shapes in all processes, on the training's device.
+    """
+    if current().world > 1:
+        for value in values:
+            with_others(torch.distributed.broadcast, value.detach(), 0)
 
 
 @contextmanager

@@ -12,9 +12,15 @@ from mocoop.model.build import build_model
 from mocoop.model.mixture import PromptMixture
 from mocoop.runs.writer import RunWriter
 from mocoop.training.data import TrainingData
-from mocoop.training.length_search import SearchOptimizer, SearchResult, search_lengths
+from mocoop.training.length_search import (
+    SearchOptimizer,
+    SearchResult,
+    alphas_of,
+    search_lengths,
+)
 from mocoop.training.optimizer import DivergedError
 from mocoop.training.prepare import Prepared
+from mocoop.training.ranks import take_from_first
 from mocoop.training.snapshots import (
     Snapshot,
     check_unchanged,
@@ -62,6 +68,7 @@ class SearchStage:
             except DivergedError:
                 drop_snapshot(self.writer.run.path)  # a resumed search would only diverge again
                 raise
+            take_from_first(alphas_of(model).values())
             result = SearchResult.from_model(model)
         else:
             result = SearchResult.from_json(snapshot.search)

@@ -4,6 +4,7 @@ They are in the run's folder until the run is finished:
 
     resume/state.safetensors      weights, optimiser and random state after an epoch
     resume/kept-3.safetensors     soft features and router after a saved epoch, here epoch 3
+    resume/imported.safetensors   the imported prompts that the run started from, if it did
 """
 
 from __future__ import annotations

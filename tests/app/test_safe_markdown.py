@@ -9,8 +9,10 @@ import shutil
 import pytest
 from google.protobuf.message import Message
 from markdown_it import MarkdownIt
+from streamlit.testing.v1 import AppTest
 
-from app.ui.safe_markdown import without_links
+from app.common import state
+from app.ui.safe_markdown import as_option, without_links
 from mocoop.assets import asset
 from tests.support.page_fixtures import open_page
 
@@ -31,7 +33,7 @@ HOSTILE = (
     f"[![i](http://{EVIL}/i.png)](http://{EVIL})",
     f"[x](train?http://{EVIL})",
 )
-MARKDOWN = {"body", "label", "help", "text", "title", "caption", "captions"}
+MARKDOWN = {"body", "label", "help", "text", "title", "caption", "captions", "content", "delta"}
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -51,6 +53,69 @@ def test_what_the_app_writes_itself_stays():
         "- one\n- two\n\n$x < y$, 3 // 4 and tensors[0](1)".replace("](", "] ("),
     ):
         assert without_links(text) == text.replace("//", "//")
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, ":material/home: :red[x] $x$ *y*"])
+def test_an_option_is_text_and_comes_back_unchanged(text):
+    """`protect` leaves an option as it is: its text is what the browser sends back."""
+    option = as_option(text)
+    assert without_links(option) == option
+    assert option == as_option(text)
+    assert MarkdownIt("commonmark").renderInline(option).count("<") == 0
+    assert as_option("low resolution") == "low resolution"
+
+
+def test_options_of_every_kind_are_protected():
+    """Also those of widgets that no page has yet; pills and radio buttons read Markdown."""
+    given = [HOSTILE[0], "plain"]
+
+    def page(given):
+        import streamlit as st
+
+        from app.ui.safe_markdown import protect
+
+        protect()
+        st.pills("a", given)
+        st.segmented_control("b", given)
+        st.radio("c", given)
+        st.select_slider("d", given)
+        st.selectbox("e", given)  # whose options are no Markdown
+        st.metric("f", "1", given[0])
+
+    app = AppTest.from_function(page, args=(given,)).run()
+    assert not app.exception
+    safe = [without_links(given[0]), "plain"]
+    assert safe != given
+    for group in app.get("button_group"):
+        assert [one.content for one in group.proto.options] == safe
+    assert len(app.get("button_group")) == 2
+    assert list(app.radio[0].proto.options) == list(app.select_slider[0].proto.options) == safe
+    assert list(app.selectbox[0].proto.options) == given
+    assert app.metric[0].proto.delta == safe[0]
+
+
+def test_an_expert_with_a_hostile_name_can_be_chosen(one_run):
+    config = json.loads((one_run.path / "config.json").read_text())
+    groups = list(config["groups"].items())
+    config["groups"] = {HOSTILE[0]: groups[0][1], **dict(groups[1:])}
+    (one_run.path / "config.json").write_text(json.dumps(config))
+    other = groups[1][0]
+
+    def pills():
+        return next(one for one in app.get("button_group") if one.key == state.OF_EXPERT)
+
+    app = open_page("pages/routing.py", run=one_run.name, view="Expert by expert", of_expert=other)
+    assert not app.exception
+    assert pills().value == other
+    assert pills().proto.options[0].content == as_option(HOSTILE[0])
+    pills().set_value(HOSTILE[0]).run()
+    assert not app.exception
+    assert pills().value == HOSTILE[0]
+    linked = as_option(HOSTILE[0])
+    app = open_page(
+        "pages/routing.py", run=one_run.name, view="Expert by expert", of_expert=linked
+    )
+    assert pills().value == HOSTILE[0]
 
 
 def told(messages):

@@ -23,6 +23,8 @@ from mocoop.classifiers.task_residual import TaskResidual
 from mocoop.config import TrainConfig
 from mocoop.datasets.in_memory import GivenFeatures
 from mocoop.errors import UserError
+from mocoop.evaluation.evaluate import evaluate, route_items
+from mocoop.evaluation.test_results import choices_of
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
 from mocoop.presets import preset
@@ -228,7 +230,7 @@ def test_weights_of_another_method_are_told(kind):
         kind.from_tensors({"soft": torch.zeros(1)})
 
 
-@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("method", [*ALL, "linear-probe"])
 def test_a_run_of_the_base_half(workspace, inputs, tmp_path, method):
     """CLIP-Adapter knows new classes; the others have none and say so."""
     prepared = inputs(method, classes="base")
@@ -239,7 +241,7 @@ def test_a_run_of_the_base_half(workspace, inputs, tmp_path, method):
     classifier = open_classifier(run)
     trained = range(setup.trained_classes)
     probabilities = classifier.subset(trained).classify(features_of(5)).probabilities
-    torch.testing.assert_close(probabilities.sum(dim=-1), torch.ones(5))
+    torch.testing.assert_close(probabilities.sum(dim=-1), torch.ones(5), check_dtype=False)
     assert probabilities.shape == (5, len(trained))
     everything = range(len(dataset.class_names))
     if method == "clip-adapter":
@@ -247,7 +249,12 @@ def test_a_run_of_the_base_half(workspace, inputs, tmp_path, method):
         assert classifier.subset(everything).classify(features_of(5)).probabilities.shape[1] == 3
         return
     assert "new" not in results
-    label = {"taskres": "TaskRes", "lp++": "LP++"}[method]
+    assert classifier.class_names == setup.class_names[: len(trained)]
+    assert classifier.classify(features_of(5)).probabilities.shape == (5, len(trained))
+    assert choices_of(setup.config) == ("base",)
+    again = route_items(classifier, dataset, FeatureCache(backbone), "base")
+    assert evaluate(again, "base").accuracy == results["base"]["accuracy"]
+    label = {"taskres": "TaskRes", "lp++": "LP++", "linear-probe": "A linear probe"}[method]
     with pytest.raises(UserError, match=re.escape(f"{label} knows only the {len(trained)}")):
         classifier.subset(everything)
     assert backbone.fingerprint == setup.backbone_fingerprint
@@ -268,6 +275,9 @@ def test_exported_methods_give_the_same_answers(workspace, inputs, tmp_path, met
     features = features_of(5)
     expected = open_classifier(run).subset(classes).classify(features).probabilities
     torch.testing.assert_close(exported.classifier.classify(features).probabilities, expected)
+    card = (tmp_path / "classifier" / "README.md").read_text()
+    assert f"# A classifier of {len(classes)} classes" in card
+    assert f"(batch, {len(classes)})" in card
     one = exported.classifier.subset([1]).classify(features).probabilities
     torch.testing.assert_close(one, torch.ones(5, 1))
     session = ReferenceEvaluator(str(tmp_path / "classifier" / "head.onnx"))

@@ -157,6 +157,24 @@ def test_table_with_splits(tmp_path, comma):
     assert data.image(data.items("train")[0]).size == (6, 5)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n\npath,label\n{}",  # empty lines first
+        '"path", "label"\n{}',  # a space after the comma
+        "  \n ; \npath;label\n{}",
+        "\nsep=;\npath;label\n{}",
+    ],
+)
+def test_tables_that_begin_otherwise(tmp_path, text):
+    comma = ";" if ";" in text else ","
+    rows = [comma.join((f"{c}{n}.png", c)) for c in "ab" for n in range(4)]
+    data = load_dataset(write_table(tmp_path, text.format("\n".join(rows))))
+    assert (data.class_names, data.layout) == (("a", "b"), "the table pets.csv")
+    with pytest.raises(UserError, match=rf"line {text.count(chr(10)) + 1}: expected a label"):
+        load_dataset(write_table(tmp_path, text.format(f"a.png{comma}\n")))
+
+
 def test_table_without_splits_and_with_styles(tmp_path):
     rows = [f"{c}{n}.png,{c},{'dark' if n % 2 else 'light'}" for c in "ab" for n in range(10)]
     data = load_dataset(write_table(tmp_path, "path,label,style\n" + "\n".join(rows)))
@@ -357,7 +375,7 @@ def test_skipped_images(pets):
     "name", ["#1 fan", "a\tb", "line\nend", "two\u2028lines", '"quoted"', "#"]
 )
 def test_skipping_holds_for_any_name(tmp_path, name):
-    add_files(tmp_path, *(f"{c}/{n}.png" for c in (f"{name} x", "dog") for n in range(4)))
+    add_files(tmp_path, *(f"{c}/{n}.png" for c in (f"{name} x", "dog") for n in range(6)))
     every = {i.id for part in load_dataset(str(tmp_path)).splits.values() for i in part}
     add_skipped(tmp_path, {f"{name} x/1.png": "damaged"})
     add_skipped(tmp_path, {f"{name} x/2.png": "damaged"})
@@ -387,6 +405,34 @@ def test_a_class_without_any_image_left(pets):
         load_dataset(str(pets))
 
 
+def test_a_class_without_any_training_image_left(pets):
+    train = load_dataset(str(pets)).items("train")
+    add_skipped(pets, {item.id: "bad" for item in train if item.id.startswith("cat/")})
+    with pytest.raises(UserError, match=r"skips every training image of 'cat'.*made anew once"):
+        load_dataset(str(pets))
+    add_skipped(pets, {item.id: "bad" for item in train})
+    assert load_dataset(str(pets)).items("train") == ()  # for testing only
+
+
+@pytest.mark.parametrize("untrained", ["sketch/test/emu/0.png", "photo/val/emu/0.png"])
+def test_a_class_of_domains_without_training_images(tmp_path, untrained):
+    parts = [f"{style}/{part}" for style in ("photo", "sketch") for part in ("train", "test")]
+    add_files(tmp_path, *(f"{part}/{c}/{n}.png" for part in parts for c in "ab" for n in range(2)))
+    add_files(tmp_path, untrained)
+    with pytest.raises(UserError, match="no training image of the class 'emu'"):
+        load_dataset(str(tmp_path))
+    add_files(tmp_path, "sketch/train/emu/1.png")  # in one domain is enough
+    assert load_dataset(str(tmp_path)).class_names == ("a", "b", "emu")
+
+
+def test_a_split_file_with_an_untrained_class(tmp_path):
+    add_files(tmp_path, "images/a/1.jpg", "images/b/1.jpg")
+    rows = '{"train": [["a/1.jpg", 0, "a"]], "val": [], "test": [["b/1.jpg", 1, "b"]]}'
+    (tmp_path / "split_zhou_Own.json").write_text(rows)
+    with pytest.raises(UserError, match=r"no training image of the class 'b'\. Add training"):
+        load_dataset(str(tmp_path))
+
+
 def test_edits_where_nothing_can_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match=r"cannot be written .*Make its folder writable"):
@@ -395,7 +441,8 @@ def test_edits_where_nothing_can_be_written(tmp_path):
 
 def test_split_files_bring_their_sets_templates(tmp_path):
     """A benchmark's folder given as a path has the set's own words."""
-    add_files(tmp_path, "images/a/1.jpg", "images/b/1.jpg")
-    rows = '{"train": [["a/1.jpg", 0, "a"]], "val": [], "test": [["b/1.jpg", 1, "b"]]}'
+    add_files(tmp_path, "images/a/1.jpg", "images/b/1.jpg", "images/b/2.jpg")
+    train = '[["a/1.jpg", 0, "a"], ["b/2.jpg", 1, "b"]]'
+    rows = f'{{"train": {train}, "val": [], "test": [["b/1.jpg", 1, "b"]]}}'
     (tmp_path / "split_zhou_DescribableTextures.json").write_text(rows)
     assert load_dataset(str(tmp_path)).templates.zero_shot == "{} texture."

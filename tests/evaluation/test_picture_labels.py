@@ -84,10 +84,14 @@ def test_folders_are_labels():
         "file,label\na.png,cat\n",
         "\ufeffFile;Label\r\na.png; cat \r\n\r\n",
         "label\tpath\ncat\ta.png",
+        "\n ; \r\nfile;label\na.png;cat\n",
+        'file, "label"\na.png, "cat"\n',
+        "sep=;\nfile;label\na.png;cat\n",
     ],
 )
 def test_tables_of_labels(text):
     assert labels_from_csv(text.encode()) == {"a.png": "cat"}
+    assert labels_from_csv(text.lstrip("\ufeff").encode("utf-16")) == {"a.png": "cat"}
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 
+from mocoop.errors import UserError
 from mocoop.federated.attention_gate import HEADS, SHARPNESS, AttentionGate
 
 
@@ -67,3 +69,8 @@ def test_an_untrained_gate_is_an_average_by_similarity():
     closest = torch.cat([texts[:2], images[:1, None].expand(1, 4, 128)])
     assert gate(images, closest)[1][0].argmax() == 2
     assert mixed.shape == (2, 4, 128)
+
+
+def test_features_that_cannot_be_divided_among_the_heads_are_told():
+    with pytest.raises(UserError, match="this CLIP are 100 wide, of which it uses 100"):
+        AttentionGate(100)

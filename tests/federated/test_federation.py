@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mocoop.cli.main import main
 from mocoop.errors import UserError
-from mocoop.federated.federation import Federation
+from mocoop.federated.federation import Federation, Rounds
 from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.store import (
     DESCRIPTION,
@@ -84,6 +85,31 @@ def test_pfedmoap_uses_the_prompts_of_others_from_the_second_round(config):
     model = federation.clients[0].model
     assert model.others.shape[:2] == (1, 3)
     assert not model.others.requires_grad
+
+
+def gates(federation):
+    """Returns each client's gate, flat."""
+    models = [client.model for client in federation.clients]
+    return [torch.cat([p.detach().flatten() for p in m.attention.parameters()]) for m in models]
+
+
+def test_the_gate_learns_at_its_own_rate_once_it_is_used(config):
+    """It rests in the first round; then it moves by its share of the prompt's rate."""
+    moved = {}
+    for rate in (0.0, 1e-4, 2e-4):
+        federation = Federation(replace(config, strategy="pfedmoap", gate_rate=rate))
+        start = gates(federation)
+        rounds = federation.run()
+        assert [next(rounds).number for _ in range(2)] == [0, 1]
+        assert all(map(torch.equal, gates(federation), start))
+        list(rounds)
+        moved[rate] = [
+            (a - b).norm().item() for a, b in zip(gates(federation), start, strict=True)
+        ]
+    assert moved[0.0] == [0.0, 0.0, 0.0]
+    for once, twice in zip(moved[1e-4], moved[2e-4], strict=True):
+        assert once > 0.0
+        assert twice == pytest.approx(2 * once, rel=0.1)
 
 
 def test_one_client_with_all_images_trains_as_alone(config):
@@ -204,3 +230,12 @@ def test_the_command_writes_a_partition_and_continues(config, tmp_path, capsys):
 def test_settings_are_checked(config, changes, message):
     with pytest.raises(UserError, match=message):
         replace(config, **changes)
+
+
+@pytest.mark.parametrize(
+    ("share", "clients", "count"), [(0.58, 50, 29), (0.29, 100, 29), (1.0, 7, 7), (0.01, 10, 1)]
+)
+def test_the_share_of_the_clients_is_exact(config, share, clients, count):
+    names = tuple(f"client {number}" for number in range(clients))
+    rounds = Rounds(replace(config, participation=share), None, SimpleNamespace(names=names))
+    assert len(rounds._chosen(1)) == count

@@ -11,7 +11,7 @@ from mocoop.datasets.base import check_class_names
 from mocoop.errors import UserError
 from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import expert_groups, hard_features
-from mocoop.model.soft_prompts import check_learnable
+from mocoop.model.learnable import check_learnable
 from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.templates import as_groups, load_templates

@@ -109,6 +109,15 @@ def test_a_failure_is_told_and_can_start_again(called, monkeypatch, state):
     assert "download clip" in keys(app)
 
 
+def test_a_download_that_cannot_start_is_told_in_words(empty_runs, hub_cache, monkeypatch):
+    """The button is in a fragment, whose errors Streamlit shows by itself."""
+    app = choose()
+    (hub_cache.parent / "cache").write_text("a file where the folder should be")
+    app.button(key="download clip").click().run()
+    assert not app.exception
+    assert "Remove the file in its place, or set MOCOOP_CACHE" in app.error[0].value
+
+
 def test_without_an_answer_the_page_says_what_to_do(called, monkeypatch):
     with_status(monkeypatch, FAILED, message="no answer", offline=True)
     app = choose()

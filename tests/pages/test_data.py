@@ -100,12 +100,25 @@ def test_missing_sets_are_named_with_the_step(root):
     [
         ("nowhere", "no such folder"),
         ("dtd", "The benchmark set dtd is expected below"),
+        ("~nosuchuser/x", "cannot be a file or folder here"),
+        ("/" + "a" * 5000, "cannot be a file or folder here: File name too long"),
     ],
 )
 def test_sets_that_do_not_open_are_told_in_words(tmp_path, data, words):
     app = open_page(PAGE, data=str(tmp_path / data) if data == "nowhere" else data)
     assert not app.exception
     assert words in app.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("tab", "button"), [("Templates", "Propose groups"), ("New templates", "Write templates")]
+)
+def test_a_clip_that_is_no_path_is_told_in_words(tab, button):
+    app = open_page(PAGE, data="details", look_at=tab)
+    next(one for one in app.text_input if one.label.startswith("CLIP")).set_value("~nosuchuser/x")
+    press(app, button)
+    assert not app.exception
+    assert "cannot be a file or folder here" in app.error[0].value
 
 
 def test_a_check_names_what_is_wrong_and_leaves_it_out(pets):
@@ -148,7 +161,10 @@ def test_groups_are_proposed_and_kept(root):
     press(app, "Propose groups")
     assert not app.exception
     assert "images" in app.dataframe[1].value
+    kept = f"{state.TEMPLATES_EDITED} {folder}"
+    app.session_state[kept] = [{"Group": "before", "Templates": "a {}."}]
     press(app, "Save them with the data set")
+    assert kept not in app.session_state  # Train takes what was saved now
     assert len(read_edits(folder).groups) >= 2
     assert load_dataset(str(folder)).templates.groups == read_edits(folder).groups
 

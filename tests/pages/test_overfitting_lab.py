@@ -283,6 +283,24 @@ def test_cancelled_trainings_of_the_lab_are_removed(empty_runs, monkeypatch):
     assert not app.warning
 
 
+def test_a_training_that_another_visitor_cancels_goes_in_silence(empty_runs, monkeypatch):
+    """It is removed after the page has found it; the page then finds that it is missing."""
+    config = LabSettings(text_weight=10.0).config("lasp")
+    run = queue_run(default_runs() / "waiting")
+    lab_view.trainings.write_json(run.path / trainings.REQUEST, config.to_dict())
+    progress = lab_view._progress
+
+    def cancelled(active):
+        shutil.rmtree(run.path, ignore_errors=True)
+        progress(active)
+
+    monkeypatch.setattr(lab_view, "_progress", cancelled)
+    app = open_page(PAGE, text_weight="10", draw="1")
+    assert not app.exception
+    assert not app.error
+    assert "Train now" in [b.label for b in app.button]
+
+
 def test_a_step_of_a_slider_keeps_curves_with_a_word(page):
     page.select_slider(key=state.LAB_SHOTS).set_value(8).run()
     assert not page.exception

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -77,6 +78,28 @@ def test_no_class_is_a_hint(one_run):
     app.multiselect(key=state.MAP_CLASSES).set_value([]).run()
     assert not app.exception
     assert "Choose at least one class" in texts(app.info)
+
+
+def test_a_run_of_other_classes_opens_on_its_own(one_run, empty_runs):
+    """Not on the classes that both data sets have in common, or on none."""
+    first = one_run.setup().class_names
+    for name, changed in (("some", (*first[:2], *(f"{one} b" for one in first[2:]))),
+                          ("none", tuple(f"{one} a" for one in first))):  # fmt: skip
+        shutil.copytree(one_run.path, empty_runs / name)
+        values = json.loads((empty_runs / name / "config.json").read_text())
+        values["class_names"] = changed
+        (empty_runs / name / "config.json").write_text(json.dumps(values))
+    app = open_page(PAGE, run=one_run.name)
+    usual = app.multiselect(key=state.MAP_CLASSES).value
+    app.multiselect(key=state.MAP_CLASSES).set_value(list(first[:3])).run()
+    for name in ("some", "none"):
+        app.selectbox(key=state.RUN).set_value(name).run()
+        assert not app.exception
+        own = space_tables.few_classes(app.multiselect(key=state.MAP_CLASSES).options)
+        assert app.multiselect(key=state.MAP_CLASSES).value == own
+    app.selectbox(key=state.RUN).set_value(one_run.name).run()
+    assert app.multiselect(key=state.MAP_CLASSES).value == usual
+    assert not app.warning
 
 
 def test_key_names_marks_groups_and_classes(one_run):

@@ -12,6 +12,9 @@ from app.common import state, words
 from app.jobs import trainings
 from app.ui import data_picker
 from mocoop.config import TrainConfig
+from mocoop.datasets import load_dataset
+from mocoop.datasets.base import SPLITS
+from mocoop.datasets.edits import Edits, write_edits
 from mocoop.errors import UserError
 from mocoop.presets import preset
 from mocoop.runs.run import Run
@@ -152,6 +155,62 @@ def test_rows_make_groups():
     groups = words.rows_to_groups(rows)
     assert groups == {"photo": ("a photo of a {}.", "the {}.", "my {}.")}
     assert words.rows_to_groups(words.groups_to_rows(groups)) == groups
+
+
+def test_rows_hold_every_template_as_it_is():
+    own = {" a ": ("a | b {}.",), "line": ("a photo\nof {}.", " {} "), "back": ("\\| {}", "|{}")}
+    rows = words.groups_to_rows(own)
+    assert words.rows_to_groups(rows, own) == own
+    changed = words.rows_to_groups([rows[0] | {words.GROUP: "c"}, *rows[1:]], own)
+    assert list(changed) == ["c", "line", "back"]
+    assert changed == {"c": own[" a "], "line": own["line"], "back": own["back"]}
+    assert words.rows_to_groups([rows[2]]) == {"back": own["back"]}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The folder of an uploaded data set of three classes."""
+    monkeypatch.setenv("MOCOOP_DATA", str(tmp_path / "data"))
+    data, folder = load_dataset("details"), tmp_path / "data/uploads/own"
+    for split in SPLITS:
+        for label in range(3):
+            path = folder / split / data.class_names[label]
+            path.mkdir(parents=True)
+            for number, item in enumerate(data.items(split, [label])[:2]):
+                data.image(item).save(path / f"{number}.png")
+    return folder
+
+
+def test_groups_with_a_bar_or_a_line_break_are_trained(started, own):
+    groups = {"cards ": ("a photo | a card of a {}.",), "b": ("a sketch\nof a {}. ",)}
+    write_edits(own, Edits(groups=groups))
+    app = open_page(PAGE, data=str(own))
+    assert not app.exception
+    assert not app.error
+    start(app)
+    assert started[0].groups is None  # the data set's own
+
+
+def test_a_visit_keeps_no_groups_but_a_change_does(started, own):
+    """Groups that are saved with the data set are in the table of who changed nothing."""
+    first = {"a": ("a {}.",), "b": ("the {}.",), "c": ("my {}.",)}
+    write_edits(own, Edits(groups=first))
+    app = open_page(PAGE, data=str(own))
+    assert "3 classes, 3 experts" in captions(app)
+    edited = f"{state.TEMPLATES_EDITED} {own}"
+    assert edited not in app.session_state
+    second = {"x": ("an {}.",), "y": ("one {}.",)}
+    write_edits(own, Edits(groups=second))  # by another visitor
+    app.run()
+    assert "3 classes, 2 experts" in captions(app)
+    app.session_state[edited] = words.groups_to_rows(first)
+    app.session_state[f"{state.TEMPLATES_RESETS} {own}"] = 1
+    app.run()
+    assert "3 classes, 3 experts" in captions(app)
+    write_edits(own, Edits(groups={**second, "z": ("this {}.",), "u": ("no {}.",)}))
+    assert "3 classes, 3 experts" in captions(app.run())  # one's own edits stay
+    field(app, "button", "Reset the table").click().run()
+    assert "3 classes, 4 experts" in captions(app)
 
 
 @pytest.mark.parametrize(

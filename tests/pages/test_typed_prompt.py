@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from app.common import state
@@ -163,3 +165,15 @@ def test_the_sentence_is_a_point_of_the_map(one_run):
     assert not app.exception
     assert "no place for the class name" in texts(app.warning)
     assert "your prompt" not in app.get("plotly_chart")[1].proto.spec
+
+
+def test_a_data_set_that_changed_is_told_and_the_map_stays(one_run):
+    path = one_run.path / "config.json"
+    values = json.loads(path.read_text())
+    values["class_names"][0] = "another name"
+    path.write_text(json.dumps(values))
+    app = open_page(SPACE, run=one_run.name, prompt="a photo of a tiny {}.")
+    assert not app.exception
+    assert "which now has 32 classes or other names" in texts(app.error)
+    assert "nearest to" not in texts(app.markdown)
+    assert len(app.get("plotly_chart")) > 1

@@ -170,6 +170,34 @@ def test_each_tower_gets_its_own_lengths():
         SearchResult.from_model(model)
 
 
+@pytest.mark.parametrize(
+    ("method", "changes", "names"),
+    [
+        ("cocoop", {}, ["shift."]),
+        ("coop", {"text_depth": 2}, ["prompts.deep.0"]),
+        ("coop", {"correction": True}, ["correction"]),
+        ("mocoop", {"correction": False}, ["gate."]),
+        ("coop", {"learn_context": True}, ["prompts.before.0"]),
+        ("coop", {}, []),
+    ],
+    ids=str,
+)
+def test_a_choice_of_no_tokens_leaves_all_else_to_learn(method, changes, names):
+    searching = {"vision_depth": 2, "vision_insertion": "keys", "length_epochs": 1}
+    start = {"image_cache": False, "learn_context": False} | searching
+    config = settings(method, **(start | changes))
+    model, _ = product(config, deep_backbone(), NAMES, len(NAMES))
+    with torch.no_grad():
+        model.vision.alphas[:, 0] += 9.0
+    learned = [name for name in named(model) if not name.startswith("vision.")]
+    assert all(any(name.startswith(part) for name in learned) for part in names)
+    if names:
+        assert SearchResult.from_model(model).settings(config).vision_lengths == (0, 0)
+        return
+    with pytest.raises(UserError, match="chose no learned tokens in any block"):
+        SearchResult.from_model(model)
+
+
 def test_a_search_needs_images_that_it_may_learn_from():
     config = settings("dpl", **DEPTHS)
     held = replace(config, length_images="train")

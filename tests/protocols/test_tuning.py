@@ -11,10 +11,12 @@ from mocoop.cli.main import main
 from mocoop.datasets.builtin import SceneDataset
 from mocoop.errors import UserError
 from mocoop.presets import preset
+from mocoop.protocols import tuning
 from mocoop.protocols.tuning import tune, validation_accuracy
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
 from tests.support.benchmark_files import add_imagenet
+from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 
 def test_test_images_are_never_asked_for(workspace, monkeypatch):
@@ -112,3 +114,29 @@ def test_a_grid_without_values_is_told(capsys):
 def test_a_setting_that_is_given_twice_is_told(capsys):
     assert main(["tune", "coop", "--grid", "momentum=0.5", "momentum=0.9"]) == 2
     assert "momentum is in the grid twice: give all its values at once" in capsys.readouterr().err
+
+
+def test_chosen_experts_are_those_that_are_measured(workspace, tmp_path, monkeypatch):
+    """With num_experts auto a recipe is measured with the experts that a run would choose."""
+    two = {"photo": ("a photo of a {}.",), "sketch": ("a blurry sketch of some {}.",)}
+    asked = []
+
+    def choose(prepared, cache):
+        asked.append(prepared.config.num_experts)
+        return replace(prepared, config=replace(prepared.config, groups=two), groups=two), ()
+
+    monkeypatch.setattr(tuning, "choose_experts", choose)
+    places = {"data": picture_folder(tmp_path / "pictures"), "shots": 1, "epochs": 1}
+    clip = tiny_checkpoint(tmp_path / "clip")
+    start = replace(preset("mocoop"), **places, backbone=clip, num_chosen=1)
+    start = replace(start, groups={"all": ("a {} here.",), "dark": ("a dark {}.",)})
+    trained = []
+    original = tuning.build_model
+    monkeypatch.setattr(
+        tuning, "build_model", lambda *args: trained.append(args[2]) or original(*args)
+    )
+    auto = validation_accuracy(replace(start, num_experts="auto"))
+    assert asked == ["auto"]
+    assert auto == validation_accuracy(replace(start, groups=two))
+    assert asked == ["auto"]
+    assert list(map(list, trained)) == [["photo", "sketch"]] * 2

@@ -99,12 +99,34 @@ def test_a_killed_process_leaves_a_name_that_is_recognised(tmp_path):
 def test_export_goes_on_in_the_folder_of_a_killed_one(tmp_path, dead, capsys):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "head.onnx").write_text("half")
+    for name in (".unfinished-export", "head.onnx", "classifier.onnx"):
+        (out / name).write_text("half")
     (out / f".README.md.{dead}-abcdefgh").write_text("half")
     assert main(["export", str(SHIPPED), "--out", str(out), "--no-onnx"]) == 0
-    assert (out / "classifier.json").is_file()
+    assert {path.name for path in out.iterdir()} == {
+        "README.md", "classifier.json", "classifier.safetensors"
+    }  # fmt: skip
     assert main(["export", str(SHIPPED), "--out", str(out), "--no-onnx"]) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_an_export_leaves_the_users_files_alone(tmp_path, capsys, monkeypatch):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "README.md").write_text("mine")
+    command = ["export", str(SHIPPED), "--no-onnx", "--out"]
+    assert main([*command, str(tmp_path / "own")]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert (tmp_path / "own" / "README.md").read_text() == "mine"
+    monkeypatch.setattr("mocoop.classifiers.export.classifier_card", _full_disk)
+    for name in ("new", "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        assert main([*command, str(tmp_path / name)]) == 2
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert not (tmp_path / "new").exists()
+
+
+def _full_disk(*given):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_names_of_folders_of_runs_are_refused(tmp_path, monkeypatch):

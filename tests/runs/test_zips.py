@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import stat
 import struct
 import zipfile
@@ -84,6 +85,19 @@ def test_the_same_run_gives_the_same_bytes(finished_run, packed, tmp_path):
     assert (tmp_path / "run.zip").read_bytes() == packed
     again = archive_bytes(read_archive(io.BytesIO(packed), tmp_path / "runs"))
     assert entries(again).keys() == entries(packed).keys()
+
+
+def test_a_run_without_test_images_travels_too(finished_run, tmp_path):
+    shutil.copytree(finished_run.path, tmp_path / "untested")
+    results = {"val_is_test": False, "training_seconds": 1.5, "training_images": 4}
+    (tmp_path / "untested" / "results.json").write_text(json.dumps(results))
+    there = archive_bytes(Run(tmp_path / "untested"))
+    assert b"It was not tested" in entries(there)["untested/README.md"]
+    run = read_archive(io.BytesIO(there), tmp_path / "runs")
+    assert run.results() == results
+    (run.path / "results.json").unlink()
+    with pytest.raises(UserError, match=r"results\.json"):
+        archive_bytes(run)
 
 
 def test_the_card_says_what_it_is(finished_run, packed):
@@ -243,7 +257,7 @@ def test_other_versions_and_odd_tables_are_refused(packed, tmp_path, change, wor
         ("config.json", b"[" * 100_000, "does not hold a complete run"),
         ("status.json", b'{"state": "running"}', "does not say that it finished"),
         ("status.json", b'{"state": "finished", "odd": 1}', "odd"),
-        ("results.json", b"{}", "no accuracy"),
+        ("results.json", b"{}", "results.json is empty"),
         ("results.json", b'{"all": 3}', "does not hold a complete run"),
         ("metrics.jsonl", b"no json\n", "does not hold a complete run"),
         ("metrics.jsonl", b"[]\n", "does not hold a complete run"),

@@ -16,7 +16,9 @@ from mocoop.runs.run import Run
 from mocoop.templates import Groups
 from mocoop.training import experiment
 from mocoop.training.experiment import resume_experiment, run_experiment
+from mocoop.training.imported import Imported
 from tests.support.deep_clip import deep_backbone
+from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 GROUPS: Groups = {"photo": ("a photo of a {}.",), "sketch": ("a sketch of a {}.",)}
 
@@ -69,6 +71,33 @@ def test_a_run_keeps_it_also_when_it_was_stopped(workspace, tmp_path, monkeypatc
     assert [record["moved"] for record in whole] == [record["moved"] for record in parts]
     assert whole[0]["moved"] == {"text": [[0.0, 0.0]]}
     assert min(whole[2]["moved"]["text"][0]) > 0
+
+
+def test_a_stopped_run_that_began_with_imported_prompts(workspace, tmp_path, monkeypatch):
+    """It still says where they are from, and measures how far they moved from there."""
+    monkeypatch.setattr(experiment, "SNAPSHOT_SECONDS", 0.0)
+    places = {"data": picture_folder(tmp_path / "pictures"), "shots": 1, "text_depth": 2}
+    start = dataclasses.replace(
+        preset("coop"), **places, backbone=tiny_checkpoint(tmp_path / "clip"), warmup_epochs=0
+    )
+    for _ in run_experiment(dataclasses.replace(start, epochs=1), tmp_path / "first"):
+        pass
+    imported = Imported("another program", Run(tmp_path / "first").weights())
+    config = dataclasses.replace(start, epochs=2, learning_rate=0.1)
+    whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
+    for _ in run_experiment(config, whole.path, imported=imported):
+        pass
+    training = run_experiment(config, parts.path, imported=imported)
+    next(record for record in training if record.epoch == 1)
+    training.close()
+    for _ in resume_experiment(parts.path):
+        pass
+    assert (whole.setup().imported, parts.setup().imported) == ("another program",) * 2
+    moved = [record["moved"] for record in whole.records()]
+    assert moved == [record["moved"] for record in parts.records()]
+    assert moved[0] == {"text": [[0.0, 0.0]]}
+    assert min(moved[2]["text"][0]) > 0
+    assert not (parts.path / "resume").exists()
 
 
 def test_the_figure_shows_one_epoch_on_the_axis_of_all():

@@ -5,13 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.presets import identity, preset
+from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.expert_steps import ExpertStep, choice_in_words
 from mocoop.runs.run import Run
 from mocoop.training import experiment, expert_choice
 from mocoop.training.experiment import resume_experiment, run_experiment
-from mocoop.training.expert_choice import Trial, _proposals, short
+from mocoop.training.expert_choice import Trial, _merged, _proposals, _split, short
 
 GROUPS = {
     "photo": ("a photo of a {}.", "a clear photo of a {}."),
@@ -40,6 +42,18 @@ def test_proposals():
     # With K experts per image there are no fewer than K, and at least two.
     kinds = {one.change for one in _proposals(Trial(GROUPS, 50.0, weights, liking), 3)}
     assert kinds == {"split"}
+
+
+@pytest.mark.parametrize("taken", ["photo 1", "photo 2", "photo + sketch", "photo + sketch 1"])
+def test_no_templates_are_lost_where_names_collide(taken):
+    groups = {**GROUPS, taken: ("an old photo of a {}.",)}
+    trial = Trial(groups, 50.0, torch.zeros(1, 4), torch.zeros(1, 6))
+    split = _split(trial, 0, (["a photo of a {}."], ["a clear photo of a {}."]))
+    merged = _merged(trial, 0, 1)
+    assert (len(split), len(merged)) == (5, 3)
+    for changed in (split, merged):
+        assert sorted(sum(changed.values(), ())) == sorted(sum(groups.values(), ()))
+        assert changed[taken] == groups[taken]
 
 
 @pytest.mark.long
@@ -75,6 +89,16 @@ def test_what_cannot_be_chosen(tmp_path):
         with pytest.raises(UserError, match=message):
             next(run_experiment(config_of(**changes), path))
     assert not path.exists()
+
+
+def test_experts_are_not_chosen_on_test_images(tmp_path, monkeypatch):
+    """On ImageNet the validation images are the test images."""
+    monkeypatch.setattr(Dataset, "val_is_test", property(lambda self: True))
+    with pytest.raises(UserError, match="are its test images"):
+        next(run_experiment(config_of(), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    before = replace(config_of(), data="imagenet")  # a run of a version that did so
+    assert in_words(chosen_on_test(before, {})).startswith("The experts were chosen")
 
 
 def test_off_by_default():

@@ -102,6 +102,16 @@ def test_other_errors_are_not_called_a_full_disk(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied", "/somewhere/else.png")
 
 
+def test_a_file_in_the_folders_place_is_told(tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    for folder in (tmp_path / "cache/downloads/one", tmp_path / "cache"):
+        with (
+            pytest.raises(UserError, match=r"Remove the file in its place, or set MOCOOP_CACHE"),
+            files.explain_write_errors(folder, "MOCOOP_CACHE"),
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
 def test_run_that_cannot_go_on_stays_as_it_was(empty_runs, monkeypatch, fill_disk):
     monkeypatch.setattr("mocoop.training.experiment.SNAPSHOT_SECONDS", 0)
     training = run_experiment(tiny_config(), empty_runs / "run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 import yaml
 
 from mocoop.assets import asset
@@ -12,10 +13,11 @@ from mocoop.errors import UserError
 from mocoop.methods import METHODS
 from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import expert_groups
-from mocoop.model.soft_prompts import check_learnable
+from mocoop.model.learnable import check_learnable, check_learns, learned_numbers
 from mocoop.presets import preset
 from mocoop.templates import as_groups, load_templates
 from mocoop.training.experiment import run_experiment
+from tests.support.deep_clip import deep_backbone
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 SETS = list(yaml.safe_load(asset("templates.yaml").read_text(encoding="utf-8")))
@@ -128,3 +130,45 @@ def test_a_refused_training_writes_nothing(tmp_path):
     with pytest.raises(UserError, match="There is nothing to learn"):
         list(run_experiment(config, tmp_path / "run", tmp_path / "cache"))
     assert not (tmp_path / "run").exists()
+
+
+FROZEN = {"learn_context": False}
+BARE, PHOTO = as_groups({"prompt": ["{}."]}), as_groups({"prompt": ["a photo of a {}."]})
+KEYS = {"text_insertion": "keys", "text_depth": 2}
+WITH_VISION = {"image_cache": False, "vision_depth": 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "groups", "changes", "learns"),
+    [
+        ("coop", PHOTO, FROZEN, False),
+        ("coop", BARE, FROZEN, False),
+        ("kgcoop", PHOTO, FROZEN, False),
+        ("coop", PHOTO, FROZEN | KEYS, True),
+        ("coop", BARE, KEYS, True),
+        ("coop", PHOTO, FROZEN | KEYS | {"text_lengths": (0, 0)}, False),
+        ("coop", PHOTO, FROZEN | {"text_depth": 2}, True),
+        ("coop", PHOTO, FROZEN | {"correction": True}, True),
+        ("coop", as_groups({"prompt": ["{} texture."]}), FROZEN | {"learn_after": True}, False),
+        ("cocoop", PHOTO, FROZEN, True),  # the meta-net shifts frozen tokens
+        ("cocoop", BARE, {}, False),
+        ("coop", PHOTO, FROZEN | WITH_VISION, True),
+        ("maple", BARE, WITH_VISION | {"learned_tokens": 0, "text_depth": 1}, False),
+        ("coop", PHOTO, FROZEN | {"epochs": 0}, True),
+        ("mocoop", {**PHOTO, "other": ("{}.",)}, FROZEN | {"correction": False}, True),
+    ],
+    ids=str,
+)
+def test_every_part_that_learns_counts(method, groups, changes, learns):
+    """The check without a CLIP never refuses what the model's own numbers allow."""
+    config = replace(preset(method), **({"num_chosen": 1} | changes))
+    model = build_model(config, deep_backbone(), groups, torch.Generator().manual_seed(1), 1)
+    if learns:
+        check_learns(model, config, groups)
+        check_learnable(config, groups)
+        return
+    assert learned_numbers(model) == 0
+    with pytest.raises(
+        UserError, match=r"There is nothing to learn: (learn_context is off|the pr)"
+    ):
+        check_learns(model, config, groups)

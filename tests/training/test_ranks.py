@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -41,6 +42,11 @@ CASES = {
     "mocoop-ln": {"batch_size": 5},  # an odd number of images
 }
 STEPS = 3
+CHOOSER = """
+import sys
+from tests.training.test_ranks import run_with_a_choice_of_its_own
+run_with_a_choice_of_its_own(*sys.argv[1:])
+"""
 WORKER = """
 import sys
 from tests.training.test_ranks import steps_of_all
@@ -100,6 +106,31 @@ def steps_of_all(pictures, clip, out):
             save_file(
                 {k: v.contiguous() for k, v in found.items()}, f"{out}/{method}-{own.rank}.st"
             )
+
+
+def run_with_a_choice_of_its_own(pictures, clip, out):
+    """Trains DPL in one process of two, whose search finds other numbers than the other one's."""
+    from mocoop.training import search_stage
+    from mocoop.training.experiment import run_experiment
+    from mocoop.training.length_search import alphas_of
+
+    changes = {"vision_depth": 1, "text_depth": 2, "length_epochs": 1, "epochs": 1, "shots": 2}
+    config = replace(preset("dpl", clip), data=pictures, backbone=clip, precision="fp32")
+    config = replace(config, length_images="train", **changes)
+
+    def search(model, *others):
+        with torch.no_grad():
+            for alphas in alphas_of(model).values():
+                alphas[:, 1 + own.rank] += 9.0
+        yield 1
+
+    search_stage.search_lengths = search
+    with ranks.joined(config) as own:
+        accuracy = torch.tensor(float(own.rank))
+        ranks.take_from_first([accuracy])
+        assert accuracy == 0
+        for _ in run_experiment(config, Path(out) / f"dpl-{own.rank}"):
+            pass
 
 
 def free_port():
@@ -233,6 +264,17 @@ def test_the_command_writes_one_run(places, tmp_path, capfd, monkeypatch):
         torch.testing.assert_close(two.weights()[name], value, **TOLERANCE)
     for expected, found in zip(one.records(), two.records(), strict=True):
         assert found["losses"] == pytest.approx(expected["losses"], abs=1e-5)
+
+
+@pytest.mark.long
+def test_all_processes_train_what_the_first_one_chose(places):
+    """On a GPU, or with another processor, sums and so the choices of a search may differ."""
+    processes = start(2, "-c", CHOOSER, *map(str, places))
+    assert [process.wait(300) for process in processes] == [0, 0]
+    one, other = (Run(places[2] / f"dpl-{rank}").weights() for rank in range(2))
+    assert len(one["vision.values.0"]) == len(one["prompts.keys.values.0"]) == 1
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 @pytest.mark.long

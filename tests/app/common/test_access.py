@@ -126,3 +126,14 @@ def test_a_link_opens_no_folder_of_a_read_only_site(only_look, empty_runs, folde
     assert not app.exception
     assert not app.error
     assert str(folders) not in texts([*app.markdown, *app.caption, *app.info, *app.selectbox])
+
+
+NO_PATHS = ["~nosuchuser/x", "a\0b", "/" + "a" * 5000]
+
+
+@pytest.mark.parametrize("typed", NO_PATHS)
+def test_what_cannot_be_a_path_is_refused_like_any_other(monkeypatch, typed):
+    """A server that others reach does not tell which users there are."""
+    monkeypatch.setenv(access.FOLDERS, "/srv/data")
+    with pytest.raises(UserError, match="opens only the data sets in its menu"):
+        access.check_folder(typed, None)

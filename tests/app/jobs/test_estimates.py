@@ -69,6 +69,24 @@ def test_towers_are_measured_by_the_demo_clip():
     assert config["embed_dim"] == DEMO_DIM
 
 
+@pytest.mark.parametrize("file", ["metrics.jsonl", "results.json"])
+def test_a_damaged_run_does_not_count(one_run, file):
+    """Its neighbours can still be trained, and their time is known."""
+    (one_run.path / file).write_text("{bad\n")
+    assert (estimate_seconds(preset("mocoop"), ALBUMS, [one_run]) or 0) > START_SECONDS
+
+
+@pytest.mark.parametrize("text", ["{", "{}", None])
+def test_a_damaged_fit_does_not_count(empty_runs, text):
+    fitted = train("linear-probe", empty_runs / "fitted", shots=1)
+    (fitted.path / "results.json").unlink()
+    if text is not None:
+        (fitted.path / "results.json").write_text(text)
+    size = replace(ALBUMS, images=1)
+    damaged = estimate_seconds(preset("linear-probe"), size, [fitted])
+    assert damaged == estimate_seconds(preset("linear-probe"), size)
+
+
 def test_images_are_encoded_once(one_run, empty_runs):
     """A run on the same set has left their features; live images are encoded in every epoch."""
     config = replace(preset("zero-shot"), data="details")

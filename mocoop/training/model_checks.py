@@ -1,0 +1,57 @@
+"""Checks of the model of a new training, before anything is written."""
+
+from __future__ import annotations
+
+import torch
+
+from mocoop.clip.backbone import Backbone
+from mocoop.config import TrainConfig
+from mocoop.errors import UserError
+from mocoop.methods import METHODS
+from mocoop.model.build import build_model
+from mocoop.model.learnable import check_learns
+from mocoop.templates import Groups
+
+
+def check_model(config: TrainConfig, backbone: Backbone, groups: Groups) -> None:
+    """Raises UserError for settings that do not fit the method or the CLIP, or learn nothing.
+
+    The model is built for it, with a single class, which takes no time.
+
+    Args:
+        config: the run's settings.
+        backbone: the frozen CLIP.
+        groups: one expert each, as `expert_groups` gives them.
+    """
+    method = METHODS[config.method]
+    if not method.learns_prompts:
+        _check_no_parts(config)
+    if method.fits_image_features:
+        return
+    model = build_model(config, backbone, groups, torch.Generator().manual_seed(config.seed), 1)
+    if method.learns_prompts:
+        check_learns(model, config, groups)
+
+
+def _check_no_parts(config: TrainConfig) -> None:
+    """Raises UserError if a method without learned prompts should learn parts of the towers.
+
+    It would ignore them, or answer with their random first values. Runs of earlier versions may
+    have such settings: they can still be read.
+    """
+    parts = {
+        "tune_layer_norms": config.tune_layer_norms,
+        "vision_depth": config.vision_depth > 0,
+        "expert_vision_depth": config.expert_vision_depth > 0,
+        "lora_rank": config.lora_rank > 0,
+        "conditional": config.conditional,
+        "text_depth": config.text_depth > 1,
+        "text_insertion": bool(config.text_keys),
+    }
+    for name, used in parts.items():
+        if used:
+            raise UserError(
+                f"{config.method} learns nothing in CLIP's towers, so {name} "
+                f"({getattr(config, name)}) has no meaning there. Leave it out, or choose a "
+                "method that learns prompts, such as coop."
+            )
