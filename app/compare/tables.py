@@ -15,6 +15,7 @@ from app.jobs.trainings import requested
 from mocoop.config import TrainConfig
 from mocoop.datasets import dataset_name
 from mocoop.errors import UserError
+from mocoop.methods import METHODS
 from mocoop.presets import differences, names_all_classes
 from mocoop.report.facts import Facts
 from mocoop.runs.chosen_on_test import chosen_on_test
@@ -119,6 +120,8 @@ def why_no_curve(run: Run) -> str | None:
     config, epochs = run.setup().config, len(run.records())
     if epochs > 1:
         return None
+    if config.epochs == 0 and METHODS[config.method].reports_epochs:
+        return words.ZERO_EPOCHS
     if not has_epochs(config):
         return words.not_by_epoch(method_name(config))
     return words.no_epoch(run.status().state)

@@ -201,6 +201,9 @@ def not_by_epoch(method: str) -> str:
     return f"{method} does not learn epoch by epoch"
 
 
+ZERO_EPOCHS = "it was trained for 0 epochs"
+
+
 def no_epoch(state: str) -> str:
     """Returns that a run has no curve because no epoch is recorded."""
     return f"it is {state} and no epoch was recorded"

@@ -66,7 +66,7 @@ def pick_federation(found: dict[str, Found]) -> Found:
     st.selectbox(
         words.FEDERATION,
         list(found),
-        format_func=lambda name: words.label(found[name].config),
+        format_func=words.labels({name: one.config for name, one in found.items()}).__getitem__,
         key=state.FEDERATION,
         on_change=write,
         width=760,
@@ -155,7 +155,8 @@ def gain(shown: Found, found: dict[str, Found]) -> None:
     table = tables.gains(shown.records, alone.records)
     clients = table[words.GAIN].iloc[:-1]
     mean = float(table[words.GAIN].iloc[-1])
-    st.caption(words.gain_in_words(mean, int((clients > 0).sum()), len(clients)))
+    better, rounds = int((clients > 0).sum()), shown.config.rounds
+    st.caption(words.gain_in_words(mean, better, len(clients), rounds))
     show_figure(figures.gain_bars(table), "gain-over-alone", words.GAIN_ALT, table)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from app.common.words import signed
 from mocoop.federated.comparison import LAST
 from mocoop.federated.settings import FederatedConfig
@@ -112,12 +115,59 @@ STATES = {"queued": "waiting", "running": "training"}
 DONE_BEFORE = "A federation with these settings is finished: it is shown above."
 
 
-def label(config: FederatedConfig) -> str:
-    """Returns a federation's settings in one line."""
+# Settings that only some federations differ in: how the label of each tells its own.
+_DIFFERENCES = {
+    "rounds": "{} rounds",
+    "local_epochs": "{} epochs a round",
+    "shots": "{} images per class",
+    "beta": "β {:g}",
+    "participation": "share {:g} takes part",
+    "foreign": "{} prompts of others",
+    "own_weight": "λ {:g}",
+    "learning_rate": "learning rate {:g}",
+    "gate_rate": "gate rate {:g}",
+    "most_change": "change up to {:g}",
+    "clip": "clip {:g}",
+    "noise": "noise {:g}",
+    "delta": "δ {:g}",
+    "backbone": "{}",
+}
+
+
+def labels(configs: Mapping[str, FederatedConfig]) -> dict[str, str]:
+    """Returns the name of each federation's folder → its label in the menu; all labels differ.
+
+    The label is its main settings. Those that are the same in several federations are followed by
+    the settings in which these differ and, if that is not enough, by the folder's name.
+    """
+    alike: dict[str, list[str]] = {}
+    for name, config in configs.items():
+        alike.setdefault(_label(config), []).append(name)
+    found = {}
+    for label, names in alike.items():
+        several = [configs[name] for name in names]
+        differ = [key for key in _DIFFERENCES if len({getattr(one, key) for one in several}) > 1]
+        for name, config in zip(names, several, strict=True):
+            values = [_DIFFERENCES[key].format(_short(getattr(config, key))) for key in differ]
+            found[name] = " · ".join([label, *values])
+    counts = Counter(found.values())
+    return {
+        name: found[name] if counts[found[name]] == 1 else f"{found[name]} · {name}"
+        for name in configs
+    }
+
+
+def _label(config: FederatedConfig) -> str:
+    """Returns a federation's main settings in one line."""
     return (
         f"{find_strategy(config.strategy).label} · {config.data.rpartition('/')[2]} · "
         f"{KINDS[config.partition]} · {config.clients} clients · seed {config.seed}"
     )
+
+
+def _short(value: object) -> object:
+    """Returns a setting's value; of a path, which is on the server, only the last part."""
+    return value.rpartition("/")[2] if isinstance(value, str) else value
 
 
 def number_of_bytes(floats: float) -> str:
@@ -125,17 +175,24 @@ def number_of_bytes(floats: float) -> str:
     return f"{floats * 4 / 1000:,.0f} kB" if floats else NOTHING_TRAVELS
 
 
-def gain_in_words(gain: float, better: int, clients: int) -> str:
+def gain_in_words(gain: float, better: int, clients: int, rounds: int) -> str:
     """Returns the mean gain and how many clients gained.
 
     Args:
         gain: the mean over clients, in points.
         better: clients with a positive gain.
         clients: all clients.
+        rounds: of the federation.
     """
+    if rounds == 1:
+        averaged = "After the only round."
+    elif rounds <= LAST:
+        averaged = f"Means of all {rounds} rounds."
+    else:
+        averaged = f"Means of the last {LAST} rounds."
     return (
         f"On average {signed(gain)} points over training alone; {better} of {clients} clients are "
-        f"better together. Means of the last {LAST} rounds."
+        f"better together. {averaged}"
     )
 
 

@@ -119,14 +119,13 @@ def pick_classes(setup: RunSetup, names: list[str]) -> tuple[list[str], tuple[st
     if other:
         memory[state.MAP_CLASSES] = few
     memory[state.MAP_CLASSES_OF] = names
-    default = {} if other else {"default": few}  # it warns of a widget that has both
     classes = left.multiselect(
         words.CLASSES,
         names,
+        default=None if other else few,  # it warns of a widget whose value is set too
         placeholder=words.CLASSES_HINT,
         key=state.MAP_CLASSES,
         bind=state.QUERY,
-        **default,
     )
     choices = tables.search_choices(setup.experts, names)
     asked = right.selectbox(

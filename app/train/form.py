@@ -194,7 +194,8 @@ def start_button(config: TrainConfig, dataset: Dataset) -> None:
     images = size.images if config.style else None
     st.caption(setting_words.size(size.classes, experts, images))
     typed = str(st.session_state.get(state.START) or "").strip()
-    if typed and not METHODS[config.method].is_mixture:
+    method = METHODS[config.method]
+    if typed and method.learns_prompts and not method.is_mixture:
         st.caption(escape_markdown(setting_words.your_sentence(typed)))
     missing = shots_missing(config, size.classes, size.images)
     if missing is not None and METHODS[config.method].needs_images:

@@ -39,12 +39,13 @@ _MARK = "shows_names_as_text"
 def without_directives(text: str) -> str:
     r"""Returns Markdown in which icons, colours and formulas are text; code stays as it is.
 
-    Names from outside stand in messages: a group may be called `:material/home:` or `$x$`.
+    Names from outside stand in messages: a group may be called `:material/home:` or `$x$`. What
+    is escaped already stays as it is.
 
     >>> without_directives("The group ':red[a]' costs $5. See `:b`.")
     "The group '\\:red[a]' costs \\$5. See `:b`."
     """
-    return re.sub(r"(`[^`]*`)|([$]|:(?=\w))", lambda m: m[1] or f"\\{m[2]}", text)
+    return re.sub(r"(`[^`]*`|\\.)|([$]|:(?=\w))", lambda m: m[1] or f"\\{m[2]}", text)
 
 
 def without_links(text: str) -> str:

@@ -109,9 +109,10 @@ class AblationCommand:
     data: tuple[str, ...] = ("albums", "details", "halves", "things")
     """Built-in sets or folders of images."""
     variants: tuple[str, ...] = ()
-    """Variants to compare with the full method; by default all: `no-gate-loss`, `no-text-loss`,
-    `one-group`, `random-groups`, `k-1`, `k-all`, `experts-3`, `experts-6`, `tau-one`,
-    `tau-logit`, `all-names`, `gate-scaled`, `gate-soft`, `no-correction`."""
+    """Variants to compare with the full method; by default all that fit the data:
+    `no-gate-loss`, `no-text-loss`, `one-group`, `random-groups`, `k-1`, `k-all`, `experts-3`,
+    `experts-6`, `tau-one`, `tau-logit`, `all-names`, `gate-scaled`, `gate-soft`,
+    `no-correction`."""
     method: str = "mocoop"
     """The mixture to change, such as `mocoop` or `mocoop-ln`."""
     shots: Shots = 16
@@ -268,7 +269,9 @@ def tune(command: TuneCommand) -> None:
         if not sign or not values:
             raise UserError(f"Expected a grid such as learning_rate=0.1,0.2; got {text!r}.")
         if name in grid:
-            raise UserError(f"{name} is in the grid twice: give all its values at once.")
+            raise UserError(
+                f"The grid has {name} twice. Give all its values at once, as in {name}=1,2."
+            )
         grid[name] = values.split(",")
     candidates = []
     for candidate in train_candidates(
@@ -303,15 +306,16 @@ def run_all(
     from tqdm import tqdm
 
     from mocoop.protocols.runner import run_tasks
-    from mocoop.results.protocol_rows import rows_of
+    from mocoop.results.protocol_rows import labels_of, rows_of
 
+    labels = labels_of(tasks)
     rows: dict[int, list[Row]] = {}
     runs: dict[Path, Run] = {}
     index_of = {id(task): index for index, task in enumerate(tasks)}
     with tqdm(total=len(tasks), unit="run", disable=quiet) as bar:
         for task, run in run_tasks(tasks, root, engine=engine):
-            rows[index_of[id(task)]] = rows_of(task, run)
+            rows[index_of[id(task)]] = rows_of(task, run, labels)
             runs[run.path] = run
             bar.update()
-            bar.set_description(f"{Path(task.config.data).name} {task.label}")
+            bar.set_description(f"{labels[task.config.data]} {task.label}")
     return [row for index in sorted(rows) for row in rows[index]], list(runs.values())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 
 from mocoop.config import GIVEN
@@ -34,7 +37,9 @@ __all__ = [
     "PROMPTS_MATTER",
     "Dataset",
     "Item",
+    "absolute_source",
     "check_name",
+    "dataset_labels",
     "dataset_name",
     "is_builtin",
     "load_dataset",
@@ -43,14 +48,42 @@ __all__ = [
 
 def dataset_name(name: str) -> str:
     """Returns the name that `load_dataset(name)` would have, without listing any folder."""
-    if is_builtin(name) or name in BENCHMARKS:
+    if _is_known(name):
         return name
     path = user_path(name)
     if path.suffix.lower() == SPLIT_SUFFIX and path.is_file():
-        return path.resolve().parent.name
+        return path.parent.resolve().name
     if path.is_dir() or not (archive_suffix(path.name) or path.suffix.lower() in TABLES):
-        return path.name
+        return path.resolve().name
     return archive_name(path)
+
+
+def absolute_source(name: str) -> str:
+    """Returns a name or path of data that means the same in every folder; names are kept."""
+    path = user_path(name)
+    return str(path.resolve()) if not _is_known(name) and path.exists() else name
+
+
+def dataset_labels(sources: Iterable[str]) -> dict[str, str]:
+    """Returns what tables call each set: its name, or the end of its path if others have that.
+
+    >>> dataset_labels(["digits", "/mine/a/pets", "/mine/b/pets", "/mine/birds"])["/mine/a/pets"]
+    'a/pets'
+
+    Args:
+        sources: names of sets, or absolute paths.
+    """
+    sources = list(dict.fromkeys(sources))
+    labels = {source: dataset_name(source) for source in sources}
+    for length in count(2):
+        used = Counter(labels.values())
+        twice = [s for s, label in labels.items() if used[label] > 1 and not _is_known(s)]
+        if not twice:
+            return labels
+        for source in twice:
+            parts = Path(source).parts
+            labels[source] = source if length >= len(parts) else "/".join(parts[-length:])
+    raise AssertionError("different paths differ at last")
 
 
 def load_dataset(name: str, root: Path | None = None, whole: bool = True) -> Dataset:
@@ -99,6 +132,11 @@ def check_name(name: str) -> None:
         read_edits(path)
     else:
         read_edits(edits_beside(path) if archive_suffix(path.name) else path.parent)
+
+
+def _is_known(name: str) -> bool:
+    """Returns whether a set is loaded by its name, whatever folders there are."""
+    return is_builtin(name) or name in BENCHMARKS
 
 
 def _unknown(name: str) -> UserError:

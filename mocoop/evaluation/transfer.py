@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from mocoop.classifiers.assemble import (
@@ -16,34 +16,41 @@ from mocoop.clip.backbone import Backbone
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import Evaluation, evaluate, route_items
+from mocoop.evaluation.transfer_files import save_evaluation, saved_evaluation
 from mocoop.features.cache import FeatureCache, Progress
+from mocoop.features.image_keys import ImageKeys
 from mocoop.method_record import TEMPLATES
 from mocoop.methods import METHODS
 from mocoop.model.hard_prompts import group_prototypes, hard_features
-from mocoop.runs.run import Run, RunSetup, read_checked
-from mocoop.runs.schema import PartResult
-from mocoop.storage.atomic import write_json
+from mocoop.runs.run import Run, RunSetup
 
 
-def evaluate_on(run: Run, dataset: Dataset, cache: FeatureCache | None = None) -> dict[str, Any]:
+def evaluate_on(
+    run: Run,
+    dataset: Dataset,
+    cache: FeatureCache | None = None,
+    tested_on: str | None = None,
+) -> dict[str, Any]:
     """Returns a run's results on the test images of another data set.
 
-    The results are saved in the run's folder and read from there the next time.
+    The results are saved in the run's folder and read from there the next time, unless the test
+    images or the class names have changed since then.
 
     Args:
         run: a finished run.
         dataset: the data set to test on; its class names replace those of the run.
         cache: image features of the run's backbone; by default the usual cache.
+        tested_on: the key of the set's test images; it is computed if None.
 
     Raises:
         UserError: for a method that works only with its own classes.
     """
-    saved = saved_evaluation(run, dataset.name)
+    if tested_on is None:
+        tested_on = ImageKeys().of_test(dataset)
+    saved = saved_evaluation(run, dataset.source, tested_on)
     if saved is not None:
         return saved
-    results = asdict(measure_on(run, dataset, cache=cache))
-    write_json(run.path / _file(dataset.name), results)
-    return results
+    return save_evaluation(run, dataset, tested_on, measure_on(run, dataset, cache=cache))
 
 
 def measure_on(
@@ -76,12 +83,6 @@ def measure_on(
     return evaluate(route_items(classifier, dataset, cache, choice, progress=progress), choice)
 
 
-def saved_evaluation(run: Run, name: str) -> dict[str, Any] | None:
-    """Returns a run's saved results on the data set with this name; None if there are none."""
-    exists = (run.path / _file(name)).exists()
-    return read_checked(run.path, _file(name), PartResult) if exists else None
-
-
 def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbone) -> Classifier:
     """Returns a run's classifier for the classes of another data set.
 
@@ -102,10 +103,6 @@ def classifier_for(run: Run, setup: RunSetup, dataset: Dataset, backbone: Backbo
         )
     model = restore_model(setup, run.weights(), backbone)
     return classifier_of_model(setup, model, backbone.text, names)
-
-
-def _file(name: str) -> str:
-    return f"transfer-{name}.json"
 
 
 def _subset_of_own_classes(run: Run, setup: RunSetup, dataset: Dataset) -> Classifier:

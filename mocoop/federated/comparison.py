@@ -13,6 +13,8 @@ from mocoop.errors import UserError
 from mocoop.federated.federation import RoundRecord
 from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.store import read_records, run_federation
+from mocoop.federated.strategies import find_strategy
+from mocoop.runs.paths import data_in_name
 from mocoop.storage.atomic import exclusive_lock, explain_write_errors
 from mocoop.storage.engines import Engine, shared_folder
 
@@ -100,10 +102,12 @@ def folder_name(config: FederatedConfig) -> str:
     """Returns the name of a federation's folder: readable, and unique for its settings."""
     # Defaults are left out, so that a new setting does not change the names of older folders.
     usual = FederatedConfig().to_dict()
+    if find_strategy(config.strategy).foreign:
+        usual["gate_rate"] = None  # older folders had another rate than their settings say
     changed = {name: v for name, v in config.to_dict().items() if v != usual[name]}
     text = json.dumps(changed, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:10]
-    data = Path(config.data).name
+    data = data_in_name(config.data)
     return f"{data}-{config.partition}-{config.strategy}-seed{config.seed}-{key}"
 
 

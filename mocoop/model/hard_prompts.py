@@ -77,7 +77,7 @@ def expert_groups(config: TrainConfig, templates: TemplateSet) -> Groups:
     if config.text_target == "templates" and config.text_templates == "fixed":
         return load_templates("lasp").groups
     if config.text_target == "templates" or method.classifier == TEMPLATES:
-        return {"prompt": _every_template(templates)}
+        return {"prompt": every_template(templates)}
     return {"prompt": (templates.zero_shot,)}
 
 
@@ -107,7 +107,7 @@ def frozen_text(
     """
     own = config.consistency_templates == "own"
     total = torch.zeros(())
-    for template in _every_template(templates) if own else IMAGENET_60:
+    for template in every_template(templates) if own else IMAGENET_60:
         tokens = filled_tokens(tower.tokens, template, class_names)
         features = tower.encode_tokens(tokens).float()
         if config.consistency_mean == "unit":
@@ -116,7 +116,7 @@ def frozen_text(
     return F.normalize(total, dim=-1)
 
 
-def _every_template(templates: TemplateSet) -> tuple[str, ...]:
+def every_template(templates: TemplateSet) -> tuple[str, ...]:
     """Returns all templates of a data set, the plain one first."""
     every = (template for group in templates.groups.values() for template in group)
     return tuple(dict.fromkeys((templates.zero_shot, *every)))

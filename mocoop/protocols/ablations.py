@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mocoop.config import TrainConfig
-from mocoop.datasets import load_dataset
+from mocoop.datasets import absolute_source, load_dataset
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import METHODS
 from mocoop.presets import preset
@@ -31,6 +31,8 @@ class Variant:
     """Returns the variant's settings from the full method's settings and the data set's groups."""
     fits: Fits = lambda config: True
     """Whether a method with these settings has the part that the variant changes."""
+    least_groups: int = 1
+    """How many groups of templates the data set has to have."""
 
 
 def _set(**changes: Any) -> Change:
@@ -102,8 +104,8 @@ VARIANTS = (
     Variant("random-groups", "random groups", _random_groups),
     Variant("k-1", "K = 1", _set(num_chosen=1)),
     Variant("k-all", "K = all", _all_chosen),
-    Variant("experts-3", "first 3 experts", _first_groups(3)),
-    Variant("experts-6", "first 6 experts", _first_groups(6)),
+    Variant("experts-3", "first 3 experts", _first_groups(3), least_groups=3),
+    Variant("experts-6", "first 6 experts", _first_groups(6), least_groups=6),
     Variant("tau-one", "text loss with τ = 1", _set(text_scale="one")),
     Variant("tau-logit", "text loss with τ = logit scale", _set(text_scale="logit")),
     Variant("all-names", "text loss on all class names", _set(text_classes="all")),
@@ -151,8 +153,8 @@ def ablation_tasks(
 
     Args:
         data: data sets to train on.
-        variants: names of `VARIANTS`, all that fit the method if empty; the full method is always
-            included.
+        variants: names of `VARIANTS`; if empty, all that fit the method and, on each data set,
+            its groups. The full method is always included.
         method: the mixture whose variants are compared, with its preset.
         shots: training images per class.
         seeds: one run per seed.
@@ -189,20 +191,29 @@ def ablation_tasks(
                 epochs=epochs,
             )
         )
-    tasks = []
     usual = preset(method, backbone)
     full = with_epochs(usual, epochs)
     beginning = "" if method == mixtures[0] else f"{method}, "
     ending = "" if full == usual else f", epochs {full.epochs}"
-    for name in data:
+    chosen = [v for v in fitting.values() if not variants or v.name in ("full", *variants)]
+    tasks = []
+    for name in map(absolute_source, data):
         groups = load_dataset(name).templates.groups
-        for variant in fitting.values():
-            if variants and variant.name not in ("full", *variants):
-                continue
+        for variant in chosen:
             label = f"{beginning}{variant.label}{ending}"
-            for seed in seeds:
-                start = replace(full, data=name, shots=shots, seed=seed)
-                for classes in ("all", "base"):
-                    config = replace(variant.change(start, groups), classes=classes)
-                    tasks.append(Task("ablation", label, config, shots, (seed,)))
+            start = replace(full, data=name, shots=shots)
+            if variants or len(groups) >= variant.least_groups:
+                tasks += _runs(variant, label, start, groups, seeds)
     return tasks
+
+
+def _runs(
+    variant: Variant, label: str, start: TrainConfig, groups: Groups, seeds: Sequence[int]
+) -> list[Task]:
+    """Returns the runs of a variant on a data set: every seed, few-shot and base-to-new."""
+    changed = [(seed, variant.change(replace(start, seed=seed), groups)) for seed in seeds]
+    return [
+        Task("ablation", label, replace(config, classes=classes), config.shots, (seed,))
+        for seed, config in changed
+        for classes in ("all", "base")
+    ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import itertools
-import json
 import shutil
 import tempfile
 import zlib
@@ -30,7 +29,9 @@ from mocoop.clip.backbone import choose_device, load_backbone
 from mocoop.config import DEMO, TrainConfig
 from mocoop.datasets import load_dataset
 from mocoop.errors import PathError, UserError
+from mocoop.features.image_keys import digest
 from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measure
+from mocoop.protocols.reuse import Expectations, Expected
 from mocoop.runs.run import Run
 from mocoop.runs.status import read_values
 from mocoop.storage.atomic import (
@@ -124,7 +125,8 @@ def make_grid(
 
     Args:
         axes: the values in the grid.
-        root: folder of the finished parts, one per training; these are not trained again.
+        root: folder of the finished parts, one per training; these are not trained again while
+            their CLIP, classes, templates and images are the same.
         out: folder of the grid.
         workers: number of processes, each with an equal share of the processor cores.
         engine: where the trainings run; processes of this machine if None.
@@ -134,21 +136,21 @@ def make_grid(
     """
     engine, root = engine or Engine(workers=workers), shared_folder(root)
     trainings = list(axes.trainings())
-    jobs = [(settings.config(method), root) for method, settings in trainings]
-    missing = [job for job in jobs if not _part(*job).exists()]
+    configs, known = [settings.config(method) for method, settings in trainings], Expectations()
+    jobs = [(config, _part(root, known.of(config))) for config in configs]
+    missing = [job for job in jobs if not job[1].exists()]
     done = len(jobs) - len(missing)
     yield done, len(jobs)
     for _ in engine.map(train_part, missing):
         done += 1
         yield done, len(jobs)
-    write_grid(axes, [_read_part(_part(*job)) for job in jobs], out)
+    write_grid(axes, [_read_part(part) for _, part in jobs], out)
 
 
-def train_part(config: TrainConfig, root: Path) -> Path:
-    """Trains one run in a temporary folder and returns the file with its measures."""
+def train_part(config: TrainConfig, part: Path) -> Path:
+    """Trains one run in a temporary folder, and writes and returns the file with its measures."""
     from mocoop.training.experiment import run_experiment
 
-    part = _part(config, root)
     part.parent.mkdir(parents=True, exist_ok=True)
     remove_of_killed(part.parent)
     folder = Path(tempfile.mkdtemp(dir=part.parent, prefix=temporary_prefix(part.stem)))
@@ -243,10 +245,14 @@ def _axes(values: dict[str, Any]) -> Axes:
     return Axes(epochs=int(values["epochs"]), **lists)
 
 
-def _part(config: TrainConfig, root: Path) -> Path:
-    """Returns the file for one training's measures, named by a hash of its settings."""
-    text = json.dumps(config.to_dict(), sort_keys=True)
-    return root / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.safetensors"
+def _part(root: Path, made_from: Expected) -> Path:
+    """Returns the file for one training's measures, named by a hash of all that it is made from.
+
+    Another CLIP or other images have another name, so that no earlier measures are taken for
+    theirs.
+    """
+    key = digest([made_from.config.to_dict(), made_from.key])
+    return root / f"{key[:20]}.safetensors"
 
 
 def _read_part(path: Path) -> LabRun:

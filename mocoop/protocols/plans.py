@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mocoop.config import TrainConfig
-from mocoop.datasets import Dataset, load_dataset
+from mocoop.datasets import Dataset, absolute_source, load_dataset
 from mocoop.datasets.base import check_training
 from mocoop.datasets.splits import base_size, check_every_class
 from mocoop.errors import UserError, choose_from
@@ -29,7 +29,8 @@ class Plan:
 
     protocol: str
     data: tuple[str, ...]
-    """Data sets to train on. In cross-dataset, the first is for training, the others for tests."""
+    """Data sets to train on. In cross-dataset, the first is for training, the others for tests.
+    Paths are made absolute."""
     methods: tuple[str, ...]
     shots: tuple[int, ...] = (16,)
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -47,9 +48,20 @@ class Plan:
         for method in self.methods:
             find_method(method)
         check_epochs(self.epochs)
+        for name in ("data", "targets"):
+            object.__setattr__(self, name, tuple(map(absolute_source, getattr(self, name))))
         for name in ("data", "methods", "shots", "seeds"):
             if not getattr(self, name):
                 raise UserError(f"{name} is empty: give at least one value.")
+        for name in ("data", "methods", "seeds", "targets"):
+            check_different(name, getattr(self, name))
+        check_different("shots", tuple(map(shots_value, self.shots)))
+        same = [name for name in self.targets if name in self.data]
+        if same:
+            raise UserError(
+                f"{same[0]} is among both data and targets: it is tested after its own training "
+                "anyway. Leave it out of the targets."
+            )
         if self.protocol == "cross-dataset" and len(self.data) < 2:
             raise UserError(
                 "cross-dataset trains on the first data set and tests on the others: give at "
@@ -182,6 +194,13 @@ def _recipe(plan: Plan, method: str, data: str, shots: int) -> tuple[TrainConfig
     if changed != config:
         named["epochs"] = changed.epochs
     return changed, ", ".join((method, *(f"{name} {value}" for name, value in named.items())))
+
+
+def check_different(name: str, values: Sequence[object]) -> None:
+    """Raises UserError for a value that is given twice; data are compared by absolute path."""
+    twice = [value for value, number in Counter(values).items() if number > 1]
+    if twice:
+        raise UserError(f"{name} has {twice[0]} twice: leave one of them out.")
 
 
 def check_epochs(epochs: int | None) -> None:

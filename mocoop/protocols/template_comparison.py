@@ -15,13 +15,14 @@ import numpy as np
 
 from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
-from mocoop.datasets import dataset_name, load_dataset
+from mocoop.datasets import absolute_source, dataset_labels, load_dataset
 from mocoop.errors import choose_from
 from mocoop.evaluation.evaluate import route_items
 from mocoop.evaluation.transfer import classifier_for
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import preset
 from mocoop.protocols.plans import Plan, Task, check, with_epochs
+from mocoop.protocols.reuse import Expectations
 from mocoop.protocols.runner import finish
 from mocoop.runs.run import Run
 from mocoop.template_making.candidates import Candidate
@@ -67,7 +68,7 @@ def comparison_tasks(
         check(Plan(protocol, tuple(data), (method,), (shots,), tuple(seeds), backbone.name))
     full = with_epochs(preset(method, backbone.name), epochs)
     tasks = []
-    for name in data:
+    for name in map(absolute_source, data):
         dataset = load_dataset(name)
         texts: dict[Classes, TextFeatures | None] = {"all": None, "base": None}
         for seed in seeds:
@@ -145,11 +146,13 @@ def mean_agreements(
         cache: image features of the backbone.
     """
     values: dict[tuple[str, str], list[float]] = {}
+    tasks, known = list(tasks), Expectations()
+    labels = dataset_labels(task.config.data for task in tasks)
     for task in tasks:
         if task.config.classes == "all":
-            run = Run(finish(task.config, (), root))
+            run = Run(finish(task.config, (), root, known.of(task.config)))
             value = style_agreement(run, backbone, cache)
             if value is not None:
-                key = task.label, dataset_name(task.config.data)
+                key = task.label, labels[task.config.data]
                 values.setdefault(key, []).append(value)
     return {key: statistics.fmean(some) for key, some in values.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from mocoop.classifiers.base import Classifier, accuracy_of
 from mocoop.classifiers.prompts import learned_state
 from mocoop.clip.device import tower_dtype
 from mocoop.config import TrainConfig
+from mocoop.datasets import absolute_source
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS, find_method
@@ -23,7 +24,7 @@ from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import group_prototypes, hard_features
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.presets import preset, settings_from
-from mocoop.protocols.plans import check_epochs, with_epochs
+from mocoop.protocols.plans import check_different, check_epochs, with_epochs
 from mocoop.shots import shots_value
 from mocoop.storage.engines import Engine
 from mocoop.training.baselines import fit_baseline, fitted
@@ -32,8 +33,10 @@ from mocoop.training.length_search import SearchOptimizer, SearchResult, search_
 from mocoop.training.loop import fit
 from mocoop.training.prepare import Prepared, prepare, training_data
 
-_OPTIONS = {"data": "--data", "shots": "--shots", "seed": "--seeds", "backbone": "--backbone"}
-"""Settings that are options of the whole comparison."""
+NOT_COMPARABLE = ("classes", "style", "validation")
+"""Settings that change what an accuracy is measured on: fewer classes are easier, say."""
+OPTIONS = ("data", "method", "backbone", "shots", "seed", "groups")
+"""Settings that a grid of `tune` cannot vary: a method has a preset of its own."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,9 @@ def tune(
         engine: where the trainings run; one after the other in this process if None.
 
     Raises:
-        UserError: for an unknown setting or value, a setting whose values cannot be compared,
-            epochs below 1, data without validation images, or a method that is not trained in
-            epochs.
+        UserError: for an unknown setting or value, one that cannot be compared or is given
+            twice, epochs below 1, data without validation images, or a method that is not trained
+            in epochs.
     """
     if not find_method(method).learns_in_epochs:
         raise UserError(
@@ -92,14 +95,24 @@ def tune(
     check_epochs(epochs)
     if epochs is not None and "epochs" in grid:
         raise UserError("The grid has values for epochs already: leave --epochs out.")
-    _check_grid(grid)
     start = with_epochs(preset(method, backbone), epochs)
+    _check_grid(grid)
     values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]
+    for name, some in zip(grid, values, strict=True):
+        check_different(name, some)
+    for name, given in (("data", tuple(map(absolute_source, data))), ("seeds", seeds)):
+        check_different(name, given)
+    check_different("shots", tuple(map(shots_value, shots)))
     combinations = [dict(zip(grid, found, strict=True)) for found in itertools.product(*values)]
     places = list(itertools.product(data, shots, seeds))
     names = [f"{name}, {shots_value(count)}, {seed}" for name, count, seed in places]
     configs = [
-        replace(settings_from(start.to_dict() | changes), data=name, shots=count, seed=seed)
+        replace(
+            settings_from(start.to_dict() | changes),
+            data=absolute_source(name),
+            shots=count,
+            seed=seed,
+        )
         for changes in combinations
         for name, count, seed in places
     ]
@@ -112,6 +125,27 @@ def tune(
         if len(accuracies[combination]) == len(places):
             ordered = {name: accuracies[combination][name] for name in names}
             yield Candidate(combinations[combination], ordered)
+
+
+def check_comparable(names: Iterable[str]) -> None:
+    """Raises UserError for settings whose candidates have accuracies on different images."""
+    for name in names:
+        if name in NOT_COMPARABLE:
+            raise UserError(
+                f"{name} changes which classes or images count, so that the accuracies of the "
+                "candidates could not be compared. Give all of them the same."
+            )
+
+
+def _check_grid(grid: Mapping[str, Sequence[str]]) -> None:
+    """Raises UserError for settings that a grid cannot vary."""
+    check_comparable(grid)
+    for name in (name for name in OPTIONS if name in grid):
+        raise UserError(
+            f"The grid cannot vary {name}. Leave it out: data, shots, seeds and backbone are "
+            "options of the command, each method is tuned on its own, and `mocoop data compare` "
+            "compares groups."
+        )
 
 
 def validation_accuracy(config: TrainConfig) -> float:
@@ -167,30 +201,6 @@ def _trained(prepared: Prepared) -> tuple[Classifier, FeatureCache]:
         tuned = tuned_backbone(backbone, config, learned_state(model))
         cache = FeatureCache(tuned, keep=False, precision=precision)
     return classifier_of_model(prepared.setup(), model, backbone.text), cache
-
-
-def _check_grid(grid: Mapping[str, Sequence[str]]) -> None:
-    """Raises UserError for a grid whose combinations cannot be compared with each other."""
-    for name, texts in grid.items():
-        if name in _OPTIONS:
-            raise UserError(f"{name} is no setting to compare: give it with {_OPTIONS[name]}.")
-        if name == "method":
-            raise UserError(
-                "Every method has a preset of its own, so that methods are tuned one by one: "
-                "mocoop tune lasp --grid ..."
-            )
-        if name in ("classes", "style"):
-            raise UserError(
-                f"{name} decides which images are used, so that its values cannot be compared: "
-                "the easiest images would win. Leave it out."
-            )
-        if name == "groups":
-            raise UserError(
-                "Groups of templates cannot be written in a grid. Compare them with "
-                "`mocoop data compare`."
-            )
-        if len(set(texts)) < len(texts):
-            raise UserError(f"{name} has the same value twice: {', '.join(texts)}.")
 
 
 def _value(start: TrainConfig, name: str, text: str) -> Any:

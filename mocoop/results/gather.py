@@ -7,14 +7,16 @@ settings differ from the preset of its method gets a label that names the differ
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mocoop.config import GIVEN
-from mocoop.datasets import dataset_name
+from mocoop.datasets import dataset_labels
 from mocoop.errors import UserError
 from mocoop.evaluation.measure_table import HALVES
 from mocoop.evaluation.measures import harmonic_mean
+from mocoop.evaluation.transfer_files import saved_targets
 from mocoop.methods import METHODS
 from mocoop.presets import differences
 from mocoop.protocols.plans import Task
@@ -64,7 +66,7 @@ def gather(runs: Sequence[Run]) -> Gathered:
             continue
         if setup.config.data != GIVEN:  # images given to the estimator have no test split
             setups[run] = setup
-    labels = _labels(setups)
+    labels, sets = _labels(setups), _data_labels(setups)
     seeds: dict[str, set[int]] = {}
     for setup in setups.values():
         if _needs_images(setup):
@@ -76,7 +78,7 @@ def gather(runs: Sequence[Run]) -> Gathered:
         own: list[Row] = []
         try:
             for task in _tasks(run, setup, labels[run], sorted(seeds.get(_protocol(setup), ()))):
-                own += rows_of(task, run)
+                own += rows_of(task, run, sets)
         except (KeyError, UserError):  # a KeyError: of an older version, without a measure
             unreadable.append(run.name)
             continue
@@ -89,7 +91,7 @@ def gather(runs: Sequence[Run]) -> Gathered:
     untrained: dict[tuple[object, ...], Row] = {}
     for run, setup in setups.items():
         if run.name not in unreadable:
-            for row in untrained_rows(run, setup, _several_clips(setups)):
+            for row in untrained_rows(run, setup, _several_clips(setups), sets):
                 if _cell(row) not in there:  # a run of zero-shot counts instead
                     untrained.setdefault(_identity(row), row)
     return Gathered(tuple(rows), tuple(repeated), tuple(unreadable), tuple(untrained.values()))
@@ -136,6 +138,15 @@ def _labels(setups: dict[Run, RunSetup]) -> dict[Run, str]:
     return labels
 
 
+def _data_labels(setups: Mapping[Run, RunSetup]) -> dict[str, str]:
+    """Returns what the rows call the data sets of runs and those they were tested on."""
+    sources = [setup.config.data for setup in setups.values()]
+    for run in setups:
+        with suppress(UserError):  # a damaged file, which `gather` tells
+            sources += saved_targets(run)
+    return dataset_labels(sources)
+
+
 def _groups_text(groups: Groups) -> str:
     """Returns the names of groups of templates; for a single prompt, its first template.
 
@@ -167,15 +178,18 @@ def _tasks(run: Run, setup: RunSetup, label: str, seeds: Sequence[int]) -> Itera
     protocol = _protocol(setup)
     task = Task(protocol, label, config, shots, own_seeds)
     yield task
-    targets = sorted(
-        path.stem.removeprefix("transfer-") for path in run.path.glob("transfer-*.json")
-    )
+    targets = saved_targets(run)
     transferable = not METHODS[config.method].own_classes_only
     if targets and protocol == "few-shot" and transferable:
-        yield replace(task, protocol="cross-dataset", targets=tuple(targets))
+        yield replace(task, protocol="cross-dataset", targets=targets)
 
 
-def untrained_rows(run: Run, setup: RunSetup, several_clips: bool) -> list[Row]:
+def untrained_rows(
+    run: Run,
+    setup: RunSetup,
+    several_clips: bool,
+    sets: Mapping[str, str],
+) -> list[Row]:
     """Returns what zero-shot reaches on a run's test images, as the run saved it.
 
     Nothing if it was not saved; for single styles it never is.
@@ -184,6 +198,7 @@ def untrained_rows(run: Run, setup: RunSetup, several_clips: bool) -> list[Row]:
         run: a finished run.
         setup: its settings.
         several_clips: whether the label has to name the CLIP.
+        sets: what the rows call each data set.
     """
     results, config, protocol = run.results(), setup.config, _protocol(setup)
     if protocol == "domain-generalization":
@@ -196,7 +211,7 @@ def untrained_rows(run: Run, setup: RunSetup, several_clips: bool) -> list[Row]:
     }
     if len(found) == len(HALVES):
         found["HM"] = harmonic_mean(*found.values())
-    data = dataset_name(config.data)
+    data = sets[config.data]
     label = f"{PLAIN}, {config.backbone}" if several_clips else PLAIN
     return [
         Row(protocol, data, data, label, 0, config.seed, measure, value)

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mocoop.datasets import dataset_name
+from mocoop.datasets import dataset_labels
 from mocoop.evaluation.measure_table import HALVES, Section, find_measure, in_section, of_half
-from mocoop.evaluation.transfer import saved_evaluation
+from mocoop.evaluation.transfer_files import saved_evaluation
 from mocoop.presets import names_all_classes
 from mocoop.protocols.plans import Task
 from mocoop.results.rows import Row
@@ -17,15 +17,22 @@ from mocoop.runs.chosen_on_test import chosen_on_test, shares_images
 from mocoop.runs.run import Run
 
 
-def rows_of(task: Task, run: Run) -> list[Row]:
+def rows_of(task: Task, run: Run, labels: Mapping[str, str] | None = None) -> list[Row]:
     """Returns the results of a task's run, one row for each number and seed.
 
     Few-shot: accuracy and the measures beyond it. Base-to-new: base, new and HM.
     Domain generalisation: the accuracy on every style, or on every target data set.
     Cross-dataset: the accuracy on the source and on every target.
+
+    Args:
+        task: the task.
+        run: its finished run, tested on all of the task's targets.
+        labels: what the rows call each data set (`dataset_labels` of all that are shown
+            together); those of this task alone if None.
     """
     results, config = run.results(), task.config
-    data = dataset_name(config.data)
+    labels = labels or labels_of([task])
+    data = labels[config.data]
     numbers: list[tuple[str, str, float]] = []  # target, measure, value
     if config.classes == "base":
         numbers += [(data, c, results[c]["accuracy"]) for c in HALVES if c in results]
@@ -41,20 +48,21 @@ def rows_of(task: Task, run: Run) -> list[Row]:
         # The source is the style of the training images; its row has the data set's name as
         # target, and all rows have the style.
         styles = results["all"]["per_style"]
-        numbers.append((data, "accuracy", styles[config.style]))
+        if config.style in styles:  # there are test images of it
+            numbers.append((data, "accuracy", styles[config.style]))
         numbers += [
             (style, "accuracy", value) for style, value in styles.items() if style != config.style
         ]
     else:
         numbers.append((data, "accuracy", results["all"]["accuracy"]))
-        for target in map(dataset_name, task.targets):
+        for target in task.targets:
             on_target = saved_evaluation(run, target)
             assert on_target is not None, "run_tasks tests a run on all of its task's targets"
-            numbers.append((target, "accuracy", on_target["accuracy"]))
+            numbers.append((labels[target], "accuracy", on_target["accuracy"]))
     if task.protocol in ("few-shot", "ablation") and config.classes == "all":
         numbers += [(data, name, value) for name, value in _measured(results["all"])]
         numbers += [(data, name, value) for name, value in _measured(results, ("run",))]
-    elsewhere = set(map(dataset_name, task.targets)) - {data}
+    elsewhere = {labels[target] for target in task.targets} - {data}
     shared, chosen = shares_images(config, results), chosen_on_test(config, results)
 
     def marked(target: str, measure: str) -> bool:
@@ -81,6 +89,11 @@ def rows_of(task: Task, run: Run) -> list[Row]:
         for target, measure, value in numbers
         for seed in task.seeds
     ]
+
+
+def labels_of(tasks: Iterable[Task]) -> dict[str, str]:
+    """Returns what tables call the data sets of tasks and their targets."""
+    return dataset_labels(name for task in tasks for name in (task.config.data, *task.targets))
 
 
 def time_spent(runs: Iterable[Run]) -> tuple[int, float, float]:

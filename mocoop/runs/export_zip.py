@@ -74,6 +74,8 @@ def _content(run: Run) -> dict[str, bytes | Path]:
     }
     files[CARD] = model_card(run).encode()
     files["config.json"] = _json(_without_folders(read_values(run.path, "config.json")))
+    for name in (name for name in files if name.startswith("transfer-")):
+        files[name] = _json(_without_source(read_values(run.path, name)))
     files[STATUS_FILE] = _json(status_values(without_process(run.status())))
     files.pop(MANIFEST, None)
     return files
@@ -124,6 +126,12 @@ def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
     if not Path(data).is_absolute():
         return values
     return values | {"config": values["config"] | {"data": Path(data).name or "data"}}
+
+
+def _without_source(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the results on another data set without its folder."""
+    source = values.get("source", "")
+    return values | {"source": Path(source).name} if Path(source).is_absolute() else values
 
 
 def _json(value: Any) -> bytes:

@@ -79,6 +79,11 @@ def find_run_or_export(name: str) -> tuple[Path, bool]:
     return (given, True) if (given / EXPORT_FILE).is_file() else (find_run(name), False)
 
 
+def data_in_name(data: str) -> str:
+    """Returns what names of runs call a data set: the last part of its path, also for `.`."""
+    return Path(os.path.abspath(Path(data).expanduser())).name
+
+
 def short_name(path: Path) -> str:
     """Returns how to name a run in a command: its name where that is enough, else its path."""
     by_name = path.absolute().parent in (default_runs().absolute(), shipped_runs().absolute())

@@ -11,8 +11,8 @@ results.json          accuracies on the test split
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from mocoop.older import check_not_first_demo
 from mocoop.presets import settings_of_run
 from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.formats import FORMAT
-from mocoop.runs.paths import default_runs, find_run, remove_half_files, shipped_runs
+from mocoop.runs.paths import data_in_name, default_runs, find_run, remove_half_files, shipped_runs
 from mocoop.runs.schema import ConfigFile, RecordLine, ResultsFile
 from mocoop.runs.status import (
     FINISHED,
@@ -71,6 +71,9 @@ class RunSetup:
     they have 8 bits, and in runs of older versions."""
     expert_steps: tuple[ExpertStep, ...] = ()
     """How the experts were chosen with `num_experts` auto; empty without it."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Part → key, of the templates and images that the run is made from; empty in runs of older
+    versions and of images that a program passed."""
 
     @property
     def experts(self) -> tuple[str, ...]:
@@ -145,6 +148,7 @@ class Run:
                 file.imported,
                 white_setting(file.white),
                 file.expert_steps,
+                file.inputs,
             )
         except UserError as error:
             raise does_not_fit(self.path / "config.json", error) from error
@@ -326,8 +330,9 @@ def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
     every one of these runs is continued.
     """
     root = root or default_runs()
-    data = Path(config.data).name
-    stem = f"{data}-{config.method}-{shots_name(config.shots)}-seed{config.seed}"
+    stem = (
+        f"{data_in_name(config.data)}-{config.method}-{shots_name(config.shots)}-seed{config.seed}"
+    )
     if config.classes == "base":
         stem += "-base"
     number = 1

@@ -35,6 +35,7 @@ class ConfigFile(Struct, frozen=True):
     imported: Word = ""
     white: Number | None = None
     expert_steps: tuple[ExpertStep, ...] = ()
+    inputs: dict[Word, Word] = {}
 
 
 class RecordLine(Struct, frozen=True):
@@ -106,6 +107,15 @@ class PartResult(Struct, frozen=True):
     routing_value: RoutingValuePart | UnsetType = UNSET
     zero_shot: Number | UnsetType = UNSET
     against_zero_shot: PairCounts | UnsetType = UNSET
+
+
+class TransferFile(PartResult, frozen=True):
+    """transfer-NAME.json: the results on the test images of another data set."""
+
+    source: str = ""
+    """The name or absolute path of that data set; runs of earlier versions lack it."""
+    tested_on: Word = ""
+    """The key of its test images, their labels and the class names."""
 
 
 class ChosenPart(Struct, frozen=True):

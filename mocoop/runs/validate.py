@@ -7,7 +7,7 @@ from pathlib import Path
 from mocoop.errors import PathError, UserError
 from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup, read_checked
-from mocoop.runs.schema import PartResult, ResultsFile
+from mocoop.runs.schema import ResultsFile, TransferFile
 from mocoop.runs.status import FINISHED, STATUS_FILE, Status, saved_status
 
 
@@ -33,7 +33,7 @@ def check_run(folder: Path, called: str) -> Status:
         if not read_checked(folder, "results.json", ResultsFile):
             raise UserError("results.json is empty.")
         for path in sorted(folder.glob("transfer-*.json")):
-            read_checked(folder, path.name, PartResult)
+            read_checked(folder, path.name, TransferFile)
         run.weights()
         if not METHODS[setup.config.method].fits_image_features:
             run.features()

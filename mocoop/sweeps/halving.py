@@ -14,6 +14,8 @@ from pathlib import Path
 
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.features.image_keys import digest
+from mocoop.protocols.reuse import Expectations
 from mocoop.protocols.runner import run_name
 from mocoop.runs.run import Run
 from mocoop.storage.engines import Engine, needed_folders, shared_folder
@@ -78,7 +80,7 @@ def run_sweep(
     check_data(sweep)
     journal = Journal(shared_folder(folder))
     with journal.alone(), engine.open():
-        journal.begin(sweep, total_epochs(sweep))
+        journal.begin(sweep, total_epochs(sweep), _made_from(sweep))
         alive = list(sweep.candidates())
         out: list[Scored] = []
         for epoch in sweep.rungs():
@@ -111,6 +113,12 @@ def total_epochs(sweep: Sweep) -> int:
         before = epoch
         number = number if epoch == rungs[-1] else sweep.kept(number)
     return total
+
+
+def _made_from(sweep: Sweep) -> str:
+    """Returns a key of the CLIP, the data and the templates of all trainings."""
+    known, first = Expectations(), {c.method: c for c in reversed(sweep.candidates())}
+    return digest(known.of(c).key for one in first.values() for c in sweep.configs(one).values())
 
 
 def _rung(

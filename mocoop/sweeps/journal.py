@@ -68,15 +68,16 @@ class Journal:
         """The folder of the runs."""
         return self.folder / RUNS
 
-    def begin(self, sweep: Sweep, total: int) -> None:
+    def begin(self, sweep: Sweep, total: int, made_from: str = "") -> None:
         """Writes what the sweep compares, or checks that the folder is of the same sweep.
 
         Args:
             sweep: the sweep.
             total: the epochs of all its trainings.
+            made_from: a key of the CLIP, the data and the templates.
 
         Raises:
-            UserError: if the folder holds another sweep, or other files.
+            UserError: if the folder holds another sweep, one of other data, or other files.
         """
         plan = {
             KEY: FORMAT,
@@ -87,17 +88,25 @@ class Journal:
         }
         file = self.folder / PLAN
         if file.exists():
-            if _plan(file) != plan:
+            saved = _plan(file)
+            before = saved.pop("made_from", made_from)  # sweeps of earlier versions lack it
+            if saved != plan:
                 raise UserError(
                     f"{self.folder} holds a sweep with other settings. Choose another --folder, "
                     "or delete that one."
+                )
+            if before != made_from:
+                raise UserError(
+                    f"The CLIP, the images or the templates have changed since the sweep in "
+                    f"{self.folder} began: its accuracies cannot be compared with new ones. "
+                    "Choose another --folder, or delete that one."
                 )
         else:
             if self.folder.exists() and any(self.folder.iterdir()):
                 raise UserError(
                     f"{self.folder} is not empty, and no sweep. Choose another folder."
                 )
-            write_json(file, plan)
+            write_json(file, plan | {"made_from": made_from})
         entries = self.entries()  # a line that a killed process wrote in part is dropped
         write_text(self._file, "".join(json.dumps(entry) + "\n" for entry in entries))
         self._add({"kind": BEGIN})

@@ -14,6 +14,7 @@ from mocoop.errors import UserError
 from mocoop.methods import find_method
 from mocoop.presets import settings_from
 from mocoop.protocols.runner import run_name
+from mocoop.protocols.tuning import check_comparable
 
 Values = Mapping[str, Sequence[Any]]
 """Setting → the values to try."""
@@ -142,6 +143,7 @@ class Sweep:
 
 def check(sweep: Sweep) -> None:
     """Raises UserError for a sweep that could not be trained, or would not be fair."""
+    check_comparable((*sweep.grid, *(sweep.search.settings if sweep.search else ())))
     for method in sweep.methods:
         record = find_method(method)
         if not (record.learns_in_epochs and record.learns_prompts):

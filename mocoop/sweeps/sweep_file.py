@@ -12,6 +12,7 @@ import yaml
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import find_method
+from mocoop.protocols.tuning import check_comparable
 from mocoop.shots import ALL, ALL_SHOTS
 from mocoop.sweeps.plan import Halving, Search, Span, Sweep, check
 from mocoop.user_yaml import read_yaml
@@ -20,8 +21,6 @@ KEYS = ("data", "methods", "shots", "seeds", "backbone", "settings", "grid", "se
 OWN_KEYS = {"data": "data", "method": "methods", "shots": "shots", "seed": "seeds",
             "backbone": "backbone"}  # fmt: skip
 """Settings of a run that are keys of the whole sweep."""
-UNLIKE = ("classes", "style", "validation")
-"""Settings that decide on which images a run is judged: their values cannot be compared."""
 MOST_RUNS = 100_000
 Path_ = tuple[str, ...]
 
@@ -141,7 +140,7 @@ class _Reader:
     def _grid(self, where: Path_, values: Any) -> dict[str, tuple[Any, ...]]:
         grid = {
             name: self._choices((*where, name), name, choices)
-            for name, choices in self._varied_in(where, values).items()
+            for name, choices in self._varied(where, values).items()
         }
         if not grid:
             raise self._error(where, "the grid is empty: give a setting with the values to try")
@@ -164,7 +163,7 @@ class _Reader:
         given = self._mapping(("search",), values, ("trials", "seed", "settings"))
         where = ("search", "settings")
         drawn: dict[str, Any] = {}
-        for name, value in self._varied_in(where, given.get("settings")).items():
+        for name, value in self._varied(where, given.get("settings")).items():
             is_span = isinstance(value, dict)
             read = self._span if is_span else self._choices
             drawn[name] = read((*where, name), name, value)
@@ -201,16 +200,14 @@ class _Reader:
                 raise self._error((*where, name), f"give {OWN_KEYS[name]} at the top of the file")
         return given
 
-    def _varied_in(self, where: Path_, values: Any) -> dict[str, Any]:
-        """Returns a mapping whose keys are settings with values that can be compared."""
+    def _varied(self, where: Path_, values: Any) -> dict[str, Any]:
+        """Returns settings that are varied, and whose validation accuracies can be compared."""
         given = self._settings_in(where, values)
         for name in given:
-            if name in UNLIKE:
-                raise self._error(
-                    (*where, name),
-                    f"{name} decides on which images a run is judged, so that its values cannot "
-                    "be compared: give one value under settings",
-                )
+            try:
+                check_comparable([name])
+            except UserError as error:
+                raise self._error((*where, name), str(error)) from error
         return given
 
     def _value(self, where: Path_, name: str, value: Any) -> Any:

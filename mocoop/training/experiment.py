@@ -39,6 +39,7 @@ from mocoop.storage.atomic import explain_write_errors
 from mocoop.training.baselines import Fit, fit_baseline
 from mocoop.training.expert_choice import choose_experts
 from mocoop.training.imported import Imported, imported_start
+from mocoop.training.inputs import inputs_of
 from mocoop.training.loop import EpochRecord
 from mocoop.training.prepare import Prepared, prepare, training_data
 from mocoop.training.prompt_training import train_prompts
@@ -186,10 +187,12 @@ def _train_and_test(
         imported = imported_start(writer.run)
     # The time before a stop counts too: the start is moved back by it.
     started = time.perf_counter() - (0.0 if snapshot is None else snapshot.seconds)
+    earlier = None if snapshot is None else writer.run.setup().inputs
+    inputs = inputs_of(prepared, cache_folder, earlier)
     if config.num_experts == "auto" and config.epochs and imported is None:
         prepared = _with_experts(prepared, cache, writer, resumed=snapshot is not None)
         config = prepared.config
-    setup = prepared.setup()
+    setup = replace(prepared.setup(), inputs=inputs)
     if imported is not None:
         setup = replace(setup, imported=imported.source)
     writer.save_setup(setup)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mocoop.config import TrainConfig
+from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.model.build import build_model
 from mocoop.model.hard_prompts import group_prototypes, hard_features
@@ -25,6 +26,7 @@ from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.runs.expert_steps import Change, ExpertStep
 from mocoop.templates import Groups
 from mocoop.training.loop import fit
+from mocoop.training.model_checks import check_model
 from mocoop.training.prepare import Prepared, training_data
 from mocoop.training.ranks import take_from_first
 
@@ -85,7 +87,8 @@ def choose_experts(
     steps.append(ExpertStep("start", (), len(now.groups), now.accuracy, True))
     for _ in range(ROUNDS):
         for proposal in _proposals(now, prepared.config.num_chosen):
-            pending.append((proposal, tried(proposal.groups)))
+            if _fits(prepared, proposal.groups):
+                pending.append((proposal, tried(proposal.groups)))
         best = max(pending, key=lambda one: (one[1].accuracy, -len(one[1].groups)), default=None)
         better = best is not None and _better(best[1], now)
         for one in pending:
@@ -118,6 +121,15 @@ def short(config: TrainConfig) -> TrainConfig:
         steps_per_shot=steps,
         aggregation="none",
     )
+
+
+def _fits(prepared: Prepared, groups: Groups) -> bool:
+    """Returns whether a model can be made of groups: each half of a split starts a prompt anew."""
+    try:
+        check_model(replace(prepared.config, groups=groups), prepared.backbone, groups)
+    except UserError:
+        return False
+    return True
 
 
 def _better(trial: Trial, now: Trial) -> bool:

@@ -14,7 +14,7 @@ from mocoop.clip.device import choose_precision
 from mocoop.clip.names import absolute_name
 from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
-from mocoop.datasets import BENCHMARKS, Dataset, is_builtin, load_dataset
+from mocoop.datasets import Dataset, absolute_source, load_dataset
 from mocoop.datasets.base import Item
 from mocoop.datasets.splits import check_every_class, class_range, few_shot_items
 from mocoop.errors import UserError
@@ -29,7 +29,6 @@ from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
 from mocoop.training.length_search import check_held_out
 from mocoop.training.model_checks import check_model
-from mocoop.user_paths import user_path
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def prepare(
     Raises:
         UserError: for data, backbone or settings that do not fit together.
     """
-    data = config.data if dataset is not None else _absolute(config.data)
+    data = config.data if dataset is not None else absolute_source(config.data)
     dataset = dataset or load_dataset(config.data)
     groups = expert_groups(config, dataset.templates)
     config = replace(config, data=data, backbone=absolute_name(config.backbone), groups=groups)
@@ -196,10 +195,3 @@ def _live(prepared: Prepared, items: Sequence[Item], crops: bool) -> LiveImages:
         crop,
         prepared.config.seed,
     )
-
-
-def _absolute(name: str) -> str:
-    """Returns the absolute path of data, so that a run works anywhere; names are kept."""
-    path = user_path(name)
-    is_name = is_builtin(name) or name in BENCHMARKS
-    return str(path.resolve()) if path.exists() and not is_name else name

@@ -12,7 +12,8 @@ from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
 from app.common import state
-from app.ui.safe_markdown import as_option, without_links
+from app.common.words import escape_markdown
+from app.ui.safe_markdown import as_option, without_directives, without_links
 from mocoop.assets import asset
 from tests.support.page_fixtures import open_page
 
@@ -53,6 +54,16 @@ def test_what_the_app_writes_itself_stays():
         "- one\n- two\n\n$x < y$, 3 // 4 and tensors[0](1)".replace("](", "] ("),
     ):
         assert without_links(text) == text.replace("//", "//")
+
+
+@pytest.mark.parametrize("text", ["$x$ :red[b]", "a `b` $5", "\\$x$", "C:\\:red[x]"])
+def test_nothing_is_escaped_twice(text):
+    """Two backslashes are one that is shown, and what follows them is alive again."""
+    once = escape_markdown(text)
+    assert without_directives(once) == once
+    again = without_directives(text)
+    assert without_directives(again) == again
+    assert not re.search(r"(?<!\\)(\\\\)*[$]", without_directives(once))
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, ":material/home: :red[x] $x$ *y*"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -108,3 +109,14 @@ def test_without_training_alone_there_are_no_gains():
 def test_what_cannot_be_compared_is_said(partitions, strategies, seeds, message):
     with pytest.raises(UserError, match=message):
         Comparison(partitions, strategies, seeds).configs()
+
+
+def test_the_rate_of_a_gate_is_always_in_the_name():
+    """Its usual value has changed: what was trained with another one is not used again."""
+    usual = FederatedConfig(partition="dirichlet", strategy="pfedmoap", foreign=3)
+    names = {folder_name(replace(usual, gate_rate=rate)) for rate in (0.05, 0.2)}
+    assert len(names) == 2
+    assert "albums-dirichlet-pfedmoap-seed1-419992d455" not in names  # of before
+    # Federations without a gate keep their names.
+    local = replace(usual, strategy="local")
+    assert folder_name(local) == "albums-dirichlet-local-seed1-00f4690dd7"

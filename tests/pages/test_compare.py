@@ -108,6 +108,9 @@ def test_a_run_without_epochs_says_why_it_has_no_curve(two_seeds):
     (zero.path / "metrics.jsonl").write_text("")
     assert why_no_curve(two_seeds) is None
     assert why_no_curve(zero) == "Zero-shot does not learn epoch by epoch"
+    still = copy_run(two_seeds, two_seeds.path.parent / "still", epochs=0)
+    (still.path / "metrics.jsonl").write_text("")
+    assert why_no_curve(still) == "it was trained for 0 epochs"
     app = open_page(PAGE, table=CURVES, runs="zero")
     assert not app.exception
     assert "`zero` has no curve: Zero-shot" in texts(app.caption)

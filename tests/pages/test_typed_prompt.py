@@ -128,6 +128,12 @@ def test_the_train_page_starts_from_the_sentence(empty_runs):
     assert "It starts from “a sketch of a {}.”" in texts(app.caption)
     app.text_input(key=state.START).set_value("a *sketch*").run()
     assert "'a *sketch*' has no place for the class name" in texts(app.error)
+    app.text_input(key=state.START).set_value("$x$ :red[b]").run()
+    assert r"\$x\$ \:red" in app.error[0].value
+    app.text_input(key=state.START).set_value("a sketch of a {}.").run()
+    assert "Starts from your sentence" in texts(app.caption)
+    app.selectbox(key=state.METHOD).set_value("linear-probe").run()
+    assert "Starts from your sentence" not in texts(app.caption)
 
 
 def test_edited_groups_reach_the_train_page(empty_runs):

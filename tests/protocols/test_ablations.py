@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
+from PIL import Image
 
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
@@ -122,3 +123,20 @@ def test_every_variant_runs_few_shot_and_base_to_new():
 def test_unfit_questions_are_refused(changes, message):
     with pytest.raises(UserError, match=message):
         ablation_tasks(("digits",), **changes)
+
+
+def test_variants_that_need_more_groups_are_left_out_unless_they_are_named(tmp_path):
+    for split in ("train", "test"):
+        for name in ("cat", "dog", "owl", "emu"):
+            file = tmp_path / "pets" / split / name / "0.png"
+            file.parent.mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(file)
+    groups = "groups:\n  a: ['a {}.']\n  b: ['the {}.', 'my {}.']\n"
+    (tmp_path / "pets" / "mocoop.yaml").write_text(groups)
+    data = (str(tmp_path / "pets"), "digits")
+    found = {(task.config.data, task.label) for task in ablation_tasks(data, shots=1, seeds=(1,))}
+    label = "first 3 experts"
+    assert {where for where, variant in found if variant == label} == {"digits"}
+    assert (data[0], "K = 1") in found
+    with pytest.raises(UserError, match="experts-3 needs 3 groups of templates; the data set has"):
+        ablation_tasks(data, ("experts-3",), shots=1, seeds=(1,))

@@ -8,16 +8,18 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from mocoop.datasets import dataset_name, load_dataset
+from mocoop.datasets import absolute_source, dataset_labels, dataset_name, load_dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.transfer import evaluate_on
 from mocoop.methods import METHODS
 from mocoop.presets import preset
+from mocoop.protocols import reuse
 from mocoop.protocols import runner as protocol_runs
 from mocoop.protocols.plans import Plan, Task, tasks
 from mocoop.protocols.runner import run_name, run_tasks
 from mocoop.results.protocol_rows import rows_of, time_spent
-from mocoop.runs.run import Run
+from mocoop.results.tables import transfer_tables
+from mocoop.runs.run import Run, new_run_path
 from mocoop.runs.writer import RunWriter
 from mocoop.training import experiment
 
@@ -179,20 +181,78 @@ def test_equal_settings_share_a_run(tmp_path, workspace):
 
 def test_rows_of_a_transfer_are_read_without_opening_the_data(tmp_path, workspace, monkeypatch):
     """Listing ImageNet for every row would take longer than testing on it."""
-    (asked,) = quick("cross-dataset", ("coop",), data=("digits", "details"), seeds=(1,))
-    ((_, run),) = run_tasks([asked], tmp_path)
+    asked = quick("cross-dataset", data=("digits", "details"), seeds=(1,))
+    first = {run.path for _, run in run_tasks(asked, tmp_path)}
+    opened = []
+    monkeypatch.setattr(reuse, "load_dataset", lambda n: opened.append(n) or load_dataset(n))
     monkeypatch.setattr(protocol_runs, "load_dataset", lambda name: pytest.fail("listed again"))
-    ((task, again),) = run_tasks([asked], tmp_path)
-    assert again == run
-    rows = {row.target: row.value for row in rows_of(task, again) if row.measure == "accuracy"}
+    again = list(run_tasks(asked, tmp_path))
+    assert {run.path for _, run in again} == first
+    assert sorted(opened) == ["details", "digits"]  # once for all runs
+    task, run = again[0]
+    rows = {row.target: row.value for row in rows_of(task, run) if row.measure == "accuracy"}
     assert rows["details"] == evaluate_on(run, load_dataset("details"))["accuracy"]
     assert rows["digits"] == run.results()["all"]["accuracy"]
 
 
-def test_names_are_those_of_the_loaded_data(tmp_path):
+def test_names_are_those_of_the_loaded_data(tmp_path, monkeypatch):
     data = folder_of(tmp_path / "pets", ("cat", "dog"))
-    for name in ("digits", data):
+    (tmp_path / "link").symlink_to(data)
+    monkeypatch.chdir(data)
+    for name in ("digits", data, str(tmp_path / "link"), ".", "../pets/", "../link/../pets"):
         assert dataset_name(name) == load_dataset(name).name
+    config = replace(preset("coop"), data=".", shots=1)
+    assert run_name(config).startswith("pets-coop-1shot-seed1-")
+    assert new_run_path(config, tmp_path).name == "pets-coop-1shot-seed1-001"
+    assert absolute_source(".") == absolute_source("../link") == data
+    assert absolute_source("digits") == "digits"
+
+
+def test_sets_of_one_name_are_labelled_by_their_paths(tmp_path):
+    one, two = (folder_of(tmp_path / name / "pets", ("cat", "dog")) for name in ("a", "b"))
+    other = folder_of(tmp_path / "digits", ("cat", "dog"))
+    labels = dataset_labels((one, two, other, "digits", one, "faces"))
+    ends = ["a/pets", "b/pets", f"{tmp_path.name}/digits", "digits", "faces"]
+    assert list(labels.values()) == ends
+    assert dataset_labels((one, "faces")) == {one: "pets", "faces": "faces"}
+    found = tasks(Plan("few-shot", (one, two), ("zero-shot",), (1,), (1,)))
+    assert [task.config.data for task in found] == [one, two]
+
+
+@pytest.mark.parametrize("name", ["data", "methods", "shots", "seeds", "targets"])
+def test_what_is_given_twice_is_refused_before_anything_is_trained(name, tmp_path, monkeypatch):
+    data = folder_of(tmp_path / "pets", ("cat", "dog"))
+    monkeypatch.chdir(tmp_path)
+    values = {"data": ("digits",), "methods": ("coop",), "shots": (1,), "seeds": (1,)}
+    twice = {"data": ("pets", "./pets/"), "targets": (data, "pets")}
+    values |= {name: twice.get(name) or values[name] * 2}
+    with pytest.raises(UserError, match=f"^{name} has .* twice: leave one of them out"):
+        Plan("domain-generalization", **values)
+    with pytest.raises(UserError, match="among both data and targets"):
+        Plan("domain-generalization", ("pets",), ("coop",), targets=("faces", "pets/"))
+
+
+def test_a_style_without_test_images_has_no_number(tmp_path, workspace):
+    """Its cell in the table is a dash."""
+    folder = tmp_path / "drawn"
+    lines = ["path,label,split,style"]
+    for place, label in enumerate(("cat", "dog")):
+        for number in range(4):
+            file = f"{label}{number}.png"
+            folder.mkdir(exist_ok=True)
+            Image.new("RGB", (8, 8), (60 * place, 50 * number, 9)).save(folder / file)
+            part = ("train,photo", "train,photo", "test,sketch", "test,ink")[number]
+            lines.append(f"{file},{label},{part}")
+    (folder / "drawn.csv").write_text("\n".join(lines))
+    plan = Plan("domain-generalization", (str(folder / "drawn.csv"),), ("zero-shot",), (1,), (1,))
+    ((task, run),) = run_tasks(tasks(plan), tmp_path / "runs")
+    rows = rows_of(task, run)
+    assert {row.target for row in rows} == {"sketch", "ink"}
+    (table,) = transfer_tables(rows, "domain-generalization")
+    assert table.columns[0] == "photo (trained on)"
+    first, *others = table.blocks[0].lines[0].cells
+    assert first.mean is None
+    assert all(cell.mean is not None for cell in others)
 
 
 @pytest.mark.long
@@ -213,7 +273,7 @@ def test_a_failing_run_stops_the_protocol_and_keeps_the_others(tmp_path, workspa
     bad = replace(bad, config=replace(bad.config, epochs=3, learning_rate=1e35, clip_norm=0.0))
     with pytest.raises(UserError, match="no longer a finite number"):
         list(run_tasks([good, bad], tmp_path))
-    assert protocol_runs._finished(tmp_path, run_name(good.config)) is not None
+    assert Run(tmp_path / run_name(good.config)).status().state == "finished"
 
 
 def test_rows_of_base_to_new_and_styles(tmp_path, workspace):

@@ -67,6 +67,34 @@ def test_tuned_layer_norms_are_used(workspace, tmp_path):
     assert Run(tmp_path / "run").weights().keys() > {"gate.weight"}
 
 
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (["shots=1,2"], "The grid cannot vary shots"),
+        (["seed=1,2"], "The grid cannot vary seed"),
+        (["data=digits,faces"], "The grid cannot vary data"),
+        (["method=coop,lasp"], "The grid cannot vary method"),
+        (["groups=x"], "The grid cannot vary groups"),
+        (["classes=all,base"], "classes changes which classes or images count"),
+        (["style=photo"], "style changes which"),
+        (["validation=few,all"], "validation changes which"),
+        (["learning_rate=0.1", "learning_rate=0.2"], "The grid has learning_rate twice"),
+        (["learning_rate=0.1,0.10"], "learning_rate has 0.1 twice"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(grid, message, capsys):
+    assert main(["tune", "coop", "--grid", *grid, "--data", "digits"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["data", "shots", "seeds"])
+def test_places_are_given_once(name):
+    values = {"data": ("digits",), "shots": (1,), "seeds": (1,)}
+    values[name] *= 2
+    with pytest.raises(UserError, match=f"{name} has .* twice"):
+        next(tune("coop", {"learning_rate": ["0.1"]}, **values))
+
+
 @pytest.mark.long
 def test_every_combination_is_tried_and_the_best_named(capsys, workspace):
     line = ["tune", "coop", "--grid", "learning_rate=0.1,1.0", "epochs=1,2"]
@@ -92,13 +120,6 @@ def test_every_combination_is_tried_and_the_best_named(capsys, workspace):
         ("coop", {"correction": ["perhaps"]}, "correction takes bool values"),
         ("tip-adapter", {"epochs": ["1"]}, "chooses its few settings by itself"),
         ("coop", {"momentum": ["-1"]}, "momentum must be at least 0"),
-        ("coop", {"shots": ["1", "2"]}, "shots is no setting to compare: give it with --shots"),
-        ("coop", {"seed": ["1", "2"]}, "give it with --seeds"),
-        ("coop", {"data": ["digits", "faces"]}, "give it with --data"),
-        ("coop", {"method": ["lasp"]}, "preset of its own.*mocoop tune lasp"),
-        ("coop", {"classes": ["all", "base"]}, "the easiest images would win"),
-        ("coop", {"groups": ["x"]}, "cannot be written in a grid.*mocoop data compare"),
-        ("coop", {"epochs": ["1", "1"]}, "epochs has the same value twice: 1, 1"),
     ],
 )
 def test_what_does_not_fit_is_told(method, grid, message):
@@ -109,11 +130,6 @@ def test_what_does_not_fit_is_told(method, grid, message):
 def test_a_grid_without_values_is_told(capsys):
     assert main(["tune", "coop", "--grid", "learning_rate"]) == 2
     assert "Expected a grid such as learning_rate=0.1,0.2" in capsys.readouterr().err
-
-
-def test_a_setting_that_is_given_twice_is_told(capsys):
-    assert main(["tune", "coop", "--grid", "momentum=0.5", "momentum=0.9"]) == 2
-    assert "momentum is in the grid twice: give all its values at once" in capsys.readouterr().err
 
 
 def test_chosen_experts_are_those_that_are_measured(workspace, tmp_path, monkeypatch):

@@ -116,6 +116,33 @@ def test_tests_on_other_data_are_a_transfer(finished_run, tmp_path):
     assert {(row.target, row.value) for row in rows} == {("details", 50.0), ("faces", 33.0)}
 
 
+def test_sets_of_one_name_are_not_averaged_together(finished_run, tmp_path):
+    """Two folders called pets are two sets, also as targets."""
+    one, two = "/mine/a/pets", "/mine/b/pets"
+    runs = [
+        copy_run(finished_run, tmp_path / "1", {"base": 60.0, "new": 50.0}, data=one),
+        copy_run(finished_run, tmp_path / "2", {"base": 70.0, "new": 40.0}, data=two),
+        copy_run(finished_run, tmp_path / "3", {"base": 80.0, "new": 30.0}, data=two, seed=2),
+    ]
+    found = gather(runs)
+    assert found.repeated == ()
+    base = {(row.data, row.seed): row.value for row in found.rows if row.measure == "base"}
+    assert base == {("a/pets", 1): 60.0, ("b/pets", 1): 70.0, ("b/pets", 2): 80.0}
+    assert {row.data for row in found.untrained} == {"a/pets", "b/pets"}
+    for number, (source, value) in enumerate(((one, 33.0), (two, 44.0))):
+        values = {"accuracy": value, "num_images": 9, "source": source, "tested_on": "x"}
+        run = copy_run(finished_run, tmp_path / f"on{number}", classes="all", seed=number)
+        whole = run.results()["base"] | {"accuracy": 50.0}
+        (run.path / "results.json").write_text(json.dumps({"all": whole, "training_seconds": 1.0}))
+        (run.path / "transfer-pets.json").write_text(json.dumps(values))
+        runs.append(run)
+    rows = [row for row in gather(runs).rows if row.protocol == "cross-dataset"]
+    assert {(row.target, row.value) for row in rows if row.target != "details"} == {
+        ("a/pets", 33.0),
+        ("b/pets", 44.0),
+    }
+
+
 def test_damaged_and_unfinished_runs_are_named_and_left_out(finished_run, tmp_path):
     good = copy_run(finished_run, tmp_path / "good")
     broken = copy_run(finished_run, tmp_path / "broken")

@@ -88,7 +88,7 @@ def test_the_next_archive_shard_or_training_of_the_lab_removes_it(tmp_path, half
 
     monkeypatch.setattr("mocoop.training.experiment.run_experiment", stop)
     with pytest.raises(UserError, match="enough"):
-        lab_grid.train_part(tiny_config(), tmp_path / "lab")
+        lab_grid.train_part(tiny_config(), tmp_path / "lab" / "part.safetensors")
     assert list((tmp_path / "lab").iterdir()) == []
     with atomic_write(tmp_path / "file" / "other"):
         pass

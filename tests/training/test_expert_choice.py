@@ -1,6 +1,7 @@
 """Experts that are chosen before a training, by short trainings."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from mocoop.runs.expert_steps import ExpertStep, choice_in_words
 from mocoop.runs.run import Run
 from mocoop.training import experiment, expert_choice
 from mocoop.training.experiment import resume_experiment, run_experiment
-from mocoop.training.expert_choice import Trial, _merged, _proposals, _split, short
+from mocoop.training.expert_choice import Trial, _fits, _merged, _proposals, _split, short
 
 GROUPS = {
     "photo": ("a photo of a {}.", "a clear photo of a {}."),
@@ -54,6 +55,15 @@ def test_no_templates_are_lost_where_names_collide(taken):
     for changed in (split, merged):
         assert sorted(sum(changed.values(), ())) == sorted(sum(groups.values(), ()))
         assert changed[taken] == groups[taken]
+
+
+def test_halves_that_start_no_prompt_are_not_tried(tiny_backbone):
+    """With text_depth a prompt needs a token before the name that later blocks can replace."""
+    groups = {"photo": ("a photo of a {}.", "{} here."), "dark": ("a dark {}.",)}
+    config = config_of(groups=groups, num_experts="auto", text_depth=2, num_chosen=1)
+    prepared = SimpleNamespace(config=config, backbone=tiny_backbone)
+    assert _fits(prepared, groups)
+    assert not _fits(prepared, {"photo 1": ("a photo of a {}.",), "photo 2": ("{} here.",)})
 
 
 @pytest.mark.long

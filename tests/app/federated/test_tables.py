@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import tyro
@@ -91,3 +91,38 @@ def test_the_command_trains_the_same_federation():
     assert options[:2] == ["mocoop", "federated"]
     parsed, usual = tyro.cli(FederatedCommand, args=options[2:]), FederatedCommand()
     assert {k: v for k, v in vars(parsed).items() if v != getattr(usual, k)} == changes
+
+
+def test_labels_differ_in_whatever_the_federations_differ():
+    """Else the menu could not tell which of them is meant."""
+    changes = [
+        {}, {"rounds": 3}, {"local_epochs": 2}, {"local_epochs": 2, "beta": 0.3}, {"shots": 4},
+        {"backbone": "/srv/clip"}, {"backbone": "/home/clip"}, {"delta": 1e-6}, {"seed": 2},
+    ]  # fmt: skip
+    configs = {str(number): replace(CONFIG, **change) for number, change in enumerate(changes)}
+    labels = words.labels(configs)
+    assert list(labels) == list(configs)
+    assert len(set(labels.values())) == len(configs)
+    assert "3 rounds" in labels["1"]
+    assert "2 epochs a round · 16 images per class · β 0.3" in labels["3"]
+    assert not any("/srv" in label for label in labels.values())
+    assert labels["8"].endswith("seed 2")  # no other one is like it
+    for name in (one.name for one in fields(FederatedConfig)):
+        base = replace(CONFIG, clip=2.0 if name == "noise" else 0.0)  # which noise needs
+        other = {"a": base, "b": replace(base, **{name: _another(name)})}
+        assert len(set(words.labels(other).values())) == 2, name
+
+
+def _another(name):
+    """Returns a valid value of a setting that is not the one of `CONFIG`."""
+    value = getattr(CONFIG, name)
+    special = {"strategy": "local", "partition": "dirichlet", "participation": 0.5, "delta": 1e-6}
+    if name in special:
+        return special[name]
+    return f"{value}2" if isinstance(value, str) else value + 1
+
+
+def test_the_gain_says_over_which_rounds():
+    assert words.gain_in_words(1.0, 1, 2, 1).endswith("After the only round.")
+    assert words.gain_in_words(1.0, 1, 2, 3).endswith("Means of all 3 rounds.")
+    assert words.gain_in_words(1.0, 1, 2, 9).endswith("Means of the last 5 rounds.")
