@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from mocoop.evaluation.transfer import measure_on
 from mocoop.features.cache import FeatureCache
 from mocoop.presets import settings_from
 from mocoop.runs import run as run_store
-from mocoop.runs.run import Run, new_run_path, open_run
+from mocoop.runs.reserve import reserved
+from mocoop.runs.run import Run, open_run
 from mocoop.training.experiment import resume_experiment, run_experiment
 from mocoop.training.loop import EpochRecord
 
@@ -61,10 +63,10 @@ def train(
         UserError: for settings, data or weights that do not fit together; nothing is written
             then.
     """
-    folder = new_run_path(config) if path is None else Path(path)
-    for record in run_experiment(config, folder):
-        if on_epoch is not None:
-            on_epoch(record)
+    with reserved(config) if path is None else nullcontext(Path(path)) as folder:
+        for record in run_experiment(config, folder):
+            if on_epoch is not None:
+                on_epoch(record)
     return Run(folder)
 
 

@@ -100,7 +100,9 @@ def cancel_run(run: Run, patience: float = 5.0) -> None:
     """
     check_may_change()
     if stop_job(run.status(), patience):
-        with suppress(OSError):  # on a full disk the run keeps the state "interrupted"
+        # On a full disk the run keeps the state "interrupted"; one of `mocoop train` that was
+        # about to start has removed its folder.
+        with suppress(OSError, UserError):
             mark_cancelled(run)
 
 

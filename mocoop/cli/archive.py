@@ -124,6 +124,9 @@ def export(command: ExportCommand) -> None:
     path = find_run(command.run)
     check_folder("--out", command.out)
     if command.layout != "classifier":
+        for option, given in (("--tower", command.tower), ("--no-onnx", not command.onnx)):
+            if given:
+                raise UserError(f"{option} goes with --layout classifier: leave it out.")
         _export_prompts(path, command)
         return
     if command.onnx:

@@ -148,6 +148,8 @@ def _check(command: CheckData) -> None:
     from mocoop.datasets.folder import FolderDataset
     from mocoop.datasets.skip_list import add_skipped
 
+    if command.workers is not None and command.workers < 0:
+        raise UserError(f"--workers must be at least 0; got {command.workers}.")
     dataset = load_dataset(_named(command.name), command.root, whole=False)
     from mocoop.catalog.check import check
     from mocoop.storage.cache_folder import default_cache

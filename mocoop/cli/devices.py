@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.runs.status import QUEUED, STATUS_FILE, read_status
 from mocoop.storage.atomic import write_json
 
 LOOK_SECONDS = 0.1  # between two looks at the processes
@@ -51,6 +52,7 @@ def train_on_devices(
             for port in [_free_port()] for rank in range(devices)
         ]  # fmt: skip
         try:
+            _hand_over(path, processes[0].pid)
             with _stops_forwarded(processes) as stopped:
                 _watch(processes)
         finally:
@@ -59,6 +61,18 @@ def train_on_devices(
                     process.kill()
                 process.wait()
         _tell(processes, stopped, Path(folder))
+
+
+def _hand_over(path: Path, pid: int) -> None:
+    """Lets the first process train the run in a folder that is reserved for this one."""
+    from mocoop.runs.run import Run
+    from mocoop.runs.writer import hand_over
+
+    if not (path / STATUS_FILE).exists():  # a folder that was named is not reserved
+        return
+    status = read_status(path)
+    if status.state == QUEUED and status.pid == os.getpid():
+        hand_over(Run(path), pid)
 
 
 def _start(

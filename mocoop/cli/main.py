@@ -60,7 +60,7 @@ and see which expert the router chooses for an image.
   tune       compare settings       mocoop tune mocoop --grid learning_rate=0.2,0.5
   sweep      search settings        mocoop sweep sweep.yaml --workers 2
   results    make the results page  mocoop results --workers 2
-  lab-grid   train the runs of the app's overfitting lab (about 25 minutes on a core)
+  lab-grid   train the runs of the app's overfitting lab (about 35 minutes on a core)
   federated  clients train together  mocoop federated --data albums --strategy mocoop
   federated-table  compare federations  mocoop federated-table --data albums
   export     write a classifier     mocoop export RUN --out my-classifier
@@ -133,8 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The reader (`head`, a pager) has closed the pipe. Python would report this at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        if error.errno not in (*DISK_FULL, *NOT_WRITABLE):
-            raise
+        if error.errno not in (*DISK_FULL, *NOT_WRITABLE) and error.filename is None:
+            raise  # it is about no file that the user could change
         print(f"mocoop: {why_not_written(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -148,7 +149,10 @@ def _labels(given: str | None, files: Sequence[str]) -> dict[str, str] | None:
     )
 
     if given == FOLDERS:
-        return labels_from_folders(files)
+        # The folder of a file that was named without one, or as `.`, is known to the system.
+        whole = {file: os.path.abspath(file) for file in files}
+        known = labels_from_folders(list(whole.values()))
+        return {file: known[path] for file, path in whole.items() if path in known}
     try:
         content = Path(given).read_bytes()
     except OSError as error:

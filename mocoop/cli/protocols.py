@@ -12,33 +12,16 @@ import tyro
 from mocoop.cli.console import print_json
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
+from mocoop.cli.table_output import TableOutput, check_files, print_tables
 from mocoop.errors import UserError
 from mocoop.runs.paths import protocol_runs
 from mocoop.shots import Shots
 
 if TYPE_CHECKING:
     from mocoop.protocols.plans import Task
-    from mocoop.results.cells import Table
     from mocoop.results.rows import Row
     from mocoop.runs.run import Run
     from mocoop.storage.engines import Engine
-
-
-@dataclass(frozen=True)
-class TableOutput:
-    """Options for the output of result tables."""
-
-    csv: MaybePath = None
-    """Also write the numbers of every seed to this CSV file."""
-    means_csv: MaybePath = None
-    """Also write the means over seeds to this CSV file, with both standard deviations: sample
-    (n - 1, as in the tables) and population (n, as CoOp's script prints it)."""
-    markdown: MaybePath = None
-    """Also write the tables to this Markdown file."""
-    latex: MaybePath = None
-    """Also write the tables to this LaTeX file (it needs the LaTeX package booktabs)."""
-    json: bool = False
-    """Print the numbers of every seed as one JSON document instead of tables."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +180,8 @@ class ResultsCommand:
 
 def protocol(command: ProtocolCommand) -> None:
     """Trains and tests a protocol's runs and prints its tables."""
-    _check_files(command.output)
+    check_files(command.output)
+    _check_options(command)
     from mocoop.protocols.plans import Plan, tasks
     from mocoop.results.page import tables_of
 
@@ -217,9 +201,27 @@ def protocol(command: ProtocolCommand) -> None:
     print_tables(rows, tables_of(rows, command.protocol, command.measures), command.output)
 
 
+def _check_options(command: ProtocolCommand) -> None:
+    """Raises UserError for options that the protocol would not look at."""
+    across_styles = command.protocol == "domain-generalization"
+    if command.targets and not across_styles:
+        more = " Give all data sets with --data." if command.protocol == "cross-dataset" else ""
+        raise UserError(f"--targets goes with domain-generalization: leave it out.{more}")
+    if command.style != ProtocolCommand.style and (command.targets or not across_styles):
+        raise UserError(
+            "--style goes with domain-generalization without --targets, where the other styles "
+            "are tested: leave it out."
+        )
+    if command.measures and command.protocol != "few-shot":
+        raise UserError(
+            "--measures goes with few-shot: leave it out. The measures of the other protocols are "
+            "in --csv."
+        )
+
+
 def ablation(command: AblationCommand) -> None:
     """Trains and tests the variants of a mixture and prints their table."""
-    _check_files(command.output)
+    check_files(command.output)
     from mocoop.protocols.ablations import ablation_tasks
     from mocoop.results.page import tables_of
 
@@ -240,6 +242,12 @@ def ablation(command: AblationCommand) -> None:
 def results(command: ResultsCommand) -> None:
     """Runs all protocols on the built-in sets and writes the results page."""
     check_file("--out", command.out)
+    if command.out.suffix.lower() == ".csv":
+        raise UserError(
+            f"--out {command.out} is the page; the CSV file with the numbers is written next to "
+            f"it. Name the page, such as {command.out.with_suffix('.md')}."
+        )
+    check_file("The numbers next to --out", command.out.with_suffix(".csv"))
     from mocoop.results.page import all_tasks, page
     from mocoop.results.tables import to_csv
     from mocoop.storage.atomic import write_text
@@ -311,32 +319,3 @@ def run_all(
             bar.update()
             bar.set_description(f"{labels[task.config.data]} {task.label}")
     return [row for index in sorted(rows) for row in rows[index]], list(runs.values())
-
-
-def print_tables(rows: Sequence[Row], tables: Sequence[Table], output: TableOutput) -> None:
-    """Prints the tables or one JSON document, and writes the requested files."""
-    from mocoop.results.markup import to_latex, to_markdown
-    from mocoop.results.means import means_csv
-    from mocoop.results.tables import to_csv
-    from mocoop.storage.atomic import write_text
-
-    markdown = "\n".join(to_markdown(table) for table in tables)
-    texts = (
-        (output.csv, to_csv(rows)),
-        (output.means_csv, means_csv(rows)),
-        (output.markdown, markdown),
-        (output.latex, "\n".join(to_latex(table) for table in tables)),
-    )
-    for path, text in texts:
-        if path is not None:
-            write_text(path, text)
-    if output.json:
-        print_json([asdict(row) for row in rows])
-    else:
-        print(markdown, end="")
-
-
-def _check_files(output: TableOutput) -> None:
-    """Raises UserError for files that cannot be written. Runs before anything is trained."""
-    for option in ("csv", "means_csv", "markdown", "latex"):
-        check_file(f"--{option.replace('_', '-')}", getattr(output, option))

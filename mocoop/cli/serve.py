@@ -65,7 +65,7 @@ def serve(command: ServeCommand) -> None:
 
         limits = Limits(command.megabytes, command.at_once, command.seconds)
         service = make_service(Served.opened(path, is_export), limits, command.batch)
-        listener.listen(BACKLOG)  # from now on clients are not refused, but wait
+        _listen(listener, command.host)  # from now on clients are not refused, but wait
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(
@@ -88,7 +88,7 @@ def _check_packages() -> None:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Returns a socket that listens to an address.
+    """Returns a socket with an address, which does not listen yet.
 
     Raises:
         UserError: if the address cannot be used.
@@ -100,8 +100,24 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise UserError(
-            f"{host}:{port} cannot be used ({error.strerror or error}). Choose another --host "
-            "or --port."
-        ) from error
+        raise _unusable(host, port, error) from error
     return listener
+
+
+def _listen(listener: socket.socket, host: str) -> None:
+    """Lets clients connect.
+
+    Raises:
+        UserError: if another process does so at the same address since the socket has it.
+    """
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise _unusable(host, listener.getsockname()[1], error) from error
+
+
+def _unusable(host: str, port: int, error: OSError) -> UserError:
+    return UserError(
+        f"{host}:{port} cannot be used ({error.strerror or error}). Choose another --host or "
+        "--port."
+    )

@@ -148,7 +148,24 @@ def _check_options(command: MakeTemplates) -> None:
         raise UserError(f"--seconds must be greater than 0; got {command.seconds:g}.")
     if command.model:
         check_client()
+    _check_used(command)
     check_folder("--controls", command.controls)
+
+
+def _check_used(command: MakeTemplates) -> None:
+    """Raises UserError for an option that has no effect beside the others."""
+    for name in ("samples", "seconds"):
+        if not command.model and getattr(command, name) != getattr(MakeTemplates, name):
+            raise UserError(f"--{name} goes with --model. Name a model, or leave it out.")
+    if command.rule == MakeTemplates.rule:
+        return
+    if command.method == "images":
+        raise UserError(
+            "--rule goes with groups that are made by texts. Choose --method kmeans or linkage, "
+            "or leave it out."
+        )
+    if command.count:
+        raise UserError("--count gives what --rule would choose: leave one of them out.")
 
 
 def _output(command: MakeTemplates) -> Path | None:

@@ -6,10 +6,10 @@ command starts quickly and reports mistakes at once.
 
 from __future__ import annotations
 
-import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -112,9 +112,7 @@ def train(command: TrainCommand) -> None:
     if command.run is None or not (command.run / STATUS_FILE).exists():
         check_name(config.data)  # for a queued run, run_experiment checks and records a failure
     import_slow()
-    from mocoop.runs.run import new_run_path
-    from mocoop.training.experiment import run_experiment
-    from mocoop.training.ranks import check_can_be_shared, joined, ranks_asked_for
+    from mocoop.training.ranks import check_can_be_shared, ranks_asked_for
 
     if command.devices < 1:
         raise UserError(f"devices must be at least 1; got {command.devices}.")
@@ -123,13 +121,33 @@ def train(command: TrainCommand) -> None:
     if ranks_asked_for().rank > 0:
         _help_to_train(config)
         return
-    path = command.run or new_run_path(config)
-    if command.wait:
-        _wait_in_queue(path)
-    if command.devices > 1:
-        options = [f"--{name}" for name in ("json", "quiet") if getattr(command, name)]
-        train_on_devices(config, path, command.devices, options)
-        return
+    with _folder(command, config) as path:
+        if command.wait:
+            _wait_in_queue(path)
+        if command.devices > 1:
+            options = [f"--{name}" for name in ("json", "quiet") if getattr(command, name)]
+            train_on_devices(config, path, command.devices, options)
+        else:
+            _train_here(config, path, command)
+
+
+def _folder(command: TrainCommand, config: TrainConfig) -> AbstractContextManager[Path]:
+    """Returns a context with the run's folder; a folder that was not named is reserved.
+
+    A named one is reserved only in order to wait: it may be of a queued run, whose turn it is.
+    """
+    from mocoop.runs.reserve import reserved, reserved_at
+
+    if command.run is None:
+        return reserved(config)
+    return reserved_at(command.run) if command.wait else nullcontext(command.run)
+
+
+def _train_here(config: TrainConfig, path: Path, command: TrainCommand) -> None:
+    """Trains a run in this process, with others if they have been started."""
+    from mocoop.training.experiment import run_experiment
+    from mocoop.training.ranks import joined
+
     with (
         joined(config),
         progress_bar(not command.quiet, "encoding images") as encoding,
@@ -178,26 +196,15 @@ def resume(command: ResumeCommand) -> None:
 
 
 def _wait_in_queue(path: Path) -> None:
-    """Puts a new run into the queue and returns when it may start.
-
-    If the waiting is interrupted, the run is removed.
+    """Returns when a queued run may start.
 
     Raises:
-        UserError: if the run was removed from the queue, or cannot be written.
+        UserError: if the run was removed from the queue.
     """
     from mocoop.runs.queue import wait_for_turn
-    from mocoop.runs.writer import queue_run
-    from mocoop.storage.atomic import explain_write_errors
 
-    with explain_write_errors(path.parent):
-        run = queue_run(path)
-    try:
-        turn = wait_for_turn(run.path)
-    except BaseException:
-        shutil.rmtree(run.path, ignore_errors=True)
-        raise
-    if not turn:
-        raise UserError(f"Run {run.name} was removed from the queue before it could start.")
+    if not wait_for_turn(path):
+        raise UserError(f"Run {path.name} was removed from the queue before it could start.")
 
 
 def _follow(
@@ -244,6 +251,7 @@ def _how_to_resume(path: Path) -> str:
 def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
     """Prints a finished run's results and a next step."""
     from mocoop.datasets.splits import shots_missing
+    from mocoop.methods import METHODS
     from mocoop.runs.chosen_on_test import chosen_on_test
     from mocoop.runs.expert_steps import choice_in_words
     from mocoop.runs.run import Run
@@ -256,7 +264,8 @@ def _print_outcome(path: Path, command: TrainCommand | ResumeCommand) -> None:
         if setup.expert_steps:
             print(f"experts: {choice_in_words(setup.expert_steps)}")
         print_results(results, chosen=chosen_on_test(setup.config, results))
-        drawn = results.get("training_images")
+        # A method that learns from no images has drawn them all the same.
+        drawn = METHODS[setup.config.method].needs_images and results.get("training_images")
         missing = drawn and shots_missing(setup.config, setup.trained_classes, drawn)
         if missing:
             print(f"trained on {missing}")

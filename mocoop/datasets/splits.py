@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mocoop.config import TrainConfig
 from mocoop.datasets.base import SPLITS, Dataset, Item, check_training
+from mocoop.datasets.skip_list import SKIP_FILE
 from mocoop.errors import UserError, choose_from
 from mocoop.shots import ALL_SHOTS
 
@@ -201,6 +202,29 @@ def few_shot_items(
         tuple(train[i] for i in chosen if train[i].label in wanted),
         tuple(val[i] for i in chosen_val if val[i].label in wanted),
     )
+
+
+def check_every_class(
+    dataset: Dataset, classes: Sequence[int], items: Sequence[Item], style: str = ""
+) -> None:
+    """Raises UserError for a class that would be trained without a single image of it.
+
+    Args:
+        dataset: the data set.
+        classes: the classes that are trained.
+        items: the training images.
+        style: the style that all of them have; empty for all styles.
+    """
+    known = {item.label for item in items}
+    missing = [dataset.class_names[label] for label in classes if label not in known]
+    if missing:
+        more = f", nor have {len(missing) - 1} other classes" if len(missing) > 1 else ""
+        of_style = f" of the style {style!r}" if style else ""
+        raise UserError(
+            f"{missing[0]!r} of {dataset.name} has no training image{of_style}{more}: nothing "
+            f"could be learned of it. Add training images, or remove the class. Images in "
+            f"{SKIP_FILE} do not count."
+        )
 
 
 def shots_missing(config: TrainConfig, classes: int, images: int) -> str | None:

@@ -124,10 +124,12 @@ def _right(items: RoutedItems) -> torch.Tensor:
 
 
 def choices_tested(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
-    """Returns the choices of classes that a run is tested on and that have test images."""
-    number = len(dataset.class_names)
-    choices = choices_of(config)
-    return tuple(c for c in choices if dataset.items("test", class_range(c, number)))
+    """Returns the choices of classes that a run is tested on and that have test images.
+
+    A new half of one class is left out: among one class every answer is right.
+    """
+    parts = {c: class_range(c, len(dataset.class_names)) for c in choices_of(config)}
+    return tuple(c for c, part in parts.items() if len(part) > 1 and dataset.items("test", part))
 
 
 def choices_of(config: TrainConfig) -> tuple[str, ...]:

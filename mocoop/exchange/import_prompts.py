@@ -22,9 +22,9 @@ from mocoop.model.soft_prompts import STOP
 from mocoop.presets import preset
 from mocoop.prompt_encoder.tokens import TokenTable
 from mocoop.runs.paths import default_runs
+from mocoop.runs.reserve import reserve
 from mocoop.runs.run import Run, new_run_path
 from mocoop.runs.writer import queue_run
-from mocoop.storage.atomic import exclusive_lock
 from mocoop.templates import END, SLOT, Groups
 from mocoop.training.experiment import run_experiment
 from mocoop.training.imported import Imported
@@ -103,9 +103,9 @@ def _own_folder(config: TrainConfig, path: Path | None) -> tuple[Path, bool]:
             return queue_run(path).path, True
         except FileExistsError:
             return path, False
-    runs = default_runs()
-    with exclusive_lock(runs):
-        return queue_run(new_run_path(config, runs)).path, True
+    run = reserve(runs := default_runs(), lambda: new_run_path(config, runs))
+    assert run is not None  # a path is chosen in any case
+    return run.path, True
 
 
 def changed_norms(file: CoOpFile, backbone: Backbone) -> dict[str, Tensor]:

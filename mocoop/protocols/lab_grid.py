@@ -28,7 +28,7 @@ from mocoop.assets import asset, check_if_shipped
 from mocoop.clip.backbone import choose_device, load_backbone
 from mocoop.config import DEMO, TrainConfig
 from mocoop.datasets import load_dataset
-from mocoop.errors import UserError
+from mocoop.errors import PathError, UserError
 from mocoop.features.image_keys import digest
 from mocoop.protocols.lab import METHODS, SUPERVISED, LabRun, LabSettings, measure
 from mocoop.protocols.reuse import Expectations, Expected
@@ -201,13 +201,12 @@ def read_grid(folder: Path | None = None) -> Grid:
         UserError: for a grid that is missing, damaged or of another format.
     """
     folder = folder or asset("lab")
+    if not (folder / TABLE).exists():
+        raise PathError(folder, f" holds no grid of the lab: {TABLE} is missing. {_MAKE}")
     for name in (TABLE, NUMBERS):
         check_if_shipped(folder / name)
     values = read_values(folder, TABLE)
-    advice = (
-        "The trainings of format 2 also differ in their learning rate. Make it again with `mocoop "
-        "lab-grid`."
-    )
+    advice = f"The trainings of format 2 also differ in their learning rate. {_MAKE}"
     check_format(values, GRID_FORMAT, folder / TABLE, advice=advice, oldest=2)
     try:
         if _digest(folder / NUMBERS) != values["sha256"]:
@@ -229,6 +228,7 @@ def read_grid(folder: Path | None = None) -> Grid:
         ) from error
 
 
+_MAKE = "Make it with `mocoop lab-grid`."
 _FIELDS = tuple(item.name for item in fields(LabRun))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset, absolute_source, load_dataset
 from mocoop.datasets.base import check_training
-from mocoop.datasets.splits import base_size
+from mocoop.datasets.splits import base_size, check_every_class
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import METHODS, find_method
 from mocoop.presets import (
@@ -129,7 +129,8 @@ def check(plan: Plan) -> None:
                 f"{_without(plan.methods, unfit)}."
             )
     for target in plan.targets:
-        load_dataset(target)
+        if not load_dataset(target).items("test"):
+            raise UserError(f"{target} has no test images. Add a folder test/ to it.")
 
 
 def _check_training(plan: Plan, dataset: Dataset) -> None:
@@ -158,6 +159,9 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
         train = tuple(item for item in train if item.style == plan.style)
     most = max(Counter(item.label for item in train).values(), default=0)
     trained = [m for m in plan.methods if METHODS[m].needs_images]
+    if trained:
+        classes = range(half if plan.protocol == "base-to-new" else num_classes)
+        check_every_class(dataset, classes, train, plan.style if _by_style(plan) else "")
     too_many = [shots for shots in plan.shots if shots > most]
     if trained and too_many:
         where = f" of the style {plan.style!r}" if _by_style(plan) else ""

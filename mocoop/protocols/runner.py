@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -24,9 +26,12 @@ from mocoop.protocols.reuse import (
     runs_of_older_names,
 )
 from mocoop.runs.paths import data_in_name, remove_half_files
+from mocoop.runs.reserve import removed_unless_begun, reserve
 from mocoop.runs.run import Run
 from mocoop.shots import shots_name
 from mocoop.storage.engines import Engine, needed_folders, shared_folder
+
+WAIT_SECONDS = 0.5  # between two looks at a run that another process trains
 
 
 def run_tasks(
@@ -36,7 +41,8 @@ def run_tasks(
 
     A run that is already finished is read and not trained again, so that a second call with the
     same tasks is fast. If its CLIP, classes, templates or images have changed since then, it is
-    kept, a new run is trained beside it, and a `UserNote` says so.
+    kept, a new run is trained beside it, and a `UserNote` says so. Two calls at once share the
+    work: what one of them trains, the other one leaves until the end, and then waits for it.
 
     Args:
         tasks: the tasks; tasks with equal settings share a run.
@@ -64,12 +70,20 @@ def run_tasks(
             continue
         yield from ((task, run) for task in same)
     _tell(changed)
-    jobs = [(by_key[key][0].config, _targets(by_key[key]), root, waiting[key]) for key in waiting]
     root.mkdir(parents=True, exist_ok=True)
     folders = needed_folders(root, (task.config for task in tasks))
     names = list(waiting)
-    for index, path in engine.map(finish, jobs, names, folders):
-        yield from ((task, Run(path)) for task in by_key[names[index]])
+    for work in (finish_unless_taken, finish):
+        jobs = [
+            (by_key[key][0].config, _targets(by_key[key]), root, waiting[key]) for key in names
+        ]
+        taken = []
+        for index, path in engine.map(work, jobs, names, folders):
+            if path is None:
+                taken.append(names[index])
+            else:
+                yield from ((task, Run(path)) for task in by_key[names[index]])
+        names = taken
 
 
 def finish(
@@ -77,7 +91,8 @@ def finish(
 ) -> Path:
     """Returns the folder of the finished run with these settings; trains it if there is none.
 
-    A stopped run with these settings is resumed from its snapshot.
+    A stopped run with these settings is resumed from its snapshot. Where another process trains
+    it, this one waits.
 
     Args:
         config: the run's settings.
@@ -85,8 +100,21 @@ def finish(
         root: folder of the runs.
         expected: what the run is to be made from; it is looked up if None.
     """
+    while (path := finish_unless_taken(config, targets, root, expected)) is None:
+        time.sleep(WAIT_SECONDS)
+    return path
+
+
+def finish_unless_taken(
+    config: TrainConfig, targets: tuple[str, ...], root: Path, expected: Expected | None = None
+) -> Path | None:
+    """Returns what `finish` does, but None instead of waiting for another process."""
     found = _Search(root, config, Expectations(), expected)
-    run = found.finished() or found.resumed() or _trained(config, root, run_name(config))
+    run = found.finished()
+    if run is None and not _is_taken(root, run_name(config)):
+        run = found.resumed() or _trained(config, root, found)
+    if run is None:
+        return None
     for target in targets:
         evaluate_on(run, load_dataset(target))
     return run.path
@@ -100,14 +128,35 @@ def run_name(config: TrainConfig) -> str:
     return f"{data_in_name(config.data)}-{config.method}-{shots}-seed{config.seed}-{key}"
 
 
-def _trained(config: TrainConfig, root: Path, name: str) -> Run:
-    """Trains a run with these settings from the beginning and returns it."""
+def _trained(config: TrainConfig, root: Path, found: _Search) -> Run | None:
+    """Trains a run with these settings from the beginning and returns it.
+
+    Returns None if another process trains it, or has finished it in the meantime.
+    """
     from mocoop.training.experiment import run_experiment
 
+    run = reserve(root, partial(_path_if_needed, root, run_name(config), found))
+    if run is None:
+        return None
+    with removed_unless_begun(run):
+        for _ in run_experiment(config, run.path):
+            pass
+    return run
+
+
+def _path_if_needed(root: Path, name: str, found: _Search) -> Path | None:
+    """Returns an unused folder; None if a run is finished, or is being trained."""
+    if found.finished() is not None or _is_taken(root, name):
+        return None
     path = _free_path(root, name)
-    for _ in run_experiment(config, path):
-        pass
-    return Run(path)
+    with suppress(FileNotFoundError):
+        path.rmdir()  # an empty folder of a killed process
+    return path
+
+
+def _is_taken(root: Path, name: str) -> bool:
+    """Returns whether a process trains, or is about to train, a run of this name."""
+    return any(_is_active(path) for path in takewhile(Path.exists, _paths(root, name)))
 
 
 class _Search:

@@ -229,9 +229,19 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        os.rename(temporary, target)
+        _rename(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(folder: Path, target: Path) -> None:
+    """Gives a folder its name, which another process may have taken in the meantime."""
+    try:
+        os.rename(folder, target)
+    except OSError as error:
+        if target.exists():
+            raise UserError(f"{target} exists already. Remove or rename it first.") from error
+        raise
 
 
 @contextmanager

@@ -149,7 +149,7 @@ def explain_write_errors(folder: Path, variable: str = "MOCOOP_RUNS") -> Iterato
 
 
 def why_not_written(error: OSError) -> str:
-    """Returns a sentence for a full disk, or a file that may not be written or read."""
+    """Returns a sentence for a full disk, or a file that cannot be written or read."""
     path = Path(error.filename) if isinstance(error.filename, str) else None
     where = "" if path is None else str(path.parent if path.name.startswith(".") else path)
     if error.errno in DISK_FULL:
@@ -158,10 +158,16 @@ def why_not_written(error: OSError) -> str:
             f"the disk{of} is full: free some space, or choose another place. Files that were "
             "saved before are complete."
         )
+    advice = "check its permissions" if error.errno in NOT_WRITABLE else "check the path"
     return (
-        f"{where or 'a file'} cannot be used ({error.strerror}): check its permissions, or choose "
+        f"{_shortened(where) or 'a file'} cannot be used ({error.strerror}): {advice}, or choose "
         "another place."
     )
+
+
+def _shortened(path: str, most: int = 200) -> str:
+    """Returns a path; one that is too long without its middle."""
+    return path if len(path) <= most else f"{path[: most // 2]}...{path[-most // 2 :]}"
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from mocoop.storage.processes import parallel_map
 
 T = TypeVar("T")
 ENGINES = ("local", "ray")
+_USUAL = {"cpus": 1.0, "gpus": 0.0, "memory": 0.0}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ class Engine:
             )
         if self.address and self.name != "ray":
             raise UserError("An address is for --engine ray. Add it, or leave the address out.")
+        asked = [name for name, usual in _USUAL.items() if getattr(self, name) != usual]
+        if asked and self.name != "ray":
+            raise UserError(
+                f"--{asked[0]} is for --engine ray; processes of this machine share its cores. "
+                f"Add it, or leave --{asked[0]} out."
+            )
 
     @contextmanager
     def open(self) -> Iterator[None]:

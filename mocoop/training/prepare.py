@@ -16,7 +16,7 @@ from mocoop.clip.random_crop import RandomCrop
 from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset, absolute_source, load_dataset
 from mocoop.datasets.base import Item
-from mocoop.datasets.splits import class_range, few_shot_items
+from mocoop.datasets.splits import check_every_class, class_range, few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
@@ -89,6 +89,9 @@ def prepare(
     backbone = backbone or load_backbone(config.backbone, device)
     check_model(config, backbone, groups)
     train_items, val_items = few_shot_items(config, dataset)
+    record = METHODS[config.method]
+    if record.needs_images and (record.fits_image_features or config.epochs):
+        check_every_class(dataset, trained, train_items, config.style)
     labels = [item.label for item in train_items]
     check_held_out(config, labels, len(val_items), config.searches_lengths and dataset.val_is_test)
     names = [dataset.class_names[label] for label in trained]

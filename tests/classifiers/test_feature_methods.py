@@ -232,7 +232,7 @@ def test_weights_of_another_method_are_told(kind):
 
 @pytest.mark.parametrize("method", [*ALL, "linear-probe"])
 def test_a_run_of_the_base_half(workspace, inputs, tmp_path, method):
-    """CLIP-Adapter is tested on new classes; the others have none and say so."""
+    """CLIP-Adapter knows new classes; the others have none and say so."""
     prepared = inputs(method, classes="base")
     backbone, dataset = prepared.backbone, prepared.dataset
     list(run_experiment(prepared.config, tmp_path / "run"))
@@ -245,7 +245,7 @@ def test_a_run_of_the_base_half(workspace, inputs, tmp_path, method):
     assert probabilities.shape == (5, len(trained))
     everything = range(len(dataset.class_names))
     if method == "clip-adapter":
-        assert {"base", "new", "harmonic_mean"} <= set(results)
+        assert {"new", "harmonic_mean"}.isdisjoint(results)  # among one class all are right
         assert classifier.subset(everything).classify(features_of(5)).probabilities.shape[1] == 3
         return
     assert "new" not in results

@@ -13,8 +13,12 @@ from PIL import Image
 
 from mocoop.datasets import load_dataset
 from mocoop.datasets.splits import base_size, few_shot, few_shot_items, random_split
+from mocoop.errors import UserError
 from mocoop.presets import preset
+from mocoop.protocols.plans import Plan, tasks
+from mocoop.training.prepare import prepare
 from tests.support import reference
+from tests.support.image_files import add_files
 
 # CoOp's own split files, where this machine has them.
 DATA = Path(os.environ.get("MOCOOP_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -158,3 +162,20 @@ def test_random_split_depends_on_its_seed_alone():
     labels = labelled({0: 50, 1: 50})
     assert random_split(labels, 1) == random_split(labels, 1)
     assert random_split(labels, 1) != random_split(labels, 2)
+
+
+def test_a_style_without_images_of_a_class_is_not_trained(tmp_path):
+    files = [f"photo/{s}/{c}/{n}.png" for s in ("train", "test") for c in ("cat", "dog")
+             for n in range(3)]  # fmt: skip
+    files += [f"sketch/{s}/{c}/{n}.png" for s in ("train", "test") for c in ("cat", "dog", "emu")
+              for n in range(3)]  # fmt: skip
+    add_files(tmp_path, *files)
+    config = replace(preset("coop"), data=str(tmp_path), shots=1, epochs=1)
+    assert len(prepare(config).train_items) == 3
+    with pytest.raises(UserError, match="no training image of the style 'photo'"):
+        prepare(replace(config, style="photo"))
+    plan = Plan("domain-generalization", (str(tmp_path),), ("coop",), (1,), style="photo")
+    with pytest.raises(UserError, match=r"'emu' of .* has no training image of the style 'photo'"):
+        tasks(plan)
+    assert tasks(replace(plan, methods=("zero-shot",)))
+    assert tasks(replace(plan, style="sketch"))

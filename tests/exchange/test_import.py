@@ -151,7 +151,8 @@ def test_base_half(place, clip, tmp_path):
     state = coop_state(clip, drawn(4, WIDTH), CLASSES[:2])
     run = import_prompts(dassl_file(tmp_path / "m", state), settings(place), backbone=clip)
     assert run.setup().config.classes == "base"
-    assert {"base", "new", "harmonic_mean"} <= set(run.results())
+    assert "base" in run.results()  # the new half is one class, among which all are right
+    assert {"new", "harmonic_mean"}.isdisjoint(run.results())
 
 
 def cocoop_state(clip):
