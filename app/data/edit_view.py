@@ -39,11 +39,11 @@ def classes(dataset: Dataset) -> None:
     st.caption(words.change_names(EDITS_FILE, own.edits_folder.name if own.in_use else ""))
     # Streamlit keeps what was typed by row: after another visitor's change of the names, it would
     # stand in rows of other folders or overwrite that change.
-    shown = "\n".join((*table[FOLDER], *table[CLASS]))
+    listed = "\n".join((*table[FOLDER], *table[CLASS]))
     fixed = [column for column in table.columns if column != CLASS]
     edited = st.data_editor(
         table,
-        key=f"classes {dataset.source} {hashlib.sha256(shown.encode()).hexdigest()}",
+        key=f"classes {dataset.source} {hashlib.sha256(listed.encode()).hexdigest()}",
         disabled=fixed,
         hide_index=True,
         height=_height(table),
