@@ -160,12 +160,12 @@ def why_not_written(error: OSError) -> str:
         )
     advice = "check its permissions" if error.errno in NOT_WRITABLE else "check the path"
     return (
-        f"{_shortened(where) or 'a file'} cannot be used ({error.strerror}): {advice}, or choose "
+        f"{_without_middle(where) or 'a file'} cannot be used ({error.strerror}): {advice}, or choose "
         "another place."
     )
 
 
-def _shortened(path: str, most: int = 200) -> str:
+def _without_middle(path: str, most: int = 200) -> str:
     """Returns a path; one that is too long without its middle."""
     return path if len(path) <= most else f"{path[: most // 2]}...{path[-most // 2 :]}"
 
