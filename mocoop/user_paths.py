@@ -32,3 +32,18 @@ def user_path(text: str) -> Path:
             f"{shown!r} cannot be a file or folder here: {reason.rstrip('.')}. Check the path."
         ) from error
     return path
+
+
+def folder_setting(variable: str, otherwise: str | Path) -> Path:
+    """Returns the folder that an environment variable names; `otherwise` if it is not set.
+
+    Raises:
+        UserError: if the value cannot be a path, as in `user_path`.
+    """
+    chosen = os.environ.get(variable)
+    if not chosen:
+        return Path(otherwise)
+    try:
+        return user_path(chosen)
+    except UserError as error:
+        raise UserError(f"{variable} cannot be used. {error}") from error

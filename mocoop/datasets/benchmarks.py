@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from mocoop.datasets.edits import read_edits
 from mocoop.datasets.folder import FolderDataset
 from mocoop.errors import UserError, choose_from
 from mocoop.templates import TemplateSet, load_templates
+from mocoop.user_paths import folder_setting
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ BENCHMARKS = tuple(TABLE)
 
 def data_root() -> Path:
     """Returns the folder of the benchmark sets: MOCOOP_DATA, or ./data."""
-    return Path(os.environ.get("MOCOOP_DATA") or "data").expanduser()
+    return folder_setting("MOCOOP_DATA", "data")
 
 
 def images_folder(name: str, root: Path) -> Path:

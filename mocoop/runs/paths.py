@@ -11,7 +11,7 @@ from mocoop.assets import asset
 from mocoop.errors import UserError
 from mocoop.runs.status import STATUS_FILE, read_status
 from mocoop.storage.atomic import remove_of_killed
-from mocoop.user_paths import user_path
+from mocoop.user_paths import folder_setting
 
 EXPORT_FILE = "classifier.json"
 """By this file a folder of `mocoop export` is recognised."""
@@ -22,7 +22,7 @@ RESERVED = (PROTOCOL, LAB_GRID, SWEEPS, FEDERATED)
 
 def default_runs() -> Path:
     """Returns the default folder of runs: MOCOOP_RUNS, or ./runs."""
-    return user_path(os.environ.get("MOCOOP_RUNS") or "runs")
+    return folder_setting("MOCOOP_RUNS", "runs")
 
 
 def protocol_runs() -> Path:

@@ -160,8 +160,8 @@ def why_not_written(error: OSError) -> str:
         )
     advice = "check its permissions" if error.errno in NOT_WRITABLE else "check the path"
     return (
-        f"{_without_middle(where) or 'a file'} cannot be used ({error.strerror}): {advice}, or choose "
-        "another place."
+        f"{_without_middle(where) or 'a file'} cannot be used ({error.strerror}): {advice}, or "
+        "choose another place."
     )
 
 

@@ -199,7 +199,7 @@ def test_damaged_grids_are_named(made, tmp_path):
     (tmp_path / NUMBERS).unlink()
     with pytest.raises(UserError, match="is damaged"):
         read_grid(tmp_path)
-    with pytest.raises(UserError, match=f"has no {TABLE}"):
+    with pytest.raises(UserError, match=f"{TABLE} is missing"):
         read_grid(tmp_path / "nowhere")
 
 

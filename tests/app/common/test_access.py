@@ -43,8 +43,8 @@ def test_the_app_tells_what_is_wrong_with_the_server(empty_runs, monkeypatch):
     monkeypatch.setenv("MOCOOP_RUNS", str(empty_runs / ("x" * 300)))  # no file system takes it
     app = opened()
     assert not app.exception
-    assert "cannot be read" in texts(app.error)
-    assert "set MOCOOP_RUNS" in texts(app.error)
+    assert "MOCOOP_RUNS cannot be used" in texts(app.error)
+    assert "File name too long" in texts(app.error)
     for good in ("not yet there", "file", "file/below"):
         (empty_runs / "file").write_text("")
         monkeypatch.setenv("MOCOOP_RUNS", str(empty_runs / good))
