@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from mocoop.config import TrainConfig
 from mocoop.presets import preset
 from mocoop.runs.run import Run
+from mocoop.storage.cache_folder import default_cache
 
 APP = Path(__file__).resolve().parents[2] / "streamlit_app.py"
 
@@ -46,6 +47,7 @@ def empty_runs(workspace, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def one_run(finished_run, empty_runs) -> Run:
-    """A folder of runs that holds one finished run."""
+    """A folder of runs that holds one finished run, of which no map is in the cache."""
+    shutil.rmtree(default_cache() / "projections", ignore_errors=True)
     shutil.copytree(finished_run.path, empty_runs / finished_run.name)
     return Run(empty_runs / finished_run.name)
