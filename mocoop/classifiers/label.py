@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,9 @@ def label(session: onnxruntime.InferenceSession, picture: np.ndarray) -> dict[st
     index, probabilities, chosen, weights = (
         values[0] for values in session.run(outputs, {"pictures": picture[None]})
     )
+    times = Counter(class_names)
     told = [  # classes of the same name, as in ImageNet, have their number behind it
-        f"{name} ({number})" if class_names.count(name) > 1 else name
+        f"{name} ({number})" if times[name] > 1 else name
         for number, name in enumerate(class_names)
     ]
     return {

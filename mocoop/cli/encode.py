@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -51,16 +50,13 @@ def encode(command: EncodeData) -> None:
         UserError: for data, a CLIP or a cluster that cannot be used, or images that cannot be
             read; all others are encoded then.
     """
-    from mocoop.datasets import BENCHMARKS, is_builtin
+    from mocoop.datasets import absolute_source
     from mocoop.features.extraction import Request, extract
 
     if not command.name:
         raise UserError("Expected the name of a data set, or the path of a folder of images.")
     engine = command.engine.chosen()
-    path = Path(command.name).expanduser()
-    is_name = is_builtin(command.name) or command.name in BENCHMARKS  # whatever folder is here
-    # The same on every node.
-    name = str(path.resolve()) if path.exists() and not is_name else command.name
+    name = absolute_source(command.name)  # the same on every node
     decoders = command.decoders
     if decoders is None and engine.name == "ray":
         decoders = max(0, int(engine.cpus) - 1)

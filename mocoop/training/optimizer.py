@@ -50,10 +50,11 @@ class PromptOptimizer:
             for name, parameter in named
             if parameter.requires_grad and not name.endswith(ALPHAS) and not model.rests(name)
         ]
-        router = [p for p in model.router_parameters() if any(p is own for own in self._learned)]
+        learned = set(map(id, self._learned))
+        router = [p for p in model.router_parameters() if id(p) in learned]
         norms = [] if model.norms is None else list(model.norms.parameters())
         vision = [] if model.vision is None else list(model.vision.parameters())
-        vision = [p for p in vision if any(p is own for own in self._learned)]
+        vision = [p for p in vision if id(p) in learned]
         with_own_rate = {id(p) for p in (*router, *norms, *vision)}
         others = [p for p in self._learned if id(p) not in with_own_rate]
         groups = [
