@@ -16,7 +16,7 @@ from app.data import tables, words
 from app.ui import layout
 from app.ui.item_picture import show_item
 from app.ui.messages import errors_in_words
-from app.ui.parts import csv_button
+from app.ui.parts import csv_button, pick_page
 from app.ui.pictures import brighten_switch
 from app.ui.words import with_style
 from mocoop.catalog.uploads import LIMITS
@@ -112,9 +112,9 @@ def gallery(name: str, dataset: Dataset) -> None:
     pages = -(-len(items) // PER_PAGE)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words.images(len(items)), width="content")
-        page = st.pagination(pages, key=state.DATA_PAGE, bind=state.QUERY) if pages > 1 else 1
+        page = pick_page(pages, state.DATA_PAGE)
         brighten_switch()
-    start = (min(page, pages) - 1) * PER_PAGE
+    start = (page - 1) * PER_PAGE
     shown = items[start : start + PER_PAGE]
     with layout.tiles("small", "pictures"):
         for item in shown:
