@@ -87,6 +87,8 @@ def overview(dataset: Dataset) -> None:
     said = [escape_markdown(remark) for remark in dataset.remarks]  # file names may hold any sign
     remarks = [f"{remark[0].upper()}{remark[1:]}." for remark in said]
     st.caption(" ".join([*remarks, tables.halves_in_words(dataset)]))
+    if not dataset.items("test"):
+        st.warning(words.NO_TEST_IMAGES, icon=":material/info:")
 
 
 def _card(card: Card) -> None:
