@@ -11,8 +11,8 @@ FEW_NAMES = 3  # up to this number, all class names are listed
 
 TITLE = "Data"
 CAPTION = (
-    "The images that prompts are learned from. Choose a data set, type the path of a folder of your "
-    "own, or upload a zip."
+    "The images that prompts are learned from. Choose a data set, type the path of a folder, or "
+    "upload a zip."
 )
 TRAIN_ON_IT = "Train on it"
 PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check"  # the tabs
