@@ -23,16 +23,16 @@ body { font: 12pt/1.45 system-ui, sans-serif; color: #111; background: #fff; max
 h1 { font-size: 20pt; margin: 0 0 4mm; } h2 { font-size: 13pt; margin: 6mm 0 2mm; }
 ol { list-style: none; padding: 0; margin: 3mm 0; } ol li { margin: 2.5mm 0; padding-left: 8mm;
   text-indent: -8mm; }
-.terms { columns: 2; column-gap: 6mm; padding-left: 4mm; font-size: 8.5pt; line-height: 1.3;
+.terms { columns: 2; column-gap: 6mm; padding-left: 4mm; font-size: 8pt; line-height: 1.3;
   margin: 1mm 0 0; }
 .terms li { break-inside: avoid; margin-bottom: 1mm; }
 ol li::before { content: "\\2610"; display: inline-block; width: 8mm; text-indent: 0; }
-.line { border-bottom: 1px solid #888; height: 9mm; }
+.line { border-bottom: 1px solid #888; height: 7mm; }
 .who { display: flex; gap: 8mm; color: #555; } .who span { flex: 1; border-bottom: 1px solid #888;
   padding-bottom: 1mm; }
 .pictures { display: flex; flex-wrap: wrap; gap: 2mm 4mm; }
-.pictures figure { width: 26mm; margin: 0; }
-.pictures img { width: 26mm; image-rendering: pixelated; outline: 1px solid #888; }
+.pictures figure { width: 25mm; margin: 0; }
+.pictures img { width: 25mm; image-rendering: pixelated; outline: 1px solid #888; }
 .pictures figcaption { font-size: 8pt; line-height: 1.25; }
 .answer { break-before: page; border-top: 1px solid #ccc; padding-top: 6mm; }
 figure { margin: 3mm 0; break-inside: avoid; } figcaption { font-size: 10pt; color: #444; }
