@@ -104,8 +104,8 @@ def route_items(
     if not items:
         of_classes = "" if choice == "all" else f" of the {choice} classes"
         raise UserError(
-            f"{dataset.name} has no {split} images{of_classes}. Add images to every class, or a part "
-            f"{split}/."
+            f"{dataset.name} has no {split} images{of_classes}. Add images to every class, or a "
+            f"part {split}/."
         )
     features = cache.features(dataset, items, progress=progress)[:, 0]
     routed = classifier.subset(labels).classify(features)
