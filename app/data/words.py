@@ -10,6 +10,7 @@ from app.common.words import escape_markdown
 FEW_NAMES = 3  # up to this number, all class names are listed
 
 TITLE = "Data"
+TERMS = ("style", "role", "base and new classes", "group", "hard prompt")
 CAPTION = (
     "The images that prompts are learned from. Choose a data set, type the path of a folder, or "
     "upload a zip."
