@@ -36,7 +36,7 @@ from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.model.key_prompts import VALUES, key_tokens_of
 from mocoop.model.vision_prompts import VISION, tuned_tower
-from mocoop.older import check_not_first_demo
+from mocoop.older import check_not_first_demo, same_clip
 from mocoop.runs.features import load_gate
 from mocoop.runs.paths import EXPORT_FILE
 from mocoop.runs.run import Run, white_setting
@@ -128,7 +128,7 @@ class Exported:
             UserError: if the backbone's weights are not those of the training.
         """
         backbone = loaded or load_backbone(self.setup.backbone, "auto")
-        if backbone.fingerprint != self.setup.backbone_fingerprint:
+        if not same_clip(self.setup.backbone_fingerprint, backbone.fingerprint):
             check_not_first_demo(self.setup.backbone_fingerprint, "classifier")
             raise UserError(
                 f"The classifier was trained with other weights of {self.setup.backbone!r} than "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -337,14 +338,14 @@ def _json(file: Path) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hides open_clip's log messages."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Hides open_clip's log messages, which go to the root logger; those of other threads stay."""
+    logger, here = logging.getLogger(), threading.get_ident()
+    hide = lambda record: record.thread != here
+    logger.addFilter(hide)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(hide)
 
 
 def shortened(error: BaseException) -> str:
