@@ -64,10 +64,10 @@ class RandomCrop:
 
         The numbers are drawn in the order of torchvision's `RandomResizedCrop.get_params`.
         """
-        logs = torch.tensor(RATIO).log().tolist()
+        low, high = torch.tensor(RATIO).log().tolist()
         for _ in range(TRIES):
             area = height * width * _uniform(*self.scale, generator).item()
-            ratio = _uniform(*logs, generator).exp().item()
+            ratio = _uniform(low, high, generator).exp().item()
             wide, tall = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < wide <= width and 0 < tall <= height:
                 return (
