@@ -26,11 +26,27 @@ def check_model(config: TrainConfig, backbone: Backbone, groups: Groups) -> None
     method = METHODS[config.method]
     if not method.learns_prompts:
         _check_no_parts(config)
+    if not method.is_mixture:
+        _check_one_group(config, groups)
     if method.fits_image_features:
         return
     model = build_model(config, backbone, groups, torch.Generator().manual_seed(config.seed), 1)
     if method.learns_prompts:
         check_learns(model, config, groups)
+
+
+def _check_one_group(config: TrainConfig, groups: Groups) -> None:
+    """Raises UserError for several groups, but for a router that has something to learn from.
+
+    One expert per image gives the router no gradient but that of the gating loss: without it the
+    router's random first values would choose among the groups.
+    """
+    if len(groups) > 1 and config.num_chosen == 1 and config.gate_weight == 0:
+        raise UserError(
+            f"{config.method} has one prompt, but there are {len(groups)} groups of templates "
+            f"({', '.join(groups)}). Give one group, with all templates that it should use, or "
+            "choose a mixture such as mocoop, which has a prompt for each group."
+        )
 
 
 def _check_no_parts(config: TrainConfig) -> None:
