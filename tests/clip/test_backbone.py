@@ -14,8 +14,8 @@ from open_clip.model import CLIP
 from PIL import Image
 from safetensors.torch import save_file
 
-from mocoop.clip import open_model
 from mocoop.clip.backbone import check_backbone_name, choose_device, load_backbone, make_backbone
+from mocoop.clip.quiet import quiet
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError, UserNote
 from mocoop.older import same_clip
@@ -114,13 +114,13 @@ def test_two_threads_that_load_leave_the_log_as_it_was(caplog):
     began, ends = threading.Event(), threading.Event()
 
     def load():
-        with open_model._quiet():
+        with quiet():
             began.set()
             ends.wait(10)
 
     with caplog.at_level(logging.INFO):
         thread = threading.Thread(target=load)
-        with open_model._quiet():
+        with quiet():
             thread.start()
             began.wait(10)
             logging.warning("of open_clip")

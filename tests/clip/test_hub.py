@@ -6,6 +6,7 @@ import ssl
 from urllib.error import HTTPError, URLError
 
 import pytest
+from open_clip.factory import load_state_dict
 
 from mocoop.clip import backbone, hub
 from mocoop.errors import UserError
@@ -42,6 +43,23 @@ def test_nothing_is_tried_without_an_answer(no_cache, monkeypatch):
     ):
         backbone.load_backbone(NAME)
     assert tried == []
+
+
+@pytest.mark.parametrize("name", ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"])
+@pytest.mark.parametrize("content", [b"", b"no weights"])
+def test_damaged_weights_are_named(no_cache, monkeypatch, name, content):
+    """A disk was full, say: the error tells where they are, and how to have them again."""
+    folder = no_cache / "models--timm--vit_base_patch16_clip_224.openai"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("a1")
+    file = folder / "snapshots" / "a1" / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    monkeypatch.setattr(
+        "open_clip.create_model", lambda *names, **options: load_state_dict(str(file))
+    )
+    with pytest.raises(UserError, match=f"cannot be read: .*Delete the folder {folder}, and"):
+        backbone.load_backbone(NAME)
 
 
 @pytest.mark.parametrize(
