@@ -7,10 +7,14 @@ import torch
 from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
+from mocoop.method_record import Method
 from mocoop.methods import METHODS
 from mocoop.model.build import build_model
 from mocoop.model.learnable import check_learns
 from mocoop.templates import Groups
+
+# Settings of trainings that methods on image features do without, but for those that name them.
+_OF_TRAININGS = ("views", "optimizer", "schedule_by", "steps_per_shot")
 
 
 def check_model(config: TrainConfig, backbone: Backbone, groups: Groups) -> None:
@@ -29,10 +33,28 @@ def check_model(config: TrainConfig, backbone: Backbone, groups: Groups) -> None
     if not method.is_mixture:
         _check_one_group(config, groups)
     if method.fits_image_features:
+        _check_on_features(config, method)
         return
     model = build_model(config, backbone, groups, torch.Generator().manual_seed(config.seed), 1)
     if method.learns_prompts:
         check_learns(model, config, groups)
+
+
+def _check_on_features(config: TrainConfig, method: Method) -> None:
+    """Raises UserError for settings that a method on image features would ignore."""
+    if not config.image_cache:
+        crops = next((name for name in ("views", "key_views") if name in method.fitted_with), "")
+        raise UserError(
+            f"{method.label} learns on cached image features: turn image_cache on and augment off."
+            + (f" For random crops, set {crops} to more than 1." if crops else "")
+        )
+    for name in _OF_TRAININGS:
+        usual = getattr(TrainConfig, name)
+        if name not in method.fitted_with and getattr(config, name) != usual:
+            raise UserError(
+                f"{method.label} does not use {name}, which is {getattr(config, name)}: leave it "
+                f"out ({usual}), or choose a method that learns prompts, such as coop."
+            )
 
 
 def _check_one_group(config: TrainConfig, groups: Groups) -> None:
