@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from mocoop.clip.backbone import Backbone
@@ -11,13 +13,16 @@ from mocoop.method_record import Method
 from mocoop.methods import METHODS
 from mocoop.model.build import build_model
 from mocoop.model.learnable import check_learns
+from mocoop.prompt_encoder.layout import ClassTokens, filled_tokens
 from mocoop.templates import Groups
 
 # Settings of trainings that methods on image features do without, but for those that name them.
 _OF_TRAININGS = ("views", "optimizer", "schedule_by", "steps_per_shot")
 
 
-def check_model(config: TrainConfig, backbone: Backbone, groups: Groups) -> None:
+def check_model(
+    config: TrainConfig, backbone: Backbone, groups: Groups, names: Sequence[str]
+) -> None:
     """Raises UserError for settings that do not fit the method or the CLIP, or learn nothing.
 
     The model is built for it, with a single class, which takes no time.
@@ -26,7 +31,13 @@ def check_model(config: TrainConfig, backbone: Backbone, groups: Groups) -> None
         config: the run's settings.
         backbone: the frozen CLIP.
         groups: one expert each, as `expert_groups` gives them.
+        names: of the classes; all prompts have to be short enough for them.
     """
+    tower = backbone.text
+    longest = [max(names, key=lambda name: len(tower.tokens.encode(name)))]
+    for templates in groups.values():
+        for template in templates:
+            filled_tokens(tower.tokens, template, longest)
     method = METHODS[config.method]
     if not method.learns_prompts:
         _check_no_parts(config)
@@ -38,6 +49,7 @@ def check_model(config: TrainConfig, backbone: Backbone, groups: Groups) -> None
     model = build_model(config, backbone, groups, torch.Generator().manual_seed(config.seed), 1)
     if method.learns_prompts:
         check_learns(model, config, groups)
+        model.prompts.pack(tower, ClassTokens.from_names(tower.tokens, longest))
 
 
 def _check_on_features(config: TrainConfig, method: Method) -> None:

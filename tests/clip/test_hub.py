@@ -75,6 +75,16 @@ def test_any_answer_will_do(no_cache, monkeypatch, error):
     hub.check_available(SETTINGS)  # raises nothing
 
 
+def test_a_hub_that_is_switched_off_is_not_asked(no_cache, monkeypatch):
+    """HF_HUB_OFFLINE is for machines on which no connection may be opened, or none is answered."""
+    asked: list[str] = []
+    monkeypatch.setattr(hub, "urlopen", lambda address, timeout: asked.append(address))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(OSError, match="HF_HUB_OFFLINE is set"):
+        hub.check_available(SETTINGS)
+    assert asked == []
+
+
 @pytest.mark.parametrize("error", [URLError("no such name"), TimeoutError("no answer")])
 def test_no_answer_is_an_error(no_cache, monkeypatch, error):
     answers(monkeypatch, error)

@@ -39,6 +39,8 @@ def places(tmp_path_factory):
         ("linear-probe", {"vision_depth": 1, "image_cache": False}, "so vision_depth .1. has no"),
         ("linear-probe", {"tune_layer_norms": True, "image_cache": False}, "so tune_layer_norms"),
         ("tip-adapter", {"lora_rank": 2, "image_cache": False}, "so lora_rank .2. has no meaning"),
+        ("coop", {"context_init": "random", "context_tokens": 76}, "has 81 tokens, but this CLIP"),
+        ("zero-shot", {"groups": {"long": ("very " * 80 + "{}.",)}}, "reads at most 77. Shorten"),
         ("linear-probe", {"views": 4}, "probe does not use views, which is 4: leave it out"),
         ("tip-adapter", {"image_cache": False}, "Tip-Adapter learns on cached image features"),
         ("linear-probe", {"image_cache": False, "augment": "crops"}, "turn image_cache on and"),
