@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import mocoop
 from mocoop.cli.main import main
 from mocoop.cli.predict import FOLDERS, _labels
 from mocoop.cli.serve import _listen, _listening
@@ -135,3 +136,9 @@ def test_a_method_without_training_misses_no_images(capsys, tmp_path, workspace)
     learned = ["--method", "coop", "--epochs", "1"]
     assert main([*line, str(tmp_path / "learned"), *learned]) == 0
     assert "training images instead of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [LONG, "a\0b", "~no-such-user/run", ""])
+def test_a_program_is_told_too(name):
+    with pytest.raises(UserError):
+        mocoop.load_run(name)
