@@ -229,6 +229,8 @@ def test_table_in_parquet_and_absolute_paths(tmp_path):
             r"mean 'dog'\?",
         ),
         ("path,label\na.png,cat\nb.png,cat\n", "at least two classes"),
+        ("path,label\na\0.png,cat\nb.png,dog\n", r"line 2: expected the path .*'a\\x00.png'"),
+        ("path,label\na.png,c\0t\nb.png,dog\n", r"class name 'c\\x00t' has the character NUL"),
         ("path,label\na.png,golden_cat\nb.png,golden cat\n", "same name 'golden cat'"),
     ],
 )
