@@ -39,6 +39,8 @@ PROTOCOL = ("protocol", "few-shot", "--data", "details", "--methods", "zero-shot
         ((*TRAIN, "--run", "FILE/x"), "written to FILE/x: Not a directory. Rem"),
         ((*PROTOCOL, "--root", "FILE"), "FILE cannot be used"),
         (("data", "check", "details", "--workers", "-1"), "--workers must be at least 0; got -1"),
+        (("data", "encode", "details", "--decoders", "-1"), "--decoders must be at least 0; got"),
+        (("predict", "RUN", "a.png", "--top", "-1"), "--top must be at least 1; got -1"),
     ],
 )
 def test_a_path_that_cannot_be_used_is_told(arguments, message, capsys, tmp_path, workspace):
