@@ -82,6 +82,16 @@ def test_a_run_is_trained_found_and_evaluated(trained, capsys):
         assert printed["accuracy"] == pytest.approx(found.accuracy)
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    """A shell turns it into the folder; a program passes it as it is."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    run = mocoop.train(mocoop.preset("zero-shot", data="details", shots=1), "~/runs/one")
+    assert run.path == tmp_path / "runs" / "one"
+    assert mocoop.load_run("~/runs/one").path == run.path
+    assert [one.path for one in mocoop.list_runs("~/runs")] == [run.path]
+
+
 def test_resume_finishes_a_stopped_run(workspace, tmp_path, monkeypatch):
     class StopError(Exception):
         pass

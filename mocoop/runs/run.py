@@ -11,6 +11,7 @@ results.json          accuracies on the test split
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -348,7 +349,7 @@ def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
     if config.classes == "base":
         stem += "-base"
     number = 1
-    while (earlier := root / f"{stem}-{number:03d}").exists():
+    while os.path.lexists(earlier := root / f"{stem}-{number:03d}"):  # also a link to nothing
         remove_half_files(earlier)
         number += 1
     return root / f"{stem}-{number:03d}"
