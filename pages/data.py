@@ -44,7 +44,7 @@ inside_the_app()
 st.title(words.TITLE)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(words.CAPTION, width="content")
-    words_on_this_page("style", "role", "group", "hard prompt")
+    words_on_this_page(*words.TERMS)
 with errors_in_words():
     page()
 with st.expander(words.ALL_SETS), errors_in_words():

@@ -143,7 +143,7 @@ def _images_to_test(clip: str, data: str, stamp: str, choice: str) -> TestImages
     classes = class_range(choice, len(loaded.class_names))
     items = loaded.items("test", classes)
     if not items:
-        raise UserError(f"{loaded.name} has no test image of the {choice} classes.")
+        raise UserError(words.no_test_images(loaded.name, choice))
     features = FeatureCache(backbone(clip)).features(loaded, items)[:, 0]
     labels = torch.tensor([item.label - classes.start for item in items])
     return TestImages(items, labels, features, classes)

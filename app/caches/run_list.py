@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.common.run_labels import LabelledRun, run_labels
+from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.runs.run import Run, RunSetup, damaged_runs, list_runs
 from mocoop.runs.status import FINISHED
@@ -38,6 +39,16 @@ def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
         with suppress(UserError):  # the run was deleted after it was listed
             known.append(_labelled(str(run.path), stamp_of(run)))
     return {name: name for name in runs} | run_labels(known)
+
+
+def finished_configs() -> dict[str, TrainConfig]:
+    """Returns the name → settings of the finished runs that can be read, newest first."""
+    found = {}
+    for run in finished_runs():
+        with suppress(UserError):  # the run was deleted after it was listed
+            if (config := _labelled(str(run.path), stamp_of(run)).config) is not None:
+                found[run.name] = config
+    return found
 
 
 @st.cache_data(show_spinner=False, max_entries=5000)

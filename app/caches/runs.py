@@ -129,7 +129,7 @@ def sample_items(run: Run) -> list[Item]:
     known = range(setup.trained_classes) if setup.knows_trained_only else None
     items = data.items("test", known)
     if not items:
-        raise UserError(f"{data.name} has no test image.")
+        raise UserError(words.no_test_images(data.name))
     return random.Random(0).sample(items, len(items))
 
 

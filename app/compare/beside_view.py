@@ -17,7 +17,7 @@ from app.compare.documents import report_button
 from app.ui import chips, layout
 from app.ui import words as ui_words
 from app.ui.item_picture import show_item
-from app.ui.parts import csv_button, show_figure, show_table
+from app.ui.parts import csv_button, pick_page, show_figure, show_table
 from app.ui.pictures import brighten_switch
 from mocoop.errors import UserError
 from mocoop.evaluation.side_by_side import (
@@ -225,10 +225,10 @@ def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
     pages = max(1, -(-len(rows) // PER_PAGE))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words.images_shown(len(rows), len(lined.items)), width="content")
-        page = st.pagination(pages, key=state.BESIDE_PAGE, bind=state.QUERY) if pages > 1 else 1
+        page = pick_page(pages, state.BESIDE_PAGE)
         csv_button(beside_tables.images_table(lined, rows), "side-by-side-images")
         brighten_switch()
-    start = (min(page, pages) - 1) * PER_PAGE
+    start = (page - 1) * PER_PAGE
     with layout.tiles("card", "beside"):
         for index in rows[start : start + PER_PAGE]:
             with st.container(border=True, gap="xsmall", height="stretch"):

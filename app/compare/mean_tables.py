@@ -54,6 +54,8 @@ def mean_tables(rows: Sequence[Row], protocol: str) -> Means:
         by_data.append(_filled(tables_of(rows_there, protocol, published=False)[0]))
     together = tables_of(own, protocol, published=False)
     average = _filled(together[0]) if len(together[0].data) > 1 else None
+    if average is not None and _learned(together[0]) and not _learned(average):
+        average = None  # no method was trained on every data set: nothing to compare
     measures = [_filled(_with_direction(table)) for table in together if _is_other_measure(table)]
     published = _published(protocol)
     return Means(
@@ -96,6 +98,12 @@ def _with_direction(table: Table) -> Table:
     """Returns a table whose notes also say whether higher or lower values are better."""
     better = words.BETTER[find_measure(table.measure).better]
     return replace(table, notes=f"{better} {table.notes}")
+
+
+def _learned(table: Table) -> bool:
+    """Returns whether a table has a line of a method that is trained."""
+    untrained = {method.label for method in METHODS.values() if not method.needs_images}
+    return any(line.labels[0] not in untrained for block in table.blocks for line in block.lines)
 
 
 def _filled(table: Table) -> Table | None:

@@ -56,7 +56,7 @@ NOTHING_TO_AVERAGE = (
 )
 BEYOND_ACCURACY = "Beyond accuracy: F1, top-5, calibration, routing"
 NEWER_RUN = "a newer run has the same settings and seed"
-NOT_READABLE = "not finished, damaged, or made by a version with fewer measures"
+NOT_READABLE = "not finished, not tested, damaged, or made by a version with fewer measures"
 CSV_SEEDS, CSV_MEANS, LATEX, MARKDOWN = "CSV of every seed", "CSV of means", "LaTeX", "Markdown"
 PROTOCOLS = {
     "few-shot": "Few-shot: all classes",

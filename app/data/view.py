@@ -16,7 +16,7 @@ from app.data import tables, words
 from app.ui import layout
 from app.ui.item_picture import show_item
 from app.ui.messages import errors_in_words
-from app.ui.parts import csv_button
+from app.ui.parts import csv_button, pick_page
 from app.ui.pictures import brighten_switch
 from app.ui.words import with_style
 from mocoop.catalog.uploads import LIMITS
@@ -87,6 +87,8 @@ def overview(dataset: Dataset) -> None:
     said = [escape_markdown(remark) for remark in dataset.remarks]  # file names may hold any sign
     remarks = [f"{remark[0].upper()}{remark[1:]}." for remark in said]
     st.caption(" ".join([*remarks, tables.halves_in_words(dataset)]))
+    if not dataset.items("test"):
+        st.warning(words.NO_TEST_IMAGES, icon=":material/info:")
 
 
 def _card(card: Card) -> None:
@@ -112,9 +114,9 @@ def gallery(name: str, dataset: Dataset) -> None:
     pages = -(-len(items) // PER_PAGE)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words.images(len(items)), width="content")
-        page = st.pagination(pages, key=state.DATA_PAGE, bind=state.QUERY) if pages > 1 else 1
+        page = pick_page(pages, state.DATA_PAGE)
         brighten_switch()
-    start = (min(page, pages) - 1) * PER_PAGE
+    start = (page - 1) * PER_PAGE
     shown = items[start : start + PER_PAGE]
     with layout.tiles("small", "pictures"):
         for item in shown:

@@ -10,7 +10,11 @@ from app.common.words import escape_markdown
 FEW_NAMES = 3  # up to this number, all class names are listed
 
 TITLE = "Data"
-CAPTION = "The images that prompts are learned from. Choose a data set, or upload your own images."
+TERMS = ("style", "role", "base and new classes", "group", "hard prompt")
+CAPTION = (
+    "The images that prompts are learned from. Choose a data set, type the path of a folder, or "
+    "upload a zip."
+)
 TRAIN_ON_IT = "Train on it"
 PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check"  # the tabs
 NEW_TEMPLATES = "New templates"
@@ -28,6 +32,11 @@ SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 LABEL_MEANS = "What a label means"
 CAN_BE_LEARNED = "What can be learned"
 CANNOT_BE_LEARNED = "What cannot be learned"
+
+NO_TEST_IMAGES = (
+    "There are no test images, so a run on this data set cannot be tested. With four images or "
+    "more in every class there are some for training, validation and test."
+)
 
 # Images.
 SPLIT, CLASS, STYLE = "Split", "Class", "Style"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
+from pathlib import Path
 
 import streamlit as st
 
@@ -14,10 +17,12 @@ from app.federated import words
 from app.jobs import federations
 from app.ui.data_picker import data_name
 from app.ui.messages import errors_in_words
+from mocoop.errors import UserError
 from mocoop.federated.partitions import KINDS
 from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.strategies import STRATEGIES, find_strategy
 from mocoop.results.federated_tables import ALONE
+from mocoop.runs.status import Status
 
 POLL_SECONDS = 1.0
 SMALL = FederatedConfig(clients=6, rounds=5, local_epochs=3, partition="dirichlet", foreign=3)
@@ -34,10 +39,13 @@ def start_panel() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button(words.START, type="primary", icon=":material/play_arrow:"):
                 name = federations.start_federation(config)
+                if name not in {path.name for path in federations.active_federations()}:
+                    st.toast(words.DONE_BEFORE, icon=":material/check:")
                 if also_alone and config.strategy != ALONE:
                     start_alone(config, rerun=False)
                 st.query_params[state.FEDERATION] = name
                 st.rerun()
+        status_line()
         with st.expander(words.COMMAND):
             st.code(command_of(config), language="sh")
 
@@ -71,11 +79,11 @@ def _queue(polling: bool) -> None:
     active = federations.active_federations()
     if polling and not active:
         st.rerun()  # runs the whole page again, then without polling
+    texts = _progress_texts(active)
     for path, status in active.items():
         with st.container(horizontal=True, vertical_alignment="center"):
             share = status.epoch / status.epochs if status.epochs else 0.0
-            text = words.progress(path.name, status.state, status.epoch, status.epochs)
-            st.progress(min(1.0, share), text)
+            st.progress(min(1.0, share), texts[path])
             if not access.read_only() and st.button(
                 words.CANCEL, key=f"cancel {path.name}", icon=":material/stop:"
             ):
@@ -90,6 +98,37 @@ def _queue(polling: bool) -> None:
             if st.button(words.GO_ON, key=f"go on {path.name}", icon=":material/resume:"):
                 federations.go_on(path)
                 st.rerun()
+
+
+def status_line() -> None:
+    """Shows what the first active federation does, below the button that starts one.
+
+    Its progress is at the top of the page, out of sight from there.
+    """
+    if federations.active_federations():
+        st.fragment(_status_line, run_every=POLL_SECONDS)()
+
+
+@errors_in_words()
+def _status_line() -> None:
+    texts = list(_progress_texts(federations.active_federations()).values())
+    if texts:
+        st.caption(f":material/hourglass_top: {words.in_progress(texts[0], len(texts) - 1)}")
+
+
+def _progress_texts(active: Mapping[Path, Status]) -> dict[Path, str]:
+    """Returns what each federation does, under the label that it has in the menu."""
+    known = {}
+    for path in active:
+        with suppress(UserError):  # its folder is being written, or was deleted
+            known[path.name] = federations.requested(path)
+    labels = words.labels(known)
+    return {
+        path: words.progress(
+            labels.get(path.name, path.name), status.state, status.epoch, status.epochs
+        )
+        for path, status in active.items()
+    }
 
 
 def _form() -> tuple[FederatedConfig, bool]:

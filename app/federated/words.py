@@ -112,7 +112,7 @@ START = "Start federation"
 COMMAND = "The same in a terminal"
 CANCEL, GO_ON, STOPPING = "Stop", "Go on", "Stopping …"
 STATES = {"queued": "waiting", "running": "training"}
-DONE_BEFORE = "A federation with these settings is finished: it is shown above."
+DONE_BEFORE = "A federation with these settings is finished: it is shown at the top of the page."
 
 
 # Settings that only some federations differ in: how the label of each tells its own.
@@ -200,6 +200,17 @@ def progress(name: str, state: str, done: int, rounds: int) -> str:
     """Returns what a federation that is not finished does."""
     after = f", round {done} of {rounds} done" if rounds else ""
     return f"{name}: {STATES.get(state, state)}{after}"
+
+
+def in_progress(text: str, more: int) -> str:
+    """Returns the line below the start button: what a federation does, and how many more do.
+
+    Args:
+        text: from `progress`.
+        more: number of the other active federations.
+    """
+    others = f" · {more} more" if more else ""
+    return f"{text}{others}. The progress is shown at the top of this page."
 
 
 def stopped(name: str, message: str) -> str:

@@ -116,7 +116,7 @@ def go_on(path: Path) -> None:
     """
     check_may_change()
     with explain_write_errors(path):
-        _start_again(path, FederatedConfig.from_dict(read_values(path, REQUEST)))
+        _start_again(path, requested(path))
 
 
 def cancel_federation(path: Path, patience: float = 5.0) -> None:
@@ -138,6 +138,15 @@ def cancel_federation(path: Path, patience: float = 5.0) -> None:
 def status_of(path: Path) -> Status | None:
     """Returns the status of a federation that the app started; None for all others."""
     return status_in(path, Status)
+
+
+def requested(path: Path) -> FederatedConfig:
+    """Returns the settings with which a federation was started.
+
+    Raises:
+        UserError: if they cannot be read.
+    """
+    return FederatedConfig.from_dict(read_values(path, REQUEST))
 
 
 def active_federations() -> dict[Path, Status]:

@@ -13,6 +13,7 @@ from app.lab import words
 from app.lab.lesson import Lesson, robustness
 from app.lab.lesson_figures import Figures
 from app.lab.paper import as_svg
+from app.lab.terms_words import TERMS
 
 _STYLE = """
 @page { size: A4; margin: 18mm; }
@@ -20,15 +21,18 @@ _STYLE = """
 body { font: 12pt/1.45 system-ui, sans-serif; color: #111; background: #fff; max-width: 176mm;
   margin: 0 auto; padding: 8mm 0; }
 h1 { font-size: 20pt; margin: 0 0 4mm; } h2 { font-size: 13pt; margin: 6mm 0 2mm; }
-ol { list-style: none; padding: 0; margin: 3mm 0; } li { margin: 2.5mm 0; padding-left: 8mm;
+ol { list-style: none; padding: 0; margin: 3mm 0; } ol li { margin: 2.5mm 0; padding-left: 8mm;
   text-indent: -8mm; }
-li::before { content: "\\2610"; display: inline-block; width: 8mm; text-indent: 0; }
-.line { border-bottom: 1px solid #888; height: 9mm; }
+.terms { columns: 2; column-gap: 6mm; padding-left: 4mm; font-size: 8pt; line-height: 1.3;
+  margin: 1mm 0 0; }
+.terms li { break-inside: avoid; margin-bottom: 1mm; }
+ol li::before { content: "\\2610"; display: inline-block; width: 8mm; text-indent: 0; }
+.line { border-bottom: 1px solid #888; height: 7mm; }
 .who { display: flex; gap: 8mm; color: #555; } .who span { flex: 1; border-bottom: 1px solid #888;
   padding-bottom: 1mm; }
 .pictures { display: flex; flex-wrap: wrap; gap: 2mm 4mm; }
-.pictures figure { width: 26mm; margin: 0; }
-.pictures img { width: 26mm; image-rendering: pixelated; outline: 1px solid #888; }
+.pictures figure { width: 25mm; margin: 0; }
+.pictures img { width: 25mm; image-rendering: pixelated; outline: 1px solid #888; }
 .pictures figcaption { font-size: 8pt; line-height: 1.25; }
 .answer { break-before: page; border-top: 1px solid #ccc; padding-top: 6mm; }
 figure { margin: 3mm 0; break-inside: avoid; } figcaption { font-size: 10pt; color: #444; }
@@ -71,6 +75,12 @@ def handout(
     if shown:
         shown = f'<div class="pictures">{shown}</div>'
     title = f"{number}. {lesson.title}"
+    explained = "".join(
+        f"<li><strong>{html.escape(name)}</strong>: {as_html(TERMS[name])}</li>"
+        for name in lesson.terms
+    )
+    if explained:
+        explained = f'<h2>{words.TERMS}</h2><ul class="terms">{explained}</ul>'
     lines = '<div class="line"></div>' * 4
     told = [lesson.reveal(finals), robustness(lesson, finals)]
     answer = f"""
@@ -85,7 +95,8 @@ def handout(
 <main><section class="question"><p class="who"><span>Name</span><span>Date</span></p>
 <h1>{html.escape(title)}</h1><p>{as_html(lesson.story)}</p>{shown}
 <h2>{words.PRINTED_QUESTION}</h2><p>{as_html(lesson.question)}</p><ol>{choices}</ol>
-<h2>{words.PRINTED_REASON}</h2>{lines}</section>{answer if solved else ""}</main></body></html>"""
+<h2>{words.PRINTED_REASON}</h2>{lines}{explained}</section>
+{answer if solved else ""}</main></body></html>"""
 
 
 def as_html(text: str) -> str:

@@ -62,9 +62,14 @@ def lessons() -> None:
     answers.forget_links_of_before()
     _lesson(lesson, finals)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if answers.is_revealed(lesson):
+        revealed = answers.is_revealed(lesson)
+        if revealed:
             _next(index, finals)
-            _popovers(lesson, finals)
+            _story(lesson)
+        with st.popover(words.TERMS, icon=":material/dictionary:", type="tertiary"):
+            st.markdown(terms(lesson.terms))
+        if revealed:
+            _numbers_and_again(lesson, finals)
         with st.popover(words.HANDOUTS, icon=":material/print:", type="tertiary"):
             _handouts(lesson, finals, index + 1)
 
@@ -147,14 +152,16 @@ def _question(lesson: Lesson) -> None:
             st.caption(words.PREDICT_FIRST)
 
 
-def _popovers(lesson: Lesson, finals: pd.DataFrame) -> None:
-    """Shows buttons that open the story, words and numbers, and one that hides the answer."""
+def _story(lesson: Lesson) -> None:
+    """Shows a button that opens the story and the question again."""
     with st.popover(words.STORY, icon=":material/menu_book:", type="tertiary"):
         st.markdown(lesson.story)
         _question(lesson)
         examples(lesson.data)
-    with st.popover(words.TERMS, icon=":material/dictionary:", type="tertiary"):
-        st.markdown(terms(lesson.terms))
+
+
+def _numbers_and_again(lesson: Lesson, finals: pd.DataFrame) -> None:
+    """Shows a button that opens the numbers, and one that hides the answer."""
     with st.popover(words.NUMBERS, icon=":material/table_rows:", type="tertiary"):
         table = _numbers(lesson, finals)
         shown = table.rename(columns={name: title for name, (title, *_) in COLUMNS.items()})
@@ -163,7 +170,12 @@ def _popovers(lesson: Lesson, finals: pd.DataFrame) -> None:
             for title, meaning, format_ in COLUMNS.values()
             if format_
         }
-        show_table(_named(shown), f"lesson-{lesson.key}", column_config=config)
+        show_table(
+            _named(shown),
+            f"lesson-{lesson.key}",
+            column_config=config,
+            placeholder=words.NO_NUMBER,
+        )
         note = words.how_trained(OWN_RATE, WEIGHT, own_weights())
         st.caption(f"{note} {ONLY_FOR_LOOKING}")
     st.button(

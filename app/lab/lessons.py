@@ -130,7 +130,7 @@ def _router_takeaway(finals: pd.DataFrame) -> str:
     text = (
         f"In the mean over seeds and halves, the router brings {_points(best['gain'])} points at "
         f"best ({_setting(best)}) and {_points(worst['gain'])} at worst ({_setting(worst)}): the "
-        "highest and the lowest dot of the figure. "
+        "highest and the lowest dot of the figure *Gain of the router*. "
     )
     if together > 0.3:
         text += f"It gains more where the experts differ more {number}. "

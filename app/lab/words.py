@@ -23,6 +23,7 @@ HANDOUT_HELP = (
 TRY_AGAIN = "Try again"
 TRY_AGAIN_HELP = "Hides the answer. Only your first prediction counts."
 TERMS = "Words"
+NO_NUMBER = "–"  # in a table
 STORY = "Story and question"
 FIGURES = {  # the tabs of a lesson with several figures
     "accuracy-by-weight": "Accuracy by weight",

@@ -127,10 +127,11 @@ def differ_told(name: str, experts: tuple[str, str], change: float, where: str) 
         where: the place.
     """
     more, less = map(escape_markdown, map(repr, experts if change > 0 else experts[::-1]))
+    fall = f"{-change:+.2f}".replace("-", "−")
     return (
         f"The **{where}** makes them differ most: what is there speaks for "
         f"{escape_markdown(name)} more with {more} than with {less} (covered, A − B changes by "
-        f"{-change:+.2f} in logits). Each place has the colour of the expert for which it speaks."
+        f"{fall} in logits). Each place has the colour of the expert for which it speaks."
     )
 
 

@@ -96,6 +96,19 @@ def experts_table(routed: Routed, index: int) -> pd.DataFrame:
     )
 
 
+def right_experts(experts: pd.DataFrame, truth: str) -> tuple[dict[str, float], list[str]]:
+    """Returns the experts that are right alone: chosen ones with weights, and the others.
+
+    Args:
+        experts: from `experts_table`.
+        truth: the true class.
+    """
+    right = experts[experts["own prediction"] == truth]
+    chosen = right[right["weight"] > 0]
+    others = right[right["weight"] == 0]
+    return dict(zip(chosen["expert"], chosen["weight"], strict=True)), list(others["expert"])
+
+
 def top_classes(routed: Routed, index: int, count: int = 5) -> pd.DataFrame:
     """Returns the most probable classes of one image, most probable first."""
     best = routed.probabilities[index].topk(min(count, len(routed.class_names)))

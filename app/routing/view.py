@@ -14,7 +14,7 @@ from app.caches.pictures import picture_feature
 from app.common import galleries, state
 from app.common.methods import how_it_answers, method_name
 from app.common.theme import expert_colours
-from app.routing import cached, figures, tables, words
+from app.routing import cached, figures, tables, why_words, words
 from app.routing.class_view import class_numbers
 from app.routing.looking_view import look_into
 from app.routing.neighbour_view import nearest_training_images
@@ -22,7 +22,7 @@ from app.side_by_side.view import beside_run
 from app.ui import chips, layout
 from app.ui.item_picture import show_item
 from app.ui.messages import errors_in_words
-from app.ui.parts import csv_button, show_figure, show_table
+from app.ui.parts import csv_button, pick_page, show_figure, show_table
 from app.ui.pictures import brighten_switch
 from app.ui.safe_markdown import as_option
 from app.ui.words import test_image
@@ -135,10 +135,10 @@ def gallery(closer: Closer, table: pd.DataFrame) -> None:
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
         st.caption(words.images_shown(len(shown), len(table)), width="content")
-        page = st.pagination(pages, key=state.PAGE, bind=state.QUERY) if pages > 1 else 1
+        page = pick_page(pages, state.PAGE)
         csv_button(galleries.gallery_csv(shown), "images")
         brighten_switch()
-    start = (min(page, pages) - 1) * PER_PAGE
+    start = (page - 1) * PER_PAGE
     rows = shown.iloc[start : start + PER_PAGE]
     colours = expert_colours(tested.routed.experts)
     with layout.tiles("card", "images"):
@@ -200,6 +200,7 @@ def look_button(closer: Closer, index: int, key: str) -> None:
         words.look_closer(index + 1),
         key=key,
         icon=":material/zoom_in:",
+        width="stretch",
         on_click=open_image,
         args=(closer.tested.items[index].id,),
     ):
@@ -255,10 +256,13 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
         best = tables.top_classes(one, index)
         method = None if several else method_name(config)
         st.markdown(words.predicts(method, forced, best["class"][0], truth))
+        if several:
+            experts = tables.experts_table(routed, index)
+            if forced is None and best["class"][0] != truth:
+                st.markdown(why_words.why_wrong(*tables.right_experts(experts, truth)))
         figure = figures.class_bars(best, truth)
         show_figure(figure, "closer-classes", words.CLASSES_ALT, best)
         if several:
-            experts = tables.experts_table(routed, index)
             figure = figures.score_bars(experts, expert_colours(routed.experts))
             show_figure(figure, "closer-scores", words.PREFERENCE_ALT, experts)
     if several:

@@ -195,8 +195,8 @@ def images_shown(shown: int, total: int) -> str:
 
 
 def look_closer(number: int) -> str:
-    """Returns the label of the button that opens an image."""
-    return f"{LOOK_CLOSER} at image {number}"
+    """Returns the label of the button that opens an image; assets/app.css shows its first part."""
+    return f"{LOOK_CLOSER} *at image {number}*"
 
 
 def true_class(name: str, style: str | None) -> str:

@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from app.caches import run_list
 from app.common import access, state
 from app.common.methods import has_epochs, learns_prompts
 from app.common.plotting import widest
 from app.common.run_labels import LabelledRun, run_labels
 from app.common.words import escape_markdown, run_title
 from app.jobs import trainings
-from app.train import curves
+from app.train import curves, onward
 from app.train import panel_words as words
 from app.train.progress import progress_of
 from app.train.results import pair_tests, show_accuracies
@@ -143,6 +144,8 @@ def _show_results(run: Run, setup: RunSetup, records: Records) -> None:
             st.switch_page("pages/routing.py", query_params={state.RUN: run.name})
         if learns_prompts(config) and st.button(words.SEE_PROMPTS, icon=":material/scatter_plot:"):
             st.switch_page("pages/prompt_space.py", query_params={state.RUN: run.name})
+        if any(part in run.results() for part in PARTS):
+            onward.compare_button(run.name, {run.name: config} | run_list.finished_configs())
 
 
 def _explain_no_curves(setup: RunSetup, records: Records) -> None:
@@ -172,6 +175,7 @@ def _show_stopped(run: Run, status: Status) -> None:
         if log := trainings.log_tail(run):
             with st.expander(words.PRINTED):
                 st.code(log, language=None)
+        onward.check_link(_requested(run), status.message)
     if access.read_only():
         return
     with st.container(horizontal=True):

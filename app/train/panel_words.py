@@ -24,6 +24,8 @@ CANCEL, REMOVE, STOPPING = "Cancel", "Remove", "Stopping …"
 LOADING_CLIP = "Starting: loading CLIP …"
 SEE_ROUTING, SEE_PREDICTIONS = "See the routing", "See the predictions"
 SEE_PROMPTS = "See the prompt space"
+COMPARE = "Compare with other runs"
+CHECK_IMAGES = "Check the images"
 PRINTED = "What the training printed"
 TRAIN_AGAIN = "Train it again"
 ACCURACY, LOSSES = "Accuracy", "Losses"
@@ -46,7 +48,8 @@ def epoch(number: int, epochs: int) -> str:
 def in_progress(text: str, waiting: int) -> str:
     """Returns the line below the start button: what the training does, and how many wait."""
     queue = f" · {waiting} more in the queue" if waiting else ""
-    return f"{text}{queue}. Details: tab *{PROGRESS}*."
+    full_stop = "" if f"{text}{queue}".endswith("…") else "."
+    return f"{text}{queue}{full_stop} Details: tab *{PROGRESS}*."
 
 
 def doing(text: str, message: str) -> str:

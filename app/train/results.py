@@ -50,6 +50,9 @@ def show_accuracies(run: Run, config: TrainConfig) -> None:
         st.markdown("  \n".join(lines))
     if _learns(config) and len(tests) < len(_parts(results)):
         st.caption(words.NOT_TESTED)
+    if not _parts(results):
+        st.warning(words.NO_TEST_IMAGES, icon=":material/info:")
+        return
     with st.expander(words.HOW_SURE):
         for part in _parts(results):
             accuracy = _with_interval(results[part])

@@ -94,7 +94,7 @@ LABELS = {
     "text_scale": "Text loss scale",
     "text_target": "Compared with",
     "text_templates": "Templates",
-    "text_softmax": "Softmax",
+    "text_softmax": "Softmax over",
     "text_noise": "Noise",
     "text_consistency": "Closeness of texts",
     "image_consistency": "Closeness of images",
@@ -181,12 +181,12 @@ HELP = {
 }
 """Setting → what it means."""
 CONTEXTS = {"template": "plain prompt", "words": "other words", "random": "random tokens"}
-NUMBERS_OF_EXPERTS = {"groups": "one for each group", "auto": "chosen by short trainings"}
+NUMBERS_OF_EXPERTS = {"groups": "one per group", "auto": "chosen by short trainings"}
 POSITIONS = {"end": "at the end", "middle": "in the middle", "front": "in front"}
 TEXT_CLASSES = {"seen": "trained classes", "all": "all classes"}
 TEXT_SCALES = {"logit": "CLIP's own", "one": "1 (as the authors)"}
 TEXT_TEMPLATES = {"own": "the data set's", "fixed": "LASP's 35"}
-TEXT_SOFTMAX = {"hard": "over hard prompts", "soft": "over soft prompts (LASP's code)"}
+TEXT_SOFTMAX = {"hard": "hard prompts", "soft": "soft prompts (LASP's code)"}
 CONSISTENCY_TEMPLATES = {"own": "the data set's", "imagenet": "60 for ImageNet (PromptSRC)"}
 CONSISTENCY_MEANS = {"raw": "of raw features (PromptSRC)", "unit": "of features of length 1"}
 TEXT_TARGETS = {"prototype": "mean of a group", "templates": "every template"}

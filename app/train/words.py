@@ -28,6 +28,11 @@ NOT_TESTED = (
     "of MoCoOp made this run. Train it again to see it."
 )
 
+NO_TEST_IMAGES = (
+    "This run was not tested, because its data set has no test images. Add images to every class, "
+    "or a part test/, and train again."
+)
+
 THREE_SEEDS = "Train three seeds"
 THREE_SEEDS_HELP = (
     "Queues three trainings of these settings, with seeds 1, 2 and 3: each draws other training "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -15,6 +15,8 @@ from app.ui.figure_page import figure_page
 from mocoop.csv_cells import csv_cell
 
 PICTURES = ("PNG", "SVG")
+# Streamlit (1.67) leaves out pages of two, three or four, as if there were no room for them.
+ROOM_FOR_PAGES = {2: 190, 3: 280, 4: 280}  # number of pages → pixels
 
 
 def show_figure(
@@ -72,6 +74,14 @@ def show_table(table: pd.DataFrame, name: str, **options: Any) -> None:
         st.dataframe(table, hide_index=options.pop("hide_index", True), **options)
         with layout.low_line(name, "left"):
             csv_button(table, name)
+
+
+def pick_page(pages: int, key: str) -> int:
+    """Returns the page that the user chose, 1 to `pages`; it is also in the address."""
+    if pages <= 1:
+        return 1
+    width: int | Literal["content"] = ROOM_FOR_PAGES.get(pages, "content")
+    return min(st.pagination(pages, key=key, bind=state.QUERY, width=width), pages)
 
 
 def csv_button(table: pd.DataFrame, name: str, index: bool = False) -> None:

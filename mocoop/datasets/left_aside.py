@@ -21,7 +21,11 @@ Aside = Mapping[str, tuple[str, ...]]  # reason → paths, sorted
 
 
 def left_in_tree(
-    top: Folder, root: Path, splits: Mapping[str, Iterable[Item]], lists: Iterable[str] = ()
+    top: Folder,
+    root: Path,
+    splits: Mapping[str, Iterable[Item]],
+    lists: Iterable[str] = (),
+    skipped: Iterable[str] = (),
 ) -> Aside:
     """Returns the files in a folder that no split has.
 
@@ -30,8 +34,9 @@ def left_in_tree(
         root: folder that the items' paths are relative to.
         splits: the items of all splits.
         lists: names of files that are lists themselves.
+        skipped: paths of images that the user left out, which a remark of their own counts.
     """
-    used, known = _Used(root, splits), {*OWN_FILES, *lists}
+    used, known = _Used(root, splits, skipped), {*OWN_FILES, *lists}
     unread: list[str] = []
     unused: list[str] = []
     for folder in top.walk():
@@ -92,11 +97,13 @@ def _shown(name: str) -> str:
 class _Used:
     """The whole paths of all items: one number for each, since there may be millions."""
 
-    def __init__(self, root: Path, splits: Mapping[str, Iterable[Item]]) -> None:
+    def __init__(
+        self, root: Path, splits: Mapping[str, Iterable[Item]], more: Iterable[str] = ()
+    ) -> None:
         self._start = os.path.abspath(root)
         self.folders = set()
         """The folders of the items."""
-        hashes = array("q")
+        hashes = array("q", (hash(self._whole(path)) for path in more))
         for part in splits.values():
             for item in part:
                 path = self._whole(item.id)

@@ -41,7 +41,9 @@ def load_directory(root: Path, name: str = "", packed: Packed | None = None) -> 
         warnings=(*dataset.warnings, *([told] if told else [])),
         name=name or root.resolve().name,
         path=root.absolute(),
-        aside=left_in_tree(tree, dataset.root, dataset.splits, (dataset.list_file,)),
+        aside=left_in_tree(
+            tree, dataset.root, dataset.splits, (dataset.list_file,), dataset.edits().skipped
+        ),
     )
 
 

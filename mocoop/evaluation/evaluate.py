@@ -103,7 +103,11 @@ def route_items(
     labels = class_range(choice, len(dataset.class_names))
     items = dataset.items(split, labels)
     if not items:
-        raise UserError(f"{dataset.name} has no {split} image of the {choice} classes.")
+        of_classes = "" if choice == "all" else f" of the {choice} classes"
+        raise UserError(
+            f"{dataset.name} has no {split} images{of_classes}. Add images to every class, or a "
+            f"part {split}/."
+        )
     features = cache.features(dataset, items, progress=progress)[:, 0]
     routed = classifier.subset(labels).classify(features)
     own_labels = torch.tensor([item.label - labels.start for item in items])

@@ -34,6 +34,7 @@ Wanted: TypeAlias = tuple[int, int, bytes]  # index of an item, view, key of the
 SHARD_ROWS = 2048
 SHARD_SECONDS = 30.0
 NAMED = 3  # how many unreadable images a message names
+WHERE_TO_LEAVE_OUT = "on the page Data under Check"
 
 
 class UnreadableImagesError(UserError):
@@ -252,8 +253,9 @@ def _unreadable_error(dataset: Dataset, reasons: Mapping[int, str]) -> UserError
     more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
     count = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
     return UnreadableImagesError(
-        f"{count} of {dataset.name} cannot be read: {some}{more}. Fix them, or leave them out: "
-        "in the app on the page Data under Check, or with: mocoop data check "
+        f"{count} of {dataset.name} cannot be read: {some}{more}. Fix "
+        f"{'it, or leave it' if len(reasons) == 1 else 'them, or leave them'} out: in the app "
+        f"{WHERE_TO_LEAVE_OUT}, or with: mocoop data check "
         f"{shlex.quote(dataset.source)} --skip.",
         ordered,
     )

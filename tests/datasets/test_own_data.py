@@ -377,6 +377,7 @@ def test_skipped_images(pets):
     assert ids == {i.id for items in before.splits.values() for i in items} - set(gone)
     assert data.left_out == 2
     assert data.remarks[-1] == f"2 images are skipped (listed in {SKIP_FILE})"
+    assert not data.aside  # the remark above counts them; they are not left aside as well
     lines = [json.loads(line) for line in (pets / SKIP_FILE).read_text().splitlines()]
     assert lines == [
         {"image": gone[0], "reason": "damaged file"},

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from app.common import state
-from app.data import edit_view
+from app.data import edit_view, words
 from app.data import tables as data_tables
 from app.data.view import PER_PAGE
 from mocoop.catalog.change_stamp import data_stamp
@@ -255,8 +255,8 @@ def test_a_built_in_set_has_a_card_and_its_pictures_say_what_counts(root, name):
     app = open_page(PAGE, data=name)
     assert not app.exception
     told, data = said(app), load_dataset(name)
-    for words in (data.card.label, data.card.could, data.card.could_not, "What a label means"):
-        assert words in told
+    for text in (data.card.label, data.card.could, data.card.could_not, "What a label means"):
+        assert text in told
     assert ".." not in told
     item = data_tables.pictures(data, data_tables.PictureFilter("train"))[0]
     assert f"{data.class_names[item.label]}  \n*{item.style}, {item.role}*" in told
@@ -347,3 +347,14 @@ def test_stamps_follow_what_changes(root, pets):
     absent = data_stamp("dtd")
     add_coop(root, "dtd")
     assert data_stamp("dtd") != absent
+
+
+def test_a_set_without_test_images_says_that_it_cannot_be_tested(root):
+    add_files(root / "uploads/few", "cat/1.png", "dog/1.png")
+    app = open_page(PAGE, data=str(root / "uploads/few"))
+    assert not app.exception
+    assert words.NO_TEST_IMAGES in said(app)
+    add_files(root / "uploads/few", *(f"{c}/{n}.png" for c in ("cat", "dog") for n in (2, 3, 4)))
+    data = load_dataset(str(root / "uploads/few"))
+    assert [len(data.items(split)) for split in ("train", "val", "test")] == [4, 2, 2]
+    assert words.NO_TEST_IMAGES not in said(open_page(PAGE, data=str(root / "uploads/few")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import psutil
@@ -132,6 +133,20 @@ def test_a_federation_is_started_and_compared_with_training_alone(settings, fold
     for path in folders.iterdir():
         assert federations.status_of(path).state == FINISHED
     assert "points over training alone" in said(app)
+
+
+def test_a_waiting_federation_is_told_by_its_settings_above_and_below(folders, settings):
+    path = queue_run(folders / "albums-local-1").path
+    (path / federations.REQUEST).write_text(json.dumps(settings.to_dict()))
+    app = open_page(PAGE)
+    assert not app.exception
+    (label,) = words.labels({"one": settings}).values()
+    told = f"{label}: waiting"
+    below = [
+        caption.value for caption in app.caption if words.in_progress(told, 0) in caption.value
+    ]
+    assert len(below) == 1
+    assert path.name not in said(app)
 
 
 def test_a_federation_that_fails_says_why_and_can_go_on(settings, folders, tmp_path):

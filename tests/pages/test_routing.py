@@ -12,6 +12,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.caches import data as data_caches
+from app.caches import runs as run_caches
 from app.common import state
 from app.common.words import escape_markdown
 from app.routing import upload_view
@@ -54,7 +55,7 @@ def test_loaded_shows_numbers_and_cards(page, one_run):
     assert page.metric[0].value == f"{results['base']['accuracy']:.1f} %"
     assert page.metric[1].value == f"{results['base']['style_nmi']:.2f} of 1"
     assert "the expert used most for their style" in texts(page.caption)
-    assert len([b for b in page.button if b.label.startswith("Look closer at image")]) == 12
+    assert len([b for b in page.button if b.label.startswith("Look closer")]) == 12
     assert "288 of 288 images" in texts(page.caption)
     untrained = f"zero-shot {results['base']['zero_shot']:.1f} %, random guessing 6.2 %."
     assert untrained in texts(page.caption)
@@ -144,7 +145,7 @@ def test_an_experts_images_certain_ambiguous_and_wrong(one_run):
     assert "It started from" in texts(app.caption)
     for title in ("Most certain", "Most ambiguous", "Wrong"):
         assert f"**{title}**" in texts(app.markdown)
-    looks = [button for button in app.button if button.label.startswith("Look closer at image")]
+    looks = [button for button in app.button if button.label.startswith("Look closer")]
     assert len({button.key for button in looks}) == len(looks) > 6
     looks[0].click().run()
     assert not app.exception
@@ -321,3 +322,22 @@ def test_uploads_without_content_are_told_and_the_newest_is_chosen(one_run):
     assert app.selectbox(key=state.CHANGED).value == "2. noise.png"
     app.selectbox(key=state.CHANGED).set_value("1. solid.png").run()
     assert app.selectbox(key=state.CHANGED).value == "1. solid.png"
+
+
+def test_a_wrong_image_says_whether_the_experts_or_their_choice_is_why(one_run):
+    tested = run_caches.routed_test_items(one_run, "base")
+    routed, labels = tested.routed, tested.labels
+    own = routed.expert_probabilities.argmax(dim=-1)  # (images, experts)
+    wrong = (routed.probabilities.argmax(dim=-1) != labels).nonzero().flatten().tolist()
+    assert wrong
+    for index in wrong[:3]:
+        right = own[index] == labels[index]
+        chosen = routed.weights[index] > 0
+        app = open_page(PAGE, run=one_run.name, image=tested.items[index].id)
+        assert not app.exception
+        said = texts(app.markdown)
+        assert ("No expert is right alone" in said) == (not right.any())
+        assert ("the router did not choose" in said) == bool(
+            right.any() and not right[chosen].any()
+        )
+        assert ("another class wins" in said) == bool(right[chosen].any())

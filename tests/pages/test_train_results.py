@@ -10,10 +10,13 @@ import pytest
 
 from app.common import state
 from app.jobs import trainings
-from app.train import words
+from app.train import panel_words, words
+from app.train.onward import comparable
 from app.train.settings import overfitting
 from mocoop.evaluation.paired import p_in_words, pair_test_of_counts
+from mocoop.features.cache import WHERE_TO_LEAVE_OUT
 from mocoop.presets import preset
+from mocoop.runs.writer import queue_run
 from tests.pages.test_train import PAGE, captions, field, start, started
 from tests.support.page_fixtures import open_page
 
@@ -139,3 +142,41 @@ def test_time_stands_beside_the_buttons(started, method):
     app = open_page(PAGE, method=method)
     assert not app.exception
     assert len([text for text in app.caption if text.value.startswith("about ")]) == 2
+
+
+def test_a_run_without_test_images_says_so(one_run):
+    path = one_run.path / "results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps({"training_seconds": results["training_seconds"]}))
+    app = open_page(PAGE)
+    assert not app.exception
+    assert words.NO_TEST_IMAGES in [warning.value for warning in app.warning]
+    assert words.HOW_SURE not in [expander.label for expander in app.expander]
+
+
+def test_runs_on_the_same_images_and_classes_are_compared():
+    own = preset("mocoop", data="details")
+    base = replace(preset("coop", data="details"), classes="base")
+    finished = {
+        "mine": own,
+        "other half": base,
+        "same": preset("coop", data="details"),
+        "elsewhere": preset("coop", data="albums"),
+    }
+    assert comparable("mine", finished) == ["mine", "same"]
+    assert comparable("elsewhere", finished) == ["elsewhere"]
+    many = {f"run {number}": own for number in range(9)}
+    assert comparable("run 3", many) == ["run 3", "run 0", "run 1", "run 2", "run 4"]
+
+
+def test_images_that_cannot_be_read_lead_to_their_check(started, empty_runs):
+    run = queue_run(empty_runs / "broken")
+    (run.path / trainings.REQUEST).write_text(json.dumps(preset("coop", data="/pets").to_dict()))
+    status = json.loads((run.path / "status.json").read_text())
+    for where, links in ((WHERE_TO_LEAVE_OUT, 1), ("elsewhere", 0)):
+        failed = status | {"state": "failed", "message": f"Leave it out: in the app {where}."}
+        (run.path / "status.json").write_text(json.dumps(failed))
+        app = open_page(PAGE)
+        assert not app.exception
+        labels = [link.proto.label for link in app.get("page_link")]
+        assert labels.count(panel_words.CHECK_IMAGES) == links

@@ -34,6 +34,21 @@ def lines(table):
     return {line.labels[0]: line.cells for line in table.blocks[0].lines}
 
 
+def test_zero_shot_alone_has_no_average_beside_trained_methods():
+    untrained = [
+        *rows_of("details", "zero-shot", 0, [30.0]),
+        *rows_of("faces", "zero-shot", 0, [40.0]),
+    ]
+    trained = [
+        *rows_of("details", "mocoop", 16, [60.0]),
+        *rows_of("faces", "coop", 8, [70.0]),
+    ]
+    assert mean_tables([*untrained, *trained], "few-shot").average is None
+    assert lines(mean_tables(untrained, "few-shot").average)["Zero-shot"][0].mean == 35.0
+    both = [*untrained, *trained, *rows_of("faces", "mocoop", 16, [80.0])]
+    assert lines(mean_tables(both, "few-shot").average)["MoCoOp"][0].mean == 70.0
+
+
 def test_every_data_set_has_a_table_of_what_it_has(few):
     details, faces = mean_tables(few, "few-shot").by_data
     assert details.columns[:2] == ("2 images per class", "16 images per class")

@@ -15,7 +15,7 @@ from app.lab.handout import as_html, handout
 from app.lab.lesson import answers_by_setting, robustness
 from app.lab.lesson_figures import figures_of
 from app.lab.lessons import LESSONS
-from app.lab.terms_words import terms
+from app.lab.terms_words import TERMS, terms
 from mocoop.protocols.lab import SUPERVISED
 from mocoop.protocols.lab_grid import Key, read_grid
 
@@ -124,7 +124,8 @@ def test_a_handout_asks_on_its_first_page_and_answers_on_its_second(lesson):
     page = handout(lesson, FINALS, 1, made, "a *note*", True)
     first, second = page.split('<section class="answer">')
     assert as_html(lesson.question) in first
-    assert first.count("<li>") == len(lesson.choices)
+    assert first.count("<li>") == len(lesson.choices) + len(lesson.terms)
+    assert all(as_html(TERMS[name]) in first for name in lesson.terms)
     assert as_html(lesson.takeaway(FINALS)) in second
     assert as_html(lesson.reveal(FINALS)) not in first
     assert second.count("<figure>") == len(made)
