@@ -53,25 +53,29 @@ def _dataset(name: str, stamp: str) -> Dataset:
     return load_dataset(name)
 
 
-def thumbnail(data_name: str, item_id: str, label: int, style: str | None, side: int) -> bytes:
+def thumbnail(data: Dataset, item: Item, side: int) -> bytes:
     """Returns an item's image as a small PNG that fits into a square of `side` pixels.
+
+    Args:
+        data: the data set, from `dataset`: to look for it again for every image would be slow.
+        item: one of its items.
+        side: the longer side of the PNG.
 
     Raises:
         UserError: if the image cannot be read.
     """
-    item = Item(item_id, label, style)
     try:
-        stamp = dataset(data_name).stamp(item)
+        stamp = data.stamp(item)
     except OSError as error:
-        raise UserError(f"{item_id}: {error.strerror or error}.") from error
-    return _thumbnail(data_name, "" if stamp is None else stamp.text, item_id, label, style, side)
+        raise UserError(f"{item.id}: {error.strerror or error}.") from error
+    return _thumbnail(data, item, data.source, item.id, "" if stamp is None else stamp.text, side)
 
 
 @st.cache_data(show_spinner=False, max_entries=4000)
 def _thumbnail(
-    data_name: str, stamp: str, item_id: str, label: int, style: str | None, side: int
+    _data: Dataset, _item: Item, source: str, item_id: str, stamp: str, side: int
 ) -> bytes:
-    return as_png(dataset(data_name).image(Item(item_id, label, style)), side)
+    return as_png(_data.image(_item), side)
 
 
 def as_png(image: Image.Image, side: int) -> bytes:

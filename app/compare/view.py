@@ -60,8 +60,19 @@ def table_of(runs: dict[str, Run]) -> pd.DataFrame:
     """Returns the table of runs; a run's row is cached until its status changes."""
     stamps = _stamps(runs.values())
     return _table(
-        tuple((str(run.path), name, stamps[run]) for name, run in runs.items() if run in stamps)
+        tuple(
+            (str(run.path), name, stamps[run], _state(run))
+            for name, run in runs.items()
+            if run in stamps
+        )
     )
+
+
+def _state(run: Run) -> str:
+    """Returns a run's state: that its process was killed changes no file. "" if it is damaged."""
+    with suppress(UserError):
+        return run.status().state
+    return ""
 
 
 def _stamps(runs: Iterable[Run]) -> dict[Run, float]:
@@ -74,16 +85,16 @@ def _stamps(runs: Iterable[Run]) -> dict[Run, float]:
 
 
 @st.cache_data(show_spinner=words.READING, max_entries=4)
-def _table(stamped: tuple[tuple[str, str, float], ...]) -> pd.DataFrame:
+def _table(stamped: tuple[tuple[str, str, float, str], ...]) -> pd.DataFrame:
     rows = []
-    for path, name, stamp in stamped:
+    for key in stamped:
         with suppress(UserError):  # the run was deleted in the meantime
-            rows.append(_row(path, name, stamp))
+            rows.append(_row(*key))
     return tables.run_table(rows)
 
 
 @st.cache_data(show_spinner=False, max_entries=5000)
-def _row(path: str, name: str, stamp: float) -> dict:
+def _row(path: str, name: str, stamp: float, state: str) -> dict:
     return tables.run_row(Run(Path(path)), name)
 
 

@@ -270,11 +270,11 @@ def test_an_image_that_became_unreadable_leaves_all_others(one_run, monkeypatch)
     cards = len([button for button in page.button if button.label.startswith("Look closer")])
     first, read = [], data_caches._thumbnail
 
-    def damaged(data, stamp, item_id, *rest):
-        first[:] = first or [item_id]
-        if item_id in first:
-            raise UserError(f"{item_id}: no such *file*.")
-        return read(data, stamp, item_id, *rest)
+    def damaged(data, item, *rest):
+        first[:] = first or [item.id]
+        if item.id in first:
+            raise UserError(f"{item.id}: no such *file*.")
+        return read(data, item, *rest)
 
     monkeypatch.setattr(data_caches, "_thumbnail", damaged)
     page.run()

@@ -1,0 +1,52 @@
+"""What the server and the session keep, and what changed since: pages show what is there now."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from app.common import state
+from app.new_templates import words
+from mocoop.presets import preset
+from mocoop.runs.status import INTERRUPTED, QUEUED
+from mocoop.runs.writer import hand_over, queue_run
+from mocoop.storage.atomic import write_json
+from tests.support.page_fixtures import open_page
+from tests.support.template_pages import keyed, opened, pictures_at_hand, written
+
+LINES = [
+    "a dark photo of a {}.", "a dim photo of a {}.", "a black photo of a {}.",
+    "a sketch of a {}.", "a line drawing of a {}.", "a pencil drawing of a {}.",
+]  # fmt: skip
+
+
+def test_a_killed_training_is_interrupted_in_the_table_of_runs(one_run, empty_runs):
+    """No file changes when a process is killed."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        run = queue_run(empty_runs / "killed")
+        write_json(run.path / "request.json", preset("mocoop").to_dict())
+        hand_over(run, child.pid)
+        app = open_page("pages/compare.py")
+        assert state_of(app, "killed") == QUEUED
+        child.kill()
+    app.run()
+    assert not app.exception
+    assert state_of(app, "killed") == INTERRUPTED
+
+
+def state_of(app, run):
+    return app.dataframe[0].value.set_index("run").loc[run, "state"]
+
+
+def test_other_templates_begin_with_nothing_selected(empty_runs, tmp_path, monkeypatch):
+    """Rows and numbers of the templates before would mean others, or none."""
+    app = written(opened(pictures_at_hand(tmp_path, monkeypatch)), LINES)
+    app.number_input(key=keyed(app, words.NUMBER, 0)).set_value(5)
+    last = {"selection": {"rows": [len(LINES) - 1], "columns": [], "cells": []}}
+    app.session_state[keyed(app, state.MADE_ROWS, 0)] = last
+    app.run()
+    assert words.selected(1) in [caption.value for caption in app.caption]
+    app = written(app, LINES[:2])
+    assert not app.exception, app.exception
+    assert words.SELECT in [caption.value for caption in app.caption]
+    assert app.number_input(key=keyed(app, words.NUMBER, 0)).value <= 2
