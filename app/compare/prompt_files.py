@@ -17,6 +17,7 @@ from app.ui.data_picker import data_name
 from app.ui.messages import errors_in_words
 from app.ui.safe_markdown import without_directives
 from mocoop.clip.known import KNOWN_CLIPS
+from mocoop.clip.names import absolute_name
 from mocoop.config import DEMO, NamePosition
 from mocoop.runs.status import CANCELLED, FINISHED, INTERRUPTED
 
@@ -136,6 +137,7 @@ def _started(file: Any, request: ImportRequest, groups: Any) -> str:
         request,
         file=imports.file_name(file.name, "checkpoint"),
         data=data_name(request.data),
+        backbone=absolute_name(request.backbone),
     )
     if groups is not None:
         files[GROUPS] = groups.getbuffer()

@@ -77,10 +77,9 @@ def start_import(request: ImportRequest, files: Mapping[str, bytes | memoryview]
 
 def launch(folder: Path) -> None:
     """Starts the process of an import, and writes down which one it is."""
-    environment = job_environment() | {"MOCOOP_CACHE": str(default_cache().resolve())}
     with exclusive_lock(folder):
         module = ["app.jobs.import_worker", str(folder)]
-        process = start_process(module, folder / LOG, environment, "The import")
+        process = start_process(module, folder / LOG, job_environment(), "The import")
         hand_over(folder, ImportStatus, process.pid)
 
 
