@@ -18,7 +18,7 @@ from mocoop.user_paths import user_path
 def backbone(name: str) -> Backbone:
     """Returns a frozen CLIP; all sessions share it, and nothing may change its weights.
 
-    It is loaded again if its own files, those of a folder or of `NAME/FILE`, change on disk.
+    It is loaded again if its own files, those of a folder, `FILE` or `NAME/FILE`, change on disk.
     """
     return _backbone(name, clip_stamp(name))
 
@@ -31,7 +31,9 @@ def _backbone(name: str, stamp: str) -> Backbone:
 def clip_stamp(name: str) -> str:
     """Returns a string that changes when the user's own files of a CLIP change; else empty."""
     path = user_path(name)
-    files = sorted(path.iterdir()) if path.is_dir() else [user_path(name.partition("/")[2])]
+    files = [path, user_path(name.partition("/")[2])]
+    if path.is_dir():
+        files = sorted(path.iterdir())
     return "|".join(f"{file.name}:{file.stat().st_mtime_ns}" for file in files if file.is_file())
 
 

@@ -30,7 +30,7 @@ def import_panel() -> None:
     if access.read_only():
         return
     for note in st.session_state.pop(state.IMPORT_NOTES, ()):
-        st.info(note, icon=":material/info:")
+        st.info(without_directives(note), icon=":material/info:")
     key = st.session_state.get(state.IMPORT_JOB)
     status = imports.status_of(key) if key else None
     if key and status is not None and status.active:
@@ -85,7 +85,7 @@ def _tell(status: imports.ImportStatus | None) -> None:
     elif status.state == CANCELLED:
         st.info(words.CANCELLED, icon=":material/cancel:")
     elif status.state == INTERRUPTED:
-        st.error(words.stopped(status.message), icon=":material/error:")
+        st.error(without_directives(words.stopped(status.message)), icon=":material/error:")
     else:
         st.error(without_directives(status.message), icon=":material/error:")
 

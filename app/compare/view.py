@@ -12,11 +12,13 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.caches.run_list import stamp_of
 from app.common import state
+from app.common.words import escape_markdown
 from app.compare import tables, words
 from app.compare.figures import Curve, training_curves
 from app.compare.mean_tables import mean_tables
 from app.compare.tables import RunFilter
 from app.ui.parts import csv_button, show_figure
+from app.ui.safe_markdown import without_directives
 from mocoop.errors import UserError
 from mocoop.results.cells import Table, first_seen
 from mocoop.results.gather import Gathered, gather
@@ -335,10 +337,11 @@ def open_picked(names: list[str], runs: dict[str, Run]) -> dict[str, Run]:
         try:
             status = runs[name].status()
             if status.state in STOPPED and not runs[name].records():
-                st.caption(words.no_curve(name, f"it is {status.state}. {status.message}"))
+                why = f"it is {status.state}. {status.message}"
+                st.caption(without_directives(words.no_curve(name, why)))
                 continue
             runs[name].setup()
             readable[name] = open_run(runs[name].path)
         except UserError as error:
-            st.warning(f"{name}: {error}")
+            st.warning(escape_markdown(f"{name}: {error}"))
     return readable

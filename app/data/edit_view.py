@@ -17,6 +17,7 @@ from app.data.tables import CLASS, FOLDER
 from app.ui.parts import csv_button, show_table
 from mocoop.analysis.group_proposals import Proposed, propose_groups
 from mocoop.catalog.check import Report, check
+from mocoop.config import DEMO
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, check_class_names
 from mocoop.datasets.class_folders import tidy
@@ -80,12 +81,13 @@ def templates(name: str, dataset: Dataset) -> None:
     st.caption(words.WHICH_GROUPS_CAPTION)
     key = f"{state.DATA_PROPOSED} {name}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        clip = st.text_input(words.CLIP, "demo", width=280, disabled=access.read_only())
+        clip = st.text_input(words.CLIP, DEMO, width=280, disabled=access.read_only())
         count = st.number_input(words.MAXIMUM, 2, 20, 6, width=200)
         if st.button(words.PROPOSE, icon=":material/lightbulb:"):
+            clip = clip.strip() or DEMO
             access.check_clip(clip)
             with st.spinner(words.COMPARING):
-                backbone = data_caches.backbone(clip.strip())
+                backbone = data_caches.backbone(clip)
                 st.session_state[key] = propose_groups(
                     backbone, dataset, FeatureCache(backbone), int(count)
                 )

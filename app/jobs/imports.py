@@ -35,12 +35,13 @@ from mocoop.storage.cache_folder import default_cache
 
 FOLDER = "imports"
 KEPT = 4  # folders of imports; one may hold a checkpoint with the whole CLIP
-_LONGEST = 100  # letters of a file's name
+_LONGEST = 100  # bytes of a file's name
 
 
 def file_name(given: str, otherwise: str) -> str:
     """Returns the name of an uploaded file without folders, or another one if nothing is left."""
-    name = PurePosixPath(given.replace("\\", "/")).name[-_LONGEST:]
+    last = PurePosixPath(given.replace("\\", "/")).name
+    name = last.encode(errors="ignore")[-_LONGEST:].decode(errors="ignore")
     return otherwise if name in ("", ".", "..") or "\0" in name else name
 
 

@@ -86,12 +86,12 @@ def try_a_picture(run: Run, picture: Picture) -> None:
     if source != SOURCES[0]:
         st.caption(words.always_one_of(len(classifier.class_names)))
         warn(run, pictures, features)
+    names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
+    if names != st.session_state.get(state.CHANGED_OF):  # the newest is the last one
+        st.session_state[state.CHANGED_OF] = names
+        st.session_state[state.CHANGED] = names[-1]
     if len(pictures) > 1:  # a single picture is only shown large, beside its sliders
         cards(pictures, routed)
-        names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
-        if len(names) != st.session_state.get(state.CHANGED_OF):  # the newest is the last one
-            st.session_state[state.CHANGED_OF] = len(names)
-            st.session_state[state.CHANGED] = names[-1]
         picked = st.selectbox(words.WHICH_TO_CHANGE, names, key=state.CHANGED)
         chosen = names.index(picked)
     before = classifier.classify(features[chosen : chosen + 1])

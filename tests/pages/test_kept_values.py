@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
+from app.caches import run_list
 from app.common import state
+from app.common.words import data_label
 from app.new_templates import words
 from mocoop.presets import preset
 from mocoop.runs.status import INTERRUPTED, QUEUED
@@ -13,6 +16,7 @@ from mocoop.runs.writer import hand_over, queue_run
 from mocoop.storage.atomic import write_json
 from tests.support.page_fixtures import open_page
 from tests.support.template_pages import keyed, opened, pictures_at_hand, written
+from tests.support.tiny_data import picture_folder
 
 LINES = [
     "a dark photo of a {}.", "a dim photo of a {}.", "a black photo of a {}.",
@@ -50,3 +54,23 @@ def test_other_templates_begin_with_nothing_selected(empty_runs, tmp_path, monke
     assert not app.exception, app.exception
     assert words.SELECT in [caption.value for caption in app.caption]
     assert app.number_input(key=keyed(app, words.NUMBER, 0)).value <= 2
+
+
+def test_the_menu_has_an_uploaded_set_only_once(empty_runs, tmp_path, monkeypatch):
+    """Uploads and runs know its whole path; by default the menu has it from `data` on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MOCOOP_DATA", raising=False)
+    own = picture_folder(tmp_path / "data/uploads/own")
+    app = open_page("pages/data.py")
+    app.session_state[state.DATA_NEXT] = own
+    app.run()
+    assert not app.exception
+    assert app.selectbox(key=state.DATA).value == "data/uploads/own"
+    assert data_label(own) == data_label("data/uploads/own") == "own (uploaded)"
+
+
+def test_every_page_shows_the_same_of_two_runs_of_one_name(one_run, tmp_path):
+    """An exported run that came with the project can be imported under its own name."""
+    shutil.copytree(one_run.path, tmp_path / "shipped" / one_run.name)
+    (run,) = run_list.finished_runs()
+    assert run == one_run

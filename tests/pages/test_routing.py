@@ -321,3 +321,6 @@ def test_uploads_without_content_are_told_and_the_newest_is_chosen(one_run):
     assert app.selectbox(key=state.CHANGED).value == "2. noise.png"
     app.selectbox(key=state.CHANGED).set_value("1. solid.png").run()
     assert app.selectbox(key=state.CHANGED).value == "1. solid.png"
+    app.get("file_uploader")[0].set_value(files[:1]).run()
+    app.get("file_uploader")[0].set_value([files[0], ("new.png", *files[1][1:])]).run()
+    assert app.selectbox(key=state.CHANGED).value == "2. new.png"
