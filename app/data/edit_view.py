@@ -128,9 +128,9 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
 
 def whole(name: str, dataset: Dataset) -> None:
     """Opens every image on request, and shows which problems there are."""
-    number = len({item.id for split in SPLITS for item in dataset.items(split)})
-    st.caption(words.what_is_checked(number))
-    if number > MANY:
+    ids = {item.id for split in SPLITS for item in dataset.items(split)}
+    st.caption(words.what_is_checked(len(ids)))
+    if len(ids) > MANY:
         st.info(words.use_command_line(dataset.source))
     key = f"{state.DATA_REPORT} {name}"
     if st.button(words.OPEN_EVERY, icon=":material/fact_check:"):
@@ -139,10 +139,11 @@ def whole(name: str, dataset: Dataset) -> None:
         def show_progress(done: int, total: int) -> None:
             bar.progress(done / total, words.opened(done, total))
 
-        st.session_state[key] = check(dataset, default_cache(), progress=show_progress)
+        report = check(dataset, default_cache(), progress=show_progress)
+        st.session_state[key] = report, ids
         bar.empty()
-    report = st.session_state.get(key)
-    if report is not None:
+    report, checked = st.session_state.get(key, (None, ids))
+    if report is not None and ids <= checked:  # else images were added, which nobody has opened
         _report(dataset, tables.of_present_images(report, dataset))
 
 

@@ -9,13 +9,14 @@ import sys
 from app.caches import run_list
 from app.common import state
 from app.common.words import data_label
+from app.data import words as data_words
 from app.new_templates import words
 from mocoop.presets import preset
 from mocoop.runs.status import INTERRUPTED, QUEUED
 from mocoop.runs.writer import hand_over, queue_run
 from mocoop.storage.atomic import write_json
 from tests.support.page_fixtures import open_page
-from tests.support.template_pages import keyed, opened, pictures_at_hand, written
+from tests.support.template_pages import keyed, opened, pictures_at_hand, press, written
 from tests.support.tiny_data import picture_folder
 
 LINES = [
@@ -74,3 +75,17 @@ def test_every_page_shows_the_same_of_two_runs_of_one_name(one_run, tmp_path):
     shutil.copytree(one_run.path, tmp_path / "shipped" / one_run.name)
     (run,) = run_list.finished_runs()
     assert run == one_run
+
+
+def test_a_check_says_nothing_of_images_that_were_added(empty_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOCOOP_DATA", str(tmp_path))
+    own = picture_folder(tmp_path / "uploads/own")
+    app = open_page("pages/data.py", data=own, look_at=data_words.CHECK)
+    press(app, data_words.OPEN_EVERY)
+    assert [one.value for one in app.success] == [data_words.ALL_READABLE]
+    (tmp_path / "uploads/own/test/red cup/new.png").write_bytes(b"no picture")
+    app.run()
+    assert not app.success
+    press(app, data_words.OPEN_EVERY)
+    assert not app.success
+    assert "test/red cup/new.png" in app.dataframe[0].value["image"].tolist()
