@@ -19,7 +19,7 @@ from mocoop.classifiers.saved import check_same_data
 from mocoop.datasets import Item
 from mocoop.datasets.splits import class_range
 from mocoop.errors import UserError
-from mocoop.evaluation.evaluate import RoutedItems, route_items
+from mocoop.evaluation.evaluate import RoutedItems, no_image, route_items
 from mocoop.evaluation.side_by_side import Answers
 from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
@@ -143,7 +143,7 @@ def _images_to_test(clip: str, data: str, stamp: str, choice: str) -> TestImages
     classes = class_range(choice, len(loaded.class_names))
     items = loaded.items("test", classes)
     if not items:
-        raise UserError(f"{loaded.name} has no test image of the {choice} classes.")
+        raise UserError(no_image(loaded.name, "test", choice))
     features = FeatureCache(backbone(clip)).features(loaded, items)[:, 0]
     labels = torch.tensor([item.label - classes.start for item in items])
     return TestImages(items, labels, features, classes)

@@ -32,6 +32,7 @@ from mocoop.config import TrainConfig
 from mocoop.datasets import Dataset
 from mocoop.evaluation.evaluate import Evaluation, RoutedItems
 from mocoop.markdown import literal
+from mocoop.methods import METHODS
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.expert_steps import choice_in_words
 from mocoop.runs.run import Run, RunSetup
@@ -103,7 +104,8 @@ def overview(
             figure = figures.usage_bars(usage, expert_colours(tested.routed.experts))
             show_figure(figure, "experts", words.WHICH_CHOSEN_ALT, usage)
         else:
-            st.info(words.no_router(method_name(config), how_it_answers(config)))
+            method = None if METHODS[config.method].is_mixture else method_name(config)
+            st.info(words.no_router(method, how_it_answers(config)))
         if steps := run_list.setup_of(run).expert_steps:
             st.caption(literal(choice_in_words(steps)))
 

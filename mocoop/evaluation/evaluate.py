@@ -76,6 +76,11 @@ class RoutedItems:
     guide: torch.Tensor | None = None  # (images, experts), the scores of the hard prompts
 
 
+def no_image(data: str, split: str, choice: str) -> str:
+    """Returns that a data set has no image of a split of some classes: all, base or new."""
+    return f"{data} has no {split} image{'' if choice == 'all' else f' of the {choice} classes'}."
+
+
 def route_items(
     classifier: Classifier,
     dataset: Dataset,
@@ -102,7 +107,7 @@ def route_items(
     labels = class_range(choice, len(dataset.class_names))
     items = dataset.items(split, labels)
     if not items:
-        raise UserError(f"{dataset.name} has no {split} image of the {choice} classes.")
+        raise UserError(no_image(dataset.name, split, choice))
     features = cache.features(dataset, items, progress=progress)[:, 0]
     routed = classifier.subset(labels).classify(features)
     own_labels = torch.tensor([item.label - labels.start for item in items])
