@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from mocoop.classifiers.export import Exported
@@ -28,6 +27,7 @@ from mocoop.runs.reserve import reserved
 from mocoop.runs.run import Run, open_run
 from mocoop.training.experiment import resume_experiment, run_experiment
 from mocoop.training.loop import EpochRecord
+from mocoop.user_paths import user_path
 
 OnEpoch = Callable[[EpochRecord], object]
 AnyPath = str | PathLike[str]
@@ -63,7 +63,8 @@ def train(
         UserError: for settings, data or weights that do not fit together; nothing is written
             then.
     """
-    with reserved(config) if path is None else nullcontext(Path(path)) as folder:
+    named = None if path is None else user_path(str(path))
+    with reserved(config) if named is None else nullcontext(named) as folder:
         for record in run_experiment(config, folder):
             if on_epoch is not None:
                 on_epoch(record)
@@ -93,7 +94,7 @@ def load_run(run: Run | AnyPath) -> Run:
     Raises:
         UserError: if there is no such run.
     """
-    return run if isinstance(run, Run) else open_run(Path(run))
+    return run if isinstance(run, Run) else open_run(str(run))
 
 
 def list_runs(root: AnyPath | None = None) -> list[Run]:
@@ -103,7 +104,7 @@ def list_runs(root: AnyPath | None = None) -> list[Run]:
         root: a folder of runs; by default MOCOOP_RUNS or ./runs, and the runs that ship with
             MoCoOp.
     """
-    return run_store.list_runs(None if root is None else [Path(root)])
+    return run_store.list_runs(None if root is None else [user_path(str(root))])
 
 
 def load_classifier(run: Run | AnyPath, epoch: int | None = None) -> ImageClassifier:
@@ -170,7 +171,7 @@ def load_export(folder: AnyPath) -> Exported:
     Raises:
         UserError: for a folder without an exported classifier, or with damaged files.
     """
-    path = Path(folder)
+    path = user_path(str(folder))
     if not path.is_dir():
         raise UserError(f"{path}: no such folder. Expected a folder written by `mocoop export`.")
     return open_export(path)

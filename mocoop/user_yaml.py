@@ -13,8 +13,13 @@ MOST_LEVELS = 20  # of brackets and indents in it
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # faster, where it was built
 
 
-def read_yaml(content: str | bytes) -> Any:
+def read_yaml(content: str | bytes, as_texts: bool = False) -> Any:
     """Returns the value of a YAML text that users write or upload.
+
+    Args:
+        content: the text.
+        as_texts: whether every single value is a text, just as it is written: for YAML itself
+            `no` is false, and `007` a number.
 
     Raises:
         UserError: for a text that cannot be read, is too long or nested too deeply, or in which
@@ -32,7 +37,8 @@ def read_yaml(content: str | bytes) -> Any:
                 raise UserError(f"it is nested more than {MOST_LEVELS} levels deep")
             if isinstance(event, yaml.AliasEvent):
                 raise UserError("it repeats a value by an alias (*name): write the value out")
-        return yaml.safe_load(text)
+        # The base loader makes texts, lists and dictionaries, and nothing else.
+        return yaml.load(text, yaml.BaseLoader if as_texts else yaml.SafeLoader)
     # ValueError: of a date or a number that there is not.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())

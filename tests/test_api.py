@@ -82,6 +82,16 @@ def test_a_run_is_trained_found_and_evaluated(trained, capsys):
         assert printed["accuracy"] == pytest.approx(found.accuracy)
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    """A shell turns it into the folder; a program passes it as it is."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    run = mocoop.train(mocoop.preset("zero-shot", data="details", shots=1), "~/runs/one")
+    assert run.path == tmp_path / "runs" / "one"
+    assert mocoop.load_run("~/runs/one").path == run.path
+    assert [one.path for one in mocoop.list_runs("~/runs")] == [run.path]
+
+
 def test_resume_finishes_a_stopped_run(workspace, tmp_path, monkeypatch):
     class StopError(Exception):
         pass
@@ -151,7 +161,7 @@ def test_features_of_the_api_are_those_of_the_training(trained, tmp_path):
     assert not torch.equal(same, lower)
 
 
-def test_export_is_loaded_and_predicts(trained, tmp_path):
+def test_export_is_loaded_and_predicts(trained, tmp_path, monkeypatch):
     run, _ = trained
     details = mocoop.load_dataset("details")
     pictures = [details.image(item) for item in details.items("test", [1])[:2]]
@@ -160,6 +170,8 @@ def test_export_is_loaded_and_predicts(trained, tmp_path):
     exported = mocoop.load_export(folder)
     expected = mocoop.load_classifier(run).predict(pictures)
     torch.testing.assert_close(exported.predict(pictures).probabilities, expected.probabilities)
+    monkeypatch.setattr("mocoop.classifiers.export.load_backbone", None)  # it is there already
+    exported.predict(pictures[:1])
     with pytest.raises(mocoop.UserError, match="no such folder"):
         mocoop.load_export(tmp_path / "none")
 

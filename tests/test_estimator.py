@@ -355,6 +355,6 @@ def test_a_run_without_test_images_is_listed_packed_and_unpacked(fitted, data, t
     assert (row["state"], row["settings"]) == ("finished", "epochs 2")
     assert gather([run]) == Gathered((), (), ())
     write_archive(run, tmp_path / "run.zip")
-    assert "It was not tested" in model_card(run)
+    assert "It was not tested" in model_card(run, "a-run")
     unpacked = read_archive(tmp_path / "run.zip", tmp_path / "runs")
     assert unpacked.weights().keys() == run.weights().keys()

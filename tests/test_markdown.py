@@ -54,7 +54,8 @@ def test_cards_show_hostile_names_as_text(tmp_path):
     run = Run(tmp_path / "odd")
     notebook = json.loads(notebook_of(run))["cells"]
     written = "\n\n".join("".join(c["source"]) for c in notebook if c["cell_type"] == "markdown")
-    for text in (model_card(run), classifier_card(run, 4, True).split("---\n", 2)[2], written):
+    card = model_card(run, "a-run")
+    for text in (card, classifier_card(run, 4, True).split("---\n", 2)[2], written):
         html = MarkdownIt("gfm-like", {"linkify": False}).render(text)
         assert "<img" not in html
         assert "onerror" in html or text is written

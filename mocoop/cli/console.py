@@ -54,7 +54,7 @@ def print_results(results: dict[str, Any], details: bool = False, chosen: str = 
         ]  # runs of earlier versions do not have them
         if beyond:
             print(f"  {', '.join(beyond)}")
-        if value["style_nmi"] is not None:
+        if value.get("style_nmi") is not None:
             print(f"  NMI of first expert and true style: {value['style_nmi']:.3f}")
         if details:
             for title, table in (("style", "per_style"), ("class", "per_class")):

@@ -230,7 +230,8 @@ def _print_some(title: str, lines: list[str] | tuple[str, ...]) -> None:
 
 def _download(command: DownloadData) -> None:
     from mocoop.catalog.download import address, download, source_of, to_fetch
-    from mocoop.datasets.benchmarks import TABLE, data_root
+    from mocoop.catalog.inventory import find
+    from mocoop.datasets.benchmarks import data_root
 
     name = _named(command.name)
     source, root = source_of(name), command.root or data_root()
@@ -246,13 +247,14 @@ def _download(command: DownloadData) -> None:
         _ask(name)
     with progress_bar(not command.json, "downloading", "B") as bar:
         new = download(name, root, lambda file, done, size: bar(done, size or 0))
-    complete = (root / TABLE[name].images).is_dir()
+    state = find(name, root)
+    complete = state.state == "ready"
     if command.json:
         print_json({"name": name, "root": str(root), "new": new, "complete": complete})
     elif complete:
         print(f"  complete. Check it with: mocoop data check {name}")
     else:
-        print(f"  still to do yourself: {source.by_hand or TABLE[name].layout}")
+        print(f"  still to do yourself: {source.by_hand or state.words}")
 
 
 def _ask(name: str) -> None:

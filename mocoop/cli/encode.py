@@ -55,6 +55,8 @@ def encode(command: EncodeData) -> None:
 
     if not command.name:
         raise UserError("Expected the name of a data set, or the path of a folder of images.")
+    if command.decoders is not None and command.decoders < 0:
+        raise UserError(f"--decoders must be at least 0; got {command.decoders}.")
     engine = command.engine.chosen()
     name = absolute_source(command.name)  # the same on every node
     decoders = command.decoders

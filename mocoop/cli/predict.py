@@ -72,6 +72,8 @@ def predict(command: PredictCommand) -> None:
         UserError: if the run or all files are missing; and at the end, if some files could not
             be read.
     """
+    if command.top < 1:
+        raise UserError(f"--top must be at least 1; got {command.top}.")
     path = find_run(command.run)
     from mocoop.evaluation.given_files import find_files
 

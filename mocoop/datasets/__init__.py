@@ -47,10 +47,16 @@ __all__ = [
 
 
 def dataset_name(name: str) -> str:
-    """Returns the name that `load_dataset(name)` would have, without listing any folder."""
+    """Returns the name that `load_dataset(name)` would have, without listing any folder.
+
+    The set need not be here: a run may come from another machine, or another user's folder.
+    """
     if _is_known(name):
         return name
-    path = user_path(name)
+    try:
+        path = user_path(name)
+    except UserError:  # it may not be looked at, or no file can be called so
+        return Path(name).name or name
     if path.suffix.lower() == SPLIT_SUFFIX and path.is_file():
         return path.parent.resolve().name
     if path.is_dir() or not (archive_suffix(path.name) or path.suffix.lower() in TABLES):

@@ -173,9 +173,12 @@ def check_each_class_trained(
 
 
 def check_class_names(names: Sequence[str]) -> None:
-    """Raises UserError unless there are two or more names, all different."""
+    """Raises UserError unless there are two or more names, all different and without NUL."""
     if len(names) < 2:
         raise UserError(f"Expected at least two classes, got {len(names)}. Add another class.")
+    unfit = next((name for name in names if "\0" in name), None)
+    if unfit is not None:
+        raise UserError(f"The class name {unfit[:60]!r} has the character NUL. Rename the class.")
     folded = Counter(map(name_key, names))
     twice = [name for name, count in folded.items() if count > 1]
     if twice:

@@ -123,13 +123,12 @@ def read_edits(folder: Path, inside: Path | None = None) -> Edits:
     """
     other = inside or folder
     file = (folder if (folder / EDITS_FILE).is_file() else other) / EDITS_FILE
-    edits = _as_edits(_yaml_values(file), file)
+    edits = _as_edits(_yaml_values(file), _classes_in(file), file)
     return replace(edits, skipped=read_skipped(folder) | read_skipped(other))
 
 
-def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
+def _as_edits(values: Mapping[str, Any], classes: object, file: Path) -> Edits:
     """Returns the changes that the values of `mocoop.yaml` make."""
-    classes = values.get("classes") or {}
     if not isinstance(classes, dict) or not all(_is_name(v) for v in classes.values()):
         raise PathError(
             file,
@@ -153,7 +152,7 @@ def _as_edits(values: Mapping[str, Any], file: Path) -> Edits:
     groups = values.get("groups")
     try:
         edits = Edits(
-            {str(label): str(name).strip() for label, name in classes.items()},
+            {label: name.strip() for label, name in classes.items()},
             zero_shot,
             None if groups is None else as_groups(groups),
             white=None if white is None else float(white),
@@ -185,7 +184,7 @@ def write_edits(folder: Path, edits: Edits) -> Path:
         values["white"] = edits.white
     file = folder / EDITS_FILE
     old_values = _yaml_values(file)
-    old = _as_edits(old_values, file)
+    old = _as_edits(old_values, _classes_in(file), file)
     for key in old_values:
         if getattr(old, key) == getattr(edits, key):
             values[key] = old_values[key]  # as in the file: its `1: one` renames the class "1"
@@ -196,14 +195,26 @@ def write_edits(folder: Path, edits: Edits) -> Path:
     return write_beside(file, text)
 
 
-def _yaml_values(file: Path) -> dict[str, Any]:
-    """Returns the values in `mocoop.yaml`, their keys checked; an empty dict without the file."""
-    if not file.is_file():
-        return {}
+def _classes_in(file: Path) -> object:
+    """Returns the classes in `mocoop.yaml` as they are written: folders are called `no` or `007`.
+
+    Of a file that `_yaml_values` has taken.
+    """
+    values = _read(file, as_texts=True)
+    return (values.get("classes") if isinstance(values, dict) else None) or {}
+
+
+def _read(file: Path, as_texts: bool = False) -> object:
+    """Returns the value of a YAML file; an empty dict without the file."""
     try:
-        values = read_yaml(file.read_bytes()) or {}
+        return (read_yaml(file.read_bytes(), as_texts) if file.is_file() else {}) or {}
     except (OSError, UserError) as error:
         raise PathError(file, f" cannot be read: {error}. Fix or remove it.") from error
+
+
+def _yaml_values(file: Path) -> dict[str, Any]:
+    """Returns the values in `mocoop.yaml`, their keys checked; an empty dict without the file."""
+    values = _read(file)
     if not isinstance(values, dict):
         got = repr(values)[:80]
         raise PathError(
@@ -220,4 +231,4 @@ def _yaml_values(file: Path) -> dict[str, Any]:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, (str, int)) and bool(str(value).strip())
+    return isinstance(value, str) and bool(value.strip())

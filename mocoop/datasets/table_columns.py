@@ -89,8 +89,9 @@ def read_images(file: Path, most: int | None = None) -> ListedImages:
     limit = max_rows() if most is None else most
     paths, listed, hashes = ListedPaths(file.parent), ListedImages(), array("q")
     for number, path, label, split, style in read_rows(file):
-        if not path:
-            raise row_error(file, number, "the path of an image", "none")
+        if not path or "\0" in path:
+            got = repr(path[:60]) if path else "none"
+            raise row_error(file, number, "the path of an image", got)
         if not label:
             raise row_error(file, number, f"a label for {path}", "none")
         if len(hashes) == limit:

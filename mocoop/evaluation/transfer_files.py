@@ -7,12 +7,14 @@ already, ``transfer-NAME-1.json`` and so on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mocoop.datasets import BENCHMARKS, absolute_source, is_builtin
 from mocoop.datasets.base import Dataset
+from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import Evaluation
 from mocoop.runs.run import Run, read_checked
 from mocoop.runs.schema import TransferFile
@@ -39,10 +41,12 @@ def saved_evaluation(run: Run, target: str, tested_on: str | None = None) -> dic
             are left out. A file of an earlier version has no key; it counts for a set that is
             loaded by its name. None if whatever is saved is asked for.
     """
-    source = absolute_source(target)
-    by_name = is_builtin(source) or source in BENCHMARKS
+    by_name = is_builtin(target) or target in BENCHMARKS
+    same = {target}  # a name as it was saved, also where a folder of this name is here now
+    with suppress(UserError):  # no path of this machine
+        same.add(absolute_source(target))
     for path, values in _files(run):
-        if _target(path, values) != source:
+        if _target(path, values) not in same:
             continue
         saved_on = values.get("tested_on") or (tested_on if by_name else "")
         if tested_on is None or saved_on == tested_on:

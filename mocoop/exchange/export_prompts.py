@@ -50,7 +50,9 @@ def export_prompts(run: Run, out: Path, backbone: Backbone) -> tuple[Path, ...]:
         "token_prefix": rows[:, :1].clone(),
         "token_suffix": rows[:, 1 + tokens :].clone(),
     }
-    state |= {theirs: weights[ours] for theirs, ours in META_NET.items() if ours in weights}
+    # The only prompt's own meta-net (shift_per_expert) is the one that all prompts share.
+    known = {name.replace("shift.0.", "shift."): value for name, value in weights.items()}
+    state |= {theirs: known[ours] for theirs, ours in META_NET.items() if ours in known}
     epoch = max(1, setup.config.epochs)
     file = out / "prompt_learner" / f"model.pth.tar-{epoch}"
     listed = file.parent / "checkpoint"

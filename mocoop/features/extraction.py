@@ -129,7 +129,7 @@ def _on_cluster(
     cache = request.features()
     # The keys first, of which the images to encode follow: workers read the files.
     ranges = [(start, min(start + part, len(items))) for start in range(0, len(items), part)]
-    if dataset.stamp(items[0]) is not None:
+    if _in_files(dataset, items[0]):
         for _ in engine.map_keeping(_reader, (request,), ranges, _names("reading", ranges)):
             pass
     missing, unreadable = cache.missing(dataset, items)
@@ -148,6 +148,14 @@ def _on_cluster(
             progress(done, len(indices))
     new = len(indices) - len(cache.missing(dataset, items)[0])
     return Extracted(len(items), new, tuple(reasons))
+
+
+def _in_files(dataset: Dataset, item: Item) -> bool:
+    """Returns whether a data set's images are files, also where that of the item is missing."""
+    try:
+        return dataset.stamp(item) is not None
+    except OSError:
+        return True
 
 
 def _names(what: str, ranges: Sequence[tuple[int, int]]) -> list[str]:

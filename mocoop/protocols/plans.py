@@ -181,6 +181,24 @@ def _check_training(plan: Plan, dataset: Dataset) -> None:
             f"{dataset.name} has none. Would run: {_without(plan.methods, unfit)}, or add a "
             "folder val/."
         )
+    _check_groups(plan, dataset)
+
+
+def _check_groups(plan: Plan, dataset: Dataset) -> None:
+    """Raises UserError if a mixture chooses more experts than the data set has groups."""
+    groups = len(dataset.templates.groups)
+    chosen = {
+        method: preset(method, plan.backbone, dataset.source).num_chosen
+        for method in plan.methods
+        if METHODS[method].is_mixture
+    }
+    unfit = [method for method, number in chosen.items() if number > groups]
+    if unfit:
+        raise UserError(
+            f"{unfit[0]} chooses {chosen[unfit[0]]} experts for each image, one per group of "
+            f"templates, and {dataset.name} has {groups}. Would run: "
+            f"{_without(plan.methods, unfit)}, or add groups to its mocoop.yaml."
+        )
 
 
 def _recipe(plan: Plan, method: str, data: str, shots: int) -> tuple[TrainConfig, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from mocoop.clip.backbone import load_backbone
@@ -48,7 +50,7 @@ class Expected:
             UserError: for a run with damaged settings.
         """
         setup = run.setup()
-        if setup.backbone_fingerprint != self.backbone_fingerprint:
+        if not setup.has_clip(self.backbone_fingerprint):
             return "the weights of the CLIP"
         if setup.class_names != self.class_names:
             return "the class names"
@@ -119,9 +121,7 @@ class Expectations:
 
 def finished_runs(paths: Iterator[Path]) -> Iterator[Run]:
     """Yields the finished runs among the folders that a run can have, up to an unused one."""
-    for path in paths:
-        if not path.exists():
-            return
+    for path in takewhile(os.path.lexists, paths):
         if _is_finished(path):
             yield Run(path)
 

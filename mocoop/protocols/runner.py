@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -156,7 +157,7 @@ def _path_if_needed(root: Path, name: str, found: _Search) -> Path | None:
 
 def _is_taken(root: Path, name: str) -> bool:
     """Returns whether a process trains, or is about to train, a run of this name."""
-    return any(_is_active(path) for path in takewhile(Path.exists, _paths(root, name)))
+    return any(_is_active(path) for path in takewhile(os.path.lexists, _paths(root, name)))
 
 
 class _Search:
@@ -199,7 +200,7 @@ class _Search:
         from mocoop.training.experiment import resume_experiment
         from mocoop.training.snapshots import saved_epoch
 
-        for path in takewhile(Path.exists, _paths(self._root, self._name)):
+        for path in takewhile(os.path.lexists, _paths(self._root, self._name)):
             if _is_active(path) or saved_epoch(path) is None or self._difference(Run(path)):
                 continue
             with suppress(UserError):  # its images or weights have changed
@@ -251,7 +252,7 @@ def _free_path(root: Path, name: str) -> Path:
 def _is_free(path: Path) -> bool:
     """Returns whether a folder does not exist, or a killed process has left it empty."""
     remove_half_files(path)
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    return not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
 
 
 def _paths(root: Path, name: str) -> Iterator[Path]:

@@ -75,8 +75,8 @@ class Table:
 
 
 def table_name(text: str) -> str:
-    """Returns a table's name from its title: small letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    """Returns a table's name from its title: small letters and digits of any script, hyphens."""
+    return re.sub(r"[\W_]+", "-", text.lower()).strip("-")
 
 
 def first_seen(values: Iterable[T]) -> tuple[T, ...]:

@@ -9,12 +9,13 @@ from mocoop.markdown import markdown_table
 from mocoop.methods import METHODS
 from mocoop.presets import differences
 from mocoop.runs.run import Run
+from mocoop.runs.weights import learned_numbers
 
 SHOTS = 16
 
 
 def costs(runs: Iterable[Run], data: str) -> str:
-    """Returns a Markdown table of the trained methods with their learned parameters and time.
+    """Returns a Markdown table of the trained methods with their learned numbers and time.
 
     Args:
         runs: finished runs, each once. Those with a method's own settings on all classes of the
@@ -24,11 +25,12 @@ def costs(runs: Iterable[Run], data: str) -> str:
     sizes: dict[str, int] = {}
     seconds: dict[str, list[tuple[float, int]]] = {}
     for run in runs:
-        config = run.setup().config
+        setup = run.setup()
+        config = setup.config
         usual = not differences(config) and config.classes == "all" and not config.style
         if (config.data, config.shots) != (data, SHOTS) or not usual or not config.epochs:
             continue
-        sizes[config.method] = sum(value.numel() for value in run.weights().values())
+        sizes[config.method] = learned_numbers(setup, run.weights())
         taken = run.results()["training_seconds"]
         seconds.setdefault(config.method, []).append((taken, config.epochs))
     rows = [

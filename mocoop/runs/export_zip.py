@@ -75,7 +75,7 @@ def _content(run: Run) -> dict[str, bytes | Path]:
     files: dict[str, bytes | Path] = {
         entry: path for entry, path in _entries(run).items() if KNOWN.fullmatch(entry)
     }
-    files[CARD] = model_card(run).encode()
+    files[CARD] = model_card(run, archive_name(run)).encode()
     files["config.json"] = _json(without_folders(read_values(run.path, "config.json")))
     for entry, path in _entries(run).items():
         if entry in files and entry.startswith(_TRANSFER):

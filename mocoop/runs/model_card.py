@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mocoop.config import TrainConfig
@@ -15,8 +16,12 @@ from mocoop.shots import shots_value
 _PARTS = {"all": "all classes", "base": "base half (trained)", "new": "new half (never trained)"}
 
 
-def model_card(run: Run) -> str:
+def model_card(run: Run, name: str) -> str:
     """Returns the model card of a finished run as Markdown.
+
+    Args:
+        run: the run.
+        name: the name that it has once its zip is unpacked.
 
     Raises:
         UserError: for a run that is not finished, or damaged.
@@ -45,7 +50,7 @@ def model_card(run: Run) -> str:
         "features by epoch (methods with prompts); `transfer-*.json`: tests on other data sets.",
         "## Use",
         "```sh\nmocoop unpack RUN.zip          # the zip file, or import it on the page Compare\n"
-        f"mocoop predict {run.name!r} picture.png\nmocoop evaluate {run.name!r}\n```",
+        f"mocoop predict {quote(name)} picture.png\nmocoop evaluate {quote(name)}\n```",
         "The run needs the same CLIP weights (the fingerprint is checked). `mocoop evaluate` also "
         f"needs the data set {code(data)}.",
         "## Class names",

@@ -11,7 +11,7 @@ from mocoop.assets import asset
 from mocoop.errors import UserError
 from mocoop.runs.status import STATUS_FILE, read_status
 from mocoop.storage.atomic import remove_of_killed
-from mocoop.user_paths import folder_setting
+from mocoop.user_paths import folder_setting, user_path
 
 EXPORT_FILE = "classifier.json"
 """By this file a folder of `mocoop export` is recognised."""
@@ -57,7 +57,7 @@ def find_run(name: str | Path) -> Path:
     Raises:
         UserError: if there is none.
     """
-    given = Path(name)
+    given = user_path(str(name))
     places = (given, default_runs() / given, shipped_runs() / given) if str(name) else ()
     folders = [path for path in places if path.is_dir()]
     for path in [path for path in folders if (path / STATUS_FILE).exists()] or folders[:1]:
@@ -75,7 +75,7 @@ def find_run_or_export(name: str) -> tuple[Path, bool]:
     Raises:
         UserError: if there is neither.
     """
-    given = Path(name)
+    given = user_path(name)
     is_export = (given / EXPORT_FILE).is_file()
     return (with_name(given), True) if is_export else (find_run(name), False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -70,8 +71,9 @@ def reserved_at(path: Path) -> Iterator[Path]:
     def choose() -> Path:
         with suppress(OSError):
             path.rmdir()  # an empty folder may be used
-        if path.exists():
-            holds = "holds a run already" if (path / STATUS_FILE).exists() else "is not empty"
+        if os.path.lexists(path):
+            holds = "is not empty" if path.exists() else "is a link to nothing"
+            holds = "holds a run already" if (path / STATUS_FILE).exists() else holds
             raise UserError(f"{path} {holds}. Choose another folder for the run.")
         return path
 

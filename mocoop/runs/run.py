@@ -11,6 +11,7 @@ results.json          accuracies on the test split
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from mocoop.assets import check_if_shipped
 from mocoop.config import TrainConfig
 from mocoop.errors import PathError, UserError
 from mocoop.methods import METHODS
-from mocoop.older import check_not_first_demo
+from mocoop.older import check_not_first_demo, same_clip
 from mocoop.presets import settings_of_run
 from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.formats import FORMAT
@@ -93,9 +94,14 @@ class RunSetup:
         known_only = METHODS[self.config.method].trained_classes_only
         return known_only and self.config.classes == "base"
 
+    def has_clip(self, fingerprint: str) -> bool:
+        """Returns whether the run was trained with the CLIP of a fingerprint."""
+        older = not self.inputs
+        return same_clip(self.backbone_fingerprint, fingerprint, older)
+
     def check_backbone(self, fingerprint: str) -> None:
         """Raises UserError if the run was trained with a CLIP of another fingerprint."""
-        if fingerprint == self.backbone_fingerprint:
+        if self.has_clip(fingerprint):
             return
         check_not_first_demo(self.backbone_fingerprint, "run")
         raise UserError(
@@ -343,7 +349,7 @@ def new_run_path(config: TrainConfig, root: Path | None = None) -> Path:
     if config.classes == "base":
         stem += "-base"
     number = 1
-    while (earlier := root / f"{stem}-{number:03d}").exists():
+    while os.path.lexists(earlier := root / f"{stem}-{number:03d}"):  # also a link to nothing
         remove_half_files(earlier)
         number += 1
     return root / f"{stem}-{number:03d}"

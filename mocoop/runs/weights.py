@@ -66,6 +66,14 @@ _OF_FITTED: dict[str, dict[str, Shape]] = {
     },
 }
 """Kind of classifier → its tensors; others, such as the validation accuracy, are numbers."""
+_LEARNED_OF_FITTED = {
+    LINEAR_PROBE: ("weight", "bias"),
+    IMAGE_CACHE: ("keys",),
+    TASK_RESIDUAL: ("residual",),
+    FEATURE_ADAPTER: ("down", "up"),
+    BLENDED_PROBE: ("weight", "bias", "blend"),
+}
+"""Kind of classifier → the tensors that its training changes."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,32 @@ def check_weights(setup: RunSetup, weights: Mapping[str, Tensor]) -> None:
         if shape is None:
             raise UserError(f"{name[:80]!r} does not belong to {setup.config.method}")
         _check_shape(name, value, shape, known)
+
+
+def learned_numbers(setup: RunSetup, weights: Mapping[str, Tensor]) -> int:
+    """Returns how many numbers of a run's weights its training changes.
+
+    Weights also hold what a training leaves as it is: text features, or the full stop at the end
+    of a prompt.
+
+    Args:
+        setup: the run's setup.
+        weights: the run's weights by name, which fit the setup.
+    """
+    config, method = setup.config, METHODS[setup.config.method]
+    if method.fits_image_features:
+        learned = _LEARNED_OF_FITTED[method.classifier]
+        return sum(weights[name].numel() for name in learned)
+    if not method.learns_prompts:
+        return 0
+    behind = config.learn_after or config.context_init != "template"
+    frozen = {"prompts.before": not config.learn_context}
+    frozen["prompts.after"] = not (behind and config.learn_context)
+    return sum(
+        value.numel()
+        for name, value in weights.items()
+        if not any(is_so and name.startswith(f"{part}.") for part, is_so in frozen.items())
+    )
 
 
 def check_features(setup: RunSetup, features: SavedFeatures) -> None:

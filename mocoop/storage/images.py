@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mocoop.errors import UserError, choose_from
 from mocoop.storage.picture_kinds import HEAD, kind_of
@@ -169,11 +169,17 @@ def _stream(source: Path | bytes) -> io.BytesIO | Path:
     return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
-def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Returns the image with the camera's orientation applied, if that can be read."""
+def _upright(image: Image.Image, notes: list[str], of_caller: bool = False) -> Image.Image:
+    """Returns the image with the camera's orientation applied, if that can be read.
+
+    An image of the caller's is not changed: one that has to be turned is copied.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow's on damaged camera data
+            if of_caller:
+                is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+                return ImageOps.exif_transpose(image) if is_turned else image
             ImageOps.exif_transpose(image, in_place=True)  # without a copy
             return image
     except DAMAGED:
@@ -201,7 +207,7 @@ def as_rgb(image: Image.Image, name: str, white: float | None = None) -> Image.I
         raise UserError(
             f"{name}: the image is damaged or cut short. Copy or export it again."
         ) from error
-    upright = _upright(image, [])
+    upright = _upright(image, [], of_caller=True)
     return upright if upright.mode == "RGB" else _as_rgb(upright, [], white=white)
 
 

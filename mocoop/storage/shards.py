@@ -76,10 +76,10 @@ class Shards:
         """
         joined = b"".join(keys)
         table = torch.from_numpy(np.frombuffer(joined, np.uint8).reshape(-1, KEY_BYTES).copy())
-        name = hashlib.sha256(joined).hexdigest()[:16]
+        name = f"{hashlib.sha256(joined).hexdigest()[:16]}.safetensors"
         remove_of_killed(self.folder)  # the next shards may have other names
         try:
-            write_tensors(self.folder / f"{name}.safetensors", {"keys": table, "rows": rows})
+            write_tensors(self.folder / name, {"keys": table, "rows": rows})
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(
@@ -87,6 +87,7 @@ class Shards:
                 "or set MOCOOP_CACHE to another folder. What was written before is complete, and "
                 "the next run continues from there."
             ) from error
+        self._files.pop(name, None)  # one of this name was damaged or deleted: it is read anew
 
     def _refresh(self) -> None:
         """Reads the keys of shards that were added since the last call."""

@@ -54,8 +54,13 @@ class ZipNames:
 
 
 def raw_name(entry: zipfile.ZipInfo) -> bytes | None:
-    """Returns the bytes of an entry's name; None if the zip says that it is UTF-8."""
-    return None if entry.flag_bits & UTF8_FLAG else entry.filename.encode("cp437")
+    """Returns the bytes of an entry's name; None if the zip says that it is UTF-8.
+
+    It may say so by a second name in UTF-8, which Python 3.13 takes instead of the first.
+    """
+    first = entry.orig_filename.partition("\0")[0].replace(os.sep, "/")
+    is_told = entry.flag_bits & UTF8_FLAG or entry.filename != first
+    return None if is_told else first.encode("cp437")
 
 
 def zip_names(entries: Iterable[zipfile.ZipInfo], encoding: str = "") -> ZipNames:

@@ -10,6 +10,7 @@ import random
 import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,18 @@ def test_the_command_shows_the_terms_first(server, tmp_path, capsys, monkeypatch
     assert "mocoop data check dtd" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"Unknown benchmark set 'dts'.*mean 'dtd'"):
         data(DownloadData(root=tmp_path, name="dts", yes=True))
+
+
+def test_a_list_alone_is_not_complete(server, tmp_path, capsys, monkeypatch):
+    """The images of Stanford Cars are got by hand, into the folder that the list is in."""
+    address = f"{SOURCES['dtd'].page}/split.json"
+    given = SOURCES["stanford_cars"]
+    remote = Remote(address, "stanford_cars/split_zhou_StanfordCars.json")
+    monkeypatch.setitem(SOURCES, "stanford_cars", replace(given, files=(remote,)))
+    data(DownloadData(root=tmp_path, name="stanford_cars", yes=True))
+    assert "still to do yourself: The authors no longer offer" in capsys.readouterr().out
+    data(DownloadData(root=tmp_path, name="stanford_cars", yes=True, json=True))
+    assert json.loads(capsys.readouterr().out)["complete"] is False
 
 
 def test_sources_fit_their_sets():

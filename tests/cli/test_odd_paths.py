@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import mocoop
 from mocoop.cli.main import main
 from mocoop.cli.predict import FOLDERS, _labels
 from mocoop.cli.serve import _listen, _listening
@@ -38,6 +39,8 @@ PROTOCOL = ("protocol", "few-shot", "--data", "details", "--methods", "zero-shot
         ((*TRAIN, "--run", "FILE/x"), "written to FILE/x: Not a directory. Rem"),
         ((*PROTOCOL, "--root", "FILE"), "FILE cannot be used"),
         (("data", "check", "details", "--workers", "-1"), "--workers must be at least 0; got -1"),
+        (("data", "encode", "details", "--decoders", "-1"), "--decoders must be at least 0; got"),
+        (("predict", "RUN", "a.png", "--top", "-1"), "--top must be at least 1; got -1"),
     ],
 )
 def test_a_path_that_cannot_be_used_is_told(arguments, message, capsys, tmp_path, workspace):
@@ -135,3 +138,9 @@ def test_a_method_without_training_misses_no_images(capsys, tmp_path, workspace)
     learned = ["--method", "coop", "--epochs", "1"]
     assert main([*line, str(tmp_path / "learned"), *learned]) == 0
     assert "training images instead of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [LONG, "a\0b", "~no-such-user/run", ""])
+def test_a_program_is_told_too(name):
+    with pytest.raises(UserError):
+        mocoop.load_run(name)

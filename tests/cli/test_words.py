@@ -13,7 +13,7 @@ import pytest
 
 from mocoop.catalog.check import Counted, Report
 from mocoop.cli import train as commands
-from mocoop.cli.console import print_runs, progress_bar, shorten, size_text
+from mocoop.cli.console import print_results, print_runs, progress_bar, shorten, size_text
 from mocoop.cli.data import _print_report
 from mocoop.cli.main import main
 from mocoop.cli.output_paths import check_file, check_folder
@@ -158,6 +158,12 @@ def test_a_finished_run_has_nothing_to_resume(capsys, finished_run):
     assert f"mocoop evaluate {finished_run.name}" in out
     code, out, _ = run(capsys, "resume", finished_run.name, "--json")
     assert json.loads(out)["results"] == finished_run.results()
+
+
+def test_results_of_earlier_versions_are_printed(capsys):
+    """They may lack all measures but the accuracy (`PartResult`)."""
+    print_results({"all": {"accuracy": 50.0, "num_images": 4}})
+    assert capsys.readouterr().out == "all: 50.00 % of 4 test images\n"
 
 
 def test_predict_takes_folders_and_goes_past_broken_files(capsys, finished_run, tmp_path):

@@ -229,6 +229,8 @@ def test_table_in_parquet_and_absolute_paths(tmp_path):
             r"mean 'dog'\?",
         ),
         ("path,label\na.png,cat\nb.png,cat\n", "at least two classes"),
+        ("path,label\na\0.png,cat\nb.png,dog\n", r"line 2: expected the path .*'a\\x00.png'"),
+        ("path,label\na.png,c\0t\nb.png,dog\n", r"class name 'c\\x00t' has the character NUL"),
         ("path,label\na.png,golden_cat\nb.png,golden cat\n", "same name 'golden cat'"),
     ],
 )
@@ -319,6 +321,19 @@ def test_numbers_as_folder_names_are_no_change(tmp_path):
     assert (tmp_path / EDITS_FILE).read_text().startswith(old)
     assert read_edits(tmp_path) == Edits({"7": "seven"}, None, GROUPS)
     assert not (tmp_path / BACKUP_FILE).exists()
+
+
+def test_names_that_mean_something_in_yaml(tmp_path):
+    """Folders are often called yes and no; their names count as they are written."""
+    add_files(tmp_path, *(f"{name}/{n}.png" for name in ("no", "yes", "010") for n in range(3)))
+    old = "classes:\n  yes: tumour\n  no: no\n  010: 1e3  # code\n"
+    (tmp_path / EDITS_FILE).write_text(old)
+    assert load_dataset(str(tmp_path)).class_names == ("1e3", "no", "tumour")
+    write_edits(tmp_path, replace(read_edits(tmp_path), groups=GROUPS))
+    assert (tmp_path / EDITS_FILE).read_text().startswith(old)
+    classes = {"yes": "tumour", "no": "healthy", "010": "1e3"}
+    write_edits(tmp_path, replace(read_edits(tmp_path), classes=classes))
+    assert read_edits(tmp_path) == Edits(classes, None, GROUPS)
 
 
 def test_a_file_that_cannot_be_changed_in_parts(pets):

@@ -131,4 +131,4 @@ def test_the_command_and_the_model_card_say_it(runs, capsys):
         for more in ((), ("--data", "imagenet")):
             assert main(["evaluate", str(runs[method].path), "--json", *more]) == 0
             assert json.loads(capsys.readouterr().out)["chosen_on_test"] == (words or None)
-        assert (said in model_card(runs[method])) == bool(words)
+        assert (said in model_card(runs[method], "a-run")) == bool(words)

@@ -40,6 +40,7 @@ def trained(names, path, *options):
         ["--method", "coop", "--context-init", "random", "--name-position", "middle"],
         ["--method", "coop", "--context-init", "random", "--class-context"],
         ["--method", "cocoop", "--classes", "base"],
+        ["--method", "cocoop", "--shift-per-expert"],
     ],
 )
 def test_there_and_back(names, tmp_path, capsys, options):
@@ -58,6 +59,7 @@ def test_there_and_back(names, tmp_path, capsys, options):
     last = run.features().last
     torch.testing.assert_close(again.features().last, last, atol=1e-6, rtol=0)
     assert again.setup().config.classes == run.setup().config.classes
+    assert again.setup().config.method == run.setup().config.method
     for part in ("all", "base", "new"):
         if part in run.results():
             assert again.results()[part]["accuracy"] == run.results()[part]["accuracy"]

@@ -134,7 +134,7 @@ def test_coop(place, clip, tmp_path, position, own):
     assert (setup.config.class_context, setup.config.epochs) == (own, 0)
     assert setup.imported == "model.pth.tar-50, 50 epochs"
     assert 0 <= run.results()["all"]["accuracy"] <= 100
-    assert "| Imported from | model.pth.tar-50, 50 epochs |" in model_card(run)
+    assert "| Imported from | model.pth.tar-50, 50 epochs |" in model_card(run, "a-run")
 
 
 def test_half_precision(place, clip, tmp_path):

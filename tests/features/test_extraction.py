@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,29 @@ def test_every_image_is_encoded_once(request_, tmp_path):
     again = extract(request_)
     assert (again.new, len(again.unreadable)) == (0, 1)
     assert keys_in(tmp_path / "cache") == keys
+
+
+class OnOneNode(Engine):
+    """The engine of a cluster, whose jobs run here."""
+
+    def open(self):
+        return nullcontext()
+
+    def map_keeping(self, make, given, jobs, names=None):
+        return Engine().map_keeping(make, given, jobs, names)
+
+
+def test_on_a_cluster_a_first_image_that_is_missing_is_named_like_any_other(request_, tmp_path):
+    table = tmp_path / "pictures" / "all.csv"
+    rows = [f"train/{name}/{n}.png,{name}" for name in ("red cup", "blue bird") for n in range(3)]
+    table.write_text("\n".join(["path,label", *rows]))
+    listed = replace(request_, data=str(table))
+    first = all_items(listed.dataset())[0].id
+    (table.parent / first).unlink()
+    done = extract(listed, OnOneNode("ray"))
+    assert done.new == 5
+    (reason,) = done.unreadable
+    assert reason.startswith(first)
 
 
 def test_equal_images_have_equal_features(request_):

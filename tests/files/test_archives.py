@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import zipfile
 
 import pytest
 
@@ -13,6 +14,7 @@ from mocoop.datasets import check_name, dataset_name, load_dataset
 from mocoop.datasets.archive import load_archive
 from mocoop.errors import UserError
 from mocoop.storage.image_archives import names_in
+from mocoop.storage.zip_names import zip_names
 from tests.files.archives import (
     IMAGES,
     KINDS,
@@ -124,6 +126,15 @@ def test_names_that_do_not_say_how_they_are_stored(tmp_path, encoding, monkeypat
     data = load_dataset(str(path))
     assert set(data.labels) != {name.split("/")[0] for name in NAMES[encoding]}
     assert any(f"are read as {OTHERS[encoding]}" in remark for remark in data.remarks)
+
+
+def test_a_second_name_in_utf8_counts():
+    """Python 3.12 takes the name in Info-ZIP's extra field for that of the entry."""
+    entry, plain = zipfile.ZipInfo("??/1.png"), zipfile.ZipInfo("cat/1.png")
+    entry.filename = "猫/1.png"
+    names = zip_names([entry, plain])
+    assert [names.read(entry), names.read(plain)] == ["猫/1.png", "cat/1.png"]
+    assert names.encoding == ""
 
 
 def test_the_user_chooses_the_encoding_of_an_upload(tmp_path):

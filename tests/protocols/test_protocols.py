@@ -15,6 +15,7 @@ from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.protocols import reuse
 from mocoop.protocols import runner as protocol_runs
+from mocoop.protocols.ablations import ablation_tasks
 from mocoop.protocols.plans import Plan, Task, tasks
 from mocoop.protocols.runner import run_name, run_tasks
 from mocoop.results.protocol_rows import rows_of, time_spent
@@ -112,6 +113,17 @@ def test_styles_must_be_known(tmp_path):
     data = folder_of(tmp_path / "pets", ("cat", "dog"))
     with pytest.raises(UserError, match=r"styles of its images are not known.*with --targets"):
         tasks(Plan("domain-generalization", (data,), ("coop",), (1,)))
+
+
+def test_mixtures_need_as_many_groups_as_they_choose(tmp_path):
+    """Told before the runs on other data sets are trained; ablations compare mixtures."""
+    data = folder_of(tmp_path / "pictures", ("cat", "dog", "owl", "pig"))
+    (tmp_path / "pictures" / "mocoop.yaml").write_text("groups: {photo: ['a photo of a {}.']}\n")
+    with pytest.raises(UserError, match=r"mocoop chooses 2 .* has 1\. Would run: --methods coop,"):
+        tasks(Plan("few-shot", ("digits", data), ("coop", "mocoop"), (1,)))
+    assert tasks(Plan("few-shot", (data,), ("coop", "lasp"), (1,)))
+    with pytest.raises(UserError, match=r"chooses 2 .* add groups to its mocoop\.yaml"):
+        ablation_tasks((data,), shots=1)
 
 
 def test_linear_probe_needs_validation_images(tmp_path, monkeypatch):

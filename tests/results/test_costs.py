@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import pytest
+import torch
+
+from mocoop.classifiers.prompts import learned_state
+from mocoop.model.build import build_model
+from mocoop.model.learnable import learned_numbers as of_model
+from mocoop.presets import preset
 from mocoop.results.costs import costs
 from mocoop.runs.run import list_runs, shipped_runs
+from mocoop.runs.weights import learned_numbers
+from mocoop.training.prepare import prepare
 
 
 def test_the_shipped_run_is_counted():
@@ -28,3 +38,26 @@ def test_runs_with_other_settings_or_data_are_left_out(tmp_path):
     (other / "config.json").write_text(json.dumps(saved))
     assert "| mocoop" not in costs(list_runs([tmp_path]), "albums")
     assert "| mocoop" not in costs([run], "details")
+
+
+@pytest.mark.parametrize("method", ["coop", "vpt", "maple", "clip-lora", "mocoop"])
+def test_only_what_a_training_changes_is_counted(method):
+    prepared = prepare(preset(method, data="albums"))
+    groups, classes = prepared.groups, len(prepared.trained)
+    generator = torch.Generator().manual_seed(1)
+    model = build_model(prepared.config, prepared.backbone, groups, generator, classes)
+    assert learned_numbers(prepared.setup(), learned_state(model)) == of_model(model)
+
+
+def test_text_features_beside_what_an_adapter_learns_are_not_counted():
+    prepared = prepare(preset("taskres", data="albums"))
+    tensors = {"base": torch.zeros(32, 8), "residual": torch.zeros(32, 8), "ratio": torch.ones(())}
+    assert learned_numbers(prepared.setup(), tensors) == 32 * 8
+
+
+def test_a_context_of_random_tokens_is_learned_on_both_sides_of_the_name():
+    settings = {"context_init": "random", "name_position": "middle", "context_tokens": 4}
+    config = replace(preset("coop", data="albums"), **settings)
+    prepared = prepare(config)
+    halves = {f"prompts.{side}.0": torch.zeros(2, 8) for side in ("before", "after")}
+    assert learned_numbers(prepared.setup(), halves) == 4 * 8

@@ -116,6 +116,24 @@ def test_tests_on_other_data_are_a_transfer(finished_run, tmp_path):
     assert {(row.target, row.value) for row in rows} == {("details", 50.0), ("faces", 33.0)}
 
 
+def test_runs_from_elsewhere_do_not_hide_the_others(finished_run, tmp_path, monkeypatch):
+    """Their data may be no path here, or share the name of something that is here."""
+    own = copy_run(finished_run, tmp_path / "own", {"base": 60.0, "new": 50.0})
+    elsewhere = "/" + "x" * 300 + "/pets"  # as little to be looked at as another user's folder
+    other = copy_run(finished_run, tmp_path / "other", {"base": 1.0, "new": 2.0}, data=elsewhere)
+    assert {row.data for row in gather([own, other]).rows} == {"details", "pets"}
+    whole = finished_run.results()["base"]
+    results = finished_run.results() | {"all": whole}
+    for name, source in (("birds", {"source": "birds"}), ("cats", {})):
+        run = copy_run(finished_run, tmp_path / name, classes="all")
+        (run.path / "results.json").write_text(json.dumps(results))
+        (run.path / f"transfer-{name}.json").write_text(json.dumps(whole | source))
+    monkeypatch.chdir(tmp_path)  # where folders are called birds and cats
+    found = gather([Run(tmp_path / name) for name in ("birds", "cats")])
+    assert found.unreadable == ()
+    assert {"birds", "cats"} <= {row.target for row in found.rows}
+
+
 def test_sets_of_one_name_are_not_averaged_together(finished_run, tmp_path):
     """Two folders called pets are two sets, also as targets."""
     one, two = "/mine/a/pets", "/mine/b/pets"

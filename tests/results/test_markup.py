@@ -160,6 +160,17 @@ def test_latex(odd_table):
     assert {len(re.findall(r"(?<!\\)&", line)) for line in rows} == {4}
 
 
+def test_tables_of_sets_in_any_script_have_labels_of_their_own():
+    """In LaTeX, two labels of one name are a mistake."""
+    values = (("Katzen", 1), ("猫", 2), ("犬", 3))
+    rows = [Row("few-shot", s, s, "coop", 16, 1, "accuracy", 50.0 + n) for s, n in values]
+    found = re.findall(r"\\label{tab:(.*)}", "".join(map(to_latex, few_shot_tables(rows))))
+    assert found == [
+        "few-shot-accuracy-average",
+        *(f"few-shot-accuracy-{name}" for name in ("katzen", "猫", "犬")),
+    ]
+
+
 def test_digits_by_measure():
     """Percents and seconds have one decimal, measures from 0 to 1 three."""
     rows = [

@@ -17,7 +17,7 @@ from mocoop.cli.devices import _hand_over
 from mocoop.cli.main import main
 from mocoop.errors import UserError
 from mocoop.protocols.plans import Plan, tasks
-from mocoop.protocols.runner import finish_unless_taken, run_name, run_tasks
+from mocoop.protocols.runner import _free_path, finish_unless_taken, run_name, run_tasks
 from mocoop.runs.reserve import reserve, reserved, reserved_at
 from mocoop.runs.run import Run, list_runs, new_run_path
 from mocoop.runs.status import (
@@ -104,6 +104,20 @@ def test_a_named_folder_may_be_empty_but_not_taken(tmp_path, of_another, capsys)
     assert main(["train", "--data", "details", "--wait", "--run", str(taken)]) == 2
     assert "holds a run already. Choose another folder" in capsys.readouterr().err
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
+
+
+def test_a_link_to_nothing_is_passed_over(tmp_path, monkeypatch):
+    """Such as to a disk that is not mounted now; choosing it again and again never ended."""
+    config, disk = tiny_config(), tmp_path / "disk"
+    first = new_run_path(config, tmp_path)
+    first.symlink_to(disk)
+    assert new_run_path(config, tmp_path).name == first.name.replace("-001", "-002")
+    (tmp_path / run_name(config)).symlink_to(disk)
+    assert _free_path(tmp_path, run_name(config)).name == f"{run_name(config)}-1"
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits for ever"))
+    with pytest.raises(UserError, match="is a link to nothing"), reserved_at(first):
+        raise AssertionError("reserved")
+    assert first.is_symlink()
 
 
 def test_with_devices_the_first_process_has_the_run(tmp_path, of_another):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 import stat
 import struct
@@ -122,6 +123,16 @@ def test_the_card_says_what_it_is(finished_run, packed):
     assert "16 trained (the base half) of 32" in card
     assert "| `epochs` | 3 |" in card
     assert "bird" in card
+
+
+def test_the_card_names_the_run_as_it_is_once_unpacked(finished_run, tmp_path):
+    shutil.copytree(finished_run.path, tmp_path / "it's (mine) & yours")
+    run = Run(tmp_path / "it's (mine) & yours")
+    files = entries(archive_bytes(run))
+    name = archive_name(run)
+    lines = files[f"{name}/README.md"].decode().splitlines()
+    (line,) = (line for line in lines if line.startswith("mocoop evaluate"))
+    assert shlex.split(line) == ["mocoop", "evaluate", name]
 
 
 def test_differences_are_those_from_the_preset():

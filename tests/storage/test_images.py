@@ -311,3 +311,19 @@ def test_strips_change_no_pixel(mode, monkeypatch):
     whole = as_rgb(image, "x")
     monkeypatch.setattr("mocoop.storage.images.STRIP", 100)
     assert as_rgb(image, "x").tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_of_the_callers_stays_as_it_is(kind):
+    """A program's own picture is turned in a copy, and always to the same."""
+    lying = Image.new("RGB", (8, 4))
+    exif = lying.getexif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    lying.save(stream, kind, exif=exif)
+    given = Image.open(stream)
+    assert [as_rgb(given, "it").size for _ in range(2)] == [(4, 8)] * 2
+    assert given.size == (8, 4)
+    damaged = Image.new("RGB", (8, 4))
+    damaged.info["exif"] = b"no camera data"
+    assert as_rgb(damaged, "it") is damaged

@@ -125,3 +125,21 @@ def test_many_rows_are_found_quickly(tmp_path):
     assert time.perf_counter() - began < 2.0
     assert known == list(range(10_000))
     assert torch.equal(found, rows)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_rows_that_are_written_again_are_found_by_the_same_object(tmp_path, damaged):
+    """A server goes on after somebody has cleared the cache: it must not encode all for ever."""
+    shards = Shards(tmp_path)
+    shards.add(KEYS, ROWS)
+    assert len(shards.find(KEYS)[0]) == len(KEYS)
+    (file,) = tmp_path.iterdir()
+    if damaged:
+        file.write_bytes(b"no tensors")
+    else:
+        file.unlink()
+    assert shards.find(KEYS) == ([], None)
+    shards.add(KEYS, ROWS)
+    known, rows = shards.find(KEYS)
+    assert known == list(range(len(KEYS)))
+    assert torch.equal(rows, ROWS)
