@@ -151,10 +151,7 @@ def test_no_log_no_request_and_no_process_travel(finished_run, packed):
     assert status["pid"] == 0
 
 
-@pytest.mark.parametrize(
-    ("data", "kept"),
-    [("/home/else/pets", "pets"), ("../pets", "pets"), ("..", "data"), ("~other", "data")],
-)
+@pytest.mark.parametrize(("data", "kept"), [("/a/b", "b"), ("../b", "b"), ("~b", "data")])
 def test_an_archive_leads_to_no_folder_here(packed, tmp_path, data, kept):
     """Archives of version 0.1 hold the path of the data; a made one can hold any."""
     files = entries(packed)
