@@ -27,7 +27,7 @@ def page() -> None:
     dataset = data_caches.dataset(name)
     data_view.overview(dataset)
     parts = {
-        words.PICTURES: lambda: data_view.gallery(name, dataset),
+        words.PICTURES: lambda: data_view.gallery(dataset),
         words.CLASSES: lambda: edit_view.classes(dataset),
         words.TEMPLATES: lambda: edit_view.templates(name, dataset),
         words.NEW_TEMPLATES: lambda: new_templates(name, dataset),

@@ -21,6 +21,11 @@ from mocoop.runs.run import Run
 
 def page(run: Run) -> None:
     setup = run_list.setup_of(run)
+    with loading(setup.config):
+        has_test_images = run_caches.has_test_images(run)
+    if not has_test_images:
+        own_pictures_alone(run)
+        return
     choice = view.pick_classes(setup)
     with loading(setup.config):
         tested = run_caches.routed_test_items(run, choice)
@@ -63,6 +68,19 @@ def page(run: Run) -> None:
     if tabs[words.TYPE].open:
         with tabs[words.TYPE]:
             typed_view.type_a_prompt(run, tested, image_index or 0, choice)
+
+
+def own_pictures_alone(run: Run) -> None:
+    """Shows what needs no test image: the tabs for pictures of the user's own."""
+    st.info(words.NO_TEST_IMAGES)
+    names = [words.TRY, words.MANY]
+    one, many = st.tabs(names, key=state.VIEW, bind=state.QUERY)
+    if one.open:
+        with one:
+            upload_view.try_a_picture(run, None)
+    if many.open:
+        with many:
+            many_pictures(run)
 
 
 def position(tested: RoutedItems, item_id: str | None) -> int | None:

@@ -18,7 +18,7 @@ from mocoop.user_paths import user_path
 def backbone(name: str) -> Backbone:
     """Returns a frozen CLIP; all sessions share it, and nothing may change its weights.
 
-    It is loaded again if its own files, those of a folder or of `NAME/FILE`, change on disk.
+    It is loaded again if its own files, those of a folder, `FILE` or `NAME/FILE`, change on disk.
     """
     return _backbone(name, clip_stamp(name))
 
@@ -31,7 +31,9 @@ def _backbone(name: str, stamp: str) -> Backbone:
 def clip_stamp(name: str) -> str:
     """Returns a string that changes when the user's own files of a CLIP change; else empty."""
     path = user_path(name)
-    files = sorted(path.iterdir()) if path.is_dir() else [user_path(name.partition("/")[2])]
+    files = [path, user_path(name.partition("/")[2])]
+    if path.is_dir():
+        files = sorted(path.iterdir())
     return "|".join(f"{file.name}:{file.stat().st_mtime_ns}" for file in files if file.is_file())
 
 
@@ -53,25 +55,29 @@ def _dataset(name: str, stamp: str) -> Dataset:
     return load_dataset(name)
 
 
-def thumbnail(data_name: str, item_id: str, label: int, style: str | None, side: int) -> bytes:
+def thumbnail(data: Dataset, item: Item, side: int) -> bytes:
     """Returns an item's image as a small PNG that fits into a square of `side` pixels.
+
+    Args:
+        data: the data set, from `dataset`: to look for it again for every image would be slow.
+        item: one of its items.
+        side: the longer side of the PNG.
 
     Raises:
         UserError: if the image cannot be read.
     """
-    item = Item(item_id, label, style)
     try:
-        stamp = dataset(data_name).stamp(item)
+        stamp = data.stamp(item)
     except OSError as error:
-        raise UserError(f"{item_id}: {error.strerror or error}.") from error
-    return _thumbnail(data_name, "" if stamp is None else stamp.text, item_id, label, style, side)
+        raise UserError(f"{item.id}: {error.strerror or error}.") from error
+    return _thumbnail(data, item, data.source, item.id, "" if stamp is None else stamp.text, side)
 
 
 @st.cache_data(show_spinner=False, max_entries=4000)
 def _thumbnail(
-    data_name: str, stamp: str, item_id: str, label: int, style: str | None, side: int
+    _data: Dataset, _item: Item, source: str, item_id: str, stamp: str, side: int
 ) -> bytes:
-    return as_png(dataset(data_name).image(Item(item_id, label, style)), side)
+    return as_png(_data.image(_item), side)
 
 
 def as_png(image: Image.Image, side: int) -> bytes:

@@ -17,13 +17,17 @@ from mocoop.storage.formats import NewerError
 
 
 def finished_runs() -> list[Run]:
-    """Returns the finished runs, newest first; they are read from disk at every call."""
-    finished = []
+    """Returns the finished runs, newest first; they are read from disk at every call.
+
+    Links name a run by its name: of two with the same one, only the newer one counts, or the
+    user's own instead of the shipped one that it is a copy of.
+    """
+    finished: dict[str, Run] = {}
     for run in list_runs():
         with suppress(UserError):  # the run was deleted after it was listed
             if run.status().state == FINISHED:
-                finished.append(run)
-    return finished
+                finished.setdefault(run.name, run)
+    return list(finished.values())
 
 
 def newer_runs() -> set[str]:

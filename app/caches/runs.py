@@ -104,6 +104,18 @@ def _routed(path: str, stamp: float, inputs: str, choice: str) -> RoutedItems:
     return route_items(classifier(run), data, feature_cache(run), choice)
 
 
+def has_test_images(run: Run) -> bool:
+    """Returns whether a run's data set has test images; with one image per class it has none.
+
+    Raises:
+        UserError: if the data or CLIP's weights changed after the training.
+    """
+    setup = setup_of(run)
+    data = dataset(setup.config.data)
+    check_same_data(run, setup, data, backbone(setup.config.backbone))
+    return bool(data.items("test"))
+
+
 def test_items(run: Run, label: int) -> tuple[Item, ...]:
     """Returns the test images of a class.
 

@@ -80,8 +80,8 @@ def _typed_row(name: str, text: str) -> tuple[str, tuple[str, ...]]:
 
 def data_label(choice: str) -> str:
     """Returns a data set's entry in the menu; an uploaded set shows its name, not its path."""
-    path = Path(choice)
-    return f"{path.name} (uploaded)" if path.parent == data_root() / UPLOADS else choice
+    path, uploads = Path(choice), data_root() / UPLOADS
+    return f"{path.name} (uploaded)" if path.parent in (uploads, uploads.resolve()) else choice
 
 
 def signed(value: float) -> str:

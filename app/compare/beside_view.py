@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from app.caches import answers as answer_caches
+from app.caches import data as data_caches
 from app.caches import run_list
 from app.common import state
 from app.common.run_differences import differing_settings, short_labels
@@ -19,6 +20,7 @@ from app.ui import words as ui_words
 from app.ui.item_picture import show_item
 from app.ui.parts import csv_button, pick_page, show_figure, show_table
 from app.ui.pictures import brighten_switch
+from mocoop.datasets import Dataset
 from mocoop.errors import UserError
 from mocoop.evaluation.side_by_side import (
     Answers,
@@ -228,14 +230,14 @@ def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
         page = pick_page(pages, state.BESIDE_PAGE)
         csv_button(beside_tables.images_table(lined, rows), "side-by-side-images")
         brighten_switch()
-    start = (page - 1) * PER_PAGE
+    start, dataset = (page - 1) * PER_PAGE, data_caches.dataset(data)
     with layout.tiles("card", "beside"):
         for index in rows[start : start + PER_PAGE]:
             with st.container(border=True, gap="xsmall", height="stretch"):
-                card(lined, int(index), data)
+                card(lined, int(index), dataset)
 
 
-def card(lined: SideBySide, index: int, data: str) -> None:
+def card(lined: SideBySide, index: int, data: Dataset) -> None:
     """Shows one image with the answer of every method."""
     item, truth = lined.items[index], lined.class_names[lined.labels[index]]
     show_item(data, item, SIDE, ui_words.test_image(truth, item.style))

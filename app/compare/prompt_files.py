@@ -17,6 +17,7 @@ from app.ui.data_picker import data_name
 from app.ui.messages import errors_in_words
 from app.ui.safe_markdown import without_directives
 from mocoop.clip.known import KNOWN_CLIPS
+from mocoop.clip.names import absolute_name
 from mocoop.config import DEMO, NamePosition
 from mocoop.runs.status import CANCELLED, FINISHED, INTERRUPTED
 
@@ -29,7 +30,7 @@ def import_panel() -> None:
     if access.read_only():
         return
     for note in st.session_state.pop(state.IMPORT_NOTES, ()):
-        st.info(note, icon=":material/info:")
+        st.info(without_directives(note), icon=":material/info:")
     key = st.session_state.get(state.IMPORT_JOB)
     status = imports.status_of(key) if key else None
     if key and status is not None and status.active:
@@ -84,7 +85,7 @@ def _tell(status: imports.ImportStatus | None) -> None:
     elif status.state == CANCELLED:
         st.info(words.CANCELLED, icon=":material/cancel:")
     elif status.state == INTERRUPTED:
-        st.error(words.stopped(status.message), icon=":material/error:")
+        st.error(without_directives(words.stopped(status.message)), icon=":material/error:")
     else:
         st.error(without_directives(status.message), icon=":material/error:")
 
@@ -136,6 +137,7 @@ def _started(file: Any, request: ImportRequest, groups: Any) -> str:
         request,
         file=imports.file_name(file.name, "checkpoint"),
         data=data_name(request.data),
+        backbone=absolute_name(request.backbone),
     )
     if groups is not None:
         files[GROUPS] = groups.getbuffer()

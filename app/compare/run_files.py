@@ -10,6 +10,7 @@ from app.common import access, changes, state
 from app.compare import words
 from app.compare.documents import report_button, run_documents
 from app.ui.messages import errors_in_words
+from app.ui.safe_markdown import without_directives
 from mocoop.errors import UserError
 from mocoop.runs.delete import why_kept
 from mocoop.runs.export_zip import archive_bytes, archive_name
@@ -86,7 +87,7 @@ def _delete(doomed: dict[str, Run]) -> None:
     st.query_params[state.PICKED] = left
     if failed:
         for text in failed:
-            st.error(text, icon=":material/error:")
+            st.error(without_directives(text), icon=":material/error:")
         return
     st.rerun()
 
@@ -120,7 +121,7 @@ def import_panel() -> None:
         try:
             run = changes.import_run(file, name.strip(), words.BELOW_THE_FILE)
         except UserError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(without_directives(str(error)), icon=":material/error:")
             return
         st.session_state[state.IMPORTED] = run.name
         st.rerun()

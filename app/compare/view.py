@@ -12,11 +12,13 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.caches.run_list import stamp_of
 from app.common import state
+from app.common.words import escape_markdown
 from app.compare import tables, words
 from app.compare.figures import Curve, training_curves
 from app.compare.mean_tables import mean_tables
 from app.compare.tables import RunFilter
 from app.ui.parts import csv_button, show_figure
+from app.ui.safe_markdown import without_directives
 from mocoop.errors import UserError
 from mocoop.results.cells import Table, first_seen
 from mocoop.results.gather import Gathered, gather
@@ -60,8 +62,19 @@ def table_of(runs: dict[str, Run]) -> pd.DataFrame:
     """Returns the table of runs; a run's row is cached until its status changes."""
     stamps = _stamps(runs.values())
     return _table(
-        tuple((str(run.path), name, stamps[run]) for name, run in runs.items() if run in stamps)
+        tuple(
+            (str(run.path), name, stamps[run], _state(run))
+            for name, run in runs.items()
+            if run in stamps
+        )
     )
+
+
+def _state(run: Run) -> str:
+    """Returns a run's state: that its process was killed changes no file. "" if it is damaged."""
+    with suppress(UserError):
+        return run.status().state
+    return ""
 
 
 def _stamps(runs: Iterable[Run]) -> dict[Run, float]:
@@ -74,16 +87,16 @@ def _stamps(runs: Iterable[Run]) -> dict[Run, float]:
 
 
 @st.cache_data(show_spinner=words.READING, max_entries=4)
-def _table(stamped: tuple[tuple[str, str, float], ...]) -> pd.DataFrame:
+def _table(stamped: tuple[tuple[str, str, float, str], ...]) -> pd.DataFrame:
     rows = []
-    for path, name, stamp in stamped:
+    for key in stamped:
         with suppress(UserError):  # the run was deleted in the meantime
-            rows.append(_row(path, name, stamp))
+            rows.append(_row(*key))
     return tables.run_table(rows)
 
 
 @st.cache_data(show_spinner=False, max_entries=5000)
-def _row(path: str, name: str, stamp: float) -> dict:
+def _row(path: str, name: str, stamp: float, state: str) -> dict:
     return tables.run_row(Run(Path(path)), name)
 
 
@@ -324,10 +337,11 @@ def open_picked(names: list[str], runs: dict[str, Run]) -> dict[str, Run]:
         try:
             status = runs[name].status()
             if status.state in STOPPED and not runs[name].records():
-                st.caption(words.no_curve(name, f"it is {status.state}. {status.message}"))
+                why = f"it is {status.state}. {status.message}"
+                st.caption(without_directives(words.no_curve(name, why)))
                 continue
             runs[name].setup()
             readable[name] = open_run(runs[name].path)
         except UserError as error:
-            st.warning(f"{name}: {error}")
+            st.warning(escape_markdown(f"{name}: {error}"))
     return readable

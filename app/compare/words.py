@@ -51,8 +51,8 @@ TRAINED_CLASSES = {"all": "all classes", "base": "base classes"}
 
 # Means over seeds.
 NOTHING_TO_AVERAGE = (
-    "There is nothing to average, because none of the listed runs is finished. Remove filters, or "
-    "train runs with several seeds."
+    "There is nothing to average, because none of the listed runs is finished and tested. Remove "
+    "filters, or train runs with several seeds."
 )
 BEYOND_ACCURACY = "Beyond accuracy: F1, top-5, calibration, routing"
 NEWER_RUN = "a newer run has the same settings and seed"
@@ -148,7 +148,7 @@ ACCURACIES_HELP = (
     "Wilson's interval over the test images, from each run's own test. For differences between "
     "runs on the same images, see the tab Side by side."
 )
-NO_ACCURACY = "None of the selected runs is finished, so there is no accuracy to show."
+NO_ACCURACY = "None of the selected runs is finished and tested, so there is no accuracy to show."
 OVER_ZERO_SHOT = "over zero-shot, points"
 NO_REPORT = "There is no report"
 ZERO_SHOT = "zero-shot (no training)"

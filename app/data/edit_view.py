@@ -17,6 +17,7 @@ from app.data.tables import CLASS, FOLDER
 from app.ui.parts import csv_button, show_table
 from mocoop.analysis.group_proposals import Proposed, propose_groups
 from mocoop.catalog.check import Report, check
+from mocoop.config import DEMO
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS, check_class_names
 from mocoop.datasets.class_folders import tidy
@@ -80,12 +81,13 @@ def templates(name: str, dataset: Dataset) -> None:
     st.caption(words.WHICH_GROUPS_CAPTION)
     key = f"{state.DATA_PROPOSED} {name}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        clip = st.text_input(words.CLIP, "demo", width=280, disabled=access.read_only())
+        clip = st.text_input(words.CLIP, DEMO, width=280, disabled=access.read_only())
         count = st.number_input(words.MAXIMUM, 2, 20, 6, width=200)
         if st.button(words.PROPOSE, icon=":material/lightbulb:"):
+            clip = clip.strip() or DEMO
             access.check_clip(clip)
             with st.spinner(words.COMPARING):
-                backbone = data_caches.backbone(clip.strip())
+                backbone = data_caches.backbone(clip)
                 st.session_state[key] = propose_groups(
                     backbone, dataset, FeatureCache(backbone), int(count)
                 )
@@ -126,9 +128,9 @@ def _proposed(name: str, dataset: Dataset, proposed: Proposed) -> None:
 
 def whole(name: str, dataset: Dataset) -> None:
     """Opens every image on request, and shows which problems there are."""
-    number = len({item.id for split in SPLITS for item in dataset.items(split)})
-    st.caption(words.what_is_checked(number))
-    if number > MANY:
+    ids = {item.id for split in SPLITS for item in dataset.items(split)}
+    st.caption(words.what_is_checked(len(ids)))
+    if len(ids) > MANY:
         st.info(words.use_command_line(dataset.source))
     key = f"{state.DATA_REPORT} {name}"
     if st.button(words.OPEN_EVERY, icon=":material/fact_check:"):
@@ -137,10 +139,11 @@ def whole(name: str, dataset: Dataset) -> None:
         def show_progress(done: int, total: int) -> None:
             bar.progress(done / total, words.opened(done, total))
 
-        st.session_state[key] = check(dataset, default_cache(), progress=show_progress)
+        report = check(dataset, default_cache(), progress=show_progress)
+        st.session_state[key] = report, ids
         bar.empty()
-    report = st.session_state.get(key)
-    if report is not None:
+    report, checked = st.session_state.get(key, (None, ids))
+    if report is not None and ids <= checked:  # else images were added, which nobody has opened
         _report(dataset, tables.of_present_images(report, dataset))
 
 

@@ -104,7 +104,7 @@ def _card(card: Card) -> None:
         column.markdown(f"**{title}**  \n{text}")
 
 
-def gallery(name: str, dataset: Dataset) -> None:
+def gallery(dataset: Dataset) -> None:
     """Shows the filtered images with their class and style, one page at a time."""
     wanted = _picture_filter(dataset)
     items = tables.pictures(dataset, wanted)
@@ -121,7 +121,7 @@ def gallery(name: str, dataset: Dataset) -> None:
     with layout.tiles("small", "pictures"):
         for item in shown:
             with st.container(gap=None):
-                _picture(name, dataset, item)
+                _picture(dataset, item)
 
 
 def _picture_filter(dataset: Dataset) -> tables.PictureFilter:
@@ -155,9 +155,9 @@ def _picture_filter(dataset: Dataset) -> tables.PictureFilter:
     return tables.PictureFilter(split or splits[0], class_name, style)
 
 
-def _picture(name: str, dataset: Dataset, item: Item) -> None:
+def _picture(dataset: Dataset, item: Item) -> None:
     class_name, drawn = dataset.class_names[item.label], item.style or ""
-    show_item(name, item, SIDE, with_style(class_name, item.style))
+    show_item(dataset, item, SIDE, with_style(class_name, item.style))
     if isinstance(item, SceneItem):
         drawn = f"{drawn}, {item.role}"
     below = f"  \n*{escape_markdown(drawn)}*" if drawn else ""

@@ -17,6 +17,7 @@ from app.federated import words
 from app.jobs import federations
 from app.ui.data_picker import data_name
 from app.ui.messages import errors_in_words
+from app.ui.safe_markdown import without_directives
 from mocoop.errors import UserError
 from mocoop.federated.partitions import KINDS
 from mocoop.federated.settings import FederatedConfig
@@ -94,7 +95,7 @@ def _queue(polling: bool) -> None:
         return
     for path, status in federations.stopped_federations().items():
         with st.container(horizontal=True, vertical_alignment="center"), errors_in_words():
-            st.markdown(words.stopped(f"`{path.name}`", status.message))
+            st.markdown(without_directives(words.stopped(f"`{path.name}`", status.message)))
             if st.button(words.GO_ON, key=f"go on {path.name}", icon=":material/resume:"):
                 federations.go_on(path)
                 st.rerun()

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.caches import data as data_caches
 from app.common import access, state
+from app.common.words import escape_markdown
 from app.federated import figures, tables, words
 from app.federated.start_view import start_alone
 from app.jobs.federations import (
@@ -32,7 +33,7 @@ def all_federations() -> dict[str, Found]:
         try:
             found[name] = _open(str(path), _stamp(path))
         except UserError as error:
-            st.caption(words.damaged(name, str(error)))
+            st.caption(escape_markdown(words.damaged(name, str(error))))
     return found
 
 
@@ -55,7 +56,7 @@ def pick_federation(found: dict[str, Found]) -> Found:
         if asked in {path.name for path in active_federations()}:
             st.info(words.AT_ITS_START, icon=":material/hourglass_empty:")
         else:
-            st.warning(words.no_such(asked))
+            st.warning(escape_markdown(words.no_such(asked)))
     default = next((name for name, one in found.items() if one.config.strategy != ALONE), None)
     chosen = asked if asked in found else default or next(iter(found))
     st.session_state[state.FEDERATION] = chosen

@@ -32,6 +32,8 @@ FORWARD = 0.5  # work of a forward pass, as a share of forward and backward
 TWO_GRADIENTS = 1.6  # work of an epoch with a second gradient, relative to one without
 LEAST_WORK = 0.3  # least work of an earlier run that counts, as a share of the new run's
 SAME = ("backbone", "device", "precision")  # runs are comparable if these settings are equal
+Earlier = Sequence[tuple[Run, RunSetup]]
+"""Finished runs that are comparable, with their setups."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,17 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Sequence[Run] = (
     """
     precision = choose_precision(config.precision, choose_device(config.device))
     config = replace(config, precision=precision)
-    start = START_SECONDS + _encoding(config, size, history)
-    from_size = _from_the_towers(config, size, history)
+    earlier = [(run, setup) for run in history if (setup := _finished(run, config)) is not None]
+    start = START_SECONDS + _encoding(config, size, earlier)
+    from_size = _from_the_towers(config, size, earlier)
     if from_size is not None:
         return from_size
     if METHODS[config.method].fits_image_features:
-        fit = _fit_seconds(config, size, history)
+        fit = _fit_seconds(config, size, earlier)
         return None if fit is None else start + fit
     if config.epochs == 0:
         return start if config.backbone == "demo" else None
-    known = [epoch for run in history if (epoch := _epoch_of(run, config)) is not None]
+    known = [epoch for one in earlier if (epoch := _epoch_of(*one)) is not None]
     # The work of an image relative to a text is known for the demo CLIP only.
     known = [epoch for epoch in known if epoch[2] == config.image_cache] or (
         known if config.backbone == "demo" else []
@@ -90,7 +93,7 @@ def estimate_seconds(config: TrainConfig, size: Size, history: Sequence[Run] = (
     return start + per_text * (_rounds(config) * _work(config, size) + _evaluations(config, size))
 
 
-def _from_the_towers(config: TrainConfig, size: Size, history: Sequence[Run]) -> float | None:
+def _from_the_towers(config: TrainConfig, size: Size, earlier: Earlier) -> float | None:
     """Returns the seconds with a full CLIP that was never trained with here, on a processor.
 
     None for the demo, on other devices, after a first run, and for unknown towers. The numbers
@@ -99,7 +102,7 @@ def _from_the_towers(config: TrainConfig, size: Size, history: Sequence[Run]) ->
     if config.backbone == "demo" or choose_device(config.device).type != "cpu":
         return None
     work = clip_work(config.backbone)
-    if work is None or any(_finished(run, config) is not None for run in history):
+    if work is None or earlier:
         return None
     images = size.images + size.val_images + size.test_images
     start = START_SECONDS + (ENCODE_SECONDS * work.image * images if config.image_cache else 0.0)
@@ -120,12 +123,11 @@ def seconds_left(status: Status, records: Sequence[Mapping[str, Any]]) -> float 
     return statistics.median(recent) * (status.epochs - status.epoch)
 
 
-def _fit_seconds(config: TrainConfig, size: Size, history: Sequence[Run]) -> float | None:
+def _fit_seconds(config: TrainConfig, size: Size, earlier: Earlier) -> float | None:
     """Returns the seconds in which a method is fitted in one step; they grow with the images."""
     known = []
-    for run in history:
-        setup = _finished(run, config)
-        if setup is None or setup.config.method != config.method:
+    for run, setup in earlier:
+        if setup.config.method != config.method:
             continue
         with suppress(UserError):  # its results are damaged, which its own page says
             images, spent = _images_of(run, setup), run.results().get("training_seconds")
@@ -138,7 +140,7 @@ def _fit_seconds(config: TrainConfig, size: Size, history: Sequence[Run]) -> flo
     return METHODS[config.method].seconds_per_image * size.images
 
 
-def _encoding(config: TrainConfig, size: Size, history: Sequence[Run]) -> float:
+def _encoding(config: TrainConfig, size: Size, earlier: Earlier) -> float:
     """Returns the seconds in which the demo CLIP encodes the set's images.
 
     None are needed if the features of an earlier run are still there, or if every epoch encodes
@@ -146,23 +148,19 @@ def _encoding(config: TrainConfig, size: Size, history: Sequence[Run]) -> float:
     """
     if config.backbone != "demo" or not config.image_cache:
         return 0.0
-    setups = (_finished(run, config) for run in history)
-    if any(setup is not None and setup.config.data == config.data for setup in setups):
+    if any(setup.config.data == config.data for _, setup in earlier):
         return 0.0
     return ENCODE_SECONDS * (size.images + size.val_images + size.test_images)
 
 
-def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None:
+def _epoch_of(run: Run, setup: RunSetup) -> tuple[float, float, bool] | None:
     """Returns a run's median seconds per epoch, its work in texts, and whether images were cached.
 
     None if the run does not help to estimate.
     """
-    setup = _finished(run, config)
-    if setup is None:
-        return None
-    earlier = setup.config
+    config = setup.config
     # A run on a single style does not record how many images it had.
-    if METHODS[earlier.method].fits_image_features or earlier.style:
+    if METHODS[config.method].fits_image_features or config.style:
         return None
     try:
         epochs = [record["seconds"] for record in run.records() if record["epoch"] > 0]
@@ -173,7 +171,7 @@ def _epoch_of(run: Run, config: TrainConfig) -> tuple[float, float, bool] | None
         return None
     classes = setup.trained_classes
     size = Size(classes, len(setup.class_names), len(setup.experts), images, 0, 0)
-    return statistics.median(epochs), _work(earlier, size), earlier.image_cache
+    return statistics.median(epochs), _work(config, size), config.image_cache
 
 
 def _images_of(run: Run, setup: RunSetup) -> int:

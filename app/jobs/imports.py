@@ -35,12 +35,13 @@ from mocoop.storage.cache_folder import default_cache
 
 FOLDER = "imports"
 KEPT = 4  # folders of imports; one may hold a checkpoint with the whole CLIP
-_LONGEST = 100  # letters of a file's name
+_LONGEST = 100  # bytes of a file's name
 
 
 def file_name(given: str, otherwise: str) -> str:
     """Returns the name of an uploaded file without folders, or another one if nothing is left."""
-    name = PurePosixPath(given.replace("\\", "/")).name[-_LONGEST:]
+    last = PurePosixPath(given.replace("\\", "/")).name
+    name = last.encode(errors="ignore")[-_LONGEST:].decode(errors="ignore")
     return otherwise if name in ("", ".", "..") or "\0" in name else name
 
 
@@ -77,10 +78,9 @@ def start_import(request: ImportRequest, files: Mapping[str, bytes | memoryview]
 
 def launch(folder: Path) -> None:
     """Starts the process of an import, and writes down which one it is."""
-    environment = job_environment() | {"MOCOOP_CACHE": str(default_cache().resolve())}
     with exclusive_lock(folder):
         module = ["app.jobs.import_worker", str(folder)]
-        process = start_process(module, folder / LOG, environment, "The import")
+        process = start_process(module, folder / LOG, job_environment(), "The import")
         hand_over(folder, ImportStatus, process.pid)
 
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from app.common.access import read_only
-from app.jobs.processes import start_module
+from app.jobs.processes import cannot_start, start_module
 from mocoop.analysis.projection import MapSettings, is_ready, projection_of
 from mocoop.errors import UserError
 from mocoop.runs.run import Run, open_run
@@ -88,7 +88,10 @@ class MapMaker:
 def _start(path: Path, settings: MapSettings) -> Fit:
     module = ["app.jobs.maps", str(path), json.dumps(asdict(settings))]
     environment = os.environ | {"MOCOOP_CACHE": str(default_cache().resolve())}
-    return Fit(start_module(module, environment, errors=subprocess.PIPE))
+    try:
+        return Fit(start_module(module, environment, errors=subprocess.PIPE))
+    except OSError as error:
+        raise cannot_start("The map", error) from error
 
 
 def main(run: str, settings: str) -> None:

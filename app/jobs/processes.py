@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -38,10 +39,15 @@ def start_process(
         try:
             return start_module(module, environment, output=output, errors=subprocess.STDOUT)
         except OSError as error:
-            raise UserError(
-                f"{what}'s process cannot be started: {error.strerror or error}. Close other "
-                "programs, and try again."
-            ) from error
+            raise cannot_start(what, error) from error
+
+
+def cannot_start(what: str, error: OSError) -> UserError:
+    """Returns what a user is told if the system cannot start a job's process."""
+    return UserError(
+        f"{what}'s process cannot be started: {error.strerror or error}. Close other "
+        "programs, and try again."
+    )
 
 
 def start_module(
@@ -84,11 +90,10 @@ def stop_process(process: psutil.Process, patience: float) -> None:
         process: the process.
         patience: seconds to wait after SIGTERM before the process is killed.
     """
-    try:
+    with suppress(psutil.NoSuchProcess):  # it has already ended
         process.terminate()
-        process.wait(patience)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(patience)
-    except psutil.NoSuchProcess:
-        pass  # it has already ended
+        try:
+            process.wait(patience)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(patience)

@@ -17,8 +17,10 @@ from pathlib import Path
 
 from app.common.access import read_only, switched_on
 from app.jobs.processes import start_module
+from mocoop.datasets.benchmarks import data_root
 from mocoop.runs.paths import default_runs
 from mocoop.runs.queue import is_busy
+from mocoop.storage.cache_folder import default_cache
 
 VARIABLE = "MOCOOP_STANDBY"
 
@@ -102,15 +104,17 @@ def stand_by() -> None:
 
 
 def job_environment(runs: Path | None = None) -> dict[str, str]:
-    """Returns the environment of a training, or of the process that stands by for one.
+    """Returns the environment of a job, or of the process that stands by for a training.
 
     Args:
         runs: the folder of runs; the default one if None.
     """
     # The process runs in the project's folder, so relative paths must be made absolute.
-    changes = {"MOCOOP_RUNS": str(default_runs().resolve() if runs is None else runs)}
-    if cache := os.environ.get("MOCOOP_CACHE"):
-        changes["MOCOOP_CACHE"] = str(Path(cache).resolve())
+    changes = {
+        "MOCOOP_RUNS": str(default_runs().resolve() if runs is None else runs),
+        "MOCOOP_CACHE": str(default_cache().resolve()),
+        "MOCOOP_DATA": str(data_root().resolve()),
+    }
     # One core is left for server and browser. OpenMP's threads wait for each other in busy
     # loops: with one thread on every core, another process can slow an epoch from 0.4 s to 24 s.
     if "OMP_NUM_THREADS" not in os.environ:

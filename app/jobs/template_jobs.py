@@ -99,7 +99,7 @@ def start_making(request: MakingRequest, address: str | None) -> str:
             process = start_process(
                 ["app.jobs.template_worker", str(folder)],
                 folder / LOG,
-                job_environment() | {"MOCOOP_CACHE": str(default_cache().resolve())},
+                job_environment(),
                 "The writing of templates",
             )
         except (OSError, UserError):

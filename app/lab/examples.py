@@ -47,7 +47,7 @@ def examples_of(data: str, side: int = SIDE) -> list[Example]:
     found = []
     for item in list(first.values())[:MOST]:
         name = dataset.class_names[item.label]
-        png = data_caches.thumbnail(data, item.id, item.label, item.style, side)
+        png = data_caches.thumbnail(dataset, item, side)
         caption = words.what_counts(item.style or "", item.role, name, len(item.things))
         found.append(Example(png, caption, with_style(name, item.style)))
     return found

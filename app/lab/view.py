@@ -15,6 +15,7 @@ from app.jobs import estimates, trainings
 from app.lab import experiment_words, runs
 from app.lab.ready import nearest
 from app.ui.messages import errors_in_words
+from app.ui.safe_markdown import without_directives
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
@@ -153,7 +154,7 @@ def _stopped(existing: Mapping[Wanted, Run]) -> None:
             status = run.status()
             name = experiment_words.with_seed(METHODS[method].label, seed)
             told.append(experiment_words.ended(name, status.state, status.message))
-        st.warning("  \n".join(told))
+        st.warning(without_directives("  \n".join(told)))
         if not access.read_only() and st.button(
             experiment_words.REMOVE, icon=":material/close:", key="lab remove"
         ):

@@ -39,6 +39,7 @@ class History:
     """
 
     def __init__(self, name: str, key: str, first: Callable[[], EditedGroups]) -> None:
+        self._key = key
         self._steps = f"{state.MADE_HISTORY} {name} {key}"
         self._count = f"{state.MADE_CHANGES} {name} {key}"
         if self._steps not in st.session_state:
@@ -57,8 +58,11 @@ class History:
 
     @property
     def mark(self) -> str:
-        """A text that is another one after every change, so that selections are empty then."""
-        return str(st.session_state.get(self._count, 0))
+        """Part of the keys of widgets: another one for other templates, and after every change.
+
+        Streamlit would keep rows that are selected, or a number that was typed.
+        """
+        return f"{self._key} {st.session_state.get(self._count, 0)}"
 
     def change(self, make: Callable[[EditedGroups], EditedGroups]) -> None:
         """Makes a change and runs the page again; a change that cannot be made is explained."""
@@ -73,7 +77,7 @@ class History:
         self._again()
 
     def _again(self) -> None:
-        st.session_state[self._count] = int(self.mark) + 1
+        st.session_state[self._count] = st.session_state.get(self._count, 0) + 1
         st.rerun()
 
 
@@ -119,7 +123,7 @@ def edit_groups(
     with left:
         chosen = show_figure(
             figures.template_map(table, colours, place),
-            f"{state.MADE_MAP}-{history.mark}",
+            f"{state.MADE_MAP}-{history.mark}".replace(" ", "-"),
             words.MAP_ALT,
             table,
             on_select="rerun",

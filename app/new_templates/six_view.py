@@ -23,13 +23,10 @@ from mocoop.templates import Groups
 SIX, SIDE = 6, 192
 
 
-def six_pictures(
-    name: str, dataset: Dataset, config: TrainConfig, groups: Groups, typed: str | None
-) -> None:
+def six_pictures(dataset: Dataset, config: TrainConfig, groups: Groups, typed: str | None) -> None:
     """Shows six pictures, and below each what every group's first template makes of it.
 
     Args:
-        name: the data set's.
         dataset: the data set.
         config: settings that name the data set and the CLIP.
         groups: the groups.
@@ -51,7 +48,7 @@ def six_pictures(
     with layout.tiles("card", "six"):
         for number, item in enumerate(shown, start=1):
             with st.container(gap=None):
-                _picture(name, dataset, item, number, answered)
+                _picture(dataset, item, number, answered)
     with st.expander(words.OF_SIX):
         show_table(tables.six_table(answered), "six-pictures", height=330)
 
@@ -88,11 +85,9 @@ def answers(
     return found
 
 
-def _picture(
-    name: str, dataset: Dataset, item: Item, number: int, answered: list[tables.Answered]
-) -> None:
+def _picture(dataset: Dataset, item: Item, number: int, answered: list[tables.Answered]) -> None:
     class_name = dataset.class_names[item.label]
-    show_item(name, item, SIDE, with_style(class_name, item.style))
+    show_item(dataset, item, SIDE, with_style(class_name, item.style))
     lines = [
         chips.right_or_wrong(one.group, one.answer, one.probability, one.right)
         for one in answered

@@ -68,7 +68,7 @@ def new_templates(name: str, dataset: Dataset) -> None:
     with errors_in_words():
         typed = group_view.edit_groups(dataset, config, result, drawn, history)
         st.header(words.SIX)
-        six_view.six_pictures(name, dataset, config, history.now.groups, typed)
+        six_view.six_pictures(dataset, config, history.now.groups, typed)
     st.header(words.USE)
     use(name, dataset, request.clip, result, history.now.groups)
 

@@ -10,11 +10,11 @@ from app.jobs import template_jobs
 from app.jobs.template_worker import GRAMMAR, LINES, MODEL, MakingRequest
 from app.new_templates import tables, words
 from app.ui.messages import errors_in_words
+from mocoop.clip.names import absolute_name
 from mocoop.datasets import Dataset
 from mocoop.datasets.base import SPLITS
 from mocoop.runs.status import CANCELLED, INTERRUPTED
 from mocoop.template_making.endpoint import key_in_use
-from mocoop.user_paths import user_path
 
 POLL_SECONDS = 0.7
 LONGEST = 1_000_000  # letters of a user's own lines
@@ -76,11 +76,10 @@ def form(name: str, dataset: Dataset) -> None:
     if st.button(words.WRITE, type="primary", icon=":material/edit_note:"):
         clip = clip.strip() or "demo"
         with errors_in_words():
-            path = user_path(clip)
             request = MakingRequest(
                 name,
                 holds(dataset),
-                str(path.resolve()) if path.exists() else clip,
+                absolute_name(clip),
                 writer,
                 " ".join(about.split()),
                 lines,

@@ -15,6 +15,7 @@ from app.prompt_space.typed_view import typed_on_map
 from app.ui import layout
 from app.ui.messages import errors_in_words
 from app.ui.parts import show_figure, show_table
+from app.ui.safe_markdown import without_directives
 from mocoop.analysis.projection import KINDS, MapSettings, Method, Projection
 from mocoop.errors import UserError
 from mocoop.runs.run import Run, RunSetup
@@ -81,7 +82,7 @@ def drawn_map(run: Run, settings: MapSettings) -> Projection:
     try:
         waiting = cached.fit_under_way(run, settings) is not None
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(without_directives(str(error)), icon=":material/error:")
         if st.button(words.DRAW_AGAIN, icon=":material/replay:"):
             cached.map_maker().forget(run, settings)
             st.rerun()

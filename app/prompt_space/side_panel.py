@@ -13,6 +13,7 @@ from app.common.words import escape_markdown
 from app.prompt_space import key, tables, words
 from app.ui.linked import linked_choice
 from app.ui.pictures import show_picture
+from mocoop.datasets import Dataset
 from mocoop.errors import UserError
 from mocoop.runs.run import RunSetup
 
@@ -41,8 +42,8 @@ def side_panel(
     st.html(key.marks(flat, typed))
     pictures = {}
     if colour_by == "class":
-        names = list(colours)[: key.LONGEST]
-        pictures = {name: png[0] for name in names if (png := class_pictures(setup, name, 1))}
+        names, data = list(colours)[: key.LONGEST], data_of(setup)
+        pictures = {name: png[0] for name in names if (png := class_pictures(data, name, 1))}
     bold = found[1] if found is not None and found[0] == colour_by else ""
     with st.container(gap="xxsmall"):
         if len(colours) > 1:
@@ -63,7 +64,7 @@ def chosen_point(setup: RunSetup) -> None:
     st.markdown(escape_markdown(words.point(kind, expert, class_name)))
     if template:
         st.caption(escape_markdown(template.replace("{}", class_name)))
-    pictures = class_pictures(setup, class_name, IMAGES)
+    pictures = class_pictures(data_of(setup), class_name, IMAGES)
     if not pictures:
         st.caption(words.NO_IMAGES)
     with st.container(horizontal=True, gap="small"):
@@ -71,20 +72,26 @@ def chosen_point(setup: RunSetup) -> None:
             show_picture(png, width=SIDE // 2, alt=words.at_point(class_name, number))
 
 
-def class_pictures(setup: RunSetup, class_name: str, count: int) -> Sequence[bytes]:
-    """Returns the first test images of a class as PNG; none if the data are gone or have changed.
+def data_of(setup: RunSetup) -> Dataset | None:
+    """Returns a run's data set; None if it is gone or has other classes now.
 
     The lower part of the page, which needs the images, says what happened to the data.
     """
-    name, pictures = setup.config.data, []
     with suppress(UserError):
-        data = data_caches.dataset(name)
+        data = data_caches.dataset(setup.config.data)
         if tuple(data.class_names) == tuple(setup.class_names):
-            for item in data.items("test", [setup.class_names.index(class_name)])[:count]:
-                with suppress(UserError):  # one damaged image leaves the others in sight
-                    pictures.append(
-                        data_caches.thumbnail(name, item.id, item.label, item.style, SIDE)
-                    )
+            return data
+    return None
+
+
+def class_pictures(data: Dataset | None, class_name: str, count: int) -> Sequence[bytes]:
+    """Returns the first test images of a class as PNG; none without data."""
+    if data is None:
+        return ()
+    pictures = []
+    for item in data.items("test", [data.class_names.index(class_name)])[:count]:
+        with suppress(UserError):  # one damaged image leaves the others in sight
+            pictures.append(data_caches.thumbnail(data, item, SIDE))
     return pictures
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from app.caches import data as data_caches
 from app.caches import run_list
 from app.caches import runs as run_caches
 from app.common import access, state
@@ -126,8 +127,9 @@ def routed_images(run: Run, setup: RunSetup, expert: str, class_name: str) -> No
     thumbnails(setup.config.data, class_name, [tested.items[row] for row in routed["row"]])
 
 
-def thumbnails(data: str, class_name: str, items: Sequence[Item]) -> None:
+def thumbnails(name: str, class_name: str, items: Sequence[Item]) -> None:
     """Shows the first `THUMBNAILS` of the test images of a class."""
+    data = data_caches.dataset(name)
     brighten_switch()
     with st.container(horizontal=True, gap="small"):
         for item in items[:THUMBNAILS]:

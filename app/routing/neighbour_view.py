@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from torch import Tensor
 
+from app.caches import data as data_caches
 from app.caches import run_list
 from app.caches import runs as run_caches
 from app.routing import words
@@ -25,7 +26,7 @@ def nearest_training_images(run: Run, query: Tensor) -> None:
     """
     known = run_caches.training_images(run)
     setup = run_list.setup_of(run)
-    names, data = setup.class_names, setup.config.data
+    names, data = setup.class_names, data_caches.dataset(setup.config.data)
     st.markdown(words.NEAREST, help=words.NEAREST_HELP)
     with st.container(horizontal=True, gap="small"):
         feature = routed_features(query, known.features.shape[1])

@@ -49,7 +49,7 @@ def type_a_prompt(run: Run, tested: RoutedItems, index: int, choice: str) -> Non
     index = st.session_state.get(state.TYPED_PICTURE, index) % len(tested.items)
     templates = data_caches.dataset(config.data).templates
     template = prompt_box(config)
-    first = [group[0] for group in templates.groups.values()]
+    first = list(dict.fromkeys(group[0] for group in templates.groups.values()))
     if template is None:
         st.caption(words.TYPE_SOMETHING)
     examples(first[:EXAMPLES])

@@ -59,39 +59,41 @@ class Picture:
 
 @st.fragment
 @errors_in_words()
-def try_a_picture(run: Run, picture: Picture) -> None:
+def try_a_picture(run: Run, picture: Picture | None) -> None:
     """Shows a test image, uploaded files or a photo, their routing, and sliders to change one.
 
     Args:
         run: the run that routes the pictures.
-        picture: the test image to start with.
+        picture: the test image to start with; None if there is none.
     """
+    sources = SOURCES if picture is not None else SOURCES[1:]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = st.segmented_control(
             words.PICTURE,
-            SOURCES,
-            default=SOURCES[0],
+            sources,
+            default=sources[0],
             required=True,
             key=state.SOURCE,
             bind=state.QUERY,
         )
         brighten_switch()
     classifier = run_caches.classifier(run)
-    pictures = [picture] if source == SOURCES[0] else own_pictures(source, run)
+    own = picture is None or source != words.TEST_IMAGE
+    pictures = own_pictures(source, run) if picture is None or own else [picture]
     if not pictures:
         return
     features = torch.stack([picture_feature(run, one.image) for one in pictures])
     routed = classifier.classify(features)
     chosen = 0
-    if source != SOURCES[0]:
+    if own:
         st.caption(words.always_one_of(len(classifier.class_names)))
         warn(run, pictures, features)
+    names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
+    if names != st.session_state.get(state.CHANGED_OF):  # the newest is the last one
+        st.session_state[state.CHANGED_OF] = names
+        st.session_state[state.CHANGED] = names[-1]
     if len(pictures) > 1:  # a single picture is only shown large, beside its sliders
         cards(pictures, routed)
-        names = [f"{number}. {one.name}" for number, one in enumerate(pictures, start=1)]
-        if len(names) != st.session_state.get(state.CHANGED_OF):  # the newest is the last one
-            st.session_state[state.CHANGED_OF] = len(names)
-            st.session_state[state.CHANGED] = names[-1]
         picked = st.selectbox(words.WHICH_TO_CHANGE, names, key=state.CHANGED)
         chosen = names.index(picked)
     before = classifier.classify(features[chosen : chosen + 1])

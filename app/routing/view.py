@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 import streamlit as st
@@ -28,8 +29,10 @@ from app.ui.safe_markdown import as_option
 from app.ui.words import test_image
 from mocoop.classifiers.base import Routed
 from mocoop.config import TrainConfig
+from mocoop.datasets import Dataset
 from mocoop.evaluation.evaluate import Evaluation, RoutedItems
 from mocoop.markdown import literal
+from mocoop.methods import METHODS
 from mocoop.runs.chosen_on_test import chosen_on_test, in_words
 from mocoop.runs.expert_steps import choice_in_words
 from mocoop.runs.run import Run, RunSetup
@@ -101,7 +104,8 @@ def overview(
             figure = figures.usage_bars(usage, expert_colours(tested.routed.experts))
             show_figure(figure, "experts", words.WHICH_CHOSEN_ALT, usage)
         else:
-            st.info(words.no_router(method_name(config), how_it_answers(config)))
+            method = None if METHODS[config.method].is_mixture else method_name(config)
+            st.info(words.no_router(method, how_it_answers(config)))
         if steps := run_list.setup_of(run).expert_steps:
             st.caption(literal(choice_in_words(steps)))
 
@@ -117,6 +121,11 @@ class Closer:
     config: TrainConfig
     tested: RoutedItems
     is_open: bool = False
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The run's data set."""
+        return data_caches.dataset(self.config.data)
 
     def open(self, index: int) -> None:
         """Opens the dialog of the test image with this index."""
@@ -183,7 +192,7 @@ def card(
     """
     tested = closer.tested
     item = tested.items[row["row"]]
-    show_item(closer.config.data, item, SIDE, test_image(row["true"], row["style"]))
+    show_item(closer.data, item, SIDE, test_image(row["true"], row["style"]))
     html = chips.verdict(row["predicted"], row["probability"], row["true"])
     if len(tested.routed.experts) > 1:
         pairs = list(zip(row["experts"], row["weights"], strict=True))
@@ -234,7 +243,7 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
     """Shows prediction and routing of one test image; the user can force one expert."""
     item, routed = tested.items[index], tested.routed
     truth = routed.class_names[int(tested.labels[index])]
-    several, data = len(routed.experts) > 1, config.data
+    several, data = len(routed.experts) > 1, data_caches.dataset(config.data)
     left, right = st.columns([1, 2], gap="medium")
     with left:
         show_item(data, item, LARGE, test_image(truth, item.style))
@@ -272,7 +281,7 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
             show_table(experts, "experts-of-image", column_config=OWN)
     first = item.label - int(tested.labels[index])  # the labels that could be predicted
     labels = range(first, first + len(routed.class_names))
-    picture = data_caches.dataset(data).image(item)
+    picture = data.image(item)
     look_into(run, picture, labels)
     beside_run(run, picture, truth, "closer", labels)
     nearest_training_images(run, picture_feature(run, picture))

@@ -43,10 +43,10 @@ WHICH_CHOSEN = "**Which experts are chosen?** Full colour: first choice · faint
 WHICH_CHOSEN_ALT = "Share of the test images for which each expert is chosen"
 
 # Test images.
+NO_TEST_IMAGES = "The run's data set has no test image. You can try pictures of your own."
 NO_MATCH = "No image matches these filters. Remove one of them."
-ANY = "any"
 CHOSEN_EXPERT, TRUE_STYLE, TRUE_CLASS = "Chosen expert", "True style", "True class"
-PREDICTION, ORDER = "Prediction", "Order"
+PREDICTION, ORDER, ANY = "Prediction", "Order", "any"
 
 # One image in a dialog.
 LOOK_CLOSER = "Look closer"
@@ -181,11 +181,13 @@ def how_many_wrong(images: int, wrong: int, zero_shot: float | None, guessing: f
     )
 
 
-def no_router(method: str, how_it_answers: str) -> str:
-    """Returns that a method has no router, and how it predicts."""
+def no_router(method: str | None, how_it_answers: str) -> str:
+    """Returns that a method has no router, or a mixture (None) one expert; and how it predicts."""
+    why = f"{method} has no router" if method else "This run has one expert"
+    other = "a MoCoOp run" if method else "a run with several groups"
     return (
-        f"{method} has no router, so there is no routing to show. {how_it_answers} Its "
-        "predictions are below. Choose a MoCoOp run to see several experts."
+        f"{why}, so there is no routing to show. {how_it_answers} Its predictions are below. "
+        f"Choose {other} to see several experts."
     )
 
 

@@ -126,7 +126,7 @@ def same_data(run: Run) -> dict[str, Run]:
             found = run_list.setup_of(other)
         except UserError:  # it was deleted in the meantime, or is damaged
             continue
-        if other.name == run.name or other.name in same:
+        if other.name == run.name:
             continue
         if (found.config.data, found.class_names) == (setup.config.data, setup.class_names):
             same[other.name] = other

@@ -23,6 +23,7 @@ from app.train.settings import is_overfitting
 from app.train.words import PARTS, WATCH_OVERFITTING, what_came_out
 from app.ui.messages import errors_in_words
 from app.ui.parts import show_figure
+from app.ui.safe_markdown import without_directives
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
@@ -82,7 +83,7 @@ def _nothing_yet() -> None:
 def _show_run(run: Run) -> None:
     status, records, config = run.status(), run.records(), _requested(run)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(_title(run, config))
+        st.header(escape_markdown(_title(run, config)))
         # This run is the next in the queue, so a waiting run is already starting.
         _badge("starting" if status.state == QUEUED else status.state)
         st.space("stretch")
@@ -171,7 +172,7 @@ def _show_stopped(run: Run, status: Status) -> None:
         after = status.epoch if status.epochs else None
         st.info(words.cancelled(after), icon=":material/cancel:")
     else:
-        st.warning(words.stopped(status.message), icon=":material/error:")
+        st.warning(without_directives(words.stopped(status.message)), icon=":material/error:")
         if log := trainings.log_tail(run):
             with st.expander(words.PRINTED):
                 st.code(log, language=None)
@@ -217,7 +218,7 @@ def _show_waiting(run: Run) -> None:
     """Shows a queued run in one line."""
     with st.container(horizontal=True, vertical_alignment="center"):
         _badge(run.status().state)
-        st.markdown(_title(run, _requested(run)))
+        st.markdown(escape_markdown(_title(run, _requested(run))))
         st.space("stretch")
         if not access.read_only():
             _cancel_button(run, words.REMOVE)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from app.common import state
 from mocoop.clip.backbone import check_backbone_name
+from mocoop.clip.names import absolute_name
 from mocoop.config import DEMO, TrainConfig
 from mocoop.errors import UserError
 from mocoop.evaluation.typed_prompt import EXAMPLE, typed_template
@@ -60,7 +61,8 @@ def with_backbone(config: TrainConfig, backbone: str) -> TrainConfig:
     """
     check_backbone_name(backbone)
     return replace(
-        preset(config.method, backbone, config.data),
+        # Its process runs in another folder.
+        preset(config.method, absolute_name(backbone), config.data),
         shots=config.shots,
         seed=config.seed,
         classes=config.classes,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app.caches import data_list
@@ -24,15 +27,16 @@ def pick_data() -> str:
     following = memory.pop(state.DATA_NEXT, None)
     if following is None and state.DATA not in st.query_params:
         following = memory.get(state.DATA_LAST)  # the address does not contain a default choice
+    choices = data_list.data_choices()
     if following is not None:
-        memory[state.DATA] = following
+        memory[state.DATA] = _entry(following, choices)
 
     def remember() -> None:
         memory[state.DATA_LAST] = memory[state.DATA]
 
     chosen = st.selectbox(
         words.DATA_SET,
-        data_list.data_choices(),
+        choices,
         format_func=data_label,
         key=state.DATA,
         bind=state.QUERY,
@@ -42,6 +46,15 @@ def pick_data() -> str:
     )
     remember()
     return data_name(chosen or "")
+
+
+def _entry(name: str, choices: Sequence[str]) -> str:
+    """Returns the menu's entry for a data set; what was typed if there is none.
+
+    Runs and uploads know a whole path; the menu has it from the data root on, which may be `data`.
+    """
+    same = (one for one in choices if name in (one, os.path.abspath(one), os.path.realpath(one)))
+    return next(same, name)
 
 
 def data_name(typed: str) -> str:

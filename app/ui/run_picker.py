@@ -20,9 +20,7 @@ def pick_run(what_for: str) -> Run:
     Args:
         what_for: what the page would show, for the message that there is no run.
     """
-    runs: dict[str, Run] = {}
-    for run in run_list.finished_runs():
-        runs.setdefault(run.name, run)
+    runs = {run.name: run for run in run_list.finished_runs()}
     if not runs and access.read_only():
         st.info(words.no_run_to_look_at(what_for))
         st.stop()

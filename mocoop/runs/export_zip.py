@@ -76,7 +76,7 @@ def _content(run: Run) -> dict[str, bytes | Path]:
         entry: path for entry, path in _entries(run).items() if KNOWN.fullmatch(entry)
     }
     files[CARD] = model_card(run, archive_name(run)).encode()
-    files["config.json"] = _json(_without_folders(read_values(run.path, "config.json")))
+    files["config.json"] = _json(without_folders(read_values(run.path, "config.json")))
     for entry, path in _entries(run).items():
         if entry in files and entry.startswith(_TRANSFER):
             files[entry] = _json(_without_source(read_values(run.path, path.name)))
@@ -140,12 +140,12 @@ def without_process(status: Status) -> Status:
     )
 
 
-def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
+def without_folders(values: dict[str, Any]) -> dict[str, Any]:
     """Returns config.json without the folder of the data: it is of no use on another machine."""
     data = values["config"].get("data", "")
-    if not Path(data).is_absolute():
-        return values
-    return values | {"config": values["config"] | {"data": Path(data).name or "data"}}
+    name = Path(data).name
+    kept = "data" if name in ("", "..") or name.startswith("~") else name
+    return values if kept == data else values | {"config": values["config"] | {"data": kept}}
 
 
 def _without_source(values: dict[str, Any]) -> dict[str, Any]:

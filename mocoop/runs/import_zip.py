@@ -11,12 +11,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from mocoop.errors import PathError, UserError
-from mocoop.runs.export_zip import ARCHIVE_FORMAT, KNOWN, MANIFEST, RUN_NAME, without_process
+from mocoop.runs.export_zip import (
+    ARCHIVE_FORMAT,
+    KNOWN,
+    MANIFEST,
+    RUN_NAME,
+    without_folders,
+    without_process,
+)
 from mocoop.runs.formats import FORMAT
 from mocoop.runs.paths import check_not_reserved
 from mocoop.runs.run import Run, default_runs
 from mocoop.runs.schema import Listed, ManifestFile
-from mocoop.runs.status import STATUS_FILE, Status, status_values
+from mocoop.runs.status import STATUS_FILE, Status, read_values, status_values
 from mocoop.runs.validate import check_run
 from mocoop.storage.archives import Limits, UntrustedZip, untrusted_zip
 from mocoop.storage.atomic import write_json
@@ -63,6 +70,7 @@ def read_archive(
                 _unpack(archive, files, listed, folder)
             status = check_run(folder, called)
             _clear_process(folder, status)
+            _forget_folders(folder)
             return _move(folder, target, asked_by)
     except OSError as error:
         raise UserError(
@@ -183,6 +191,18 @@ def _clear_process(folder: Path, status: Status) -> None:
     """Removes from the run's status the process that trained it on the other machine."""
     write_json(folder / STATUS_FILE, status_values(without_process(status)))
     folder.chmod(0o755)
+
+
+def _forget_folders(folder: Path) -> None:
+    """Leaves only the name of the data in the run's settings.
+
+    Archives of version 0.1 hold its whole path, and others can hold any: here it would lead to
+    another folder, whose pictures the app would show.
+    """
+    values = read_values(folder, "config.json")
+    kept = without_folders(values)
+    if kept != values:
+        write_json(folder / "config.json", kept)
 
 
 def _move(folder: Path, target: Path, asked_by: str) -> Run:

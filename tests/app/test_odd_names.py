@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,13 @@ from app.prompt_space import words as space
 from app.routing import looking_words as looking
 from app.routing import words as routing
 from app.ui import words as ui
+from mocoop.presets import preset
 from mocoop.results.cells import Block, Table
 from mocoop.results.markup import to_markdown
+from mocoop.runs.status import FAILED
+from mocoop.runs.writer import mark_stopped, queue_run
+from mocoop.storage.atomic import write_json
+from tests.support.page_fixtures import open_page
 
 ODD = "$5 *bill* :red[r]"
 LIVE = re.compile(r"(?<!\\)\$|(?<!\\)\*bill|(?<!\\)(?<!\w):red|(?<!\\)\[r")
@@ -58,3 +64,19 @@ def test_titles_of_tables_hold_no_formula():
     blocks = (Block((), "$y$"),)
     table = Table("pets", "pets cost $5 and $6", "", ("method",), ("$x$",), blocks)
     assert not re.search(r"(?<!\\)\$", to_markdown(table))
+
+
+def test_a_link_to_no_federation_is_repeated_as_text(empty_runs):
+    app = open_page("pages/federated.py", federation=ODD)
+    (said,) = app.warning
+    assert not LIVE.search(said.value)
+
+
+def test_a_training_that_stopped_repeats_names_as_text(empty_runs):
+    run = queue_run(empty_runs / "odd")
+    write_json(run.path / "request.json", replace(preset("coop"), data=f"/{ODD}").to_dict())
+    mark_stopped(run, replace(run.status(), state=FAILED, message=f"{ODD}: no such data set."))
+    app = open_page("pages/train.py")
+    said = [*app.header, *(one for one in app.warning if "no such" in one.value)]
+    assert len(said) == 2
+    assert not any(re.search(r"(?<!\\)\$|(?<!\\)(?<!\w):red", one.value) for one in said)

@@ -7,12 +7,14 @@ import json
 import pytest
 import streamlit as st
 
+from app.caches import data as data_caches
 from app.caches import data_list
 from app.prompt_space import cached
 from app.ui import parts
 from mocoop.datasets import BUILTIN
 from mocoop.datasets.benchmarks import data_root
 from tests.support.page_fixtures import open_page
+from tests.support.tiny_data import picture_folder
 
 
 @pytest.fixture
@@ -72,3 +74,12 @@ def test_the_inventory_has_all_sets(workspace, monkeypatch, tmp_path):
     assert {name for name, state in states.items() if state == "built in"} == set(BUILTIN)
     ready = [name for name, state in states.items() if state == "ready"]
     assert data_list.data_choices() == [*BUILTIN, *ready]
+
+
+def test_a_page_of_pictures_looks_for_the_data_set_once(empty_runs, tmp_path, calls):
+    """With a thousand classes a look at the folders takes a tenth of a second."""
+    asked = calls(data_caches, "data_stamp")
+    app = open_page("pages/data.py", data=picture_folder(tmp_path / "own"))
+    assert not app.exception
+    assert len(app.get("image")) == 9
+    assert len(asked) <= 2

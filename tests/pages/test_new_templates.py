@@ -16,6 +16,7 @@ from mocoop.errors import UserError
 from tests.support.chat_server import Behaviour, running_chat
 from tests.support.template_pages import (
     groups_of,
+    keyed,
     make_here,
     opened,
     pictures_at_hand,
@@ -57,10 +58,11 @@ def test_own_lines_become_groups_that_are_changed_and_used(folder):
     before = groups_of(app, folder)
     assert len(six) == 6 * len(before.members)
 
-    app.number_input(key=f"{words.NUMBER} 0").set_value(2).run()
+    app.number_input(key=keyed(app, words.NUMBER, 0)).set_value(2).run()
     press(app, "Group again")
     first, second = groups_of(app, folder).members
-    app.text_input(key=f"{words.NEW_NAME} {first} 1").set_value("by <i>night</i>").run()
+    box = app.text_input(key=keyed(app, f"{words.NEW_NAME} {first}", 1))
+    box.set_value("by <i>night</i>").run()
     press(app, "Rename")
     assert list(groups_of(app, folder).members) == ["by <i>night</i>", second]
     press(app, "Split in two")

@@ -8,6 +8,7 @@ from app.common import state
 from app.new_templates import words
 from tests.support.template_pages import (
     groups_of,
+    keyed,
     opened,
     pictures_at_hand,
     press,
@@ -52,7 +53,7 @@ def test_lists_without_a_choice_make_one_group(folder, lines, kept, refused):
     assert "too few different templates for two groups" in said(app)
     press(app, "Split in two")
     assert "cannot be split" in said(app).replace("\\", "")
-    app.number_input(key=f"{words.NUMBER} 0").set_value(5).run()
+    app.number_input(key=keyed(app, words.NUMBER, 0)).set_value(5).run()
     press(app, "Group again")
     assert not app.exception, app.exception
     assert len(groups_of(app, folder).members) == 1
@@ -82,12 +83,13 @@ def test_markup_languages_and_class_names(folder):
 def test_every_change_can_be_undone(folder, change):
     """A change makes other groups; Undo brings back the ones before, to the last member."""
     app = written(opened(folder), LINES)
-    app.number_input(key=f"{words.NUMBER} 0").set_value(2).run()
+    app.number_input(key=keyed(app, words.NUMBER, 0)).set_value(2).run()
     press(app, "Group again")
     before = groups_of(app, folder)
     first, second = before.members
     if change == "rename":
-        app.text_input(key=f"{words.NEW_NAME} {first} 1").set_value(":material/home: $x$").run()
+        box = app.text_input(key=keyed(app, f"{words.NEW_NAME} {first}", 1))
+        box.set_value(":material/home: $x$").run()
         press(app, words.RENAME)
         assert list(groups_of(app, folder).members) == [":material/home: $x$", second]
     elif change == "split":
@@ -102,7 +104,7 @@ def test_every_change_can_be_undone(folder, change):
         assert LATEX in groups_of(app, folder).templates
     else:
         moved = before.members[first][0]
-        rows = f"{state.MADE_ROWS} 1"
+        rows = keyed(app, state.MADE_ROWS, 1)
         app.session_state[rows] = {"selection": {"rows": [0], "columns": [], "cells": []}}
         app.run()
         choice = second if change == "move" else words.LEAVE_OUT

@@ -271,11 +271,11 @@ def test_an_image_that_became_unreadable_leaves_all_others(one_run, monkeypatch)
     cards = len([button for button in page.button if button.label.startswith("Look closer")])
     first, read = [], data_caches._thumbnail
 
-    def damaged(data, stamp, item_id, *rest):
-        first[:] = first or [item_id]
-        if item_id in first:
-            raise UserError(f"{item_id}: no such *file*.")
-        return read(data, stamp, item_id, *rest)
+    def damaged(data, item, *rest):
+        first[:] = first or [item.id]
+        if item.id in first:
+            raise UserError(f"{item.id}: no such *file*.")
+        return read(data, item, *rest)
 
     monkeypatch.setattr(data_caches, "_thumbnail", damaged)
     page.run()
@@ -322,6 +322,9 @@ def test_uploads_without_content_are_told_and_the_newest_is_chosen(one_run):
     assert app.selectbox(key=state.CHANGED).value == "2. noise.png"
     app.selectbox(key=state.CHANGED).set_value("1. solid.png").run()
     assert app.selectbox(key=state.CHANGED).value == "1. solid.png"
+    app.get("file_uploader")[0].set_value(files[:1]).run()
+    app.get("file_uploader")[0].set_value([files[0], ("new.png", *files[1][1:])]).run()
+    assert app.selectbox(key=state.CHANGED).value == "2. new.png"
 
 
 def test_a_wrong_image_says_whether_the_experts_or_their_choice_is_why(one_run):

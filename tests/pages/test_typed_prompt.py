@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.common import state
 from app.common.words import GROUP, TEMPLATES
+from mocoop.datasets.edits import Edits, write_edits
+from tests.support.app_fixtures import train
 from tests.support.page_fixtures import open_page
+from tests.support.tiny_data import picture_folder
 
 ROUTING, SPACE, TRAIN = "pages/routing.py", "pages/prompt_space.py", "pages/train.py"
 TYPE, TRY = "Type a prompt", "Try a picture"
@@ -45,6 +49,16 @@ def test_nothing_typed_offers_sentences(one_run):
     assert not app.exception
     assert app.text_input(key=state.TYPED).value == "a photo of a small {}."
     assert app.metric
+
+
+def test_groups_that_begin_alike_offer_their_sentence_once(empty_runs, tmp_path):
+    folder = picture_folder(tmp_path / "own")
+    groups = {"a": ("a photo of a {}.",), "b": ("a photo of a {}.", "a sketch of a {}.")}
+    write_edits(Path(folder), Edits(groups=groups))
+    train("mocoop", empty_runs / "alike", data=folder, shots=1, epochs=1)
+    app = open_page(ROUTING, run="alike", view=TYPE)
+    assert not app.exception
+    assert button(app, "a photo of a {}.")
 
 
 def test_scores_on_the_picture_and_on_the_test_images(one_run):

@@ -151,6 +151,17 @@ def test_no_log_no_request_and_no_process_travel(finished_run, packed):
     assert status["pid"] == 0
 
 
+@pytest.mark.parametrize(("data", "kept"), [("/a/b", "b"), ("../b", "b"), ("~b", "data")])
+def test_an_archive_leads_to_no_folder_here(packed, tmp_path, data, kept):
+    """Archives of version 0.1 hold the path of the data; a made one can hold any."""
+    files = entries(packed)
+    values = json.loads(files[f"{NAME}/config.json"])
+    values["config"]["data"] = data
+    changed = resigned(files, "config.json", json.dumps(values).encode())
+    run = read_archive(zipped(changed), tmp_path)
+    assert run.setup().config.data == kept
+
+
 def test_only_finished_runs_are_exported(tmp_path):
     run = queue_run(tmp_path / "waiting")
     with pytest.raises(UserError, match="is queued, not finished"):

@@ -13,8 +13,9 @@ from mocoop.training.experiment import run_experiment
 
 
 def train(method: str, path: Path, **changes: object) -> Run:
-    """Returns a finished run on `details`, in a folder of its own."""
-    for _ in run_experiment(replace(preset(method), data="details", **changes), path):
+    """Returns a finished run in a folder of its own, on `details` if no data are named."""
+    settings = {"data": "details"} | changes
+    for _ in run_experiment(replace(preset(method), **settings), path):
         pass
     return Run(path)
 

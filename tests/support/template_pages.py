@@ -59,3 +59,8 @@ def written(app, lines):
 def groups_of(app, folder):
     key = app.query_params[state.MADE]
     return app.session_state[f"{state.MADE_HISTORY} {folder} {key}"][-1]
+
+
+def keyed(app, name, changes):
+    """Returns the key of a widget of the groups that are shown, after a number of changes."""
+    return f"{name} {app.query_params[state.MADE]} {changes}"

@@ -61,10 +61,11 @@ def test_a_clip_in_a_folder_is_loaded_again_when_its_weights_change(empty_runs, 
     assert pictures.plain_feature(str(folder), precision, image) is not feature
 
 
-def test_stamps_of_a_file_and_of_a_name(tmp_path):
+@pytest.mark.parametrize("before_the_file", ["", "ViT-B-32/"])
+def test_stamps_of_a_file_and_of_a_name(tmp_path, before_the_file):
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(b"1")
-    named = f"ViT-B-32/{weights}"
+    named = f"{before_the_file}{weights}"
     before = data_caches.clip_stamp(named)
     assert before
     os.utime(weights, ns=(1, 1))

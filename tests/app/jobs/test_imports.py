@@ -44,6 +44,13 @@ def test_names_of_uploads_lead_nowhere(given, name):
     assert imports.file_name(given, "x") == name
 
 
+def test_a_long_name_fits_into_a_folder(tmp_path):
+    """Most file systems take 255 bytes; a sign can have four."""
+    name = imports.file_name("\U00020000" * 200 + ".pth", "x")
+    (tmp_path / name).touch()
+    assert name.endswith("\U00020000.pth")
+
+
 def test_old_imports_are_forgotten_and_keys_lead_nowhere(cache, monkeypatch):
     """The newest ones are kept; one that is at work stays; other folders cannot be named."""
     monkeypatch.setattr(imports, "launch", lambda folder: None)

@@ -230,3 +230,16 @@ def test_what_comes_before_needs_no_torch():
         [sys.executable, "-c", command], cwd=APP.parent, capture_output=True, text=True, check=True
     )
     assert found.stdout == "False\n"
+
+
+def test_a_job_has_the_same_folders_as_the_server(monkeypatch, tmp_path):
+    """It runs in the project's folder: `~` and relative paths would lead elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MOCOOP_RUNS", "mine")
+    monkeypatch.setenv("MOCOOP_CACHE", "~/cache")
+    monkeypatch.delenv("MOCOOP_DATA", raising=False)
+    environment = standby.job_environment()
+    assert environment["MOCOOP_RUNS"] == str(tmp_path / "mine")
+    assert environment["MOCOOP_CACHE"] == str(tmp_path / "home/cache")
+    assert environment["MOCOOP_DATA"] == str(tmp_path / "data")

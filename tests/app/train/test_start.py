@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.train.settings import with_start
+from app.train.settings import with_backbone, with_start
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.presets import preset
 from tests.support.app_fixtures import train
+from tests.support.tiny_data import tiny_checkpoint
 
 SENTENCE = "a sketch of a {}."
 
@@ -62,3 +63,11 @@ def test_the_prompt_before_training_is_the_sentence(workspace, tmp_path, templat
     run = train("coop", tmp_path / "run", shots=1, epochs=1, groups=groups)
     typed = demo_backbone.text.encode_template(SENTENCE, run.setup().class_names)
     torch.testing.assert_close(run.features().soft[0][0], typed.cpu(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_clip_in_a_folder_here_is_found_by_the_training_too(monkeypatch, tmp_path):
+    """The training's process runs in another folder."""
+    tiny_checkpoint(tmp_path / "clip")
+    monkeypatch.chdir(tmp_path)
+    assert with_backbone(preset("coop"), "clip").backbone == str(tmp_path / "clip")
+    assert with_backbone(preset("coop"), "demo").backbone == "demo"
