@@ -297,8 +297,12 @@ class TemplateMaker:
         """
         train = self.dataset.items("train")
         val = () if self.dataset.val_is_test else self.dataset.items("val")
-        labels = ([item.label for item in items] for items in (train, val))
-        chosen, chosen_val = few_shot(*labels, self.settings.shots, self.settings.seed)
+        chosen, chosen_val = few_shot(
+            [item.label for item in train],
+            [item.label for item in val],
+            self.settings.shots,
+            self.settings.seed,
+        )
         used = set(self.encoded)
         return (
             [train[index] for index in chosen if train[index].label in used],
