@@ -98,6 +98,18 @@ def migrated(values: Mapping[str, Any], run_format: int) -> Settings:
     return changed
 
 
+def same_clip(saved: str, found: str, older: bool = True) -> bool:
+    """Returns whether a saved fingerprint is that of a CLIP.
+
+    Args:
+        saved: with a run or an export.
+        found: that of the CLIP.
+        older: whether an earlier version may have saved it: such a one does not tell how the
+            weights are used, with QuickGELU for instance.
+    """
+    return found == saved or (older and found.startswith(f"{saved}-"))
+
+
 def check_not_first_demo(fingerprint: str, what: str) -> None:
     """Raises UserError if something was trained with the built-in CLIP of version 0.1.
 

@@ -151,7 +151,7 @@ def test_features_of_the_api_are_those_of_the_training(trained, tmp_path):
     assert not torch.equal(same, lower)
 
 
-def test_export_is_loaded_and_predicts(trained, tmp_path):
+def test_export_is_loaded_and_predicts(trained, tmp_path, monkeypatch):
     run, _ = trained
     details = mocoop.load_dataset("details")
     pictures = [details.image(item) for item in details.items("test", [1])[:2]]
@@ -160,6 +160,8 @@ def test_export_is_loaded_and_predicts(trained, tmp_path):
     exported = mocoop.load_export(folder)
     expected = mocoop.load_classifier(run).predict(pictures)
     torch.testing.assert_close(exported.predict(pictures).probabilities, expected.probabilities)
+    monkeypatch.setattr("mocoop.classifiers.export.load_backbone", None)  # it is there already
+    exported.predict(pictures[:1])
     with pytest.raises(mocoop.UserError, match="no such folder"):
         mocoop.load_export(tmp_path / "none")
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from mocoop.errors import UserError
 from mocoop.features.encode import ImageEncoder
 from mocoop.model.key_prompts import VALUES, key_tokens_of
 from mocoop.model.vision_prompts import VISION, tuned_tower
-from mocoop.older import check_not_first_demo
+from mocoop.older import check_not_first_demo, same_clip
 from mocoop.runs.features import load_gate
 from mocoop.runs.paths import EXPORT_FILE
 from mocoop.runs.run import Run, white_setting
@@ -108,7 +109,7 @@ class Exported:
         return ImageEncoder(backbone, tower_dtype(self.setup.precision, backbone.device))
 
     def predict(self, images: Any) -> Routed:
-        """Returns probabilities and routing of images.
+        """Returns probabilities and routing of images; the CLIP is loaded by the first call.
 
         Args:
             images: a list of paths, PIL images or uint8 arrays (height, width, 3).
@@ -116,7 +117,12 @@ class Exported:
         Raises:
             UserError: if images cannot be read, or the CLIP is not that of the training.
         """
-        return ImageClassifier(self.classifier, self.encoder(), self.setup.white).predict(images)
+        return self._of_images.predict(images)
+
+    @cached_property
+    def _of_images(self) -> ImageClassifier:
+        """The classifier with its image tower."""
+        return ImageClassifier(self.classifier, self.encoder(), self.setup.white)
 
     def image_backbone(self, loaded: Backbone | None = None) -> Backbone:
         """Returns the CLIP that encodes the images, with the trained LayerNorms.
@@ -128,7 +134,7 @@ class Exported:
             UserError: if the backbone's weights are not those of the training.
         """
         backbone = loaded or load_backbone(self.setup.backbone, "auto")
-        if backbone.fingerprint != self.setup.backbone_fingerprint:
+        if not same_clip(self.setup.backbone_fingerprint, backbone.fingerprint):
             check_not_first_demo(self.setup.backbone_fingerprint, "classifier")
             raise UserError(
                 f"The classifier was trained with other weights of {self.setup.backbone!r} than "

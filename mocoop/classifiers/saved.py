@@ -37,7 +37,8 @@ def open_classifier(
 
     Args:
         run: the run.
-        epoch: a saved epoch; by default the state at the end of training.
+        epoch: a saved epoch; by default the state at the end of training, which is the only one
+            where more is learned than text features and a router.
         loaded: the run's backbone, if it is loaded already.
 
     Raises:
@@ -45,6 +46,8 @@ def open_classifier(
     """
     run.require_finished()
     setup = run.setup()
+    if epoch not in (None, setup.config.epochs):
+        _check_epochs_are_whole(run, setup)
     if METHODS[setup.config.method].fits_image_features:
         classifier = classifier_of_fit(setup, run.weights())
         known = range(setup.trained_classes)
@@ -63,6 +66,17 @@ def open_classifier(
     return classifier_of_features(
         setup, soft, last if epoch is None else features.gates.get(epoch, last)
     )
+
+
+def _check_epochs_are_whole(run: Run, setup: RunSetup) -> None:
+    """Raises UserError for a run whose saved epochs are not all that it had learned by then."""
+    config = setup.config
+    fitted = METHODS[config.method].fits_image_features
+    if fitted or config.conditional or config.tunes_images:
+        raise UserError(
+            f"Run {run.path} ({config.method}) is saved only as it was at the end of training, "
+            f"after epoch {config.epochs}. Leave the epoch out."
+        )
 
 
 def run_backbone(run: Run, loaded: Backbone | None = None) -> Backbone:

@@ -80,16 +80,17 @@ def evaluate(command: EvaluateCommand) -> None:
     from mocoop.datasets import load_dataset
     from mocoop.evaluation.evaluate import evaluate as evaluation_of
     from mocoop.evaluation.evaluate import route_items
-    from mocoop.evaluation.test_results import choices_of
+    from mocoop.evaluation.test_results import choices_of, choices_tested
     from mocoop.features.cache import FeatureCache
     from mocoop.runs.run import Run
 
     run = Run(path)
     setup = run.setup()
-    choices = choices_of(setup.config) if command.classes is None else (command.classes,)
     backbone = load_backbone(setup.config.backbone, "auto")
     classifier = open_classifier(run, loaded=backbone)
     dataset = load_dataset(setup.config.data)
+    choices = (command.classes,) if command.classes else choices_tested(setup.config, dataset)
+    choices = choices or choices_of(setup.config)  # without test images, which is told
     check_same_data(run, setup, dataset, backbone)
     encoder = run_encoder(run, backbone)
     cache = FeatureCache(encoder.backbone, precision=encoder.precision)

@@ -18,6 +18,7 @@ from mocoop.assets import asset, check_shipped
 from mocoop.clip.frozen_attention import use_frozen_attention
 from mocoop.clip.names import Folder, find_source
 from mocoop.clip.open_model import OpenClip, Opened, Tokenizer, open_model
+from mocoop.clip.structure import unusual_parts
 from mocoop.clip.text_tower import TextTower
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.clip.weights_in import usual_weights
@@ -36,7 +37,8 @@ class Backbone:
     preprocess: PreprocessCfg
     """What the transform was made from: input size, mean, standard deviation and more."""
     fingerprint: str
-    """Hash of weights and transform: with equal fingerprints, image features are equal too."""
+    """Hash of weights and transform, and of what is unusual in how the weights are used: with
+    equal fingerprints, image features are equal too."""
     device: torch.device
     tuned: TunedTower | None = field(default=None, repr=False)
     """What a run has learned in the image tower; None if it is as it was loaded."""
@@ -178,5 +180,11 @@ def fingerprint_with(start: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _fingerprint(model: OpenClip, settings: dict) -> str:
-    """Returns a hash of all weights and of the image transform's settings."""
-    return fingerprint_with(json.dumps(settings, sort_keys=True, default=str), model.state_dict())
+    """Returns a hash of all weights and of the image transform's settings.
+
+    A second one follows where the weights are used in an unusual way, such as with QuickGELU;
+    earlier versions had the first alone (`RunSetup.has_clip`).
+    """
+    start = json.dumps(settings, sort_keys=True, default=str)
+    own, unusual = fingerprint_with(start, model.state_dict()), unusual_parts(model)
+    return f"{own}-{hashlib.sha256(unusual.encode()).hexdigest()[:8]}" if unusual else own

@@ -88,7 +88,7 @@ def cached_file(weights: HubWeights) -> Path | None:
 
 
 def check_available(settings: Mapping[str, object]) -> None:
-    """Raises OSError if weights are not on this machine and the hub does not answer.
+    """Raises OSError if weights are not on this machine and the hub is off or does not answer.
 
     The hub's own client would try each of two files six times. Without a network this takes 45
     seconds, and several minutes if connections are not even refused.
@@ -99,6 +99,8 @@ def check_available(settings: Mapping[str, object]) -> None:
     weights = hub_weights(settings)
     if weights is None or cached_file(weights) is not None:
         return
+    if is_offline():
+        raise OSError("HF_HUB_OFFLINE is set")
     _check_answer()
 
 

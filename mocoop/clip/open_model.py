@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeAlias
 
 import open_clip
@@ -23,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from mocoop.clip import layouts
-from mocoop.clip.hub import check_available
+from mocoop.clip.hub import cached_file, check_available, hub_weights
 from mocoop.clip.names import (
     HUGGING_FACE_CONFIG,
     OPEN_CLIP_CONFIG,
@@ -35,6 +34,7 @@ from mocoop.clip.names import (
     check_activation_of,
 )
 from mocoop.clip.quick_model import WeightsFollow, unset_weights, usual_tokenizer
+from mocoop.clip.quiet import quiet
 from mocoop.clip.snapshots import snapshot_folder
 from mocoop.clip.weights_in import usual_weights, weights_of_training
 from mocoop.errors import UserError, UserNote
@@ -96,19 +96,31 @@ def _pretrained(source: Tag) -> Opened:
     complete_open_clip()
     try:
         check_available(open_clip.get_pretrained_cfg(architecture, tag))
-        with _quiet():
+        with quiet():
             with WeightsFollow():
                 model = _with_tag(architecture, tag)
             if unset_weights(model):
                 model = _with_tag(architecture, tag)
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"The weights {architecture}/{tag} are not on this machine and could not be "
-            "downloaded. Connect to the internet once, or give a local file of these weights, "
-            f"{architecture}/FILE.safetensors, or a checkpoint folder. {OFFLINE_HINT}"
-        ) from error
+    except (*MISFITS, EOFError, UnpicklingError) as error:
+        raise _no_weights(architecture, tag, error) from error
     settings = open_clip.get_model_config(architecture) or {}
     return Opened(model, open_clip.get_tokenizer(architecture), "open_clip", settings)
+
+
+def _no_weights(architecture: str, tag: str, error: Exception) -> UserError:
+    """Returns the error for weights of a tag that are damaged, or neither here nor on the hub."""
+    name, settings = f"{architecture}/{tag}", open_clip.get_pretrained_cfg(architecture, tag)
+    weights = hub_weights(settings or {})
+    if weights is not None and cached_file(weights) is not None:
+        return UserError(
+            f"The weights {name} on this machine cannot be read: {shortened(error)}. Delete the "
+            f"folder {weights.folder}, and download them again: mocoop backbone download {name}"
+        )
+    return UserError(
+        f"The weights {name} are not on this machine and could not be downloaded. Connect to the "
+        f"internet once, or give a local file of these weights, {architecture}/FILE.safetensors, "
+        f"or a checkpoint folder. {OFFLINE_HINT}"
+    )
 
 
 def _with_tag(architecture: str, tag: str) -> OpenClip:
@@ -126,7 +138,7 @@ def _known(architecture: str, file: Path, doubtful: bool = True) -> Opened:
     if layout == "OpenAI":
         check_activation_of(architecture, str(file), weights_quick=True)
     try:
-        with _quiet(), WeightsFollow():
+        with quiet(), WeightsFollow():
             model = open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
         _load(model, tensors, f"{file} does not fit {architecture}")
         tokenizer = open_clip.get_tokenizer(architecture)
@@ -238,7 +250,7 @@ def _like_open_clip(
 ) -> tuple[OpenClip, Tokenizer]:
     """Returns model and tokenizer of a folder with open_clip's configuration."""
     name = f"local-dir:{folder}"
-    with _quiet(), WeightsFollow():
+    with quiet(), WeightsFollow():
         # open_clip itself would prefer a pickle with a usual name in the same folder.
         model = open_clip.create_model(name, load_weights=False, pretrained_text=False)
     _load(model, tensors, "the configuration is of another CLIP")
@@ -264,7 +276,7 @@ def _from_settings(
             f"{weights[0]} has {text['vocab_size']} tokens: expected the {VOCABULARY} of CLIP's "
             "own tokenizer."
         )
-    with _quiet(), WeightsFollow():
+    with quiet(), WeightsFollow():
         model = CLIP(**settings)
     _load(model, tensors, f"{weights[0]} does not fit its configuration")
     usual = asdict(PreprocessCfg(size=model.visual.image_size))
@@ -333,18 +345,6 @@ def _json(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{file.name} is no JSON object")
     return values
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides open_clip's log messages."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def shortened(error: BaseException) -> str:

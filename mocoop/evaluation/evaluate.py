@@ -15,6 +15,7 @@ from mocoop.errors import UserError
 from mocoop.evaluation.class_measures import (
     confusion_by_name,
     confusion_counts,
+    distinct,
     macro_f1,
     mean_class_accuracy,
     top_accuracy,
@@ -39,7 +40,7 @@ class Evaluation:
     """Accuracy in percent."""
     num_images: int
     per_class: dict[str, float] = field(default_factory=dict)
-    """Class name → accuracy in percent."""
+    """Class name → accuracy in percent; equal names are numbered, as in `confusion`."""
     per_style: dict[str, float] = field(default_factory=dict)
     """True style → accuracy in percent; empty if styles are unknown."""
     expert_usage: dict[str, float] = field(default_factory=dict)
@@ -132,7 +133,8 @@ def evaluate(routed_items: RoutedItems, choice: str) -> Evaluation:
         # Of one image a weight may be too small for its number format, and so 0.
         num_chosen = int((routed.weights > 0).sum(dim=1).max())
         agreement = guide_agreement(routed.scores, routed_items.guide, num_chosen)
-    names = [routed.class_names[label] for label in labels.tolist()]
+    called = distinct(routed.class_names)  # as in the confusion
+    names = [called[label] for label in labels.tolist()]
     usage = routed.weights.mean(dim=0).tolist()
     counts = confusion_counts(routed.probabilities, labels)
     return Evaluation(

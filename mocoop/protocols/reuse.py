@@ -48,7 +48,7 @@ class Expected:
             UserError: for a run with damaged settings.
         """
         setup = run.setup()
-        if setup.backbone_fingerprint != self.backbone_fingerprint:
+        if not setup.has_clip(self.backbone_fingerprint):
             return "the weights of the CLIP"
         if setup.class_names != self.class_names:
             return "the class names"

@@ -148,7 +148,7 @@ def _outdated(setup: RunSetup, setups: Iterable[RunSetup]) -> str:
     """
     place = setup.config.data, setup.config.backbone
     newest = next(one for one in setups if (one.config.data, one.config.backbone) == place)
-    if newest.backbone_fingerprint != setup.backbone_fingerprint:
+    if not setup.has_clip(newest.backbone_fingerprint):
         return ", with the earlier weights"
     if newest.class_names != setup.class_names:
         return ", with the earlier classes"

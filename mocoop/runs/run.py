@@ -22,7 +22,7 @@ from mocoop.assets import check_if_shipped
 from mocoop.config import TrainConfig
 from mocoop.errors import PathError, UserError
 from mocoop.methods import METHODS
-from mocoop.older import check_not_first_demo
+from mocoop.older import check_not_first_demo, same_clip
 from mocoop.presets import settings_of_run
 from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.formats import FORMAT
@@ -93,9 +93,14 @@ class RunSetup:
         known_only = METHODS[self.config.method].trained_classes_only
         return known_only and self.config.classes == "base"
 
+    def has_clip(self, fingerprint: str) -> bool:
+        """Returns whether the run was trained with the CLIP of a fingerprint."""
+        older = not self.inputs
+        return same_clip(self.backbone_fingerprint, fingerprint, older)
+
     def check_backbone(self, fingerprint: str) -> None:
         """Raises UserError if the run was trained with a CLIP of another fingerprint."""
-        if fingerprint == self.backbone_fingerprint:
+        if self.has_clip(fingerprint):
             return
         check_not_first_demo(self.backbone_fingerprint, "run")
         raise UserError(

@@ -167,15 +167,10 @@ def _views(prepared: Prepared, cache: FeatureCache) -> FeatureData:
     """Returns features and labels of a training in epochs, on the backbone's device.
 
     Raises:
-        UserError: if the images should not be cached, or there is only one class.
+        UserError: if there is only one class.
     """
     config, device = prepared.config, prepared.backbone.device
     label = METHODS[config.method].label
-    if not config.image_cache:
-        raise UserError(
-            f"{label} learns on cached image features: turn image_cache on and augment off. "
-            "For random crops, set views to more than 1."
-        )
     data = _centre_crops(prepared, cache, config.views)
     require_two_classes(label, data.train_labels)
     parts = (data.train, data.train_labels, data.val, data.val_labels)

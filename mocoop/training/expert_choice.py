@@ -126,7 +126,8 @@ def short(config: TrainConfig) -> TrainConfig:
 def _fits(prepared: Prepared, groups: Groups) -> bool:
     """Returns whether a model can be made of groups: each half of a split starts a prompt anew."""
     try:
-        check_model(replace(prepared.config, groups=groups), prepared.backbone, groups)
+        config, names = replace(prepared.config, groups=groups), prepared.dataset.class_names
+        check_model(config, prepared.backbone, groups, names)
     except UserError:
         return False
     return True

@@ -86,8 +86,7 @@ class Prefetcher:
     def take(self, key: tuple, load: Callable[[], Tensor]) -> Tensor:
         """Returns the batch with this key; loads it now if `start` was not called for it.
 
-        Loading always happens in the one thread, because several threads would share the random
-        generator of the crops. An error in the thread is raised here.
+        Loading always happens in the one thread. An error in it is raised here.
         """
         self.start(key, load)
         return self._pending.pop(key).result()

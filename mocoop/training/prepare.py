@@ -87,7 +87,7 @@ def prepare(
     device = choose_device(config.device) if backbone is None else backbone.device
     config = replace(config, precision=choose_precision(config.precision, device))
     backbone = backbone or load_backbone(config.backbone, device)
-    check_model(config, backbone, groups)
+    check_model(config, backbone, groups, dataset.class_names)
     train_items, val_items = few_shot_items(config, dataset)
     record = METHODS[config.method]
     if record.needs_images and (record.fits_image_features or config.epochs):

@@ -47,6 +47,8 @@ def test_a_run_answers_with_its_router(runs, name):
     run = runs[0][name]
     classifier = open_classifier(run)
     assert isinstance(classifier, ConditionalClassifier)
+    with pytest.raises(UserError, match="only as it was at the end of training"):
+        open_classifier(run, epoch=1)
     assert classifier.experts == run.setup().experts == ("photo", "art", "sketch")
     features = cases.features_of(5, dim=classifier.tower.dim)
     routed = classifier.classify(features)

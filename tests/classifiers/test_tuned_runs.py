@@ -63,6 +63,14 @@ def test_a_classifier_takes_the_clip_with_or_without_what_was_learned(run):
         torch.testing.assert_close(found, expected)
 
 
+def test_an_earlier_epoch_has_no_image_tower(run):
+    """Its text features are saved: with the image tower of the end they would be no such run."""
+    last = mocoop.load_classifier(run, epoch=1)
+    assert last.class_names == mocoop.load_classifier(run).class_names
+    with pytest.raises(UserError, match="only as it was at the end of training, after epoch 1"):
+        mocoop.load_classifier(run, epoch=0)
+
+
 def test_another_clip_is_still_refused(run, tmp_path):
     other = mocoop.load_backbone(tiny_checkpoint(tmp_path / "other", seed=5))
     with pytest.raises(UserError, match="other weights"):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import warnings
 
 import open_clip
 import pytest
 import torch
+from open_clip.model import CLIP
 from PIL import Image
 from safetensors.torch import save_file
 
 from mocoop.clip.backbone import check_backbone_name, choose_device, load_backbone, make_backbone
+from mocoop.clip.quiet import quiet
 from mocoop.clip.text_tower import TextTower
 from mocoop.errors import UserError, UserNote
+from mocoop.older import same_clip
 from tests.support.tiny import TINY_CONFIG, tiny_clip, tiny_config
 
 ARCHITECTURE = "Tiny-Test"
@@ -105,6 +109,28 @@ def test_loading_keeps_log_levels(folder):
     assert logger.level == level
 
 
+def test_two_threads_that_load_leave_the_log_as_it_was(caplog):
+    """Only the messages of the thread that loads are hidden, and only while it loads."""
+    began, ends = threading.Event(), threading.Event()
+
+    def load():
+        with quiet():
+            began.set()
+            ends.wait(10)
+
+    with caplog.at_level(logging.INFO):
+        thread = threading.Thread(target=load)
+        with quiet():
+            thread.start()
+            began.wait(10)
+            logging.warning("of open_clip")
+        logging.warning("of the server")
+        ends.set()
+        thread.join()
+        logging.info("later")
+    assert [record.message for record in caplog.records] == ["of the server", "later"]
+
+
 def test_fingerprint_follows_weights_and_transform(tokenizer):
     """The same model has the same fingerprint; another weight or transform another one."""
     cpu = torch.device("cpu")
@@ -116,6 +142,36 @@ def test_fingerprint_follows_weights_and_transform(tokenizer):
     shifted = tiny_clip()
     shifted.visual.image_mean = (0.1, 0.2, 0.3)
     assert make_backbone("a", shifted, tokenizer, cpu).fingerprint != own
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quick_gelu": True},
+        {"vision_cfg": TINY_CONFIG["vision_cfg"] | {"head_width": 8}},
+        {"vision_cfg": TINY_CONFIG["vision_cfg"] | {"norm_kwargs": {"eps": 1e-2}}},
+        {"vision_cfg": TINY_CONFIG["vision_cfg"] | {"pool_type": "avg"}},
+    ],
+    ids=["QuickGELU", "heads", "LayerNorm", "pool"],
+)
+def test_the_same_weights_used_otherwise_have_another_fingerprint(tokenizer, changes):
+    """Features would differ, and the cache of features must not take them for the same."""
+    cpu, pictures = torch.device("cpu"), torch.linspace(-2, 2, 3 * 32 * 32).view(1, 3, 32, 32)
+    plain = make_backbone("a", tiny_clip(), tokenizer, cpu)
+    model = CLIP(**TINY_CONFIG | changes).eval()
+    model.load_state_dict(plain.model.state_dict())
+    other = make_backbone("a", model, tokenizer, cpu)
+    assert not torch.equal(plain.image_features(pictures), other.image_features(pictures))
+    assert plain.fingerprint != other.fingerprint
+
+
+def test_runs_of_earlier_versions_know_weights_and_transform_alone():
+    """They still open with their CLIP; a run of today does not open with another activation."""
+    assert same_clip("a1", "a1")
+    assert same_clip("a1", "a1-quick")
+    assert not same_clip("a1", "a1-quick", older=False)
+    assert not same_clip("a1", "a12")
+    assert not same_clip("a1-quick", "a1")
 
 
 def test_folder_without_config(folder):

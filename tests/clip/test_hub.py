@@ -6,6 +6,7 @@ import ssl
 from urllib.error import HTTPError, URLError
 
 import pytest
+from open_clip.factory import load_state_dict
 
 from mocoop.clip import backbone, hub
 from mocoop.errors import UserError
@@ -44,6 +45,23 @@ def test_nothing_is_tried_without_an_answer(no_cache, monkeypatch):
     assert tried == []
 
 
+@pytest.mark.parametrize("name", ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"])
+@pytest.mark.parametrize("content", [b"", b"no weights"])
+def test_damaged_weights_are_named(no_cache, monkeypatch, name, content):
+    """A disk was full, say: the error tells where they are, and how to have them again."""
+    folder = no_cache / "models--timm--vit_base_patch16_clip_224.openai"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("a1")
+    file = folder / "snapshots" / "a1" / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    monkeypatch.setattr(
+        "open_clip.create_model", lambda *names, **options: load_state_dict(str(file))
+    )
+    with pytest.raises(UserError, match=f"cannot be read: .*Delete the folder {folder}, and"):
+        backbone.load_backbone(NAME)
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -55,6 +73,16 @@ def test_nothing_is_tried_without_an_answer(no_cache, monkeypatch):
 def test_any_answer_will_do(no_cache, monkeypatch, error):
     answers(monkeypatch, error)
     hub.check_available(SETTINGS)  # raises nothing
+
+
+def test_a_hub_that_is_switched_off_is_not_asked(no_cache, monkeypatch):
+    """HF_HUB_OFFLINE is for machines on which no connection may be opened, or none is answered."""
+    asked: list[str] = []
+    monkeypatch.setattr(hub, "urlopen", lambda address, timeout: asked.append(address))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(OSError, match="HF_HUB_OFFLINE is set"):
+        hub.check_available(SETTINGS)
+    assert asked == []
 
 
 @pytest.mark.parametrize("error", [URLError("no such name"), TimeoutError("no answer")])

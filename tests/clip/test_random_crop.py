@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,7 @@ def test_crops_are_torchvisions(picture, size, scale):
     """With the generator in the same state, every pixel is equal, and so is the flip."""
     crop = RandomCrop.from_settings(PreprocessCfg(size=size), scale)
     theirs = coops_transform(size, scale)
-    for seed in range(8):
+    for seed in range(24):
         found = crop(picture, seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -88,3 +90,15 @@ def test_half_of_the_crops_are_mirrored():
     drawn = [crop(image, seed) for seed in range(200)]
     mirrored = sum(bool(one[:, :, 0].mean() > one[:, :, -1].mean()) for one in drawn)
     assert 70 < mirrored < 130
+
+
+def test_crops_have_a_generator_of_their_own():
+    """Threads that draw at once, and what a program draws itself, change nothing."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
+    image, crop = Image.fromarray(pixels), RandomCrop.from_settings(PreprocessCfg(16), (0.08, 1.0))
+    expected = [crop(image, seed) for seed in range(60)]
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda seed: crop(image, seed), list(range(60)) * 5))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(one, expected[place % 60]) for place, one in enumerate(found))

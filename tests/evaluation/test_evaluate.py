@@ -23,3 +23,16 @@ def test_a_weight_that_is_too_small_for_its_format_still_counts_as_chosen():
     # Of two chosen experts the first image has one in common with the guide, the second both.
     assert 75.0 in agreement.values()
     assert 100.0 * 2 / 3 in agreement.values()
+
+
+def test_classes_of_the_same_name_are_two_classes():
+    """ImageNet has two cranes: the accuracy of each is told, not one of both together."""
+    each = torch.eye(3)[[0, 0, 1, 2]]
+    scores = torch.zeros(4, 1)
+    routed = Routed(
+        ("crane", "owl", "crane"), ("prompt",), scores, scores + 1, each[:, None], each
+    )
+    items = tuple(Item(str(number), 0) for number in range(4))
+    found = evaluate(RoutedItems(items, torch.tensor([0, 2, 1, 2]), routed), "all")
+    assert found.per_class == {"crane": 100.0, "crane (2)": 50.0, "owl": 100.0}
+    assert found.per_class.keys() == found.confusion.keys()

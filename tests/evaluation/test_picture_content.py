@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,3 +42,14 @@ def test_a_slope_is_wholly_alike():
     assert neighbours_alike(np.zeros((3, 3))) == 1.0
     stripes = np.tile([0.0, 1.0], (4, 4))
     assert neighbours_alike(stripes) < 0.1
+
+
+def test_a_large_picture_takes_little_memory():
+    """Of 3 million pixels there is never more than a few bytes each, besides the picture."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels).resize((2000, 1500))
+    tracemalloc.start()
+    assert without_content(image) == ""
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5 * image.width * image.height

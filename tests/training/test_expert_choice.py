@@ -61,7 +61,8 @@ def test_halves_that_start_no_prompt_are_not_tried(tiny_backbone):
     """With text_depth a prompt needs a token before the name that later blocks can replace."""
     groups = {"photo": ("a photo of a {}.", "{} here."), "dark": ("a dark {}.",)}
     config = config_of(groups=groups, num_experts="auto", text_depth=2, num_chosen=1)
-    prepared = SimpleNamespace(config=config, backbone=tiny_backbone)
+    named = SimpleNamespace(class_names=("cup", "bowl"))
+    prepared = SimpleNamespace(config=config, backbone=tiny_backbone, dataset=named)
     assert _fits(prepared, groups)
     assert not _fits(prepared, {"photo 1": ("a photo of a {}.",), "photo 2": ("{} here.",)})
 

@@ -15,6 +15,8 @@ from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
+TWO_GROUPS = {"photo": ("a photo of a {}.",), "toy": ("a toy {}.", "a plastic {}.")}
+
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
@@ -37,6 +39,15 @@ def places(tmp_path_factory):
         ("linear-probe", {"vision_depth": 1, "image_cache": False}, "so vision_depth .1. has no"),
         ("linear-probe", {"tune_layer_norms": True, "image_cache": False}, "so tune_layer_norms"),
         ("tip-adapter", {"lora_rank": 2, "image_cache": False}, "so lora_rank .2. has no meaning"),
+        ("coop", {"context_init": "random", "context_tokens": 76}, "has 81 tokens, but this CLIP"),
+        ("zero-shot", {"groups": {"long": ("very " * 80 + "{}.",)}}, "reads at most 77. Shorten"),
+        ("linear-probe", {"views": 4}, "probe does not use views, which is 4: leave it out"),
+        ("tip-adapter", {"image_cache": False}, "Tip-Adapter learns on cached image features"),
+        ("linear-probe", {"image_cache": False, "augment": "crops"}, "turn image_cache on and"),
+        ("taskres", {"optimizer": "adamw"}, "TaskRes does not use optimizer, which is adamw"),
+        ("coop", {"groups": TWO_GROUPS}, "one prompt, but there are 2 groups .*photo, toy"),
+        ("ensemble", {"groups": TWO_GROUPS}, "ensemble has one prompt, but there are 2 groups"),
+        ("taskres", {"groups": TWO_GROUPS}, "taskres has one prompt, but there are 2 groups"),
     ],
     ids=str,
 )  # fmt: skip
