@@ -76,10 +76,37 @@ def _refused(expression: str) -> list[str]:
 
     Of `A OR B` one is enough; an exception (`WITH`) only allows more.
     """
-    either = re.sub(r"[()]", " ", expression).split(" OR ")
-    parts = [[re.sub(r" WITH \S+", "", p).strip() for p in one.split(" AND ")] for one in either]
-    refused = [[p for p in one if p not in PERMISSIVE | WEAK] for one in parts]
-    return min(refused, key=len)
+    words = re.findall(r"'[^']*'|[()]|[^()\s]+", re.sub(r" WITH \S+", "", expression))
+    refused = _refused_of_any(words)
+    return [expression] if words else refused  # what is left over is no expression
+
+
+def _refused_of_any(words: list[str]) -> list[str]:
+    """Takes `A OR B …` from the words and returns what is refused of the best of them."""
+    refused = _refused_of_all(words)
+    while words[:1] == ["OR"]:
+        del words[0]
+        refused = min(refused, _refused_of_all(words), key=len)
+    return refused
+
+
+def _refused_of_all(words: list[str]) -> list[str]:
+    """Takes `A AND B …` from the words and returns what is refused of all of them."""
+    refused = _refused_of_one(words)
+    while words[:1] == ["AND"]:
+        del words[0]
+        refused = refused + _refused_of_one(words)
+    return refused
+
+
+def _refused_of_one(words: list[str]) -> list[str]:
+    """Takes a licence, or an expression in brackets, from the words."""
+    first = words.pop(0) if words else ""
+    if first != "(":
+        return [] if first in PERMISSIVE | WEAK else [first]
+    refused = _refused_of_any(words)
+    closed = words.pop(0) if words else ""
+    return refused if closed == ")" else [*refused, closed]
 
 
 def licence_faults(packages: Iterable[Package]) -> list[str]:

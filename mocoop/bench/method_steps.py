@@ -102,7 +102,7 @@ def _by_turns(
             worker = workers[case] = Worker(case, MODULE)
             described = worker.ask("describe") if worker.read_answer() else None
             if described is None:
-                results[case] = replace(results[case], reason="the process ended: out of memory")
+                results[case] = replace(results[case], reason=worker.why_ended())
                 workers.pop(case).close()
                 continue
             results[case] = replace(results[case], **described)
@@ -118,6 +118,9 @@ def _by_turns(
                     answer = worker.ask(command)
                     if answer is not None:
                         getattr(results[case], command).append(Timing(**answer))
+        for case, worker in workers.items():
+            if not results[case].image:  # the second part of a round
+                results[case] = replace(results[case], step=[], reason=worker.why_ended())
     finally:
         for worker in workers.values():
             worker.close()

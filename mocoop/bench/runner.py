@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +23,8 @@ GRID_CLASSES = (10, 100, 1000)
 GRID_EXPERTS = (1, 6, 20)
 QUICK_SIZES = ((10, 1), (10, 6), (100, 6))  # (classes, experts); the last one without plain
 QUICK_REPEATS, REPEATS = 2, 5
+KILLED = 9  # the signal with which Linux ends a process when memory is short
+ENDS_SECONDS = 30.0  # that a process may take to end once it has closed its output
 MEMORY_SHARE = 0.85  # largest share of the free memory that a path may need
 
 
@@ -135,11 +138,14 @@ class Worker:
 
     def __init__(self, case: Any, module: str = "mocoop.bench.worker") -> None:
         threads = {name: str(case.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        self._errors = tempfile.TemporaryFile(  # noqa: SIM115 -- `close` closes it
+            "w+", encoding="utf-8", errors="replace"
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, json.dumps(asdict(case))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             text=True,
             env=os.environ | threads,
         )
@@ -160,10 +166,22 @@ class Worker:
             return None
         return self.read_answer()
 
+    def why_ended(self) -> str:
+        """Returns why a process that does not answer has ended, in words."""
+        code = self._process.wait(timeout=ENDS_SECONDS)
+        if code == -KILLED:
+            return "the process ended: out of memory"
+        self._errors.seek(0)
+        lines = self._errors.read().split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), f"exit code {code}")
+        kind, _, said = last.partition("Error: ")  # the last line of a traceback
+        return f"the process ended: {said or kind}"
+
     def close(self) -> None:
         """Ends the process."""
         self._process.kill()
         self._process.communicate()
+        self._errors.close()
 
 
 def measure(chosen: Plan, report: Callable[[str], None]) -> Iterator[list[Measured]]:
@@ -204,7 +222,7 @@ def _take_turns(
         for case, worker in list(workers.items()):
             described = worker.ask("describe") if worker.read_answer() else None
             if described is None:
-                results[case] = Measured(case, reason="the process ended: out of memory")
+                results[case] = Measured(case, reason=worker.why_ended())
                 workers.pop(case).close()
             else:
                 results[case] = replace(results[case], **described)
@@ -215,6 +233,9 @@ def _take_turns(
             for case, worker in workers.items():
                 report(f"{case.label}: round {number + 1} of {chosen.repeats}")
                 _round(worker, results[case])
+        for case, worker in workers.items():
+            if not results[case].step:
+                results[case] = replace(results[case], reason=worker.why_ended())
     finally:
         for worker in workers.values():
             worker.close()

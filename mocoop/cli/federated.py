@@ -87,7 +87,8 @@ def federated(command: FederatedCommand) -> None:
     """Simulates a federation, or writes its partition."""
     if command.save_partition is not None:
         check_file("--save-partition", command.save_partition)
-    from mocoop.datasets import load_dataset
+    _check_engine(command)
+    from mocoop.datasets import absolute_source, load_dataset
     from mocoop.federated.federation import Federation
     from mocoop.federated.partitions import KINDS, make_partition, open_partition
     from mocoop.federated.settings import FederatedConfig
@@ -100,11 +101,14 @@ def federated(command: FederatedCommand) -> None:
         return
     saved: Partition | None = None
     kind = command.partition
-    if kind not in KINDS and Path(kind).suffix == ".json":
+    # The nodes of Flower have the data under the same name, each in its own folder.
+    data = command.data if command.address else absolute_source(command.data)
+    if kind not in KINDS and (Path(kind).suffix == ".json" or Path(kind).is_file()):
         saved = open_partition(Path(kind))
-        kind = saved.kind
+        _check_partition(command, saved, data)
+        kind, data = saved.kind, saved.data
     config = FederatedConfig(
-        data=command.data if saved is None else saved.data,
+        data=data,
         strategy=command.strategy,
         clients=command.clients if saved is None else len(saved.clients),
         partition=kind,
@@ -132,8 +136,6 @@ def federated(command: FederatedCommand) -> None:
             f"{command.save_partition}: {len(held)} clients with {min(held)} to {max(held)} "
             "training images"
         )
-    elif command.engine != "flower" and command.address:
-        raise UserError("--address goes with --engine flower. Add it, or leave --address out.")
     elif command.engine == "flower":
         _on_flower(command, config, saved)
     elif command.folder is None:
@@ -141,6 +143,36 @@ def federated(command: FederatedCommand) -> None:
     else:
         before = list(read_records(command.folder))
         _show(command, before, run_federation(command.folder, config, saved))
+
+
+def _check_engine(command: FederatedCommand) -> None:
+    """Raises UserError for an option that has no effect on the engine."""
+    usual = FederatedCommand()
+    for name in ("address", "certificate", "answer_seconds"):
+        if command.engine != "flower" and getattr(command, name) != getattr(usual, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} goes with --engine flower. Add it, or leave {option} out.")
+    if command.certificate is not None and not command.address:
+        raise UserError("--certificate goes with --address. Add it, or leave --certificate out.")
+    if not 0 < command.answer_seconds < float("inf"):
+        raise UserError(
+            f"--answer-seconds must be greater than 0; got {command.answer_seconds:g}."
+        )
+
+
+def _check_partition(command: FederatedCommand, saved: Partition, data: str) -> None:
+    """Raises UserError for options that contradict a saved partition."""
+    from mocoop.datasets import absolute_source
+
+    usual = FederatedCommand()
+    given = {"data": data, "clients": command.clients, "beta": command.beta}
+    held = {"data": absolute_source(saved.data), "clients": len(saved.clients), "beta": usual.beta}
+    for name, value in given.items():
+        if value not in (held[name], getattr(usual, name)):
+            raise UserError(
+                f"{command.partition} says who holds which images, so --{name} {value} has no "
+                f"effect. Leave it out, or name a way to spread them with --partition."
+            )
 
 
 def _on_flower(
@@ -165,7 +197,7 @@ def _on_flower(
             command.address, config, saved, tell, command.certificate, command.answer_seconds
         )
     else:
-        records = simulate(config, saved, tell)
+        records = simulate(config, saved, tell, command.answer_seconds)
     _sum_up(command, records)
 
 

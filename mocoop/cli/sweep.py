@@ -93,6 +93,7 @@ def _csv(plan: Sweep, outcome: Outcome) -> str:
     import csv
     import io
 
+    from mocoop.csv_cells import csv_cell
     from mocoop.sweeps.table import records
 
     text = io.StringIO()
@@ -100,7 +101,7 @@ def _csv(plan: Sweep, outcome: Outcome) -> str:
     writer.writerow(["candidate", "epochs", "chosen", "data", "shots", "seed", "validation"])
     for record, scored in zip(records(plan, outcome), outcome.scored, strict=True):
         for row in record["validation"]:
-            place = [row["data"], row["shots"], row["seed"], row["accuracy"]]
+            place = [csv_cell(row["data"]), row["shots"], row["seed"], row["accuracy"]]
             own = [scored.candidate.words, record["epochs"], int(record["chosen"])]
             writer.writerow([*own, *place])
     return text.getvalue()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mocoop.datasets import absolute_source
 from mocoop.errors import UserError
 from mocoop.federated.federation import RoundRecord
 from mocoop.federated.settings import FederatedConfig
@@ -43,10 +44,12 @@ class Comparison:
         """Returns the settings of every federation; those of a partition and seed are together.
 
         Federations of the same partition and seed have the same clients, because a partition
-        depends on data, shots, seed and its own settings, and on no strategy.
+        depends on data, shots, seed and its own settings, and on no strategy. Paths are absolute,
+        so that they name the same data wherever the command is given, and on every node.
         """
+        settings = replace(self.settings, data=absolute_source(self.settings.data))
         return [
-            replace(self.settings, partition=partition, strategy=strategy, seed=seed)
+            replace(settings, partition=partition, strategy=strategy, seed=seed)
             for partition in self.partitions
             for seed in self.seeds
             for strategy in self.strategies

@@ -219,7 +219,9 @@ class Federation(Rounds):
         )
         backbone = backbone or load_backbone(training.backbone)
         self.clients = make_clients(config, prepare(training, dataset, backbone), self.partition)
-        server = Server(self.clients[0].travelling(), config.most_change)
+        server = Server(
+            self.clients[0].travelling(), config.most_change, config.noise * config.clip
+        )
         super().__init__(config, server, ClientsHere(self.clients))
 
 

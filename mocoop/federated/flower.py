@@ -39,7 +39,10 @@ def check_flower() -> None:
 
 
 def simulate(
-    config: FederatedConfig, partition: Partition | None, tell: Callable[[RoundRecord], None]
+    config: FederatedConfig,
+    partition: Partition | None,
+    tell: Callable[[RoundRecord], None],
+    seconds: float = SECONDS,
 ) -> list[RoundRecord]:
     """Trains a federation in Flower's simulation, which runs on Ray; returns all records.
 
@@ -47,6 +50,7 @@ def simulate(
         config: the settings.
         partition: who holds which images; made from the settings if None.
         tell: is called with every record as soon as its round is done.
+        seconds: a client that has not answered by then is left out of the round.
 
     Raises:
         UserError: if Flower is missing, or settings and data do not fit together.
@@ -63,7 +67,7 @@ def simulate(
     @app.main()
     def main(grid: Any, context: Any) -> None:
         try:
-            for record in rounds_on(grid, config, partition).run():
+            for record in rounds_on(grid, config, partition, seconds).run():
                 records.append(record)
                 tell(record)
         except UserError as error:
@@ -100,7 +104,8 @@ def rounds_on(
         start_seconds: that all nodes have to appear, and to say which client they are.
     """
     clients = ClientsOnFlower(grid, config, partition, seconds, start_seconds)
-    return Rounds(config, Server(clients.start(), config.most_change), clients)
+    server = Server(clients.start(), config.most_change, config.noise * config.clip)
+    return Rounds(config, server, clients)
 
 
 class ClientsOnFlower:

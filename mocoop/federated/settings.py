@@ -38,7 +38,8 @@ class FederatedConfig:
     gate_rate: float = 0.2
     """pFedMoAP: the attention gate's learning rate as a multiple of the prompts' rate."""
     most_change: float = 100.0
-    """An update whose parameters moved further than this (L2 distance) is refused."""
+    """An update whose parameters moved further than this (L2 distance) is refused. With noise it
+    may be further away by the length of the noise."""
     clip: float = 0.0
     """Largest L2 norm of the change that a client sends; a longer one is shortened. 0: any."""
     noise: float = 0.0
@@ -64,6 +65,8 @@ class FederatedConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} must be a number of at least 0; got {value}.")
+        if not (math.isfinite(self.beta) and self.beta > 0):
+            raise UserError(f"beta must be greater than 0; got {self.beta}.")
         if not self.most_change > 0:
             raise UserError(f"most_change must be greater than 0; got {self.most_change}.")
         self._check_privacy()
@@ -120,6 +123,7 @@ class FederatedConfig:
         for name, value in values.items():
             if name not in kinds:
                 raise choose_from("setting", name, tuple(kinds))
-            if type(value) is not kinds[name]:
+            whole = type(value) is int and kinds[name] is float  # JSON has no other 1.0
+            if type(value) is not kinds[name] and not whole:
                 raise UserError(f"{name} must be {kinds[name].__name__}; got {value!r}.")
         return cls(**values)

@@ -171,7 +171,7 @@ def _restore(federation: Federation, path: Path) -> list[RoundRecord]:
     records = read_records(path)
     parts: dict[str, State] = {}
     for key, value in read_tensors(path / STATE).items():
-        part, _, name = key.partition("//")
+        part, _, name = key.rpartition("//")  # a client's name may have it too
         parts.setdefault(part, {})[name] = value
     federation.server.shared = parts.get(SHARED, {})
     federation.server.pool = {
@@ -180,7 +180,12 @@ def _restore(federation: Federation, path: Path) -> list[RoundRecord]:
         if part.startswith(f"{POOL}/")
     }
     for client in federation.clients:
-        client.restore(parts.get(f"{CLIENT}/{client.name}", {}))
+        kept = parts.get(f"{CLIENT}/{client.name}")
+        if kept is None:
+            raise UserError(
+                f"{path / STATE} lacks the parameters of {client.name}. Start the federation anew."
+            )
+        client.restore(kept)
     federation.done = records[-1].number
     for record in records:
         federation.asked.update(record.took_part)

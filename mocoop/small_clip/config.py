@@ -7,6 +7,15 @@ from typing import Any
 
 from mocoop.errors import UserError
 
+_LEAST = {
+    **dict.fromkeys(
+        ("pictures", "batch_size", "width", "layers", "captions", "style_names", "eval_every",
+         "eval_scenes", "workers"), 1,
+    ),
+    "names": 3,  # a scene has up to three different things
+    **dict.fromkeys(("patch_weight", "learning_rate", "weight_decay", "seed"), 0),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class SmallClipConfig:
@@ -67,9 +76,12 @@ class SmallClipConfig:
     """Processes that draw; the pictures do not depend on it."""
 
     def __post_init__(self) -> None:
-        for name in ("pictures", "batch_size", "width", "layers", "eval_every", "workers"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        for name, least in _LEAST.items():
+            if not least <= getattr(self, name) < float("inf"):
+                raise UserError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+        for name in ("warmup", "singles_first", "singles_last", "singles_until"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} must be from 0 to 1; got {getattr(self, name)}.")
         if self.width % 32:
             raise UserError(f"width must be a multiple of 32; got {self.width}.")
         if self.places not in ("waves", "random"):

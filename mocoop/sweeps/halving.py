@@ -97,8 +97,8 @@ def run_sweep(
             means = {scored.candidate.words: scored.mean for scored in ranked}
             journal.add_decision(epoch, means, [scored.candidate.words for scored in kept])
             out = ranked[len(kept) :] + out
-            order = {scored.candidate.words for scored in kept}
-            alive = [candidate for candidate in alive if candidate.words in order]
+            going_on = [scored.candidate for scored in kept]  # equal words may round two numbers
+            alive = [candidate for candidate in alive if candidate in going_on]
         tests = _tested(sweep, alive[0], journal, engine)
     return Outcome((*kept, *out), tests)
 

@@ -28,6 +28,7 @@ from mocoop.sweeps.training import Reached
 
 PLAN, JOURNAL, RUNS = "sweep.json", "journal.jsonl", "runs"
 FORMAT = 1
+LOOK_SECONDS = 0.5  # longer than a look at the lock takes
 BEGIN, RUN, DECISION, CHOSEN = "begin", "run", "decision", "chosen"
 
 
@@ -205,7 +206,8 @@ class Journal:
         Raises:
             UserError: if another command holds it.
         """
-        lock = FileLock(lock_file(self._file), timeout=0)
+        # Whoever looks whether a command runs (`running`) holds the lock for a moment too.
+        lock = FileLock(lock_file(self._file), timeout=LOOK_SECONDS)
         try:
             lock.acquire()
         except Timeout as error:

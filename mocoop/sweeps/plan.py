@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mocoop.config import TrainConfig
+from mocoop.datasets import absolute_source
 from mocoop.errors import UserError
 from mocoop.methods import find_method
 from mocoop.presets import settings_from
@@ -116,7 +117,7 @@ class Sweep:
         changed = {"validation": "all", **self.settings, **candidate.changes}
         return {
             (data, shots, seed): settings_from(
-                named | {"data": data, "shots": shots, "seed": seed} | changed
+                named | {"data": absolute_source(data), "shots": shots, "seed": seed} | changed
             )
             for data, shots, seed in itertools.product(self.data, self.shots, self.seeds)
         }

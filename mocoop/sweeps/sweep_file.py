@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -38,9 +39,9 @@ def read_sweep(file: Path) -> Sweep:
         raise UserError(f"Sweep {file} cannot be read: {error.strerror or error}.") from error
     try:
         values = read_yaml(content)
-        lines = _lines(yaml.compose(content.decode("utf-8-sig"), yaml.SafeLoader))
     except UserError as error:
         raise UserError(f"Sweep {file} cannot be read: {error}.") from error
+    lines = _lines(yaml.compose(content.decode("utf-8-sig"), yaml.SafeLoader))
     return _Reader(file.name, lines).sweep(values)
 
 
@@ -180,8 +181,8 @@ class _Reader:
             raise self._error(where, f"{name} is no number: give a list of values")
         if scale not in ("linear", "log"):
             raise self._error(where, str(choose_from("scale", scale, ("linear", "log"))))
-        if not ends[0] < ends[1] or (scale == "log" and ends[0] <= 0):
-            needed = "from less than to" + (", both above 0" if scale == "log" else "")
+        if not -math.inf < ends[0] < ends[1] < math.inf or (scale == "log" and ends[0] <= 0):
+            needed = "numbers, from less than to" + (", both above 0" if scale == "log" else "")
             raise self._error(where, f"expected {needed}; got {ends[0]} and {ends[1]}")
         return Span(ends[0], ends[1], scale, isinstance(ends[0], int))
 
@@ -288,11 +289,6 @@ def _lines(node: yaml.Node | None, where: Path_ = ()) -> dict[Path_, int]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             path = (*where, str(key.value))
-            if path in found:  # YAML would take the second one, and say nothing
-                raise UserError(
-                    f"{key.value} is given twice, on the lines {found[path]} and "
-                    f"{key.start_mark.line + 1}"
-                )
             found[path] = key.start_mark.line + 1
             found |= _lines(value, path)
     return found

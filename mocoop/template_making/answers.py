@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 from mocoop.templates import SLOT
 
+# Models write \' or \{ as in other languages, which JSON does not know.
+_ESCAPE = re.compile(r'\\(["\\/bfnrtu])|\\')
 _PAIR = re.compile(r'"template"\s*:\s*("(?:[^"\\]|\\.)*")')
 _KEYS = ("templates", "captions", "items", "result", "results", "data")
 LONGEST = 200_000  # characters of an answer that are read
@@ -21,7 +24,7 @@ def templates_in(answer: str) -> list[str]:
     around the list, JSON inside of other text, lists that were cut off, and plain lines with
     `{}` are read too.
     """
-    answer = answer[:LONGEST]
+    answer = _ESCAPE.sub(lambda found: found[0] if found[1] else "", answer[:LONGEST])
     found: list[str] = []
     decoder = json.JSONDecoder()
     position = tries = 0
@@ -34,7 +37,9 @@ def templates_in(answer: str) -> list[str]:
             continue
         found += _texts(value)
     if not found:
-        found = [json.loads(text, strict=False) for text in _PAIR.findall(answer)]
+        for text in _PAIR.findall(answer):
+            with suppress(ValueError):  # a damaged \u
+                found.append(json.loads(text, strict=False))
     if not found:
         found = [line for line in answer.splitlines() if SLOT in line]
     return [text for text in found if text.strip()]

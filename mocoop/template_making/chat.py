@@ -49,7 +49,7 @@ class ChatModel:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.model = model
-        self._key = os.environ.get(key_in_use(), NO_KEY)
+        self._key = os.environ.get(key_in_use(), NO_KEY).strip()  # of a file's last line break
         self._seconds = seconds
         self._sleep = sleep
         self._left_out: set[str] = set()
@@ -235,6 +235,7 @@ def _retry_after(value: str) -> float | None:
         pass
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return max(0.0, (until - datetime.now(UTC)).total_seconds())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import string
 from collections.abc import Sequence
@@ -66,8 +67,10 @@ def random_words(
     number = max(1, round(sum(len(name.split()) for name in names) / len(names)))
     length = max(2, round(sum(map(len, names)) / sum(len(name.split()) for name in names)))
     found: dict[str, None] = {}
-    while len(found) < count:
-        if len(found) % 2:
+    for turn in itertools.count():
+        if len(found) == count:
+            break
+        if turn % 2:  # of short names there are few such words, so that some are drawn again
             pieces = [
                 "".join(generator.choices(string.ascii_lowercase, k=length)) for _ in range(number)
             ]

@@ -13,7 +13,7 @@ KEYS = ("MOCOOP_CHAT_KEY", "OPENAI_API_KEY")  # variables of the environment, th
 
 def key_in_use() -> str:
     """Returns the name of the variable that holds the key; "" if there is none."""
-    return next((name for name in KEYS if os.environ.get(name)), "")
+    return next((name for name in KEYS if os.environ.get(name, "").strip()), "")
 
 
 def check_client() -> None:

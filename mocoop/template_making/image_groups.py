@@ -153,11 +153,11 @@ def choose_by_images(
             )
         )
     best = tried[0]
-    if most < 2:
-        why = "there are too few different templates for two groups"
-    elif count:
+    if count:
         fewer = f"; there are only {most} different templates" if most < count else ""
         why = f"the number was given{fewer}"
+    elif most < 2:
+        why = "there are too few different templates for two groups"
     elif accuracy is not None:
         stable = [one for one in tried if one.stability > STABLE]
         best = max(stable or tried, key=lambda one: (one.validation or 0.0, -one.count))

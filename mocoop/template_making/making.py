@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from mocoop.clip.backbone import Backbone
 from mocoop.datasets.base import Dataset, Item
 from mocoop.datasets.splits import class_range, few_shot
-from mocoop.errors import UserError
+from mocoop.errors import UserError, choose_from
 from mocoop.features.cache import FeatureCache
 from mocoop.template_making.candidates import Candidate, Judged, check_number
 from mocoop.template_making.controls import controls
@@ -61,6 +61,9 @@ class GroupingSettings:
     def __post_init__(self) -> None:
         if self.shots < 1:
             raise UserError(f"shots must be at least 1; got {self.shots}.")
+        for name, kind in (("classes", Classes), ("method", Method), ("rule", Rule)):
+            if getattr(self, name) not in get_args(kind):
+                raise choose_from(name, getattr(self, name), get_args(kind))
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 4294967295; got {self.seed}.")
         if self.count < 0:
@@ -102,7 +105,7 @@ class Made:
         """Returns what a user should know about these groups."""
         found = []
         if len(self.groups) == 1:
-            found.append(f"All templates are in one group: {self.chosen.why}.")
+            found.append(f"There is one group: {self.chosen.why}.")
         for name, share in self.shares.items():
             if share == 0.0:
                 found.append(f"Group {name!r} is among the two best of no training image.")
@@ -149,19 +152,11 @@ class TemplateMaker:
             )
         self.class_names = [dataset.class_names[label] for label in allowed]
         self.encoded = encoded_classes(allowed, expected, settings.seed)
-        items = {split: self._items(split) for split in ("train", "val")}
-        if not items["train"]:
+        self._train, self._val = self._drawn()
+        if not self._train:
             raise UserError(
                 f"{dataset.name} has no training images, on which templates are tried. Add some."
             )
-        train, val = few_shot(
-            [item.label for item in items["train"]],
-            [item.label for item in items["val"]],
-            settings.shots,
-            settings.seed,
-        )
-        self._train = [items["train"][index] for index in train]
-        self._val = [items["val"][index] for index in val]
 
     @cached_property
     def images(self) -> Images:
@@ -294,10 +289,25 @@ class TemplateMaker:
                 kept[name] = Control(some, self.accuracy(some))
         return kept
 
-    def _items(self, split: str) -> list[Item]:
-        """Returns a split's items of the encoded classes."""
+    def _drawn(self) -> tuple[list[Item], list[Item]]:
+        """Returns the few-shot training and validation items of the encoded classes.
+
+        They are those of a run: classes are selected after sampling. Validation images that are
+        the test images too are left out, because nothing may be chosen on these.
+        """
+        train = self.dataset.items("train")
+        val = () if self.dataset.val_is_test else self.dataset.items("val")
+        chosen, chosen_val = few_shot(
+            [item.label for item in train],
+            [item.label for item in val],
+            self.settings.shots,
+            self.settings.seed,
+        )
         used = set(self.encoded)
-        return [item for item in self.dataset.items(split) if item.label in used]
+        return (
+            [train[index] for index in chosen if train[index].label in used],
+            [val[index] for index in chosen_val if val[index].label in used],
+        )
 
     def _images(self, items: Sequence[Item]) -> Images:
         features = self._cache.features(self.dataset, items)[:, 0]

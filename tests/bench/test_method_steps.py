@@ -18,6 +18,7 @@ from mocoop.bench.method_steps import (
 )
 from mocoop.bench.method_worker import MethodBench, MethodCase, step_settings
 from mocoop.bench.plain_methods import PlainMixture
+from mocoop.bench.runner import Worker
 from mocoop.bench.worker import Timing
 from mocoop.cli.main import main
 from tests.bench.test_bench import MACHINE
@@ -76,6 +77,25 @@ def test_a_worker_answers(deep):
         timing = bench.answer(command)
         assert timing["cpu_seconds"] > 0
         assert timing["peak_bytes"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("raise ValueError('RN50: takes no tokens')", "RN50: takes no tokens"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "out of memory"),
+        ("raise SystemExit(7)", "exit code 7"),
+    ],
+)
+def test_a_process_that_ended_is_told_with_its_reason(tmp_path, monkeypatch, code, why):
+    (tmp_path / "ends.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    worker = Worker(SMALL, "ends")
+    try:
+        assert worker.read_answer() is None
+        assert worker.why_ended() == f"the process ended: {why}"
+    finally:
+        worker.close()
 
 
 def made_up():

@@ -85,7 +85,7 @@ def test_own_templates(place, tmp_path, capsys):
     assert "has groups already" in capsys.readouterr().err
     (tmp_path / "mine.txt").write_text("a photo of a {}.\n" * 3)
     assert templates(place, "--from", tmp_path / "mine.txt") == 0
-    assert "note: All templates are in one group" in capsys.readouterr().out
+    assert "note: There is one group" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,16 @@ def test_the_command_prints_means_and_paired_gains(settings, tmp_path, capsys):
     assert len(json.loads(capsys.readouterr().out)) == 4
 
 
+def test_the_same_path_elsewhere_is_another_data_set(settings, tmp_path, monkeypatch):
+    sources = set()
+    for name in ("one", "two"):
+        picture_folder(tmp_path / name / "pictures")
+        monkeypatch.chdir(tmp_path / name)
+        here = replace(settings, data="pictures")
+        sources |= {c.data for c in Comparison(("domain",), ("local",), (1,), here).configs()}
+    assert sources == {str(tmp_path / name / "pictures") for name in ("one", "two")}
+
+
 def test_the_mean_is_of_the_last_five_rounds():
     records = [RoundRecord(number, {"a": 10.0 * number}) for number in range(8)]
     assert last_accuracy(records) == 50.0

@@ -23,6 +23,7 @@ from mocoop.federated.store import (
     run_federation,
 )
 from mocoop.federated.strategies import STRATEGIES
+from mocoop.storage.atomic import read_tensors
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 
@@ -216,6 +217,48 @@ def test_the_command_writes_a_partition_and_continues(config, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--clients", "4"], "--clients 4 has no effect"),
+        (["--data", "digits"], "--data digits has no effect"),
+        (["--beta", "3"], "--beta 3.0 has no effect"),
+        (["--answer-seconds", "5"], "--answer-seconds goes with --engine flower"),
+        (["--engine", "flower", "--answer-seconds", "0"], "must be greater than 0"),
+        (["--engine", "flower", "--certificate", "ca.pem"], "--certificate goes with --address"),
+    ],
+)
+def test_options_that_have_no_effect_are_refused(config, tmp_path, capsys, options, message):
+    partition = tmp_path / "who"  # a name without .json
+    Federation(config).partition.save(partition)
+    assert main(["federated", "--partition", str(partition), *options]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_clients_of_any_name_go_on(config, tmp_path):
+    made = Federation(config).partition
+    names = ("ward//3", "Städt. Klinik", "")
+    shares = tuple(replace(c, name=n) for c, n in zip(made.clients, names, strict=True))
+    config, named = replace(config, strategy="mocoop-local"), replace(made, clients=shares)
+    whole = list(run_federation(tmp_path / "whole", config, named))
+    begun = run_federation(tmp_path / "parts", config, named)
+    first = [next(begun), next(begun)]
+    begun.close()
+    rest = list(run_federation(tmp_path / "parts"))
+    seen = [replace(record, seconds=0.0) for record in (*first, *rest)]
+    assert seen == [replace(record, seconds=0.0) for record in whole]
+    one, other = (read_tensors(tmp_path / name / STATE) for name in ("whole", "parts"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_whole_numbers_are_settings_too(config, tmp_path):
+    begun = run_federation(tmp_path / "kept", replace(config, beta=1, participation=1))
+    next(begun)
+    begun.close()
+    assert [record.number for record in run_federation(tmp_path / "kept")] == [1, 2]
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"strategy": "fedprox"}, "Unknown strategy 'fedprox'"),
@@ -224,6 +267,7 @@ def test_the_command_writes_a_partition_and_continues(config, tmp_path, capsys):
         ({"participation": 0.0}, "participation must be above 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be a number"),
         ({"most_change": 0.0}, "most_change must be greater than 0"),
+        ({"beta": float("inf")}, "beta must be greater than 0"),
         ({"shots": 0}, "shots"),
     ],
 )

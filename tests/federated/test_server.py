@@ -25,9 +25,10 @@ def test_updates_are_averaged_by_their_images():
     [
         (Update("bad", 1, state(float("nan"), 0.0)), "are not finite"),
         (Update("bad", 1, state(float("inf"), 0.0)), "are not finite"),
-        (Update("bad", 1, state(0.0)), "other names or shapes"),
-        (Update("bad", 1, {}), "other names or shapes"),
-        (Update("bad", 1, {"other": torch.zeros(2)}), "other names or shapes"),
+        (Update("bad", 1, state(0.0)), "other names, shapes or number types"),
+        (Update("bad", 1, {}), "other names, shapes or number types"),
+        (Update("bad", 1, {"other": torch.zeros(2)}), "other names, shapes or number types"),
+        (Update("bad", 1, {"prompt": torch.zeros(2).double()}), "other names, shapes or number"),
         (Update("bad", 0, state(0.0, 0.0)), "has no images"),
         (Update("bad", 10**9, state(9.0, 9.0)), "is larger than the allowed 10"),
     ],
@@ -50,3 +51,13 @@ def test_the_nearest_prompts_are_those_of_others():
     near = server.nearest(["a", "b"], 2)
     assert near == {"a": ["c", "d"], "b": ["c", "a"]}
     assert server.nearest(["b"], 9) == {"b": ["c", "a", "d"]}
+
+
+def test_the_noise_of_many_numbers_is_no_reason_to_refuse_them():
+    shared = {"prompt": torch.zeros(10_000)}
+    noisy = {"prompt": torch.randn(10_000, generator=torch.Generator().manual_seed(1))}  # 100 long
+    without = Server(shared, 10.0).receive([Update("a", 1, noisy)])
+    assert "larger than the allowed 10" in without["a"]
+    assert Server(shared, 10.0, noise=1.0).receive([Update("a", 1, noisy)]) == {}
+    far = {"prompt": noisy["prompt"] + 1.0}  # moved by 100 as well
+    assert "larger" in Server(shared, 10.0, noise=1.0).receive([Update("a", 1, far)])["a"]

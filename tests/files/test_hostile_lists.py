@@ -29,6 +29,7 @@ PICTURES = {f"{name}/{n}.png": picture_bytes(n) for name in ("cat", "dog") for n
         (b"x" * 2_000_000, "at most"),
         (b"\xff\xfe\x00", "."),
         (b"a: 2024-99-99", "month"),
+        (b"a: {b: [{c: 1, d: 2,\n c: 3}]}", "c is given twice, on the lines 1 and 2"),
         (b"a: [", "expected"),
     ],
 )

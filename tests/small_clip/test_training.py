@@ -209,6 +209,10 @@ def test_accuracy_is_measured_on_the_same_unseen_scenes():
     [
         ({"width": 100}, "multiple of 32; got 100"),
         ({"pictures": 0}, "pictures must be at least 1; got 0"),
+        ({"names": 2}, "names must be at least 3; got 2"),  # a scene of three would never end
+        ({"captions": 0}, "captions must be at least 1; got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be at least 0; got nan"),
+        ({"warmup": 2.0}, "warmup must be from 0 to 1; got 2"),
         ({"precision": "fp16"}, "bf16 or fp32; got 'fp16'"),
         ({"places": "grid"}, "waves or random; got 'grid'"),
         ({"pooling": "max"}, "token or average; got 'max'"),

@@ -130,6 +130,17 @@ def test_the_better_half_goes_on_and_the_best_is_tested(trained, tmp_path):
     assert [path.parent for path in results] == sorted(r.path for r in outcome.tests.values())
 
 
+def test_candidates_whose_numbers_look_alike_stay_apart(trained, tmp_path, monkeypatch):
+    """Equal in words, as 0.1 and 0.10000000001 are: only the better one is tested."""
+    near = 0.10000000001
+    monkeypatch.setitem(GOOD, near, GOOD[0.1] + 1)
+    alike = replace(SWEEP, grid={"learning_rate": (0.1, near)}, halving=None)
+    _, outcome = followed(run_sweep(alike, tmp_path / "sweep", LOCAL))
+    assert outcome.chosen.candidate.changes == {"learning_rate": near}
+    tested = {run.path.name for run in outcome.tests.values()}
+    assert tested == {run_name(c) for c in alike.configs(outcome.chosen.candidate).values()}
+
+
 def test_without_halving_all_train_to_the_end(trained, tmp_path):
     _, outcome = followed(run_sweep(replace(SWEEP, halving=None), tmp_path / "sweep", LOCAL))
     assert outcome.chosen.candidate.changes == {"learning_rate": 0.1}

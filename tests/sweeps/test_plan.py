@@ -61,6 +61,15 @@ def test_rungs_grow_by_the_factor_up_to_all_epochs():
     assert total_epochs(halved) == 3 * (4 * 2 + 2 * 4 + 12 + 2)
 
 
+def test_a_relative_path_means_the_same_on_every_node(tmp_path, monkeypatch):
+    (tmp_path / "pets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    sweep = Sweep(("pets",), ("coop",), grid=GRID)
+    configs = sweep.configs(sweep.candidates()[0])
+    assert {name for name, _, _ in configs} == {"pets"}
+    assert {config.data for config in configs.values()} == {str(tmp_path / "pets")}
+
+
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [

@@ -32,7 +32,7 @@ def chat(server, monkeypatch):
     kind, url = server
     kind.script.clear()
     kind.asked.clear()
-    monkeypatch.setenv("MOCOOP_CHAT_KEY", KEY)
+    monkeypatch.setenv("MOCOOP_CHAT_KEY", f"{KEY}\n")  # as in many files with a key
     waits: list[float] = []
     return ChatModel("stand-in", url, 20, waits.append), kind, waits
 
@@ -72,6 +72,13 @@ def test_busy_endpoints_are_asked_again(chat):
     assert model.ask("s", "p", 1).text == "at last"
     assert waits[:2] == [2.5, 2.0]
     assert 20 < waits[2] <= 30
+    for odd, seconds in (("Wed, 21 Oct 2026 07:28:00 -0000", 0.0), (f"Wed, 1 Oct {10**20}", 1.0)):
+        waits.clear()
+        server.script += [
+            Behaviour(status=429, headers={"Retry-After": odd}), Behaviour("at last"),
+        ]  # fmt: skip
+        assert model.ask("s", "p", 1).text == "at last"
+        assert waits == [seconds]
     server.script.append(Behaviour(status=429, headers={"Retry-After": "3600"}))
     with pytest.raises(UserError, match="asks to wait for 3600 seconds"):
         model.ask("s", "p", 1)

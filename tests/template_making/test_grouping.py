@@ -190,6 +190,8 @@ def test_controls(tokenizer):
     assert len(set(words)) == 30
     assert all(len(t.removeprefix("a photo of a {}, which has ").split()) == 2 for t in words)
     assert random_words(tokenizer, ["hot dog"], 30, 2) != words
+    short = random_words(tokenizer, ["A", "B"], 1500, 1)  # more than there are pairs of letters
+    assert len(set(short)) == 1500
 
 
 def test_many_templates_are_encoded_for_fewer_classes():

@@ -78,6 +78,7 @@ def test_the_number_of_groups():
     assert known.best.stability <= 1.0
     assert choose_by_images(vectors, probabilities, 1).best.groups == 6
     assert choose_by_images(vectors, probabilities, 1, 2).best.groups == 2
+    assert choose_by_images(vectors, probabilities, 1, 1).why == "the number was given"
     far = choose_by_images(vectors[:2], probabilities[:2], 1, 5)
     assert (far.best.groups, far.why) == (
         2, "the number was given; there are only 2 different templates",

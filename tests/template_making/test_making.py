@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from mocoop import preset
 from mocoop.datasets import load_dataset
+from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
 from mocoop.features.cache import FeatureCache
 from mocoop.template_making.candidates import Candidate
@@ -157,11 +159,29 @@ def test_test_images_are_not_looked_at(maker, folder):
     assert made.validation is None
 
 
+def test_the_images_are_those_of_a_run(maker, folder):
+    """Classes are selected after sampling, so that no other images are seen than in training."""
+    for classes in ("all", "base"):
+        for seed in range(3):
+            config = preset("mocoop", data=folder.source, shots=2, classes=classes, seed=seed)
+            tool = maker(shots=2, classes=classes, seed=seed)
+            assert (tuple(tool._train), tuple(tool._val)) == few_shot_items(config, folder)
+
+
+def test_nothing_is_chosen_on_test_images(maker, folder):
+    """On ImageNet, say, whose validation images are those that runs are tested on."""
+    both = replace(folder, splits={**folder.splits, "val": folder.splits["test"]})
+    tool = maker(data=both)
+    made = tool.group(tool.judge(CANDIDATES))
+    assert made.validation is None
+    assert all(one.validation is None for one in made.chosen.tried)
+
+
 def test_few_templates(maker):
     tool = maker()
     made = tool.group(judged_as(tool, *["a photo of a {}."] * 5))
     assert list(made.groups.values()) == [("a photo of a {}.",)]
-    assert made.remarks[0].startswith("All templates are in one group: there are too few")
+    assert made.remarks[0].startswith("There is one group: there are too few")
     with pytest.raises(UserError, match=r"The only candidate was refused.*is there 0 times"):
         tool.group(judged_as(tool, "a photo."))
     with pytest.raises(UserError, match="All 2 candidates were refused"):
@@ -184,6 +204,6 @@ def test_what_cannot_be_made(maker, folder):
     two = replace(folder, class_names=folder.class_names[:2], splits={"train": ()})
     with pytest.raises(UserError, match="too few classes"):
         maker(data=two, classes="base")
-    for wrong in ({"shots": 0}, {"count": -1}, {"seed": -1}):
+    for wrong in ({"shots": 0}, {"count": -1}, {"seed": -1}, {"method": "k-means"}):
         with pytest.raises(UserError):
             GroupingSettings(**wrong)

@@ -63,7 +63,20 @@ def test_answers_without_templates(answer):
     assert templates_in(answer) == []
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        r"""[{"template": "a child\'s drawing of a \{}.", "factor": "medium"}]""",
+        r"""{"template": "a child\'s drawing of a {}.""" + '"',  # cut off
+        r"""["a child\u0027s drawing of a {}."]""",
+    ],
+)
+def test_escapes_that_json_does_not_know(answer):
+    assert templates_in(answer) == ["a child's drawing of a {}."]
+
+
 def test_hostile_answers_end():
+    assert templates_in(r'"template": "\uzzzz"') == []
     assert templates_in("[" * (2 * LONGEST)) == []
     assert templates_in('{"template": ' * 50_000) == []
 
