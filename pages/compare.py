@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.common import state
+from app.common.words import BESIDE
 from app.compare import beside_view, documents, prompt_files, run_files, sweeps_view, view, words
 from app.compare.tables import select_runs
 from app.ui.entry import inside_the_app
@@ -42,8 +43,8 @@ def page() -> None:
     if tabs[words.MEANS].open:
         with tabs[words.MEANS]:
             view.means([runs[name] for name in shown["run"] if name in runs])
-    if tabs[words.BESIDE].open:
-        with tabs[words.BESIDE]:
+    if tabs[BESIDE].open:
+        with tabs[BESIDE]:
             beside_view.beside(view.pick_runs(runs), runs)
     if tabs[words.CURVES].open:
         with tabs[words.CURVES]:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.caches import data as data_caches
 from app.common import state
+from app.common.words import CHECK
 from app.data import edit_view, words
 from app.data import view as data_view
 from app.new_templates.view import new_templates
@@ -31,7 +32,7 @@ def page() -> None:
         words.CLASSES: lambda: edit_view.classes(dataset),
         words.TEMPLATES: lambda: edit_view.templates(name, dataset),
         words.NEW_TEMPLATES: lambda: new_templates(name, dataset),
-        words.CHECK: lambda: edit_view.whole(name, dataset),
+        CHECK: lambda: edit_view.whole(name, dataset),
     }
     tabs = st.tabs(list(parts), key=state.DATA_VIEW, bind=state.QUERY)
     for tab, show in zip(tabs, parts.values(), strict=True):

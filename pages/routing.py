@@ -21,16 +21,18 @@ from mocoop.runs.run import Run
 
 def page(run: Run) -> None:
     setup = run_list.setup_of(run)
+    top = st.container()
     with loading(setup.config):
         has_test_images = run_caches.has_test_images(run)
+        if has_test_images:
+            with top:
+                choice = view.pick_classes(setup)
+            tested = run_caches.routed_test_items(run, choice)
+            table = run_caches.gallery(run, choice)
+            result = cached.evaluation(run, choice)
     if not has_test_images:
         own_pictures_alone(run)
         return
-    choice = view.pick_classes(setup)
-    with loading(setup.config):
-        tested = run_caches.routed_test_items(run, choice)
-        table = run_caches.gallery(run, choice)
-        result = cached.evaluation(run, choice)
     view.overview(run, setup.config, tested, table, result)
     image = st.query_params.get(state.IMAGE)
     image_index = position(tested, image)

@@ -17,7 +17,7 @@ from mocoop.user_paths import user_path
 
 NO_PATHS = ["~nosuchuser/x", "a\0b", "/" + "a" * 5000, "/" + "b" * 300, "c/\udc80x\0"]
 WAYS = [
-    user_path, data_name, data_stamp, load_dataset, check_name, dataset_name,
+    user_path, data_name, data_stamp, load_dataset, check_name,
     clip_stamp, check_backbone_name, absolute_name,
 ]  # fmt: skip
 
@@ -28,6 +28,12 @@ def test_no_path_is_told_in_words(way, typed, monkeypatch):
     monkeypatch.setattr("streamlit.get_option", lambda name: "127.0.0.1")
     with pytest.raises(UserError, match=r"cannot be a file or folder here: .*\. Check the path"):
         way(typed)
+
+
+@pytest.mark.parametrize("typed", NO_PATHS, ids=range(len(NO_PATHS)))
+def test_runs_of_data_that_cannot_be_here_keep_a_name(typed):
+    """They come from another machine, and are listed with the others."""
+    assert dataset_name(typed) == Path(typed).name
 
 
 @pytest.mark.parametrize("tag", ["~nosuchuser/x", "a" * 300])

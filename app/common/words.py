@@ -15,6 +15,7 @@ from mocoop.shots import ALL_SHOTS
 from mocoop.templates import Groups, as_groups
 
 GROUP, TEMPLATES = "Group", "Templates"  # columns of the table of templates
+BESIDE, CHECK = "Side by side", "Check"  # tabs of Compare and Data to which other pages lead
 SEPARATOR = " | "
 _BETWEEN = re.compile(r"\n|(?<!\\)\|")  # what separates typed templates
 NO_CLEAR_DIFFERENCE = "no clear difference"

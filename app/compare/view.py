@@ -12,7 +12,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.caches.run_list import stamp_of
 from app.common import state
-from app.common.words import escape_markdown
+from app.common.words import BESIDE, escape_markdown
 from app.compare import tables, words
 from app.compare.figures import Curve, training_curves
 from app.compare.mean_tables import mean_tables
@@ -31,7 +31,7 @@ from mocoop.runs.status import STOPPED
 from mocoop.shots import ALL_SHOTS, shots_value
 from mocoop.sweeps.journal import sweeps
 
-TABS = (words.RUNS, words.MEANS, words.BESIDE, words.CURVES)
+TABS = (words.RUNS, words.MEANS, BESIDE, words.CURVES)
 MAX_CURVES = 8
 
 

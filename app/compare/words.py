@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.common.words import NO_CLEAR_DIFFERENCE, duration, escape_markdown, signed
+from app.common.words import BESIDE, NO_CLEAR_DIFFERENCE, duration, escape_markdown, signed
 from mocoop.evaluation.paired import PairTest, p_in_words
 from mocoop.sweeps.journal import Progress
 
@@ -15,7 +15,7 @@ CAPTION = (
 )
 NO_RUN = "There is no run yet. Train one, or import one from another machine."
 TRAIN_A_RUN = "Train a run"
-RUNS, MEANS, BESIDE, CURVES = "Runs", "Means over seeds", "Side by side", "Curves"  # the tabs
+RUNS, MEANS, CURVES = "Runs", "Means over seeds", "Curves"  # the tabs, with `BESIDE`
 
 # While something is computed.
 READING, AVERAGING = "Reading the runs …", "Averaging over seeds …"

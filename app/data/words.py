@@ -16,7 +16,7 @@ CAPTION = (
     "upload a zip."
 )
 TRAIN_ON_IT = "Train on it"
-PICTURES, CLASSES, TEMPLATES, CHECK = "Pictures", "Classes", "Templates", "Check"  # the tabs
+PICTURES, CLASSES, TEMPLATES = "Pictures", "Classes", "Templates"  # the tabs, with `CHECK`
 NEW_TEMPLATES = "New templates"
 
 # Upload.

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from app.common import state
-from app.compare.words import BESIDE
-from app.data.words import CHECK
+from app.common.words import BESIDE, CHECK
 from app.train import panel_words as words
 from mocoop.config import TrainConfig
 from mocoop.features.cache import WHERE_TO_LEAVE_OUT

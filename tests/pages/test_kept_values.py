@@ -8,7 +8,7 @@ import sys
 
 from app.caches import run_list
 from app.common import state
-from app.common.words import data_label
+from app.common.words import CHECK, data_label
 from app.data import words as data_words
 from app.new_templates import words
 from mocoop.presets import preset
@@ -80,7 +80,7 @@ def test_every_page_shows_the_same_of_two_runs_of_one_name(one_run, tmp_path):
 def test_a_check_says_nothing_of_images_that_were_added(empty_runs, tmp_path, monkeypatch):
     monkeypatch.setenv("MOCOOP_DATA", str(tmp_path))
     own = picture_folder(tmp_path / "uploads/own")
-    app = open_page("pages/data.py", data=own, look_at=data_words.CHECK)
+    app = open_page("pages/data.py", data=own, look_at=CHECK)
     press(app, data_words.OPEN_EVERY)
     assert [one.value for one in app.success] == [data_words.ALL_READABLE]
     (tmp_path / "uploads/own/test/red cup/new.png").write_bytes(b"no picture")

@@ -8,7 +8,7 @@ import pytest
 
 from app.caches import answers as answer_caches
 from app.common import state
-from app.compare.words import BESIDE
+from app.common.words import BESIDE
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
 from mocoop.runs.writer import queue_run
