@@ -29,7 +29,7 @@ class Means:
     average: Table | None
     """Means over the data sets, for lines that all of them have; None if there is no such line."""
     measures: tuple[Table, ...]
-    """Other measures, such as calibration; the notes say whether higher or lower is better."""
+    """Other measures, such as calibration; the notes say what they are."""
     published: Table | None
 
     @property
@@ -56,7 +56,7 @@ def mean_tables(rows: Sequence[Row], protocol: str) -> Means:
     average = _filled(together[0]) if len(together[0].data) > 1 else None
     if average is not None and _learned(together[0]) and not _learned(average):
         average = None  # no method was trained on every data set: nothing to compare
-    measures = [_filled(_with_direction(table)) for table in together if _is_other_measure(table)]
+    measures = [_filled(_explained(table)) for table in together if _is_other_measure(table)]
     published = _published(protocol)
     return Means(
         tuple(in_images(table) for table in by_data if table is not None),
@@ -94,10 +94,11 @@ def _is_other_measure(table: Table) -> bool:
     return find_measure(table.measure).section != "accuracy"
 
 
-def _with_direction(table: Table) -> Table:
-    """Returns a table whose notes also say whether higher or lower values are better."""
-    better = words.BETTER[find_measure(table.measure).better]
-    return replace(table, notes=f"{better} {table.notes}")
+def _explained(table: Table) -> Table:
+    """Returns a table whose notes also say what is measured, and whether high or low is better."""
+    measure = find_measure(table.measure)
+    notes = f"{measure.computed} {words.BETTER[measure.better]} {table.notes}"
+    return replace(table, notes=notes)
 
 
 def _learned(table: Table) -> bool:

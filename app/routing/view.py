@@ -42,10 +42,11 @@ SIDE, LARGE = 192, 320  # pixels of a thumbnail, and of the picture in the dialo
 RIGHT = {"right": st.column_config.ProgressColumn(words.RIGHT, format="%.0f %%", max_value=100)}
 OWN = {
     "score": st.column_config.NumberColumn(words.RAW_SCORE, format="%.2f"),
-    "share": st.column_config.NumberColumn(words.PREFERENCE, format="percent"),
-    "weight": st.column_config.NumberColumn(words.WEIGHT, format="percent"),
-    "probability": st.column_config.NumberColumn(words.PROBABILITY, format="percent"),
+    "share": st.column_config.NumberColumn(words.PREFERENCE, format="%.1f %%"),
+    "weight": st.column_config.NumberColumn(words.WEIGHT, format="%.1f %%"),
+    "probability": st.column_config.NumberColumn(words.PROBABILITY, format="%.1f %%"),
 }
+"""Columns of the experts' table; the shares of 1 are shown in percent."""
 
 
 def pick_classes(setup: RunSetup) -> str:
@@ -278,7 +279,9 @@ def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) 
         if config.conditional:
             st.caption(words.WITHOUT_VECTOR)
         with st.expander(words.EACH_ALONE):
-            show_table(experts, "experts-of-image", column_config=OWN)
+            shares = ["share", "weight", "probability"]
+            in_percent = experts.assign(**{name: 100 * experts[name] for name in shares})
+            show_table(in_percent, "experts-of-image", column_config=OWN)
     first = item.label - int(tested.labels[index])  # the labels that could be predicted
     labels = range(first, first + len(routed.class_names))
     picture = data.image(item)

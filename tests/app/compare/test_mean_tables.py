@@ -79,9 +79,10 @@ def test_the_average_has_only_what_all_data_sets_have(few):
 
 def test_other_measures_say_what_is_better(few):
     calibration, entropy = mean_tables(few, "few-shot").measures
-    assert calibration.notes.startswith("Lower is better.")
+    assert calibration.notes.startswith("Mean distance between top probability")
+    assert " Lower is better. " in calibration.notes
     assert lines(calibration)["CoOp"][0].bold
-    assert entropy.notes.startswith("Neither high nor low is better.")
+    assert " Neither high nor low is better. " in entropy.notes
     assert not any(cell.bold for cells in lines(entropy).values() for cell in cells)
 
 
