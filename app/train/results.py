@@ -51,7 +51,8 @@ def show_accuracies(run: Run, config: TrainConfig) -> None:
     if _learns(config) and len(tests) < len(_parts(results)):
         st.caption(words.NOT_TESTED)
     if not _parts(results):
-        st.warning(words.NO_TEST_IMAGES, icon=":material/info:")
+        if results:  # otherwise the file is damaged
+            st.warning(words.NO_TEST_IMAGES, icon=":material/info:")
         return
     with st.expander(words.HOW_SURE):
         for part in _parts(results):
