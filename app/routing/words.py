@@ -43,7 +43,7 @@ WHICH_CHOSEN = "**Which experts are chosen?** Full colour: first choice · faint
 WHICH_CHOSEN_ALT = "Share of the test images for which each expert is chosen"
 
 # Test images.
-NO_TEST_IMAGES = "The run's data set has no test image. You can try pictures of your own."
+NO_TEST_IMAGES = "The run's data set has no test images. You can try pictures of your own."
 NO_MATCH = "No image matches these filters. Remove one of them."
 CHOSEN_EXPERT, TRUE_STYLE, TRUE_CLASS = "Chosen expert", "True style", "True class"
 PREDICTION, ORDER, ANY = "Prediction", "Order", "any"

@@ -77,14 +77,6 @@ class RoutedItems:
     guide: torch.Tensor | None = None  # (images, experts), the scores of the hard prompts
 
 
-def no_image(data: str, split: str, choice: str) -> str:
-    """Returns that a data set has no image of a split of some classes: all, base or new."""
-    of_classes = "" if choice == "all" else f" of the {choice} classes"
-    return (
-        f"{data} has no {split} images{of_classes}. Add images to every class, or a part {split}/."
-    )
-
-
 def route_items(
     classifier: Classifier,
     dataset: Dataset,
@@ -111,7 +103,11 @@ def route_items(
     labels = class_range(choice, len(dataset.class_names))
     items = dataset.items(split, labels)
     if not items:
-        raise UserError(no_image(dataset.name, split, choice))
+        of_classes = "" if choice == "all" else f" of the {choice} classes"
+        raise UserError(
+            f"{dataset.name} has no {split} images{of_classes}. Add images to every class, or a "
+            f"part {split}/."
+        )
     features = cache.features(dataset, items, progress=progress)[:, 0]
     routed = classifier.subset(labels).classify(features)
     own_labels = torch.tensor([item.label - labels.start for item in items])

@@ -8,7 +8,6 @@ from app.bench import words as many
 from app.common import state
 from app.compare import words as compare
 from app.routing.words import MANY, MY_FILES, NO_TEST_IMAGES, TRY
-from mocoop.evaluation.evaluate import no_image
 from tests.support.app_fixtures import train
 from tests.support.image_files import add_files, picture_bytes
 from tests.support.page_fixtures import open_page
@@ -53,8 +52,3 @@ def test_a_mixture_of_one_expert_is_not_told_to_be_no_mixture(empty_runs, tmp_pa
     run = train("mocoop", empty_runs / "one", data=own, **changes)
     (told,) = said(open_page(ROUTING, run=run.name))
     assert "This run has one expert" in told
-
-
-def test_what_has_no_image_in_words():
-    assert no_image("own", "test", "new").startswith("own has no test images of the new classes. ")
-    assert no_image("own", "val", "all").startswith("own has no val images. ")
