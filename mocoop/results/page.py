@@ -37,56 +37,56 @@ from mocoop.runs.run import Run
 
 FEWER_SHOTS = (1, 2, 4, 8)
 CURVES_ON = ("albums", "details")
-TUNED_ON = ("albums",)
-COSTS_OF = TUNED_ON[0]
+LAYER_NORMS_ON = ("albums",)
+COSTS_OF = "albums"
 PARTS_ON = ("albums", "details", "halves")
 STYLE_SHOTS = 4
 NEW_PARTS = (
     ("mocoop-v", ("one-group", "no-vision", "router-tuned")),
     ("mocoop-cond", ("no-shift",)),
 )
-"""Ablations of the parts that only these methods have, on `TUNED_ON`."""
+NEW_PARTS_ON = ("albums",)
+"""Where the parts that only these methods have are left out."""
 
 
 def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
     """Returns the tasks of all protocols on the built-in sets, which the page shows.
 
-    All sets have 16 shots, two of them fewer shots as well. Slow methods, which encode texts for
-    each image or images in every step, are trained on fewer sets.
+    All sets have 16 shots. Two of them have fewer shots as well, with the methods that train in
+    seconds: those that encode images in every step, or texts for each image, take a minute.
+    Methods that tune LayerNorms are trained on one set.
     """
-    tuned = tuple(key for key in METHODS if preset(key).tunes_images)
-    usual = tuple(key for key in METHODS if key not in tuned)
+    recipes = {key: preset(key) for key in METHODS}
+    normed = tuple(key for key, recipe in recipes.items() if recipe.tune_layer_norms)
+    usual = tuple(key for key in METHODS if key not in normed)
     # When all classes are trained on, there are no other names, and LASP-V equals LASP.
-    usual_seen, tuned_seen = (
-        tuple(key for key in keys if preset(key).text_classes == "seen") for keys in (usual, tuned)
+    usual_seen, normed_seen = (
+        tuple(key for key in keys if recipes[key].text_classes == "seen")
+        for keys in (usual, normed)
     )
-    conditional = tuple(key for key in usual_seen if preset(key).conditional)
-    quick = tuple(key for key in usual_seen if key not in conditional)
-    slow = tuple(key for key in conditional if METHODS[key].is_mixture)
-    trained = tuple(key for key in quick if METHODS[key].needs_images)
-    transferable = tuple(
-        key for key in usual_seen if not METHODS[key].own_classes_only and key not in slow
+    quick = tuple(
+        key
+        for key in usual_seen
+        if METHODS[key].needs_images
+        and not (recipes[key].tunes_images or recipes[key].conditional)
     )
+    transferable = tuple(key for key in usual_seen if not METHODS[key].own_classes_only)
     seeds = tuple(seeds)
-    few = tasks(Plan("few-shot", CURVES_ON, trained, FEWER_SHOTS, seeds))
-    few += tasks(Plan("few-shot", BUILTIN, quick, (16,), seeds))
-    few += tasks(Plan("few-shot", PARTS_ON, conditional, (16,), seeds))
-    few += tasks(Plan("few-shot", TUNED_ON, tuned_seen, (16,), seeds))
-    halves = tasks(
-        Plan("base-to-new", BUILTIN, tuple(k for k in usual if k not in slow), (16,), seeds)
-    )
-    halves += tasks(Plan("base-to-new", PARTS_ON, slow, (16,), seeds))
-    halves += tasks(Plan("base-to-new", TUNED_ON, tuned, (16,), seeds))
+    few = tasks(Plan("few-shot", CURVES_ON, quick, FEWER_SHOTS, seeds))
+    few += tasks(Plan("few-shot", BUILTIN, usual_seen, (16,), seeds))
+    few += tasks(Plan("few-shot", LAYER_NORMS_ON, normed_seen, (16,), seeds))
+    halves = tasks(Plan("base-to-new", BUILTIN, usual, (16,), seeds))
+    halves += tasks(Plan("base-to-new", LAYER_NORMS_ON, normed, (16,), seeds))
     return [
         *sorted(few, key=_place),
         *sorted(halves, key=_place),
-        *tasks(Plan("domain-generalization", CURVES_ON, quick, (STYLE_SHOTS,), seeds)),
+        *tasks(Plan("domain-generalization", CURVES_ON, usual_seen, (STYLE_SHOTS,), seeds)),
         *tasks(Plan("cross-dataset", BUILTIN, transferable, (16,), seeds)),
         *ablation_tasks(PARTS_ON, seeds=seeds),
         *(
             task
             for method, variants in NEW_PARTS
-            for task in ablation_tasks(TUNED_ON, variants, method, seeds=seeds)
+            for task in ablation_tasks(NEW_PARTS_ON, variants, method, seeds=seeds)
         ),
     ]
 
@@ -155,11 +155,10 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         "also tune the LayerNorms of the image tower, as the published LASP and MoCoOp do. "
         "LASP-V equals LASP if all classes are trained on, and so "
         "does MoCoOp with all names equal MoCoOp: only base-to-new shows them.\n",
-        f"Fewer than 16 shots were run on {_listed(CURVES_ON)}; few-shot runs of methods whose "
-        f"contexts see the image, all runs of mixtures with such contexts, and the ablation of "
-        f"MoCoOp are on {_listed(PARTS_ON)}; methods "
-        "that change the image tower, and the ablations of what they add, are on "
-        f"{_listed(TUNED_ON)}. A dash says that a number is missing.\n",
+        f"Fewer than 16 shots were run on {_listed(CURVES_ON)}, with methods that train in "
+        f"seconds; methods ending in -ln on {_listed(LAYER_NORMS_ON)}; the ablation of MoCoOp on "
+        f"{_listed(PARTS_ON)}, those of what its descendants add on {_listed(NEW_PARTS_ON)}. "
+        "A dash says that a number is missing.\n",
         _section("Few-shot", few_shot_tables(rows)),
         _section("Base-to-new", base_to_new_tables(rows)),
         "## Domain generalisation\n",

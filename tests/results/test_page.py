@@ -8,7 +8,7 @@ import pytest
 
 from mocoop.datasets import BUILTIN
 from mocoop.methods import METHODS
-from mocoop.results.page import CURVES_ON, PARTS_ON, all_tasks, page, tables_of
+from mocoop.results.page import CURVES_ON, LAYER_NORMS_ON, PARTS_ON, all_tasks, page, tables_of
 from mocoop.results.rows import Row
 
 
@@ -57,9 +57,12 @@ def test_page_has_every_section_and_method():
 
 def test_all_tasks_cover_every_protocol_and_set():
     tasks = all_tasks()
-    for protocol, method in (("few-shot", "mocoop"), ("base-to-new", "cocoop")):
-        own = {t.config.data for t in tasks if (t.protocol, t.label) == (protocol, method)}
-        assert own == set(BUILTIN)
+    for protocol in ("few-shot", "base-to-new"):
+        for method in ("mocoop", "cocoop", "promptsrc", "clip-lora", "mocoop-v", "mocoop-cond"):
+            own = {t.config.data for t in tasks if (t.protocol, t.label) == (protocol, method)}
+            assert own == set(BUILTIN)
+    layer_norms = {t.config.data for t in tasks if t.config.tune_layer_norms}
+    assert layer_norms == set(LAYER_NORMS_ON)
     assert {t.config.data for t in tasks if t.protocol == "ablation"} == set(PARTS_ON)
     for data in CURVES_ON:
         own = [t for t in tasks if t.protocol == "few-shot" and t.config.data == data]
