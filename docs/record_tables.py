@@ -1,6 +1,6 @@
-"""Prints the documents' tables of methods, recipes, measures and built-in sets.
+"""Prints the documents' tables of methods, recipes, measures, built-in sets and results.
 
-They are drawn from their records.
+They are drawn from their records, and from RESULTS.csv.
 
 `python docs/record_tables.py` prints them; with `--write`, each is put into its document, between
 two marks.
@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import result_tables
 
 from mocoop.datasets.base import SPLITS
 from mocoop.datasets.builtin import load_builtin
@@ -96,6 +98,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "published": ("docs/published.md", published),
     "measures": ("docs/protocols.md", measures),
     "built-in sets": ("docs/data.md", built_in_sets),
+    **result_tables.TABLES,
 }
 """Name → the document that has the table, and what draws it."""
 

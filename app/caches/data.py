@@ -8,6 +8,7 @@ import streamlit as st
 from PIL import Image
 
 from app.caches import words
+from app.common import access
 from mocoop.catalog.change_stamp import data_stamp
 from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.datasets import Dataset, Item, load_dataset
@@ -19,7 +20,11 @@ def backbone(name: str) -> Backbone:
     """Returns a frozen CLIP; all sessions share it, and nothing may change its weights.
 
     It is loaded again if its own files, those of a folder, `FILE` or `NAME/FILE`, change on disk.
+
+    Raises:
+        UserError: for a CLIP that cannot be loaded, or that this server does not open.
     """
+    access.check_clip_path(name, st.get_option("server.address"))
     return _backbone(name, clip_stamp(name))
 
 

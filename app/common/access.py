@@ -3,9 +3,9 @@
 With `MOCOOP_READ_ONLY=1 streamlit run streamlit_app.py` the app starts no training, accepts no
 typed path on the server, and deletes nothing.
 
-A server that other machines can reach opens only folders of data that its owner allows: those of
-the benchmarks and of uploads, and those in `MOCOOP_FOLDERS`. Otherwise a link such as
-`/data?data=/home` would show what is on the server.
+A server that other machines can reach opens only data and CLIPs that its owner allows: those with
+a name, the folders of benchmarks and uploads, and those in `MOCOOP_FOLDERS`. Otherwise a link such
+as `/data?data=/home` would show what is on the server.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mocoop.clip.names import path_in
 from mocoop.config import DEMO
 from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
@@ -82,15 +83,39 @@ def check_may_change() -> None:
         raise UserError(EXPLAINED)
 
 
-def check_clip(name: str) -> None:
-    """Checks that visitors may have this server compute with a CLIP.
+def check_clip(name: str, address: str | None) -> None:
+    """Checks that visitors may have this server compute with a CLIP that they name.
 
     Raises:
         UserError: if the server is read-only, and it is not the built-in one: a name can be a
-            path on the server, or a download.
+            path on the server, or a download; as `check_clip_path`.
     """
     if read_only() and name.strip() != DEMO:
         raise UserError(f"This is a read-only demo: it computes only with the CLIP {DEMO!r}.")
+    check_clip_path(name, address)
+
+
+def check_clip_path(name: str, address: str | None) -> None:
+    """Checks that visitors may open the CLIP of a run, or one that they name, if it is a path.
+
+    The rule is that of `check_folder`, but a read-only server whose owner lists no folders opens
+    the CLIPs of its finished runs.
+
+    Raises:
+        UserError: if the path is not allowed. The message is the same whether it exists or not.
+    """
+    if _opens_all(address) or (read_only() and not _has_list()):
+        return
+    try:
+        path = path_in(name)
+    except (RuntimeError, ValueError, OSError):  # no path: the message must not tell this either
+        path = Path(name)
+    if path is not None and not _is_allowed(str(path)):
+        raise UserError(
+            "This server opens only CLIPs that open_clip or the Hugging Face Hub know, and files "
+            "in folders that its owner allows. Check the name. The owner can add folders with "
+            f"{FOLDERS}."
+        )
 
 
 def check_folder(typed: str, address: str | None) -> None:
@@ -108,20 +133,33 @@ def check_folder(typed: str, address: str | None) -> None:
         UserError: if the path is not allowed. The message is the same whether it exists or not,
             and does not say where it leads.
     """
-    listed = os.environ.get(FOLDERS, "").strip()
-    if not listed and address in OWN_MACHINE and not read_only():
+    if (_opens_all(address) and not read_only()) or _is_allowed(typed):
         return
-    allowed = [data_root(), *(Path(one) for one in listed.split(os.pathsep) if one.strip())]
+    raise UserError(
+        "This server opens only the data sets in its menu, and folders that its owner allows. "
+        f"Choose a data set from the menu. The owner can add folders with {FOLDERS}."
+    )
+
+
+def _has_list() -> bool:
+    """Returns whether the server's owner lists the folders that may be opened."""
+    return bool(os.environ.get(FOLDERS, "").strip())
+
+
+def _opens_all(address: str | None) -> bool:
+    """Returns whether only this machine reaches the server, and its owner lists no folders."""
+    return not _has_list() and address in OWN_MACHINE
+
+
+def _is_allowed(typed: str) -> bool:
+    """Returns whether a path is in a folder of benchmarks or uploads, or in an allowed one."""
     try:
         path = Path(typed).expanduser().resolve()
-    except (RuntimeError, ValueError, OSError):  # no path: the message must not tell this either
-        path = None
-    inside = (one.expanduser().resolve() for one in allowed)
-    if path is None or not any(map(path.is_relative_to, inside)):
-        raise UserError(
-            "This server opens only the data sets in its menu, and folders that its owner allows. "
-            f"Choose a data set from the menu. The owner can add folders with {FOLDERS}."
-        )
+    except (RuntimeError, ValueError, OSError):
+        return False
+    listed = [one for one in os.environ.get(FOLDERS, "").split(os.pathsep) if one.strip()]
+    allowed = (one.expanduser().resolve() for one in (data_root(), *map(Path, listed)))
+    return any(map(path.is_relative_to, allowed))
 
 
 def check_endpoint(url: str, address: str | None) -> None:

@@ -130,8 +130,9 @@ def _started(file: Any, request: ImportRequest, groups: Any) -> str:
     """Returns the key of the import that was started.
 
     Raises:
-        UserError: for a data set that may not be opened here; as `imports.start_import`.
+        UserError: for data or a CLIP that may not be opened here; as `imports.start_import`.
     """
+    access.check_clip(request.backbone, st.get_option("server.address"))
     files = {CHECKPOINT: file.getbuffer()}
     request = replace(
         request,

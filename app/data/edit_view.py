@@ -85,7 +85,7 @@ def templates(name: str, dataset: Dataset) -> None:
         count = st.number_input(words.MAXIMUM, 2, 20, 6, width=200)
         if st.button(words.PROPOSE, icon=":material/lightbulb:"):
             clip = clip.strip() or DEMO
-            access.check_clip(clip)
+            access.check_clip(clip, st.get_option("server.address"))
             with st.spinner(words.COMPARING):
                 backbone = data_caches.backbone(clip)
                 st.session_state[key] = propose_groups(

@@ -111,7 +111,7 @@ def start_making(request: MakingRequest, address: str | None) -> str:
 
 def check_request(request: MakingRequest, address: str | None) -> None:
     """Raises UserError for a request that cannot be answered, before anything is started."""
-    check_clip(request.clip)
+    check_clip(request.clip, address)
     if request.writer == LINES:
         given_templates(request.lines.splitlines())
     if request.writer != MODEL:

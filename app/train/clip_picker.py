@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.common.access import check_clip
 from app.common.words import escape_markdown
 from app.jobs import downloads
 from app.jobs.download_worker import DownloadStatus
@@ -21,7 +22,11 @@ POLL_SECONDS = 1.0
 
 
 def pick_clip() -> str:
-    """Returns the chosen CLIP; below it stand its facts and, if it is missing, its download."""
+    """Returns the chosen CLIP; below it stand its facts and, if it is missing, its download.
+
+    Raises:
+        UserError: for a CLIP that this server does not open.
+    """
     key = setting_key("backbone")
     given = st.selectbox(
         words.CLIP,
@@ -34,6 +39,7 @@ def pick_clip() -> str:
         **default_of(key, index=0),
     )
     name = (given or "").strip() or DEMO
+    check_clip(name, st.get_option("server.address"))
     weights = weights_of(name)
     with st.container(gap="xsmall"):
         known = KNOWN_CLIPS.get(name)

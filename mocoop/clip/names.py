@@ -118,6 +118,23 @@ def absolute_name(name: str) -> str:
     return name
 
 
+def path_in(name: str) -> Path | None:
+    """Returns the path of this machine that a CLIP's name means; None for a name known elsewhere.
+
+    Known elsewhere are the tags of open_clip and repositories of the hub. Every other name may be
+    a path, whether it exists or not.
+    """
+    path = user_path(name)
+    if path.exists():
+        return path
+    architecture, _, rest = name.partition("/")
+    if architecture in open_clip.list_models():
+        file = user_path(rest)
+        tags = open_clip.list_pretrained_tags_by_model(architecture)
+        return None if rest in tags and not file.exists() else file
+    return None if name == DEMO or repository_in(name) else path
+
+
 def _known(architecture: str, tag: str) -> Tag | WeightsOf:
     """Returns the weights of an architecture of open_clip: by a tag, or in an existing file."""
     file = user_path(tag)

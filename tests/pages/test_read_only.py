@@ -73,7 +73,7 @@ ACTIONS = {
     "continue a federation": lambda folder, run: federations.go_on(folder),
     "stop a federation": lambda folder, run: federations.cancel_federation(folder),
     "delete a run": lambda folder, run: changes.delete(run),
-    "compute with another CLIP": lambda folder, run: access.check_clip("ViT-B-16/openai"),
+    "compute with another CLIP": lambda folder, run: access.check_clip("ViT-B-16/openai", None),
     "open a folder": lambda folder, run: data_name(str(folder)),
 }
 

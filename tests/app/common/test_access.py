@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.common import access
 from app.jobs import trainings
+from app.train.settings import setting_key
 from mocoop.errors import UserError
 from mocoop.runs.writer import queue_run
 from tests.support.page_fixtures import APP, open_page, tiny_config
@@ -150,6 +151,58 @@ def test_a_link_opens_no_folder_of_a_read_only_site(only_look, empty_runs, folde
     assert not app.exception
     assert not app.error
     assert str(folders) not in texts([*app.markdown, *app.caption, *app.info, *app.selectbox])
+
+
+@pytest.mark.parametrize("address", [OTHERS, None])
+def test_a_server_for_others_opens_only_allowed_clips(folders, monkeypatch, address):
+    private = folders / "private" / "clip.safetensors"
+    private.write_bytes(b"")
+    for name in ("demo", "ViT-B-16-quickgelu/openai", "hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B"):
+        access.check_clip(name, address)
+    said = set()
+    for name in (
+        str(private),
+        str(folders / "missing.safetensors"),
+        f"ViT-B-16/{private}",
+        f"ViT-B-16/{folders / 'missing.safetensors'}",
+        "ViT-B-16/no-such-tag",
+        ".",
+        "~nosuchuser/clip",
+        "/" + "a" * 5000,
+    ):
+        for check in (access.check_clip, access.check_clip_path):
+            with pytest.raises(UserError, match="opens only CLIPs that") as caught:
+                check(name, address)
+            said.add(str(caught.value))
+    assert len(said) == 1  # the same for what exists and what does not
+    monkeypatch.setenv(access.FOLDERS, str(folders / "private"))
+    for name in (str(private), f"ViT-B-16/{private}"):
+        access.check_clip(name, address)
+        access.check_clip(name, "127.0.0.1")
+    with pytest.raises(UserError, match="opens only CLIPs that"):
+        access.check_clip(str(folders / "allowed"), "127.0.0.1")
+
+
+def test_the_owners_machine_and_its_finished_runs_open_every_clip(folders, monkeypatch):
+    access.check_clip(str(folders / "private"), "127.0.0.1")
+    monkeypatch.setenv("MOCOOP_READ_ONLY", "1")
+    access.check_clip_path(str(folders / "private"), OTHERS)
+    with pytest.raises(UserError, match="read-only"):
+        access.check_clip(str(folders / "private"), "127.0.0.1")
+
+
+def test_a_typed_clip_opens_no_file_of_a_server(empty_runs, folders, monkeypatch):
+    monkeypatch.setenv(access.FOLDERS, str(folders / "allowed"))
+    private = str(folders / "private")
+    data = open_page("pages/data.py", data="details", look_at="Templates")
+    next(box for box in data.text_input if box.label == "CLIP").set_value(private)
+    next(button for button in data.button if button.label == "Propose groups").click().run()
+    train = opened()
+    train.session_state[setting_key("backbone")] = private
+    train.switch_page("pages/train.py").run()
+    for app in (data, train):
+        assert not app.exception
+        assert "opens only CLIPs that" in texts(app.error)
 
 
 NO_PATHS = ["~nosuchuser/x", "a\0b", "/" + "a" * 5000]
