@@ -41,18 +41,12 @@ LAYER_NORMS_ON = ("albums",)
 COSTS_OF = "albums"
 PARTS_ON = ("albums", "details", "halves")
 STYLE_SHOTS = 4
-NEW_PARTS = {
-    "mocoop-v": (
-        "one-group",
-        "no-vision",
-        "vision-block-1",
-        "vision-deeper",
-        "vision-tokens-1",
-        "router-tuned",
-        "averaged",
-    ),
-    "mocoop-cond": ("no-shift", "own-shift", "deeper-texts", "late-shift"),
-}
+OF_VISION = (
+    "one-group", "no-vision", "vision-block-1", "vision-deeper", "vision-tokens-1",
+    "router-tuned", "averaged",
+)  # fmt: skip
+OF_CONDITION = ("no-shift", "own-shift", "deeper-texts", "late-shift")
+NEW_PARTS = (("mocoop-v", OF_VISION), ("mocoop-cond", OF_CONDITION))
 NEW_PARTS_ON = ("albums",)
 """Where the parts that only these methods have are left out."""
 
@@ -93,7 +87,7 @@ def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
         *ablation_tasks(PARTS_ON, seeds=seeds),
         *(
             task
-            for method, variants in NEW_PARTS.items()
+            for method, variants in NEW_PARTS
             for task in ablation_tasks(NEW_PARTS_ON, variants, method, seeds=seeds)
         ),
     ]
