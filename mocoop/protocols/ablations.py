@@ -191,17 +191,17 @@ def ablation_tasks(
                 epochs=epochs,
             )
         )
-    usual = preset(method, backbone)
-    full = with_epochs(usual, epochs)
     beginning = "" if method == mixtures[0] else f"{method}, "
-    ending = "" if full == usual else f", epochs {full.epochs}"
     chosen = [v for v in fitting.values() if not variants or v.name in ("full", *variants)]
     tasks = []
     for name in map(absolute_source, data):
         groups = load_dataset(name).templates.groups
+        usual = preset(method, backbone, name)
+        full = with_epochs(usual, epochs)
+        ending = "" if full == usual else f", epochs {full.epochs}"
         for variant in chosen:
             label = f"{beginning}{variant.label}{ending}"
-            start = replace(full, data=name, shots=shots)
+            start = replace(full, shots=shots)
             if variants or len(groups) >= variant.least_groups:
                 tasks += _runs(variant, label, start, groups, seeds)
     return tasks

@@ -66,17 +66,17 @@ def comparison_tasks(
     """
     for protocol in ("few-shot", "base-to-new"):
         check(Plan(protocol, tuple(data), (method,), (shots,), tuple(seeds), backbone.name))
-    full = with_epochs(preset(method, backbone.name), epochs)
     tasks = []
     for name in map(absolute_source, data):
         dataset = load_dataset(name)
+        full = with_epochs(preset(method, backbone.name, name), epochs)
         texts: dict[Classes, TextFeatures | None] = {"all": None, "base": None}
         for seed in seeds:
             for classes, known in texts.items():
                 settings = GroupingSettings(seed, shots, classes, "kmeans")
                 maker = TemplateMaker(backbone, dataset, cache, settings, len(candidates), known)
                 texts[classes] = maker.texts
-                start = replace(full, data=name, shots=shots, seed=seed, classes=classes)
+                start = replace(full, shots=shots, seed=seed, classes=classes)
                 tasks += [
                     Task("ablation", label, _with_groups(start, label, groups), shots, (seed,))
                     for label, groups in groups_by_kind(maker, candidates).items()

@@ -73,7 +73,7 @@ def tune(
     few for this choice.
 
     Args:
-        method: the method whose preset is the starting point.
+        method: the method whose preset, for each data set, is the starting point.
         grid: setting → the values to try, as texts.
         data: data sets.
         shots: training images per class.
@@ -95,9 +95,11 @@ def tune(
     check_epochs(epochs)
     if epochs is not None and "epochs" in grid:
         raise UserError("The grid has values for epochs already: leave --epochs out.")
-    start = with_epochs(preset(method, backbone), epochs)
+    # A published recipe can differ between data sets.
+    starts = {name: with_epochs(preset(method, backbone, name), epochs) for name in data}
     _check_grid(grid)
-    values = [[_value(start, name, text) for text in texts] for name, texts in grid.items()]
+    kinds = preset(method, backbone)
+    values = [[_value(kinds, name, text) for text in texts] for name, texts in grid.items()]
     for name, some in zip(grid, values, strict=True):
         check_different(name, some)
     for name, given in (("data", tuple(map(absolute_source, data))), ("seeds", seeds)):
@@ -108,7 +110,7 @@ def tune(
     names = [f"{name}, {shots_value(count)}, {seed}" for name, count, seed in places]
     configs = [
         replace(
-            settings_from(start.to_dict() | changes),
+            settings_from(starts[name].to_dict() | changes),
             data=absolute_source(name),
             shots=count,
             seed=seed,
@@ -203,11 +205,11 @@ def _trained(prepared: Prepared) -> tuple[Classifier, FeatureCache]:
     return classifier_of_model(prepared.setup(), model, backbone.text), cache
 
 
-def _value(start: TrainConfig, name: str, text: str) -> Any:
+def _value(kinds: TrainConfig, name: str, text: str) -> Any:
     """Returns a setting's value from a text, in the setting's type."""
-    if not hasattr(start, name):
+    if not hasattr(kinds, name):
         settings_from({name: text})  # raises an error that lists all settings
-    kind = type(getattr(start, name))
+    kind = type(getattr(kinds, name))
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]

@@ -127,6 +127,26 @@ def test_what_does_not_fit_is_told(method, grid, message):
         list(tune(method, grid, ("digits",), (1,), (1,)))
 
 
+class Noted:
+    """An engine that runs nothing and keeps the settings it was given."""
+
+    def map(self, work, jobs, words, folders=()):
+        self.configs = [config for (config,) in jobs]
+        return iter(())
+
+
+def test_recipes_start_from_those_of_each_data_set():
+    engine, sets = Noted(), ("oxford_flowers", "oxford_pets")
+    tries = tune(
+        "taskres", {"weight_decay": ["0", "1"]}, sets, (4,), (1,), "RN50/openai", None, engine
+    )
+    assert not list(tries)
+    own = [preset("taskres", "RN50/openai", name).residual_ratio for name in sets]
+    assert own[0] != own[1]
+    assert [config.residual_ratio for config in engine.configs] == own * 2
+    assert [config.data for config in engine.configs] == list(sets) * 2
+
+
 def test_a_grid_without_values_is_told(capsys):
     assert main(["tune", "coop", "--grid", "learning_rate"]) == 2
     assert "Expected a grid such as learning_rate=0.1,0.2" in capsys.readouterr().err
