@@ -129,13 +129,21 @@ def _parsed(content: bytes) -> Any:
     """Returns the values in a JSON or YAML text; YAML's reader is slow with a long JSON text.
 
     Raises:
-        UserError: if it can be read as neither of them.
+        UserError: if it can be read as neither of them, or a key is given twice.
     """
     if len(content) > MOST_BYTES:
         raise UserError(f"it has {len(content):,} bytes; expected at most {MOST_BYTES:,}")
     with suppress(ValueError, RecursionError):
-        return json.loads(content)
-    return read_yaml(content)
+        return json.loads(content, object_pairs_hook=_each_once)
+    return read_yaml(content)  # JSON is YAML: it tells where a key is given twice
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object of JSON; raises ValueError for a key given twice."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key is given twice")
+    return values
 
 
 def _are_texts(value: object) -> bool:

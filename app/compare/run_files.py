@@ -89,6 +89,7 @@ def _delete(doomed: dict[str, Run]) -> None:
         for text in failed:
             st.error(without_directives(text), icon=":material/error:")
         return
+    st.toast(words.deleted(len(doomed)), icon=":material/check:")
     st.rerun()
 
 

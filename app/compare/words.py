@@ -239,6 +239,11 @@ def delete_runs(count: int) -> str:
     return f"Delete {count} run{'s' * (count != 1)}"
 
 
+def deleted(count: int) -> str:
+    """Returns the note after runs were deleted."""
+    return f"{count} run{'s' * (count != 1)} deleted."
+
+
 def keep(count: int) -> str:
     """Returns the label of the button that deletes nothing."""
     return "Keep it" if count == 1 else "Keep them"

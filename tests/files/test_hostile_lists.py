@@ -30,6 +30,7 @@ PICTURES = {f"{name}/{n}.png": picture_bytes(n) for name in ("cat", "dog") for n
         (b"\xff\xfe\x00", "."),
         (b"a: 2024-99-99", "month"),
         (b"a: {b: [{c: 1, d: 2,\n c: 3}]}", "c is given twice, on the lines 1 and 2"),
+        (b'{"a": ["x {}."],\n "a": ["y {}."]}', "a is given twice, on the lines 1 and 2"),
         (b"a: [", "expected"),
     ],
 )
