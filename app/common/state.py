@@ -53,6 +53,7 @@ START = "from"  # the sentence that the prompt of a method with one prompt start
 
 # Kept for the session: settings as "<name> <setting> <method>", templates as "<name> <data>".
 SETTING = "setting"
+WATCHED = "watched training"  # name of the run whose progress stood below the start button
 FILLED = "filled in"  # keys that a button has just filled in, until the form has shown them
 TEMPLATES_SHOWN = "templates shown"  # the rows that the table started with
 TEMPLATES_EDITED = "templates edited"  # the rows as they are now

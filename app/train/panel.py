@@ -109,10 +109,19 @@ def _show_progress(status: Status, records: Records, config: TrainConfig | None)
 
 
 def status_line() -> None:
-    """Shows what the current training does, in one line; for below the button that starts it."""
-    polling = bool(trainings.active_runs())
-    if polling:
+    """Shows what the current training does, or that it has ended, in one line.
+
+    It is for below the button that starts it: on a narrow screen the panel is far away.
+    """
+    if trainings.active_runs():
         st.fragment(_status_line, run_every=POLL_SECONDS)()
+        return
+    watched = st.session_state.get(state.WATCHED)
+    with suppress(UserError):  # the run was deleted in the meantime
+        if watched is not None:
+            ended = Run(default_runs() / watched).status().state
+            icon = BADGES[ended][1]
+            st.caption(f"{icon} {words.it_ended(words.STATES[ended])}")
 
 
 @errors_in_words()
@@ -121,6 +130,7 @@ def _status_line() -> None:
         active = trainings.active_runs()
         if active:
             run = active[0]
+            st.session_state[state.WATCHED] = run.name
             _, text = progress_of(run.status(), run.records(), _requested(run))
             st.caption(f":material/hourglass_top: {words.in_progress(text, len(active) - 1)}")
 

@@ -52,6 +52,11 @@ def in_progress(text: str, waiting: int) -> str:
     return f"{text}{queue}{full_stop} Details: tab *{PROGRESS}*."
 
 
+def it_ended(how: str) -> str:
+    """Returns the line below the start button after the training has ended."""
+    return f"{how.capitalize()}. Details: tab *{PROGRESS}*."
+
+
 def doing(text: str, message: str) -> str:
     """Returns the epoch with what is done besides training."""
     return f"{text}: {message} …"

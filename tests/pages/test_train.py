@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -145,6 +146,22 @@ def test_waiting_runs_can_be_removed(started, empty_runs, monkeypatch):
     assert field(app, "button", "Cancel").key == f"cancel {first.name}"
     field(app, "button", "Remove").click().run()
     assert cancelled == [second]
+
+
+def test_the_line_below_the_button_says_that_the_training_ended(started, empty_runs):
+    run = queue_run(empty_runs / "mine")
+    app = open_page(PAGE)
+    assert "Details: tab *Progress*" in captions(app)
+    assert "Cancelled. Details" not in captions(app)
+    status = json.loads((run.path / "status.json").read_text())
+    (run.path / "status.json").write_text(json.dumps(status | {"state": "cancelled"}))
+    app.run()
+    assert "Cancelled. Details: tab *Progress*." in captions(app)
+    shutil.rmtree(run.path)
+    app.run()
+    assert not app.exception
+    assert "Details: tab" not in captions(app)
+    assert "Details: tab" not in captions(open_page(PAGE))
 
 
 def test_rows_make_groups():
