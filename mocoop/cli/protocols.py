@@ -173,6 +173,9 @@ class ResultsCommand:
     """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Random seeds, one run each."""
+    keep: MaybePath = None
+    """CSV file of an earlier page. Its numbers are kept where --root has no finished run for them:
+    nothing is trained for these again."""
     engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(
         default_factory=lambda: EngineOptions(workers=2)
     )
@@ -253,10 +256,42 @@ def results(command: ResultsCommand) -> None:
     from mocoop.storage.atomic import write_text
 
     root, engine = command.root or protocol_runs(), command.engine.chosen()
-    rows, runs = run_all(all_tasks(command.seeds), root, engine)
-    write_text(command.out, page(rows, runs))
+    tasks = all_tasks(command.seeds)
+    kept = _kept(command.keep, tasks, root) if command.keep else {}
+    here = [task for index, task in enumerate(tasks) if index not in kept]
+    found, runs = run_each(here, root, engine)
+    others = iter(found)
+    by_task = [kept[index] if index in kept else next(others) for index in range(len(tasks))]
+    rows = [row for own in by_task for row in own]
+    number = sum(map(len, kept.values()))
+    write_text(command.out, page(rows, runs, number))
     write_text(command.out.with_suffix(".csv"), to_csv(rows))
-    print(f"{command.out}: {len(rows)} numbers from {len(runs)} runs")
+    earlier = f", {number} of them from {command.keep}" if number else ""
+    print(f"{command.out}: {len(rows)} numbers from {len(runs)} runs{earlier}")
+
+
+def _kept(path: Path, tasks: Sequence[Task], root: Path) -> dict[int, list[Row]]:
+    """Returns index of a task → its rows of an earlier page, where no run of it is finished.
+
+    Raises:
+        UserError: if the file cannot be read, or has other content.
+    """
+    from mocoop.protocols.reuse import Expectations
+    from mocoop.protocols.runner import is_finished
+    from mocoop.results.kept import Kept
+    from mocoop.results.protocol_rows import labels_of
+    from mocoop.results.tables import from_csv
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"--keep {path} cannot be read: {error}.") from error
+    earlier, known = Kept(from_csv(text), labels_of(tasks)), Expectations()
+    return {
+        index: rows
+        for index, task in enumerate(tasks)
+        if (rows := earlier.of(task)) and not is_finished(task, root, known)
+    }
 
 
 def tune(command: TuneCommand) -> None:
@@ -303,6 +338,14 @@ def run_all(
 
     Returns the rows in the order of the tasks, and the runs, each once.
     """
+    found, runs = run_each(tasks, root, engine, quiet)
+    return [row for rows in found for row in rows], runs
+
+
+def run_each(
+    tasks: Sequence[Task], root: Path, engine: Engine, quiet: bool = False
+) -> tuple[list[list[Row]], list[Run]]:
+    """Returns what `run_all` does, with the rows of every task on their own."""
     from tqdm import tqdm
 
     from mocoop.protocols.runner import run_tasks
@@ -318,4 +361,4 @@ def run_all(
             runs[run.path] = run
             bar.update()
             bar.set_description(f"{labels[task.config.data]} {task.label}")
-    return [row for index in sorted(rows) for row in rows[index]], list(runs.values())
+    return [rows[index] for index in sorted(rows)], list(runs.values())

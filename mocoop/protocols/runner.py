@@ -87,6 +87,18 @@ def run_tasks(
         names = taken
 
 
+def is_finished(task: Task, root: Path, known: Expectations) -> bool:
+    """Returns whether `run_tasks` would only read a task's run: it is finished, and tested.
+
+    Args:
+        task: the task.
+        root: folder of the runs.
+        known: looks up what the run would be made from now.
+    """
+    run = _Search(root, task.config, known).finished()
+    return run is not None and _evaluated(run, task, known)
+
+
 def finish(
     config: TrainConfig, targets: tuple[str, ...], root: Path, expected: Expected | None = None
 ) -> Path:

@@ -131,12 +131,13 @@ def tables_of(
     return list(transfer_tables(rows, protocol))
 
 
-def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
+def page(rows: Sequence[Row], runs: Sequence[Run], kept: int = 0) -> str:
     """Returns RESULTS.md as Markdown.
 
     Args:
         rows: the results of `all_tasks`.
         runs: the runs behind them, each once.
+        kept: how many of the rows are those of an earlier page, without runs.
     """
     count, total, median = time_spent(runs)
     few = [row for row in rows if row.protocol == "few-shot" and row.shots in (0, 16)]
@@ -144,12 +145,12 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         "# Results\n",
         "All numbers on this page were measured with the small CLIP that comes with the "
         "project, on the built-in sets, with one command:\n",
-        "```sh\nmocoop results --workers 2\n```\n",
+        "```sh\nmocoop results\n```\n",
         f"{count} runs took {total / 3600:.1f} hours of training and testing in total (median "
         f"{median:.1f} s per run), on {os.cpu_count()} CPU cores, {_accelerator()}, with "
         f"torch {version('torch')}, open_clip {version('open_clip_torch')} and Python "
-        f"{platform.python_version()}. [RESULTS.csv](RESULTS.csv) has the numbers of every "
-        "seed.\n",
+        f"{platform.python_version()}. {_of_earlier(kept, len(rows))}"
+        "[RESULTS.csv](RESULTS.csv) has the numbers of every seed.\n",
         "Tables show the accuracy on the test images in percent, as mean ± sample standard "
         "deviation (n − 1) over the seeds; the best value of a column is bold. Settings were "
         "chosen on validation images (see the README), and nothing was chosen on test images. "
@@ -188,6 +189,16 @@ def page(rows: Sequence[Row], runs: Sequence[Run]) -> str:
         *(to_markdown(every_seed(chosen, name)) for chosen, name in _seeds_shown(rows, few)),
     ]
     return "\n".join(parts)
+
+
+def _of_earlier(kept: int, all_rows: int) -> str:
+    """Returns how many numbers are those of an earlier page; an empty text if none are."""
+    if not kept:
+        return ""
+    return (
+        f"{kept:,} of the {all_rows:,} numbers are from earlier runs of the same command, which "
+        "are no longer there (`--keep`). "
+    )
 
 
 def _seeds_shown(rows: Sequence[Row], few: Sequence[Row]) -> Iterator[tuple[list[Row], str]]:
