@@ -180,7 +180,7 @@ def page(rows: Sequence[Row], runs: Sequence[Run], kept: int = 0) -> str:
         *map(to_markdown, _measures(few, "routing")),
         _section("Ablation", tables_of(rows, "ablation")),
         "## What a training costs\n",
-        f"On {COSTS_OF}, {SHOTS} shots, medians over the seeds; several runs shared the machine. "
+        f"On {COSTS_OF}, {SHOTS} shots, of the fastest seed: several runs shared the machine. "
         "Methods without prompts in the image tower train on cached image features.\n",
         costs(runs, COSTS_OF),
         _interaction(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,17 @@ def test_the_shipped_run_is_counted():
     taken, epochs = run.results()["training_seconds"], run.setup().config.epochs
     table = costs(runs, "albums")
     assert f"| mocoop | {size:,} | {epochs} | {taken / epochs:.2f} | {taken:.1f} |" in table
+
+
+def test_the_time_is_that_of_the_fastest_seed(tmp_path):
+    runs = [run for run in list_runs([shipped_runs()]) if run.setup().config.data == "albums"]
+    (run,) = (run for run in runs if run.setup().config.method == "mocoop")
+    for factor in (0.5, 3):
+        shutil.copytree(run.path, tmp_path / str(factor))
+        results = run.results() | {"training_seconds": factor * run.results()["training_seconds"]}
+        (tmp_path / str(factor) / "results.json").write_text(json.dumps(results))
+    seconds = 0.5 * run.results()["training_seconds"]
+    assert f"| {seconds:.1f} |" in costs([run, *list_runs([tmp_path])], "albums")
 
 
 def test_runs_with_other_settings_or_data_are_left_out(tmp_path):
