@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mocoop.clip.names import path_in
 from mocoop.config import DEMO
 from mocoop.datasets.benchmarks import data_root
 from mocoop.errors import UserError
@@ -106,6 +105,8 @@ def check_clip_path(name: str, address: str | None) -> None:
     """
     if _opens_all(address) or (read_only() and not _has_list()):
         return
+    from mocoop.clip.names import path_in  # imports open_clip and torch, and pages need not wait
+
     try:
         path = path_in(name)
     except (RuntimeError, ValueError, OSError):  # no path: the message must not tell this either
