@@ -11,10 +11,11 @@ from functools import cache, partial
 from pathlib import Path
 
 from mocoop.evaluation.measure_table import find_measure
-from mocoop.results.cells import Block, Line, Table, mean_cell
+from mocoop.results.cells import Block, Line, Table, mean_cell, with_best_in_bold
 from mocoop.results.markup import to_markdown
 from mocoop.results.rows import ResultIndex, Row, from_csv, method_in
 from mocoop.results.tables import (
+    LEFT_OUT,
     SPREAD,
     ablation_table,
     base_to_new_tables,
@@ -54,12 +55,12 @@ def fewer_shots(data: str) -> str:
 
 def base_to_new() -> str:
     """Returns the table of methods × (base, new, HM), means over the sets."""
-    return _drawn(base_to_new_tables(rows(), published=False)[0])
+    return _drawn(_of_all_sets(base_to_new_tables(rows(), published=False)[0], "base"))
 
 
 def new_classes() -> str:
     """Returns the table of methods × sets, accuracy on classes that were never trained on."""
-    return _drawn(measure_table(rows(), "new", "base-to-new"))
+    return _drawn(_of_all_sets(measure_table(rows(), "new", "base-to-new"), AVERAGE))
 
 
 def other_styles(data: str) -> str:
@@ -102,22 +103,30 @@ def ablation(method: str) -> str:
 
 def readme() -> str:
     """Returns the table of methods × some sets, all sets, and base and new classes of all."""
-    few = _only(_few_shot_of_sets(), (*IN_README, AVERAGE))
+    few = _of_all_sets(_only(_few_shot_of_sets(), (*IN_README, AVERAGE)), AVERAGE)
     halves = base_to_new_tables(rows(), published=False)[0]
     by_label = {line.labels: line.cells for line in halves.blocks[0].lines}
     lines = [
-        replace(line, cells=(*line.cells, *by_label[line.labels]))
-        for line in few.blocks[0].lines
-        if line.cells[-1].mean is not None  # methods that were trained on all sets
+        replace(line, cells=(*line.cells, *by_label[line.labels])) for line in few.blocks[0].lines
     ]
+    seeds = max(cell.seeds for line in lines for cell in line.cells)
     columns = (*IN_README, "mean of all sets", *halves.columns)
-    shown = replace(few, columns=columns, blocks=(Block(tuple(lines)),))
+    # The best of a column is that of these methods: those with all names are not among them.
+    shown = replace(few, columns=columns, blocks=(Block(with_best_in_bold(lines, seeds)),))
     return to_markdown(shown).partition("\n\n")[2].rstrip()  # README has its own words above it
 
 
 def _few_shot_of_sets() -> Table:
     own = [row for row in rows() if row.protocol == "few-shot" and row.shots in (0, SHOTS)]
     return measure_table(own, "accuracy", "few-shot")
+
+
+def _of_all_sets(table: Table, mean: str) -> Table:
+    """Returns a table without methods that were not trained on all sets, so that a mean lacks."""
+    place = table.columns.index(mean)
+    lines = tuple(line for line in table.blocks[0].lines if line.cells[place].mean is not None)
+    notes = table.notes.replace(LEFT_OUT, "")
+    return replace(table, notes=notes, blocks=(Block(lines),))
 
 
 def _only(table: Table, columns: Sequence[str]) -> Table:
@@ -150,6 +159,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "new classes": ("docs/results.md", new_classes),
     "routing": ("docs/results.md", routing),
     "other styles, albums": ("docs/results.md", partial(other_styles, "albums")),
+    "other styles, details": ("docs/results.md", partial(other_styles, "details")),
     "other sets": ("docs/results.md", other_sets),
     "ablation": ("docs/results.md", partial(ablation, "mocoop")),
     "ablation of mocoop-v": ("docs/results.md", partial(ablation, "mocoop-v")),

@@ -146,8 +146,9 @@ def page(rows: Sequence[Row], runs: Sequence[Run], kept: int = 0) -> str:
         "All numbers on this page were measured with the small CLIP that comes with the "
         "project, on the built-in sets, with one command:\n",
         "```sh\nmocoop results\n```\n",
-        f"{count} runs took {total / 3600:.1f} hours of training and testing in total (median "
-        f"{median:.1f} s per run), on {os.cpu_count()} CPU cores, {_accelerator()}, with "
+        f"{count:,} runs took {total / 3600:.1f} hours of training and testing, each counted on "
+        f"its own while others ran beside it (median {median:.1f} s), on {os.cpu_count()} CPU "
+        f"cores, {_accelerator()}, with "
         f"torch {version('torch')}, open_clip {version('open_clip_torch')} and Python "
         f"{platform.python_version()}. {_of_earlier(kept, len(rows))}"
         "[RESULTS.csv](RESULTS.csv) has the numbers of every seed.\n",
