@@ -11,6 +11,7 @@ from app.ui import words
 from app.ui.entry import import_soon, wait_for_imports, warn_of_new_code
 from app.ui.layout import page_style
 from app.ui.messages import errors_in_words
+from app.ui.notes import show_notes
 from app.ui.safe_markdown import protect
 from mocoop.assets import asset
 from mocoop.errors import UserError
@@ -46,6 +47,7 @@ with errors_in_words():
             stand_by()
     if page != home:  # it is shown without torch, if it can be
         wait_for_imports()
+    show_notes()
     warn_of_new_code()
     page.run()
     import_soon()

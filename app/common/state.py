@@ -14,6 +14,7 @@ HOME_RUN = "home run"  # Home's choice of a run; Home writes it into the address
 KEPT_RUN = "kept run"  # the last run that was chosen by hand or by a link; for the session
 RUN_OF_PAGE = "run of the page"  # the run that a page chose by itself and wrote into the address
 BRIGHTEN = "brighten"  # whether dark pictures are shown brighter; kept for the session
+NOTES = "notes"  # what the next run of the app says in a corner of the page
 SAMPLE = "sample"  # number of Home's sample image; in the address
 
 

@@ -10,6 +10,7 @@ from app.common import access, changes, state
 from app.compare import words
 from app.compare.documents import report_button, run_documents
 from app.ui.messages import errors_in_words
+from app.ui.notes import note_soon
 from app.ui.safe_markdown import without_directives
 from mocoop.errors import UserError
 from mocoop.runs.delete import why_kept
@@ -33,7 +34,7 @@ def actions(picked: Mapping[str, Run]) -> None:
             st.caption(words.SELECT_RUNS)
         may_delete = picked and not access.read_only()
         if may_delete and st.button(words.DELETE, icon=":material/delete:"):
-            st.dialog(words.ask_to_delete(len(picked)))(_confirm)(dict(picked))
+            st.dialog(words.ask_to_delete(len(picked)))(ask_to_delete)(dict(picked))
 
 
 def _for_one(name: str, run: Run) -> None:
@@ -57,7 +58,7 @@ def _for_one(name: str, run: Run) -> None:
 
 
 @errors_in_words()
-def _confirm(picked: dict[str, Run]) -> None:
+def ask_to_delete(picked: dict[str, Run]) -> None:
     """Names the runs that would be deleted and those that stay, and deletes on request."""
     kept = {name: why for name, run in picked.items() if (why := why_kept(run)) is not None}
     doomed = {name: run for name, run in picked.items() if name not in kept}
@@ -89,7 +90,7 @@ def _delete(doomed: dict[str, Run]) -> None:
         for text in failed:
             st.error(without_directives(text), icon=":material/error:")
         return
-    st.toast(words.deleted(len(doomed)), icon=":material/check:")
+    note_soon(words.deleted(len(doomed)))
     st.rerun()
 
 

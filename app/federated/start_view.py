@@ -17,6 +17,7 @@ from app.federated import words
 from app.jobs import federations
 from app.ui.data_picker import data_name
 from app.ui.messages import errors_in_words
+from app.ui.notes import note_soon
 from app.ui.safe_markdown import without_directives
 from mocoop.errors import UserError
 from mocoop.federated.partitions import KINDS
@@ -41,7 +42,7 @@ def start_panel() -> None:
             if st.button(words.START, type="primary", icon=":material/play_arrow:"):
                 name = federations.start_federation(config)
                 if name not in {path.name for path in federations.active_federations()}:
-                    st.toast(words.DONE_BEFORE, icon=":material/check:")
+                    note_soon(words.DONE_BEFORE)
                 if also_alone and config.strategy != ALONE:
                     start_alone(config, rerun=False)
                 st.query_params[state.FEDERATION] = name

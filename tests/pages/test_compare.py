@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import replace
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.common import state
 from app.common.theme import METHOD_COLOURS
@@ -210,6 +211,25 @@ def test_deleting_names_the_runs_and_asks_first(two_seeds):
     assert other.is_dir()
     button(app, "Keep it").click().run()
     assert other.is_dir()
+    assert state.NOTES not in app.session_state
+
+
+def asked_to_delete(folder):
+    from pathlib import Path
+
+    from app.compare.run_files import ask_to_delete
+    from mocoop.runs.run import list_runs
+
+    ask_to_delete({run.name: run for run in list_runs([Path(folder)]) if run.name == "second"})
+
+
+def test_deleting_says_how_many_runs_it_deleted(two_seeds):
+    app = AppTest.from_function(asked_to_delete, kwargs={"folder": str(two_seeds.path.parent)})
+    button(app.run(), "Delete 1 run").click().run()
+    assert not app.exception
+    assert not (two_seeds.path.parent / "second").exists()
+    assert two_seeds.path.is_dir()
+    assert app.session_state[state.NOTES] == ["1 run deleted."]  # the whole app shows them
 
 
 def test_runs_at_work_are_not_deleted(one_run, empty_runs):

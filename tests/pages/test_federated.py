@@ -133,6 +133,7 @@ def test_a_federation_is_started_and_compared_with_training_alone(settings, fold
     for path in folders.iterdir():
         assert federations.status_of(path).state == FINISHED
     assert "points over training alone" in said(app)
+    assert app.session_state[state.NOTES] == [words.DONE_BEFORE]  # the whole app shows them
 
 
 def test_a_waiting_federation_is_told_by_its_settings_above_and_below(folders, settings):

@@ -11,6 +11,7 @@ import io
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.common import access, changes
 from app.jobs import downloads, federations, imports, seeds, template_jobs, trainings
@@ -126,14 +127,22 @@ def test_a_page_that_was_loaded_before_starts_no_training(empty_runs, monkeypatc
     assert access.EXPLAINED in [text.value for text in app.info]
 
 
+def asked_to_delete(path):
+    from pathlib import Path
+
+    from app.compare.run_files import ask_to_delete
+    from mocoop.runs.run import Run
+
+    ask_to_delete({"one": Run(Path(path))})
+
+
 def test_a_page_that_was_loaded_before_deletes_no_run(one_run, monkeypatch):
-    app = open_page("pages/compare.py", runs=one_run.name)
-    (button,) = [button for button in app.button if button.label.startswith("Delete")]
-    button.click().run()
+    app = AppTest.from_function(asked_to_delete, kwargs={"path": str(one_run.path)}).run()
     monkeypatch.setenv("MOCOOP_READ_ONLY", "1")
     app.button(key="destroy").click().run()
     assert not app.exception
     assert one_run.path.is_dir()
+    assert access.EXPLAINED in [text.value for text in app.error]
 
 
 def test_a_message_made_by_hand_names_no_other_clip(one_run, monkeypatch):
