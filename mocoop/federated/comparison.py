@@ -16,7 +16,7 @@ from mocoop.federated.settings import FederatedConfig
 from mocoop.federated.store import read_records, run_federation
 from mocoop.federated.strategies import find_strategy
 from mocoop.runs.paths import data_in_name
-from mocoop.storage.atomic import exclusive_lock, explain_write_errors
+from mocoop.storage.atomic import explain_write_errors
 from mocoop.storage.engines import Engine, shared_folder
 
 LAST = 5  # rounds over which pFedMoAP's authors average
@@ -89,10 +89,9 @@ def finish(config: FederatedConfig, root: Path) -> Path:
     path = root / folder_name(config)
     with explain_write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        with exclusive_lock(path):
-            if not is_finished(config, read_records(path)):
-                for _ in run_federation(path, config):
-                    pass
+        if not is_finished(config, read_records(path)):
+            for _ in run_federation(path, config, wait=True):
+                pass
     return path
 
 

@@ -25,7 +25,7 @@ from mocoop.federated.federation import Federation, RoundRecord
 from mocoop.federated.partitions import Partition, from_json
 from mocoop.federated.server import State
 from mocoop.federated.settings import FederatedConfig
-from mocoop.storage.atomic import read_tensors, write_json, write_tensors
+from mocoop.storage.atomic import exclusive_lock, read_tensors, write_json, write_tensors
 from mocoop.storage.formats import NewerError, check_format
 
 FORMAT = 1  # increase it when an old reader would misread a new federation
@@ -34,20 +34,42 @@ SHARED, POOL, CLIENT = "shared", "pool", "client"
 
 
 def run_federation(
-    path: Path, config: FederatedConfig | None = None, partition: Partition | None = None
+    path: Path,
+    config: FederatedConfig | None = None,
+    partition: Partition | None = None,
+    wait: bool = False,
 ) -> Iterator[RoundRecord]:
     """Trains a federation in a folder; yields the records of the rounds that are new.
 
-    A folder that holds an unfinished federation goes on after its last finished round.
+    A folder that holds an unfinished federation goes on after its last finished round. One
+    process at a time trains it: the folder is locked until the iterator ends or is closed.
 
     Args:
         path: the folder.
         config: the settings; those of the folder if None.
         partition: who holds which images; that of the folder, or one made from the settings.
+        wait: whether to wait for another process that trains it, and then go on from there.
 
     Raises:
-        UserError: if the folder holds a federation with other settings, or is damaged.
+        UserError: if the folder holds a federation with other settings, is damaged, or, without
+            `wait`, is being trained by another process of this machine.
     """
+    taken = (
+        f"Another process trains the federation in {path}. Wait until it has ended, or give "
+        "another folder."
+    )
+    with exclusive_lock(path, taken=None if wait else taken):
+        federation, records = _opened(path, config, partition)
+        for record in federation.run():
+            records.append(record)
+            _save(federation, records, path)
+            yield record
+
+
+def _opened(
+    path: Path, config: FederatedConfig | None, partition: Partition | None
+) -> tuple[Federation, list[RoundRecord]]:
+    """Returns the federation as it was after its last finished round, or a new one."""
     if (path / DESCRIPTION).exists():
         if (path / RECORDS).exists():
             raise UserError(
@@ -61,17 +83,13 @@ def run_federation(
                 "the settings out to continue this one."
             )
         federation = Federation(kept, kept_partition)
-        records = _restore(federation, path) if (path / STATE).exists() else []
-    else:
-        if config is None:
-            raise UserError(f"There is no federation in {path}.")
-        federation, records = Federation(config, partition), []
-        path.mkdir(parents=True, exist_ok=True)
-        _write_description(path, config, federation.partition)
-    for record in federation.run():
-        records.append(record)
-        _save(federation, records, path)
-        yield record
+        return federation, _restore(federation, path) if (path / STATE).exists() else []
+    if config is None:
+        raise UserError(f"There is no federation in {path}.")
+    federation = Federation(config, partition)
+    path.mkdir(parents=True, exist_ok=True)
+    _write_description(path, config, federation.partition)
+    return federation, []
 
 
 def read_description(path: Path) -> tuple[FederatedConfig, Partition]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from mocoop.errors import UserError
 from mocoop.storage.streams import is_stream, send
@@ -171,14 +171,28 @@ def _without_middle(path: str, most: int = 200) -> str:
 
 
 @contextmanager
-def exclusive_lock(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path, taken: str | None = None) -> Iterator[None]:
     """Holds a lock for a folder; other processes and threads wait until it is released.
 
     The lock file is outside the folder. The lock works for one user on one machine, and it is
     released when its process ends for any reason.
+
+    Args:
+        folder: the folder, which need not exist.
+        taken: the message of the error if somebody else has the lock; None to wait for it.
+
+    Raises:
+        UserError: with `taken` as its message.
     """
-    with FileLock(lock_file(folder)):
+    lock = FileLock(lock_file(folder), timeout=-1 if taken is None else 0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(str(taken)) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def lock_file(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -183,6 +184,21 @@ def test_a_stopped_federation_goes_on_to_the_same_bits(config, key, tmp_path):
     ours, expected = ((tmp_path / name / STATE).read_bytes() for name in ("part", "whole"))
     cut = [data[int.from_bytes(data[:8], "little") + 8 :] for data in (ours, expected)]
     assert cut[0] == cut[1]  # all tensors; the header has the seconds
+
+
+def test_one_process_at_a_time_trains_a_federation(config, tmp_path):
+    begun = run_federation(tmp_path / "one", config)
+    first = next(begun)
+    with pytest.raises(UserError, match="Another process trains the federation in "):
+        next(run_federation(tmp_path / "one", config))
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(list, run_federation(tmp_path / "one", config, wait=True))
+        second = next(begun)
+        assert not rest.done()
+        begun.close()
+    assert [first.number, second.number] == [0, 1]
+    assert [record.number for record in rest.result()] == list(range(2, config.rounds + 1))
+    assert not list(run_federation(tmp_path / "one", config))
 
 
 def test_a_copy_to_look_at_has_the_records_and_cannot_go_on(config, tmp_path):
