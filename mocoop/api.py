@@ -10,7 +10,7 @@ from typing import Any
 from mocoop.classifiers.export import Exported
 from mocoop.classifiers.export import load_export as open_export
 from mocoop.classifiers.pictures import ImageClassifier
-from mocoop.classifiers.saved import check_same_data
+from mocoop.classifiers.saved import check_same_data, run_features
 from mocoop.clip.backbone import Backbone
 from mocoop.clip.backbone import load_backbone as open_backbone
 from mocoop.config import TrainConfig
@@ -20,7 +20,6 @@ from mocoop.errors import UserError
 from mocoop.evaluation.evaluate import Evaluation, route_items
 from mocoop.evaluation.evaluate import evaluate as evaluation_of
 from mocoop.evaluation.transfer import measure_on
-from mocoop.features.cache import FeatureCache
 from mocoop.presets import settings_from
 from mocoop.runs import run as run_store
 from mocoop.runs.reserve import reserved
@@ -138,7 +137,7 @@ def evaluate(run: Run | AnyPath, classes: str = "all", data: AnyPath | None = No
     setup = finished.setup()
     opened, dataset = ImageClassifier.from_run(finished), open_dataset(setup.config.data)
     check_same_data(finished, setup, dataset, opened.encoder.backbone)
-    cache = FeatureCache(opened.encoder.backbone, precision=opened.encoder.precision)
+    cache = run_features(finished, opened.encoder)
     return evaluation_of(route_items(opened.classifier, dataset, cache, classes), classes)
 
 

@@ -71,8 +71,7 @@ def encoder(run: Run) -> ImageEncoder:
 
 def feature_cache(run: Run) -> FeatureCache:
     """Returns the cache on disk of the image features by a run's CLIP."""
-    clip = encoder(run)
-    return FeatureCache(clip.backbone, precision=clip.precision)
+    return classifiers.run_features(run, encoder(run))
 
 
 def classifier(run: Run) -> Classifier:

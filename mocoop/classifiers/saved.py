@@ -17,6 +17,7 @@ from mocoop.clip.backbone import Backbone, choose_device, load_backbone
 from mocoop.clip.device import tower_dtype
 from mocoop.datasets.base import Dataset
 from mocoop.errors import UserError
+from mocoop.features.cache import FeatureCache
 from mocoop.features.encode import ImageEncoder
 from mocoop.methods import METHODS
 from mocoop.model.build import build_model
@@ -24,6 +25,7 @@ from mocoop.model.key_prompts import with_saved_lengths
 from mocoop.model.mixture import PromptMixture
 from mocoop.model.vision_prompts import tuned_backbone
 from mocoop.runs.run import Run, RunSetup
+from mocoop.storage.cache_folder import kept_for
 
 
 def open_classifier(
@@ -109,6 +111,19 @@ def run_encoder(run: Run, loaded: Backbone | None = None) -> ImageEncoder:
     """
     backbone = run_backbone(run, loaded)
     return ImageEncoder(backbone, tower_dtype(run.setup().config.precision, backbone.device))
+
+
+def run_features(run: Run, encoder: ImageEncoder) -> FeatureCache:
+    """Returns the cache of image features by a run's encoder.
+
+    Features of an image tower that the run itself has changed are deleted with the run.
+
+    Args:
+        run: a finished run.
+        encoder: the run's encoder, from `run_encoder`.
+    """
+    own = kept_for(run.path) / "features" if run.setup().config.tunes_images else None
+    return FeatureCache(encoder.backbone, precision=encoder.precision, features=own)
 
 
 def restore_model(

@@ -75,13 +75,17 @@ def evaluate(command: EvaluateCommand) -> None:
         _evaluate_on(path, command.data, command)
         return
     import_slow()
-    from mocoop.classifiers.saved import check_same_data, open_classifier, run_encoder
+    from mocoop.classifiers.saved import (
+        check_same_data,
+        open_classifier,
+        run_encoder,
+        run_features,
+    )
     from mocoop.clip.backbone import load_backbone
     from mocoop.datasets import load_dataset
     from mocoop.evaluation.evaluate import evaluate as evaluation_of
     from mocoop.evaluation.evaluate import route_items
     from mocoop.evaluation.test_results import choices_of, choices_tested
-    from mocoop.features.cache import FeatureCache
     from mocoop.runs.run import Run
 
     run = Run(path)
@@ -93,7 +97,7 @@ def evaluate(command: EvaluateCommand) -> None:
     choices = choices or choices_of(setup.config)  # without test images, which is told
     check_same_data(run, setup, dataset, backbone)
     encoder = run_encoder(run, backbone)
-    cache = FeatureCache(encoder.backbone, precision=encoder.precision)
+    cache = run_features(run, encoder)
     results: dict[str, Any] = {}
     for choice in choices:
         with progress_bar(not command.json, "encoding images") as progress:

@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mocoop.classifiers.saved import check_same_data, run_encoder
+from mocoop.classifiers.saved import check_same_data, run_encoder, run_features
 from mocoop.clip.tuned_tower import routed_features
 from mocoop.datasets import load_dataset
 from mocoop.datasets.splits import few_shot_items
 from mocoop.errors import UserError
-from mocoop.features.cache import FeatureCache
 from mocoop.methods import METHODS
 from mocoop.runs.run import Run, RunSetup
 
@@ -114,6 +113,5 @@ def training_distances(run: Run) -> TrainingDistances:
     dataset, encoder = load_dataset(setup.config.data), run_encoder(run)
     check_same_data(run, setup, dataset, encoder.backbone)
     items, _ = few_shot_items(setup.config, dataset)
-    cache = FeatureCache(encoder.backbone, precision=encoder.precision)
-    features = cache.features(dataset, items)[:, 0]
+    features = run_features(run, encoder).features(dataset, items)[:, 0]
     return TrainingDistances.of(routed_features(features, encoder.backbone.text.dim))

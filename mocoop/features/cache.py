@@ -56,6 +56,7 @@ class FeatureCache:
         precision: number format inside the image tower; each format has its own features.
         workers: processes that decode images; None to choose by the machine and the images.
         progress: called while features are computed, if `features` is called without its own.
+        features: where the features are, if not in the cache folder's own `features`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class FeatureCache:
         precision: torch.dtype = torch.float32,
         workers: int | None = None,
         progress: Progress | None = None,
+        features: Path | None = None,
     ) -> None:
         self.backbone = backbone
         self.keep = keep
@@ -77,7 +79,7 @@ class FeatureCache:
         self._progress = progress
         root = folder or default_cache()
         suffix = "" if precision == torch.float32 else f"-{str(precision).split('.')[-1]}"
-        self.folder = root / "features" / f"{backbone.fingerprint}{suffix}"
+        self.folder = (features or root / "features") / f"{backbone.fingerprint}{suffix}"
         self._shards = Shards(self.folder)
         self._contents = content_keys(root, keep)
         self._in_memory: dict[bytes, Tensor] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mocoop.classifiers.hard import hard_classifier
-from mocoop.classifiers.saved import check_same_data, open_classifier, run_encoder
+from mocoop.classifiers.saved import check_same_data, open_classifier, run_encoder, run_features
 from mocoop.clip.backbone import Backbone, load_backbone
 from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
@@ -48,7 +48,7 @@ def same_images(runs: Mapping[str, Run]) -> tuple[SideBySide | None, list[str]]:
             clip, dataset = clips[config.backbone], load_dataset(config.data)
             check_same_data(runs[name], setups[name], dataset, clip)
             encoder = run_encoder(runs[name], clip)
-            cache = FeatureCache(encoder.backbone, precision=encoder.precision)
+            cache = run_features(runs[name], encoder)
             classifier = open_classifier(runs[name], loaded=clip)
             found[name] = Answers.of(route_items(classifier, dataset, cache, choice))
         except UserError as error:

@@ -7,6 +7,7 @@ import shutil
 from mocoop.errors import UserError
 from mocoop.runs.run import Run
 from mocoop.runs.status import STATUS_FILE
+from mocoop.storage.cache_folder import kept_for
 from mocoop.storage.formats import NewerError
 from mocoop.storage.temporary_folder import folder_in
 
@@ -29,7 +30,9 @@ def why_kept(run: Run) -> str | None:
 
 
 def delete_run(run: Run) -> None:
-    """Deletes a run's folder; the run disappears from every list in one step.
+    """Deletes a run's folder, and from the cache what only this run can use.
+
+    The run disappears from every list in one step.
 
     Raises:
         UserError: for a run that must not or cannot be deleted.
@@ -37,11 +40,13 @@ def delete_run(run: Run) -> None:
     kept = why_kept(run)
     if kept is not None:
         raise UserError(f"Run {run.name!r} was not deleted: {kept}.")
+    of_use_to_none = kept_for(run.path)
     try:
         # Lists of runs do not look into this folder, so that they never show half a run.
         with folder_in(run.path.parent / ".deleting") as folder:
             run.path.rename(folder / "run")
             shutil.rmtree(folder)
+        shutil.rmtree(of_use_to_none, ignore_errors=True)
     except FileNotFoundError as error:  # another process was faster
         raise UserError(f"Run {run.name!r} was not deleted: {_GONE}.") from error
     except OSError as error:

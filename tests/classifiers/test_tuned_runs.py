@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from mocoop.errors import UserError
 from mocoop.evaluation.unlike_training import training_distances
 from mocoop.features.encode import encode_images
 from mocoop.presets import preset
+from mocoop.runs.delete import delete_run
 from mocoop.runs.run import Run
+from mocoop.storage.cache_folder import kept_for
 from mocoop.storage.images import open_image
 from mocoop.training.experiment import run_experiment
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
@@ -51,6 +54,22 @@ def pictures_of(run):
 def test_its_results_are_found_again(run):
     again = mocoop.evaluate(run)
     assert again.accuracy == pytest.approx(run.results()["all"]["accuracy"])
+
+
+def test_features_of_its_tower_are_deleted_with_it(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
+    copies = [Run(Path(shutil.copytree(run.path, tmp_path / name))) for name in ("one", "other")]
+    for copy in copies:
+        mocoop.evaluate(copy)
+    own, others = (kept_for(copy.path) for copy in copies)
+    assert list(own.rglob("*.safetensors"))
+    (fingerprint,) = (path.name for path in (own / "features").iterdir())
+    assert fingerprint == run_backbone(run).fingerprint
+    frozen = [path.name for path in (tmp_path / "cache").glob("features/*")]
+    assert fingerprint not in frozen  # only what all runs with the CLIP can use
+    delete_run(copies[0])
+    assert not own.exists()
+    assert list(others.rglob("*.safetensors"))
 
 
 def test_a_classifier_takes_the_clip_with_or_without_what_was_learned(run):
