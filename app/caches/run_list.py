@@ -11,7 +11,7 @@ import streamlit as st
 from app.common.run_labels import LabelledRun, run_labels
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
-from mocoop.runs.run import Run, RunSetup, damaged_runs, list_runs
+from mocoop.runs.run import Run, RunSetup, damaged_runs, default_runs, list_runs
 from mocoop.runs.status import FINISHED
 from mocoop.storage.formats import NewerError
 
@@ -28,6 +28,11 @@ def finished_runs() -> list[Run]:
             if run.status().state == FINISHED:
                 finished.setdefault(run.name, run)
     return list(finished.values())
+
+
+def is_listed(run: Run) -> bool:
+    """Returns whether all pages list a run; runs of protocols and sweeps are on Compare alone."""
+    return run.shipped or run.path.parent == default_runs()
 
 
 def newer_runs() -> set[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
 from app.caches import answers as answer_caches
 from app.caches import data as data_caches
 from app.caches import run_list
+from app.caches.run_list import is_listed
 from app.common import state
 from app.common.run_differences import differing_settings, short_labels
 from app.common.theme import METHOD_COLOURS
@@ -95,7 +97,9 @@ def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
     summary(lined, colours)
     report_button({name: runs[name] for name in kept}, lined, "beside")
     first, second = pick_pair(lined)
-    gallery(lined, first, second, next(iter(setups.values())).config.data)
+    compared = {names[name]: runs[name] for name in setups}
+    looker = Looker.of(compared, choice, (lined.names[first], lined.names[second]))
+    gallery(lined, first, second, next(iter(setups.values())).config.data, looker)
 
 
 def finished_setups(picked: Sequence[str], runs: Mapping[str, Run]) -> dict[str, RunSetup]:
@@ -203,7 +207,51 @@ def pick_pair(lined: SideBySide) -> tuple[int, int]:
     return first, second
 
 
-def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
+@dataclass(frozen=True)
+class Looker:
+    """Opens images on Routing with one of the compared runs.
+
+    Args:
+        method: the run's label.
+        address: the parameters of Routing's address, without the image.
+    """
+
+    method: str
+    address: Mapping[str, str | Sequence[str]]
+
+    @staticmethod
+    def of(runs: Mapping[str, Run], choice: str, pair: Sequence[str]) -> Looker | None:
+        """Returns what opens images with the first run of a pair; None if Routing lists no run.
+
+        Args:
+            runs: label → run, of all that are compared.
+            choice: the classes on which they are compared.
+            pair: the labels of the two methods that are compared in words; one may have no run.
+        """
+        listed = {label: run.name for label, run in runs.items() if is_listed(run)}
+        method = next((label for label in (*pair, *listed) if label in listed), None)
+        if method is None:
+            return None
+        others = [name for label, name in listed.items() if label != method]
+        address: dict[str, str | Sequence[str]] = {state.RUN: listed[method], state.BESIDE: others}
+        if run_list.setup_of(runs[method]).config.classes != "all":
+            address[state.CLASSES] = words.CLASS_CHOICES[choice]  # Streamlit writes the label
+        return Looker(method, address)
+
+    def button(self, number: int, item_id: str) -> None:
+        """Shows the button below an image."""
+        if st.button(
+            ui_words.look_closer(number),
+            key=f"look-beside-{item_id}",
+            icon=":material/zoom_in:",
+            width="stretch",
+            help=words.look_with(self.method),
+        ):
+            st.session_state.pop(state.CLOSED_IMAGE, None)
+            st.switch_page("pages/routing.py", query_params={**self.address, state.IMAGE: item_id})
+
+
+def gallery(lined: SideBySide, first: int, second: int, data: str, looker: Looker | None) -> None:
     """Shows the chosen images with the answer of every method, one page at a time."""
     options = beside_tables.filters(lined.names, first, second)
     left, right = st.columns(2, vertical_alignment="bottom")
@@ -235,6 +283,8 @@ def gallery(lined: SideBySide, first: int, second: int, data: str) -> None:
         for index in rows[start : start + PER_PAGE]:
             with st.container(border=True, gap="xsmall", height="stretch"):
                 card(lined, int(index), dataset)
+                if looker is not None:
+                    looker.button(int(index) + 1, lined.items[index].id)
 
 
 def card(lined: SideBySide, index: int, data: Dataset) -> None:

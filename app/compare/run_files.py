@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from app.caches.run_list import is_listed
 from app.common import access, changes, state
 from app.compare import words
 from app.compare.documents import report_button, run_documents
@@ -15,7 +16,7 @@ from app.ui.safe_markdown import without_directives
 from mocoop.errors import UserError
 from mocoop.runs.delete import why_kept
 from mocoop.runs.export_zip import archive_bytes, archive_name
-from mocoop.runs.run import Run, default_runs
+from mocoop.runs.run import Run
 from mocoop.runs.status import FINISHED
 
 MAX_UPLOAD_MB = 200
@@ -52,8 +53,7 @@ def _for_one(name: str, run: Run) -> None:
         help=words.EXPORT_HELP,
     )
     run_documents(run, name)
-    listed = run.shipped or run.path.parent == default_runs()  # the other pages list only these
-    if listed and st.button(words.LOOK, icon=":material/alt_route:"):
+    if is_listed(run) and st.button(words.LOOK, icon=":material/alt_route:"):
         st.switch_page("pages/routing.py", query_params={state.RUN: name})
 
 

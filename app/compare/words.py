@@ -297,6 +297,11 @@ def images_shown(shown: int, total: int) -> str:
     return f"{shown:,} of {total:,} images"
 
 
+def look_with(method: str) -> str:
+    """Returns what the button below an image opens."""
+    return f"Opens Routing on this image: how {method} answers, and why."
+
+
 def pair(first: str, second: str, test: PairTest) -> str:
     """Returns who is right where the other is wrong, the difference, p-value and verdict."""
     low, high = test.interval.low, test.interval.high

@@ -21,6 +21,7 @@ from app.routing.looking_view import look_into
 from app.routing.neighbour_view import nearest_training_images
 from app.side_by_side.view import beside_run
 from app.ui import chips, layout
+from app.ui import words as ui_words
 from app.ui.item_picture import show_item
 from app.ui.messages import errors_in_words
 from app.ui.parts import csv_button, pick_page, show_figure, show_table
@@ -207,7 +208,7 @@ def card(
 def look_button(closer: Closer, index: int, key: str) -> None:
     """Shows the button that opens an image's dialog; the page does not run again for it."""
     if st.button(
-        words.look_closer(index + 1),
+        ui_words.look_closer(index + 1),
         key=key,
         icon=":material/zoom_in:",
         width="stretch",
@@ -238,7 +239,7 @@ def try_image() -> None:
     st.session_state[state.CLOSED_IMAGE] = st.query_params.get(state.IMAGE)
 
 
-@st.dialog(words.LOOK_CLOSER, width="large", on_dismiss=close_image)
+@st.dialog(ui_words.LOOK_CLOSER, width="large", on_dismiss=close_image)
 @errors_in_words()
 def look_closer(run: Run, config: TrainConfig, tested: RoutedItems, index: int) -> None:
     """Shows prediction and routing of one test image; the user can force one expert."""

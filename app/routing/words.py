@@ -49,7 +49,6 @@ CHOSEN_EXPERT, TRUE_STYLE, TRUE_CLASS = "Chosen expert", "True style", "True cla
 PREDICTION, ORDER, ANY = "Prediction", "Order", "any"
 
 # One image in a dialog.
-LOOK_CLOSER = "Look closer"
 CHANGE_PICTURE = "Change this picture"
 ONE_EXPERT = "Use one expert alone (none chosen: the mixture predicts)"
 CLASSES_ALT = "Most probable classes of the image"
@@ -194,11 +193,6 @@ def no_router(method: str | None, how_it_answers: str) -> str:
 def images_shown(shown: int, total: int) -> str:
     """Returns how many of the test images pass the filters."""
     return f"{shown:,} of {total:,} images"
-
-
-def look_closer(number: int) -> str:
-    """Returns the label of the button that opens an image; assets/app.css shows its first part."""
-    return f"{LOOK_CLOSER} *at image {number}*"
 
 
 def true_class(name: str, style: str | None) -> str:

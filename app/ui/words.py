@@ -50,6 +50,7 @@ BRIGHTEN_HELP = (
 )
 
 # Choosing a data set or a run.
+LOOK_CLOSER = "Look closer"
 DATA_SET = "Data set"
 DATA_SET_HELP = (
     "Choose a built-in set or a benchmark on this machine. For your own images, type the path of "
@@ -110,6 +111,11 @@ def learn_from_here_help(method: str) -> str:
 def truth(class_name: str) -> str:
     """Returns the true class below a wrong prediction."""
     return f"true class: {class_name}"
+
+
+def look_closer(number: int) -> str:
+    """Returns the label of the button that opens an image; assets/app.css shows its first part."""
+    return f"{LOOK_CLOSER} *at image {number}*"
 
 
 def test_image(class_name: str, style: str | None) -> str:

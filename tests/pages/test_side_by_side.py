@@ -9,8 +9,10 @@ import pytest
 from app.caches import answers as answer_caches
 from app.common import state
 from app.common.words import BESIDE
+from mocoop.datasets import load_dataset
 from mocoop.errors import UserError
 from mocoop.methods import METHODS
+from mocoop.runs.paths import PROTOCOL
 from mocoop.runs.writer import queue_run
 from mocoop.storage.atomic import read_tensors, write_tensors
 from tests.support.compare_example import copy_run
@@ -184,3 +186,33 @@ def test_data_that_changed_take_only_their_run_along(two, monkeypatch):
     app = beside(*two)
     assert "second: Restore the data" in texts(app.warning)
     assert "MoCoOp is right on" in texts(app.markdown)
+
+
+def look_buttons(app):
+    return [button for button in app.button if button.label.startswith("Look closer")]
+
+
+@pytest.mark.parametrize(
+    ("first", "opened", "beside_it"),
+    [("MoCoOp", "details-tiny", "second"), (OTHER, "second", "details-tiny"),
+     ("Zero-shot", "details-tiny", "second")],
+)  # fmt: skip
+def test_an_image_is_opened_on_routing_with_the_first_run(two, first, opened, beside_it):
+    names = {"beside_first": first, "beside_second": "MoCoOp" if first != "MoCoOp" else OTHER}
+    app = beside(*two, **names, beside_show="any", beside_classes_base="new classes")
+    app = look_buttons(app)[1].click().run()
+    assert not app.exception
+    assert app.title[0].value == "Routing"
+    address = app.query_params
+    assert address[state.RUN] == opened
+    assert address[state.BESIDE] == beside_it
+    assert address[state.CLASSES] == "new classes"
+    assert address[state.IMAGE] in {item.id for item in load_dataset("details").items("test")}
+    assert "new" in [str(element.value) for element in app.get("button_group")]
+
+
+def test_runs_that_routing_does_not_list_open_no_image(one_run):
+    moved = copy_run(one_run, one_run.path.parent / PROTOCOL / "one")
+    app = beside(f"protocol/{moved.name}")
+    assert "MoCoOp is right on" in texts(app.markdown)
+    assert not look_buttons(app)
