@@ -81,11 +81,11 @@ def measure_methods(
     results: list[MethodMeasured] = []
     for method in methods:
         cases = [replace(base, method=method, side=side) for side in SIDES]
-        results = results + _by_turns(cases, rounds, limit, report)
+        results = results + by_turns(cases, rounds, limit, report)
         yield results
 
 
-def _by_turns(
+def by_turns(
     cases: Sequence[MethodCase], rounds: int, limit: float, report: Callable[[str], None]
 ) -> list[MethodMeasured]:
     """Returns the measurements of both sides of a method, each in a process of its own."""

@@ -251,7 +251,7 @@ def results(command: ResultsCommand) -> None:
             f"it. Name the page, such as {command.out.with_suffix('.md')}."
         )
     check_file("The numbers next to --out", command.out.with_suffix(".csv"))
-    from mocoop.results.page import all_tasks, page
+    from mocoop.results.page import all_tasks, costs_shown, memory_of, page
     from mocoop.results.tables import to_csv
     from mocoop.storage.atomic import write_text
 
@@ -264,7 +264,8 @@ def results(command: ResultsCommand) -> None:
     by_task = [kept[index] if index in kept else next(others) for index in range(len(tasks))]
     rows = [row for own in by_task for row in own]
     number = sum(map(len, kept.values()))
-    write_text(command.out, page(rows, runs, number))
+    memory = memory_of(costs_shown(runs), lambda text: None)
+    write_text(command.out, page(rows, runs, number, memory))
     write_text(command.out.with_suffix(".csv"), to_csv(rows))
     earlier = f", {number} of them from {command.keep}" if number else ""
     print(f"{command.out}: {len(rows)} numbers from {len(runs)} runs{earlier}")

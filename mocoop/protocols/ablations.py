@@ -88,6 +88,11 @@ def _sees(config: TrainConfig) -> bool:
     return config.vision_depth > 0
 
 
+def _sees_once(config: TrainConfig) -> bool:
+    """Whether the image tower's own tokens can differ between experts in its last blocks."""
+    return config.vision_depth > 0 and not config.compares_images
+
+
 def _consistent(config: TrainConfig) -> bool:
     return config.image_consistency > 0
 
@@ -118,6 +123,12 @@ VARIANTS = (
     Variant("vision-tokens-1", "one vision prompt per block", _set(vision_prompts=1), _sees),
     Variant("vision-keys", "vision prompts as keys only", _set(vision_insertion="keys"), _sees),
     Variant("router-tuned", "router sees vision prompts", _set(router_input="tuned"), _sees),
+    Variant(
+        "own-vision",
+        "each expert has vision prompts of its own in the last block",
+        _set(expert_vision_depth=1),
+        _sees_once,
+    ),
     Variant(
         "no-consistency",
         "without consistency losses",

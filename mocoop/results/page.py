@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 
 import torch
 
 from mocoop.analysis.interaction import interaction_shares
+from mocoop.bench.step_memory import step_memory
 from mocoop.clip.backbone import load_backbone
 from mocoop.config import DEMO
 from mocoop.datasets import BUILTIN, load_dataset
@@ -20,7 +21,7 @@ from mocoop.presets import preset
 from mocoop.protocols.ablations import ablation_tasks
 from mocoop.protocols.plans import Plan, Task, tasks
 from mocoop.results.cells import Table
-from mocoop.results.costs import SHOTS, costs
+from mocoop.results.costs import SHOTS, Cost, costs_of, costs_table
 from mocoop.results.every_seed import every_seed
 from mocoop.results.markup import to_markdown
 from mocoop.results.protocol_rows import time_spent
@@ -43,7 +44,7 @@ PARTS_ON = ("albums", "details", "halves")
 STYLE_SHOTS = 4
 OF_VISION = (
     "one-group", "no-vision", "vision-block-1", "vision-deeper", "vision-tokens-1",
-    "router-tuned", "averaged",
+    "router-tuned", "own-vision", "averaged",
 )  # fmt: skip
 OF_CONDITION = ("no-shift", "own-shift", "deeper-texts", "late-shift")
 NEW_PARTS = (("mocoop-v", OF_VISION), ("mocoop-cond", OF_CONDITION))
@@ -54,8 +55,7 @@ NEW_PARTS_ON = ("albums",)
 def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
     """Returns the tasks of all protocols on the built-in sets, which the page shows.
 
-    All sets have 16 shots. Two of them have fewer shots as well, with the methods that train in
-    seconds: those that encode images in every step, or texts for each image, take a minute.
+    All sets have 16 shots. Two of them have fewer shots as well, with the methods that train.
     Methods that tune LayerNorms are trained on one set.
     """
     recipes = {key: preset(key) for key in METHODS}
@@ -66,15 +66,10 @@ def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
         tuple(key for key in keys if recipes[key].text_classes == "seen")
         for keys in (usual, normed)
     )
-    quick = tuple(
-        key
-        for key in usual_seen
-        if METHODS[key].needs_images
-        and not (recipes[key].tunes_images or recipes[key].conditional)
-    )
+    trained = tuple(key for key in usual_seen if METHODS[key].needs_images)
     transferable = tuple(key for key in usual_seen if not METHODS[key].own_classes_only)
     seeds = tuple(seeds)
-    few = tasks(Plan("few-shot", CURVES_ON, quick, FEWER_SHOTS, seeds))
+    few = tasks(Plan("few-shot", CURVES_ON, trained, FEWER_SHOTS, seeds))
     few += tasks(Plan("few-shot", BUILTIN, usual_seen, (16,), seeds))
     few += tasks(Plan("few-shot", LAYER_NORMS_ON, normed_seen, (16,), seeds))
     halves = tasks(Plan("base-to-new", BUILTIN, usual, (16,), seeds))
@@ -131,13 +126,30 @@ def tables_of(
     return list(transfer_tables(rows, protocol))
 
 
-def page(rows: Sequence[Row], runs: Sequence[Run], kept: int = 0) -> str:
+def costs_shown(runs: Sequence[Run]) -> dict[str, Cost]:
+    """Returns the costs that the page shows, by method."""
+    return costs_of(runs, COSTS_OF)
+
+
+def memory_of(methods: Iterable[str], report: Callable[[str], None]) -> dict[str, int]:
+    """Returns method → peak bytes of a training step, measured now, for the page's costs."""
+    data = load_dataset(COSTS_OF)
+    return step_memory(methods, len(data.class_names), len(data.templates.groups), report)
+
+
+def page(
+    rows: Sequence[Row],
+    runs: Sequence[Run],
+    kept: int = 0,
+    memory: Mapping[str, int] | None = None,
+) -> str:
     """Returns RESULTS.md as Markdown.
 
     Args:
         rows: the results of `all_tasks`.
         runs: the runs behind them, each once.
         kept: how many of the rows are those of an earlier page, without runs.
+        memory: method → peak bytes of a training step, from `memory_of`.
     """
     count, total, median = time_spent(runs)
     few = [row for row in rows if row.protocol == "few-shot" and row.shots in (0, 16)]
@@ -159,8 +171,8 @@ def page(rows: Sequence[Row], runs: Sequence[Run], kept: int = 0) -> str:
         "also tune the LayerNorms of the image tower, as the published LASP and MoCoOp do. "
         "LASP-V equals LASP if all classes are trained on, and so "
         "does MoCoOp with all names equal MoCoOp: only base-to-new shows them.\n",
-        f"Fewer than 16 shots were run on {_listed(CURVES_ON)}, with methods that train in "
-        f"seconds; methods ending in -ln on {_listed(LAYER_NORMS_ON)}; the ablation of MoCoOp on "
+        f"Fewer than 16 shots were run on {_listed(CURVES_ON)}; methods ending in -ln on "
+        f"{_listed(LAYER_NORMS_ON)}; the ablation of MoCoOp on "
         f"{_listed(PARTS_ON)}, those of what its descendants add on {_listed(NEW_PARTS_ON)}. "
         "A dash says that a number is missing.\n",
         _section("Few-shot", few_shot_tables(rows)),
@@ -182,8 +194,11 @@ def page(rows: Sequence[Row], runs: Sequence[Run], kept: int = 0) -> str:
         _section("Ablation", tables_of(rows, "ablation")),
         "## What a training costs\n",
         f"On {COSTS_OF}, {SHOTS} shots, of the fastest seed: several runs shared the machine. "
-        "Methods without prompts in the image tower train on cached image features.\n",
-        costs(runs, COSTS_OF),
+        "Methods that learn nothing in the image tower train on cached image features. The "
+        "seconds of an epoch are those of its steps. The seconds in all also count the validation "
+        "after every epoch and what comes before the first one, such as the search of dpl. Memory "
+        "is the peak of a training step above the loaded weights, in a process of its own.\n",
+        costs_table(costs_shown(runs), memory or {}),
         _interaction(),
         "## Every seed\n",
         "Few-shot with 16 shots, and base-to-new. RESULTS.csv has all others.\n",

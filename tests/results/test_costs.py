@@ -9,11 +9,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mocoop.bench.step_memory import step_memory
 from mocoop.classifiers.prompts import learned_state
 from mocoop.model.build import build_model
 from mocoop.model.learnable import learned_numbers as of_model
 from mocoop.presets import preset
-from mocoop.results.costs import costs
+from mocoop.results.costs import Cost, costs_of, costs_table
 from mocoop.runs.run import list_runs, shipped_runs
 from mocoop.runs.weights import learned_numbers
 from mocoop.training.prepare import prepare
@@ -24,8 +25,13 @@ def test_the_shipped_run_is_counted():
     (run,) = (run for run in runs if run.setup().config.method == "mocoop")
     size = sum(value.numel() for value in run.weights().values())
     taken, epochs = run.results()["training_seconds"], run.setup().config.epochs
-    table = costs(runs, "albums")
-    assert f"| mocoop | {size:,} | {epochs} | {taken / epochs:.2f} | {taken:.1f} |" in table
+    steps = sorted(record["seconds"] for record in run.records())[-epochs:]  # but epoch 0
+    middle = (steps[(epochs - 1) // 2] + steps[epochs // 2]) / 2
+    table = costs_table(costs_of(runs, "albums"), {"mocoop": 12_345_678})
+    assert f"| mocoop | {size:,} | {epochs} | {middle:.2f} | {taken:.1f} | 12 |" in table
+    assert f"| mocoop | {size:,} | {epochs} | {middle:.2f} | {taken:.1f} | – |" in costs_table(
+        costs_of(runs, "albums"), {}
+    )
 
 
 def test_the_time_is_that_of_the_fastest_seed(tmp_path):
@@ -36,7 +42,20 @@ def test_the_time_is_that_of_the_fastest_seed(tmp_path):
         results = run.results() | {"training_seconds": factor * run.results()["training_seconds"]}
         (tmp_path / str(factor) / "results.json").write_text(json.dumps(results))
     seconds = 0.5 * run.results()["training_seconds"]
-    assert f"| {seconds:.1f} |" in costs([run, *list_runs([tmp_path])], "albums")
+    assert costs_of([run, *list_runs([tmp_path])], "albums")["mocoop"].seconds == seconds
+
+
+def test_a_method_that_is_fitted_at_once_has_no_epochs():
+    table = costs_table({"lp++": Cost(4160, 0, 0.0, 1.5)}, {})
+    assert "| lp++ | 4,160 | – | – | 1.5 | – |" in table
+
+
+def test_memory_is_measured_for_methods_with_prompts():
+    said: list[str] = []
+    found = step_memory(["taskres", "coop", "ivlp"], classes=4, experts=2, report=said.append)
+    assert list(found) == ["coop", "ivlp"]
+    assert 1e6 < found["coop"] < found["ivlp"] < 1e9  # it also trains in the image tower
+    assert all("ours" in text for text in said)
 
 
 def test_runs_with_other_settings_or_data_are_left_out(tmp_path):
@@ -48,8 +67,8 @@ def test_runs_with_other_settings_or_data_are_left_out(tmp_path):
     for file in run.path.iterdir():
         (other / file.name).write_bytes(file.read_bytes())
     (other / "config.json").write_text(json.dumps(saved))
-    assert "| mocoop" not in costs(list_runs([tmp_path]), "albums")
-    assert "| mocoop" not in costs([run], "details")
+    assert not costs_of(list_runs([tmp_path]), "albums")
+    assert not costs_of([run], "details")
 
 
 @pytest.mark.parametrize("method", ["coop", "vpt", "maple", "clip-lora", "mocoop"])

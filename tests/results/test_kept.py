@@ -59,7 +59,9 @@ def test_nothing_is_trained_for_numbers_that_are_kept(tmp_path, monkeypatch, wor
     """The page of two methods: one has a finished run, the other an earlier number."""
     own, other = tasks(Plan("few-shot", ("digits",), ("zero-shot", "ensemble"), (1,), (1,)))
     monkeypatch.setattr(results_page, "all_tasks", lambda seeds: [other, own])
-    monkeypatch.setattr(results_page, "page", lambda rows, runs, kept: f"{len(runs)} {kept}")
+    monkeypatch.setattr(
+        results_page, "page", lambda rows, runs, kept, memory: f"{len(runs)} {kept} {memory}"
+    )
     earlier = tmp_path / "earlier.csv"
     earlier.write_text(to_csv([row(own, "accuracy"), row(other, "accuracy")]))
     root, out = tmp_path / "runs", tmp_path / "page.md"
@@ -68,7 +70,7 @@ def test_nothing_is_trained_for_numbers_that_are_kept(tmp_path, monkeypatch, wor
     line = ["results", "--out", str(out), "--root", str(root), "--seeds", "1"]
     assert main([*line, "--keep", str(earlier)]) == 0
     assert list_runs([root]) == [run]
-    assert out.read_text() == "1 1"
+    assert out.read_text() == "1 1 {}"  # nothing that learns, so no memory is measured
     rows = from_csv(out.with_suffix(".csv").read_text())
     assert rows == (row(other, "accuracy"), *rows_of(own, run))
     assert f"1 of them from {earlier}" in capsys.readouterr().out
@@ -77,7 +79,7 @@ def test_nothing_is_trained_for_numbers_that_are_kept(tmp_path, monkeypatch, wor
     assert main([*line, "--keep", str(earlier)]) == 2
     assert main([*line, "--keep", str(tmp_path / "gone.csv")]) == 2
     assert "gone.csv cannot be read" in capsys.readouterr().err
-    assert out.read_text() == "1 1"
+    assert out.read_text() == "1 1 {}"
 
 
 @pytest.mark.parametrize("kept", [0, 7])
