@@ -136,3 +136,5 @@ PREDICTED, TRIES = "predicted", "tries"
 FEDERATION = "federation"  # name of the federation that is shown
 FEDERATED_BY, FEDERATED_PART, FEDERATED_CLIENT = "by", "part", "client"
 FEDERATED_FORM = "new federation"  # "<name> <setting>"
+# Kept for the session only: what the page shows, and how often it chose that by itself.
+FEDERATION_SHOWN, FEDERATION_CHANGES = "federation shown", "changes of the federation"

@@ -59,16 +59,23 @@ def pick_federation(found: dict[str, Found]) -> Found:
             st.warning(escape_markdown(words.no_such(asked)))
     default = next((name for name, one in found.items() if one.config.strategy != ALONE), None)
     chosen = asked if asked in found else default or next(iter(found))
-    st.session_state[state.FEDERATION] = chosen
+    memory = st.session_state
+    # The page chooses too, while it polls: the browser may still send its earlier choice. So the
+    # box gets another key each time, and what is sent under the old one counts no more.
+    if memory.get(state.FEDERATION_SHOWN) != chosen:
+        memory[state.FEDERATION_SHOWN] = chosen
+        memory[state.FEDERATION_CHANGES] = memory.get(state.FEDERATION_CHANGES, 0) + 1
+    key = f"{state.FEDERATION} {memory[state.FEDERATION_CHANGES]}"
+    memory[key] = chosen
 
     def write() -> None:
-        st.query_params[state.FEDERATION] = st.session_state[state.FEDERATION]
+        st.query_params[state.FEDERATION] = memory[state.FEDERATION_SHOWN] = memory[key]
 
     st.selectbox(
         words.FEDERATION,
         list(found),
         format_func=words.labels({name: one.config for name, one in found.items()}).__getitem__,
-        key=state.FEDERATION,
+        key=key,
         on_change=write,
         width=760,
         label_visibility="collapsed",

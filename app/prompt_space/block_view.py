@@ -13,7 +13,8 @@ from mocoop.runs.run import Run, RunSetup
 
 def has_block_tokens(config: TrainConfig) -> bool:
     """Returns whether a run learns tokens in the blocks of a tower."""
-    return config.text_depth > 1 or bool(config.text_keys) or config.vision_depth > 0
+    in_images = config.vision_depth > 0 or config.expert_vision_depth > 0
+    return config.text_depth > 1 or bool(config.text_keys) or in_images
 
 
 def block_by_block(run: Run, setup: RunSetup, epoch: int) -> None:

@@ -111,7 +111,7 @@ def block_bars(table: pd.DataFrame, epoch: int, colours: Mapping[str, str]) -> g
     Args:
         table: from `tables.block_frame`; all epochs determine the axis, so that it stays.
         epoch: the epoch to show.
-        colours: expert → colour; the image tower's tokens are grey.
+        colours: expert → colour; tokens of no expert are grey.
     """
     figure = go.Figure()
     several = len(colours) > 1

@@ -34,7 +34,8 @@ def drift_frame(rows: Sequence[Drift], experts: Sequence[str]) -> pd.DataFrame:
 def block_frame(records: Sequence[Mapping[str, Any]], experts: Sequence[str]) -> pd.DataFrame:
     """Returns a row per epoch, tower, expert and block: how far its learned tokens moved.
 
-    Blocks count from 1. Tokens of the image tower, and keys and values, belong to no expert.
+    Blocks count from 1. Keys and values belong to no expert, and neither do tokens of the image
+    tower, unless each expert has some of its own.
 
     Args:
         records: of a run, one per epoch; those of earlier versions have no such numbers.
@@ -44,7 +45,8 @@ def block_frame(records: Sequence[Mapping[str, Any]], experts: Sequence[str]) ->
     rows = []
     for record in records:
         for tower, parts in (record.get("moved") or {}).items():
-            owners = experts if tower == TEXT and len(parts) == len(experts) else [""]
+            own = len(parts) == len(experts) and (tower == TEXT or len(parts) > 1)
+            owners = experts if own else [""]
             for owner, blocks in zip(owners, parts, strict=True):
                 rows += [
                     (record["epoch"], tower, owner, block, distance)

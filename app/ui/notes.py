@@ -1,7 +1,7 @@
 """Notes that the next run of the app shows.
 
-A note of a run that ends with `st.rerun` can be lost: when the next run starts, the server drops
-what it has not yet sent to the browser.
+A note of a run that ends with `st.rerun` can be lost: the next run takes its place on the page,
+perhaps before a busy browser has drawn it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Learned tokens of each expert in the last blocks of an image tower.
 
 The blocks below run once per image. A router chooses K experts by the frozen tower's feature, and
-only their last blocks run. An experiment of ours; nothing of the kind was published.
+in a training step only their last blocks run. An experiment of ours; nothing of the kind was
+published.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ class LateTokens:
     def depth(self) -> int:
         """The number of last blocks with tokens of each expert."""
         return self.tokens.shape[1]
+
+    def of_all_experts(self) -> LateTokens:
+        """Returns the same with all experts chosen for every image."""
+        return replace(self, num_chosen=self.experts)
 
     @torch.no_grad()
     def chosen(self, frozen: Tensor) -> Tensor:

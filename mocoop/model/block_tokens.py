@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mocoop.model.mixture import PromptMixture
 
@@ -14,12 +15,19 @@ BlockTokens = Mapping[str, tuple[Sequence[Tensor], ...]]
 
 
 @torch.no_grad()
-def block_tokens(model: PromptMixture) -> dict[str, tuple[Sequence[Tensor], ...]]:
+def block_tokens(
+    model: PromptMixture, image_tower: nn.Module
+) -> dict[str, tuple[Sequence[Tensor], ...]]:
     """Returns tower → copies of the learned tokens of its blocks, (tokens, width) each.
 
-    The text tower has such tokens for every expert, or keys and values once; the image tower has
-    them once. A tower without learned
-    tokens in its blocks is left out: a context alone is compared with its hard prompts.
+    The text tower has such tokens for every expert, or keys and values once. The image tower has
+    them once, or for every expert if each has tokens of its own in the last blocks; blocks
+    without tokens between these and the first ones have none. A tower without learned tokens in
+    its blocks is left out: a context alone is compared with its hard prompts.
+
+    Args:
+        model: the model.
+        image_tower: the CLIP's image tower.
     """
     found: dict[str, tuple[Sequence[Tensor], ...]] = {}
     if model.prompts.keys is not None:
@@ -29,8 +37,14 @@ def block_tokens(model: PromptMixture) -> dict[str, tuple[Sequence[Tensor], ...]
         found[TEXT] = tuple(tuple(torch.cat([first[None], later])) for first, later in pairs)
     tuned = model.tuned_tower()
     tokens = tuned.tokens if tuned.keys is None else tuned.keys.values
-    if tokens is not None:
-        found[IMAGE] = (tuple(own.clone() for own in tokens),)
+    shared = () if tokens is None else tuple(own.clone() for own in tokens)
+    if tuned.late is not None:
+        tower: Any = image_tower
+        between = len(tower.transformer.resblocks) - len(shared) - tuned.late.depth
+        none = (tuned.late.tokens.new_zeros(0),) * between
+        found[IMAGE] = tuple((*shared, *none, *own.clone()) for own in tuned.late.tokens)
+    elif shared:
+        found[IMAGE] = (shared,)
     return found
 
 

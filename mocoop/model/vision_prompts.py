@@ -8,6 +8,7 @@ the image tower, so that gradients of both sides reach them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -153,12 +154,17 @@ def tuned_backbone(
 ) -> Backbone:
     """Returns the CLIP that encodes a run's images: with all that it learned in the image tower.
 
+    Where each expert has tokens of its own, all experts see every image, not only the K that its
+    router chooses: what the others would answer is shown and measured too.
+
     Args:
         backbone: the frozen CLIP with which the run was trained.
         config: the run's settings.
         weights: the run's weights.
     """
     tuned = tuned_tower(config, {n: value.to(backbone.device) for n, value in weights.items()})
+    if tuned.late is not None:
+        tuned = replace(tuned, late=tuned.late.of_all_experts())
     return backbone.with_tuned(tuned)
 
 

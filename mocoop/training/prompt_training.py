@@ -56,7 +56,8 @@ def train_prompts(
     optimizer = PromptOptimizer(model, config) if config.epochs > 0 else None
     soft: dict[int, torch.Tensor] = {}
     gates: Gates = {}
-    start = block_tokens(model)  # a resumed training starts from the same ones
+    visual = backbone.model.visual
+    start = block_tokens(model, visual)  # a resumed training starts from the same ones
 
     def keep(epoch: int) -> None:
         with torch.no_grad():
@@ -85,7 +86,8 @@ def train_prompts(
             if done == 0:
                 record = replace(record, zero_shot=untrained_accuracy)
             if start:
-                record = replace(record, moved=moved_by_block(start, block_tokens(model)))
+                moved = moved_by_block(start, block_tokens(model, visual))
+                record = replace(record, moved=moved)
             if done == config.epochs or done % config.save_every == 0:
                 keep(done)
             writer.add_record(asdict(record))

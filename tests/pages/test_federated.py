@@ -98,6 +98,24 @@ def test_a_federation_is_shown_and_a_link_restores_it(trained, folders):
     assert words.no_such("waits") not in said(app)
 
 
+def test_what_the_browser_still_sends_changes_no_choice_of_the_page(trained):
+    """A new federation is shown by the page; an answer to the box before it is out of date."""
+    app = open_page(PAGE)
+    (first, other), box = trained, app.selectbox[0]
+    assert (box.value, app.query_params.get(state.FEDERATION)) == (first, None)
+    box.set_value(other).run()
+    assert app.query_params[state.FEDERATION] == other
+    assert app.selectbox[0].key == box.key  # the user's choice: the box keeps the focus
+    app.query_params[state.FEDERATION] = first  # as the button of a new federation does
+    app.run()
+    assert app.selectbox[0].value == first
+    assert app.selectbox[0].key != box.key
+    app.session_state[box.key] = other
+    app.run()
+    assert app.query_params[state.FEDERATION] == first
+    assert app.selectbox[0].value == first
+
+
 def test_privacy_is_told_where_noise_was_added(settings, folders):
     pytest.importorskip("opacus")
     private = replace(settings, strategy="fedavg", clip=0.5, noise=8.0)

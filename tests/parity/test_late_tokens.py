@@ -117,8 +117,8 @@ def test_only_chosen_experts_run(monkeypatch):
     assert sizes == [4, 4, 4, 4, 4, 8]  # the frozen tower, then the learned one
 
 
-def test_others_answer_by_the_frozen_tower():
-    """An expert that is not chosen for an image is compared with the frozen feature."""
+def test_in_training_others_answer_by_the_frozen_tower():
+    """In a step, an expert that is not chosen for an image is compared with the frozen feature."""
     backbone = deep_backbone()
     model, images = built(settings(1, 1), backbone), pictures(4)
     with torch.no_grad():
@@ -132,6 +132,31 @@ def test_others_answer_by_the_frozen_tower():
         for expert in range(3):
             same = torch.allclose(own[image, expert], frozen[image], atol=1e-5)
             assert same == (weights[image, expert] == 0)
+
+
+def test_after_the_training_every_expert_sees_every_image():
+    """What the others would answer is by their own tokens; the mixture's answer is the same."""
+    backbone, config = deep_backbone(), settings(1, 1)
+    model, images = built(config, backbone), pictures(5)
+    classes = ClassTokens.from_names(backbone.text.tokens, NAMES)
+    soft = model.text_features(backbone.text, classes).detach()
+    features = tuned_backbone(backbone, config, model.state_dict()).image_features(images)
+    with torch.no_grad():
+        mixture = model(features, soft)
+        in_a_step = model(model.image_features(backbone.model.visual, images), soft)
+    torch.testing.assert_close(mixture.logits, in_a_step.logits)
+    for expert in range(3):
+        alone = built(config, backbone)
+        with torch.no_grad():
+            alone.gate.weight.zero_()
+            alone.gate.bias.copy_(torch.eye(3)[expert])
+        alone = tuned_backbone(backbone, replace(config, num_chosen=1), alone.state_dict())
+        seen = expert_features(alone.image_features(images), backbone.text.dim, 3)[:, expert]
+        own = expert_features(features, backbone.text.dim, 3)[:, expert]
+        torch.testing.assert_close(own, seen)
+        torch.testing.assert_close(
+            mixture.expert_logits[:, expert], model.logit_scale * own @ soft[expert].T
+        )
 
 
 def test_a_step_reaches_everything_that_is_learned():
@@ -151,7 +176,11 @@ def test_a_step_reaches_everything_that_is_learned():
     saved = {name: value.clone() for name, value in model.state_dict().items()}
     tuned = tuned_backbone(backbone, config, saved)
     assert tuned.feature_dim == 4 * backbone.text.dim
-    torch.testing.assert_close(tuned.image_features(images), features.detach())
+    found, dim = tuned.image_features(images), backbone.text.dim
+    chosen = model(features, model.text_features(backbone.text, classes)).weights > 0
+    own, now = (expert_features(of.detach(), dim, 3) for of in (features, found))
+    torch.testing.assert_close(now[chosen], own[chosen])
+    assert (now - own)[~chosen].abs().amax(dim=-1).min() > 1e-3  # those of a step are frozen
     other = tuned_backbone(backbone, config, saved | {"gate.bias": saved["gate.bias"] + 1.0})
     assert tuned.fingerprint != other.fingerprint
     with pytest.raises(UserError, match="looks differently for each"):

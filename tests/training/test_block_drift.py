@@ -44,15 +44,32 @@ def test_every_tower_with_learned_tokens_counts(method, towers):
     depths |= {"vision_depth": 2} if config.vision_depth else {}
     config = dataclasses.replace(config, **depths)
     groups = {"photo": GROUPS["photo"]}
-    model = build_model(config, deep_backbone(), groups, torch.Generator().manual_seed(1), 2)
-    start = block_tokens(model)
+    backbone = deep_backbone()
+    model = build_model(config, backbone, groups, torch.Generator().manual_seed(1), 2)
+    start = block_tokens(model, backbone.model.visual)
     assert {tower: len(parts) for tower, parts in start.items()} == towers
     with torch.no_grad():
         for value in model.parameters():
             value.add_(0.1)
-    for parts in moved_by_block(start, block_tokens(model)).values():
+    for parts in moved_by_block(start, block_tokens(model, backbone.model.visual)).values():
         assert len(parts[0]) == 2
         assert min(parts[0]) > 0
+
+
+def test_tokens_of_each_expert_are_in_the_last_blocks():
+    config = dataclasses.replace(preset("mocoop-v"), vision_depth=1, expert_vision_depth=1)
+    config, backbone = dataclasses.replace(config, groups=GROUPS), deep_backbone()
+    model = build_model(config, backbone, GROUPS, torch.Generator().manual_seed(1), 2)
+    start = block_tokens(model, backbone.model.visual)
+    with torch.no_grad():
+        model.vision.late[1] *= 3.0
+    moved = moved_by_block(start, block_tokens(model, backbone.model.visual))
+    assert moved == {"image": [[0.0, 0.0, 0.0], [0.0, 0.0, pytest.approx(2.0)]]}
+    table = tables.block_frame([{"epoch": 1, "moved": moved}], list(GROUPS))
+    figure = figures.block_bars(table, 1, expert_colours(list(GROUPS)))
+    names = [trace.name for trace in figure.data]
+    assert names == ["image tower, photo", "image tower, sketch"]
+    assert list(figure.data[1].x) == [1, 2, 3]
 
 
 @pytest.mark.long
