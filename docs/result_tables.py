@@ -15,6 +15,7 @@ from mocoop.results.cells import Block, Line, Table, mean_cell, with_best_in_bol
 from mocoop.results.markup import to_markdown
 from mocoop.results.rows import ResultIndex, Row, from_csv, method_in
 from mocoop.results.tables import (
+    BEST_IN_BOLD,
     LEFT_OUT,
     SPREAD,
     ablation_table,
@@ -98,7 +99,8 @@ def ablation(method: str) -> str:
     ]
     table = _only(ablation_table(own), GAPS)
     variants = table.blocks[0].lines[1:]  # the first is the whole method
-    return _drawn(replace(table, blocks=(Block(variants),)))
+    notes = table.notes.replace(BEST_IN_BOLD, "")  # no difference is bold
+    return _drawn(replace(table, notes=notes, blocks=(Block(variants),)))
 
 
 def readme() -> str:

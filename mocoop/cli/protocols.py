@@ -112,7 +112,10 @@ class AblationCommand:
     """Variants to compare with the full method; by default all that fit the data:
     `no-gate-loss`, `no-text-loss`, `one-group`, `random-groups`, `k-1`, `k-all`, `experts-3`,
     `experts-6`, `tau-one`, `tau-logit`, `all-names`, `gate-scaled`, `gate-soft`,
-    `no-correction`."""
+    `no-correction`; with vision prompts `no-vision`, `vision-block-1`, `vision-deeper`,
+    `vision-tokens-1`, `vision-keys`, `router-tuned`, `averaged`, with consistency
+    `no-consistency`; with conditional contexts `no-shift`, `own-shift`, `deeper-texts`,
+    `late-shift`."""
     method: str = "mocoop"
     """The mixture to change, such as `mocoop` or `mocoop-ln`."""
     shots: Shots = 16

@@ -155,7 +155,8 @@ _RECORDS = (
     ),
     Measure(
         "oracle", "%", 1, 0,
-        "Share of images that at least one expert classifies correctly: an upper bound.",
+        "Share of images that at least one expert classifies correctly: no choice of one is "
+        "better.",
         "routing", ("routing_value", "oracle"),
     ),
     Measure(

@@ -166,7 +166,8 @@ def page(
         "[RESULTS.csv](RESULTS.csv) has the numbers of every seed.\n",
         "Tables show the accuracy on the test images in percent, as mean ± sample standard "
         "deviation (n − 1) over the seeds; the best value of a column is bold. Settings were "
-        "chosen on validation images (see the README), and nothing was chosen on test images. "
+        "chosen on validation images "
+        "([how](docs/results.md#how-the-recipes-were-chosen)), none on test images. "
         "Methods ending in -ln "
         "also tune the LayerNorms of the image tower, as the published LASP and MoCoOp do. "
         "LASP-V equals LASP if all classes are trained on, and so "
@@ -188,13 +189,14 @@ def page(
         *map(to_markdown, _measures(few, "beyond accuracy")),
         "## Does routing matter?\n",
         "Test accuracy of the same trained experts with other ways to choose them: all with "
-        "equal weights, one at random, the one that is best on the validation images, and, as an "
-        "upper bound, any expert that is correct. Few-shot runs with 16 shots.\n",
+        "equal weights, one at random, the one that is best on the validation images, and any "
+        "expert that is correct, which no choice of one can exceed. Few-shot runs with 16 "
+        "shots.\n",
         *map(to_markdown, _measures(few, "routing")),
         _section("Ablation", tables_of(rows, "ablation")),
         "## What a training costs\n",
         f"On {COSTS_OF}, {SHOTS} shots, of the fastest seed: several runs shared the machine. "
-        "Methods that learn nothing in the image tower train on cached image features. The "
+        "Methods that leave the image tower frozen train on cached image features. The "
         "seconds of an epoch are those of its steps. The seconds in all also count the validation "
         "after every epoch and what comes before the first one, such as the search of dpl. Memory "
         "is the peak of a training step above the loaded weights, in a process of its own.\n",

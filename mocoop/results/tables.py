@@ -251,6 +251,7 @@ _TRANSFER = {
 SPREAD = "Mean ± sample standard deviation (n − 1)"
 MEAN_OF_SHOTS = "mean of shots"
 LEFT_OUT = "; averages with missing parts are left out"
+BEST_IN_BOLD = ", best of each column in bold"
 _HM_OF_MEANS = (
     "HM is the harmonic mean of mean base and mean new accuracy of each seed, as papers report "
     "it. "
@@ -277,7 +278,7 @@ def _table(
     if any(cell.note.startswith("n=") for cell in cells):
         how += " (n: number of seeds if fewer)"
     if any(cell.bold for cell in cells):
-        how += ", best of each column in bold"
+        how += BEST_IN_BOLD
     if any(" of " in cell.note for cell in cells):
         how += LEFT_OUT
     tainted = [name for name in data or results.data if name in results.chosen_on_test]
