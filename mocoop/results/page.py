@@ -20,6 +20,7 @@ from mocoop.methods import METHODS
 from mocoop.presets import preset
 from mocoop.protocols.ablations import ablation_tasks
 from mocoop.protocols.plans import Plan, Task, tasks
+from mocoop.results.added_parts import Addition, added_parts
 from mocoop.results.cells import Table
 from mocoop.results.costs import SHOTS, Cost, costs_of, costs_table
 from mocoop.results.every_seed import every_seed
@@ -50,6 +51,14 @@ OF_CONDITION = ("no-shift", "own-shift", "deeper-texts", "late-shift")
 NEW_PARTS = (("mocoop-v", OF_VISION), ("mocoop-cond", OF_CONDITION))
 NEW_PARTS_ON = ("albums",)
 """Where the parts that only these methods have are left out."""
+
+ADDITIONS = (
+    Addition("a mixture of text prompts, to one text prompt", "mocoop", "lasp"),
+    Addition("a mixture of text prompts, to vision prompts", "mocoop-v", "ivlp"),
+    Addition("vision prompts, to a mixture of text prompts", "mocoop-v", "mocoop"),
+    Addition("consistency with the frozen CLIP, to both", "mocoop-src", "mocoop-v"),
+    Addition("contexts that see the image, to a mixture", "mocoop-cond", "mocoop"),
+)
 
 
 def all_tasks(seeds: Sequence[int] = (1, 2, 3)) -> list[Task]:
@@ -178,6 +187,11 @@ def page(
         "A dash says that a number is missing.\n",
         _section("Few-shot", few_shot_tables(rows)),
         _section("Base-to-new", base_to_new_tables(rows)),
+        "## Do the parts add to each other?\n",
+        "The methods that are compared differ in more than the part: LASP's text loss compares "
+        "with other templates than MoCoOp's, and IVLP has none. The ablations below leave out "
+        "single parts.\n",
+        to_markdown(added_parts(rows, ADDITIONS, SHOTS)),
         "## Domain generalisation\n",
         f"Trained on {STYLE_SHOTS} images per class of the style photo (the first column), "
         "tested on every other style.\n",
