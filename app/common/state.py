@@ -72,6 +72,7 @@ FORCED = "forced"  # the expert that predicts instead of the mixture
 SOURCE = "source"  # where the picture to try comes from
 # Where the image tower looks, and what covering a picture changes: open parts and settings.
 LOOKS, LOOKS_BY, LOOKS_AT, LOOKS_WHO = "looks", "looks_by", "looks_at", "looks_who"
+LOOKS_FOR = "looks_for"  # the expert whose last blocks are followed
 COVERS, COVERS_SIZE, COVERS_SHOW = "covers", "covers_size", "covers_show"
 COVERS_FIRST, COVERS_SECOND = "covers_first", "covers_second"
 UPLOADS, CAMERA = "uploads", "camera"  # not in the address: files stay in the session

@@ -21,23 +21,28 @@ from mocoop.runs.run import Run, open_run
 SIDE = 320  # pixels of the picture below a map
 
 
-def attention_of(run: Run, image: Image.Image) -> TowerAttention:
+def attention_of(run: Run, image: Image.Image, expert: int = 0) -> TowerAttention:
     """Returns the attention in a run's image tower for an RGB picture, a batch of 1.
+
+    Args:
+        run: the run.
+        image: the picture.
+        expert: index of an expert, which counts where each has tokens of its own in the tower.
 
     Raises:
         UserError: for an image tower without attention over patches.
     """
     key = str(run.path), stamp_of(run), inputs_of(run)
-    return _attention(*key, image.size, image.tobytes())
+    return _attention(*key, image.size, image.tobytes(), expert)
 
 
 @st.cache_resource(show_spinner=words.LOOKING, max_entries=8)
 def _attention(
-    path: str, stamp: float, inputs: str, size: tuple[int, int], pixels: bytes
+    path: str, stamp: float, inputs: str, size: tuple[int, int], pixels: bytes, expert: int
 ) -> TowerAttention:
     clip = run_caches.run_backbone(open_run(path))
     seen = clip.transform(Image.frombytes("RGB", size, pixels))
-    return tower_attention(clip, torch.stack([seen]))
+    return tower_attention(clip, torch.stack([seen]), expert)
 
 
 def occlusion_of(run: Run, image: Image.Image, side: float, labels: range | None) -> Occlusion:

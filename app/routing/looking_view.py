@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
+from app.caches import run_list
 from app.common import state
 from app.common.theme import TRAIN, WRONG, expert_colours
 from app.routing import cached_looking as cached
@@ -45,12 +48,16 @@ def look_into(run: Run, image: Image.Image, labels: range | None = None) -> None
 
 def where_it_looks(run: Run, image: Image.Image) -> None:
     """Shows the attention of a token of the image tower over the picture."""
+    setup, expert = run_list.setup_of(run), 0
     try:
         found = cached.attention_of(run, image)
+        left, right = layout.wrapping_columns(SHARES, "looks")
+        if setup.config.expert_vision_depth:
+            expert = pick_looker(setup.experts, right)
+            found = cached.attention_of(run, image, expert)
     except UserError as error:
         st.info(words.no_attention(str(error)))
         return
-    left, right = layout.wrapping_columns(SHARES, "looks")
     with right:
         whose, row = pick_attention(found)
     shares = found.on_patches(row).numpy()
@@ -65,6 +72,14 @@ def where_it_looks(run: Run, image: Image.Image) -> None:
         told = words.attention_told(parts, where, float(shares.max()), patches / shares.size)
         st.markdown(told)
         st.caption(words.WHERE_CAPTION)
+
+
+def pick_looker(experts: Sequence[str], place: DeltaGenerator) -> int:
+    """Returns the index of the expert whose last blocks are shown."""
+    chosen = place.selectbox(
+        words.LOOKER, experts, key=state.LOOKS_FOR, bind=state.QUERY, help=words.LOOKER_HELP
+    )
+    return experts.index(chosen)
 
 
 def pick_attention(found: TowerAttention) -> tuple[str, Tensor]:
@@ -87,7 +102,7 @@ def pick_attention(found: TowerAttention) -> tuple[str, Tensor]:
             words.WHICH_BLOCK, 1, count, count, key=f"{state.LOOKS_AT}_{count}", bind=state.QUERY
         )
     learned = found.of_learned(block - 1)[0]  # (count, keys)
-    if not found.depth:
+    if not (found.depth or found.late):
         return reader, found.of_reader(block - 1)[0]
     if not len(learned):
         st.caption(words.KEYS_ONLY)
@@ -99,7 +114,7 @@ def pick_attention(found: TowerAttention) -> tuple[str, Tensor]:
         key=state.LOOKS_WHO,
         bind=state.QUERY,
     )
-    if block > found.depth:
+    if not found.has_own_tokens(block - 1):
         st.caption(words.PASSED_ON)
     if whose == words.ALL_LEARNED:
         return whose, learned.mean(dim=0)

@@ -20,6 +20,11 @@ HOW_HELP = (
     "and this is followed through all blocks."
 )
 WHICH_BLOCK = "Block (the last one is nearest to the answer)"
+LOOKER = "The tower of expert"
+LOOKER_HELP = (
+    "In this run each expert has learned tokens of its own in the last blocks of the image tower, "
+    "so the same picture is seen differently for each of them."
+)
 WHOSE = "Who looks"
 ALL_LEARNED = "all learned tokens"
 CLS, PATCHES = "[CLS]", "all patches"

@@ -35,6 +35,12 @@ class TowerAttention:
     """Whether the image feature is read from [CLS]; if not, it is the mean over the patches."""
     depth: int = 0
     """Number of the first blocks with learned tokens of their own."""
+    late: int = 0
+    """Number of the last blocks with learned tokens of their own."""
+
+    def has_own_tokens(self, block: int) -> bool:
+        """Returns whether learned tokens enter a block, numbered from 0."""
+        return block < self.depth or block >= len(self.blocks) - self.late
 
     @property
     def own(self) -> int:
@@ -70,7 +76,7 @@ class TowerAttention:
         for index, weights in enumerate(self.blocks):
             tokens, keys = weights.shape[1:]
             below = sources
-            if index < self.depth:  # the outputs of the tokens before do not go on
+            if self.has_own_tokens(index):  # the outputs of the tokens before do not go on
                 below = torch.cat([sources[:, :own], learned.expand(-1, keys - own, -1)], dim=1)
             sources = 0.5 * below[:, :tokens] + 0.5 * weights @ below
         return self._read(sources)
@@ -101,34 +107,33 @@ def check_has_attention(tower: nn.Module) -> None:
 
 
 @torch.no_grad()
-def tower_attention(backbone: Backbone, images: Tensor) -> TowerAttention:
+def tower_attention(backbone: Backbone, images: Tensor, expert: int = 0) -> TowerAttention:
     """Returns the attention in an image tower, with all that a run has learned in it.
 
     Args:
         backbone: the CLIP, tuned or not.
         images: transformed pictures (batch, 3, height, width).
+        expert: the expert whose last blocks are followed, where experts have tokens of their own
+            in these; otherwise all share the tower.
 
     Raises:
-        UserError: for a tower that is no ViT of open_clip, or reads its feature otherwise, and
-            for last blocks that differ between experts.
+        UserError: for a tower that is no ViT of open_clip, or reads its feature otherwise.
     """
     tower: Any = backbone.model.visual
     check_has_attention(tower)
-    if backbone.tuned is not None and backbone.tuned.late is not None:
-        raise UserError(
-            "In this run each expert has tokens of its own in the last blocks of the image "
-            "tower (expert_vision_depth), so that the tower looks differently for each of them, "
-            "which is not shown. Train with expert_vision_depth 0 to see where it looks."
-        )
-    # The frozen tower would go through the same modules once more.
     tuned = replace(backbone.tuned or TunedTower(), with_frozen=False)
+    if tuned.late is not None:
+        tuned = replace(tuned, late=tuned.late.of_expert(expert))
     with _recorded(tower) as found:
         tuned.features(tower, images.to(backbone.device))
     rows, columns = tower.grid_size
     learned = tuned.tokens if tuned.keys is None else tuned.keys.values
     depth = 0 if learned is None else len(learned)
-    blocks = tuple(weights.float().cpu() for weights in found)
-    return TowerAttention(blocks, (rows, columns), tower.pool_type == "tok", depth)
+    late = 0 if tuned.late is None else tuned.late.depth
+    # A router of late tokens makes the frozen tower go through the same modules first.
+    last = found[-len(tower.transformer.resblocks) :]
+    blocks = tuple(weights.float().cpu() for weights in last)
+    return TowerAttention(blocks, (rows, columns), tower.pool_type == "tok", depth, late)
 
 
 @contextmanager

@@ -37,6 +37,11 @@ class LateTokens:
         """Returns the same with all experts chosen for every image."""
         return replace(self, num_chosen=self.experts)
 
+    def of_expert(self, expert: int) -> LateTokens:
+        """Returns the tokens of one expert alone, which is chosen for every image."""
+        own = slice(expert, expert + 1)
+        return LateTokens(self.tokens[own], self.weight[own], self.bias[own], 1)
+
     @torch.no_grad()
     def chosen(self, frozen: Tensor) -> Tensor:
         """Returns the K experts (batch, K) that the router chooses by features (batch, dim)."""

@@ -9,6 +9,7 @@ from open_clip.model import CLIP, _build_vision_tower
 from open_clip.model import CLIPVisionCfg as VisionSettings
 
 from mocoop.analysis.attention import check_has_attention, tower_attention
+from mocoop.clip.late_tokens import LateTokens
 from mocoop.clip.low_rank import LowRank
 from mocoop.clip.tuned_tower import TunedTower
 from mocoop.errors import UserError
@@ -36,15 +37,19 @@ def learned(depth):
 
 
 def plain_attention(visual, images, tokens, keys_only):
-    """Returns each block's weights (batch, heads, tokens, keys), one block at a time."""
+    """Returns each block's weights (batch, heads, tokens, keys), one block at a time.
+
+    `tokens` are those of the first blocks, or number of a block → tokens.
+    """
+    of_block = tokens if isinstance(tokens, dict) else dict(enumerate(tokens))
     patches = F.conv2d(images, visual.conv1.weight, stride=visual.conv1.stride)
     first = visual.class_embedding.expand(len(images), 1, -1)
     x = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1) + visual.positional_embedding
-    if len(tokens) and not keys_only:
-        x = torch.cat([x, tokens[0].expand(len(x), -1, -1)], dim=1)
+    if 0 in of_block and not keys_only:
+        x = torch.cat([x, of_block[0].expand(len(x), -1, -1)], dim=1)
     x, found = visual.ln_pre(x), []
     for number, block in enumerate(visual.transformer.resblocks):
-        own = tokens[number].expand(len(x), -1, -1) if number < len(tokens) else None
+        own = of_block[number].expand(len(x), -1, -1) if number in of_block else None
         if own is not None and number > 0 and not keys_only:
             x = torch.cat([x[:, :OWN], own], dim=1)
         keys = x if own is None or not keys_only else torch.cat([x, own], dim=1)
@@ -108,6 +113,30 @@ def test_weights_equal_the_plain_form(name, tokens_first):
     for own, plain in zip(found.blocks, expected, strict=True):
         torch.testing.assert_close(own, plain.mean(dim=1), rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(own.sum(dim=-1), torch.ones(own.shape[:2]))
+
+
+@pytest.mark.parametrize("insertion", ["replace", "keys"])
+@pytest.mark.parametrize("shared", [0, 1])
+def test_the_last_blocks_of_each_expert(shared, insertion):
+    """Where experts have tokens of their own there: one expert is followed as if it were alone."""
+    backbone, first = deep_backbone(), learned(shared)
+    generator = torch.Generator().manual_seed(5)
+    tokens = 3 * torch.randn(3, 1, COUNT, 32, generator=generator)
+    late = LateTokens(tokens, torch.randn(3, 16, generator=generator), torch.zeros(3), 2)
+    parts = {"tokens": first if shared else None, "insertion": insertion, "late": late}
+    tuned = backbone.with_tuned(TunedTower(**parts))
+    for expert in range(3):
+        of_block = dict(enumerate(first)) | {DEPTH - 1: tokens[expert, 0]}
+        expected = plain_attention(
+            backbone.model.visual, pictures(), of_block, insertion == "keys"
+        )
+        found = tower_attention(tuned, pictures(), expert)
+        for own, plain in zip(found.blocks, expected, strict=True):
+            torch.testing.assert_close(own, plain.mean(dim=1), rtol=1e-5, atol=1e-6)
+        assert [found.has_own_tokens(block) for block in range(DEPTH)] == [shared > 0, False, True]
+        rollout = found.rollout()
+        torch.testing.assert_close(rollout.sum(dim=-1), torch.ones(3))
+        assert bool((rollout[:, -1] > 0).all())
 
 
 @pytest.mark.parametrize("pool", ["tok", "avg"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 
@@ -14,9 +15,12 @@ from app.routing import cached_looking, looking_view
 from app.routing import looking_words as words
 from mocoop.analysis.attention import TowerAttention
 from mocoop.errors import UserError
+from mocoop.presets import preset
 from mocoop.runs.run import Run
+from mocoop.training.experiment import run_experiment
 from tests.support.app_fixtures import train
 from tests.support.page_fixtures import open_page
+from tests.support.tiny_data import picture_folder, tiny_checkpoint
 
 PAGE, IMAGE, TRY = "pages/routing.py", "test/bird/photo/0", "Try a picture"
 LOOKS, COVERS = {state.LOOKS: "true"}, {state.COVERS: "true"}
@@ -171,3 +175,23 @@ def test_keys_have_nothing_to_choose():
     found = TowerAttention((weights,), (2, 2), reads_cls=True, depth=1)
     assert not found.of_learned(0).numel()
     assert float(found.shares(found.of_reader(0))[2][0]) == pytest.approx(2 / 7)
+
+
+def test_the_tower_of_each_expert(empty_runs, tmp_path):
+    """Where each has tokens of its own in the last block, an expert is chosen; a link keeps it."""
+    data, clip = picture_folder(tmp_path / "pictures"), tiny_checkpoint(tmp_path / "clip")
+    own = {"vision_depth": 0, "expert_vision_depth": 1, "shots": 2, "epochs": 1}
+    config = dataclasses.replace(preset("mocoop-v"), data=data, backbone=clip, **own)
+    for _ in run_experiment(config, empty_runs / "own"):
+        pass
+    experts = list(Run(empty_runs / "own").setup().groups)
+    app = open_page(PAGE, run="own", view=TRY, **LOOKS)
+    assert not app.exception
+    box = app.selectbox(key=state.LOOKS_FOR)
+    assert (box.options, box.value) == (experts, experts[0])
+    first = texts(app)
+    box.set_value(experts[1]).run()
+    assert not app.exception
+    assert texts(app) != first
+    app = open_page(PAGE, run="own", view=TRY, **LOOKS, **{state.LOOKS_FOR: experts[1]})
+    assert app.selectbox(key=state.LOOKS_FOR).value == experts[1]
