@@ -10,8 +10,8 @@ import tyro
 
 from mocoop.cli.console import counted, print_json, progress_bar
 from mocoop.cli.groups import DataOptions, SetName
+from mocoop.cli.many_runs import EngineOptions
 from mocoop.cli.option_types import MaybeInt
-from mocoop.cli.protocols import EngineOptions
 from mocoop.config import Precision
 from mocoop.errors import UserError
 

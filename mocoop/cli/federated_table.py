@@ -8,9 +8,9 @@ from typing import Annotated
 import tyro
 
 from mocoop.cli.console import print_json
+from mocoop.cli.many_runs import EngineOptions
 from mocoop.cli.option_types import MaybePath
 from mocoop.cli.output_paths import check_file, check_folder
-from mocoop.cli.protocols import EngineOptions
 from mocoop.runs.paths import federations
 
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import tyro
 
 from mocoop.assets import asset
+from mocoop.cli.many_runs import EngineOptions
 from mocoop.cli.option_types import MaybePath
 from mocoop.cli.output_paths import check_folder
-from mocoop.cli.protocols import EngineOptions
 from mocoop.presets import preset
 from mocoop.runs.paths import LAB_GRID, default_runs
 

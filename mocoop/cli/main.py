@@ -26,6 +26,7 @@ from mocoop.cli import (
     predict,
     protocols,
     push,
+    results,
     runs,
     serve,
     sweep,
@@ -90,7 +91,7 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "ablation": (protocols.AblationCommand, protocols.ablation),
     "tune": (protocols.TuneCommand, protocols.tune),
     "sweep": (sweep.SweepCommand, sweep.sweep),
-    "results": (protocols.ResultsCommand, protocols.results),
+    "results": (results.ResultsCommand, results.results),
     "lab-grid": (lab_grid.LabGridCommand, lab_grid.lab_grid),
     "federated": (federated.FederatedCommand, federated.federated),
     "federated-table": (

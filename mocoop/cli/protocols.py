@@ -1,52 +1,19 @@
-"""The commands protocol, ablation, tune and results: train many runs, print their tables."""
+"""The commands protocol, ablation and tune: they train many runs and print their tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from mocoop.cli.console import print_json
+from mocoop.cli.many_runs import EngineOptions, run_all
 from mocoop.cli.option_types import MaybeInt, MaybePath
-from mocoop.cli.output_paths import check_file
 from mocoop.cli.table_output import TableOutput, check_files, print_tables
 from mocoop.errors import UserError
 from mocoop.runs.paths import protocol_runs
 from mocoop.shots import Shots
-
-if TYPE_CHECKING:
-    from mocoop.protocols.plans import Task
-    from mocoop.results.rows import Row
-    from mocoop.runs.run import Run
-    from mocoop.storage.engines import Engine
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """Options for where the runs train."""
-
-    workers: int = 1
-    """Number of runs that train at the same time on this machine."""
-    engine: Literal["local", "ray"] = "local"
-    """`local` trains in processes of this machine; `ray` on a Ray cluster, which is started here
-    if --address names none. All its nodes must reach --root and the data."""
-    address: str = ""
-    """ray: address of a running cluster, or `auto`."""
-    cpus: float = 1.0
-    """ray: processor cores of each run."""
-    gpus: float = 0.0
-    """ray: GPUs of each run; a fraction shares one."""
-    memory: float = 0.0
-    """ray: memory of each run in GiB; 0 asks for none."""
-
-    def chosen(self) -> Engine:
-        """Returns the engine."""
-        from mocoop.storage.engines import Engine
-
-        return Engine(self.engine, self.workers, self.address, self.cpus, self.gpus, self.memory)
 
 
 @dataclass(frozen=True)
@@ -113,7 +80,7 @@ class AblationCommand:
     `no-gate-loss`, `no-text-loss`, `one-group`, `random-groups`, `k-1`, `k-all`, `experts-3`,
     `experts-6`, `tau-one`, `tau-logit`, `all-names`, `gate-scaled`, `gate-soft`,
     `no-correction`; with vision prompts `no-vision`, `vision-block-1`, `vision-deeper`,
-    `vision-tokens-1`, `vision-keys`, `router-tuned`, `averaged`, with consistency
+    `vision-tokens-1`, `vision-keys`, `router-tuned`, `own-vision`, `averaged`, with consistency
     `no-consistency`; with conditional contexts `no-shift`, `own-shift`, `deeper-texts`,
     `late-shift`."""
     method: str = "mocoop"
@@ -161,27 +128,6 @@ class TuneCommand:
     engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(default_factory=EngineOptions)
     json: bool = False
     """Print one JSON document."""
-
-
-@dataclass(frozen=True)
-class ResultsCommand:
-    """Run all protocols on the built-in sets and write the results page (RESULTS.md).
-
-    Finished runs are not repeated. To continue after a stop, run the same command again.
-    """
-
-    out: Path = Path("RESULTS.md")
-    """The page. A CSV file with the numbers of every seed is written next to it."""
-    root: MaybePath = None
-    """Folder of the runs; by default `protocol` in MOCOOP_RUNS or ./runs."""
-    seeds: tuple[int, ...] = (1, 2, 3)
-    """Random seeds, one run each."""
-    keep: MaybePath = None
-    """CSV file of an earlier page. Its numbers are kept where --root has no finished run for them:
-    nothing is trained for these again."""
-    engine: Annotated[EngineOptions, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: EngineOptions(workers=2)
-    )
 
 
 def protocol(command: ProtocolCommand) -> None:
@@ -245,59 +191,6 @@ def ablation(command: AblationCommand) -> None:
     print_tables(rows, tables_of(rows, "ablation"), command.output)
 
 
-def results(command: ResultsCommand) -> None:
-    """Runs all protocols on the built-in sets and writes the results page."""
-    check_file("--out", command.out)
-    if command.out.suffix.lower() == ".csv":
-        raise UserError(
-            f"--out {command.out} is the page; the CSV file with the numbers is written next to "
-            f"it. Name the page, such as {command.out.with_suffix('.md')}."
-        )
-    check_file("The numbers next to --out", command.out.with_suffix(".csv"))
-    from mocoop.results.page import all_tasks, costs_shown, memory_of, page
-    from mocoop.results.tables import to_csv
-    from mocoop.storage.atomic import write_text
-
-    root, engine = command.root or protocol_runs(), command.engine.chosen()
-    tasks = all_tasks(command.seeds)
-    kept = _kept(command.keep, tasks, root) if command.keep else {}
-    here = [task for index, task in enumerate(tasks) if index not in kept]
-    found, runs = run_each(here, root, engine)
-    others = iter(found)
-    by_task = [kept[index] if index in kept else next(others) for index in range(len(tasks))]
-    rows = [row for own in by_task for row in own]
-    number = sum(map(len, kept.values()))
-    memory = memory_of(costs_shown(runs), lambda text: None)
-    write_text(command.out, page(rows, runs, number, memory))
-    write_text(command.out.with_suffix(".csv"), to_csv(rows))
-    earlier = f", {number} of them from {command.keep}" if number else ""
-    print(f"{command.out}: {len(rows)} numbers from {len(runs)} runs{earlier}")
-
-
-def _kept(path: Path, tasks: Sequence[Task], root: Path) -> dict[int, list[Row]]:
-    """Returns index of a task → its rows of an earlier page, where no run of it is finished.
-
-    Raises:
-        UserError: if the file cannot be read, or has other content.
-    """
-    from mocoop.protocols.reuse import Expectations
-    from mocoop.protocols.runner import is_finished
-    from mocoop.results.kept import Kept
-    from mocoop.results.protocol_rows import labels_of
-    from mocoop.results.tables import from_csv
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"--keep {path} cannot be read: {error}.") from error
-    earlier, known = Kept(from_csv(text), labels_of(tasks)), Expectations()
-    return {
-        index: rows
-        for index, task in enumerate(tasks)
-        if (rows := earlier.of(task)) and not is_finished(task, root, known)
-    }
-
-
 def tune(command: TuneCommand) -> None:
     """Prints the validation accuracy of every candidate of a grid as soon as it is trained."""
     from mocoop.protocols.tuning import tune as train_candidates
@@ -333,36 +226,3 @@ def tune(command: TuneCommand) -> None:
     else:
         settings = ", ".join(f"{name} {value}" for name, value in best.changes.items())
         print(f"best on validation images: {settings} ({best.mean:.2f} %)")
-
-
-def run_all(
-    tasks: Sequence[Task], root: Path, engine: Engine, quiet: bool = False
-) -> tuple[list[Row], list[Run]]:
-    """Runs all tasks and shows a progress bar.
-
-    Returns the rows in the order of the tasks, and the runs, each once.
-    """
-    found, runs = run_each(tasks, root, engine, quiet)
-    return [row for rows in found for row in rows], runs
-
-
-def run_each(
-    tasks: Sequence[Task], root: Path, engine: Engine, quiet: bool = False
-) -> tuple[list[list[Row]], list[Run]]:
-    """Returns what `run_all` does, with the rows of every task on their own."""
-    from tqdm import tqdm
-
-    from mocoop.protocols.runner import run_tasks
-    from mocoop.results.protocol_rows import labels_of, rows_of
-
-    labels = labels_of(tasks)
-    rows: dict[int, list[Row]] = {}
-    runs: dict[Path, Run] = {}
-    index_of = {id(task): index for index, task in enumerate(tasks)}
-    with tqdm(total=len(tasks), unit="run", disable=quiet) as bar:
-        for task, run in run_tasks(tasks, root, engine=engine):
-            rows[index_of[id(task)]] = rows_of(task, run, labels)
-            runs[run.path] = run
-            bar.update()
-            bar.set_description(f"{labels[task.config.data]} {task.label}")
-    return [rows[index] for index in sorted(rows)], list(runs.values())

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from mocoop.cli.console import print_json
+from mocoop.cli.many_runs import EngineOptions
 from mocoop.cli.option_types import MaybePath
 from mocoop.cli.output_paths import check_file
-from mocoop.cli.protocols import EngineOptions
 from mocoop.runs.paths import SWEEPS, default_runs
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Annotated
 import tyro
 
 from mocoop.cli.console import print_json, progress_bar
+from mocoop.cli.many_runs import EngineOptions
 from mocoop.cli.option_types import MaybeInt, MaybePath
 from mocoop.cli.output_paths import check_file
-from mocoop.cli.protocols import EngineOptions
 from mocoop.runs.paths import protocol_runs
 
 
@@ -59,7 +59,7 @@ def compare(command: CompareTemplates) -> None:
         UserError: for data that the protocols cannot use.
     """
     check_file("--csv", command.csv)
-    from mocoop.cli.protocols import run_all
+    from mocoop.cli.many_runs import run_all
     from mocoop.clip.backbone import load_backbone
     from mocoop.features.cache import FeatureCache
     from mocoop.protocols.template_comparison import comparison_tasks, mean_agreements, of_kinds

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mocoop.cli import protocols as commands
+from mocoop.cli import many_runs as commands
 from mocoop.cli.main import main
 from mocoop.protocols.ablations import ablation_tasks
 from mocoop.protocols.plans import Plan, Task, tasks
