@@ -15,16 +15,23 @@ from mocoop.bench.runner import MEMORY_SHARE, Worker
 from mocoop.bench.worker import Timing
 from mocoop.markdown import markdown_table
 from mocoop.methods import METHODS
+from mocoop.presets import preset
 
 STEP_METHODS = (
-    "coop", "vpt", "ivlp", "maple", "promptsrc", "clip-lora", "mocoop", "mocoop-v", "mocoop-src",
-    "mocoop-cond",
+    "coop", "vpt", "ivlp", "maple", "promptsrc", "dpl", "clip-lora", "mocoop", "mocoop-v",
+    "mocoop-src", "mocoop-cond",
 )  # fmt: skip
-"""The methods that are measured: all that learn in the image tower, the mixtures, and CoOp."""
+"""The methods that are measured: all that learn in the image tower, the mixtures, and CoOp.
+
+Those that learn on features of two frozen towers are left out: their steps run neither tower.
+"""
 SIDES: tuple[MethodSide, ...] = ("ours", "plain")
 MODULE = "mocoop.bench.method_worker"
 PLAIN_BYTES_PER_TEXT = 30 * 10**6
 """Memory that a plain step of ViT-B/16 needs per prompt of 77 tokens, as measured."""
+SEARCH_BYTES_PER_TEXT, SEARCH_BYTES_PER_IMAGE = 90 * 10**6, 330 * 10**6
+"""The same of a search, with an attention for each of six candidates: what autograd keeps, and a
+tenth more."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +76,22 @@ def measure_methods(
     limit: float,
     report: Callable[[str], None],
 ) -> Iterator[list[MethodMeasured]]:
-    """Yields all measurements so far, after each method.
+    """Yields all measurements so far, after each method's training or search.
 
     Args:
         base: the size; side and method are replaced.
         methods: keys of methods.
         rounds: rounds of both sides; our side has one more before them, which is not counted.
-        limit: seconds per method; after them no further round is started.
+        limit: seconds per method, and per search; after them no further round is started.
         report: called with a text that says what is being done.
     """
     results: list[MethodMeasured] = []
     for method in methods:
-        cases = [replace(base, method=method, side=side) for side in SIDES]
-        results = results + by_turns(cases, rounds, limit, report)
-        yield results
+        searches = preset(method, base.backbone).searches_lengths
+        for search in (False, True) if searches else (False,):
+            cases = [replace(base, method=method, side=side, search=search) for side in SIDES]
+            results = results + by_turns(cases, rounds, limit, report)
+            yield results
 
 
 def by_turns(
@@ -131,11 +140,14 @@ def expected_memory(case: MethodCase) -> int:
     """Returns the bytes that a plain step of ViT-B/16 needs for its texts; 0 for our side.
 
     A step with contexts that see the image goes backwards after every image, so that it needs
-    only the texts of one image's experts at once.
+    only the texts of one image's experts at once. A search also keeps its images' activations.
     """
     if case.side == "ours":
         return 0
     settings = step_settings(case)
+    if case.search:
+        images = max(case.batch, settings.length_batch)
+        return SEARCH_BYTES_PER_TEXT * case.classes + SEARCH_BYTES_PER_IMAGE * images
     experts = case.experts if METHODS[case.method].is_mixture else 1
     at_once = settings.num_chosen if settings.conditional else experts
     return PLAIN_BYTES_PER_TEXT * case.classes * at_once
@@ -147,17 +159,17 @@ def methods_document(results: Sequence[MethodMeasured], machine: dict[str, Any])
 
 
 def methods_table(results: Sequence[MethodMeasured]) -> str:
-    """Returns the Markdown table, one row per method."""
+    """Returns the Markdown table, one row per method; a search has a row of its own."""
     heads = (
         "method", "learned parameters", "plain, CPU s", "ours, CPU s", "times faster",
         "of it images: plain", "ours", "text side, times faster", "plain, memory",
         "ours, memory", "rounds",
     )  # fmt: skip
-    sides = {(one.case.method, one.case.side): one for one in results}
+    sides = {(one.case.method, one.case.search, one.case.side): one for one in results}
     rows: list[tuple[object, ...]] = []
-    for method in dict.fromkeys(one.case.method for one in results):
-        ours, plain = (sides[method, side] for side in SIDES)
-        name = METHODS[method].label
+    for method, search in dict.fromkeys((one.case.method, one.case.search) for one in results):
+        ours, plain = (sides[method, search, side] for side in SIDES)
+        name = METHODS[method].label + (", its search" if search else "")
         if not ours.step:
             rows.append((name, "–", *["–"] * 8, ours.reason))
             continue
@@ -196,7 +208,9 @@ def methods_page(results: Sequence[MethodMeasured], machine: dict[str, Any]) -> 
             "Written by `mocoop bench --methods`. One optimiser step, plain (77 tokens, one "
             "prompt after the other, autograd for everything) and ours by turns, each in its own "
             "process. Medians of CPU seconds; memory is the peak above the loaded weights. "
-            "Weights are random, which does not change the cost.",
+            "Weights are random, which does not change the cost. DPL trains with the most tokens "
+            "that its search can choose; a step of the search is one of the lengths' weights, "
+            "with a batch of its own, and one of the tokens.",
             "",
             f"{machine['date']}; {machine['processor']}; torch {machine['torch']}; load "
             f"{machine['load'] or 0:.1f} at the start; {case.backbone}, batch {case.batch}, "

@@ -6,6 +6,7 @@ from standard input, one per line. CASE is a `MethodCase` as JSON.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ from mocoop.presets import preset
 from mocoop.prompt_encoder.layout import ClassTokens
 from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CachedImages
+from mocoop.training.length_search import SearchOptimizer, alphas_of
 from mocoop.training.loop import fixed_texts
 from mocoop.training.optimizer import PromptOptimizer
 from mocoop.training.step_losses import step_losses
@@ -58,11 +60,14 @@ class MethodCase:
     """An open_clip architecture (with random weights), or a name that `load_backbone` takes."""
     threads: int = 1
     device: str = "cpu"
+    search: bool = False
+    """Whether it is a step of the search that precedes the method's training."""
 
     @property
     def label(self) -> str:
         """The name of the case in messages."""
-        return f"{self.method}, {self.side}"
+        stage = ", search" if self.search else ""
+        return f"{self.method}{stage}, {self.side}"
 
 
 class MethodBench:
@@ -91,12 +96,11 @@ class MethodBench:
         names = class_names(case.classes)
         self.classes = ClassTokens.from_names(self.tower.tokens, names)
         self.data = _random_data(case, self.backbone, names, self.config, self.generator)
-        labels = torch.randint(case.classes, (case.batch,), generator=self.generator)
-        self.labels = labels.to(device)
-        size = image_size(self.backbone)
-        pictures = torch.randn(case.batch, 3, *size, generator=self.generator)
-        self.pictures = pictures.to(device)
-        self.stepper = PromptOptimizer(self.model, self.config)
+        self.pictures, self.labels = self._batch(case.batch)
+        self.held_out = self._batch(self.config.length_batch) if case.search else None
+        self.search = SearchOptimizer(self.model, self.config) if case.search else None
+        own = None if self.search is None else self.search.prompts
+        self.stepper = own or PromptOptimizer(self.model, self.config)
         # Both sides encode texts that never change only once.
         self.fixed = fixed_texts(self.model, self.tower, self.classes)
         self.base = memory_in_use(device)
@@ -106,16 +110,32 @@ class MethodBench:
         """The number of learned parameters."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
-    def image_features(self) -> Tensor:
-        """Returns the step's image features; only the plain side encodes frozen ones again."""
+    def _batch(self, count: int) -> tuple[Tensor, Tensor]:
+        """Returns random pictures and labels."""
+        labels = torch.randint(self.case.classes, (count,), generator=self.generator)
+        size = image_size(self.backbone)
+        pictures = torch.randn(count, 3, *size, generator=self.generator)
+        return pictures.to(self.device), labels.to(self.device)
+
+    def image_features(self, pictures: Tensor | None = None) -> Tensor:
+        """Returns the step's image features; only the plain side encodes frozen ones again.
+
+        Args:
+            pictures: those to encode; by default the batch of the prompts.
+        """
         plain = isinstance(self.model, PlainMixture)
         if plain or self.model.tunes_images:
-            return self.model.training_features(self.visual, self.pictures, self.generator)
+            pictures = self.pictures if pictures is None else pictures
+            return self.model.training_features(self.visual, pictures, self.generator)
         chosen = torch.arange(self.case.batch)
         return self.data.train.batch(self.model, chosen, 1, self.generator)
 
     def step(self) -> None:
-        """Does one full optimiser step."""
+        """Does one full optimiser step; in a search that of the lengths' weights comes first."""
+        if self.search is not None and self.held_out is not None:
+            pictures, labels = self.held_out
+            loss = self.losses(self.image_features(pictures), labels)["classification"]
+            self.search.step_alphas(loss, 1, 1)
         features = self.image_features()
         model, config = self.model, self.config
         if isinstance(model, PlainMixture) and config.conditional:
@@ -124,17 +144,30 @@ class MethodBench:
             )
             losses = {"total": total}
         else:
-            losses, _ = step_losses(
-                model, self.tower, self.classes, features, self.labels, self.data, config,
-                self.generator, self.fixed,
-            )  # fmt: skip
+            losses = self.losses(features, self.labels)
         self.stepper.step(losses, 1, 1)
+
+    def losses(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Returns the losses of a batch."""
+        losses, _ = step_losses(
+            self.model, self.tower, self.classes, features, labels, self.data, self.config,
+            self.generator, self.fixed,
+        )  # fmt: skip
+        return losses
 
     def image(self) -> None:
         """Runs the step's image side alone: forward, and backward to what is learned in it."""
-        features = self.image_features()
+        alphas = list(alphas_of(self.model).values())
+        if self.held_out is not None:
+            self._image_backward(self.held_out[0], alphas)
+        others = {id(parameter) for parameter in alphas}
+        learned = [p for p in self.model.parameters() if p.requires_grad and id(p) not in others]
+        self._image_backward(self.pictures, learned)
+
+    def _image_backward(self, pictures: Tensor, learned: Sequence[Tensor]) -> None:
+        """Encodes pictures, and goes backwards to what is learned from them."""
+        features = self.image_features(pictures)
         if features.requires_grad:
-            learned = [p for p in self.model.parameters() if p.requires_grad]
             torch.autograd.grad(features.sum(), learned, allow_unused=True)
 
     def answer(self, command: str) -> dict[str, Any]:
@@ -146,8 +179,13 @@ class MethodBench:
 
 
 def step_settings(case: MethodCase) -> TrainConfig:
-    """Returns a method's published settings, in fp32 and for the size of the case."""
+    """Returns a method's published settings, in fp32 and for the size of the case.
+
+    Where a search chooses numbers of learned tokens, the training has the largest ones.
+    """
     own = preset(case.method, case.backbone)
+    if not case.search:
+        own = replace(own, vision_lengths=own.vision_keys, text_lengths=own.text_keys)
     mixture = METHODS[case.method].is_mixture
     return replace(
         own,

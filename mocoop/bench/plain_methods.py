@@ -7,16 +7,14 @@ the parameters, the losses and the optimiser are those of the library.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocoop.bench.plain_path import plain_text_features
-from mocoop.clip.low_rank import PARTS, LowRank
+from mocoop.bench.plain_towers import plain_image_features, plain_text_blocks
 from mocoop.clip.text_tower import TextTower
 from mocoop.config import TrainConfig
 from mocoop.model.image_shift import Pairs
@@ -97,8 +95,9 @@ class PlainMixture(PromptMixture):
         after = torch.cat([after, prompts.get_buffer(f"tail_{expert}")])
         updates = None if self.lora is None else self.lora.of(TEXT)
         dropout = 0.0 if generator is None else self.config.lora_dropout
+        keys = None if prompts.keys is None else prompts.keys()
         with self.autocast():
-            run = lambda x: _through(tower, x, deep, updates, dropout)
+            run = lambda x: plain_text_blocks(tower, x, deep, updates, dropout, keys)
             features = plain_text_features(tower, classes.names, before, after, run)
         return self._finished(features)
 
@@ -109,50 +108,14 @@ class PlainMixture(PromptMixture):
         updates = None if self.lora is None else self.lora.of(IMAGE)
         dropout = 0.0 if generator is None else self.config.lora_dropout
         with self.autocast(), torch.set_grad_enabled(self.tunes_images):
-            found = plain_image_features(
-                tower, images, self.tuned_tower().tokens, updates, dropout
-            )
+            tuned = self.tuned_tower()
+            found = plain_image_features(tower, images, tuned.tokens, updates, dropout, tuned.keys)
         both = [F.normalize(found.float(), dim=-1)]
         compares = self.config.compares_images and self.tunes_images
         if self.router_sees_frozen or compares:
             with torch.no_grad():
                 both.append(F.normalize(plain_image_features(tower, images).float(), dim=-1))
         return torch.cat(both, dim=-1)
-
-
-def plain_image_features(
-    tower: nn.Module,
-    images: Tensor,
-    tokens: Tensor | None = None,
-    updates: LowRank | None = None,
-    dropout: float = 0.0,
-) -> Tensor:
-    """Returns image features (batch, dim), not normalised, of a ViT.
-
-    Args:
-        tower: a ViT of open_clip.
-        images: transformed images (batch, 3, height, width).
-        tokens: learned tokens of the first blocks (depth, count, width), or None. Each block's
-            replace the outputs of those before.
-        updates: low-rank updates of every block's attention, or None.
-        dropout: share of the updates' inputs that is set to zero.
-    """
-    if tokens is None and updates is None:
-        return tower(images)
-    vit: Any = tower
-    patches = vit.conv1(images).flatten(2).transpose(1, 2)  # (batch, patches, width)
-    first = vit.class_embedding.expand(len(images), 1, -1)
-    x = torch.cat([first, patches], dim=1) + vit.positional_embedding
-    own = x.shape[1]
-    if tokens is not None:
-        x = torch.cat([x, tokens[0].expand(len(x), -1, -1)], dim=1)
-    x = vit.ln_pre(x)
-    for number, block in enumerate(vit.transformer.resblocks):
-        if tokens is not None and 0 < number < len(tokens):
-            x = torch.cat([x[:, :own], tokens[number].expand(len(x), -1, -1)], dim=1)
-        x = _block(block, number, x, None, updates, dropout)
-    pooled, _ = vit._pool(x[:, :own])
-    return pooled @ vit.proj
 
 
 def conditional_gradients(
@@ -189,39 +152,3 @@ def conditional_gradients(
             loss = text_supervision_loss(soft, targets[None], scale)
             add(config.text_weight * loss / len(data.hard.prototypes))
     return torch.stack([(p * g).sum() for p, g in zip(learned, total, strict=True)]).sum()
-
-
-def _through(
-    tower: TextTower, x: Tensor, deep: Sequence[Tensor], updates: LowRank | None, dropout: float
-) -> Tensor:
-    """Returns the text tower's output (classes, 77, width); `deep` as in `SoftPrompts`."""
-    for number, block in enumerate(tower.transformer.resblocks):
-        if 0 < number <= len(deep):
-            own = deep[number - 1]
-            x = torch.cat([x[:, :1], own.expand(len(x), -1, -1), x[:, 1 + len(own) :]], dim=1)
-        x = _block(block, number, x, tower.causal_mask, updates, dropout)
-    return x
-
-
-def _block(
-    block: Any,
-    number: int,
-    x: Tensor,
-    mask: Tensor | None,
-    updates: LowRank | None,
-    dropout: float,
-) -> Tensor:
-    """Returns a block's output (batch, tokens, width)."""
-    if updates is None:
-        return block(x, attn_mask=mask)
-    normed, attention = block.ln_1(x), block.attn
-    weights, biases = attention.in_proj_weight.chunk(PARTS), attention.in_proj_bias.chunk(PARTS)
-    heads = []
-    for part, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        low = F.dropout(normed, dropout) @ updates.down[number, part].T
-        y = F.linear(normed, weight, bias) + updates.scale * low @ updates.up[number, part].T
-        heads.append(y.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2))
-    queries, keys, values = heads
-    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    x = x + block.ls_1(attention.out_proj(mixed.transpose(1, 2).flatten(-2)))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))

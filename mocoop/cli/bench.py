@@ -30,7 +30,7 @@ class BenchCommand:
     On 2 cores, --quick takes about 3 minutes; the full measurement takes 30 to 60 minutes.
 
     With --methods it measures a step of every method that learns in the image tower and of the
-    mixtures instead, in batches of 4.
+    mixtures instead, in batches of 4, and a step of DPL's search.
 
     Examples:
         mocoop bench --quick

@@ -13,6 +13,7 @@ from mocoop.bench.method_steps import (
     STEP_METHODS,
     MethodMeasured,
     expected_memory,
+    measure_methods,
     methods_page,
     methods_table,
 )
@@ -40,16 +41,28 @@ def shallow_settings(case):
     """Returns a method's settings for three blocks."""
     own = step_settings(case)
     depth, text = min(own.vision_depth, 3), min(own.text_depth, 3)
+    lengths = {"vision_lengths": (2, 0, 5), "text_lengths": (0, 3, 1)}
     return replace(own, vision_depth=depth, text_depth=text, lora_dropout=0.0, learning_rate=0.1,
-                   warmup_epochs=0)  # fmt: skip
+                   warmup_epochs=0, **(lengths if own.text_lengths else {}))  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "method", ["vpt", "maple", "promptsrc", "clip-lora", "mocoop-src", "mocoop-cond"]
+    ("method", "search"),
+    [
+        ("vpt", False),
+        ("maple", False),
+        ("promptsrc", False),
+        ("dpl", False),
+        ("dpl", True),
+        ("clip-lora", False),
+        ("mocoop-src", False),
+        ("mocoop-cond", False),
+    ],
 )
-def test_both_sides_do_the_same_steps(deep, method):
-    """With the same images, two steps of both sides learn the same weights."""
-    ours, plain = (MethodBench(replace(SMALL, method=method, side=s)) for s in ("ours", "plain"))
+def test_both_sides_do_the_same_steps(deep, method, search):
+    """With the same images, both sides have the same loss, and learn the same in two steps."""
+    case = replace(SMALL, method=method, search=search)
+    ours, plain = (MethodBench(replace(case, side=side)) for side in ("ours", "plain"))
     assert isinstance(plain.model, PlainMixture)
     assert ours.parameters == plain.parameters
     if not ours.model.tunes_images:
@@ -57,6 +70,8 @@ def test_both_sides_do_the_same_steps(deep, method):
     for bench in (ours, plain):
         if bench.model.shift is not None:  # its one hidden unit must not be dead
             torch.nn.init.ones_(bench.model.shift.squeeze.bias)
+    own, exact = (b.losses(b.image_features(), b.labels)["total"] for b in (ours, plain))
+    torch.testing.assert_close(own, exact, rtol=1e-5, atol=1e-5)
     start = {name: value.clone() for name, value in ours.model.state_dict().items()}
     for bench in (ours, plain):
         bench.step()
@@ -139,6 +154,30 @@ def test_table():
     assert expected_memory(replace(case, side="ours")) == 0
     # One image and its two experts at a time.
     assert expected_memory(replace(case, method="mocoop-cond")) == expected_memory(case) / 2
+
+
+def test_a_search_has_a_row_of_its_own(monkeypatch):
+    """It follows the training of its method; that has the largest lengths in every block."""
+    timings = [Timing(1.0, 1.0, 10**9)]
+    monkeypatch.setattr(
+        "mocoop.bench.method_steps.by_turns",
+        lambda cases, *others: [
+            MethodMeasured(case, 1, step=timings, image=timings) for case in cases
+        ],
+    )
+    base = MethodCase("ours", "coop")
+    *_, results = measure_methods(base, ("vpt", "dpl"), 1, 1.0, print)
+    assert [(one.case.method, one.case.search) for one in results[::2]] == [
+        ("vpt", False), ("dpl", False), ("dpl", True),
+    ]  # fmt: skip
+    rows = methods_table(results).splitlines()[2:]
+    names = [row.split("|")[1].strip() for row in rows]
+    assert names == ["VPT", "DPL", "DPL, its search"]
+    training, search = (step_settings(results[at].case) for at in (2, 4))
+    assert training.text_keys == training.vision_keys == search.text_keys == (6,) * 12
+    assert (training.searches_lengths, search.searches_lengths) == (False, True)
+    plain = results[3].case, results[5].case
+    assert expected_memory(plain[1]) > 4 * expected_memory(plain[0])  # seven attentions per block
 
 
 def test_the_command_writes_page_and_data(tmp_path, monkeypatch, capsys):
