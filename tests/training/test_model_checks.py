@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mocoop.classifiers.saved import open_classifier
+from mocoop.classifiers.saved import open_classifier, run_backbone
 from mocoop.errors import UserError
 from mocoop.presets import preset
 from mocoop.runs.run import Run
@@ -76,6 +76,7 @@ def test_an_older_run_with_settings_that_it_ignored_still_opens(places, tmp_path
     features = torch.eye(16)[:3]
     found = open_classifier(run).classify(features).probabilities
     assert torch.equal(found, before.classify(features).probabilities)
+    assert run_backbone(run).tuned is None
 
 
 def test_coupled_tokens_need_a_context_of_all_classes():
