@@ -114,6 +114,8 @@ def _check_image_side(config: TrainConfig) -> None:
             "With coupling the image tower's tokens are computed from the context, which must be "
             "the same for all classes. Turn class_context or coupling off."
         )
+    if config.coupling and config.learned_tokens not in (0, config.vision_prompts):
+        raise coupled_tokens(config.vision_prompts, config.learned_tokens)
     if config.expert_vision_depth:
         _check_expert_tokens(config)
     if not config.image_cache and config.views > 1:
@@ -121,6 +123,20 @@ def _check_image_side(config: TrainConfig) -> None:
             f"views is {config.views}, but views are cached features and image_cache is off. "
             "Use augment crops, or turn the cache on."
         )
+
+
+def coupled_tokens(given: int, learned: int) -> UserError:
+    """Returns the error for another number of image tokens than are computed with coupling.
+
+    Args:
+        given: vision_prompts.
+        learned: the number of tokens before the class name that are learned.
+    """
+    return UserError(
+        "With coupling the image tower's tokens are computed from those of the text tower, one "
+        f"from each: vision_prompts is {given}, but {learned} tokens before the class name are "
+        f"learned. Set vision_prompts to {learned}, or learned_tokens to {given}."
+    )
 
 
 def _check_expert_tokens(config: TrainConfig) -> None:

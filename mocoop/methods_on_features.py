@@ -100,6 +100,7 @@ ON_FEATURES = (
             recipes.OF_TASKRES,
             {"imagenet": {"learning_rate": 2e-4}, "oxford_flowers": {"residual_ratio": 1.0}},
         ),
+        few_shot=recipes.TASKRES_FEW_SHOT,
         classifier=TASK_RESIDUAL,
         knows="trained classes",
         answers="Every image is compared with the plain prompt's features and what was added.",

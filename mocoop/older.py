@@ -98,6 +98,15 @@ def migrated(values: Mapping[str, Any], run_format: int) -> Settings:
     return changed
 
 
+def as_trained(values: Settings) -> Settings:
+    """Returns the settings of a run with those numbers that its training has ignored made true.
+
+    With `coupling` the image tower always had as many tokens as the text tower learned.
+    """
+    learned = values.get("learned_tokens")
+    return values | {"vision_prompts": learned} if values.get("coupling") and learned else values
+
+
 def same_clip(saved: str, found: str, older: bool = True) -> bool:
     """Returns whether a saved fingerprint is that of a CLIP.
 

@@ -10,7 +10,7 @@ from typing import Any
 from mocoop.config import DEMO, TrainConfig
 from mocoop.errors import UserError, choose_from
 from mocoop.methods import find_method
-from mocoop.older import FIRST, migrated
+from mocoop.older import FIRST, as_trained, migrated
 from mocoop.shots import ALL, ALL_SHOTS
 
 _NOT_IN_PRESET = ("data", "method", "backbone", "shots", "seed", "classes", "style", "groups")
@@ -144,7 +144,7 @@ def settings_of_run(values: Mapping[str, Any], run_format: int = FIRST) -> Train
     """
     if "method" not in values:
         return settings_from(values)
-    return settings_from(_BEFORE | migrated(values, run_format))
+    return settings_from(as_trained(_BEFORE | migrated(values, run_format)))
 
 
 def identity(config: TrainConfig) -> dict[str, Any]:

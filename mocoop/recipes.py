@@ -137,6 +137,9 @@ OF_TIP = "Tip-Adapter, arXiv 2207.09519"
 TIP = {"search": "published", "key_views": 10}
 OF_TASKRES = "TaskRes, arXiv 2211.10277"
 TASKRES = {"batch_size": 256, "learning_rate": 2e-3, "epochs": 200, "clip_norm": 0.0} | DASSL
+TASKRES_FEW_SHOT = FewShotRecipe(
+    {}, epochs={4: 100, 16: 200}, fixed={}, source=f"{OF_TASKRES}, and its code"
+)
 OF_CLIP_ADAPTER = "CLIP-Adapter, arXiv 2110.04544"
 OF_LP = "LP++, arXiv 2404.02285"
 LP = {"search": "published", "key_views": 1}

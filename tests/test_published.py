@@ -53,6 +53,16 @@ def test_methods_of_one_paper_are_together():
     assert sum(map(len, found.values())) == len(WITH_RECIPE)
 
 
+def test_maple_from_imagenet_to_other_sets():
+    """Its own recipe for other data sets and domains is told, and not said to be ours."""
+    lines = {line.setting.strip("`"): line for line in compared(METHODS["maple"])}
+    for name, value in (
+        ("text_depth", "3"), ("vision_depth", "3"), ("learning_rate", "0.0026"), ("epochs", "2"),
+    ):  # fmt: skip
+        assert f"MaPLe: {value} in runs from ImageNet to other sets" in lines[name].published
+        assert lines[name].ours.endswith("everywhere")
+
+
 def test_lines_that_only_concern_training():
     """Tip-Adapter without training has no epochs, and zero-shot has no recipe."""
     assert "`epochs`" not in {line.setting for line in compared(METHODS["tip-adapter"])}

@@ -23,6 +23,7 @@ LEAST_ONE = (
     "num_chosen",
     "views",
     "context_tokens",
+    "learned_tokens",
     "lora_rank",
     "steps_per_shot",
     "text_depth",
@@ -89,9 +90,8 @@ class Form:
             words.LABELS[name],
             min_value=kind(name in LEAST_ONE),
             step=kind(step),
-            **self._memory(name),
             **default_of(setting_key(name, self.config), value=default),
-            **options,
+            **(self._memory(name) | options),
         )
 
     def choice(self, name: str, texts: Mapping[str, str], **options: Any) -> None:
@@ -166,7 +166,11 @@ def _training(form: Form) -> None:
         form.number("layer_norm_rate", 0.01, format="%.3f")
     if config.vision_depth:
         form.number("vision_depth", 1)
-        form.number("vision_prompts", 1)
+        if config.coupling:  # the image tower has as many tokens as are computed
+            form.number("learned_tokens", 1, help=words.COUPLED_TOKENS)
+            form.chosen["vision_prompts"] = form.chosen["learned_tokens"]
+        else:
+            form.number("vision_prompts", 1)
         form.number("vision_rate", 0.01, format="%.3f")
         if config.router_input == "frozen" and not config.compares_images:
             form.number("expert_vision_depth", 1)

@@ -105,6 +105,10 @@ LABELS = {
     "aggregation_std": "Spread in epochs",
 }
 """Setting → its label."""
+COUPLED_TOKENS = (
+    "The first words of the prompt that are learned. The image tower has as many tokens in each "
+    "of its blocks: they are computed from these."
+)
 HELP = {
     "views": "1 is the image itself. More views add random crops and mirrored images.",
     "layer_norm_rate": "Learning rate of the LayerNorms, as a multiple of the prompts' rate.",

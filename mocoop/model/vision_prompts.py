@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mocoop.clip.backbone import Backbone
-from mocoop.clip.image_layer_norms import NORMS, names_in_tower
+from mocoop.clip.image_layer_norms import NORMS, ImageNorms, names_in_tower
 from mocoop.clip.late_tokens import LateTokens
 from mocoop.clip.low_rank import low_rank_of
 from mocoop.clip.prompted_tower import check_can_be_prompted, check_late_depth
@@ -23,7 +23,7 @@ from mocoop.clip.tuned_tower import TunedTower
 from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.model.key_prompts import KeyPrompts, key_tokens_of
-from mocoop.model.low_rank_updates import IMAGE, LORA, lora_scale
+from mocoop.model.low_rank_updates import IMAGE, LORA, TEXT, lora_scale, tower_sizes
 from mocoop.model.soft_prompts import RANDOM_STD, linear
 
 VISION = "vision."
@@ -161,11 +161,46 @@ def tuned_backbone(
         backbone: the frozen CLIP with which the run was trained.
         config: the run's settings.
         weights: the run's weights.
+
+    Raises:
+        UserError: for LayerNorms or updates of other blocks than the CLIP's towers have.
     """
+    _check_every_block(backbone, config, weights)
     tuned = tuned_tower(config, {n: value.to(backbone.device) for n, value in weights.items()})
     if tuned.late is not None:
         tuned = replace(tuned, late=tuned.late.of_all_experts())
     return backbone.with_tuned(tuned)
+
+
+def _check_every_block(
+    backbone: Backbone, config: TrainConfig, weights: Mapping[str, Tensor]
+) -> None:
+    """Raises UserError unless LayerNorms and updates are those of all blocks of the towers.
+
+    A block without them would be computed as the frozen one.
+    """
+    tower = backbone.model.visual
+    # Older runs of methods without prompts may have the setting, and learned nothing here.
+    if config.tune_layer_norms and any(name.startswith(NORMS) for name in weights):
+        norms = ImageNorms.from_tower(tower).values
+        for name, own in norms.items():
+            value = weights.get(f"{NORMS}{name}")
+            if value is None or value.shape != own.shape:
+                raise UserError(
+                    f"The run's weights lack {NORMS}{name} of this CLIP, but tune_layer_norms is "
+                    "on. Restore the run's file, or train it again."
+                )
+    if not config.lora_rank:
+        return
+    sizes = dict(zip((IMAGE, TEXT), tower_sizes(config, tower, backbone.text), strict=True))
+    for side, (blocks, width) in sizes.items():
+        down = weights.get(f"{LORA}{side}_down")
+        if down is not None and (len(down), down.shape[-1]) != (blocks, width):
+            raise UserError(
+                f"The run's low-rank updates (lora_rank {config.lora_rank}) are for {len(down)} "
+                f"blocks of width {down.shape[-1]}, but this CLIP's {side} tower has {blocks} of "
+                f"width {width}. Restore the run's file, or train it again."
+            )
 
 
 def _tokens(config: TrainConfig, weights: Mapping[str, Tensor]) -> Tensor:

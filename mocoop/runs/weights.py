@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from mocoop.config import TrainConfig
 from mocoop.errors import UserError
 from mocoop.method_record import (
     BLENDED_PROBE,
@@ -23,16 +21,15 @@ from mocoop.method_record import (
     TASK_RESIDUAL,
 )
 from mocoop.methods import METHODS
+from mocoop.runs.expected_weights import DIM, NORMS, Shape, expected_of_prompts, reason
 
 if TYPE_CHECKING:
     from mocoop.runs.features import SavedFeatures
     from mocoop.runs.run import RunSetup
 
-Shape = tuple[int | str, ...]
-"""Sizes: a number, or a name for one that all tensors of a run share; `?` is any size."""
 LARGEST = 1e7  # of a trained value: no product of the classifiers overflows
+_NORM = re.compile(r"(?P<start>.*resblocks/)(?P<block>\d{1,4})/ln_[12]/(weight|bias)")
 FORMATS = (torch.float32, torch.float64)
-WIDTH, DIM, VISION = "width of the text tower", "size of the features", "width of the image tower"
 
 _OF_FITTED: dict[str, dict[str, Shape]] = {
     LINEAR_PROBE: {
@@ -76,14 +73,6 @@ _LEARNED_OF_FITTED = {
 """Kind of classifier → the tensors that its training changes."""
 
 
-@dataclass(frozen=True)
-class _Family:
-    """Tensors with names of one form."""
-
-    names: re.Pattern[str]
-    shape: Shape
-
-
 def check_weights(setup: RunSetup, weights: Mapping[str, Tensor]) -> None:
     """Raises UserError for weights that do not fit a run's settings.
 
@@ -108,19 +97,43 @@ def check_weights(setup: RunSetup, weights: Mapping[str, Tensor]) -> None:
         return
     if not METHODS[setup.config.method].learns_prompts:
         return
-    experts = len(setup.experts)
-    families = _families(setup.config, experts, setup.trained_classes)
-    required = {f"prompts.{part}.{g}" for part in ("before", "after") for g in range(experts)}
-    if experts > 1:
-        required |= {"gate.weight", "gate.bias"}
-    if setup.config.correction:
-        required |= {"correction"}
-    _check_there(required, weights)
-    for name, value in weights.items():
-        shape = next((f.shape for f in families if f.names.fullmatch(name)), None)
-        if shape is None:
-            raise UserError(f"{name[:80]!r} does not belong to {setup.config.method}")
-        _check_shape(name, value, shape, known)
+    _check_prompts(setup, weights, known)
+
+
+def _check_prompts(
+    setup: RunSetup, weights: Mapping[str, Tensor], known: dict[int | str, int]
+) -> None:
+    """Raises UserError for a missing, unknown or misfitting tensor; names what settings say."""
+    config, experts = setup.config, len(setup.experts)
+    expected = expected_of_prompts(config, experts, setup.trained_classes)
+    for name in expected:
+        if name not in weights:
+            raise UserError(f"{name} is missing, but {reason(name, config, experts)}")
+    norms = [name for name in weights if name.startswith(NORMS)]
+    if config.tune_layer_norms:
+        _check_norms(norms)
+        expected |= dict.fromkeys(norms, ("?",))
+    for name in weights:
+        if name not in expected:
+            why = reason(name, config, experts)
+            told = f": {why}" if why else ""
+            raise UserError(f"{name[:80]!r} does not belong to {config.method}{told}")
+    for name, shape in expected.items():
+        try:
+            _check_shape(name, weights[name], shape, known)
+        except UserError as error:
+            raise UserError(f"{error}, as {reason(name, config, experts)}") from error
+
+
+def _check_norms(names: Sequence[str]) -> None:
+    """Raises UserError if there are no trained LayerNorms, or if one of a block's is missing."""
+    found = [(name, match) for name in names if (match := _NORM.fullmatch(name)) is not None]
+    blocks = 1 + max((int(match["block"]) for _, match in found), default=0)
+    start = found[0][1]["start"] if found else f"{NORMS}transformer/resblocks/"
+    for block in range(blocks):
+        for part in ("ln_1/weight", "ln_1/bias", "ln_2/weight", "ln_2/bias"):
+            if (name := f"{start}{block}/{part}") not in names:
+                raise UserError(f"{name} is missing, but tune_layer_norms is on")
 
 
 def learned_numbers(setup: RunSetup, weights: Mapping[str, Tensor]) -> int:
@@ -173,60 +186,6 @@ def check_features(setup: RunSetup, features: SavedFeatures) -> None:
         _check_shape(name, value, shape, known)
 
 
-def _families(config: TrainConfig, experts: int, classes: int) -> list[_Family]:
-    """Returns all tensors that a model with these settings may have."""
-    expert = "|".join(map(str, range(experts)))
-    context: Shape = (classes, "?", WIDTH) if config.class_context else ("?", WIDTH)
-    table: list[tuple[str, Shape]] = [(rf"prompts\.(before|after)\.({expert})", context)]
-    if config.text_keys:
-        table += _key_families(r"prompts\.keys", config.text_keys, config.searches_text, WIDTH)
-    elif config.text_depth > 1:
-        table.append((rf"prompts\.deep\.({expert})", (config.text_depth - 1, "?", WIDTH)))
-    if experts > 1:
-        table += [(r"gate\.weight", (experts, DIM)), (r"gate\.bias", (experts,))]
-    if config.correction:
-        table.append(("correction", (DIM,)))
-    if config.conditional:
-        own = rf"shift(\.({expert}))?"
-        table += [
-            (rf"{own}\.squeeze\.weight", ("squeezed", DIM)),
-            (rf"{own}\.squeeze\.bias", ("squeezed",)),
-            (rf"{own}\.expand\.weight", (WIDTH, "squeezed")),
-            (rf"{own}\.expand\.bias", (WIDTH,)),
-        ]
-    if config.tune_layer_norms:
-        table.append((r"norms\.values\..+", ("?",)))
-    if config.expert_vision_depth > 0:
-        late: Shape = (experts, config.expert_vision_depth, config.vision_prompts, VISION)
-        table.append((r"vision\.late", late))
-    if config.searches_images or config.vision_lengths:
-        table += _key_families("vision", config.vision_keys, config.searches_images, VISION)
-    elif config.vision_depth > 0:
-        block = "|".join(map(str, range(config.vision_depth)))
-        table += [
-            (r"vision\.values", (config.vision_depth, config.vision_prompts, VISION)),
-            (rf"vision\.coupling\.({block})\.weight", (VISION, WIDTH)),
-            (rf"vision\.coupling\.({block})\.bias", (VISION,)),
-        ]
-    if config.lora_rank > 0:
-        for tower, width in (("image", VISION), ("text", WIDTH)):
-            table += [
-                (rf"lora\.{tower}_down", ("?", "?", config.lora_rank, width)),
-                (rf"lora\.{tower}_up", ("?", "?", width, config.lora_rank)),
-            ]
-    return [_Family(re.compile(names), shape) for names, shape in table]
-
-
-def _key_families(
-    prefix: str, lengths: Sequence[int], searched: bool, width: str
-) -> list[tuple[str, Shape]]:
-    """Returns the learned keys and values of a tower's blocks; a search chooses their number."""
-    return [
-        (rf"{prefix}\.values\.{block}", ("?" if searched else count, width))
-        for block, count in enumerate(lengths)
-    ]
-
-
 def _check_there(names: set[str], tensors: Mapping[str, Tensor]) -> None:
     missing = sorted(names - set(tensors))
     if missing:
@@ -260,5 +219,6 @@ def _check_shape(name: str, value: Tensor, shape: Shape, known: dict[int | str, 
         wanted = tuple(known.get(asked, asked) for asked in shape)
         if all(asked in ("?", size) for size, asked in zip(sizes, wanted, strict=True)):
             return
-    wanted = tuple(known.get(asked, asked) for asked in shape)
-    raise UserError(f"{name[:80]} has shape {list(sizes)}; expected {list(wanted)}")
+    named = [str(known.get(asked, asked)) for asked in shape]
+    told = ", ".join("any" if size == "?" else size for size in named)
+    raise UserError(f"{name[:80]} has shape {list(sizes)}; expected [{told}]")

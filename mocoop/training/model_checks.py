@@ -8,6 +8,7 @@ import torch
 
 from mocoop.clip.backbone import Backbone
 from mocoop.config import TrainConfig
+from mocoop.config_checks import coupled_tokens
 from mocoop.errors import UserError
 from mocoop.method_record import Method
 from mocoop.methods import METHODS
@@ -49,6 +50,10 @@ def check_model(
     model = build_model(config, backbone, groups, torch.Generator().manual_seed(config.seed), 1)
     if method.learns_prompts:
         check_learns(model, config, groups)
+        # Without learned_tokens the words before the name decide; older runs can still be read.
+        learned = model.prompts.before[0].shape[-2]
+        if config.coupling and learned != config.vision_prompts:
+            raise coupled_tokens(config.vision_prompts, learned)
         model.prompts.pack(tower, ClassTokens.from_names(tower.tokens, longest))
 
 

@@ -25,6 +25,7 @@ from mocoop.model.step_cost import check_step_cost
 from mocoop.runs.expert_steps import ExpertStep
 from mocoop.runs.run import RunSetup
 from mocoop.templates import Groups
+from mocoop.training.batches import step_counts
 from mocoop.training.data import TrainingData
 from mocoop.training.image_sources import CROP_SCALE, CachedImages, ImageSource, LiveImages
 from mocoop.training.length_search import check_held_out
@@ -99,7 +100,8 @@ def prepare(
         _check_choice(config, groups, len(val_items), dataset.val_is_test)
     if config.epochs:
         images = min(config.batch_size, len(train_items))
-        check_step_cost(config, backbone.text, groups, names, images)
+        steps = sum(step_counts(len(train_items), len(trained), config))
+        check_step_cost(config, backbone.text, groups, names, images, steps)
     return Prepared(config, dataset, backbone, groups, trained, train_items, val_items)
 
 

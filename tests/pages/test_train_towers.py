@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.common import state
@@ -42,3 +44,16 @@ def test_the_drawing_follows_the_settings(empty_runs):
     assert "blocks 4–6" not in drawing(app)
     app.selectbox(key=state.METHOD).set_value("zero-shot").run()
     assert words.NOTHING in drawing(app)
+
+
+def test_coupled_towers_have_one_field_for_the_tokens_of_both(empty_runs):
+    """A number of image tokens of its own would be ignored."""
+    app = open_page(PAGE, data="details", method=METHODS["maple"].label)
+    boxes = {number.label: number for number in app.number_input}
+    assert LABELS["vision_prompts"] not in boxes
+    boxes[LABELS["learned_tokens"]].set_value(3).run()
+    assert not app.exception
+    assert not app.error
+    said = [caption.value for caption in app.caption]
+    three = replace(preset("maple"), learned_tokens=3, vision_prompts=3)
+    assert learned_parts(three, 1).in_words() in said

@@ -32,6 +32,24 @@ def test_epochs_by_shots(shots, epochs):
     assert few_shot_preset("coop", CLIP, "imagenet", shots).epochs == 50
 
 
+@pytest.mark.parametrize(
+    ("shots", "epochs"),
+    [(1, 100), (2, 100), (4, 100), (8, 200), (16, 200), (32, 200), (ALL_SHOTS, 200)],
+)
+def test_taskres_trains_half_as_long_with_few_shots(shots, epochs):
+    """All else, such as the rate on ImageNet, is that of its usual recipe."""
+    for data, rate, ratio in (
+        ("caltech101", 2e-3, 0.5),
+        ("imagenet", 2e-4, 0.5),
+        ("oxford_flowers", 2e-3, 1.0),
+    ):
+        usual = replace(preset("taskres", CLIP, data), shots=shots)
+        config = few_shot_preset("taskres", CLIP, data, shots)
+        assert config == replace(usual, epochs=epochs)
+        assert (config.learning_rate, config.residual_ratio) == (rate, ratio)
+        assert follows_few_shot_recipe(config) == (epochs < usual.epochs)
+
+
 def test_sixteen_random_tokens_and_random_crops():
     config = few_shot_preset("coop", CLIP, "dtd", 16)
     shown = (config.context_init, config.context_tokens, config.name_position)

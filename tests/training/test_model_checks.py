@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mocoop.classifiers.saved import open_classifier
+from mocoop.classifiers.saved import open_classifier, run_backbone
 from mocoop.errors import UserError
-from mocoop.presets import preset
+from mocoop.presets import preset, settings_from, settings_of_run
+from mocoop.runs.formats import FORMAT
 from mocoop.runs.run import Run
 from mocoop.training.experiment import run_experiment
 from tests.support.tiny_data import picture_folder, tiny_checkpoint
@@ -45,6 +46,8 @@ def places(tmp_path_factory):
         ("tip-adapter", {"image_cache": False}, "Tip-Adapter learns on cached image features"),
         ("linear-probe", {"image_cache": False, "augment": "crops"}, "turn image_cache on and"),
         ("taskres", {"optimizer": "adamw"}, "TaskRes does not use optimizer, which is adamw"),
+        ("maple", {"learned_tokens": 0, "text_depth": 1, "vision_depth": 1},
+         "vision_prompts is 2, but 4 tokens .* Set vision_prompts to 4, or learned_tokens to 2"),
         ("coop", {"groups": TWO_GROUPS}, "one prompt, but there are 2 groups .*photo, toy"),
         ("ensemble", {"groups": TWO_GROUPS}, "ensemble has one prompt, but there are 2 groups"),
         ("taskres", {"groups": TWO_GROUPS}, "taskres has one prompt, but there are 2 groups"),
@@ -76,9 +79,20 @@ def test_an_older_run_with_settings_that_it_ignored_still_opens(places, tmp_path
     features = torch.eye(16)[:3]
     found = open_classifier(run).classify(features).probabilities
     assert torch.equal(found, before.classify(features).probabilities)
+    assert run_backbone(run).tuned is None
 
 
 def test_coupled_tokens_need_a_context_of_all_classes():
     shallow = replace(preset("maple"), text_depth=1, vision_depth=1)
     with pytest.raises(UserError, match=r"With coupling .* Turn class_context or coupling off"):
         replace(shallow, class_context=True)
+
+
+def test_an_older_run_with_image_tokens_that_it_ignored_opens_as_it_was_trained():
+    """Earlier versions took any number beside coupling, and computed as many as were learned."""
+    values = preset("maple").to_dict() | {"vision_prompts": 4}
+    assert settings_of_run(values, FORMAT) == preset("maple")
+    every = values | {"learned_tokens": 0}  # the words of the prompt decide
+    assert settings_of_run(every, FORMAT).vision_prompts == 4
+    with pytest.raises(UserError, match="Set vision_prompts to 2"):
+        settings_from(values)
