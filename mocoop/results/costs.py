@@ -84,7 +84,7 @@ def costs_table(costs: Mapping[str, Cost], memory: Mapping[str, int]) -> str:
             key,
             f"{cost.learned:,}",
             str(cost.epochs or "–"),
-            f"{cost.per_epoch:.2f}" if cost.per_epoch else "–",
+            f"{cost.per_epoch:.{2 if cost.per_epoch >= 0.1 else 3}f}" if cost.per_epoch else "–",
             f"{cost.seconds:.1f}",
             f"{memory[key] / 1e6:.0f}" if key in memory else "–",
         )

@@ -27,9 +27,10 @@ def test_the_shipped_run_is_counted():
     taken, epochs = run.results()["training_seconds"], run.setup().config.epochs
     steps = sorted(record["seconds"] for record in run.records())[-epochs:]  # but epoch 0
     middle = (steps[(epochs - 1) // 2] + steps[epochs // 2]) / 2
+    form = ".2f" if middle >= 0.1 else ".3f"
     table = costs_table(costs_of(runs, "albums"), {"mocoop": 12_345_678})
-    assert f"| mocoop | {size:,} | {epochs} | {middle:.2f} | {taken:.1f} | 12 |" in table
-    assert f"| mocoop | {size:,} | {epochs} | {middle:.2f} | {taken:.1f} | – |" in costs_table(
+    assert f"| mocoop | {size:,} | {epochs} | {middle:{form}} | {taken:.1f} | 12 |" in table
+    assert f"| mocoop | {size:,} | {epochs} | {middle:{form}} | {taken:.1f} | – |" in costs_table(
         costs_of(runs, "albums"), {}
     )
 
