@@ -97,7 +97,7 @@ def beside(picked: Sequence[str], runs: Mapping[str, Run]) -> None:
     summary(lined, colours)
     report_button({name: runs[name] for name in kept}, lined, "beside")
     first, second = pick_pair(lined)
-    compared = {names[name]: runs[name] for name in setups}
+    compared = {names[name]: runs[name] for name in setups if names[name] in found}
     looker = Looker.of(compared, choice, (lined.names[first], lined.names[second]))
     gallery(lined, first, second, next(iter(setups.values())).config.data, looker)
 
@@ -212,11 +212,11 @@ class Looker:
     """Opens images on Routing with one of the compared runs.
 
     Args:
-        method: the run's label.
+        label: of the run.
         address: the parameters of Routing's address, without the image.
     """
 
-    method: str
+    label: str
     address: Mapping[str, str | Sequence[str]]
 
     @staticmethod
@@ -229,14 +229,14 @@ class Looker:
             pair: the labels of the two methods that are compared in words; one may have no run.
         """
         listed = {label: run.name for label, run in runs.items() if is_listed(run)}
-        method = next((label for label in (*pair, *listed) if label in listed), None)
-        if method is None:
+        first = next((label for label in (*pair, *listed) if label in listed), None)
+        if first is None:
             return None
-        others = [name for label, name in listed.items() if label != method]
-        address: dict[str, str | Sequence[str]] = {state.RUN: listed[method], state.BESIDE: others}
-        if run_list.setup_of(runs[method]).config.classes != "all":
+        others = [name for label, name in listed.items() if label != first]
+        address: dict[str, str | Sequence[str]] = {state.RUN: listed[first], state.BESIDE: others}
+        if run_list.setup_of(runs[first]).config.classes != "all":
             address[state.CLASSES] = words.CLASS_CHOICES[choice]  # Streamlit writes the label
-        return Looker(method, address)
+        return Looker(first, address)
 
     def button(self, number: int, item_id: str) -> None:
         """Shows the button below an image."""
@@ -245,7 +245,7 @@ class Looker:
             key=f"look-beside-{item_id}",
             icon=":material/zoom_in:",
             width="stretch",
-            help=words.look_with(self.method),
+            help=words.look_with(self.label),
         ):
             st.session_state.pop(state.CLOSED_IMAGE, None)
             st.switch_page("pages/routing.py", query_params={**self.address, state.IMAGE: item_id})

@@ -105,7 +105,8 @@ def pick_attention(found: TowerAttention) -> tuple[str, Tensor]:
     if not (found.depth or found.late):
         return reader, found.of_reader(block - 1)[0]
     if not len(learned):
-        st.caption(words.KEYS_ONLY)
+        if found.has_own_tokens(block - 1):
+            st.caption(words.KEYS_ONLY)
         return reader, found.of_reader(block - 1)[0]
     names = [words.token(number + 1) for number in range(len(learned))]
     whose = st.selectbox(

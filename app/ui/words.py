@@ -42,6 +42,8 @@ PAGE_WORDS = {
 }
 """Term → what it means."""
 
+LOOK_CLOSER = "Look closer"
+
 # Dark pictures.
 BRIGHTEN = "Brighten dark pictures (display only)"
 BRIGHTEN_HELP = (
@@ -50,7 +52,6 @@ BRIGHTEN_HELP = (
 )
 
 # Choosing a data set or a run.
-LOOK_CLOSER = "Look closer"
 DATA_SET = "Data set"
 DATA_SET_HELP = (
     "Choose a built-in set or a benchmark on this machine. For your own images, type the path of "

@@ -20,7 +20,8 @@ def step_memory(
 
     Each method is measured in a process of its own with one thread, with the CLIP that comes with
     the project and the method's batches. Methods without prompts are left out, and so are those
-    whose step failed.
+    whose step failed. A method that searches for its numbers of tokens is measured with the most
+    that the search can choose, without the search.
 
     Args:
         methods: keys of methods.

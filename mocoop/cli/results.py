@@ -63,6 +63,7 @@ def results(command: ResultsCommand) -> None:
     by_task = [kept[index] if index in kept else next(others) for index in range(len(tasks))]
     rows = [row for own in by_task for row in own]
     number = sum(map(len, kept.values()))
+    print("measuring the memory of training steps", flush=True)
     memory = memory_of(costs_shown(runs), lambda text: None)
     write_text(command.out, page(rows, runs, number, memory))
     write_text(command.out.with_suffix(".csv"), to_csv(rows))

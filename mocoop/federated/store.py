@@ -30,6 +30,7 @@ from mocoop.storage.formats import NewerError, check_format
 
 FORMAT = 1  # increase it when an old reader would misread a new federation
 DESCRIPTION, STATE, RECORDS = "federation.json", "state.safetensors", "records.json"
+TRAINING = "training"  # what is locked meanwhile; there is no such file
 SHARED, POOL, CLIENT = "shared", "pool", "client"
 
 
@@ -42,7 +43,7 @@ def run_federation(
     """Trains a federation in a folder; yields the records of the rounds that are new.
 
     A folder that holds an unfinished federation goes on after its last finished round. One
-    process at a time trains it: the folder is locked until the iterator ends or is closed.
+    process at a time trains it: it is locked until the iterator ends or is closed.
 
     Args:
         path: the folder.
@@ -52,13 +53,14 @@ def run_federation(
 
     Raises:
         UserError: if the folder holds a federation with other settings, is damaged, or, without
-            `wait`, is being trained by another process of this machine.
+            `wait`, is being trained already on this machine.
     """
     taken = (
-        f"Another process trains the federation in {path}. Wait until it has ended, or give "
+        f"The federation in {path} is being trained already. Wait until that has ended, or give "
         "another folder."
     )
-    with exclusive_lock(path, taken=None if wait else taken):
+    # Of its own: the folder's lock is held for moments, by those who start and list federations.
+    with exclusive_lock(path / TRAINING, taken=None if wait else taken):
         federation, records = _opened(path, config, partition)
         for record in federation.run():
             records.append(record)

@@ -183,6 +183,12 @@ def _check_every_block(
     # Older runs of methods without prompts may have the setting, and learned nothing here.
     if config.tune_layer_norms and any(name.startswith(NORMS) for name in weights):
         norms = ImageNorms.from_tower(tower).values
+        more = [name for name in weights if name.startswith(NORMS)]
+        if unknown := [name for name in more if name.removeprefix(NORMS) not in norms]:
+            raise UserError(
+                f"The run's weights have {unknown[0]}, which this CLIP has not "
+                "(tune_layer_norms). Restore the run's file, or train it again."
+            )
         for name, own in norms.items():
             value = weights.get(f"{NORMS}{name}")
             if value is None or value.shape != own.shape:

@@ -58,7 +58,8 @@ def added_parts(rows: Sequence[Row], additions: Sequence[Addition], shots: int) 
         cells = tuple(mean_cell([difference(*pair)], signed=True) for pair in pairs)
         lines.append(Line((one.part, one.method, one.without), cells))
     notes = (
-        f"{shots} shots, averages over {len(few.data)} data sets. Each number is the mean "
+        f"{shots} shots, averages over {len(few.data)} data sets few-shot and {len(halves.data)} "
+        "base-to-new. Each number is the mean "
         "difference of the two methods ± its sample standard deviation (n − 1) over the seeds: "
         "positive where the method with the part is better."
     )

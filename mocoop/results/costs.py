@@ -28,7 +28,7 @@ class Cost:
     epochs: int
     """Number of epochs; 0 if the training has none."""
     per_epoch: float
-    """Median seconds of an epoch, without the validation after it; 0 without epochs."""
+    """Median seconds of an epoch, without the validation after it; 0 if epochs are not timed."""
     seconds: float
     """Seconds of the whole training: its epochs, and what comes before and between them."""
 

@@ -213,7 +213,8 @@ def page(
         "Methods that leave the image tower frozen train on cached image features. The "
         "seconds of an epoch are those of its steps. The seconds in all also count the validation "
         "after every epoch and what comes before the first one, such as the search of dpl. Memory "
-        "is the peak of a training step above the loaded weights, in a process of its own."
+        "is the peak of a training step above the loaded weights, in a process of its own; that "
+        "of dpl with the most tokens that its search can choose, without the search."
         f"{' Methods whose runs are no longer there are left out.' if kept else ''}\n",
         costs_table(costs_shown(runs), memory or {}),
         _interaction(),

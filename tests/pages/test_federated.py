@@ -116,6 +116,19 @@ def test_what_the_browser_still_sends_changes_no_choice_of_the_page(trained):
     assert app.selectbox[0].value == first
 
 
+def test_a_federation_that_a_command_trains_is_not_trained_twice(settings, folders):
+    """The worker does not wait behind the command: it says why, and the next one has its turn."""
+    queued = queue_run(folders / folder_name(settings))
+    (queued.path / federations.REQUEST).write_text(json.dumps(settings.to_dict()))
+    begun = run_federation(queued.path, settings)
+    next(begun)
+    train_here(queued)
+    status = federations.status_of(queued.path)
+    begun.close()
+    assert status.state == FAILED
+    assert "is being trained already" in status.message
+
+
 def test_privacy_is_told_where_noise_was_added(settings, folders):
     pytest.importorskip("opacus")
     private = replace(settings, strategy="fedavg", clip=0.5, noise=8.0)

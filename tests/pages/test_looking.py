@@ -177,6 +177,18 @@ def test_keys_have_nothing_to_choose():
     assert float(found.shares(found.of_reader(0))[2][0]) == pytest.approx(2 / 7)
 
 
+@pytest.mark.parametrize(("block", "said"), [(1, False), (3, True)])
+def test_keys_are_told_of_in_the_blocks_that_have_some(one_run, monkeypatch, block, said):
+    """Here only the last of three blocks has learned tokens, which are keys and values."""
+    rows, keys = torch.full((1, 17, 17), 1 / 17), torch.full((1, 17, 19), 1 / 19)
+    late = TowerAttention((rows, rows, keys), (4, 4), True, 0, 1)
+    monkeypatch.setattr(cached_looking, "attention_of", lambda *_: late)
+    app = open_page(PAGE, run=one_run.name, view=TRY, **LOOKS)
+    next(s for s in app.slider if s.label == words.WHICH_BLOCK).set_value(block).run()
+    assert not app.exception
+    assert (words.KEYS_ONLY in texts(app)) == said
+
+
 def test_the_tower_of_each_expert(empty_runs, tmp_path):
     """Where each has tokens of its own in the last block, an expert is chosen; a link keeps it."""
     data, clip = picture_folder(tmp_path / "pictures"), tiny_checkpoint(tmp_path / "clip")

@@ -231,15 +231,20 @@ def test_a_run_without_the_tokens_of_its_blocks_does_not_open(tmp_path, name):
     ("own", "change", "words"),
     [
         ("norms", lambda w: {k: v for k, v in w.items() if "/5/" not in k}, "tune_layer_norms"),
+        (
+            "norms",
+            lambda w: w | {k.replace("/5/", "/6/"): v for k, v in w.items() if "/5/" in k},
+            "which this CLIP has not .tune_layer_norms",
+        ),
         ("lora", lambda w: {k: v[:-1] for k, v in w.items()}, "lora_rank 2.* for 5 blocks"),
     ],
 )
-def test_updates_of_fewer_blocks_than_the_clip_has(run, demo_backbone, own, change, words):
+def test_updates_of_other_blocks_than_the_clip_has(run, demo_backbone, own, change, words):
     """The file itself does not tell how many blocks the CLIP has."""
     setup, weights = saved_model(run.setup(), demo_backbone, OF_SETTINGS[own])
     part = {name: value for name, value in weights.items() if name.startswith(("norms", "lora"))}
-    fewer = {n: v for n, v in weights.items() if n not in part} | change(part)
-    check_weights(setup, fewer)
+    other = {n: v for n, v in weights.items() if n not in part} | change(part)
+    check_weights(setup, other)
     tuned_backbone(demo_backbone, setup.config, weights)
     with pytest.raises(UserError, match=words):
-        tuned_backbone(demo_backbone, setup.config, fewer)
+        tuned_backbone(demo_backbone, setup.config, other)
